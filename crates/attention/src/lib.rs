@@ -1,0 +1,1 @@
+//! Attention variants, composed and trusted.

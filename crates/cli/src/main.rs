@@ -1,0 +1,2 @@
+//! The command line of Collimate.
+fn main() {}

@@ -1,0 +1,188 @@
+use crate::{Fingerprint, Interval, MeasureError, Moments};
+use std::fmt;
+
+/// The unit of a measured number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unit {
+    /// A pure number: a ratio, a cosine, a coefficient.
+    One,
+    /// A share of a whole, 1 = all of it.
+    Fraction,
+    /// Information by the natural logarithm.
+    Nats,
+    /// Seconds.
+    Seconds,
+    /// A number of things, named in the plural.
+    Count(&'static str),
+    /// The unit of the activations themselves.
+    Activation,
+    /// The square of the unit of the activations.
+    ActivationSquared,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unit::One | Unit::Fraction => "",
+            Unit::Nats => "nats",
+            Unit::Seconds => "s",
+            Unit::Count(things) => things,
+            Unit::Activation => "activation units",
+            Unit::ActivationSquared => "activation units²",
+        })
+    }
+}
+
+/// A property that can be measured: one name, one definition, one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Quantity {
+    /// The field's name for it, for example `explained variance (global)`.
+    pub name: &'static str,
+    /// The one definition that this name has here.
+    pub definition: &'static str,
+    /// The unit of its values.
+    pub unit: Unit,
+}
+
+/// A measured number with everything that is needed to read it.
+///
+/// Printing gives one line: name, value ± standard error, unit, sample size and definition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measurement {
+    /// What was measured.
+    pub quantity: Quantity,
+    /// The number, in the unit of the quantity.
+    pub value: f64,
+    /// Its standard error in the same unit; `None` for an exact number or where no error is known.
+    pub standard_error: Option<f64>,
+    /// How many independent samples it rests on.
+    pub n: u64,
+    /// What the number estimates where that differs from the definition, for example
+    /// `the tempered expectation at fixed data`; empty when the definition says it.
+    pub estimand: String,
+    /// The object and the data.
+    pub object: Fingerprint,
+}
+
+impl Measurement {
+    /// A number that has no sampling error: it was computed, not estimated.
+    pub fn exact(quantity: &Quantity, value: f64, object: Fingerprint) -> Self {
+        Self { quantity: *quantity, value, standard_error: None, n: 1, estimand: String::new(), object }
+    }
+
+    /// The mean of independent samples with the standard error s/√n (`None` for a single sample).
+    ///
+    /// # Errors
+    /// [`MeasureError::Empty`] without samples; [`MeasureError::NonFinite`] when NaN or infinity is among them.
+    pub fn mean(quantity: &Quantity, samples: &Moments, object: Fingerprint) -> Result<Self, MeasureError> {
+        samples.check(quantity.name)?;
+        Ok(Self {
+            quantity: *quantity,
+            value: samples.mean(),
+            standard_error: (samples.count() > 1).then(|| samples.standard_error()),
+            n: samples.count(),
+            estimand: String::new(),
+            object,
+        })
+    }
+
+    /// A number with a standard error that the caller computed.
+    pub fn estimate(quantity: &Quantity, value: f64, error: f64, n: u64, object: Fingerprint) -> Self {
+        Self { quantity: *quantity, value, standard_error: Some(error), n, estimand: String::new(), object }
+    }
+
+    /// The same measurement with a sentence on what it estimates.
+    #[must_use]
+    pub fn estimating(mut self, estimand: impl Into<String>) -> Self {
+        self.estimand = estimand.into();
+        self
+    }
+
+    /// The normal-theory interval `value ± z·error` at the given confidence; `None` without a standard error.
+    ///
+    /// # Errors
+    /// [`MeasureError::OutOfRange`] unless `0 < confidence < 1`.
+    pub fn interval(&self, confidence: f64) -> Result<Option<Interval>, MeasureError> {
+        self.standard_error.map(|error| Interval::normal(self.value, error, confidence)).transpose()
+    }
+}
+
+impl fmt::Display for Measurement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = self.quantity.unit.to_string();
+        let space = if unit.is_empty() { "" } else { " " };
+        write!(f, "{} = ", self.quantity.name)?;
+        match self.standard_error {
+            Some(error) if error > 0.0 && error.is_finite() => {
+                // Two figures of the error decide how many figures of the value are worth printing.
+                let places = (1 - error.log10().floor() as i32).clamp(0, 12) as usize;
+                write!(f, "{:.places$} ± {:.places$}", self.value, error)?;
+            }
+            Some(error) => write!(f, "{} ± {}", significant(self.value), significant(error))?,
+            None => write!(f, "{}", significant(self.value))?,
+        }
+        write!(f, "{space}{unit} (n = {}; {}", self.n, self.quantity.definition)?;
+        if !self.estimand.is_empty() {
+            write!(f, "; estimates {}", self.estimand)?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// Six significant figures without trailing zeros.
+fn significant(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return format!("{x}");
+    }
+    let magnitude = x.abs().log10().floor() as i32;
+    if !(-5..15).contains(&magnitude) {
+        return format!("{x:.5e}");
+    }
+    let places = (5 - magnitude).max(0) as usize;
+    let text = format!("{x:.places$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Measurement {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut s = serializer.serialize_struct("Measurement", 8)?;
+        s.serialize_field("quantity", self.quantity.name)?;
+        s.serialize_field("definition", self.quantity.definition)?;
+        s.serialize_field("unit", &self.quantity.unit.to_string())?;
+        s.serialize_field("value", &self.value)?;
+        s.serialize_field("standard_error", &self.standard_error)?;
+        s.serialize_field("n", &self.n)?;
+        s.serialize_field("estimand", &self.estimand)?;
+        s.serialize_field("object", &self.object.to_string())?;
+        s.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOSS: Quantity = Quantity { name: "loss", definition: "mean NLL", unit: Unit::Nats };
+
+    #[test]
+    fn a_line_keeps_two_figures_of_the_error() {
+        let m = Measurement::estimate(&LOSS, 3.141_592, 0.012_4, 50, Fingerprint::of(b""));
+        assert_eq!(m.to_string(), "loss = 3.142 ± 0.012 nats (n = 50; mean NLL)");
+        let m = Measurement::estimate(&LOSS, 3141.592, 1240.0, 50, Fingerprint::of(b"")).estimating("E[loss]");
+        assert_eq!(m.to_string(), "loss = 3142 ± 1240 nats (n = 50; mean NLL; estimates E[loss])");
+        let m = Measurement::exact(&LOSS, 0.25, Fingerprint::of(b""));
+        assert_eq!(m.to_string(), "loss = 0.25 nats (n = 1; mean NLL)");
+    }
+
+    #[test]
+    fn nan_is_named_and_not_averaged_in() {
+        let samples: Moments = [1.0, f64::NAN, 3.0].into_iter().collect();
+        let error = Measurement::mean(&LOSS, &samples, Fingerprint::of(b"")).unwrap_err();
+        assert_eq!(error.to_string(), "loss: 1 of 3 values are NaN or infinite (the first at position 1)");
+        let none = Measurement::mean(&LOSS, &Moments::new(), Fingerprint::of(b"")).unwrap_err();
+        assert!(none.to_string().contains("no values"));
+    }
+}

@@ -1,0 +1,1 @@
+//! The sparse-autoencoder family: variants, trainer, shards, metrics.

@@ -1,0 +1,1 @@
+//! Singular learning theory: exact learning coefficients, samplers, estimators.

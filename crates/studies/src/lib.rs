@@ -1,0 +1,1 @@
+//! Replications that join crates: claims on a real language model, texts, figures.

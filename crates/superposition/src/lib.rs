@@ -1,0 +1,1 @@
+//! Toy models of superposition: exact losses, geometry, generators with ground truth.

@@ -1,0 +1,1 @@
+//! Arrays on an ordinary CPU.
