@@ -1,1 +1,3 @@
 //! Replications that join crates: claims on a real language model, texts, figures.
+
+pub mod data;

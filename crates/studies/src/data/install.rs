@@ -1,0 +1,180 @@
+use super::digest::{file_sha256, tree_sha256};
+use super::unpack::unpack;
+use super::{Cache, Contents, DataError, Event, Fetcher, Item};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// How often an archive that arrives damaged is asked for.
+const ATTEMPTS: usize = 2;
+
+/// The path of an item if it is in the cache and whole. Never downloads.
+///
+/// A [`Contents::File`] gives the path of the file, a [`Contents::Tree`] that of the folder.
+///
+/// # Errors
+/// [`DataError::Absent`] when it was never installed, [`DataError::Damaged`] when its size or digest is not the pinned
+/// one.
+pub fn locate(item: &Item, cache: &Cache) -> Result<PathBuf, DataError> {
+    let folder = cache.folder_of(item);
+    if !folder.is_dir() {
+        let megabytes = item.archive_bytes as f64 / 1e6;
+        return Err(DataError::Absent { title: item.title, folder, how: item.how, megabytes });
+    }
+    check_contents(item, &folder)
+}
+
+/// The path of an item, installed first when it is not in the cache or damaged there.
+///
+/// Safe to call from several processes at once: one of them installs, the others wait for it and find it done.
+/// A process may be killed at any moment: what it leaves is cleared away by the next call.
+///
+/// # Errors
+/// What [`Fetcher::fetch`] returns; [`DataError::Damaged`] or [`DataError::Archive`] when what arrived was twice not
+/// what was pinned; [`DataError::Io`].
+pub fn install(
+    item: &'static Item,
+    cache: &Cache,
+    fetcher: &dyn Fetcher,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<PathBuf, DataError> {
+    if let Ok(path) = locate(item, cache) {
+        on_event(Event::Ready { item, path: path.clone(), downloaded: false });
+        return Ok(path);
+    }
+    fs::create_dir_all(cache.root()).map_err(DataError::io(cache.root()))?;
+    let _lock = acquire(item, cache, on_event)?;
+    clear_partial(item, cache)?;
+    // Another process may have finished it while this one waited.
+    match locate(item, cache) {
+        Ok(path) => {
+            on_event(Event::Ready { item, path: path.clone(), downloaded: false });
+            return Ok(path);
+        }
+        Err(DataError::Absent { .. }) => {}
+        Err(damage) => on_event(Event::Damaged { item, reason: damage.to_string() }),
+    }
+    on_event(Event::Announce { item, folder: cache.folder_of(item) });
+    let mut attempt = 1;
+    loop {
+        match install_once(item, cache, fetcher, on_event) {
+            Ok(path) => {
+                on_event(Event::Ready { item, path: path.clone(), downloaded: true });
+                return Ok(path);
+            }
+            Err(damage @ (DataError::Damaged { .. } | DataError::Archive { .. })) if attempt < ATTEMPTS => {
+                on_event(Event::Damaged { item, reason: damage.to_string() });
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// One attempt: fetch, check, unpack, check, put in place. The caller holds the lock.
+fn install_once(
+    item: &'static Item,
+    cache: &Cache,
+    fetcher: &dyn Fetcher,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<PathBuf, DataError> {
+    // Beside the target, so that the last step is a rename within one file system.
+    let partial = tempfile::Builder::new()
+        .prefix(&Cache::partial_prefix(item))
+        .tempdir_in(cache.root())
+        .map_err(DataError::io(cache.root()))?;
+    let archive =
+        fetcher.fetch(item, partial.path(), &mut |bytes| on_event(Event::Fetched { item, bytes }))?;
+    let (digest, bytes) = file_sha256(&archive)?;
+    if digest != item.archive_sha256 {
+        let what = if bytes == item.archive_bytes {
+            "SHA-256 of the archive"
+        } else {
+            "size and SHA-256 of the archive"
+        };
+        return Err(DataError::Damaged {
+            path: archive,
+            what,
+            expected: item.archive_sha256.into(),
+            given: digest,
+        });
+    }
+    on_event(Event::Unpacking(item));
+    let contents = partial.path().join("contents");
+    fs::create_dir(&contents).map_err(DataError::io(&contents))?;
+    unpack(item, &archive, &contents)?;
+    check_contents(item, &contents)?;
+    let target = cache.folder_of(item);
+    if target.exists() {
+        // The damaged predecessor goes into the folder that is deleted at the end.
+        fs::rename(&target, partial.path().join("damaged")).map_err(DataError::io(&target))?;
+    }
+    fs::rename(&contents, &target).map_err(DataError::io(&target))?;
+    Ok(path_in(item, &target))
+}
+
+/// Compares what lies in a folder with what the item pins.
+fn check_contents(item: &Item, folder: &Path) -> Result<PathBuf, DataError> {
+    let path = path_in(item, folder);
+    let damaged = |what, expected: String, given: String| {
+        Err(DataError::Damaged { path: path.clone(), what, expected, given })
+    };
+    match item.contents {
+        Contents::File { bytes, sha256, .. } => {
+            let size = fs::metadata(&path).map_or(0, |found| found.len());
+            if size != bytes {
+                return damaged("size", format!("{bytes} bytes"), format!("{size} bytes"));
+            }
+            let digest = file_sha256(&path)?.0;
+            if digest != sha256 {
+                return damaged("SHA-256", sha256.into(), digest);
+            }
+        }
+        Contents::Tree { files, sha256, .. } => {
+            let found = folder.read_dir().map_err(DataError::io(folder))?.count();
+            if found != files {
+                return damaged("number of files", files.to_string(), found.to_string());
+            }
+            let digest = tree_sha256(folder)?;
+            if digest != sha256 {
+                return damaged("SHA-256 of all files", sha256.into(), digest);
+            }
+        }
+    }
+    Ok(path)
+}
+
+/// What the caller of `install` is given: the one file, or the folder.
+fn path_in(item: &Item, folder: &Path) -> PathBuf {
+    match item.contents {
+        Contents::File { name, .. } => folder.join(name),
+        Contents::Tree { .. } => folder.to_owned(),
+    }
+}
+
+/// Takes the item's lock, saying so when that means waiting. The system releases it when the process ends, however.
+fn acquire(item: &'static Item, cache: &Cache, on_event: &mut dyn FnMut(Event)) -> Result<File, DataError> {
+    let path = cache.lock_of(item);
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(DataError::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            on_event(Event::Waiting(item));
+            file.lock().map_err(DataError::io(&path))?;
+            Ok(file)
+        }
+        Err(TryLockError::Error(error)) => Err(DataError::io(&path)(error)),
+    }
+}
+
+/// Deletes what processes that were killed have left. The caller holds the lock, so none of it is in use.
+fn clear_partial(item: &Item, cache: &Cache) -> Result<(), DataError> {
+    let prefix = Cache::partial_prefix(item);
+    for entry in cache.root().read_dir().map_err(DataError::io(cache.root()))? {
+        let entry = entry.map_err(DataError::io(cache.root()))?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_dir_all(entry.path()).map_err(DataError::io(entry.path()))?;
+        }
+    }
+    Ok(())
+}

