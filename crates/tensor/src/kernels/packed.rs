@@ -1,0 +1,378 @@
+//! The product with a prepacked right operand.
+//!
+//! The right operand is cut into panels of `width` columns, each stored k-major: the kernel then reads it in one
+//! stream. A tile of `ROWS × width` results stays in registers over the whole of k; per step of k that is one panel row
+//! loaded and one broadcast an output row, which the second-level cache feeds with ease, so k is not blocked.
+
+use crate::{CpuLevel, Scalar};
+use ndarray::{ArrayRef2, Axis};
+use rayon::prelude::*;
+
+/// Below this many multiply-adds a product stays on the calling thread.
+const SERIAL: usize = 1 << 18;
+/// Rows of the left operand that one task takes with one panel.
+const TASK_ROWS: usize = 96;
+
+/// A matrix (k, n) cut into panels.
+#[derive(Debug)]
+pub struct Panels<F> {
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    width: usize,
+    level: CpuLevel,
+    /// Starts at `start`, on a cache line: a vector that straddles two lines costs two loads.
+    data: Vec<F>,
+    start: usize,
+}
+
+impl<F: Scalar> Panels<F> {
+    fn zeros(k: usize, n: usize, width: usize, level: CpuLevel) -> Self {
+        let line = 64 / size_of::<F>();
+        let data = vec![F::zero(); n.div_ceil(width) * width * k + line];
+        let start = data.as_ptr().align_offset(64).min(line);
+        Self { k, n, width, level, data, start }
+    }
+
+    fn panel(&self, index: usize) -> &[F] {
+        let size = self.width * self.k;
+        &self.data[self.start + index * size..self.start + (index + 1) * size]
+    }
+}
+
+impl<F: Scalar> Clone for Panels<F> {
+    fn clone(&self) -> Self {
+        // The copy lies elsewhere, so its aligned start may too.
+        let mut copy = Self::zeros(self.k, self.n, self.width, self.level);
+        let size = self.n.div_ceil(self.width) * self.width * self.k;
+        let (to, from) = (copy.start, self.start);
+        copy.data[to..to + size].copy_from_slice(&self.data[from..from + size]);
+        copy
+    }
+}
+
+/// A pointer that tasks write disjoint tiles through.
+#[derive(Clone, Copy)]
+struct Tiles<F>(*mut F);
+// SAFETY: each task writes only the rows and columns of its own tile.
+unsafe impl<F: Send> Send for Tiles<F> {}
+// SAFETY: as above.
+unsafe impl<F: Send> Sync for Tiles<F> {}
+
+impl<F> Tiles<F> {
+    fn get(&self) -> *mut F {
+        self.0
+    }
+}
+
+macro_rules! packed {
+    ($f:ident, $line:literal, $avx512:ident, $avx2:ident) => {
+        pub(crate) mod $f {
+            use super::*;
+
+            /// Panel width and rows of a tile at a level.
+            fn tile(level: CpuLevel) -> (usize, usize) {
+                match level {
+                    CpuLevel::Avx512 => (2 * $line, 12),
+                    CpuLevel::Avx2 => ($line, 6),
+                    CpuLevel::Portable => ($line, 4),
+                }
+            }
+
+            pub(crate) fn pack(b: &ArrayRef2<$f>) -> Panels<$f> {
+                let (k, n) = b.dim();
+                let level = CpuLevel::current();
+                let width = tile(level).0;
+                let mut panels = Panels::zeros(k, n, width, level);
+                if k == 0 || n == 0 {
+                    return panels;
+                }
+                let start = panels.start;
+                let size = n.div_ceil(width) * width * k;
+                let fill = |(index, panel): (usize, &mut [$f])| {
+                    let first = index * width;
+                    let block = b.slice_axis(Axis(1), (first..n.min(first + width)).into());
+                    for (column, from) in block.columns().into_iter().enumerate() {
+                        for (row, &value) in from.iter().enumerate() {
+                            panel[row * width + column] = value;
+                        }
+                    }
+                };
+                panels.data[start..start + size].par_chunks_mut(width * k).enumerate().for_each(fill);
+                panels
+            }
+
+            pub(crate) fn product(
+                a: &ArrayRef2<$f>,
+                b: &Panels<$f>,
+                accumulate: bool,
+                c: &mut ArrayRef2<$f>,
+            ) {
+                let m = a.nrows();
+                if m == 0 || b.n == 0 {
+                    return;
+                }
+                if b.k == 0 {
+                    if !accumulate {
+                        c.fill(0.0);
+                    }
+                    return;
+                }
+                if c.strides()[1] != 1 && b.n > 1 {
+                    let mut dense = ndarray::Array2::zeros(c.raw_dim());
+                    dense.assign(c);
+                    product(a, b, accumulate, &mut dense);
+                    c.assign(&dense);
+                    return;
+                }
+                // Rows a multiple of 1 KiB apart share few sets of the first-level cache: move them apart.
+                let crowded = m > 1 && (a.strides()[0] as usize * size_of::<$f>()).is_multiple_of(1024);
+                if (a.strides()[1] != 1 && b.k > 1) || a.strides()[0] < 0 || crowded {
+                    let mut roomy = ndarray::Array2::zeros((m, b.k + 64 / size_of::<$f>()));
+                    let mut view = roomy.slice_axis_mut(Axis(1), (..b.k).into());
+                    view.assign(a);
+                    if !(roomy.strides()[0] as usize * size_of::<$f>()).is_multiple_of(1024) {
+                        return tasks(&roomy.slice_axis(Axis(1), (..b.k).into()), b, accumulate, c);
+                    }
+                }
+                tasks(a, b, accumulate, c);
+            }
+
+            fn tasks(a: &ArrayRef2<$f>, b: &Panels<$f>, accumulate: bool, c: &mut ArrayRef2<$f>) {
+                let m = a.nrows();
+                let groups = m.div_ceil(TASK_ROWS);
+                let count = groups * b.n.div_ceil(b.width);
+                let a_stride = a.strides()[0] as usize;
+                let c_stride = c.strides()[0];
+                let out = Tiles(c.as_mut_ptr());
+                let task = |index: usize| {
+                    let (panel, group) = (index / groups, index % groups);
+                    let first_column = panel * b.width;
+                    let columns = b.width.min(b.n - first_column);
+                    let rows = group * TASK_ROWS..m.min((group + 1) * TASK_ROWS);
+                    let step = tile(b.level).1;
+                    for row in rows.clone().step_by(step) {
+                        let height = step.min(rows.end - row);
+                        // SAFETY: rows `row..row + height` of `a` hold k values at unit stride, the panel k·width
+                        // values; the tile of `c` is ours alone, and its columns have unit stride.
+                        unsafe {
+                            let a = a.as_ptr().add(row * a_stride);
+                            let to = out.get().offset(row as isize * c_stride).add(first_column);
+                            let panel = b.panel(panel).as_ptr();
+                            run(b.level, height, b.k, a, a_stride, panel, accumulate, to, c_stride, columns);
+                        }
+                    }
+                };
+                if m * b.n * b.k > SERIAL && count > 1 {
+                    (0..count).into_par_iter().for_each(task);
+                } else {
+                    (0..count).for_each(task);
+                }
+            }
+
+            /// One tile, written through a buffer where the panel is only partly filled.
+            unsafe fn run(
+                level: CpuLevel,
+                height: usize,
+                k: usize,
+                a: *const $f,
+                a_stride: usize,
+                panel: *const $f,
+                accumulate: bool,
+                c: *mut $f,
+                c_stride: isize,
+                columns: usize,
+            ) {
+                let (width, _) = tile(level);
+                // SAFETY: the caller's promises, handed on; the buffer holds 12 rows of `width` values.
+                unsafe {
+                    if columns == width {
+                        return dispatch(level, height, k, a, a_stride, panel, accumulate, c, c_stride);
+                    }
+                    let mut buffer = [0.0; 12 * 2 * $line];
+                    dispatch(
+                        level,
+                        height,
+                        k,
+                        a,
+                        a_stride,
+                        panel,
+                        false,
+                        buffer.as_mut_ptr(),
+                        width as isize,
+                    );
+                    for i in 0..height {
+                        for j in 0..columns {
+                            let to = c.offset(i as isize * c_stride).add(j);
+                            let before = if accumulate { *to } else { 0.0 };
+                            *to = before + buffer[i * width + j];
+                        }
+                    }
+                }
+            }
+
+            unsafe fn dispatch(
+                level: CpuLevel,
+                height: usize,
+                k: usize,
+                a: *const $f,
+                a_stride: usize,
+                panel: *const $f,
+                accumulate: bool,
+                c: *mut $f,
+                c_stride: isize,
+            ) {
+                // SAFETY: the level was detected, and the caller's promises are handed on.
+                unsafe {
+                    match level {
+                        #[cfg(target_arch = "x86_64")]
+                        CpuLevel::Avx512 => match height {
+                            1 => $avx512::<1>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            2 => $avx512::<2>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            3 => $avx512::<3>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            4 => $avx512::<4>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            5 => $avx512::<5>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            6 => $avx512::<6>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            7 => $avx512::<7>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            8 => $avx512::<8>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            9 => $avx512::<9>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            10 => $avx512::<10>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            11 => $avx512::<11>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            _ => $avx512::<12>(k, a, a_stride, panel, accumulate, c, c_stride),
+                        },
+                        #[cfg(target_arch = "x86_64")]
+                        CpuLevel::Avx2 => match height {
+                            1 => $avx2::<1>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            2 => $avx2::<2>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            3 => $avx2::<3>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            4 => $avx2::<4>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            5 => $avx2::<5>(k, a, a_stride, panel, accumulate, c, c_stride),
+                            _ => $avx2::<6>(k, a, a_stride, panel, accumulate, c, c_stride),
+                        },
+                        _ => portable(height, k, a, a_stride, panel, accumulate, c, c_stride),
+                    }
+                }
+            }
+
+            unsafe fn portable(
+                height: usize,
+                k: usize,
+                a: *const $f,
+                a_stride: usize,
+                panel: *const $f,
+                accumulate: bool,
+                c: *mut $f,
+                c_stride: isize,
+            ) {
+                for i in 0..height {
+                    let mut sums = [0.0; $line];
+                    // SAFETY: row i of the tile, inside what the caller promised.
+                    unsafe {
+                        for p in 0..k {
+                            let x = *a.add(i * a_stride + p);
+                            for (j, sum) in sums.iter_mut().enumerate() {
+                                *sum += x * *panel.add(p * $line + j);
+                            }
+                        }
+                        for (j, sum) in sums.iter().enumerate() {
+                            let to = c.offset(i as isize * c_stride).add(j);
+                            *to = if accumulate { *to + sum } else { *sum };
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+packed!(f32, 16, avx512_f32, avx2_f32);
+packed!(f64, 8, avx512_f64, avx2_f64);
+
+/// A tile of `M` rows and two vectors of columns that stays in registers over the whole of k.
+macro_rules! kernel {
+    ($name:ident, $f:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $fma:ident, $set1:ident,
+     $add:ident, $store:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const M: usize>(
+            k: usize,
+            a: *const $f,
+            a_stride: usize,
+            panel: *const $f,
+            accumulate: bool,
+            c: *mut $f,
+            c_stride: isize,
+        ) {
+            use std::arch::x86_64::*;
+            let mut sums = [[$zero(); 2]; M];
+            // SAFETY: the caller promises M rows of k values in `a`, k·2·lanes in the panel, and the tile of `c`.
+            unsafe {
+                for p in 0..k {
+                    let left = $load(panel.add(p * 2 * $lanes));
+                    let right = $load(panel.add(p * 2 * $lanes + $lanes));
+                    for i in 0..M {
+                        let x = $set1(*a.add(i * a_stride + p));
+                        sums[i][0] = $fma(x, left, sums[i][0]);
+                        sums[i][1] = $fma(x, right, sums[i][1]);
+                    }
+                }
+                for i in 0..M {
+                    let to = c.offset(i as isize * c_stride);
+                    for j in 0..2 {
+                        let to = to.add(j * $lanes);
+                        let sum = if accumulate { $add($load(to), sums[i][j]) } else { sums[i][j] };
+                        $store(to, sum);
+                    }
+                }
+            }
+        }
+    };
+}
+
+kernel!(
+    avx512_f32,
+    f32,
+    "avx512f",
+    16,
+    _mm512_setzero_ps,
+    _mm512_loadu_ps,
+    _mm512_fmadd_ps,
+    _mm512_set1_ps,
+    _mm512_add_ps,
+    _mm512_storeu_ps
+);
+kernel!(
+    avx512_f64,
+    f64,
+    "avx512f",
+    8,
+    _mm512_setzero_pd,
+    _mm512_loadu_pd,
+    _mm512_fmadd_pd,
+    _mm512_set1_pd,
+    _mm512_add_pd,
+    _mm512_storeu_pd
+);
+kernel!(
+    avx2_f32,
+    f32,
+    "avx2,fma",
+    8,
+    _mm256_setzero_ps,
+    _mm256_loadu_ps,
+    _mm256_fmadd_ps,
+    _mm256_set1_ps,
+    _mm256_add_ps,
+    _mm256_storeu_ps
+);
+kernel!(
+    avx2_f64,
+    f64,
+    "avx2,fma",
+    4,
+    _mm256_setzero_pd,
+    _mm256_loadu_pd,
+    _mm256_fmadd_pd,
+    _mm256_set1_pd,
+    _mm256_add_pd,
+    _mm256_storeu_pd
+);

@@ -1,0 +1,291 @@
+//! Row kernels: written once over fixed lanes, compiled at every CPU level.
+//!
+//! No fused multiply-add is asked for, and sums run over a fixed number of lanes in a fixed order, so these
+//! kernels give the same bits at every level.
+
+use crate::CpuLevel;
+
+/// Partial sums of a reduction.
+const LANES: usize = 16;
+
+/// Defines a function that runs its body compiled for the level of this processor.
+macro_rules! leveled {
+    ($(fn $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? $body:block)*) => {$(
+        #[inline]
+        pub(crate) fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn plain($($arg: $ty),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                fn avx512($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
+                match CpuLevel::current() {
+                    // SAFETY: the level was detected, so the processor has these instructions.
+                    CpuLevel::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: as above.
+                    CpuLevel::Avx2 => return unsafe { avx2($($arg),*) },
+                    CpuLevel::Portable => {}
+                }
+            }
+            plain($($arg),*)
+        }
+    )*};
+}
+
+macro_rules! rows {
+    ($f:ident, $exp:path) => {
+        pub(crate) mod $f {
+            use super::*;
+
+            #[inline(always)]
+            fn lanes(x: &[$f], term: impl Fn($f) -> $f) -> $f {
+                let mut sums = [0.0; LANES];
+                let chunks = x.chunks_exact(LANES);
+                let tail = chunks.remainder();
+                for chunk in chunks {
+                    for i in 0..LANES {
+                        sums[i] += term(chunk[i]);
+                    }
+                }
+                for (i, &v) in tail.iter().enumerate() {
+                    sums[i] += term(v);
+                }
+                fold(sums)
+            }
+
+            #[inline(always)]
+            fn fold(mut sums: [$f; LANES]) -> $f {
+                let mut width = LANES / 2;
+                while width > 0 {
+                    for i in 0..width {
+                        sums[i] += sums[i + width];
+                    }
+                    width /= 2;
+                }
+                sums[0]
+            }
+
+            /// The largest entry; NaN entries are passed over (they reach the row through the sum).
+            #[inline(always)]
+            fn maximum(x: &[$f]) -> $f {
+                let mut best = [$f::NEG_INFINITY; LANES];
+                let chunks = x.chunks_exact(LANES);
+                let tail = chunks.remainder();
+                for chunk in chunks {
+                    for i in 0..LANES {
+                        best[i] = if chunk[i] > best[i] { chunk[i] } else { best[i] };
+                    }
+                }
+                for (i, &v) in tail.iter().enumerate() {
+                    best[i] = if v > best[i] { v } else { best[i] };
+                }
+                best.iter().fold($f::NEG_INFINITY, |m, &v| if v > m { v } else { m })
+            }
+
+            #[inline(always)]
+            fn any_nan(x: &[$f]) -> bool {
+                x.iter().any(|v| v.is_nan())
+            }
+
+            leveled! {
+                fn exp(x: &mut [$f]) {
+                    for v in x {
+                        *v = $exp(*v);
+                    }
+                }
+                fn softmax(row: &mut [$f]) {
+                    let top = maximum(row);
+                    if top == $f::NEG_INFINITY {
+                        // Everything is masked (zeros), or there is nothing but NaN and masked entries (NaN).
+                        let value = if any_nan(row) { $f::NAN } else { 0.0 };
+                        row.fill(value);
+                        return;
+                    }
+                    for v in row.iter_mut() {
+                        *v = $exp(*v - top);
+                    }
+                    let scale = 1.0 / lanes(row, |v| v);
+                    for v in row {
+                        *v *= scale;
+                    }
+                }
+                fn log_sum_exp(row: &[$f]) -> $f {
+                    let top = maximum(row);
+                    if top == $f::NEG_INFINITY {
+                        return if any_nan(row) { $f::NAN } else { top };
+                    }
+                    top + lanes(row, |v| $exp(v - top)).ln()
+                }
+                fn silu(x: &mut [$f]) {
+                    for v in x {
+                        *v /= 1.0 + $exp(-*v);
+                    }
+                }
+                fn silu_times(gate: &[$f], up: &[$f], out: &mut [$f]) {
+                    let n = out.len();
+                    let (gate, up) = (&gate[..n], &up[..n]);
+                    for i in 0..n {
+                        out[i] = gate[i] / (1.0 + $exp(-gate[i])) * up[i];
+                    }
+                }
+                fn gelu_tanh(x: &mut [$f]) {
+                    // x·½(1 + tanh u) = x·σ(2u), u = √(2/π)(x + 0.044715 x³)
+                    const TWICE: $f = 1.595_769_121_605_730_8_f64 as $f;
+                    for v in x {
+                        let u = TWICE * (*v + 0.044_715 * *v * *v * *v);
+                        *v /= 1.0 + $exp(-u);
+                    }
+                }
+                fn rms_norm(x: &[$f], gain: &[$f], epsilon: $f, out: &mut [$f]) {
+                    let n = x.len();
+                    let (gain, out) = (&gain[..n], &mut out[..n]);
+                    let scale = 1.0 / (lanes(x, |v| v * v) / n as $f + epsilon).sqrt();
+                    for i in 0..n {
+                        out[i] = x[i] * scale * gain[i];
+                    }
+                }
+                fn layer_norm(x: &[$f], gain: &[$f], bias: &[$f], epsilon: $f, out: &mut [$f]) {
+                    let n = x.len();
+                    let (gain, bias, out) = (&gain[..n], &bias[..n], &mut out[..n]);
+                    let mean = lanes(x, |v| v) / n as $f;
+                    let scale = 1.0 / (lanes(x, |v| (v - mean) * (v - mean)) / n as $f + epsilon).sqrt();
+                    for i in 0..n {
+                        out[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+                    }
+                }
+                fn dot(a: &[$f], b: &[$f]) -> $f {
+                    let n = a.len();
+                    let b = &b[..n];
+                    let mut sums = [0.0; LANES];
+                    let whole = n - n % LANES;
+                    let mut at = 0;
+                    while at < whole {
+                        for i in 0..LANES {
+                            sums[i] += a[at + i] * b[at + i];
+                        }
+                        at += LANES;
+                    }
+                    for i in 0..n - whole {
+                        sums[i] += a[whole + i] * b[whole + i];
+                    }
+                    fold(sums)
+                }
+                fn axpy(alpha: $f, x: &[$f], y: &mut [$f]) {
+                    let n = x.len();
+                    let y = &mut y[..n];
+                    for i in 0..n {
+                        y[i] += alpha * x[i];
+                    }
+                }
+            }
+        }
+    };
+}
+
+rows!(f32, super::exp_f32);
+rows!(f64, super::exp_f64);
+
+/// exp for f32 within 2 units in the last place; subnormal results included.
+///
+/// Cody–Waite reduction x = k·ln 2 + r, |r| ≤ ½ ln 2, then a minimax polynomial for eʳ (Moshier, Cephes `expf`).
+#[inline(always)]
+fn exp_f32(x: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0; // 1.5·2²³: adding it rounds to an integer in the low bits
+    // Comparisons that NaN fails leave NaN as it is.
+    let x = if x > 89.0 { 89.0 } else { x };
+    let x = if x < -104.5 { -104.5 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + MAGIC;
+    let k = shifted - MAGIC;
+    let r = (x - k * 0.693_359_4) + k * 2.121_944_4e-4;
+    let p = 1.987_569_1e-4;
+    let p = p * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let y = p * r * r + r + 1.0;
+    // 2ᵏ in two factors, since k may lie beyond the exponents of normal numbers.
+    let k = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
+    let half = k >> 1;
+    let power = |e: i32| f32::from_bits(((e + 127) as u32) << 23);
+    y * power(half) * power(k.wrapping_sub(half))
+}
+
+/// exp for f64 within 2 units in the last place; subnormal results included.
+#[inline(always)]
+fn exp_f64(x: f64) -> f64 {
+    const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5·2⁵²
+    const LN2_HIGH: f64 = 6.931_471_803_691_238e-1; // the upper 32 bits of ln 2
+    const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+    let x = if x > 710.0 { 710.0 } else { x };
+    let x = if x < -746.0 { -746.0 } else { x };
+    let shifted = x * std::f64::consts::LOG2_E + MAGIC;
+    let k = shifted - MAGIC;
+    let r = (x - k * LN2_HIGH) - k * LN2_LOW;
+    // Taylor to degree 13: the remainder is below 5·10⁻¹⁸ for |r| ≤ ½ ln 2.
+    let p = 1.0 / 6_227_020_800.0;
+    let p = p * r + 1.0 / 479_001_600.0;
+    let p = p * r + 1.0 / 39_916_800.0;
+    let p = p * r + 1.0 / 3_628_800.0;
+    let p = p * r + 1.0 / 362_880.0;
+    let p = p * r + 1.0 / 40_320.0;
+    let p = p * r + 1.0 / 5_040.0;
+    let p = p * r + 1.0 / 720.0;
+    let p = p * r + 1.0 / 120.0;
+    let p = p * r + 1.0 / 24.0;
+    let p = p * r + 1.0 / 6.0;
+    let p = p * r + 0.5;
+    let y = p * r * r + r + 1.0;
+    let k = (shifted.to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
+    let half = k >> 1;
+    let power = |e: i64| f64::from_bits(((e + 1023) as u64) << 52);
+    y * power(half) * power(k.wrapping_sub(half))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_accurate_over_the_whole_range() {
+        let mut worst = 0.0_f64;
+        for i in -104_000..=88_700 {
+            let x = i as f32 * 1e-3;
+            let exact = f64::from(x).exp();
+            let unit = (f64::from(f32::EPSILON) * exact).max(f64::from(f32::from_bits(1)));
+            worst = worst.max((f64::from(exp_f32(x)) - exact).abs() / unit);
+        }
+        assert!(worst < 2.0, "f32: {worst} units");
+        let mut worst = 0.0_f64;
+        for i in -74_500..=70_900 {
+            let x = i as f64 * 1e-2;
+            let exact = x.exp();
+            let unit = (f64::EPSILON * exact).max(f64::from_bits(1));
+            worst = worst.max((exp_f64(x) - exact).abs() / unit);
+        }
+        assert!(worst < 2.0, "f64: {worst} units");
+    }
+
+    #[test]
+    fn exp_at_the_edges() {
+        for (x, y) in
+            [(0.0, 1.0), (f32::NEG_INFINITY, 0.0), (f32::INFINITY, f32::INFINITY), (1e30, f32::INFINITY)]
+        {
+            assert_eq!(exp_f32(x), y);
+            assert_eq!(exp_f64(x.into()), y.into());
+        }
+        assert!(exp_f32(f32::NAN).is_nan() && exp_f64(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn every_level_gives_the_same_bits() {
+        // The dispatched kernel against the plain loop compiled for the portable level.
+        let x: Vec<f32> = (0..1003).map(|i| ((i * 37) % 101) as f32 * 0.17 - 8.0).collect();
+        let plain: Vec<u32> = x.iter().map(|&v| exp_f32(v).to_bits()).collect();
+        let mut y = x.clone();
+        self::f32::exp(&mut y);
+        assert_eq!(y.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), plain);
+    }
+}

@@ -1,0 +1,51 @@
+use crate::Scalar;
+
+/// Root-mean-square normalisation of one row.
+///
+/// ```text
+/// outᵢ = xᵢ / √(mean(x²) + ε) · gainᵢ
+/// ```
+///
+/// # Panics
+/// When the slices have different lengths.
+///
+/// # Examples
+/// ```
+/// let mut out = [0.0_f64; 2];
+/// collimate_tensor::rms_norm_into(&[3.0, 4.0], &[1.0, 2.0], 0.0, &mut out);
+/// assert!((out[1] - 8.0 / 12.5_f64.sqrt()).abs() < 1e-15);
+/// ```
+///
+/// # References
+/// Zhang and Sennrich (2019), eq. 4.
+pub fn rms_norm_into<F: Scalar>(x: &[F], gain: &[F], epsilon: F, out: &mut [F]) {
+    assert!(x.len() == gain.len() && x.len() == out.len(), "rms_norm_into: slices of different lengths");
+    F::rms_norm_kernel(x, gain, epsilon, out);
+}
+
+/// Layer normalisation of one row.
+///
+/// ```text
+/// outᵢ = (xᵢ − mean x) / √(var x + ε) · gainᵢ + biasᵢ,   var with divisor d
+/// ```
+///
+/// # Panics
+/// When the slices have different lengths.
+///
+/// # Examples
+/// ```
+/// let mut out = [0.0_f64; 2];
+/// collimate_tensor::layer_norm_into(&[1.0, 3.0], &[1.0, 1.0], &[0.0, 5.0], 0.0, &mut out);
+/// assert_eq!(out, [-1.0, 6.0]);
+/// ```
+///
+/// # References
+/// Ba, Kiros and Hinton (2016).
+pub fn layer_norm_into<F: Scalar>(x: &[F], gain: &[F], bias: &[F], epsilon: F, out: &mut [F]) {
+    let n = x.len();
+    assert!(
+        gain.len() == n && bias.len() == n && out.len() == n,
+        "layer_norm_into: slices of different lengths"
+    );
+    F::layer_norm_kernel(x, gain, bias, epsilon, out);
+}

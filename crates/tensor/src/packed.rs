@@ -1,0 +1,78 @@
+use crate::kernels::packed::Panels;
+use crate::{Scalar, ShapeError};
+use ndarray::{Array2, ArrayRef2};
+
+/// The right operand of a product, rearranged once for the kernel: for weights that many inputs are multiplied with.
+///
+/// A general product copies its right operand into cache-friendly panels each time; here that is done once. Worth
+/// it from the second product on, above all with few rows on the left.
+///
+/// # Shapes
+/// Packs a matrix (k, n) of any strides; products are (m, k)·(k, n) → (m, n).
+///
+/// # Determinism
+/// Each output element is a sum over k in ascending order: the same bits on any number of threads, and for any
+/// number of rows on the left.
+///
+/// # Examples
+/// ```
+/// use collimate_tensor::PackedMatrix;
+/// use ndarray::array;
+/// let weights = PackedMatrix::new(&array![[1.0_f64, 2.0], [3.0, 4.0]]);
+/// assert_eq!(weights.matmul(&array![[1.0, 1.0]])?, array![[4.0, 6.0]]);
+/// # Ok::<(), collimate_tensor::ShapeError>(())
+/// ```
+///
+/// # References
+/// Goto and van de Geijn (2008).
+#[derive(Clone, Debug)]
+pub struct PackedMatrix<F: Scalar> {
+    panels: Panels<F>,
+}
+
+impl<F: Scalar> PackedMatrix<F> {
+    /// Packs a copy of `b` (k, n).
+    pub fn new(b: &ArrayRef2<F>) -> Self {
+        Self { panels: F::pack_kernel(b) }
+    }
+
+    /// (k, n).
+    pub fn shape(&self) -> (usize, usize) {
+        (self.panels.k, self.panels.n)
+    }
+
+    /// The product a·b.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] when `a` does not have k columns.
+    pub fn matmul(&self, a: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
+        let mut c = Array2::zeros((a.nrows(), self.panels.n));
+        self.matmul_into(a, &mut c)?;
+        Ok(c)
+    }
+
+    /// c ← a·b; the old content of `c` is not read.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] naming the argument that does not fit.
+    pub fn matmul_into(&self, a: &ArrayRef2<F>, c: &mut ArrayRef2<F>) -> Result<(), ShapeError> {
+        self.check(a, c)?;
+        F::packed_kernel(a, &self.panels, false, c);
+        Ok(())
+    }
+
+    /// c ← c + a·b: the residual connection in the same pass.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] naming the argument that does not fit.
+    pub fn add_matmul_into(&self, a: &ArrayRef2<F>, c: &mut ArrayRef2<F>) -> Result<(), ShapeError> {
+        self.check(a, c)?;
+        F::packed_kernel(a, &self.panels, true, c);
+        Ok(())
+    }
+
+    fn check(&self, a: &ArrayRef2<F>, c: &ArrayRef2<F>) -> Result<(), ShapeError> {
+        ShapeError::check("a", &[a.nrows(), self.panels.k], a.shape())?;
+        ShapeError::check("c", &[a.nrows(), self.panels.n], c.shape())
+    }
+}
