@@ -1,0 +1,240 @@
+use crate::error::same_length;
+use crate::{Batch, GradError, Objective, Scratch};
+use collimate_stream::Stream;
+use std::fmt;
+
+/// Which coordinates [`check_gradient`] compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinates {
+    /// Every one.
+    All,
+    /// This many, drawn without replacement from the stream of a seed.
+    Sample {
+        /// How many.
+        count: usize,
+        /// The seed of the draw.
+        seed: u64,
+    },
+}
+
+/// What a coordinate that sits at a kink (a ReLU at its corner) counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinks {
+    /// It is listed in the report and not judged: the derivative does not exist there.
+    Set,
+    /// It is judged like every other coordinate.
+    Judge,
+}
+
+/// How [`check_gradient`] compares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CheckConfig {
+    /// The step at coordinate `i` is `step·max(1, |w_i|)`.
+    pub step: f64,
+    /// The allowed error as a share of `max(|analytic|, |numeric|)`.
+    pub relative: f64,
+    /// The allowed error as a share of the largest entry of the gradient: coordinates far below it are lost in the
+    /// rounding of the loss.
+    pub of_largest: f64,
+    /// Which coordinates.
+    pub coordinates: Coordinates,
+    /// What kinks count as.
+    pub kinks: Kinks,
+}
+
+impl Default for CheckConfig {
+    /// Step 1e-4, relative 1e-7, 1e-8 of the largest entry, every coordinate, kinks set aside.
+    fn default() -> Self {
+        Self { step: 1e-4, relative: 1e-7, of_largest: 1e-8, coordinates: Coordinates::All, kinks: Kinks::Set }
+    }
+}
+
+/// One coordinate of a [`GradientReport`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CoordinateCheck {
+    /// Its position in `w`.
+    pub index: usize,
+    /// Its name, from [`Objective::coordinate_name`].
+    pub name: String,
+    /// The objective's derivative.
+    pub analytic: f64,
+    /// The difference quotient.
+    pub numeric: f64,
+    /// The error allowed here.
+    pub tolerance: f64,
+}
+
+impl CoordinateCheck {
+    /// `|analytic − numeric|`.
+    pub fn error(&self) -> f64 {
+        (self.analytic - self.numeric).abs()
+    }
+
+    /// The error in units of the tolerance; above 1 (or NaN) the coordinate fails.
+    pub fn excess(&self) -> f64 {
+        self.error() / self.tolerance
+    }
+}
+
+/// What [`check_gradient`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GradientReport {
+    /// How many coordinates were judged.
+    pub judged: usize,
+    /// How many of them failed.
+    pub failed: usize,
+    /// The coordinate with the largest error relative to its tolerance; `None` when none was judged.
+    pub worst: Option<CoordinateCheck>,
+    /// The coordinates that sit at a kink.
+    pub kinks: Vec<usize>,
+}
+
+impl GradientReport {
+    /// Whether at least one coordinate was judged and none failed.
+    pub fn passed(&self) -> bool {
+        self.judged > 0 && self.failed == 0
+    }
+}
+
+impl fmt::Display for GradientReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} coordinates failed", self.failed, self.judged)?;
+        if let Some(worst) = &self.worst {
+            write!(
+                f,
+                "; the worst is {}: analytic {:e}, central difference {:e}, error {:.1e} with {:.1e} allowed",
+                worst.name,
+                worst.analytic,
+                worst.numeric,
+                worst.error(),
+                worst.tolerance
+            )?;
+        }
+        if !self.kinks.is_empty() {
+            write!(f, "; {} at a kink (the first: {})", self.kinks.len(), self.kinks[0])?;
+        }
+        Ok(())
+    }
+}
+
+/// Compares the gradient of an objective with central differences of its loss.
+///
+/// ```text
+/// D(h) = (L(w + h e_i) − L(w − h e_i)) / 2h        numeric = (4 D(h/2) − D(h)) / 3
+/// ```
+///
+/// The extrapolation removes the error of order h². The tolerance of a coordinate is
+/// `relative·max(|analytic|, |numeric|) + of_largest·max_j |∂_j L| + 32 u |L|/h`, the last term being what rounding of the
+/// loss alone does to the quotient (u = 1.1e-16).
+///
+/// A coordinate is at a kink when the second difference over `h` does not fall in proportion as `h` is halved, as
+/// that of a smooth function does.
+///
+/// # Errors
+/// [`GradError::Length`] for a `w` of another length; [`GradError::NonFinite`] when loss or gradient at `w` is.
+///
+/// # Examples
+/// ```
+/// use collimate_grad::{Batch, CheckConfig, Objective, Scratch, check_gradient};
+/// struct Wrong;
+/// impl Objective<f64> for Wrong {
+///     fn n_parameters(&self) -> usize { 2 }
+///     fn n_samples(&self) -> usize { 1 }
+///     fn loss_and_gradient_into(&self, w: &[f64], _: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
+///         out.copy_from_slice(&[2.0 * w[0], 3.0]); // the second should be w[0]-free 1
+///         w[0] * w[0] + w[1]
+///     }
+/// }
+/// let report = check_gradient(&Wrong, &[0.5, 2.0], Batch::All, &CheckConfig::default())?;
+/// assert!(!report.passed());
+/// assert_eq!(report.worst.unwrap().index, 1);
+/// # Ok::<(), collimate_grad::GradError>(())
+/// ```
+pub fn check_gradient(
+    objective: &dyn Objective<f64>,
+    w: &[f64],
+    batch: Batch<'_>,
+    config: &CheckConfig,
+) -> Result<GradientReport, GradError> {
+    let n = objective.n_parameters();
+    same_length("w", n, w.len())?;
+    let mut scratch = Scratch::new();
+    let mut gradient = vec![0.0; n];
+    let at_w = objective.loss_and_gradient_into(w, batch, &mut scratch, &mut gradient);
+    if !at_w.is_finite() {
+        return Err(GradError::NonFinite { argument: "loss", index: 0, value: at_w });
+    }
+    if let Some(index) = gradient.iter().position(|g| !g.is_finite()) {
+        return Err(GradError::NonFinite { argument: "gradient", index, value: gradient[index] });
+    }
+    let largest = gradient.iter().fold(0.0f64, |largest, g| largest.max(g.abs()));
+    let chosen: Vec<usize> = match config.coordinates {
+        Coordinates::All => (0..n).collect(),
+        Coordinates::Sample { count, seed } => {
+            let mut chosen = Stream::named(seed, "grad.check").permutation(n);
+            chosen.truncate(count);
+            chosen.sort_unstable();
+            chosen
+        }
+    };
+    let mut moved = w.to_vec();
+    let mut report = GradientReport { judged: 0, failed: 0, worst: None, kinks: Vec::new() };
+    for index in chosen {
+        let mut loss_at = |shift: f64| {
+            moved[index] = w[index] + shift;
+            let loss = objective.loss(&moved, batch, &mut scratch);
+            moved[index] = w[index];
+            loss
+        };
+        let h = config.step * w[index].abs().max(1.0);
+        let wide = Pair { up: loss_at(h), down: loss_at(-h), h };
+        let narrow = Pair { up: loss_at(0.5 * h), down: loss_at(-0.5 * h), h: 0.5 * h };
+        let numeric = (4.0 * narrow.slope() - wide.slope()) / 3.0;
+        let analytic = gradient[index];
+        let scale = at_w.abs().max(wide.up.abs()).max(wide.down.abs());
+        let rounding = 32.0 * 0.5 * f64::EPSILON * scale / h;
+        let tolerance =
+            config.relative * analytic.abs().max(numeric.abs()) + config.of_largest * largest + rounding;
+        if is_kink(wide.bend(at_w), narrow.bend(at_w), rounding + tolerance) {
+            report.kinks.push(index);
+            if config.kinks == Kinks::Set {
+                continue;
+            }
+        }
+        report.judged += 1;
+        let name = objective.coordinate_name(index);
+        let check = CoordinateCheck { index, name, analytic, numeric, tolerance };
+        // Written so that a NaN fails.
+        report.failed += usize::from(!(check.excess() <= 1.0) && check.error() != 0.0);
+        let excess = |c: &CoordinateCheck| if c.excess().is_nan() && c.error() != 0.0 { f64::MAX } else { c.excess() };
+        if report.worst.as_ref().is_none_or(|worst| excess(&check) > excess(worst)) {
+            report.worst = Some(check);
+        }
+    }
+    Ok(report)
+}
+
+/// The loss at two symmetric shifts.
+struct Pair {
+    up: f64,
+    down: f64,
+    h: f64,
+}
+
+impl Pair {
+    /// The central difference.
+    fn slope(&self) -> f64 {
+        (self.up - self.down) / (2.0 * self.h)
+    }
+
+    /// The difference of the two one-sided slopes: h·L″ for a smooth loss, the jump of the slope at a kink.
+    fn bend(&self, centre: f64) -> f64 {
+        ((self.up - centre) - (centre - self.down)) / self.h
+    }
+}
+
+/// Whether the bend stays (a corner at `w`) or vanishes (a corner beside it) when the step is halved.
+fn is_kink(wide: f64, narrow: f64, floor: f64) -> bool {
+    let visible = wide.abs().max(narrow.abs()) > 100.0 * floor;
+    visible && (narrow - 0.5 * wide).abs() > 0.2 * wide.abs().max(narrow.abs())
+}

@@ -1,0 +1,157 @@
+use crate::Scratch;
+use collimate_tensor::Scalar;
+
+/// Which samples of the data an evaluation runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch<'a> {
+    /// Every sample once, in order.
+    All,
+    /// These samples, in this order; an index may occur more than once and then counts more than once.
+    Indices(&'a [usize]),
+}
+
+impl Batch<'_> {
+    /// How many terms the mean runs over when the data has `n_samples` samples.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_grad::Batch;
+    /// assert_eq!(Batch::All.len(100), 100);
+    /// assert_eq!(Batch::Indices(&[3, 3]).len(100), 2);
+    /// ```
+    pub fn len(&self, n_samples: usize) -> usize {
+        match self {
+            Batch::All => n_samples,
+            Batch::Indices(indices) => indices.len(),
+        }
+    }
+
+    /// Whether the mean would run over nothing.
+    pub fn is_empty(&self, n_samples: usize) -> bool {
+        self.len(n_samples) == 0
+    }
+}
+
+/// Anything with parameters, a loss and a gradient: an optimiser can train it, a sampler can sample it.
+///
+/// The parameters are one flat slice `w`. The loss is the **mean** over the samples of the batch:
+///
+/// ```text
+/// L_B(w) = (1/|B|) Σ_{i∈B} ℓ_i(w)        plus terms that do not depend on the sample, counted once
+/// ```
+///
+/// So a step size does not change its meaning with the batch size, and a sampler that wants the total
+/// `n·L_n(w)` multiplies by `n` itself. The trait is usable as `dyn Objective<f64>`.
+///
+/// # Errors
+/// None: the evaluation is an inner loop. A NaN or infinity in `w` reaches the loss, and the caller's loop names it.
+///
+/// # Panics
+/// An implementation may panic when `w` or `out` has another length than [`Objective::n_parameters`] or an index
+/// lies outside `0..n_samples()`; the callers in this workspace check both once, before their loop.
+///
+/// # Determinism
+/// The same `w` and batch give the same bits on any number of threads.
+///
+/// # Examples
+/// ```
+/// use collimate_grad::{Batch, Objective, Scratch};
+///
+/// /// ½ (w − x)², so that the minimum is the mean of the data.
+/// struct Location(Vec<f64>);
+///
+/// impl Objective<f64> for Location {
+///     fn n_parameters(&self) -> usize { 1 }
+///     fn n_samples(&self) -> usize { self.0.len() }
+///     fn loss_and_gradient_into(&self, w: &[f64], batch: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
+///         let (mut loss, mut gradient, n) = (0.0, 0.0, batch.len(self.0.len()) as f64);
+///         let mut add = |x: f64| { loss += 0.5 * (w[0] - x).powi(2) / n; gradient += (w[0] - x) / n };
+///         match batch {
+///             Batch::All => self.0.iter().for_each(|&x| add(x)),
+///             Batch::Indices(indices) => indices.iter().for_each(|&i| add(self.0[i])),
+///         }
+///         out[0] = gradient;
+///         loss
+///     }
+/// }
+///
+/// let objective: &dyn Objective<f64> = &Location(vec![1.0, 3.0]);
+/// let mut gradient = [0.0];
+/// let loss = objective.loss_and_gradient_into(&[2.0], Batch::All, &mut Scratch::new(), &mut gradient);
+/// assert_eq!((loss, gradient[0]), (0.5, 0.0));
+/// ```
+pub trait Objective<F: Scalar>: Send + Sync {
+    /// The length of the parameter slice.
+    fn n_parameters(&self) -> usize;
+
+    /// How many samples the data holds.
+    fn n_samples(&self) -> usize;
+
+    /// The mean loss over the batch; the gradient is written to `out`, whatever it held before.
+    ///
+    /// Allocates nothing once `scratch` has grown to size.
+    fn loss_and_gradient_into(&self, w: &[F], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [F]) -> F;
+
+    /// The mean loss over the batch alone.
+    ///
+    /// The default computes the gradient too and drops it; an objective with a cheaper way overrides it.
+    fn loss(&self, w: &[F], batch: Batch<'_>, scratch: &mut Scratch) -> F {
+        // The buffer leaves the scratch during the call because the objective may want the scratch itself.
+        let mut dropped = std::mem::take(&mut scratch.slot(|| Dropped::<F>(Vec::new())).0);
+        dropped.resize(self.n_parameters(), F::default());
+        let loss = self.loss_and_gradient_into(w, batch, scratch, &mut dropped);
+        scratch.slot(|| Dropped::<F>(Vec::new())).0 = dropped;
+        loss
+    }
+
+    /// A name for one coordinate, for reports; `w[index]` unless the objective knows better.
+    fn coordinate_name(&self, index: usize) -> String {
+        format!("w[{index}]")
+    }
+
+    /// Losses sample by sample, where the objective can give them.
+    fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<F>> {
+        None
+    }
+
+    /// Products with the Hessian, where the objective can give them.
+    fn hessian_vector_products(&self) -> Option<&dyn HessianVectorProducts<F>> {
+        None
+    }
+
+    /// A full-data evaluation whose cost does not grow with the number of samples, where there is one.
+    fn sufficient_statistics(&self) -> Option<&dyn SufficientStatistics<F>> {
+        None
+    }
+}
+
+/// The gradient that [`Objective::loss`] does not need, kept in the scratch.
+struct Dropped<F>(Vec<F>);
+
+/// An objective that knows the loss of each sample: for WAIC, influence functions and susceptibilities.
+pub trait PerSampleLosses<F: Scalar> {
+    /// Writes `ℓ_i(w)` for each sample of the batch, in its order.
+    ///
+    /// # Shapes
+    /// `out` has the length of the batch; its mean is the loss, up to rounding and terms that belong to no sample.
+    fn per_sample_losses_into(&self, w: &[F], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [F]);
+}
+
+/// An objective that can multiply a direction by its Hessian without forming the matrix.
+pub trait HessianVectorProducts<F: Scalar> {
+    /// Writes `∇²L_B(w)·direction`.
+    fn hessian_vector_product_into(
+        &self,
+        w: &[F],
+        direction: &[F],
+        batch: Batch<'_>,
+        scratch: &mut Scratch,
+        out: &mut [F],
+    );
+}
+
+/// An objective that depends on its data only through fixed statistics, for example `XᵀX` and `XᵀY`.
+pub trait SufficientStatistics<F: Scalar> {
+    /// The loss and gradient over [`Batch::All`], from the statistics alone; equal to the direct sum up to rounding.
+    fn full_loss_and_gradient_into(&self, w: &[F], scratch: &mut Scratch, out: &mut [F]) -> F;
+}

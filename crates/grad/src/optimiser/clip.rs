@@ -1,0 +1,75 @@
+use super::BLOCK;
+use crate::kernels::{dispatch, first_non_finite};
+use crate::GradError;
+use collimate_tensor::Scalar;
+use rayon::prelude::*;
+
+/// The Euclidean norm over several slices taken as one vector.
+///
+/// ```text
+/// ‖g‖ = √(Σ_k Σ_i g_{k,i}²)
+/// ```
+///
+/// # Determinism
+/// Squares are summed in f64 over fixed blocks in fixed order.
+///
+/// # Examples
+/// ```
+/// assert_eq!(collimate_grad::global_norm::<f64>(&[&[3.0], &[4.0]]), 5.0);
+/// ```
+pub fn global_norm<F: Scalar>(gradients: &[&[F]]) -> f64 {
+    let squares = |x: &[F]| dispatch!(F, loops => loops::sum_of_squares(x), [x], []);
+    let total: f64 = gradients
+        .iter()
+        .map(|g| {
+            if g.len() < 4 * BLOCK {
+                return g.chunks(BLOCK).map(squares).sum::<f64>();
+            }
+            g.par_chunks(BLOCK).map(squares).collect::<Vec<f64>>().iter().sum()
+        })
+        .sum();
+    total.sqrt()
+}
+
+/// Scales several slices together so that their common norm is at most `max_norm`; returns the norm before.
+///
+/// Where the norm is larger, each number is multiplied by `max_norm / norm`. (PyTorch divides by `norm + 1e-6`
+/// and so ends slightly below `max_norm`.)
+///
+/// # Errors
+/// [`GradError::Config`] unless `max_norm` is positive and finite; [`GradError::NonFinite`] when a number is NaN or
+/// infinite: scaling could only spread it.
+///
+/// # Examples
+/// ```
+/// let (mut a, mut b) = ([3.0f64], [4.0f64]);
+/// let norm = collimate_grad::clip_global_norm(&mut [&mut a, &mut b], 1.0)?;
+/// assert_eq!(norm, 5.0);
+/// assert!((a[0] - 0.6).abs() < 1e-15 && (b[0] - 0.8).abs() < 1e-15);
+/// # Ok::<(), collimate_grad::GradError>(())
+/// ```
+pub fn clip_global_norm<F: Scalar>(gradients: &mut [&mut [F]], max_norm: f64) -> Result<f64, GradError> {
+    if !(max_norm > 0.0 && max_norm.is_finite()) {
+        return Err(GradError::Config { name: "max_norm", value: max_norm, expected: "positive and finite" });
+    }
+    let norm = global_norm(&gradients.iter().map(|g| &**g).collect::<Vec<_>>());
+    if !norm.is_finite() {
+        for g in gradients.iter() {
+            if let Some((index, value)) = first_non_finite(g) {
+                return Err(GradError::NonFinite { argument: "gradients", index, value });
+            }
+        }
+        return Err(GradError::NonFinite { argument: "the norm of the gradients", index: 0, value: norm });
+    }
+    if norm > max_norm {
+        for g in gradients.iter_mut() {
+            scale(max_norm / norm, g);
+        }
+    }
+    Ok(norm)
+}
+
+/// Multiplies a slice by a factor.
+fn scale<F: Scalar>(factor: f64, x: &mut [F]) {
+    dispatch!(F, loops => loops::scale(factor, x), [], [x]);
+}

@@ -1,0 +1,4 @@
+//! The integration tests of `collimate-grad`.
+
+mod check;
+mod optimisers;
