@@ -111,19 +111,16 @@ loops!(f64);
 
 /// Runs the concrete loop that belongs to `F`: `Scalar` is sealed to these two.
 macro_rules! dispatch {
-    ($x:expr, $loops:ident => $body:expr, [$($slice:ident),*], [$($mutable:ident),*]) => {{
-        use $crate::kernels::{same, same_mut};
-        let _ = same::<f64, f64>;
-        let _ = same_mut::<f64, f64>;
+    ($x:ty, $loops:ident => $body:expr, [$($slice:ident),*], [$($mutable:ident),*]) => {{
         if std::any::TypeId::of::<$x>() == std::any::TypeId::of::<f32>() {
             use $crate::kernels::f32 as $loops;
-            $(let $slice = same::<$x, f32>($slice).expect("F is f32");)*
-            $(let $mutable = same_mut::<$x, f32>($mutable).expect("F is f32");)*
+            $(let $slice = $crate::kernels::same::<$x, f32>($slice).expect("F is f32");)*
+            $(let $mutable = $crate::kernels::same_mut::<$x, f32>($mutable).expect("F is f32");)*
             $body
         } else {
             use $crate::kernels::f64 as $loops;
-            $(let $slice = same::<$x, f64>($slice).expect("Scalar is sealed to f32 and f64");)*
-            $(let $mutable = same_mut::<$x, f64>($mutable).expect("Scalar is sealed to f32 and f64");)*
+            $(let $slice = $crate::kernels::same::<$x, f64>($slice).expect("Scalar is sealed to f32 and f64");)*
+            $(let $mutable = $crate::kernels::same_mut::<$x, f64>($mutable).expect("Scalar is sealed to f32 and f64");)*
             $body
         }
     }};

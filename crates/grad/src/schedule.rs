@@ -93,7 +93,11 @@ impl Schedule {
             }
         };
         if !(config.peak > 0.0 && config.peak.is_finite()) {
-            return Err(GradError::Config { name: "peak", value: config.peak, expected: "positive and finite" });
+            return Err(GradError::Config {
+                name: "peak",
+                value: config.peak,
+                expected: "positive and finite",
+            });
         }
         if let WarmUp::Linear { steps, from } | WarmUp::Cosine { steps, from } = config.warm_up {
             share("warm_up.from", from)?;
@@ -107,7 +111,11 @@ impl Schedule {
             }
         }
         if config.decay != Decay::None && config.total_steps == 0 {
-            return Err(GradError::Config { name: "total_steps", value: 0.0, expected: "at least 1 with a decay" });
+            return Err(GradError::Config {
+                name: "total_steps",
+                value: 0.0,
+                expected: "at least 1 with a decay",
+            });
         }
         match config.decay {
             Decay::None => {}
@@ -208,13 +216,13 @@ mod tests {
     fn senseless_parts_are_named() {
         let bad = |c: ScheduleConfig| Schedule::new(c).unwrap_err().to_string();
         let good = ScheduleConfig { peak: 1.0, total_steps: 10, warm_up: WarmUp::None, decay: Decay::None };
-        assert_eq!(
-            bad(ScheduleConfig { peak: f64::NAN, ..good }),
-            "peak = NaN: must be positive and finite"
-        );
+        assert_eq!(bad(ScheduleConfig { peak: f64::NAN, ..good }), "peak = NaN: must be positive and finite");
         let decay = Decay::LinearOverLast { share: 1.5, to: 0.0 };
         assert_eq!(bad(ScheduleConfig { decay, ..good }), "decay.share = 1.5: must be a share in [0, 1]");
         let warm_up = WarmUp::Linear { steps: 11, from: 0.0 };
-        assert!(bad(ScheduleConfig { warm_up, decay: Decay::Cosine { to: 0.0 }, ..good }).contains("warm_up.steps = 11"));
+        assert!(
+            bad(ScheduleConfig { warm_up, decay: Decay::Cosine { to: 0.0 }, ..good })
+                .contains("warm_up.steps = 11")
+        );
     }
 }

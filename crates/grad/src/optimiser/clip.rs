@@ -1,6 +1,6 @@
 use super::BLOCK;
-use crate::kernels::{dispatch, first_non_finite};
 use crate::GradError;
+use crate::kernels::{dispatch, first_non_finite};
 use collimate_tensor::Scalar;
 use rayon::prelude::*;
 

@@ -53,12 +53,20 @@ fn check_step<F: Scalar>(n: usize, rate: f64, gradient: &[F], w: &[F]) -> Result
 
 /// The range, if it lies within `len` parameters.
 fn check_range(range: Range<usize>, len: usize) -> Result<Range<usize>, GradError> {
-    if range.start <= range.end && range.end <= len { Ok(range) } else { Err(GradError::Range { range, len }) }
+    if range.start <= range.end && range.end <= len {
+        Ok(range)
+    } else {
+        Err(GradError::Range { range, len })
+    }
 }
 
 /// `Err` unless `0 ≤ value < 1`.
 fn decay_rate(name: &'static str, value: f64) -> Result<(), GradError> {
-    if (0.0..1.0).contains(&value) { Ok(()) } else { Err(GradError::Config { name, value, expected: "in [0, 1)" }) }
+    if (0.0..1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(GradError::Config { name, value, expected: "in [0, 1)" })
+    }
 }
 
 /// `Err` unless `value ≥ 0` and finite.

@@ -81,7 +81,8 @@ fn a_sample_of_coordinates_is_reproducible_and_without_repeats() {
 #[test]
 fn a_loss_that_is_not_a_number_is_an_error_and_not_a_pass() {
     let objective = Planted { scales: vec![1.0], wrong: None };
-    let error = check_gradient(&objective, &[f64::NAN, 1.0], Batch::All, &CheckConfig::default()).unwrap_err();
+    let error =
+        check_gradient(&objective, &[f64::NAN, 1.0], Batch::All, &CheckConfig::default()).unwrap_err();
     assert!(matches!(error, GradError::NonFinite { argument: "loss", .. }));
     assert!(check_gradient(&objective, &[1.0], Batch::All, &CheckConfig::default()).is_err());
 }

@@ -1,6 +1,6 @@
 use collimate_grad::{
-    Adam, AdamConfig, EpsilonPlacement, GradError, Momentum, Optimiser, ResetSteps, Sgd, SgdConfig, WeightDecay,
-    clip_global_norm, global_norm,
+    Adam, AdamConfig, EpsilonPlacement, GradError, Momentum, Optimiser, ResetSteps, Sgd, SgdConfig,
+    WeightDecay, clip_global_norm, global_norm,
 };
 use collimate_stream::Stream;
 use proptest::prelude::*;
@@ -38,10 +38,18 @@ fn any_config() -> impl Strategy<Value = AdamConfig> {
         (0.0..0.5).prop_map(WeightDecay::L2),
         (0.0..0.5).prop_map(WeightDecay::Decoupled)
     ];
-    let placement = prop_oneof![Just(EpsilonPlacement::AfterCorrection), Just(EpsilonPlacement::BeforeCorrection)];
-    (0.0..0.99, 0.0..0.9999, -10.0..0.0, placement, decay).prop_map(|(beta1, beta2, e, epsilon_placement, weight_decay)| {
-        AdamConfig { beta1, beta2, epsilon: 10f64.powf(e), epsilon_placement, weight_decay, ..AdamConfig::default() }
-    })
+    let placement =
+        prop_oneof![Just(EpsilonPlacement::AfterCorrection), Just(EpsilonPlacement::BeforeCorrection)];
+    (0.0..0.99, 0.0..0.9999, -10.0..0.0, placement, decay).prop_map(
+        |(beta1, beta2, e, epsilon_placement, weight_decay)| AdamConfig {
+            beta1,
+            beta2,
+            epsilon: 10f64.powf(e),
+            epsilon_placement,
+            weight_decay,
+            ..AdamConfig::default()
+        },
+    )
 }
 
 proptest! {
@@ -154,7 +162,10 @@ fn a_restored_optimiser_goes_on_bit_for_bit() {
         adam2.step(0.01, &g, &mut w2).unwrap();
         sgd2.step(0.01, &g, &mut w2).unwrap();
     }
-    assert_eq!(w.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), w2.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+    assert_eq!(
+        w.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+        w2.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+    );
 }
 
 #[test]
