@@ -1,3 +1,4 @@
 //! Replications that join crates: claims on a real language model, texts, figures.
 
 pub mod data;
+pub mod text;
