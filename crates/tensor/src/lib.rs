@@ -3,6 +3,8 @@
 mod cpu;
 mod elementwise;
 mod error;
+#[cfg(feature = "files")]
+pub mod files;
 mod kernels;
 mod matmul;
 mod norm;

@@ -2,5 +2,3 @@
 
 mod check;
 mod optimisers;
-mod primitives;
-mod tape;

@@ -274,7 +274,7 @@ mod tests {
             [(0.0, 1.0), (f32::NEG_INFINITY, 0.0), (f32::INFINITY, f32::INFINITY), (1e30, f32::INFINITY)]
         {
             assert_eq!(exp_f32(x), y);
-            assert_eq!(exp_f64(x.into()), y.into());
+            assert_eq!(exp_f64(f64::from(x)), f64::from(y));
         }
         assert!(exp_f32(f32::NAN).is_nan() && exp_f64(f64::NAN).is_nan());
     }

@@ -1,0 +1,89 @@
+use super::super::FileError;
+use super::super::source::Source;
+
+/// Strings longer than this are not names, words or templates.
+const LONGEST_STRING: u64 = 1 << 24;
+const WINDOW: u64 = 1 << 16;
+
+/// Reads a header from front to back through a small window.
+pub(super) struct Cursor<'a> {
+    source: &'a Source,
+    window: Vec<u8>,
+    /// Where the window starts in the file.
+    start: u64,
+    /// The next byte, counted within the window.
+    next: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(source: &'a Source) -> Self {
+        Self { source, window: Vec::new(), start: 0, next: 0 }
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.start + self.next as u64
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.source.len
+    }
+
+    pub(super) fn malformed(&self, place: &str, what: impl Into<String>) -> FileError {
+        self.source.malformed(format!("{place} (before byte {})", self.position()), what)
+    }
+
+    /// Refuses a count of things of at least `smallest` bytes each that cannot fit into the rest of the file.
+    pub(super) fn check_count(&self, count: u64, smallest: u64, place: &str) -> Result<(), FileError> {
+        let rest = self.len() - self.position();
+        if count.checked_mul(smallest).is_none_or(|bytes| bytes > rest) {
+            return Err(
+                self.malformed(place, format!("{count} entries do not fit into the {rest} bytes left"))
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn bytes<const N: usize>(&mut self, place: &str) -> Result<[u8; N], FileError> {
+        if self.window.len() - self.next < N {
+            let position = self.position();
+            self.check_count(1, N as u64, place)?;
+            self.window = self.source.read(position, WINDOW.min(self.len() - position), place)?;
+            (self.start, self.next) = (position, 0);
+        }
+        let mut out = [0; N];
+        out.copy_from_slice(&self.window[self.next..self.next + N]);
+        self.next += N;
+        Ok(out)
+    }
+
+    pub(super) fn u32(&mut self, place: &str) -> Result<u32, FileError> {
+        Ok(u32::from_le_bytes(self.bytes(place)?))
+    }
+
+    pub(super) fn u64(&mut self, place: &str) -> Result<u64, FileError> {
+        Ok(u64::from_le_bytes(self.bytes(place)?))
+    }
+
+    pub(super) fn string(&mut self, place: &str) -> Result<String, FileError> {
+        let length = self.u64(place)?;
+        self.check_count(length, 1, place)?;
+        if length > LONGEST_STRING {
+            return Err(
+                self.malformed(place, format!("a string of {length} bytes is longer than {LONGEST_STRING}"))
+            );
+        }
+        let length = length as usize;
+        let bytes = if self.window.len() - self.next >= length {
+            let bytes = self.window[self.next..self.next + length].to_vec();
+            self.next += length;
+            bytes
+        } else {
+            let position = self.position();
+            let bytes = self.source.read(position, length as u64, place)?;
+            (self.start, self.next) = (position + length as u64, 0);
+            self.window.clear();
+            bytes
+        };
+        String::from_utf8(bytes).map_err(|e| self.malformed(place, e.to_string()))
+    }
+}

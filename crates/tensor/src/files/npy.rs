@@ -1,0 +1,294 @@
+use super::array::{ElementType, FileArray, FileData, checked_len};
+use super::source::Source;
+use super::{FileError, write_atomically};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// numpy itself refuses longer headers by default (10,000); a little more is harmless.
+const LONGEST_HEADER: usize = 65_536;
+const SUPPORTED: &str = "little-endian f2, f4, f8, i4, i8, u1, b1";
+
+/// What an npy header says.
+struct Header {
+    element: ElementType,
+    fortran: bool,
+    shape: Vec<usize>,
+    len: usize,
+}
+
+/// Where in which file, for error messages.
+pub(crate) struct Place<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) prefix: &'a str,
+}
+
+impl Place<'_> {
+    fn malformed(&self, place: &str, what: impl Into<String>) -> FileError {
+        FileError::Malformed {
+            path: self.path.into(),
+            place: format!("{}{place}", self.prefix),
+            what: what.into(),
+        }
+    }
+
+    fn io(&self, place: &str, source: io::Error) -> FileError {
+        FileError::Io { path: self.path.into(), place: format!("{}{place}", self.prefix), source }
+    }
+}
+
+/// Reads an npy file (format versions 1 to 3) of little-endian f16, f32, f64, i32, i64, u8 or bool elements.
+///
+/// An array in Fortran order comes back in C order, with the same shape.
+///
+/// # Errors
+/// [`FileError::Malformed`] when the header cannot be parsed or does not agree with the size of the file,
+/// [`FileError::Unsupported`] for another element type.
+///
+/// # Examples
+/// ```
+/// use collimate_tensor::files::{FileArray, read_npy, write_npy};
+/// use ndarray::array;
+/// let path = std::env::temp_dir().join(format!("collimate-npy-doc-{}", std::process::id()));
+/// write_npy(&path, &FileArray::from(array![[1_i64, 2, 3]]))?;
+/// assert_eq!(read_npy(&path)?.shape(), [1, 3]);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # References
+/// NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays".
+pub fn read_npy(path: impl AsRef<Path>) -> Result<FileArray, FileError> {
+    let (path, len, mut reader) = Source::open(path.as_ref())?.into_parts();
+    read_stream(&mut reader, len, &Place { path: &path, prefix: "" })
+}
+
+/// Reads an npy file of `total` bytes from a stream. What is held never exceeds a small multiple of the bytes that
+/// really came, whatever `total` and the header claim.
+pub(crate) fn read_stream(reader: &mut dyn Read, total: u64, place: &Place) -> Result<FileArray, FileError> {
+    let mut fixed = [0; 8];
+    reader.read_exact(&mut fixed).map_err(|e| place.io("the npy magic string", e))?;
+    if &fixed[..6] != MAGIC {
+        return Err(place.malformed("the npy magic string", "this is not an npy file"));
+    }
+    let (prefix, header_len) = match fixed[6] {
+        1 => {
+            let mut n = [0; 2];
+            reader.read_exact(&mut n).map_err(|e| place.io("the npy header's length", e))?;
+            (10, usize::from(u16::from_le_bytes(n)))
+        }
+        2 | 3 => {
+            let mut n = [0; 4];
+            reader.read_exact(&mut n).map_err(|e| place.io("the npy header's length", e))?;
+            (12, u32::from_le_bytes(n) as usize)
+        }
+        other => {
+            return Err(FileError::Unsupported {
+                path: place.path.into(),
+                place: format!("{}the npy header", place.prefix),
+                what: format!("npy format version {other}"),
+                supported: "1, 2, 3",
+            });
+        }
+    };
+    if header_len > LONGEST_HEADER || header_len as u64 + prefix > total {
+        let what = format!("its length is given as {header_len} in a file of {total} bytes");
+        return Err(place.malformed("the npy header", what));
+    }
+    let mut text = vec![0; header_len];
+    reader.read_exact(&mut text).map_err(|e| place.io("the npy header", e))?;
+    let header = parse_header(&text, place)?;
+
+    let expected = (header.len as u64).checked_mul(header.element.bytes() as u64);
+    let present = total - prefix - header_len as u64;
+    if expected != Some(present) {
+        let what = format!(
+            "the shape {:?} needs {} bytes, but {present} follow the header",
+            header.shape,
+            expected.map_or("too many".into(), |n| n.to_string())
+        );
+        return Err(place.malformed("the npy data", what));
+    }
+    // `total` may itself be a claim (of a zip directory), so the buffer grows with the bytes that come.
+    let mut bytes = Vec::with_capacity(present.min(1 << 20) as usize);
+    reader.take(present).read_to_end(&mut bytes).map_err(|e| place.io("the npy data", e))?;
+    if bytes.len() as u64 != present {
+        return Err(
+            place.malformed("the npy data", format!("only {} of {present} bytes are there", bytes.len()))
+        );
+    }
+    if header.fortran && header.shape.len() > 1 {
+        bytes = to_c_order(&bytes, &header.shape, header.element.bytes());
+    }
+    let data = header
+        .element
+        .decode(bytes)
+        .map_err(|b| place.malformed("the npy data", format!("byte {b} is no truth value")))?;
+    FileArray::new(header.shape, data)
+}
+
+/// Reorders elements whose first axis is fastest so that the last axis is.
+fn to_c_order(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
+    let n = bytes.len() / size;
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut index = vec![0usize; shape.len()];
+    for _ in 0..n {
+        let mut position = 0;
+        for (i, extent) in index.iter().zip(shape).rev() {
+            position = position * extent + i;
+        }
+        out.extend_from_slice(&bytes[position * size..(position + 1) * size]);
+        for (i, extent) in index.iter_mut().zip(shape).rev() {
+            *i += 1;
+            if *i < *extent {
+                break;
+            }
+            *i = 0;
+        }
+    }
+    out
+}
+
+/// Parses `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`, the one dictionary the format knows.
+fn parse_header(text: &[u8], place: &Place) -> Result<Header, FileError> {
+    let bad = |what: String| place.malformed("the npy header", what);
+    let text = std::str::from_utf8(text).map_err(|e| bad(e.to_string()))?;
+    let mut rest = text.trim();
+    rest = rest
+        .strip_prefix('{')
+        .and_then(|r| r.strip_suffix('}'))
+        .ok_or_else(|| bad("it is no dictionary in braces".into()))?;
+    let (mut descr, mut fortran, mut shape) = (None, None, None);
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            break;
+        }
+        let (key, after) = quoted(rest).ok_or_else(|| bad("a quoted key was expected".into()))?;
+        let value =
+            after.trim_start().strip_prefix(':').ok_or_else(|| bad(format!("no ':' after '{key}'")))?;
+        let value = value.trim_start();
+        let known_twice;
+        (known_twice, rest) = match key {
+            "descr" => {
+                let (text, after) =
+                    quoted(value).ok_or_else(|| bad("structured element types are not read".into()))?;
+                (descr.replace(text).is_some(), after)
+            }
+            "fortran_order" => {
+                let (flag, after) = match (value.strip_prefix("True"), value.strip_prefix("False")) {
+                    (Some(after), _) => (true, after),
+                    (_, Some(after)) => (false, after),
+                    _ => return Err(bad("fortran_order is neither True nor False".into())),
+                };
+                (fortran.replace(flag).is_some(), after)
+            }
+            "shape" => {
+                let end = value.find(')').ok_or_else(|| bad("the shape is not closed".into()))?;
+                let parsed =
+                    axes(&value[..end]).ok_or_else(|| bad("the shape is no tuple of sizes".into()))?;
+                (shape.replace(parsed).is_some(), &value[end + 1..])
+            }
+            other => return Err(bad(format!("unknown key '{other}'"))),
+        };
+        if known_twice {
+            return Err(bad(format!("'{key}' is given twice")));
+        }
+        rest = rest.trim_start();
+        rest = match rest.strip_prefix(',') {
+            Some(after) => after,
+            None if rest.is_empty() => rest,
+            None => return Err(bad("a ',' was expected between entries".into())),
+        };
+    }
+    let descr = descr.ok_or_else(|| bad("'descr' is missing".into()))?;
+    let element = match descr {
+        "<f2" => ElementType::F16,
+        "<f4" => ElementType::F32,
+        "<f8" => ElementType::F64,
+        "<i4" => ElementType::I32,
+        "<i8" => ElementType::I64,
+        "|u1" => ElementType::U8,
+        "|b1" => ElementType::Bool,
+        _ => {
+            return Err(FileError::Unsupported {
+                path: place.path.into(),
+                place: format!("{}the npy header", place.prefix),
+                what: format!("element type '{}'", descr.escape_debug()),
+                supported: SUPPORTED,
+            });
+        }
+    };
+    let fortran = fortran.ok_or_else(|| bad("'fortran_order' is missing".into()))?;
+    let shape = shape.ok_or_else(|| bad("'shape' is missing".into()))?;
+    let len = checked_len(&shape).ok_or_else(|| bad(format!("the shape {shape:?} overflows")))?;
+    Ok(Header { element, fortran, shape, len })
+}
+
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    text[1..].split_once(quote)
+}
+
+fn axes(text: &str) -> Option<Vec<usize>> {
+    let inner = text.strip_prefix('(')?.trim();
+    if inner.is_empty() {
+        return Some(Vec::new());
+    }
+    // One axis is written "(3,)"; more may or may not end in a comma.
+    let inner = inner.strip_suffix(',').unwrap_or(inner);
+    let digits = |axis: &str| axis.bytes().all(|b| b.is_ascii_digit()).then(|| axis.parse().ok()).flatten();
+    inner.split(',').map(|axis| digits(axis.trim())).collect()
+}
+
+/// Writes an npy file (format version 1, C order), all or nothing.
+///
+/// # Errors
+/// [`FileError::Unsupported`] for bf16, which the format does not know; [`FileError::Io`] when writing fails.
+pub fn write_npy(path: impl AsRef<Path>, array: &FileArray) -> Result<(), FileError> {
+    let path = path.as_ref();
+    let bytes = to_bytes(array, path)?;
+    write_atomically(path, |out| out.write_all(&bytes))
+}
+
+pub(crate) fn to_bytes(array: &FileArray, path: &Path) -> Result<Vec<u8>, FileError> {
+    let descr = match array.data() {
+        FileData::F16(_) => "<f2",
+        FileData::F32(_) => "<f4",
+        FileData::F64(_) => "<f8",
+        FileData::I32(_) => "<i4",
+        FileData::I64(_) => "<i8",
+        FileData::U8(_) => "|u1",
+        FileData::Bool(_) => "|b1",
+        FileData::Bf16(_) => {
+            return Err(FileError::Unsupported {
+                path: path.into(),
+                place: "the npy header".into(),
+                what: "element type bf16".into(),
+                supported: SUPPORTED,
+            });
+        }
+    };
+    let axes: String = array.shape().iter().map(|n| format!("{n},")).collect();
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}");
+    // The data start at a multiple of 64 bytes, as numpy does.
+    while !(10 + header.len() + 1).is_multiple_of(64) {
+        header.push(' ');
+    }
+    header.push('\n');
+    // 4,000 axes would be needed to pass 65,535; ndarray arrays of that kind are not made by accident.
+    let length = u16::try_from(header.len()).map_err(|_| FileError::Unsupported {
+        path: path.into(),
+        place: "the npy header".into(),
+        what: format!("an array of {} axes", array.shape().len()),
+        supported: "headers up to 65535 bytes",
+    })?;
+    let data = array.bytes();
+    let mut out = Vec::with_capacity(10 + header.len() + data.len());
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&[1, 0]);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(header.as_bytes());
+    out.extend_from_slice(&data);
+    Ok(out)
+}

@@ -1,0 +1,131 @@
+use super::npy::{Place, read_stream, to_bytes};
+use super::safetensors::missing;
+use super::source::Source;
+use super::zip::{Member, content, members, write_stored};
+use super::{FileArray, FileError, write_atomically};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// An array of an npz file may expand to this many bytes unless a limit is named.
+const DEFAULT_LIMIT: u64 = 1 << 30;
+
+/// An npz file (a zip archive of npy files), opened: its directory checked, its arrays read one at a time.
+///
+/// A compressed archive can expand a thousandfold, so the size after expansion has a limit of its own: 1 GiB an array,
+/// or what [`Npz::with_limit`] says.
+///
+/// # Errors
+/// Opening refuses a broken zip directory and repeated names; reading refuses sizes or check sums that do not hold,
+/// encryption, compression other than deflate, arrays above the limit, and all that [`read_npy`](super::read_npy) refuses.
+///
+/// # Examples
+/// ```
+/// use collimate_tensor::files::{FileArray, Npz, write_npz};
+/// use ndarray::array;
+/// let path = std::env::temp_dir().join(format!("collimate-npz-doc-{}", std::process::id()));
+/// write_npz(&path, &[("x", FileArray::from(array![0.5_f64]))])?;
+/// let file = Npz::open(&path)?;
+/// assert_eq!(file.read("x")?.to_f64()[0], 0.5);
+/// assert!(file.read("y").is_err());
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Npz {
+    source: Source,
+    /// By array name.
+    arrays: BTreeMap<String, Member>,
+    limit: u64,
+}
+
+impl Npz {
+    /// Opens a file and checks its directory.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        Self::parse(Source::open(path.as_ref())?)
+    }
+
+    /// Reads a file that is already in memory.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, FileError> {
+        Self::parse(Source::memory(bytes))
+    }
+
+    fn parse(source: Source) -> Result<Self, FileError> {
+        let mut arrays = BTreeMap::new();
+        for member in members(&source)? {
+            // Other members than arrays are somebody else's business.
+            let Some(name) = member.name.strip_suffix(".npy").map(str::to_owned) else { continue };
+            if arrays.contains_key(&name) {
+                let what = format!("the array '{name}' is listed twice");
+                return Err(source.malformed("the zip directory", what));
+            }
+            arrays.insert(name, member);
+        }
+        Ok(Self { source, arrays, limit: DEFAULT_LIMIT })
+    }
+
+    /// Lets an array expand to at most `bytes` bytes.
+    #[must_use]
+    pub fn with_limit(mut self, bytes: u64) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// The names of the arrays, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.arrays.keys().map(String::as_str)
+    }
+
+    /// Reads one array.
+    ///
+    /// # Errors
+    /// See the type; [`FileError::Missing`] when there is none of this name.
+    pub fn read(&self, name: &str) -> Result<FileArray, FileError> {
+        let Some(member) = self.arrays.get(name) else {
+            return Err(missing(&self.source, name, &self.arrays));
+        };
+        let place = format!("array '{name}'");
+        if member.size > self.limit {
+            let path = self.source.path.clone();
+            return Err(FileError::TooLarge { path, place, needed: member.size, limit: self.limit });
+        }
+        let mut content = content(&self.source, member, &place)?;
+        let prefix = format!("{place}: ");
+        let array =
+            read_stream(&mut content, member.size, &Place { path: &self.source.path, prefix: &prefix })?;
+        content.finish().map_err(|what| self.source.malformed(&place, what))?;
+        Ok(array)
+    }
+}
+
+/// Writes arrays to an npz file without compression, all or nothing.
+///
+/// # Errors
+/// [`FileError::Malformed`] when a name is given twice, [`FileError::Unsupported`] for bf16,
+/// [`FileError::TooLarge`] for 4 GiB or more, [`FileError::Io`] when writing fails.
+///
+/// # Determinism
+/// The bytes depend on the arrays and their order only: the members carry no time of writing.
+pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, FileArray)]) -> Result<(), FileError> {
+    let path = path.as_ref();
+    let mut names: Vec<_> = arrays.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(FileError::Malformed {
+            path: path.into(),
+            place: "the zip directory".into(),
+            what: format!("the array '{}' is given twice", twice[0]),
+        });
+    }
+    let members = arrays
+        .iter()
+        .map(|(name, array)| Ok((format!("{name}.npy"), to_bytes(array, path)?)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut refused = None;
+    let written = write_atomically(path, |out| {
+        write_stored(out, path, &members).map_err(|error| {
+            let message = std::io::Error::other(error.to_string());
+            refused = Some(error);
+            message
+        })
+    });
+    refused.map_or(written, Err)
+}

@@ -1,0 +1,73 @@
+use super::FileError;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+pub(crate) trait ReadSeek: Read + Seek + Send {}
+impl<T: Read + Seek + Send> ReadSeek for T {}
+
+/// A file of known length from which ranges are read; a range is checked against the length before it is allocated.
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    pub(crate) len: u64,
+    reader: Mutex<Box<dyn ReadSeek>>,
+}
+
+impl Source {
+    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+        let io = |place: &str, source| FileError::Io { path: path.into(), place: place.into(), source };
+        let file = File::open(path).map_err(|e| io("opening the file", e))?;
+        let metadata = file.metadata().map_err(|e| io("asking for the file's size", e))?;
+        if !metadata.is_file() {
+            // A pipe or a device has no length to check against.
+            return Err(FileError::Malformed {
+                path: path.into(),
+                place: "opening the file".into(),
+                what: "this is not a regular file".into(),
+            });
+        }
+        Ok(Self { path: path.into(), len: metadata.len(), reader: Mutex::new(Box::new(file)) })
+    }
+
+    pub(crate) fn memory(bytes: Vec<u8>) -> Self {
+        let len = bytes.len() as u64;
+        Self { path: "(memory)".into(), len, reader: Mutex::new(Box::new(Cursor::new(bytes))) }
+    }
+
+    pub(crate) fn into_parts(self) -> (PathBuf, u64, Box<dyn ReadSeek>) {
+        (self.path, self.len, self.reader.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Fills `out` from the bytes at `offset`. Threads may call it at once; each read is done under a lock.
+    pub(crate) fn read_into(&self, offset: u64, out: &mut [u8], place: &str) -> Result<(), FileError> {
+        self.check(offset, out.len() as u64, place)?;
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| reader.read_exact(out))
+            .map_err(|source| FileError::Io { path: self.path.clone(), place: place.into(), source })
+    }
+
+    /// The `count` bytes at `offset`.
+    pub(crate) fn read(&self, offset: u64, count: u64, place: &str) -> Result<Vec<u8>, FileError> {
+        self.check(offset, count, place)?;
+        let mut out = vec![0; count as usize];
+        self.read_into(offset, &mut out, place)?;
+        Ok(out)
+    }
+
+    fn check(&self, offset: u64, count: u64, place: &str) -> Result<(), FileError> {
+        match offset.checked_add(count) {
+            Some(end) if end <= self.len => Ok(()),
+            _ => Err(self.malformed(
+                place,
+                format!("{count} bytes at offset {offset} do not fit into a file of {} bytes", self.len),
+            )),
+        }
+    }
+
+    pub(crate) fn malformed(&self, place: impl Into<String>, what: impl Into<String>) -> FileError {
+        FileError::Malformed { path: self.path.clone(), place: place.into(), what: what.into() }
+    }
+}

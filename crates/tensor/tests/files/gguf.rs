@@ -1,0 +1,272 @@
+use crate::{alone, measured, refusal};
+use collimate_stream::Stream;
+use collimate_tensor::files::{Gguf, GgufType, GgufValue};
+use half::f16;
+
+/// Builds GGUF files, sound and unsound ones.
+#[derive(Clone, Default)]
+pub(crate) struct Builder {
+    values: Vec<u8>,
+    n_values: u64,
+    table: Vec<u8>,
+    n_tensors: u64,
+    data: Vec<u8>,
+    alignment: usize,
+}
+
+pub(crate) fn text(s: &str) -> Vec<u8> {
+    let mut out = (s.len() as u64).to_le_bytes().to_vec();
+    out.extend(s.as_bytes());
+    out
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self { alignment: 32, ..Self::default() }
+    }
+
+    pub(crate) fn value(mut self, name: &str, kind: u32, bytes: &[u8]) -> Self {
+        self.values.extend(text(name));
+        self.values.extend(kind.to_le_bytes());
+        self.values.extend(bytes);
+        self.n_values += 1;
+        self
+    }
+
+    /// An array value: element type, count, content.
+    pub(crate) fn array(self, name: &str, kind: u32, count: u64, content: &[u8]) -> Self {
+        let mut bytes = kind.to_le_bytes().to_vec();
+        bytes.extend(count.to_le_bytes());
+        bytes.extend(content);
+        self.value(name, 9, &bytes)
+    }
+
+    pub(crate) fn entry(mut self, name: &str, axes: &[u64], kind: u32, offset: u64) -> Self {
+        self.table.extend(text(name));
+        self.table.extend((axes.len() as u32).to_le_bytes());
+        axes.iter().for_each(|n| self.table.extend(n.to_le_bytes()));
+        self.table.extend(kind.to_le_bytes());
+        self.table.extend(offset.to_le_bytes());
+        self.n_tensors += 1;
+        self
+    }
+
+    /// A tensor with its data, placed at the next aligned offset.
+    pub(crate) fn tensor(mut self, name: &str, axes: &[u64], kind: u32, data: &[u8]) -> Self {
+        self.data.resize(self.data.len().next_multiple_of(self.alignment), 0);
+        let offset = self.data.len() as u64;
+        self.data.extend(data);
+        self.entry(name, axes, kind, offset)
+    }
+
+    pub(crate) fn build(&self) -> Vec<u8> {
+        let mut out = b"GGUF".to_vec();
+        out.extend(3_u32.to_le_bytes());
+        out.extend(self.n_tensors.to_le_bytes());
+        out.extend(self.n_values.to_le_bytes());
+        out.extend(&self.values);
+        out.extend(&self.table);
+        out.resize(out.len().next_multiple_of(self.alignment), 0);
+        out.extend(&self.data);
+        out
+    }
+
+    fn open(&self) -> Result<Gguf, collimate_tensor::files::FileError> {
+        Gguf::from_bytes(self.build())
+    }
+}
+
+pub(crate) fn random_bytes(n: usize, stream: &mut Stream) -> Vec<u8> {
+    (0..n).map(|_| stream.bits() as u8).collect()
+}
+
+/// Sets the f16 fields at the start of each block to small finite numbers.
+pub(crate) fn blocks(n: usize, size: usize, fields: usize, stream: &mut Stream) -> Vec<u8> {
+    let mut out = random_bytes(n * size, stream);
+    for block in out.chunks_mut(size) {
+        for field in 0..fields {
+            let x = f16::from_f64(stream.normal() * 0.01).to_le_bytes();
+            block[2 * field..2 * field + 2].copy_from_slice(&x);
+        }
+    }
+    out
+}
+
+#[test]
+fn the_four_types_expand_by_their_formulas() {
+    let _guard = alone();
+    let mut stream = Stream::new(1, 0);
+    let q4 = blocks(6, 20, 2, &mut stream);
+    let q8 = blocks(6, 34, 1, &mut stream);
+    let f: Vec<u8> = (0..12).flat_map(|i| (i as f32 - 3.5).to_le_bytes()).collect();
+    let h: Vec<u8> = (0..12).flat_map(|i| f16::from_f32(i as f32 / 4.0).to_le_bytes()).collect();
+    let file = Builder::new()
+        .tensor("q4", &[64, 3], 3, &q4)
+        .tensor("q8", &[96, 2], 8, &q8)
+        .tensor("f", &[4, 3], 0, &f)
+        .tensor("h", &[2, 3, 2], 1, &h)
+        .open()
+        .unwrap();
+    assert_eq!(file.tensors()["q4"].shape, [3, 64]);
+    assert_eq!(file.tensors()["h"].shape, [2, 3, 2]);
+    assert_eq!(file.tensors()["q8"].kind, GgufType::Q8_0);
+    let half = |b: &[u8]| f64::from(f16::from_le_bytes([b[0], b[1]]));
+    let a = file.read("q4").unwrap().to_f32();
+    for (i, &x) in a.iter().enumerate() {
+        let block = &q4[i / 32 * 20..][..20];
+        let byte = block[4 + i % 16];
+        let nibble = if i % 32 < 16 { byte % 16 } else { byte / 16 };
+        let expected = half(block) * f64::from(nibble) + half(&block[2..]);
+        assert!((f64::from(x) - expected).abs() < 1e-7, "{i}: {x} instead of {expected}");
+    }
+    let a = file.read("q8").unwrap().to_f32();
+    for (i, &x) in a.iter().enumerate() {
+        let block = &q8[i / 32 * 34..][..34];
+        let expected = half(block) * f64::from(block[2 + i % 32] as i8);
+        assert_eq!(f64::from(x), f64::from(expected as f32), "{i}");
+    }
+    assert_eq!(file.read("f").unwrap().to_f32()[[2, 3]], 7.5);
+    assert_eq!(file.read("h").unwrap().to_f32()[[1, 2, 1]], 2.75);
+    // Rows on their own are the rows of the whole.
+    let mut rows = vec![0.0; 128];
+    file.read_rows_into("q4", 1..3, &mut rows).unwrap();
+    assert_eq!(rows, file.read("q4").unwrap().to_f32().as_slice().unwrap()[64..]);
+    assert!(file.read_rows_into("q4", 2..4, &mut rows).is_err());
+    assert!(file.read_rows_into("q4", 0..1, &mut rows).is_err());
+}
+
+#[test]
+fn a_tensor_larger_than_one_piece_is_read_whole() {
+    let _guard = alone();
+    let n = 700_000_u64;
+    let data: Vec<u8> = (0..n).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    let bytes = Builder::new().tensor("long", &[n / 7, 7], 0, &data).build();
+    let file = Gguf::from_bytes(bytes).unwrap();
+    let (array, peak) = measured(|| file.read("long").unwrap());
+    assert!(array.to_f32().iter().enumerate().all(|(i, &x)| x == i as f32));
+    assert!(peak < data.len() + (1 << 20) + 4096, "{peak} bytes");
+}
+
+#[test]
+fn every_kind_of_metadata_is_read() {
+    let _guard = alone();
+    let mut nested = 4_u32.to_le_bytes().to_vec();
+    nested.extend(2_u64.to_le_bytes());
+    nested.extend([1, 0, 0, 0, 2, 0, 0, 0]);
+    let words: Vec<u8> = ["a", "", "ü"].iter().flat_map(|w| text(w)).collect();
+    let file = Builder::new()
+        .value("u8", 0, &[200])
+        .value("i8", 1, &[200])
+        .value("u16", 2, &[1, 2])
+        .value("i16", 3, &[255, 255])
+        .value("u32", 4, &7_u32.to_le_bytes())
+        .value("i32", 5, &(-7_i32).to_le_bytes())
+        .value("f32", 6, &0.5_f32.to_le_bytes())
+        .value("bool", 7, &[1])
+        .value("text", 8, &text("hello"))
+        .value("u64", 10, &u64::MAX.to_le_bytes())
+        .value("i64", 11, &i64::MIN.to_le_bytes())
+        .value("f64", 12, &2.5_f64.to_le_bytes())
+        .array("words", 8, 3, &words)
+        .array("bytes", 0, 3, &[1, 2, 255])
+        .array("flags", 7, 2, &[0, 1])
+        .array("lists", 9, 1, &nested)
+        .open()
+        .unwrap();
+    assert_eq!(file.value("i8"), Some(&GgufValue::I8(-56)));
+    assert_eq!(file.value("i8").unwrap().as_u64(), None);
+    assert_eq!(file.value("u16").unwrap().as_u64(), Some(513));
+    assert_eq!(file.value("u64").unwrap().as_u64(), Some(u64::MAX));
+    assert_eq!(file.value("f64").unwrap().as_f64(), Some(2.5));
+    assert_eq!(file.value("text").unwrap().as_text(), Some("hello"));
+    assert_eq!(file.value("words").unwrap().as_texts().unwrap()[2], "ü");
+    assert_eq!(file.value("bytes").unwrap().as_integers(), Some(&[1, 2, 255][..]));
+    assert_eq!(file.value("flags"), Some(&GgufValue::Bools(vec![false, true])));
+    assert_eq!(file.value("lists"), Some(&GgufValue::Arrays(vec![GgufValue::Integers(vec![1, 2])])));
+    assert_eq!(file.metadata().len(), 16);
+}
+
+#[test]
+fn hostile_metadata_is_refused_with_its_reason_and_little_memory() {
+    let _guard = alone();
+    let b = Builder::new;
+    let mut deep = Vec::new();
+    for _ in 0..1000 {
+        deep.extend(9_u32.to_le_bytes());
+        deep.extend(1_u64.to_le_bytes());
+    }
+    for (builder, reason) in [
+        (b().value("a", 8, &u64::MAX.to_le_bytes()), "do not fit"),
+        (b().value("a", 8, &(1_u64 << 40).to_le_bytes()), "do not fit"),
+        (b().array("a", 0, u64::MAX, &[]), "do not fit"),
+        (b().array("a", 8, 1 << 30, &[]), "do not fit"),
+        (b().array("a", 13, 1, &[]), "element type 13"),
+        (b().value("a", 13, &[]), "value type 13"),
+        (b().value("a", 9, &deep), "nested deeper"),
+        (b().value("a", 7, &[2]), "truth"),
+        (b().value("a", 0, &[1]).value("a", 0, &[1]), "listed twice"),
+        (b().value("a", 8, &[1, 0, 0, 0, 0, 0, 0, 0, 0xff]), "utf-8"),
+        (b().value("general.alignment", 4, &0_u32.to_le_bytes()), "power of two"),
+        (b().value("general.alignment", 4, &24_u32.to_le_bytes()), "power of two"),
+        (b().value("general.alignment", 8, &text("x")), "power of two"),
+    ] {
+        let bytes = builder.build();
+        let size = bytes.len();
+        let (result, peak) = measured(|| Gguf::from_bytes(bytes));
+        let text = refusal(result);
+        assert!(text.contains(reason), "{text}");
+        assert!(peak < 16 * size + 4096, "{peak} bytes for a file of {size}: {text}");
+    }
+}
+
+#[test]
+fn a_hostile_tensor_table_is_refused_with_its_reason() {
+    let _guard = alone();
+    let b = || Builder::new().tensor("a", &[8], 0, &[0; 32]);
+    assert!(b().open().is_ok());
+    for (builder, reason) in [
+        (b().entry("b", &[8], 0, 0), "overlap"),
+        (b().entry("b", &[8], 0, 32), "do not fit"),
+        (b().entry("b", &[8], 0, 4), "alignment"),
+        (b().entry("b", &[8], 0, u64::MAX - 31), "do not fit"),
+        (b().entry("b", &[0], 0, 0), "empty"),
+        (b().entry("b", &[1 << 62, 4, 4], 0, 0), "overflow"),
+        (b().entry("b", &[1 << 62], 0, 0), "overflow"),
+        (b().entry("b", &[1 << 60], 0, 0), "do not fit"),
+        (b().entry("b", &[], 0, 0), "0 axes"),
+        (b().entry("b", &[1; 5], 0, 0), "5 axes"),
+        (b().entry("b", &[8], 99, 0), "type number 99"),
+        (b().entry("b", &[33], 3, 0), "blocks of 32"),
+        (b().entry("a", &[8], 0, 0), "listed twice"),
+    ] {
+        let text = refusal(builder.open());
+        assert!(text.contains(reason), "{text}");
+    }
+    let mut many = b();
+    many.n_tensors = u64::MAX;
+    assert!(refusal(many.open()).contains("do not fit"));
+    many.n_tensors = 1;
+    many.n_values = 1 << 50;
+    assert!(refusal(many.open()).contains("do not fit"));
+    let mut other = b().build();
+    other[4] = 2;
+    assert!(refusal(Gguf::from_bytes(other.clone())).contains("version 2"));
+    other[0] = b'X';
+    assert!(refusal(Gguf::from_bytes(other)).contains("not a GGUF file"));
+    assert!(refusal(Gguf::from_bytes(vec![])).contains("magic"));
+}
+
+#[test]
+fn a_type_that_is_not_expanded_is_named_when_its_tensor_is_read() {
+    let _guard = alone();
+    let file = Builder::new()
+        .tensor("a", &[32], 2, &[0; 18])
+        .tensor("b", &[256], 14, &[0; 210])
+        .tensor("c", &[2], 0, &[0; 8])
+        .open()
+        .unwrap();
+    assert!(refusal(file.read("a")).contains("Q4_0"));
+    assert!(refusal(file.read("b")).contains("Q6_K"));
+    assert!(file.read("c").is_ok());
+    assert!(refusal(file.read("d")).contains("'d'"));
+}
