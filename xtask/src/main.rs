@@ -1,2 +1,60 @@
-//! The chores of the project.
-fn main() {}
+//! The project's chores. It depends on no member of the workspace, so it builds in seconds; where it needs one it
+//! runs the binary.
+
+mod bench;
+mod ci;
+mod claims;
+mod docs;
+mod faults;
+mod process;
+mod test;
+mod tidy;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask CHORE
+
+  test [--slow] [--no-real] [--no-nextest] [--no-data] [FILTER…]
+                          unit, integration and documentation tests
+  ci                      everything that must hold before a change lands, in order, with times
+  tidy [--no-claims]      the rules of the house that no compiler checks
+  data [--full] …         download the language model, with --full also the labelled corpus
+  bench [NAME] [ARGS…]    criterion benchmarks; `bench debug-caller` compares the profiles
+  docs [--open]           build the documentation; `docs --claims` rewrites docs/claims.md
+  faults [--check] [WORD] break the code one line at a time and demand that a claim notices
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match chore(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chore(arguments: &[String]) -> Result<()> {
+    let Some((name, rest)) = arguments.split_first() else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    std::env::set_current_dir(process::root())?;
+    match name.as_str() {
+        "test" => test::run(&test::Options::parse(rest)?).map(|_| ()),
+        "ci" => ci::run(rest),
+        "tidy" => tidy::run(rest),
+        "data" => process::cargo(&["run", "--quiet", "--package", "collimate", "--", "data"], rest),
+        "bench" => bench::run(rest),
+        "docs" => docs::run(rest),
+        "faults" => faults::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("there is no chore {other:?}\n\n{HELP}"),
+    }
+}

@@ -1,1 +1,24 @@
-//! Attention variants, composed and trusted.
+#![doc = include_str!("../README.md")]
+
+mod attention;
+mod backward;
+mod element;
+mod error;
+mod forward;
+mod heads;
+mod jvp;
+mod layout;
+mod mask;
+mod plan;
+mod poison;
+mod rotary;
+mod saved;
+
+pub use attention::{Attention, Scale};
+pub use element::Element;
+pub use error::AttentionError;
+pub use heads::HeadMap;
+pub use layout::{split_heads, split_heads_mut};
+pub use mask::{Mask, Offset};
+pub use rotary::{Rotary, RotaryLayout, RotaryTable};
+pub use saved::{Gradients, Saved};

@@ -2,3 +2,5 @@
 
 mod check;
 mod optimisers;
+mod primitives;
+mod tape;

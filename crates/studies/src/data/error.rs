@@ -9,7 +9,7 @@ pub enum DataError {
     NoCacheFolder,
 
     /// The item was never downloaded.
-    #[error("{title} is not in {}: `{how}` downloads it ({megabytes:.0} MB)", .folder.display())]
+    #[error("{title} is not in {}: {how} downloads it ({megabytes:.0} MB)", .folder.display())]
     Absent {
         /// What is missing, in words.
         title: &'static str,
@@ -22,7 +22,7 @@ pub enum DataError {
     },
 
     /// A file is not what was pinned.
-    #[error("{} is damaged: {what} (expected {expected}, given {given}); `collimate data` fetches it again", .path.display())]
+    #[error("{} is damaged: {what} (expected {expected}, given {given}); `collimate data` (in the repository: `cargo xtask data`) fetches it again", .path.display())]
     Damaged {
         /// The file or folder.
         path: PathBuf,

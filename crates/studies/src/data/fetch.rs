@@ -93,7 +93,13 @@ impl Clients {
             })?;
         let mut command = Command::new(npm);
         command
-            .args(["pack", "--silent", "--fetch-retries=2", "--fetch-timeout=60000"])
+            .args([
+                "pack",
+                "--loglevel=error",
+                "--fetch-retries=1",
+                "--fetch-retry-mintimeout=2000",
+                "--fetch-timeout=60000",
+            ])
             .arg(format!("--cache={}", scratch.join("npm").display()))
             .arg("--pack-destination")
             .arg(folder)

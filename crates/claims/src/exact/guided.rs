@@ -1,0 +1,134 @@
+//! Guided search: climbing towards a violation from the inputs with the smallest margins.
+
+use super::{Exact, Judged, violates};
+use crate::{Case, Context};
+use collimate_stream::Stream;
+
+/// How many starting points are kept.
+const STARTS: usize = 4;
+
+/// The inputs with the smallest margins.
+pub(super) struct Worst<I> {
+    kept: Vec<Judged<I>>,
+}
+
+impl<I> Worst<I> {
+    pub(super) fn new() -> Self {
+        Self { kept: Vec::new() }
+    }
+
+    pub(super) fn offer(&mut self, sample: Judged<I>) {
+        let place = self.kept.partition_point(|kept| kept.margin <= sample.margin);
+        if place < STARTS {
+            self.kept.insert(place, sample);
+            self.kept.truncate(STARTS);
+        }
+    }
+
+    pub(super) fn smallest(&self) -> f64 {
+        self.kept.first().map_or(f64::INFINITY, |kept| kept.margin)
+    }
+}
+
+/// What the search brought.
+pub(super) struct Climbed<I> {
+    pub(super) found: Option<Judged<I>>,
+    pub(super) smallest: f64,
+    pub(super) evaluations: u64,
+}
+
+/// Lowers the margin by coordinate steps where numbers may change, and by fresh draws at the worst dimensions
+/// where they may not.
+pub(super) fn search<I: Case>(claim: &Exact<I>, worst: &Worst<I>, context: &Context) -> Climbed<I> {
+    let budget = context.budget().guided;
+    let mut climbed = Climbed { found: None, smallest: f64::INFINITY, evaluations: 0 };
+    if worst.kept.is_empty() {
+        return climbed;
+    }
+    let share = budget / worst.kept.len() as u64;
+    for (k, start) in worst.kept.iter().enumerate() {
+        let mut stream = context.named_stream("guided").child(k as u64);
+        let movable = claim.admits.is_some() && !start.input.coordinates().is_empty();
+        if movable {
+            climb(claim, start, share, &mut stream, &mut climbed, context);
+        } else {
+            redraw(claim, start, share, &mut stream, &mut climbed, context);
+        }
+        if climbed.found.is_some() || context.interrupted() {
+            break;
+        }
+    }
+    climbed
+}
+
+fn climb<I: Case>(
+    claim: &Exact<I>,
+    start: &Judged<I>,
+    evaluations: u64,
+    stream: &mut Stream,
+    climbed: &mut Climbed<I>,
+    context: &Context,
+) {
+    let mut best = start.clone();
+    let mut numbers = best.input.coordinates();
+    let size = numbers.iter().map(|x| x.abs()).filter(|x| x.is_finite()).sum::<f64>() / numbers.len() as f64;
+    // One step length for each number, grown by success and cut by failure.
+    let mut steps = vec![if size > 0.0 { size } else { 1.0 }; numbers.len()];
+    for round in 0..evaluations {
+        if round % 64 == 0 && context.interrupted() {
+            return;
+        }
+        let i = stream.below(numbers.len());
+        let old = numbers[i];
+        numbers[i] = match stream.below(8) {
+            // Margins often vanish at such places.
+            0 => [0.0, 1.0, -1.0, -old][stream.below(4)],
+            1 => old + [1.0, -1.0][stream.below(2)],
+            2 => numbers[stream.below(numbers.len())],
+            _ => old + steps[i] * stream.normal(),
+        };
+        let input = if numbers[i] == old { None } else { best.input.with_coordinates(&numbers) };
+        climbed.evaluations += 1;
+        match input.and_then(|input| claim.judge(input, best.dims.clone())) {
+            Some(next) if violates(next.margin) => {
+                climbed.smallest = climbed.smallest.min(next.margin);
+                climbed.found = Some(next);
+                return;
+            }
+            Some(next) if next.margin <= best.margin => {
+                let better = next.margin < best.margin;
+                climbed.smallest = climbed.smallest.min(next.margin);
+                best = next;
+                // What the type holds may differ from what was asked (f32 rounds).
+                numbers = best.input.coordinates();
+                steps[i] *= if better { 1.6 } else { 1.0 };
+            }
+            _ => {
+                numbers[i] = old;
+                steps[i] = (steps[i] * 0.85).max(1e-9);
+            }
+        }
+    }
+}
+
+fn redraw<I: Case>(
+    claim: &Exact<I>,
+    start: &Judged<I>,
+    evaluations: u64,
+    stream: &mut Stream,
+    climbed: &mut Climbed<I>,
+    context: &Context,
+) {
+    for round in 0..evaluations {
+        if round % 64 == 0 && context.interrupted() {
+            return;
+        }
+        climbed.evaluations += 1;
+        let Some(next) = claim.judge_at(start.dims.clone(), &mut stream.child(round)) else { continue };
+        climbed.smallest = climbed.smallest.min(next.margin);
+        if violates(next.margin) {
+            climbed.found = Some(next);
+            return;
+        }
+    }
+}

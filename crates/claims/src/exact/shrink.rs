@@ -1,0 +1,232 @@
+//! Making a counterexample smaller: dimensions first, then number by number.
+
+use super::{Exact, Judged, violates};
+use crate::{Case, Context};
+use collimate_stream::Stream;
+
+/// Seeds tried at each candidate for the dimensions.
+const SEEDS: u64 = 48;
+/// Up to this many smaller dimensions are tried one after the other, smallest first.
+const EXHAUSTIVE: u64 = 2_000;
+
+/// Returns the smallest violation found and how many accepted steps led to it.
+pub(super) fn shrink<I: Case>(claim: &Exact<I>, violation: Judged<I>, context: &Context) -> (Judged<I>, u64) {
+    let base = context.named_stream("shrink");
+    let mut work = Work {
+        claim,
+        context,
+        left: context.budget().shrink,
+        steps: 0,
+        best: violation,
+        seeds: base,
+        drawn: 0,
+    };
+    work.dimensions();
+    if claim.admits.is_some() {
+        work.numbers();
+    }
+    (work.best, work.steps)
+}
+
+struct Work<'a, I: Case> {
+    claim: &'a Exact<I>,
+    context: &'a Context,
+    left: u64,
+    steps: u64,
+    best: Judged<I>,
+    seeds: Stream,
+    drawn: u64,
+}
+
+impl<I: Case> Work<'_, I> {
+    /// Takes one evaluation from the budget.
+    fn spend(&mut self) -> bool {
+        if self.left == 0 || self.context.interrupted() {
+            return false;
+        }
+        self.left -= 1;
+        true
+    }
+
+    /// Looks for a violation at these dimensions under several seeds.
+    fn try_dims(&mut self, dims: &[usize]) -> bool {
+        for _ in 0..SEEDS {
+            if !self.spend() {
+                return false;
+            }
+            self.drawn += 1;
+            let next = self.claim.judge_at(dims.to_vec(), &mut self.seeds.child(self.drawn));
+            if let Some(next) = next.filter(|next| violates(next.margin)) {
+                self.best = next;
+                self.steps += 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    fn dimensions(&mut self) {
+        let low: Vec<usize> = self.claim.dims.iter().map(|(_, range)| *range.start()).collect();
+        // Large dimensions come down by halving; half of the budget stays for the numbers.
+        let reserve = self.left / 2;
+        let mut improved = true;
+        while improved && self.left > reserve {
+            improved = false;
+            for i in 0..low.len() {
+                let now = self.best.dims[i];
+                let mut gap = now - low[i];
+                while gap > 0 && self.left > reserve {
+                    let mut dims = self.best.dims.clone();
+                    dims[i] = now - gap;
+                    if self.try_dims(&dims) {
+                        improved = true;
+                        break;
+                    }
+                    gap /= 2;
+                }
+            }
+        }
+        // One dimension at a time can be stuck where two must move together: what is left is small, so try all.
+        let spans: Vec<u64> = low.iter().zip(&self.best.dims).map(|(l, d)| (d - l + 1) as u64).collect();
+        let total = spans.iter().try_fold(1u64, |product, &span| product.checked_mul(span));
+        if total.is_some_and(|total| total <= EXHAUSTIVE) {
+            let mut candidates = boxed(&low, &self.best.dims);
+            candidates.sort_by_key(|dims| (dims.iter().sum::<usize>(), dims.clone()));
+            let target: usize = self.best.dims.iter().sum();
+            for dims in candidates.into_iter().filter(|dims| dims.iter().sum::<usize>() < target) {
+                if self.left <= reserve || self.try_dims(&dims) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Tries other numbers in the same shape.
+    fn try_numbers(&mut self, numbers: &[f64]) -> bool {
+        let Some(input) = self.best.input.with_coordinates(numbers) else { return false };
+        if !self.spend() {
+            return false;
+        }
+        match self.claim.judge(input, self.best.dims.clone()) {
+            Some(next) if violates(next.margin) => {
+                self.best = next;
+                self.steps += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn numbers(&mut self) {
+        let count = self.best.input.coordinates().len();
+        // Whole blocks to zero first: cheap when most numbers do not matter.
+        let mut block = count;
+        while block > 1 {
+            for from in (0..count).step_by(block) {
+                let mut numbers = self.best.input.coordinates();
+                let part = &mut numbers[from..(from + block).min(count)];
+                if part.iter().any(|&x| x != 0.0) {
+                    part.fill(0.0);
+                    self.try_numbers(&numbers);
+                }
+            }
+            block /= 2;
+        }
+        loop {
+            let before = self.steps;
+            for i in 0..count {
+                let numbers = self.best.input.coordinates();
+                for simpler in simpler(numbers[i]) {
+                    let mut numbers = numbers.clone();
+                    numbers[i] = simpler;
+                    if self.try_numbers(&numbers) {
+                        break;
+                    }
+                }
+            }
+            if self.steps == before || self.left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// All dimensions between two corners.
+fn boxed(low: &[usize], high: &[usize]) -> Vec<Vec<usize>> {
+    low.iter().zip(high).fold(vec![Vec::new()], |all, (&l, &h)| {
+        let grow = |dims: &Vec<usize>| (l..=h).map(|d| [dims.as_slice(), &[d]].concat()).collect::<Vec<_>>();
+        all.iter().flat_map(grow).collect()
+    })
+}
+
+/// Numbers simpler than `x`, simplest first.
+fn simpler(x: f64) -> Vec<f64> {
+    let mut out = vec![0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0];
+    if x.is_finite() {
+        let halves = (2.0 * x).round() / 2.0;
+        out.extend([x.round(), halves, x.trunc(), x.trunc() + x.signum()]);
+        // Large integers come down by halving.
+        if x.abs() > 2.0 {
+            out.extend([(x / 2.0).round(), x.trunc() - x.signum()]);
+        }
+        for digits in 1..=6 {
+            let scale = 10f64.powi(digits);
+            out.push((x * scale).round() / scale);
+        }
+    }
+    let own = complexity(x);
+    out.retain(|&y| complexity(y) < own);
+    out.sort_by_key(|&y| complexity(y));
+    out.dedup();
+    out
+}
+
+/// An order on numbers: 0 first, then ±1, ±½, ±2, integers by size, halves by size, then by written length.
+fn complexity(x: f64) -> (u8, u64, bool) {
+    let sign = x < 0.0;
+    let class = match x.abs() {
+        _ if !x.is_finite() => 8,
+        0.0 => 0,
+        1.0 => 1,
+        0.5 => 2,
+        2.0 => 3,
+        a if a.fract() == 0.0 => 4,
+        a if (2.0 * a).fract() == 0.0 => 5,
+        _ => 6,
+    };
+    let size = match class {
+        4 | 5 => (2.0 * x.abs()).min(1e18) as u64,
+        6 => x.abs().to_string().len() as u64,
+        _ => 0,
+    };
+    (class, size, sign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simpler_numbers_come_simplest_first_and_end() {
+        assert!(simpler(0.0).is_empty());
+        assert_eq!(simpler(1.0), [0.0]);
+        assert_eq!(simpler(-1.0), [0.0, 1.0]);
+        let of = simpler(2.6583);
+        assert_eq!(of[0], 0.0);
+        assert!(of.contains(&3.0) && of.contains(&2.5) && of.contains(&2.7));
+        // Every chain of simplifications ends, because the order strictly falls.
+        let mut x = 123.456;
+        let mut length = 0;
+        while let Some(&next) = simpler(x).last() {
+            x = next;
+            length += 1;
+        }
+        assert!(length < 300, "{length}");
+    }
+
+    #[test]
+    fn boxes() {
+        assert_eq!(boxed(&[1, 2], &[2, 3]), [[1, 2], [1, 3], [2, 2], [2, 3]]);
+        assert_eq!(boxed(&[], &[]), [Vec::<usize>::new()]);
+    }
+}

@@ -1,0 +1,101 @@
+//! Wald's sequential test of a success probability, with thresholds that keep their promise.
+
+use crate::{Verdict, Zone};
+
+/// Error rates of a sequential claim, fixed when the claim is registered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Errors {
+    /// Bound on the probability of Upheld when the claim is false.
+    pub false_support: f64,
+    /// Bound on the probability of Refuted when the claim is true.
+    pub false_refutation: f64,
+}
+
+impl Default for Errors {
+    /// One in ten thousand each: a hundred claims together stay near one in a hundred.
+    fn default() -> Self {
+        Self { false_support: 1e-4, false_refutation: 1e-4 }
+    }
+}
+
+impl Errors {
+    /// Whether both rates lie in (0, 1).
+    pub(crate) fn valid(&self) -> bool {
+        [self.false_support, self.false_refutation].iter().all(|&rate| rate > 0.0 && rate < 1.0)
+    }
+}
+
+/// Wald's sequential probability ratio test of "the success probability is `alternative`" against `null`.
+///
+/// ```text
+/// Λₙ = Π p₁ˣ(1−p₁)¹⁻ˣ / p₀ˣ(1−p₀)¹⁻ˣ      Upheld when Λₙ ≥ 1/α      Refuted when Λₙ ≤ β
+/// ```
+/// Under any p on the null's side Λ is a supermartingale, and under any p on the alternative's side 1/Λ is one, so
+/// by Ville's inequality the two error rates are at most α and β however long the test runs. Wald's own
+/// thresholds (1−β)/α and β/(1−α) only bound them by α/(1−β) and β/(1−α).
+///
+/// # Examples
+/// ```
+/// use collimate_claims::{Errors, Sprt, Verdict, Zone};
+/// let errors = Errors { false_support: 0.01, false_refutation: 0.01 };
+/// let mut test = Sprt::new(Zone::new(0.5, 0.9), errors);
+/// let decided_after = (1..).find(|_| test.push(true).is_some()).unwrap();
+/// assert_eq!(decided_after, 8); // (9/5)⁸ = 110 is the first power above 1/0.01
+/// ```
+///
+/// # References
+/// Wald (1945); Ville (1939).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sprt {
+    zone: Zone,
+    log_ratio: f64,
+    up: f64,
+    down: f64,
+    successes: u64,
+    trials: u64,
+}
+
+impl Sprt {
+    /// A test that has seen nothing.
+    pub fn new(zone: Zone, errors: Errors) -> Self {
+        let (up, down) = (-errors.false_support.ln(), errors.false_refutation.ln());
+        Self { zone, log_ratio: 0.0, up, down, successes: 0, trials: 0 }
+    }
+
+    /// Takes one trial; the verdict as soon as there is one.
+    pub fn push(&mut self, success: bool) -> Option<Verdict> {
+        let (p0, p1) = (self.zone.null, self.zone.alternative);
+        self.trials += 1;
+        self.successes += u64::from(success);
+        self.log_ratio += if success { (p1 / p0).ln() } else { ((1.0 - p1) / (1.0 - p0)).ln() };
+        if self.log_ratio >= self.up {
+            Some(Verdict::Upheld)
+        } else if self.log_ratio <= self.down {
+            Some(Verdict::Refuted)
+        } else {
+            None
+        }
+    }
+
+    /// The logarithm of the likelihood ratio.
+    pub fn log_ratio(&self) -> f64 {
+        self.log_ratio
+    }
+
+    /// Successes and trials so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.successes, self.trials)
+    }
+
+    /// What is wrong with the hypotheses, if anything.
+    pub(crate) fn invalid(zone: &Zone, errors: &Errors) -> Option<String> {
+        let inside = |p: f64| (0.0..=1.0).contains(&p);
+        if !inside(zone.null) || !inside(zone.alternative) || zone.null == zone.alternative {
+            let (p0, p1) = (zone.null, zone.alternative);
+            return Some(format!(
+                "a success rate needs two different hypotheses in [0, 1], given {p0} and {p1}"
+            ));
+        }
+        (!errors.valid()).then(|| "error rates must lie between 0 and 1".to_owned())
+    }
+}

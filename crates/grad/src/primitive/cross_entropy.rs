@@ -1,0 +1,76 @@
+//! Cross-entropy of logits against class indices: the mean over rows, in nats.
+
+use super::{check2, softmax};
+use crate::GradError;
+use collimate_tensor::{Scalar, log_sum_exp};
+use ndarray::{Array2, ArrayRef2};
+
+/// `L = (1/b) Σ_b (log Σ_k e^{x_bk} − x_{b, t_b})`.
+///
+/// # Shapes
+/// `logits [b, c]`, `targets [b]` with values below `c`.
+///
+/// # Units
+/// Nats per row.
+///
+/// # Errors
+/// [`GradError::Length`] for another number of targets or no rows at all; [`GradError::Index`] for a target outside
+/// the classes.
+///
+/// # Examples
+/// ```
+/// use collimate_grad::primitive::cross_entropy;
+/// let loss: f64 = cross_entropy::forward(&ndarray::array![[0.0, 0.0, 0.0, 0.0]], &[2])?;
+/// assert!((loss - 4f64.ln()).abs() < 1e-15);
+/// # Ok::<(), collimate_grad::GradError>(())
+/// ```
+pub fn forward<F: Scalar>(logits: &ArrayRef2<F>, targets: &[usize]) -> Result<F, GradError> {
+    check_targets(logits, targets)?;
+    let total: f64 = logits
+        .rows()
+        .into_iter()
+        .zip(targets)
+        .map(|(row, &target)| (log_sum_exp(&super::contiguous(&row)) - row[target]).to_f64())
+        .sum();
+    Ok(F::from_f64(total / targets.len() as f64))
+}
+
+/// `x̄ = L̄ (softmax(x) − onehot(t)) / b`.
+///
+/// # Errors
+/// As [`forward`].
+pub fn vjp<F: Scalar>(logits: &ArrayRef2<F>, targets: &[usize], d_loss: F) -> Result<Array2<F>, GradError> {
+    check_targets(logits, targets)?;
+    let mut out = softmax::forward(logits);
+    let scale = d_loss / F::from_f64(targets.len() as f64);
+    for (mut row, &target) in out.rows_mut().into_iter().zip(targets) {
+        row[target] -= F::one();
+        row.mapv_inplace(|x| x * scale);
+    }
+    Ok(out)
+}
+
+/// `L̇ = ⟨(softmax(x) − onehot(t)) / b, ẋ⟩`.
+///
+/// # Errors
+/// As [`forward`], and [`GradError::Shape`] when the shapes differ.
+pub fn jvp<F: Scalar>(
+    logits: &ArrayRef2<F>,
+    targets: &[usize],
+    logits_dot: &ArrayRef2<F>,
+) -> Result<F, GradError> {
+    check2("logits_dot", logits.dim(), logits_dot)?;
+    let gradient = vjp(logits, targets, F::one())?;
+    Ok(gradient.iter().zip(logits_dot.iter()).map(|(&g, &d)| g * d).sum())
+}
+
+fn check_targets<F: Scalar>(logits: &ArrayRef2<F>, targets: &[usize]) -> Result<(), GradError> {
+    crate::error::same_length("targets", logits.nrows().max(1), targets.len())?;
+    let len = logits.ncols();
+    match targets.iter().position(|&t| t >= len) {
+        Some(position) => {
+            Err(GradError::Index { argument: "targets", position, index: targets[position], len })
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,92 @@
+use super::{Parameters, Tape, Var};
+use crate::{Batch, GradError, Objective, Scratch};
+use collimate_tensor::Scalar;
+
+/// A loss written on a tape, as an [`Objective`].
+///
+/// The model is a function of a tape, the recorded parameters and the indices of the batch; it returns the mean loss
+/// over the batch. A tape allocates at every evaluation: this is the way to try a model and to check a hand-written
+/// objective against it, not the way to run one a million times.
+///
+/// # Examples
+/// ```
+/// use collimate_grad::{Batch, CheckConfig, Parameters, Tape, TapeObjective, Var, check_gradient};
+/// use ndarray::array;
+/// let (x, t) = (array![[1.0, 2.0], [3.0, -1.0]], [0, 2]);
+/// let model = move |tape: &mut Tape<f64>, w: &[Var], batch: &[usize]| {
+///     let rows = tape.leaf(x.select(ndarray::Axis(0), batch));
+///     let logits = tape.matmul(rows, w[0])?;
+///     let targets: Vec<usize> = batch.iter().map(|&i| t[i]).collect();
+///     tape.cross_entropy(logits, &targets)
+/// };
+/// let w = Parameters::new().with("weight", array![[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]);
+/// let start = w.flat().to_vec();
+/// let objective = TapeObjective::new(w, 2, model)?;
+/// assert!(check_gradient(&objective, &start, Batch::All, &CheckConfig::default())?.passed());
+/// # Ok::<(), collimate_grad::GradError>(())
+/// ```
+pub struct TapeObjective<F, M> {
+    layout: Parameters<F>,
+    n_samples: usize,
+    all: Vec<usize>,
+    model: M,
+}
+
+impl<F, M> TapeObjective<F, M>
+where
+    F: Scalar,
+    M: Fn(&mut Tape<F>, &[Var], &[usize]) -> Result<Var, GradError>,
+{
+    /// An objective over `n_samples` samples with parameters laid out as in `layout`.
+    ///
+    /// The model is evaluated once over all samples at the values in `layout`, so that its errors come out here.
+    ///
+    /// # Errors
+    /// Whatever the model returns, and [`GradError::Shape`] when its result is not `1 × 1`.
+    pub fn new(layout: Parameters<F>, n_samples: usize, model: M) -> Result<Self, GradError> {
+        let objective = Self { layout, n_samples, all: (0..n_samples).collect(), model };
+        let mut out = vec![F::zero(); objective.layout.flat().len()];
+        objective.evaluate(objective.layout.flat(), &objective.all, &mut out)?;
+        Ok(objective)
+    }
+
+    /// The layout, with the values it was made with.
+    pub fn layout(&self) -> &Parameters<F> {
+        &self.layout
+    }
+
+    fn evaluate(&self, w: &[F], batch: &[usize], out: &mut [F]) -> Result<F, GradError> {
+        let mut tape = Tape::new();
+        let leaves = self.layout.record(w, &mut tape)?;
+        let loss = (self.model)(&mut tape, &leaves, batch)?;
+        let gradients = tape.backward(loss)?;
+        self.layout.collect(&gradients, &leaves, out)?;
+        Ok(tape.value(loss)?[[0, 0]])
+    }
+}
+
+impl<F, M> Objective<F> for TapeObjective<F, M>
+where
+    F: Scalar,
+    M: Fn(&mut Tape<F>, &[Var], &[usize]) -> Result<Var, GradError> + Send + Sync,
+{
+    fn n_parameters(&self) -> usize {
+        self.layout.flat().len()
+    }
+
+    fn n_samples(&self) -> usize {
+        self.n_samples
+    }
+
+    fn loss_and_gradient_into(&self, w: &[F], batch: Batch<'_>, _: &mut Scratch, out: &mut [F]) -> F {
+        let batch = match batch {
+            Batch::All => &self.all,
+            Batch::Indices(indices) => indices,
+        };
+        self.evaluate(w, batch, out).expect("the model ran over all samples when the objective was made")
+    }
+
+    fn coordinate_name(&self, index: usize) -> String {
+        self.layout.coordinate_name(index)
+    }
+}

@@ -1,0 +1,122 @@
+use collimate_grad::{
+    Activation, Adam, AdamConfig, Batch, CheckConfig, GradError, Objective, Optimiser, Parameters, Scratch,
+    Tape, TapeObjective, Var, check_gradient,
+};
+use collimate_stream::Stream;
+use ndarray::{Array2, array};
+
+fn normal(shape: (usize, usize), stream: &mut Stream) -> Array2<f64> {
+    Array2::from_shape_simple_fn(shape, || 0.7 * stream.normal())
+}
+
+/// A model that passes through every operation of the tape.
+fn everything(tape: &mut Tape<f64>, w: &[Var], batch: &[usize]) -> Result<Var, GradError> {
+    let rows: Vec<usize> = batch.iter().flat_map(|&i| [i % 5, (i * 3 + 1) % 5]).collect();
+    let x = tape.gather(w[0], &rows)?;
+    let x = tape.reshape(x, (batch.len(), 8))?;
+    let normed = tape.layer_norm(x, w[1], w[2], 1e-3)?;
+    let hidden = tape.matmul(normed, w[3])?;
+    let hidden = tape.add_bias(hidden, w[4])?;
+    let mut sum = hidden;
+    for kind in [Activation::GeluErf, Activation::GeluTanh, Activation::Silu, Activation::Tanh] {
+        let y = tape.activation(kind, hidden)?;
+        sum = tape.add(sum, y)?;
+    }
+    let hidden = tape.rms_norm(sum, w[5], 1e-3)?;
+    let attention = {
+        let t = tape.transpose(hidden)?;
+        let scores = tape.matmul(hidden, t)?;
+        let scores = tape.scale(scores, 0.3)?;
+        tape.softmax(scores)?
+    };
+    let mixed = tape.matmul(attention, hidden)?;
+    let difference = tape.sub(hidden, mixed)?;
+    let product = tape.mul(difference, hidden)?;
+    let logits = tape.log_softmax(product)?;
+    let targets: Vec<usize> = batch.iter().map(|&i| i % 6).collect();
+    let loss = tape.cross_entropy(logits, &targets)?;
+    let total = tape.sum(mixed)?;
+    let mean = tape.mean(product)?;
+    let total = tape.scale(total, 0.01)?;
+    let loss = tape.add(loss, total)?;
+    tape.add(loss, mean)
+}
+
+fn parameters(stream: &mut Stream) -> Parameters<f64> {
+    Parameters::new()
+        .with("table", normal((5, 4), stream))
+        .with("gain", normal((1, 8), stream))
+        .with("bias", normal((1, 8), stream))
+        .with("weight", normal((8, 6), stream))
+        .with("shift", normal((1, 6), stream))
+        .with("scale", normal((1, 6), stream))
+}
+
+#[test]
+fn every_operation_passes_the_gradient_checker() {
+    let layout = parameters(&mut Stream::new(1, 0));
+    let w = layout.flat().to_vec();
+    let objective = TapeObjective::new(layout, 7, everything).unwrap();
+    for batch in [Batch::All, Batch::Indices(&[2, 2, 6])] {
+        let report = check_gradient(&objective, &w, batch, &CheckConfig::default()).unwrap();
+        assert!(report.passed() && report.kinks.is_empty(), "{report}");
+        assert_eq!(report.judged, w.len());
+    }
+}
+
+#[test]
+fn two_passes_give_the_same_bits() {
+    let layout = parameters(&mut Stream::new(2, 0));
+    let w = layout.flat().to_vec();
+    let objective = TapeObjective::new(layout, 7, everything).unwrap();
+    let run = || {
+        let mut out = vec![0.0; w.len()];
+        objective.loss_and_gradient_into(&w, Batch::All, &mut Scratch::new(), &mut out);
+        out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn an_mlp_learns_exclusive_or() {
+    let (x, y) = (array![[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]);
+    let model = move |tape: &mut Tape<f64>, w: &[Var], batch: &[usize]| {
+        let input = tape.leaf(x.select(ndarray::Axis(0), batch));
+        let hidden = tape.matmul(input, w[0])?;
+        let hidden = tape.add_bias(hidden, w[1])?;
+        let hidden = tape.activation(Activation::Tanh, hidden)?;
+        let logits = tape.matmul(hidden, w[2])?;
+        tape.cross_entropy(logits, &batch.iter().map(|&i| y[i]).collect::<Vec<_>>())
+    };
+    let stream = &mut Stream::new(3, 0);
+    let mut w = Parameters::new()
+        .with("in", normal((2, 8), stream))
+        .with("bias", normal((1, 8), stream))
+        .with("out", normal((8, 2), stream));
+    let objective = TapeObjective::new(w.clone(), 4, model).unwrap();
+    let mut adam = Adam::new(w.flat().len(), AdamConfig::default()).unwrap();
+    let (mut gradient, mut scratch) = (vec![0.0; w.flat().len()], Scratch::new());
+    for _ in 0..400 {
+        objective.loss_and_gradient_into(w.flat(), Batch::All, &mut scratch, &mut gradient);
+        adam.step(0.05, &gradient, w.flat_mut()).unwrap();
+    }
+    assert!(objective.loss(w.flat(), Batch::All, &mut scratch) < 0.01);
+}
+
+#[test]
+fn misuse_is_an_error() {
+    let mut tape = Tape::<f64>::new();
+    let mut other = Tape::<f64>::new();
+    let a = tape.leaf(array![[1.0, 2.0]]);
+    let b = other.leaf(array![[1.0, 2.0]]);
+    assert!(matches!(tape.add(a, b), Err(GradError::UnknownVariable { .. })));
+    assert!(matches!(tape.backward(a), Err(GradError::Shape(_))));
+    assert!(matches!(tape.matmul(a, a), Err(GradError::Shape(_))));
+    assert!(matches!(tape.reshape(a, (3, 1)), Err(GradError::Shape(_))));
+    tape.clear();
+    assert!(tape.value(a).is_err());
+    let unused = tape.scalar(1.0);
+    let used = tape.scalar(2.0);
+    let gradients = tape.backward(used).unwrap();
+    assert!(gradients.of(unused).is_none());
+}

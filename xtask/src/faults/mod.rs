@@ -1,0 +1,254 @@
+//! `cargo xtask faults`: every claim must notice a fault in the code it speaks of.
+
+mod list;
+mod tree;
+
+pub(crate) use list::Fault;
+
+use crate::claims::{self, Claim};
+use crate::process::{cargo_command, tracked_files};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
+use tree::Tree;
+
+/// The table that a full run writes.
+const PAGE: &str = "docs/faults.md";
+
+/// Applies each fault and demands that what is said to catch it does; with `--check` only reads the lists.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let faults = read_all()?;
+    if arguments.iter().any(|argument| argument == "--check") {
+        let problems = check(&faults, &claims::list(None)?, |file| std::fs::read_to_string(file).ok());
+        ensure!(problems.is_empty(), "{}", problems.join("\n"));
+        println!("{} faults: every line occurs exactly once, every claim exists", faults.len());
+        return Ok(());
+    }
+    let chosen: Vec<&Fault> = match arguments {
+        [] => faults.iter().collect(),
+        [word] => faults.iter().filter(|fault| mentions(fault, word)).collect(),
+        _ => bail!("faults takes --check or one word"),
+    };
+    ensure!(!chosen.is_empty(), "no fault mentions {arguments:?}");
+    let results = try_all(&chosen)?;
+    let table = table(&results);
+    print!("\n{table}");
+    if arguments.is_empty() {
+        std::fs::write(PAGE, page(&table)).with_context(|| format!("cannot write {PAGE}"))?;
+        println!("\n{PAGE} is rewritten");
+    }
+    let missed: Vec<&str> = results
+        .iter()
+        .filter(|(_, caught)| caught.iter().any(|(_, yes)| !yes))
+        .map(|(fault, _)| &*fault.name)
+        .collect();
+    ensure!(missed.is_empty(), "not caught as their lists say: {}", missed.join(", "));
+    Ok(())
+}
+
+/// All lists of the workspace.
+pub(crate) fn read_all() -> Result<Vec<Fault>> {
+    let mut faults = Vec::new();
+    for file in tracked_files()? {
+        if Path::new(&file).file_name().is_some_and(|name| name == "faults.toml") {
+            let text = std::fs::read_to_string(&file)?;
+            faults.extend(list::parse(&text).with_context(|| format!("in {file}"))?);
+        }
+    }
+    Ok(faults)
+}
+
+/// What is wrong with the lists themselves.
+pub(crate) fn check(
+    faults: &[Fault],
+    claims: &[Claim],
+    read: impl Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for fault in faults {
+        match read(&fault.file).map(|text| text.matches(&fault.find).count()) {
+            Some(1) => {}
+            Some(times) => problems
+                .push(format!("fault {:?}: its line occurs {times} times in {}", fault.name, fault.file)),
+            None => problems.push(format!("fault {:?}: {} cannot be read", fault.name, fault.file)),
+        }
+        for id in fault.caught_by.iter().filter(|id| !id.starts_with(TEST)) {
+            if !claims.iter().any(|claim| claim.id == *id) {
+                problems.push(format!("fault {:?}: there is no claim {id}", fault.name));
+            }
+        }
+    }
+    for claim in claims {
+        if !faults.iter().any(|fault| fault.caught_by.contains(&claim.id)) {
+            problems.push(format!("no fault is listed that {} catches", claim.id));
+        }
+    }
+    problems
+}
+
+/// How a test is named in `caught_by`.
+const TEST: &str = "test: ";
+
+fn mentions(fault: &Fault, word: &str) -> bool {
+    fault.file.contains(word)
+        || fault.name.contains(word)
+        || fault.caught_by.iter().any(|id| id.contains(word))
+}
+
+/// Each fault with, for everything that should catch it, whether it did.
+type Results<'a> = Vec<(&'a Fault, Vec<(&'a str, bool)>)>;
+
+fn try_all<'a>(faults: &[&'a Fault]) -> Result<Results<'a>> {
+    let tree = Tree::new()?;
+    let tiers: BTreeMap<String, String> =
+        claims::list(None)?.into_iter().map(|claim| (claim.id, claim.tier)).collect();
+    let named: BTreeSet<&str> = faults.iter().flat_map(|fault| split(fault).0).collect();
+    println!("the verdicts without a fault ({} claims)", named.len());
+    let sound = verdicts(&tree, named.into_iter(), &tiers)?;
+    let mut results = Vec::new();
+    for (number, fault) in faults.iter().enumerate() {
+        println!("fault {} of {}: {}", number + 1, faults.len(), fault.name);
+        let _applied = tree.apply(fault)?;
+        let (ids, tests) = split(fault);
+        let broken =
+            verdicts(&tree, ids.iter().copied(), &tiers).with_context(|| format!("with {:?}", fault.name))?;
+        let mut caught = Vec::new();
+        for id in ids {
+            let (before, after) = (sound.get(id), broken.get(id));
+            println!("  {id}: {} -> {}", before.map_or("-", |v| v), after.map_or("-", |v| v));
+            ensure!(before.is_some() && after.is_some(), "{id} gave no verdict");
+            caught.push((id, before != after));
+        }
+        for test in tests {
+            let failed = test_fails(&tree, fault, test)?;
+            println!("  test {test}: {}", if failed { "fails" } else { "passes" });
+            caught.push((test, failed));
+        }
+        results.push((*fault, caught));
+    }
+    Ok(results)
+}
+
+/// The claims and the tests that should catch a fault.
+fn split(fault: &Fault) -> (Vec<&str>, Vec<&str>) {
+    let (tests, ids): (Vec<&str>, Vec<&str>) =
+        fault.caught_by.iter().map(String::as_str).partition(|name| name.starts_with(TEST));
+    (ids, tests.into_iter().map(|name| &name[TEST.len()..]).collect())
+}
+
+/// Runs the named claims in the copied tree, each in its own tier, and reads their verdicts.
+fn verdicts<'a>(
+    tree: &Tree,
+    ids: impl Iterator<Item = &'a str>,
+    tiers: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>> {
+    let mut by_tier: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for id in ids {
+        let tier = tiers.get(id).with_context(|| format!("there is no claim {id}"))?;
+        by_tier.entry(tier).or_default().push(id);
+    }
+    if by_tier.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    tree.cargo(&["build", "--quiet", "--package", "collimate"])?;
+    let mut verdicts = BTreeMap::new();
+    for (tier, ids) in by_tier {
+        let text = tree.claims(tier, &ids)?;
+        let report: Value = serde_json::from_str(&text).context("the report of the claims is not JSON")?;
+        for claim in report["claims"].as_array().context("the report has no list `claims`")? {
+            let word = |key: &str| {
+                claim[key].as_str().map(str::to_owned).with_context(|| format!("no `{key}` in the report"))
+            };
+            verdicts.insert(word("id")?, word("verdict")?);
+        }
+    }
+    Ok(verdicts)
+}
+
+/// Whether a test of the package that owns the file fails: it must be built, be there, and fail.
+fn test_fails(tree: &Tree, fault: &Fault, test: &str) -> Result<bool> {
+    let manifest = Path::new(&fault.file)
+        .ancestors()
+        .map(|folder| folder.join("Cargo.toml"))
+        .find(|manifest| manifest.is_file())
+        .with_context(|| format!("{} belongs to no package", fault.file))?;
+    let manifest = manifest.to_string_lossy().into_owned();
+    let base = ["test", "--quiet", "--manifest-path", &manifest, "--lib", "--tests"];
+    tree.cargo(&[&base[..], &["--no-run"]].concat())?;
+    let mut command = cargo_command();
+    let output = tree.prepare(&mut command).args(base).args(["--", "--exact", test]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let ran = text.contains("1 passed") || text.contains("1 failed");
+    ensure!(ran, "there is no test {test} in {manifest}");
+    Ok(!output.status.success())
+}
+
+fn table(results: &Results) -> String {
+    let mut text = String::from("| fault | file | caught by | missed by |\n|---|---|---|---|\n");
+    for (fault, caught) in results {
+        let names = |wanted: bool| {
+            let names = caught.iter().filter(|(_, yes)| *yes == wanted).map(|(name, _)| format!("`{name}`"));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let _ = writeln!(
+            text,
+            "| {} | `{}` | {} | {} |",
+            fault.name.replace('|', "\\|"),
+            fault.file,
+            names(true),
+            names(false)
+        );
+    }
+    text
+}
+
+fn page(table: &str) -> String {
+    format!(
+        "# Faults and what catches them\n\n\
+         Written by `cargo xtask faults`. Each fault is one line of the code put wrong in a copy of the tree; a claim catches\n\
+         it when its verdict is no longer the one it gives on the sound code, a test when it fails. The lists are the\n\
+         `faults.toml` of each crate; `cargo xtask faults --check` (part of `tidy`) keeps them in step with the code.\n\n{table}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::tests::named;
+
+    fn fault() -> Fault {
+        Fault {
+            name: "sign".into(),
+            file: "a.rs".into(),
+            find: "x + y".into(),
+            replace: "x - y".into(),
+            caught_by: vec!["sae/x".into(), "test: it::sum".into()],
+        }
+    }
+
+    #[test]
+    fn sound_lists_have_no_problem() {
+        assert_eq!(
+            check(&[fault()], &[named("sae/x")], |_| Some("let z = x + y;".into())),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn each_problem_of_a_list_is_found() {
+        let problems = |fault: Fault, text: Option<&str>, ids: &[&str]| {
+            let claims: Vec<Claim> = ids.iter().map(|id| named(id)).collect();
+            check(&[fault], &claims, |_| text.map(str::to_owned)).join("\n")
+        };
+        assert!(problems(fault(), Some("x + y, x + y"), &["sae/x"]).contains("2 times"));
+        assert!(problems(fault(), Some("x - y"), &["sae/x"]).contains("0 times"));
+        assert!(problems(fault(), None, &["sae/x"]).contains("cannot be read"));
+        assert!(problems(fault(), Some("x + y"), &["sae/y"]).contains("there is no claim sae/x"));
+        assert!(
+            problems(fault(), Some("x + y"), &["sae/x", "slt/z"])
+                .contains("no fault is listed that slt/z catches")
+        );
+    }
+}

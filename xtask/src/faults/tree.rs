@@ -1,0 +1,106 @@
+//! A copy of the tracked tree in which faults are applied.
+
+use super::Fault;
+use crate::process::{cargo_command, line, target_folder, tracked_files};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The copy, its own target folder (the packages it depends on are built there once), and the folder of reports.
+pub(crate) struct Tree {
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+/// A fault that is in place; dropping this value puts the sound line back.
+pub(crate) struct Applied {
+    path: PathBuf,
+    sound: String,
+}
+
+impl Drop for Applied {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(&self.path, &self.sound) {
+            eprintln!("xtask: {} keeps its fault: {error}", self.path.display());
+        }
+    }
+}
+
+impl Tree {
+    /// Copies what git tracks. A file that did not change since the last copy keeps its time, so cargo builds little.
+    pub(crate) fn new() -> Result<Self> {
+        let base = target_folder()?.join("faults");
+        let tree = Self { folder: base.join("tree"), target: base.join("target") };
+        let files = tracked_files()?;
+        tree.delete_strangers(&tree.folder, &files)?;
+        for file in &files {
+            let (from, to) = (Path::new(file), tree.folder.join(file));
+            let bytes = fs::read(from).with_context(|| format!("cannot read {file}"))?;
+            if fs::read(&to).is_ok_and(|there| there == bytes) {
+                continue;
+            }
+            fs::create_dir_all(to.parent().unwrap_or(&tree.folder))?;
+            fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
+        }
+        Ok(tree)
+    }
+
+    /// Deletes what an earlier copy had and this one has not.
+    fn delete_strangers(&self, folder: &Path, files: &[String]) -> Result<()> {
+        let Ok(entries) = folder.read_dir() else { return Ok(()) };
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                self.delete_strangers(&path, files)?;
+            } else {
+                let name = path.strip_prefix(&self.folder)?.to_string_lossy().replace('\\', "/");
+                if !files.contains(&name) {
+                    fs::remove_file(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a fault in place.
+    pub(crate) fn apply(&self, fault: &Fault) -> Result<Applied> {
+        let path = self.folder.join(&fault.file);
+        let sound = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let times = sound.matches(&fault.find).count();
+        ensure!(times == 1, "the line of {:?} occurs {times} times in {}", fault.name, fault.file);
+        fs::write(&path, sound.replacen(&fault.find, &fault.replace, 1))?;
+        Ok(Applied { path, sound })
+    }
+
+    /// A command that works in the copy.
+    pub(crate) fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target)
+    }
+
+    /// Runs cargo in the copy. A fault that does not even compile is no fault, so a failure is an error.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Result<()> {
+        let mut command = cargo_command();
+        let status = self.prepare(&mut command).args(arguments).status()?;
+        ensure!(status.success(), "{} ended with {status} in the copy", line(&command));
+        Ok(())
+    }
+
+    /// Runs claims with the binary of the copy and returns their report as JSON, whatever the verdicts.
+    pub(crate) fn claims(&self, tier: &str, ids: &[&str]) -> Result<String> {
+        let report = self.target.join("faults.json");
+        let _ = fs::remove_file(&report);
+        let mut command = Command::new(self.target.join("debug").join("collimate"));
+        self.prepare(&mut command)
+            .args(["claims", "--no-lock", "--tier", tier, "--out"])
+            .arg(self.target.join("report"));
+        let output = command.arg("--json").arg(&report).args(ids).output()?;
+        fs::read_to_string(&report).with_context(|| {
+            format!(
+                "{} wrote no report and said: {}",
+                line(&command),
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! `cargo xtask test`.
+
+use crate::process::{cargo_command, colour, target_folder, tee};
+use anyhow::{Result, bail};
+use std::process::{Command, Stdio};
+
+/// The members that take part in tests. Benchmarks are built only by `cargo xtask bench`; every step uses this same
+/// selection, so that features are unified the same way and nothing is compiled twice.
+pub(crate) const SELECTION: [&str; 3] = ["--workspace", "--exclude", "collimate-benches"];
+
+/// Long tests live in modules of this name.
+const SLOW: &str = "slow::";
+
+/// What is asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    slow: bool,
+    no_real: bool,
+    no_nextest: bool,
+    no_data: bool,
+    filters: Vec<String>,
+}
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+}
+
+impl Options {
+    /// Reads the arguments.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self::default();
+        for argument in arguments {
+            match argument.as_str() {
+                "--slow" => options.slow = true,
+                "--no-real" => options.no_real = true,
+                "--no-nextest" => options.no_nextest = true,
+                "--no-data" => options.no_data = true,
+                other if other.starts_with('-') => bail!("test knows no option {other}"),
+                filter => options.filters.push(filter.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Builds, brings the model, runs the tests and the documentation tests.
+fn run_all(options: &Options) -> Result<Count> {
+    let nextest = !options.no_nextest && has_nextest();
+    build(nextest)?;
+    bring_data(options)?;
+    let mut count = unit_and_integration(options, nextest)?;
+    if options.filters.is_empty() {
+        count = count.plus(documentation(options)?);
+    }
+    Ok(count)
+}
+
+/// As [`run_all`], with a closing line.
+pub(crate) fn run(options: &Options) -> Result<Count> {
+    let count = run_all(options)?;
+    println!("\ntests: {} passed, {} failed", count.passed, count.failed);
+    Ok(count)
+}
+
+/// Builds the test binaries, and with them the binary `collimate`.
+pub(crate) fn build(nextest: bool) -> Result<()> {
+    let mut command = cargo_command();
+    match nextest {
+        true => command.args(["nextest", "run", "--no-run"]).args(SELECTION),
+        false => command.args(["test", "--no-run", "--lib", "--bins", "--tests"]).args(SELECTION),
+    };
+    crate::process::run(&mut command)
+}
+
+/// Whether nextest is installed.
+pub(crate) fn has_nextest() -> bool {
+    let asked =
+        cargo_command().args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// The tests on the real model need the model.
+fn bring_data(options: &Options) -> Result<()> {
+    if options.no_real {
+        println!(
+            "xtask: --no-real: the tests on the real language model are left out, because you asked for it"
+        );
+        return Ok(());
+    }
+    if options.no_data {
+        return Ok(());
+    }
+    let binary = target_folder()?.join("debug").join("collimate");
+    if crate::process::run(Command::new(binary).arg("data")).is_err() {
+        bail!(
+            "the tests on the real language model need the model, and it could not be brought (see above). \
+             `cargo xtask test --no-real` runs all the other tests"
+        );
+    }
+    Ok(())
+}
+
+fn unit_and_integration(options: &Options, nextest: bool) -> Result<Count> {
+    let mut command = cargo_command();
+    if nextest {
+        command.args(["nextest", "run", colour(), "--no-fail-fast"]).args(SELECTION);
+        if !options.slow {
+            command.args(["-E", &format!("not test({SLOW})")]);
+        }
+        command.args(&options.filters);
+    } else {
+        command.args(["test", colour(), "--no-fail-fast", "--lib", "--bins", "--tests"]).args(SELECTION);
+        command.arg("--").args(&options.filters);
+        if !options.slow {
+            command.args(["--skip", SLOW]);
+        }
+    }
+    counted(&mut command, options)
+}
+
+fn documentation(options: &Options) -> Result<Count> {
+    counted(cargo_command().args(["test", colour(), "--no-fail-fast", "--doc"]).args(SELECTION), options)
+}
+
+fn counted(command: &mut Command, options: &Options) -> Result<Count> {
+    if options.no_real {
+        command.env("COLLIMATE_NO_REAL", "1");
+    }
+    let (status, text) = tee(command)?;
+    let count = count(&text);
+    if !status.success() {
+        bail!(
+            "{} ended with {status}: {} passed, {} failed",
+            crate::process::line(command),
+            count.passed,
+            count.failed
+        );
+    }
+    if count.passed == 0 && options.filters.is_empty() {
+        bail!("{} ran no test", crate::process::line(command));
+    }
+    Ok(count)
+}
+
+impl Count {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed }
+    }
+}
+
+/// Adds up the closing lines of nextest and of `cargo test`.
+fn count(text: &str) -> Count {
+    let mut total = Count::default();
+    for line in text.lines() {
+        let line = without_colour(line);
+        if line.contains("test result:") || line.trim_start().starts_with("Summary [") {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            for pair in words.windows(2) {
+                let number = || pair[0].parse().unwrap_or(0);
+                match pair[1].trim_end_matches([',', ';']) {
+                    "passed" => total.passed += number(),
+                    "failed" => total.failed += number(),
+                    _ => {}
+                }
+            }
+        }
+    }
+    total
+}
+
+/// Removes the escape sequences that colour text.
+fn without_colour(line: &str) -> String {
+    let mut plain = String::new();
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\u{1b}' {
+            // A sequence ends with a letter.
+            letters.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_added_up() {
+        let text = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured\n\
+                    test result: \u{1b}[31mFAILED\u{1b}[0m. 2 passed; 1 failed; 0 ignored\n\
+                    \u{1b}[32;1m     Summary\u{1b}[0m [   0.885s] 17 tests run: 17 \u{1b}[32;1mpassed\u{1b}[0m, 2 skipped\n\
+                    the 40 passed here do not count";
+        assert_eq!(count(text), Count { passed: 22, failed: 1 });
+    }
+
+    #[test]
+    fn options_are_read_and_unknown_ones_refused() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let options = Options::parse(&words("--slow name --no-real")).unwrap();
+        assert!(options.slow && options.no_real && !options.no_nextest);
+        assert_eq!(options.filters, ["name"]);
+        assert!(Options::parse(&words("--fast")).is_err());
+    }
+}

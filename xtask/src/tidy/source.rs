@@ -1,0 +1,249 @@
+//! Rules of Rust source and of manifests.
+
+use super::Problem;
+
+/// Words that, followed by `!`, mark unfinished work.
+const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
+
+/// Names that say nothing about what is inside.
+const VAGUE: [&str; 6] = ["util", "utils", "helper", "helpers", "common", "misc"];
+
+/// How many lines above an `unsafe` its safety comment may begin.
+const SAFETY_WITHIN: usize = 12;
+
+/// Checks one file.
+pub(super) fn check(file: &str, text: &str) -> Vec<Problem> {
+    let code = without_comments_and_strings(text);
+    let parts: Vec<&str> = file.trim_end_matches(".rs").split('/').collect();
+    let in_kernels = parts.contains(&"kernels");
+    let mut problems = Vec::new();
+    if let Some(vague) = parts.iter().find(|part| VAGUE.contains(part)) {
+        problems.push(format!("{file}: {vague:?} names nothing; call the module by what it holds"));
+    }
+    let originals: Vec<&str> = text.lines().collect();
+    for (index, line) in originals.iter().enumerate() {
+        if line.trim_start().starts_with("//") && line.contains("```ignore") {
+            problems.push(format!("{file}:{}: an example that is never compiled", index + 1));
+        }
+    }
+    for (index, line) in code.lines().enumerate() {
+        let mut say = |what: String| problems.push(format!("{file}:{}: {what}", index + 1));
+        let words = words(line);
+        for (position, word) in words.iter().enumerate() {
+            let next = words.get(position + 1).copied().unwrap_or_default();
+            match *word {
+                "unsafe" if !in_kernels => say("`unsafe` outside a module named `kernels`".into()),
+                "unsafe" if !has_safety_comment(&originals, index) => {
+                    say("`unsafe` without a safety comment".into())
+                }
+                "mod" if VAGUE.contains(&next) => say(format!("a module named {next:?}")),
+                word if UNFINISHED.contains(&word) && next == "!" => say(format!("`{word}!`")),
+                "ignore" if position >= 2 && words[position - 2..position] == ["#", "["] => {
+                    say("`#[ignore]`".into())
+                }
+                _ => {}
+            }
+        }
+    }
+    problems
+}
+
+/// Every member inherits the lints, of which one asks for documentation of every public item.
+pub(super) fn check_manifest(file: &str, text: &str) -> Vec<Problem> {
+    if text.contains("[workspace.lints.rust]") {
+        let asks = text.contains("missing_docs = \"warn\"") && text.contains("unsafe_code = \"deny\"");
+        return if asks {
+            vec![]
+        } else {
+            vec![format!("{file}: missing_docs and unsafe_code are to be lints")]
+        };
+    }
+    let lints = text
+        .lines()
+        .skip_while(|line| line.trim() != "[lints]")
+        .nth(1)
+        .is_some_and(|line| line.trim() == "workspace = true");
+    if lints { vec![] } else { vec![format!("{file}: does not inherit the lints of the workspace")] }
+}
+
+fn has_safety_comment(lines: &[&str], index: usize) -> bool {
+    let above = &lines[index.saturating_sub(SAFETY_WITHIN)..=index.min(lines.len().saturating_sub(1))];
+    above.iter().any(|line| line.contains("//") && line.to_lowercase().contains("safe"))
+}
+
+/// Identifiers and single other characters, without blanks.
+fn words(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let in_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let end = if in_word(first) { rest.find(|letter| !in_word(letter)) } else { Some(first.len_utf8()) };
+        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+        words.push(word);
+        rest = after.trim_start();
+    }
+    words
+}
+
+/// The code with comments, strings and character literals blanked out; lines stay where they are.
+fn without_comments_and_strings(text: &str) -> String {
+    let bytes: Vec<char> = text.chars().collect();
+    let mut code = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = skip(&bytes, at);
+        if end == at {
+            code.push(bytes[at]);
+            at += 1;
+        } else {
+            // What is skipped still separates words and counts lines.
+            code.push(' ');
+            code.extend(bytes[at..end].iter().filter(|&&letter| letter == '\n'));
+            at = end;
+        }
+    }
+    code
+}
+
+/// Where the comment, string or character that begins here ends; `at` when none begins here.
+fn skip(text: &[char], at: usize) -> usize {
+    let looking_at = |what: &str| text[at..].iter().take(what.chars().count()).copied().eq(what.chars());
+    if looking_at("//") {
+        return text[at..].iter().position(|&letter| letter == '\n').map_or(text.len(), |end| at + end);
+    }
+    if looking_at("/*") {
+        return end_of_block_comment(text, at);
+    }
+    let after_word = at > 0 && (text[at - 1].is_alphanumeric() || text[at - 1] == '_');
+    match text[at] {
+        '"' => end_of_string(text, at + 1),
+        'r' | 'b' if !after_word => {
+            let mut open = at + 1;
+            if text[at] == 'b' && text.get(open) == Some(&'r') {
+                open += 1;
+            }
+            let raw = text[open - 1] == 'r';
+            let hashes = text[open..].iter().take_while(|&&letter| letter == '#').count();
+            match text.get(open + hashes) {
+                Some('"') if raw => end_of_raw_string(text, open + hashes + 1, hashes),
+                Some('"') if hashes == 0 => end_of_string(text, open + 1),
+                _ => at,
+            }
+        }
+        '\'' => match (text.get(at + 1), text.get(at + 2)) {
+            (Some('\\'), Some(_)) => text[at + 3..]
+                .iter()
+                .position(|&letter| letter == '\'')
+                .map_or(text.len(), |end| at + 3 + end + 1),
+            (Some(_), Some('\'')) => at + 3,
+            // A lifetime.
+            _ => at,
+        },
+        _ => at,
+    }
+}
+
+fn end_of_block_comment(text: &[char], at: usize) -> usize {
+    let (mut depth, mut here) = (0, at);
+    while here + 1 < text.len() {
+        match (text[here], text[here + 1]) {
+            ('/', '*') => (depth, here) = (depth + 1, here + 2),
+            ('*', '/') => (depth, here) = (depth - 1, here + 2),
+            _ => here += 1,
+        }
+        if depth == 0 {
+            return here;
+        }
+    }
+    text.len()
+}
+
+fn end_of_string(text: &[char], mut at: usize) -> usize {
+    while at < text.len() {
+        match text[at] {
+            '\\' => at += 2,
+            '"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+fn end_of_raw_string(text: &[char], from: usize, hashes: usize) -> usize {
+    (from..text.len())
+        .find(|&at| {
+            text[at] == '"'
+                && text[at + 1..].iter().take(hashes).filter(|&&letter| letter == '#').count() == hashes
+        })
+        .map_or(text.len(), |at| at + 1 + hashes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> usize {
+        check("crates/x/src/a.rs", text).len()
+    }
+
+    #[test]
+    fn unsafe_is_for_kernels_with_a_safety_comment() {
+        assert_eq!(problems("fn f() { unsafe { g() } }"), 1);
+        let with = "fn f() {\n    // Safety: checked above.\n    unsafe { g() }\n}";
+        assert_eq!(check("crates/x/src/kernels/avx2.rs", with).len(), 0);
+        assert_eq!(check("crates/x/src/kernels.rs", with).len(), 0);
+        assert_eq!(check("crates/x/src/kernels.rs", "fn f() { unsafe { g() } }").len(), 1);
+        assert_eq!(problems("#![deny(unsafe_code)]\nlet unsafely = 1;"), 0);
+    }
+
+    #[test]
+    fn unfinished_work_is_noticed() {
+        for text in
+            ["todo!()", "unimplemented !(\"x\")", "dbg!(x)", "#[ignore]\nfn f() {}", "#[ignore = \"slow\"]"]
+        {
+            assert_eq!(problems(text), 1, "{text}");
+        }
+        assert_eq!(problems("/// ```ignore"), 1);
+        for text in ["let todo = 1;", "fn ignore() {}", "x.ignore()", "let a = [todo, 1];"] {
+            assert_eq!(problems(text), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn vague_names_are_noticed() {
+        assert_eq!(check("crates/x/src/utils.rs", "").len(), 1);
+        assert_eq!(check("crates/x/src/common/a.rs", "").len(), 1);
+        assert_eq!(problems("mod helpers;"), 1);
+        assert_eq!(problems("mod uncommon; use crate::common_case;"), 0);
+    }
+
+    #[test]
+    fn comments_and_strings_do_not_count() {
+        for text in [
+            "// todo!()",
+            "/* unsafe /* todo!() */ unsafe */ let a = 1;",
+            "let a = \"todo!() \\\" unsafe\";",
+            "let a = r#\"unsafe \" todo!()\"#;",
+            "let a = br\"unsafe\"; let b = b\"unsafe\";",
+            "let quote = '\"'; let b = '\\''; // unsafe\nlet c = \"unsafe\";",
+            "fn f<'a>(x: &'a str) {} // unsafe",
+        ] {
+            assert_eq!(problems(text), 0, "{text}");
+        }
+        // What follows them does count, on its own line.
+        let text = "let a = \"\n\n\"; /*\n*/ todo!()";
+        assert_eq!(check("a.rs", text), ["a.rs:4: `todo!`"]);
+        assert_eq!(problems("let c = 'x'; todo!()"), 1);
+        assert_eq!(problems("let r = r\"\\\"; todo!()"), 1);
+    }
+
+    #[test]
+    fn a_manifest_must_inherit_the_lints() {
+        assert_eq!(check_manifest("Cargo.toml", "[package]\n\n[lints]\nworkspace = true\n").len(), 0);
+        assert_eq!(check_manifest("Cargo.toml", "[package]\n").len(), 1);
+        assert_eq!(check_manifest("Cargo.toml", "[lints]\n[dependencies]\nworkspace = true").len(), 1);
+        let root = "[workspace.lints.rust]\nmissing_docs = \"warn\"\nunsafe_code = \"deny\"\n";
+        assert_eq!(check_manifest("Cargo.toml", root).len(), 0);
+        assert_eq!(check_manifest("Cargo.toml", &root.replace("deny", "warn")).len(), 1);
+    }
+}
