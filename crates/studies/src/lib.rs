@@ -1,4 +1,5 @@
 //! Replications that join crates: claims on a real language model, texts, figures.
 
 pub mod data;
+pub mod numerics;
 pub mod text;

@@ -1,3 +1,4 @@
 //! Integration tests of `collimate-studies`.
 
 mod data;
+mod numerics;
