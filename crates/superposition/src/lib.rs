@@ -1,1 +1,13 @@
-//! Toy models of superposition: exact losses, geometry, generators with ground truth.
+#![doc = include_str!("../README.md")]
+
+pub mod descent;
+mod error;
+pub mod geometry;
+pub mod gons;
+pub mod one_active;
+pub mod polytope;
+mod spectrum;
+pub mod two_features;
+
+pub use error::SuperpositionError;
+pub use spectrum::Spectrum;

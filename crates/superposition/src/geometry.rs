@@ -1,0 +1,270 @@
+//! What a set of feature directions looks like: shares of dimension, interference, coherence.
+//!
+//! Every function takes `W`, an `m × n` matrix whose column `W_i` is the direction of feature `i`, and speaks of the
+//! matrix alone, not of how it was found.
+
+use crate::error::{SuperpositionError, require, require_finite};
+use crate::spectrum::Spectrum;
+use ndarray::{Array1, Array2, ArrayRef2, Axis};
+
+/// Singular values below this fraction of the largest count as zero in [`rank`] and [`leverage_scores`].
+pub const RANK_TOLERANCE: f64 = 1e-11;
+
+/// The Euclidean norm of each column.
+///
+/// ```text
+/// ‖W_i‖
+/// ```
+///
+/// # Shapes
+/// `w`: m × n; result: n.
+pub fn feature_norms(w: &ArrayRef2<f64>) -> Array1<f64> {
+    w.map_axis(Axis(0), |column| {
+        // Squares of entries below 1e-154 would vanish, so the largest entry is taken out first.
+        let largest = column.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        if largest == 0.0 {
+            0.0
+        } else {
+            largest * column.iter().map(|x| (x / largest).powi(2)).sum::<f64>().sqrt()
+        }
+    })
+}
+
+/// How much of a dimension each feature has to itself.
+///
+/// ```text
+/// D_i = ‖W_i‖² / Σ_j (Ŵ_i · W_j)²      Ŵ_i = W_i / ‖W_i‖,  W_j not normalised;  D_i = 0 where W_i = 0
+/// ```
+///
+/// # Shapes
+/// `w`: m × n; result: n.
+///
+/// # Units and range
+/// Dimensions, in `[0, 1]`; the sum lies between 1 and the rank of `W` (claims `superposition/dimensionality-sum`
+/// and `superposition/dimensionality-at-least-one`).
+///
+/// # Errors
+/// [`SuperpositionError::NotFinite`] when an entry is NaN or infinite.
+///
+/// # Examples
+/// ```
+/// use collimate_superposition::geometry::feature_dimensionality;
+/// use collimate_superposition::polytope;
+/// let d = feature_dimensionality(&polytope::regular_polygon(5)?)?;
+/// assert!(d.iter().all(|d| (d - 0.4).abs() < 1e-14)); // five features share two dimensions
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+///
+/// # References
+/// Elhage et al. (2022), "Toy Models of Superposition", section "The Geometry of Superposition".
+pub fn feature_dimensionality(w: &ArrayRef2<f64>) -> Result<Array1<f64>, SuperpositionError> {
+    require_finite("w", w.iter())?;
+    let norms = feature_norms(w);
+    Ok((0..w.ncols())
+        .map(|i| {
+            if norms[i] == 0.0 {
+                return 0.0;
+            }
+            let unit = w.column(i).mapv(|x| x / norms[i]);
+            // Each projection is divided by ‖W_i‖ before squaring, so that tiny columns do not underflow.
+            let total: f64 = w.axis_iter(Axis(1)).map(|other| (unit.dot(&other) / norms[i]).powi(2)).sum();
+            1.0 / total
+        })
+        .collect())
+}
+
+/// The capacity that a layer allocates to each feature.
+///
+/// ```text
+/// C_i = (W_i · W_i)² / Σ_j (W_i · W_j)²      C_i = 0 where W_i = 0
+/// ```
+///
+/// Equal to [`feature_dimensionality`] (claim `superposition/capacity-is-dimensionality`), computed from the Gram
+/// matrix as its authors write it.
+///
+/// # Shapes
+/// `w`: m × n; result: n.
+///
+/// # Units and range
+/// Dimensions, in `[0, 1]`.
+///
+/// # Errors
+/// [`SuperpositionError::NotFinite`] when an entry is NaN or infinite.
+///
+/// # References
+/// Scherlis et al. (2022), "Polysemanticity and Capacity in Neural Networks".
+pub fn capacity(w: &ArrayRef2<f64>) -> Result<Array1<f64>, SuperpositionError> {
+    require_finite("w", w.iter())?;
+    let largest = w.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+    let scaled = w.mapv(|x| if largest == 0.0 { x } else { x / largest });
+    let gram = scaled.t().dot(&scaled);
+    Ok((0..w.ncols())
+        .map(|i| {
+            let own = gram[[i, i]];
+            if own == 0.0 { 0.0 } else { own * own / gram.row(i).dot(&gram.row(i)) }
+        })
+        .collect())
+}
+
+/// How far each feature can be told apart by the best linear readout.
+///
+/// ```text
+/// leverage_i = (W⁺ W)_ii
+/// ```
+///
+/// # Shapes
+/// `w`: m × n; result: n.
+///
+/// # Units and range
+/// In `[0, 1]`; the sum is the rank. Never below [`feature_dimensionality`] (claim
+/// `superposition/dimensionality-below-leverage`).
+///
+/// # Errors
+/// [`SuperpositionError::NotFinite`] when an entry is NaN or infinite.
+///
+/// # Examples
+/// ```
+/// use collimate_superposition::geometry::leverage_scores;
+/// use ndarray::array;
+/// let l = leverage_scores(&array![[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])?;
+/// assert!((l[0] - 0.5).abs() < 1e-14 && (l[2] - 1.0).abs() < 1e-14);
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+pub fn leverage_scores(w: &ArrayRef2<f64>) -> Result<Array1<f64>, SuperpositionError> {
+    require_finite("w", w.iter())?;
+    let spectrum = Spectrum::of(&w.t());
+    let rank = spectrum.rank(RANK_TOLERANCE);
+    Ok(spectrum.left.axis_iter(Axis(0)).map(|row| row.iter().take(rank).map(|x| x * x).sum()).collect())
+}
+
+/// How strongly each feature is disturbed when all the others are active.
+///
+/// ```text
+/// interference_i = Σ_{j≠i} (Ŵ_i · W_j)²      0 where W_i = 0
+/// ```
+///
+/// # Shapes
+/// `w`: m × n; result: n.
+///
+/// # Units and range
+/// Squared length of `W`, at least 0.
+///
+/// # Errors
+/// [`SuperpositionError::NotFinite`] when an entry is NaN or infinite.
+pub fn interference(w: &ArrayRef2<f64>) -> Result<Array1<f64>, SuperpositionError> {
+    require_finite("w", w.iter())?;
+    let norms = feature_norms(w);
+    Ok((0..w.ncols())
+        .map(|i| {
+            if norms[i] == 0.0 {
+                return 0.0;
+            }
+            let unit = w.column(i).mapv(|x| x / norms[i]);
+            (0..w.ncols()).filter(|&j| j != i).map(|j| unit.dot(&w.column(j)).powi(2)).sum()
+        })
+        .collect())
+}
+
+/// Hidden dimensions for each represented feature.
+///
+/// ```text
+/// D* = m / ‖W‖_F²
+/// ```
+///
+/// # Units and range
+/// Dimensions a feature; infinite for `W = 0`.
+///
+/// # Errors
+/// [`SuperpositionError::NotFinite`] when an entry is NaN or infinite.
+///
+/// # References
+/// Elhage et al. (2022), section "The Geometry of Superposition".
+pub fn dimensions_per_feature(w: &ArrayRef2<f64>) -> Result<f64, SuperpositionError> {
+    require_finite("w", w.iter())?;
+    Ok(w.nrows() as f64 / w.iter().map(|x| x * x).sum::<f64>())
+}
+
+/// The cosines between all pairs of columns; a zero column has cosine 0 with every other and with itself.
+///
+/// # Shapes
+/// `w`: m × n; result: n × n.
+pub fn cosines(w: &ArrayRef2<f64>) -> Array2<f64> {
+    let norms = feature_norms(w);
+    let mut unit = w.to_owned();
+    for (i, mut column) in unit.axis_iter_mut(Axis(1)).enumerate() {
+        if norms[i] > 0.0 {
+            column.mapv_inplace(|x| x / norms[i]);
+        }
+    }
+    unit.t().dot(&unit)
+}
+
+/// The frame potential of the normalised columns.
+///
+/// ```text
+/// FP = Σ_{i,j} cos²(W_i, W_j)  ≥  n² / d      equality exactly for a unit-norm tight frame of n vectors in d dimensions
+/// ```
+///
+/// # Units and range
+/// Without unit, between `n²/d` and `n²` when no column is zero.
+///
+/// # Errors
+/// [`SuperpositionError::NotFinite`] when an entry is NaN or infinite.
+///
+/// # References
+/// J. J. Benedetto and M. Fickus (2003), "Finite normalized tight frames".
+pub fn frame_potential(w: &ArrayRef2<f64>) -> Result<f64, SuperpositionError> {
+    require_finite("w", w.iter())?;
+    Ok(cosines(w).iter().map(|c| c * c).sum())
+}
+
+/// The largest absolute cosine between two different columns; 0 for fewer than two columns.
+///
+/// # Units and range
+/// In `[0, 1]`, at least [`welch_bound`] (claim `superposition/welch-bound`).
+///
+/// # Errors
+/// [`SuperpositionError::NotFinite`] when an entry is NaN or infinite.
+pub fn coherence(w: &ArrayRef2<f64>) -> Result<f64, SuperpositionError> {
+    require_finite("w", w.iter())?;
+    let cosines = cosines(w);
+    Ok(cosines.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, c)| c.abs()).fold(0.0, f64::max))
+}
+
+/// The smallest coherence that `n` directions in `d` dimensions can have, by Welch's inequality.
+///
+/// ```text
+/// √((n − d) / (d (n − 1)))      0 for n ≤ d
+/// ```
+///
+/// # Errors
+/// [`SuperpositionError::OutOfRange`] for `d = 0`.
+///
+/// # Examples
+/// ```
+/// use collimate_superposition::geometry::{coherence, welch_bound};
+/// use collimate_superposition::polytope;
+/// // A simplex meets the bound.
+/// assert!((coherence(&polytope::simplex(3)?)? - welch_bound(4, 3)?).abs() < 1e-14);
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+///
+/// # References
+/// L. R. Welch (1974), "Lower bounds on the maximum cross correlation of signals".
+pub fn welch_bound(n: usize, d: usize) -> Result<f64, SuperpositionError> {
+    require(d > 0, "d", d as f64, "at least 1")?;
+    if n <= d {
+        return Ok(0.0);
+    }
+    let (n, d) = (n as f64, d as f64);
+    Ok(((n - d) / (d * (n - 1.0))).sqrt())
+}
+
+/// The rank of `W`: singular values above [`RANK_TOLERANCE`] times the largest.
+///
+/// # Errors
+/// [`SuperpositionError::NotFinite`] when an entry is NaN or infinite.
+pub fn rank(w: &ArrayRef2<f64>) -> Result<usize, SuperpositionError> {
+    require_finite("w", w.iter())?;
+    Ok(Spectrum::of(&w.t()).rank(RANK_TOLERANCE))
+}

@@ -1,0 +1,95 @@
+//! Shares of dimension of ideal arrangements, and the inequalities between them.
+
+use collimate_stream::Stream;
+use collimate_superposition::{geometry, polytope};
+use ndarray::{Array2, ArrayRef2, array};
+use proptest::prelude::*;
+
+fn random(m: usize, n: usize, seed: u64) -> Array2<f64> {
+    let mut stream = Stream::new(seed, 0);
+    Array2::from_shape_fn((m, n), |_| stream.normal())
+}
+
+fn all_equal(w: &ArrayRef2<f64>, share: f64, tolerance: f64) {
+    for d in geometry::feature_dimensionality(w).unwrap() {
+        assert!((d - share).abs() < tolerance, "{d} is not {share}");
+    }
+}
+
+#[test]
+fn ideal_arrangements_have_the_known_shares() {
+    for k in 3..50 {
+        all_equal(&polytope::regular_polygon(k).unwrap(), 2.0 / k as f64, 1e-13);
+    }
+    for d in 1..9 {
+        all_equal(&polytope::simplex(d).unwrap(), d as f64 / (d as f64 + 1.0), 1e-13);
+        all_equal(&polytope::orthoplex(d).unwrap(), 0.5, 1e-14);
+    }
+    all_equal(&polytope::cube(), 0.375, 1e-14);
+    all_equal(&polytope::square_antiprism(polytope::tight_half_height()).unwrap(), 0.375, 1e-14);
+    all_equal(&polytope::square_antiprism(polytope::equal_edge_half_height()).unwrap(), 0.366421, 1e-6);
+}
+
+#[test]
+fn the_equal_edge_antiprism_has_equal_edges() {
+    let w = polytope::square_antiprism(polytope::equal_edge_half_height()).unwrap();
+    let mut lengths: Vec<f64> = (0..8)
+        .flat_map(|i| (0..i).map(move |j| (i, j)))
+        .map(|(i, j)| (&w.column(i) - &w.column(j)).mapv(|x| x * x).sum().sqrt())
+        .collect();
+    lengths.sort_by(f64::total_cmp);
+    assert!((lengths[15] - lengths[0]).abs() < 1e-14, "sixteen edges");
+    assert!(lengths[16] > lengths[0] + 0.1, "and no seventeenth");
+}
+
+#[test]
+fn zero_columns_and_bad_numbers() {
+    let w = array![[0.0, 1.0], [0.0, 1.0]];
+    let zero_first = |v: ndarray::Array1<f64>| v[0] == 0.0 && v[1] > 0.0;
+    assert!(zero_first(geometry::feature_dimensionality(&w).unwrap()));
+    assert!(zero_first(geometry::capacity(&w).unwrap()));
+    assert!(zero_first(geometry::leverage_scores(&w).unwrap()));
+    assert_eq!(geometry::interference(&w).unwrap(), array![0.0, 0.0]);
+    let bad = array![[0.0, f64::INFINITY]];
+    assert!(geometry::frame_potential(&bad).is_err() && geometry::coherence(&bad).is_err());
+    assert!(geometry::welch_bound(3, 0).is_err());
+}
+
+#[test]
+fn tiny_columns_do_not_underflow() {
+    let w = array![[1e-170, 0.0], [0.0, 2e-170]];
+    assert_eq!(geometry::feature_dimensionality(&w).unwrap(), array![1.0, 1.0]);
+}
+
+proptest! {
+    #[test]
+    fn shares_lie_between_one_and_the_rank(m in 1..7usize, n in 1..13usize, seed in any::<u64>().no_shrink()) {
+        let w = random(m, n, seed);
+        let d = geometry::feature_dimensionality(&w).unwrap();
+        let leverage = geometry::leverage_scores(&w).unwrap();
+        let rank = geometry::rank(&w).unwrap();
+        prop_assert_eq!(rank, m.min(n));
+        prop_assert!((leverage.sum() - rank as f64).abs() < 1e-11);
+        prop_assert!(d.sum() <= rank as f64 + 1e-12 && d.sum() >= 1.0 - 1e-12);
+        prop_assert!(d.iter().zip(&leverage).all(|(d, l)| *d <= l + 1e-11));
+        let capacity = geometry::capacity(&w).unwrap();
+        prop_assert!(d.iter().zip(&capacity).all(|(d, c)| (d - c).abs() < 1e-12));
+    }
+
+    #[test]
+    fn interference_is_what_is_missing_from_one_dimension(m in 1..5usize, n in 1..9usize, seed in any::<u64>().no_shrink()) {
+        let w = random(m, n, seed);
+        let d = geometry::feature_dimensionality(&w).unwrap();
+        let (norms, other) = (geometry::feature_norms(&w), geometry::interference(&w).unwrap());
+        for i in 0..n {
+            let square = norms[i] * norms[i];
+            prop_assert!((d[i] - square / (square + other[i])).abs() < 1e-13);
+        }
+    }
+
+    #[test]
+    fn a_product_of_low_rank_has_that_rank(m in 1..6usize, r in 1..4usize, n in 1..9usize, seed in any::<u64>().no_shrink()) {
+        let w = random(m, r, seed).dot(&random(r, n, seed ^ 1));
+        prop_assert_eq!(geometry::rank(&w).unwrap(), m.min(r).min(n));
+    }
+}

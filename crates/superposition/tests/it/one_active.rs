@@ -1,0 +1,74 @@
+//! The closed form against quadrature and differences.
+
+use crate::differences::{distance, gradient};
+use collimate_stream::Stream;
+use collimate_superposition::one_active::{OneActive, cross_talk, own_error};
+use proptest::prelude::*;
+
+/// `∫₀¹ f` by the midpoint rule.
+fn midpoint(f: impl Fn(f64) -> f64) -> f64 {
+    const CELLS: usize = 20_000;
+    (0..CELLS).map(|i| f((i as f64 + 0.5) / CELLS as f64)).sum::<f64>() / CELLS as f64
+}
+
+fn point(model: &OneActive, stream: &mut Stream) -> Vec<f64> {
+    (0..model.parameters()).map(|_| stream.normal()).collect()
+}
+
+proptest! {
+    #[test]
+    fn cells_are_the_integrals(g in -3.0..3.0_f64, b in -2.0..2.0_f64) {
+        let other = midpoint(|x| (g * x + b).max(0.0).powi(2));
+        prop_assert!((cross_talk(g, b).value - other).abs() < 2e-8);
+        let own = midpoint(|x| (x - (g * x + b).max(0.0)).powi(2));
+        prop_assert!((own_error(g, b).value - own).abs() < 2e-8);
+    }
+
+    #[test]
+    fn gradient_is_the_derivative(r in 1..4usize, c in 1..7usize, seed in any::<u64>().no_shrink()) {
+        let model = OneActive::new(r, c).unwrap();
+        let at = point(&model, &mut Stream::new(seed, 0));
+        let mut exact = vec![0.0; at.len()];
+        model.loss_and_gradient(&at, &mut exact).unwrap();
+        let differences = gradient(|x| model.loss(x).unwrap(), &at, 1e-6);
+        prop_assert!(distance(&exact, &differences) < 1e-7);
+    }
+
+    #[test]
+    fn hessian_is_the_derivative_of_the_gradient(r in 1..4usize, c in 1..6usize, seed in any::<u64>().no_shrink()) {
+        let model = OneActive::new(r, c).unwrap();
+        let at = point(&model, &mut Stream::new(seed, 0));
+        let hessian = model.hessian(&at).unwrap();
+        for p in 0..at.len() {
+            let partial = |x: &[f64]| {
+                let mut g = vec![0.0; x.len()];
+                model.loss_and_gradient(x, &mut g).unwrap();
+                g[p]
+            };
+            let differences = gradient(partial, &at, 1e-6);
+            // The second derivative jumps at kinks; a step across one is off by at most the step times the jump of
+            // the third derivative, which the scale of the entry bounds.
+            let scale = 1.0 + hessian.iter().fold(0.0_f64, |m, h| m.max(h.abs()));
+            prop_assert!(distance(hessian.row(p).as_slice().unwrap(), &differences) < 1e-4 * scale);
+        }
+    }
+}
+
+#[test]
+fn a_small_slope_loses_no_digits() {
+    // The difference of cubes over 3g would lose half of them.
+    let cell = cross_talk(1e-12, 0.7);
+    assert!((cell.value - 0.49).abs() < 1e-11);
+    assert!((cell.dg - 0.7).abs() < 1e-11);
+    assert_eq!(cross_talk(0.0, 0.7).value, 0.7 * 0.7 * 3.0 / 3.0);
+}
+
+#[test]
+fn bad_arguments_are_named() {
+    let model = OneActive::new(2, 3).unwrap();
+    assert!(model.loss(&[0.0; 8]).unwrap_err().to_string().contains("[8]"));
+    let mut point = [0.0; 9];
+    point[4] = f64::NAN;
+    assert!(model.loss(&point).unwrap_err().to_string().contains("index 4"));
+    assert!(OneActive::new(0, 3).is_err());
+}
