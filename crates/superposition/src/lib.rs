@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+pub mod data;
 pub mod descent;
 mod error;
 pub mod geometry;
 pub mod gons;
 pub mod one_active;
+pub mod polysemanticity;
 pub mod polytope;
 mod spectrum;
+pub mod toy_model;
 pub mod two_features;
 
 pub use error::SuperpositionError;

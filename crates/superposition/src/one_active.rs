@@ -5,6 +5,7 @@
 //! exact, and no data are drawn.
 
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
+use collimate_grad::{Batch, HessianVectorProducts, Objective, Scratch};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 
 /// The loss of the one-active-feature model with `c` features and `r` hidden dimensions.
@@ -177,6 +178,51 @@ impl OneActive {
             }
         }
         Ok(hessian)
+    }
+}
+
+/// The infinite-data loss as an objective: it has one "sample", the whole population, so every batch gives the same.
+impl Objective<f64> for OneActive {
+    fn n_parameters(&self) -> usize {
+        self.parameters()
+    }
+
+    fn n_samples(&self) -> usize {
+        1
+    }
+
+    fn loss_and_gradient_into(&self, w: &[f64], _: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
+        self.value_and_gradient(w, out)
+    }
+
+    fn coordinate_name(&self, index: usize) -> String {
+        let (row, column) = (index / self.features, index % self.features);
+        if row < self.hidden { format!("W[{row}, {column}]") } else { format!("b[{column}]") }
+    }
+
+    fn hessian_vector_products(&self) -> Option<&dyn HessianVectorProducts<f64>> {
+        Some(self)
+    }
+}
+
+impl HessianVectorProducts<f64> for OneActive {
+    fn hessian_vector_product_into(
+        &self,
+        w: &[f64],
+        direction: &[f64],
+        _: Batch<'_>,
+        _: &mut Scratch,
+        out: &mut [f64],
+    ) {
+        // With tens of parameters the matrix is cheap; a bad `w` is a bug of the caller and gives NaN.
+        match self.hessian(w) {
+            Ok(hessian) => {
+                for (value, row) in out.iter_mut().zip(hessian.rows()) {
+                    *value = row.iter().zip(direction).map(|(h, d)| h * d).sum();
+                }
+            }
+            Err(_) => out.fill(f64::NAN),
+        }
     }
 }
 

@@ -4,4 +4,6 @@ mod differences;
 mod geometry;
 mod gons;
 mod one_active;
+mod polysemanticity;
+mod toy_model;
 mod two_features;

@@ -1,0 +1,89 @@
+//! Data with known features.
+
+use crate::error::{SuperpositionError, require};
+use collimate_stream::Stream;
+use ndarray::Array2;
+
+/// Independent features that are zero with probability `1 − p_i` and uniform on `[0, 1]` otherwise.
+///
+/// # Examples
+/// ```
+/// use collimate_stream::Stream;
+/// use collimate_superposition::data::SparseFeatures;
+/// let x = SparseFeatures::uniform(5, 0.2)?.sample(1000, &mut Stream::new(1, 0));
+/// let on = x.iter().filter(|&&v| v > 0.0).count();
+/// assert!((850..1150).contains(&on)); // 1000 expected, standard deviation 28
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+///
+/// # References
+/// Elhage et al. (2022), section "Demonstrating Superposition".
+#[derive(Clone, Debug, PartialEq)]
+pub struct SparseFeatures {
+    on_probability: Vec<f64>,
+}
+
+impl SparseFeatures {
+    /// Features with these on-probabilities.
+    ///
+    /// # Errors
+    /// [`SuperpositionError::OutOfRange`] when there is none or one lies outside `[0, 1]`.
+    pub fn new(on_probability: Vec<f64>) -> Result<Self, SuperpositionError> {
+        require(!on_probability.is_empty(), "on_probability.len()", 0.0, "at least 1")?;
+        for &p in &on_probability {
+            require((0.0..=1.0).contains(&p), "on_probability", p, "0 to 1")?;
+        }
+        Ok(Self { on_probability })
+    }
+
+    /// `n` features with the same on-probability.
+    ///
+    /// # Errors
+    /// As [`SparseFeatures::new`].
+    pub fn uniform(n: usize, on_probability: f64) -> Result<Self, SuperpositionError> {
+        Self::new(vec![on_probability; n])
+    }
+
+    /// The number of features.
+    pub fn features(&self) -> usize {
+        self.on_probability.len()
+    }
+
+    /// The mean of each feature, `p/2`.
+    pub fn means(&self) -> Vec<f64> {
+        self.on_probability.iter().map(|p| p / 2.0).collect()
+    }
+
+    /// The variance of each feature, `p/3 − p²/4`.
+    pub fn variances(&self) -> Vec<f64> {
+        self.on_probability.iter().map(|p| p / 3.0 - p * p / 4.0).collect()
+    }
+
+    /// Draws one sample into a slice and says whether any feature is on.
+    ///
+    /// One uniform number decides both whether a feature is on and its value: below `p`, `u/p` is uniform again.
+    pub fn fill(&self, out: &mut [f64], stream: &mut Stream) -> bool {
+        let mut any = false;
+        for (value, &p) in out.iter_mut().zip(&self.on_probability) {
+            let u = stream.uniform();
+            *value = if u < p { u / p } else { 0.0 };
+            any |= u < p;
+        }
+        any
+    }
+
+    /// Draws `samples` rows.
+    ///
+    /// # Shapes
+    /// Result: samples × features.
+    ///
+    /// # Determinism
+    /// Row by row from the stream.
+    pub fn sample(&self, samples: usize, stream: &mut Stream) -> Array2<f64> {
+        let mut x = Array2::zeros((samples, self.features()));
+        for mut row in x.rows_mut() {
+            self.fill(row.as_slice_mut().expect("a fresh matrix is in row-major order"), stream);
+        }
+        x
+    }
+}

@@ -1,0 +1,369 @@
+//! The toy model `x' = act(WᵀW x + b)`: forward, exact gradient, training, and the linear model's optimum.
+
+use crate::data::SparseFeatures;
+use crate::error::{SuperpositionError, require, require_finite, require_shape};
+use collimate_grad::{
+    Adam, AdamConfig, Batch, Decay, Objective, Optimiser, Schedule, ScheduleConfig, Scratch, WarmUp,
+};
+use collimate_stream::Stream;
+use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
+
+/// What is applied to the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing: the linear model.
+    Linear,
+    /// `max(z, 0)`: the ReLU-output model.
+    Relu,
+}
+
+impl Activation {
+    fn apply(self, z: f64) -> f64 {
+        match self {
+            Self::Linear => z,
+            Self::Relu => z.max(0.0),
+        }
+    }
+
+    /// The derivative, 0 at the kink.
+    fn slope(self, z: f64) -> f64 {
+        match self {
+            Self::Linear => 1.0,
+            Self::Relu => f64::from(u8::from(z > 0.0)),
+        }
+    }
+}
+
+/// A toy model with tied weights.
+///
+/// # Examples
+/// ```
+/// use collimate_superposition::{polytope, toy_model::{Activation, ToyModel}};
+/// use ndarray::{Array1, array};
+/// // A digon: feature 0 forwards, feature 1 backwards in one dimension.
+/// let model = ToyModel { w: polytope::simplex(1)?, b: Array1::zeros(2), activation: Activation::Relu };
+/// assert_eq!(model.forward(&array![[0.3, 0.0], [0.0, 0.3]])?, array![[0.3, 0.0], [0.0, 0.3]]);
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+///
+/// # References
+/// Elhage et al. (2022), section "Experimental Setup".
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToyModel {
+    /// Weights, m × n; column `i` is the direction of feature `i`.
+    pub w: Array2<f64>,
+    /// Output bias, n.
+    pub b: Array1<f64>,
+    /// The output's activation.
+    pub activation: Activation,
+}
+
+impl ToyModel {
+    /// Reconstructs samples.
+    ///
+    /// ```text
+    /// X' = act(X WᵀW + 1 bᵀ)
+    /// ```
+    ///
+    /// # Shapes
+    /// `x`: b × n; result: b × n.
+    ///
+    /// # Errors
+    /// [`SuperpositionError::Shape`] when the number of features differs.
+    pub fn forward(&self, x: &ArrayRef2<f64>) -> Result<Array2<f64>, SuperpositionError> {
+        require_shape("b", &[self.w.ncols()], self.b.shape())?;
+        require_shape("x", &[x.nrows(), self.w.ncols()], x.shape())?;
+        let mut out = x.dot(&self.w.t()).dot(&self.w) + &self.b;
+        out.mapv_inplace(|z| self.activation.apply(z));
+        Ok(out)
+    }
+}
+
+/// The importance-weighted loss of a toy model on fixed samples; an [`Objective`] over `W` (row-major), then `b`.
+///
+/// ```text
+/// L = 1/B Σ_x Σ_i I_i (x_i − x'_i)²
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToyLoss {
+    hidden: usize,
+    activation: Activation,
+    importance: Vec<f64>,
+    data: Array2<f64>,
+}
+
+impl ToyLoss {
+    /// A loss over the rows of `data` with `hidden` dimensions and one importance a feature.
+    ///
+    /// # Errors
+    /// [`SuperpositionError::Shape`] when `importance` and `data` disagree, [`SuperpositionError::NotFinite`] for
+    /// NaN or infinite numbers, [`SuperpositionError::OutOfRange`] for no hidden dimension or no sample.
+    pub fn new(
+        hidden: usize,
+        activation: Activation,
+        importance: Vec<f64>,
+        data: Array2<f64>,
+    ) -> Result<Self, SuperpositionError> {
+        require(hidden > 0, "hidden", hidden as f64, "at least 1")?;
+        require(data.nrows() > 0, "data rows", 0.0, "at least 1")?;
+        require_shape("importance", &[data.ncols()], &[importance.len()])?;
+        require_finite("importance", &importance)?;
+        require_finite("data", data.iter())?;
+        // Rows are read as slices.
+        let data = data.as_standard_layout().into_owned();
+        Ok(Self { hidden, activation, importance, data })
+    }
+
+    fn shape(&self) -> Shape<'_> {
+        Shape { hidden: self.hidden, activation: self.activation, importance: &self.importance }
+    }
+
+    fn row(&self, index: usize) -> &[f64] {
+        let n = self.data.ncols();
+        &self.data.as_slice().expect("the constructor stores row-major data")[index * n..(index + 1) * n]
+    }
+}
+
+impl Objective<f64> for ToyLoss {
+    fn n_parameters(&self) -> usize {
+        (self.hidden + 1) * self.data.ncols()
+    }
+
+    fn n_samples(&self) -> usize {
+        self.data.nrows()
+    }
+
+    fn loss_and_gradient_into(
+        &self,
+        w: &[f64],
+        batch: Batch<'_>,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+    ) -> f64 {
+        out.fill(0.0);
+        let shape = self.shape();
+        let [work] = scratch.floats::<f64, 1>([shape.work()]);
+        let share = 1.0 / batch.len(self.n_samples()) as f64;
+        let mut add = |index: usize| shape.accumulate(w, self.row(index), share, work, out);
+        match batch {
+            Batch::All => (0..self.n_samples()).map(&mut add).sum(),
+            Batch::Indices(indices) => indices.iter().map(|&i| add(i)).sum(),
+        }
+    }
+}
+
+/// The sizes a sample's gradient needs.
+#[derive(Clone, Copy)]
+struct Shape<'a> {
+    hidden: usize,
+    activation: Activation,
+    importance: &'a [f64],
+}
+
+impl Shape<'_> {
+    /// The working memory of [`Shape::accumulate`]: hidden state, its gradient, and the output's.
+    fn work(&self) -> usize {
+        2 * self.hidden + self.importance.len()
+    }
+
+    /// Adds `share` times the loss of one sample, and its gradient to `out`.
+    fn accumulate(&self, w: &[f64], x: &[f64], share: f64, work: &mut [f64], out: &mut [f64]) -> f64 {
+        let (m, n) = (self.hidden, self.importance.len());
+        let (weights, bias) = w.split_at(m * n);
+        let (dw, db) = out.split_at_mut(m * n);
+        let (hidden, rest) = work.split_at_mut(m);
+        let (dhidden, delta) = rest.split_at_mut(m);
+        for k in 0..m {
+            hidden[k] = (0..n).map(|j| weights[k * n + j] * x[j]).sum();
+        }
+        let mut loss = 0.0;
+        for i in 0..n {
+            let z = (0..m).map(|k| weights[k * n + i] * hidden[k]).sum::<f64>() + bias[i];
+            let error = self.activation.apply(z) - x[i];
+            loss += share * self.importance[i] * error * error;
+            delta[i] = 2.0 * share * self.importance[i] * error * self.activation.slope(z);
+            db[i] += delta[i];
+        }
+        for k in 0..m {
+            dhidden[k] = (0..n).map(|i| weights[k * n + i] * delta[i]).sum();
+        }
+        // W acts twice: as decoder on the hidden state and as encoder of the sample.
+        for k in 0..m {
+            for i in 0..n {
+                dw[k * n + i] += hidden[k] * delta[i] + dhidden[k] * x[i];
+            }
+        }
+        loss
+    }
+}
+
+/// A training run on fresh sparse samples.
+///
+/// # Examples
+/// ```
+/// use collimate_stream::Stream;
+/// use collimate_superposition::toy_model::TrainingConfig;
+/// let config = TrainingConfig { features: 2, hidden: 1, on_probability: 0.05, steps: 200, batch: 32, ..Default::default() };
+/// let trained = config.train(&mut Stream::new(1, 0))?;
+/// assert_eq!(trained.w.dim(), (1, 2));
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingConfig {
+    /// Features `n`.
+    pub features: usize,
+    /// Hidden dimensions `m`.
+    pub hidden: usize,
+    /// The output's activation.
+    pub activation: Activation,
+    /// The probability that a feature is on.
+    pub on_probability: f64,
+    /// Feature `i` has importance `importance_decayⁱ`.
+    pub importance_decay: f64,
+    /// Samples a step.
+    pub batch: usize,
+    /// Steps of Adam.
+    pub steps: u64,
+    /// The peak learning rate; it falls to zero along half a cosine.
+    pub learning_rate: f64,
+}
+
+impl Default for TrainingConfig {
+    /// Five features in two dimensions, all equally important: 3,000 steps of 256 samples.
+    fn default() -> Self {
+        Self {
+            features: 5,
+            hidden: 2,
+            activation: Activation::Relu,
+            on_probability: 0.02,
+            importance_decay: 1.0,
+            batch: 256,
+            steps: 3000,
+            learning_rate: 3e-3,
+        }
+    }
+}
+
+impl TrainingConfig {
+    /// Trains a model from Xavier-normal weights and zero bias.
+    ///
+    /// # Errors
+    /// [`SuperpositionError::OutOfRange`] for empty sizes, an on-probability outside `[0, 1]`, a decay or a rate that
+    /// is not positive.
+    ///
+    /// # Determinism
+    /// Single-threaded; initialisation and data draw from `stream.child(0)` and `stream.child(1)`.
+    pub fn train(&self, stream: &mut Stream) -> Result<ToyModel, SuperpositionError> {
+        let (n, m) = (self.features, self.hidden);
+        require(m > 0, "hidden", m as f64, "at least 1")?;
+        require(self.batch > 0, "batch", self.batch as f64, "at least 1")?;
+        let decay = self.importance_decay;
+        require(decay > 0.0 && decay.is_finite(), "importance_decay", decay, "positive and finite")?;
+        let rate = self.learning_rate;
+        require(rate > 0.0 && rate.is_finite(), "learning_rate", rate, "positive and finite")?;
+        let source = SparseFeatures::uniform(n, self.on_probability)?;
+        let importance: Vec<f64> = (0..n).map(|i| decay.powi(i as i32)).collect();
+        let shape = Shape { hidden: m, activation: self.activation, importance: &importance };
+        let schedule = Schedule::new(ScheduleConfig {
+            peak: rate,
+            total_steps: self.steps.max(1),
+            warm_up: WarmUp::None,
+            decay: Decay::Cosine { to: 0.0 },
+        })
+        .expect("the rate was checked above");
+
+        let mut initial = stream.child(0);
+        let scale = (2.0 / (m + n) as f64).sqrt();
+        let mut point: Vec<f64> = (0..m * n).map(|_| scale * initial.normal()).collect();
+        point.resize((m + 1) * n, 0.0);
+        let mut adam = Adam::<f64>::new(point.len(), AdamConfig::default()).expect("the defaults are valid");
+        let mut data = stream.child(1);
+        let (mut x, zero) = (vec![0.0; n], vec![0.0; n]);
+        let (mut work, mut gradient) = (vec![0.0; shape.work()], vec![0.0; point.len()]);
+        let share = 1.0 / self.batch as f64;
+        for step in 0..self.steps {
+            gradient.fill(0.0);
+            let mut silent = 0;
+            for _ in 0..self.batch {
+                if source.fill(&mut x, &mut data) {
+                    shape.accumulate(&point, &x, share, &mut work, &mut gradient);
+                } else {
+                    silent += 1;
+                }
+            }
+            // Most samples of a sparse source are zero; they all have the same gradient.
+            shape.accumulate(&point, &zero, share * f64::from(silent), &mut work, &mut gradient);
+            adam.step(schedule.rate(step), &gradient, &mut point).map_err(|_| {
+                SuperpositionError::NotConverged {
+                    search: "training",
+                    steps: step as usize,
+                    gradient: f64::NAN,
+                    tolerance: f64::MAX,
+                }
+            })?;
+        }
+        let b = Array1::from(point.split_off(m * n));
+        let w = Array2::from_shape_vec((m, n), point).expect("the point holds m n weights and n biases");
+        Ok(ToyModel { w, b, activation: self.activation })
+    }
+}
+
+/// The expected loss of the linear tied model on independent features with these means and variances.
+///
+/// ```text
+/// E L = Σ_i I_i [ Σ_j (δ_ij − G_ij)² Var x_j + (((1 − G) μ)_i − b_i)² ]      G = WᵀW
+/// ```
+///
+/// # Shapes
+/// `w`: m × n; `b`, `importance`, `mean`, `variance`: n.
+///
+/// # Errors
+/// [`SuperpositionError::Shape`] when the lengths differ.
+pub fn linear_expected_loss(
+    w: &ArrayRef2<f64>,
+    b: &ArrayRef1<f64>,
+    importance: &[f64],
+    mean: &[f64],
+    variance: &[f64],
+) -> Result<f64, SuperpositionError> {
+    let n = w.ncols();
+    for (argument, length) in
+        [("b", b.len()), ("importance", importance.len()), ("mean", mean.len()), ("variance", variance.len())]
+    {
+        require_shape(argument, &[n], &[length])?;
+    }
+    let gram = w.t().dot(w);
+    Ok((0..n)
+        .map(|i| {
+            let left = |j: usize| f64::from(u8::from(i == j)) - gram[[i, j]];
+            let spread: f64 = (0..n).map(|j| left(j).powi(2) * variance[j]).sum();
+            let shift = (0..n).map(|j| left(j) * mean[j]).sum::<f64>() - b[i];
+            importance[i] * (spread + shift * shift)
+        })
+        .sum())
+}
+
+/// The lowest expected loss that a linear model with `hidden` dimensions can have: the `n − m` smallest `I_i Var x_i`.
+///
+/// # Errors
+/// [`SuperpositionError::Shape`] when the lengths differ.
+///
+/// # Examples
+/// ```
+/// use collimate_superposition::toy_model::linear_lowest_loss;
+/// assert_eq!(linear_lowest_loss(1, &[1.0, 1.0, 0.5], &[0.2, 0.1, 0.1])?, 0.1 + 0.05);
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+///
+/// # References
+/// C. Eckart and G. Young (1936), applied to `diag(√I) (1 − G) diag(σ)`.
+pub fn linear_lowest_loss(
+    hidden: usize,
+    importance: &[f64],
+    variance: &[f64],
+) -> Result<f64, SuperpositionError> {
+    require_shape("variance", &[importance.len()], &[variance.len()])?;
+    let mut worth: Vec<f64> = importance.iter().zip(variance).map(|(i, v)| i * v).collect();
+    worth.sort_by(|a, b| b.total_cmp(a));
+    Ok(worth.iter().skip(hidden).sum())
+}
