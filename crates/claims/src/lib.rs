@@ -1,17 +1,19 @@
 #![doc = include_str!("../README.md")]
 
 mod adapter;
+mod approximate;
 mod budget;
 mod case;
 mod claim;
 mod error;
 mod exact;
-mod figure;
+pub mod figure;
 mod in_order;
 mod mean;
 mod meta;
 mod outcome;
 mod proportion;
+mod quantile;
 mod report;
 mod sequence;
 mod sprt;
@@ -19,6 +21,7 @@ mod verdict;
 mod zone;
 
 pub use adapter::{assert_claim, assert_claim_with};
+pub use approximate::Approximate;
 pub use budget::{Budget, Context, Tick};
 pub use case::Case;
 pub use claim::{Claim, Claims, Study, examine, examine_in};
@@ -29,6 +32,7 @@ pub use mean::Mean;
 pub use meta::{Kind, Meta, Subject, Tier};
 pub use outcome::{Counterexample, Outcome};
 pub use proportion::Proportion;
+pub use quantile::Quantile;
 pub use report::Report;
 pub use sequence::{ConfidenceSequence, Method};
 pub use sprt::{Errors, Sprt};

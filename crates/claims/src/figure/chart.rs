@@ -1,0 +1,187 @@
+//! Lines and points.
+
+use super::axis::{Axis, Scale};
+use super::canvas::{Canvas, Frame, WIDTH, legend_height};
+use super::{Figure, PALETTE};
+
+/// A point with an optional vertical error bar.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Horizontal value.
+    pub x: f64,
+    /// Vertical value.
+    pub y: f64,
+    /// The ends of the error bar.
+    pub bar: Option<(f64, f64)>,
+}
+
+/// Points that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// The name in the legend.
+    pub name: String,
+    /// The points, in the order in which a line joins them.
+    pub points: Vec<Point>,
+    /// Whether a line joins them.
+    pub joined: bool,
+}
+
+impl Series {
+    /// Points joined by a line.
+    pub fn line(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        let points = points.into_iter().map(|(x, y)| Point { x, y, bar: None }).collect();
+        Self { name: name.into(), points, joined: true }
+    }
+
+    /// Points alone.
+    pub fn points(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        Self { joined: false, ..Self::line(name, points) }
+    }
+
+    /// With error bars, one `(low, high)` for each point.
+    pub fn bars(mut self, bars: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        for (point, bar) in self.points.iter_mut().zip(bars) {
+            point.bar = Some(bar);
+        }
+        self
+    }
+}
+
+/// A chart of lines and points.
+///
+/// Points that are not finite (or not positive on a logarithmic axis) are left out and interrupt the line.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::figure::{Chart, Series};
+/// let figure = Chart::new("Loss recovered against L0", "Higher and to the left is better.")
+///     .axes("L0", "loss recovered")
+///     .log_x()
+///     .with(Series::line("Gated", [(10.0, 0.80), (100.0, 0.95)]))
+///     .reference(1.0, "the model itself")
+///     .figure();
+/// assert!(figure.svg.starts_with("<svg") && figure.svg.contains("Gated"));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chart {
+    title: String,
+    caption: String,
+    labels: (String, String),
+    scales: (Scale, Scale),
+    series: Vec<Series>,
+    references: Vec<(f64, String)>,
+}
+
+impl Chart {
+    /// An empty chart.
+    pub fn new(title: impl Into<String>, caption: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            caption: caption.into(),
+            labels: Default::default(),
+            scales: Default::default(),
+            series: Vec::new(),
+            references: Vec::new(),
+        }
+    }
+
+    /// The labels of the axes, with units.
+    pub fn axes(mut self, x: impl Into<String>, y: impl Into<String>) -> Self {
+        self.labels = (x.into(), y.into());
+        self
+    }
+
+    /// With a logarithmic horizontal axis.
+    pub fn log_x(mut self) -> Self {
+        self.scales.0 = Scale::Log;
+        self
+    }
+
+    /// With a logarithmic vertical axis.
+    pub fn log_y(mut self) -> Self {
+        self.scales.1 = Scale::Log;
+        self
+    }
+
+    /// With one more series.
+    pub fn with(mut self, series: Series) -> Self {
+        self.series.push(series);
+        self
+    }
+
+    /// With a horizontal line at a value that means something.
+    pub fn reference(mut self, y: f64, name: impl Into<String>) -> Self {
+        self.references.push((y, name.into()));
+        self
+    }
+
+    /// The picture.
+    pub fn figure(self) -> Figure {
+        let colour = |i: usize| PALETTE[i % PALETTE.len()];
+        let named = self.series.len() > 1 || self.series.iter().any(|series| !series.name.is_empty());
+        let entries: Vec<(String, String)> = match named {
+            true => {
+                self.series.iter().enumerate().map(|(i, s)| (s.name.clone(), colour(i).to_owned())).collect()
+            }
+            false => Vec::new(),
+        };
+        let top = legend_height(&entries) + 12.0;
+        let frame = Frame { left: 62.0, right: WIDTH - 12.0, top, bottom: top + 250.0 };
+        let shown = |p: &&Point| self.scales.0.shows(p.x) && self.scales.1.shows(p.y);
+        let points = || self.series.iter().flat_map(|series| &series.points).filter(shown);
+        let heights = points()
+            .flat_map(|p| [p.y].into_iter().chain(p.bar.map(|b| [b.0, b.1]).into_iter().flatten()))
+            .chain(self.references.iter().map(|(y, _)| *y));
+        let x = Axis::over(&self.labels.0, self.scales.0, points().map(|p| p.x), (frame.left, frame.right));
+        let y = Axis::over(&self.labels.1, self.scales.1, heights, (frame.bottom, frame.top));
+        let mut canvas = Canvas::new(&self.title, frame.bottom + 44.0);
+        canvas.legend(&entries);
+        canvas.axes(frame, &x, &y);
+        for (value, name) in self.references.iter().filter(|(value, _)| self.scales.1.shows(*value)) {
+            let at = y.place(*value);
+            let dashes = "stroke-dasharray=\"6 4\" stroke-opacity=\"0.8\"";
+            canvas.line((frame.left, at), (frame.right, at), "currentColor", dashes);
+            let above = if at - frame.top > 14.0 { at - 4.0 } else { at + 13.0 };
+            canvas.text(frame.right - 3.0, above, super::canvas::Anchor::End, name);
+        }
+        for (i, series) in self.series.iter().enumerate() {
+            let place = |p: &Point| (x.place(p.x), y.place(p.y));
+            if series.joined {
+                for run in series.points.split(|p| !shown(&p)) {
+                    canvas.path(
+                        &run.iter().map(place).collect::<Vec<_>>(),
+                        colour(i),
+                        DASHES[i % DASHES.len()],
+                    );
+                }
+            }
+            for point in series.points.iter().filter(shown) {
+                let (px, py) = place(point);
+                if let Some((low, high)) =
+                    point.bar.filter(|b| self.scales.1.shows(b.0) && self.scales.1.shows(b.1))
+                {
+                    let (a, b) = (y.place(low), y.place(high));
+                    canvas.line((px, a), (px, b), colour(i), "stroke-width=\"1.6\"");
+                    for end in [a, b] {
+                        canvas.line((px - 3.5, end), (px + 3.5, end), colour(i), "stroke-width=\"1.6\"");
+                    }
+                }
+                // Long lines need no marker at each point.
+                if !series.joined || series.points.len() <= 60 {
+                    let value = |v: f64| crate::report::short(v);
+                    canvas.marker(
+                        i,
+                        px,
+                        py,
+                        colour(i),
+                        &format!("{} ({}, {})", series.name, value(point.x), value(point.y)),
+                    );
+                }
+            }
+        }
+        Figure { title: self.title, caption: self.caption, svg: canvas.finish() }
+    }
+}
+
+/// Line patterns, so that colour is never the only difference.
+const DASHES: [&str; 3] = ["", "stroke-dasharray=\"7 3\"", "stroke-dasharray=\"2 3\""];

@@ -1,0 +1,94 @@
+//! Heat maps.
+
+use super::Figure;
+use super::canvas::{Anchor, Canvas, Frame, WIDTH};
+use ndarray::Array2;
+
+/// A matrix as coloured cells: blue for negative, white-grey for zero, orange for positive.
+///
+/// # Shapes
+/// `values` is rows × columns; the first row is drawn at the top.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::figure::HeatMap;
+/// use ndarray::array;
+/// let figure = HeatMap::new("WᵀW", "Two features share a dimension.", array![[1.0, -1.0], [-1.0, 1.0]])
+///     .axes("feature", "feature")
+///     .figure();
+/// assert!(figure.svg.matches("<rect").count() >= 4);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeatMap {
+    title: String,
+    caption: String,
+    labels: (String, String),
+    values: Array2<f64>,
+}
+
+impl HeatMap {
+    /// A heat map.
+    pub fn new(title: impl Into<String>, caption: impl Into<String>, values: Array2<f64>) -> Self {
+        Self { title: title.into(), caption: caption.into(), labels: Default::default(), values }
+    }
+
+    /// What columns and rows are.
+    pub fn axes(mut self, columns: impl Into<String>, rows: impl Into<String>) -> Self {
+        self.labels = (columns.into(), rows.into());
+        self
+    }
+
+    /// The picture.
+    pub fn figure(self) -> Figure {
+        let (rows, columns) = self.values.dim();
+        let largest = self.values.iter().filter(|v| v.is_finite()).fold(0.0, |m: f64, v| m.max(v.abs()));
+        let largest = if largest > 0.0 { largest } else { 1.0 };
+        let left = 62.0;
+        let cell = ((WIDTH - left - 70.0) / columns.max(1) as f64).min(360.0 / rows.max(1) as f64);
+        let (width, height) = (cell * columns as f64, cell * rows as f64);
+        let frame = Frame { left, right: left + width, top: 8.0, bottom: 8.0 + height };
+        let bottom = frame.bottom.max(frame.top + 120.0);
+        let mut canvas = Canvas::new(&self.title, bottom + 44.0);
+        for ((i, j), &value) in self.values.indexed_iter() {
+            let (x, y) = (left + j as f64 * cell, frame.top + i as f64 * cell);
+            let tip = format!("({i}, {j}): {}", crate::report::short(value));
+            // Cells overlap by a hair, or seams show between them.
+            canvas.rectangle(x, y, cell + 0.3, cell + 0.3, &colour(value / largest), &tip);
+        }
+        for i in marked(rows) {
+            canvas.text(left - 6.0, frame.top + (i as f64 + 0.5) * cell + 4.2, Anchor::End, &i.to_string());
+        }
+        for j in marked(columns) {
+            canvas.text(left + (j as f64 + 0.5) * cell, frame.bottom + 16.0, Anchor::Middle, &j.to_string());
+        }
+        canvas.text((frame.left + frame.right) / 2.0, frame.bottom + 35.0, Anchor::Middle, &self.labels.0);
+        canvas.turned_text(14.0, (frame.top + frame.bottom) / 2.0, -90.0, "middle", &self.labels.1);
+        let (bar, steps) = (frame.right + 16.0, 24);
+        let tall = (bottom - frame.top) / f64::from(steps);
+        for step in 0..steps {
+            let value = 1.0 - 2.0 * (f64::from(step) + 0.5) / f64::from(steps);
+            canvas.rectangle(bar, frame.top + f64::from(step) * tall, 12.0, tall + 0.3, &colour(value), "");
+        }
+        for (share, value) in [(0.0, largest), (0.5, 0.0), (1.0, -largest)] {
+            let at = frame.top + share * (bottom - frame.top);
+            canvas.text(bar + 16.0, at + 9.0 - share * 9.0, Anchor::Start, &crate::report::short(value));
+        }
+        Figure { title: self.title, caption: self.caption, svg: canvas.finish() }
+    }
+}
+
+/// At most about ten indices to label.
+fn marked(count: usize) -> impl Iterator<Item = usize> {
+    (0..count).step_by(count.div_ceil(10).max(1))
+}
+
+/// From blue over a light grey to orange; a value that is not finite is magenta.
+fn colour(value: f64) -> String {
+    if !value.is_finite() {
+        return "#ff00ff".to_owned();
+    }
+    let (zero, end) =
+        ([242.0, 242.0, 240.0], if value < 0.0 { [5.0, 84.0, 155.0] } else { [200.0, 80.0, 0.0] });
+    let mix = |k: usize| (zero[k] + (end[k] - zero[k]) * value.abs().min(1.0)).round() as u8;
+    format!("#{:02x}{:02x}{:02x}", mix(0), mix(1), mix(2))
+}
