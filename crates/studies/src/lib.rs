@@ -2,4 +2,5 @@
 
 pub mod data;
 pub mod numerics;
+pub mod real;
 pub mod text;
