@@ -69,12 +69,16 @@ impl Claims {
         self.claims.is_empty()
     }
 
-    /// Checks that no id occurs twice.
+    /// Checks that every id can be recorded and none occurs twice.
     ///
     /// # Errors
-    /// [`ClaimsError::DuplicateId`] with the first repeated id.
+    /// [`ClaimsError::BadId`]; [`ClaimsError::DuplicateId`] with the first repeated id.
     pub fn check(&self) -> Result<(), ClaimsError> {
         let mut ids: Vec<&str> = self.iter().map(|claim| claim.meta().id).collect();
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._/".contains(c);
+        if let Some(id) = ids.iter().find(|id| id.is_empty() || !id.chars().all(fits)) {
+            return Err(ClaimsError::BadId { id: (*id).to_owned() });
+        }
         ids.sort_unstable();
         match ids.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(ClaimsError::DuplicateId { id: pair[0].to_owned() }),

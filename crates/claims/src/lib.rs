@@ -2,6 +2,8 @@
 
 mod adapter;
 mod approximate;
+#[cfg(feature = "report")]
+mod atomic;
 mod budget;
 mod case;
 mod claim;
@@ -9,14 +11,22 @@ mod error;
 mod exact;
 pub mod figure;
 mod in_order;
+mod lock;
+#[cfg(feature = "report")]
+mod lock_file;
 mod mean;
 mod meta;
 mod outcome;
+#[cfg(feature = "report")]
+mod page;
 mod proportion;
 mod quantile;
 mod report;
+mod runner;
 mod sequence;
 mod sprt;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod verdict;
 mod zone;
 
@@ -28,12 +38,16 @@ pub use claim::{Claim, Claims, Study, examine, examine_in};
 pub use error::ClaimsError;
 pub use exact::Exact;
 pub use figure::Figure;
+pub use lock::{Change, Entry, Lock, Recorded, Surprise};
 pub use mean::Mean;
 pub use meta::{Kind, Meta, Subject, Tier};
 pub use outcome::{Counterexample, Outcome};
+#[cfg(feature = "report")]
+pub use page::Page;
 pub use proportion::Proportion;
 pub use quantile::Quantile;
 pub use report::Report;
+pub use runner::{LeftOut, Progress, Run, Runner};
 pub use sequence::{ConfidenceSequence, Method};
 pub use sprt::{Errors, Sprt};
 pub use verdict::{Verdict, Why};

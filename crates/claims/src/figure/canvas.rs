@@ -49,6 +49,11 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
+/// Text inside a picture: also the equals sign, so that no text can look like an attribute to whoever inspects the markup.
+fn drawn(text: &str) -> String {
+    escape(text).replace('=', "&#61;")
+}
+
 /// A coordinate with at most two decimals.
 pub(super) fn number(x: f64) -> String {
     let text = format!("{x:.2}");
@@ -63,7 +68,7 @@ pub(super) fn text_width(text: &str) -> f64 {
 
 impl Canvas {
     pub(super) fn new(title: &str, height: f64) -> Self {
-        Self { body: String::new(), title: escape(title), height }
+        Self { body: String::new(), title: drawn(title), height }
     }
 
     pub(super) fn finish(self) -> String {
@@ -83,12 +88,12 @@ impl Canvas {
             Anchor::Middle => "middle",
             Anchor::End => "end",
         };
-        let (x, y, text) = (number(x), number(y), escape(text));
+        let (x, y, text) = (number(x), number(y), drawn(text));
         let _ = writeln!(self.body, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>");
     }
 
     pub(super) fn turned_text(&mut self, x: f64, y: f64, degrees: f64, anchor: &str, text: &str) {
-        let (x, y, text) = (number(x), number(y), escape(text));
+        let (x, y, text) = (number(x), number(y), drawn(text));
         let _ = writeln!(
             self.body,
             "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\" transform=\"rotate({degrees} {x} {y})\">{text}</text>"
@@ -106,7 +111,7 @@ impl Canvas {
     pub(super) fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str, tip: &str) {
         let (x, y) = (number(x), number(y));
         let (width, height) = (number(width.max(0.0)), number(height.max(0.0)));
-        let tip = if tip.is_empty() { String::new() } else { format!("<title>{}</title>", escape(tip)) };
+        let tip = if tip.is_empty() { String::new() } else { format!("<title>{}</title>", drawn(tip)) };
         let _ = writeln!(
             self.body,
             "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{fill}\">{tip}</rect>"
@@ -142,7 +147,7 @@ impl Canvas {
             _ => format!("<circle cx=\"{}\" cy=\"{}\" r=\"{r}\"", number(x), number(y)),
         };
         let tag = if shape.is_multiple_of(6) { "circle" } else { "polygon" };
-        let _ = writeln!(self.body, "{element} fill=\"{colour}\"><title>{}</title></{tag}>", escape(tip));
+        let _ = writeln!(self.body, "{element} fill=\"{colour}\"><title>{}</title></{tag}>", drawn(tip));
     }
 
     /// Grid, ticks and labels of both axes.

@@ -9,6 +9,8 @@ mod histogram;
 
 pub use axis::Scale;
 pub use bars::Bars;
+#[cfg(feature = "report")]
+pub(crate) use canvas::escape;
 pub use chart::{Chart, Point, Series};
 pub use heat_map::HeatMap;
 pub use histogram::Histogram;

@@ -1,0 +1,116 @@
+//! The report of a run as files.
+
+mod html;
+mod json;
+mod markdown;
+mod style;
+
+use crate::{ClaimsError, Kind, Lock, Report, Run, Verdict};
+use std::path::{Path, PathBuf};
+
+/// The report of a run: `claims.json`, `claims.md` and `report.html`.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::{Budget, Claims, Lock, Meta, Outcome, Page, Runner, Study, Subject};
+/// let meta = Meta::theorem("own/four", Subject::Own, "two and two is four, also where 1 < 2");
+/// let claims = Claims::new().with(Study::new(meta).run(|_| Outcome::of_margin(0.0)));
+/// let run = Runner::new(Budget::quick()).run(&claims).unwrap();
+/// let page = Page { run: &run, lock: &Lock::default(), cpu_level: "avx2", version: "0.1.0" };
+/// assert!(page.html().contains("also where 1 &lt; 2"));
+/// assert!(page.json().contains("\"verdict\": \"upheld\""));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// What it is compared with.
+    pub lock: &'a Lock,
+    /// The CPU level that computed it; bits depend on it.
+    pub cpu_level: &'a str,
+    /// The version of the software.
+    pub version: &'a str,
+}
+
+impl Page<'_> {
+    /// Writes the three files into a folder, each atomically, and returns their paths.
+    ///
+    /// # Errors
+    /// [`ClaimsError::File`].
+    pub fn write(&self, folder: &Path) -> Result<[PathBuf; 3], ClaimsError> {
+        let paths = ["claims.json", "claims.md", "report.html"].map(|name| folder.join(name));
+        for (path, text) in paths.iter().zip([self.json(), self.markdown(), self.html()]) {
+            crate::atomic::write(path, &text)?;
+        }
+        Ok(paths)
+    }
+
+    /// Writes only the JSON, to a path of one's own.
+    ///
+    /// # Errors
+    /// [`ClaimsError::File`].
+    pub fn write_json(&self, path: &Path) -> Result<(), ClaimsError> {
+        crate::atomic::write(path, &self.json())
+    }
+
+    /// One sentence on the run as a whole.
+    fn headline(&self) -> String {
+        let count = |kind: Kind, good: fn(&Report) -> bool| {
+            let of_kind = || self.run.reports.iter().filter(move |report| report.meta.kind == kind);
+            (of_kind().filter(|report| good(report)).count(), of_kind().count())
+        };
+        let (theorems, of_theorems) = count(Kind::Theorem, Report::upheld);
+        let (counterexamples, of_counterexamples) = count(Kind::Counterexample, Report::refuted);
+        let (upheld, hypotheses) = count(Kind::Empirical, Report::upheld);
+        let (refuted, _) = count(Kind::Empirical, Report::refuted);
+        format!(
+            "{theorems} of {of_theorems} theorems upheld, {counterexamples} of {of_counterexamples} false beliefs \
+             refuted; {hypotheses} hypotheses tested: {upheld} upheld, {refuted} refuted, {} inconclusive",
+            hypotheses - upheld - refuted
+        )
+    }
+
+    /// Tier, seed and machine in one line.
+    fn setting(&self) -> String {
+        let Run { tier, seed, fresh, .. } = self.run;
+        let drawn = if *fresh { " (drawn afresh)" } else { "" };
+        let seconds: f64 = self.run.reports.iter().map(|report| report.seconds).sum();
+        let (version, cpu) = (self.version, self.cpu_level);
+        format!("{tier} tier, seed {seed}{drawn}, {seconds:.1} s, CPU level {cpu}, version {version}")
+    }
+}
+
+/// How a verdict is to be read, as a class name and a mark: colour is never the only difference.
+fn reading(report: &Report) -> (&'static str, &'static str) {
+    match (&report.outcome.verdict, report.as_expected()) {
+        _ if report.did_not_run() => ("absent", "–"),
+        (_, false) => ("failed", "✗"),
+        (_, true) if report.meta.kind != Kind::Empirical => ("expected", "✓"),
+        (Verdict::Upheld, _) => ("upheld", "▲"),
+        (Verdict::Refuted, _) => ("refuted", "▼"),
+        (Verdict::Inconclusive(_), _) => ("open", "○"),
+    }
+}
+
+/// Sentences on what was left out and on changes from the lock.
+fn remarks(page: &Page) -> Vec<String> {
+    use crate::LeftOut;
+    let mut out = Vec::new();
+    let ids = |why: LeftOut| {
+        let ids: Vec<&str> =
+            page.run.left_out.iter().filter(|(_, left)| *left == why).map(|(meta, _)| meta.id).collect();
+        ids.join(", ")
+    };
+    for (why, words) in [
+        (LeftOut::Interrupted, "Interrupted before their turn"),
+        (LeftOut::Tier, "Left to a more expensive tier"),
+        (LeftOut::Real, "Left out because real data were not asked for"),
+    ] {
+        let ids = ids(why);
+        if !ids.is_empty() {
+            out.push(format!("{words}: {ids}."));
+        }
+    }
+    out.extend(page.lock.compare(page.run).iter().map(|change| format!("Changed: {change}.")));
+    out
+}

@@ -1,0 +1,58 @@
+//! Strategies for property tests that draw `(dims, seed)` and build the input from the seed.
+//!
+//! Such cases shrink in the dimensions, and quickly; strategies over single numbers shrink entry by entry.
+
+use collimate_stream::Stream;
+use ndarray::{Array1, Array2, Array3};
+use proptest::prelude::{Strategy, any};
+use std::fmt::Debug;
+use std::ops::RangeInclusive;
+
+/// Inputs built by `draw` from dimensions in these ranges and a stream; only the dimensions shrink.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::strategies::drawn;
+/// use proptest::strategy::{Strategy, ValueTree};
+/// use proptest::test_runner::TestRunner;
+/// let strategy = drawn([2..=5], |dims, stream| stream.permutation(dims[0]));
+/// let tree = strategy.new_tree(&mut TestRunner::deterministic()).unwrap();
+/// assert!((2..=5).contains(&tree.current().len()));
+/// ```
+pub fn drawn<const N: usize, I: Debug>(
+    dims: [RangeInclusive<usize>; N],
+    draw: impl Fn([usize; N], &mut Stream) -> I,
+) -> impl Strategy<Value = I> {
+    (dims, any::<u64>().no_shrink()).prop_map(move |(dims, seed)| draw(dims, &mut Stream::new(seed, 0)))
+}
+
+/// Vectors of standard normal numbers.
+pub fn normal_vector(length: RangeInclusive<usize>) -> impl Strategy<Value = Array1<f64>> {
+    drawn([length], |[n], stream| Array1::from_shape_fn(n, |_| stream.normal()))
+}
+
+/// Matrices of standard normal numbers.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::strategies::normal_matrix;
+/// use proptest::{prop_assert, proptest};
+/// proptest!(|(w in normal_matrix(1..=4, 1..=3))| {
+///     prop_assert!(w.dot(&w.t()).diag().iter().all(|&square| square >= 0.0));
+/// });
+/// ```
+pub fn normal_matrix(
+    rows: RangeInclusive<usize>,
+    columns: RangeInclusive<usize>,
+) -> impl Strategy<Value = Array2<f64>> {
+    drawn([rows, columns], |[m, n], stream| Array2::from_shape_fn((m, n), |_| stream.normal()))
+}
+
+/// Arrays with three axes of standard normal numbers.
+pub fn normal_cube(
+    first: RangeInclusive<usize>,
+    second: RangeInclusive<usize>,
+    third: RangeInclusive<usize>,
+) -> impl Strategy<Value = Array3<f64>> {
+    drawn([first, second, third], |[a, b, c], stream| Array3::from_shape_fn((a, b, c), |_| stream.normal()))
+}
