@@ -1,1 +1,17 @@
-//! Benchmarks of Collimate.
+#![doc = include_str!("../README.md")]
+
+mod alternating;
+mod kernels;
+
+pub use alternating::{Contender, Timing, alternate, drift};
+pub use kernels::bare_product;
+
+use collimate_stream::Stream;
+use collimate_tensor::Scalar;
+use ndarray::Array2;
+
+/// A matrix of standard normal numbers, the same for the same name.
+pub fn normal_matrix<F: Scalar>(rows: usize, columns: usize, name: &str) -> Array2<F> {
+    let mut stream = Stream::named(0, name);
+    Array2::from_shape_simple_fn((rows, columns), || F::standard_normal(&mut stream))
+}

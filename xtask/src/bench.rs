@@ -3,6 +3,7 @@
 use crate::process::{cargo, cargo_command, output, run as run_command};
 use anyhow::{Context, Result};
 use serde_json::Value;
+use std::path::Path;
 
 /// How often the two builds of the debug caller take turns.
 const ROUNDS: usize = 7;
@@ -15,6 +16,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         None => cargo(&["bench", "--package", "collimate-benches", "--benches"], &[] as &[&str]),
         Some((name, rest)) if name == "debug-caller" => debug_caller(rest),
+        Some((name, rest)) if Path::new(&format!("benches/src/bin/{name}.rs")).is_file() => {
+            cargo(&["run", "--release", "--package", "collimate-benches", "--bin", name, "--"], rest)
+        }
         Some((name, rest)) => {
             let mut command = cargo_command();
             command.args(["bench", "--package", "collimate-benches", "--bench", name]);
@@ -29,8 +33,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 /// Runs the same calls from a caller at opt-level 0 and from one in release, in turns, and compares the medians of
 /// their best times.
 fn debug_caller(arguments: &[String]) -> Result<()> {
-    // With optimised members in both, only the caller's own code differs.
-    let profiles = [&["--quiet"][..], &["--quiet", "--release"][..]];
+    // Our crates and the kernels are optimised in both; the caller and the generic code it instantiates are not.
+    let profiles = [&["--quiet", "--profile", "caller"][..], &["--quiet", "--release"][..]];
     let mut times: [Vec<Value>; 2] = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         println!("round {} of {ROUNDS}", round + 1);
