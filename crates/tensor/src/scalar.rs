@@ -58,6 +58,8 @@ pub trait Scalar: sealed::Sealed + NdFloat + Default + Sum {
     #[doc(hidden)]
     fn softmax_kernel(row: &mut [Self]);
     #[doc(hidden)]
+    fn softmax_rows_kernel(rows: &mut [Self], columns: usize);
+    #[doc(hidden)]
     fn log_sum_exp_kernel(row: &[Self]) -> Self;
     #[doc(hidden)]
     fn exp_kernel(x: &mut [Self]);
@@ -123,6 +125,9 @@ macro_rules! scalar {
             }
             fn softmax_kernel(row: &mut [Self]) {
                 rows::$f::softmax(row);
+            }
+            fn softmax_rows_kernel(rows: &mut [Self], columns: usize) {
+                rows.chunks_exact_mut(columns).for_each(rows::$f::softmax);
             }
             fn log_sum_exp_kernel(row: &[Self]) -> Self {
                 rows::$f::log_sum_exp(row)

@@ -31,6 +31,11 @@ pub fn softmax_in_place<F: Scalar>(row: &mut [F]) {
 /// assert_eq!(x, ndarray::array![[0.5, 0.5], [0.5, 0.5]]);
 /// ```
 pub fn softmax_rows<F: Scalar>(x: &mut ArrayRef2<F>) {
+    let columns = x.ncols();
+    if let Some(contiguous) = x.as_slice_mut().filter(|_| columns > 0) {
+        // The loop over rows also belongs to the hot loops: in a debug caller it costs more than a short row.
+        return F::softmax_rows_kernel(contiguous, columns);
+    }
     for mut row in x.rows_mut() {
         match row.as_slice_mut() {
             Some(slice) => F::softmax_kernel(slice),

@@ -209,7 +209,7 @@ fn exp_f32(x: f32) -> f32 {
     // 2ᵏ in two factors, since k may lie beyond the exponents of normal numbers.
     let k = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
     let half = k >> 1;
-    let power = |e: i32| f32::from_bits(((e + 127) as u32) << 23);
+    let power = |e: i32| f32::from_bits((e.wrapping_add(127) as u32) << 23);
     y * power(half) * power(k.wrapping_sub(half))
 }
 
@@ -240,7 +240,7 @@ fn exp_f64(x: f64) -> f64 {
     let y = p * r * r + r + 1.0;
     let k = (shifted.to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
     let half = k >> 1;
-    let power = |e: i64| f64::from_bits(((e + 1023) as u64) << 52);
+    let power = |e: i64| f64::from_bits((e.wrapping_add(1023) as u64) << 52);
     y * power(half) * power(k.wrapping_sub(half))
 }
 
