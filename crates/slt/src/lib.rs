@@ -1,1 +1,16 @@
-//! Singular learning theory: exact learning coefficients, samplers, estimators.
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod exact;
+mod kernels;
+mod model;
+mod oracle;
+mod sgld;
+mod temperature;
+
+pub use error::SltError;
+pub use exact::{LearningCoefficient, NormalCrossing, Rational, deep_linear, reduced_rank};
+pub use model::{ReducedRank, ReducedRankConfig};
+pub use oracle::{CrossingOracle, GaussianMean, QuadraticOracle};
+pub use sgld::{BatchSampling, Sgld, SgldConfig};
+pub use temperature::{Beta, NBeta};

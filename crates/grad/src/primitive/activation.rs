@@ -30,7 +30,7 @@ impl Activation {
 /// # Examples
 /// ```
 /// use collimate_grad::primitive::activation::{self, Activation};
-/// let y = activation::forward(Activation::Silu, &ndarray::array![[0.0f64, 1.0]]);
+/// let y = activation::forward(Activation::Silu, &ndarray::array![[0.0f64, 1.0f64]]);
 /// assert!((y[[0, 1]] - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-12);
 /// ```
 pub fn forward<F: Scalar>(activation: Activation, x: &ArrayRef2<F>) -> Array2<F> {

@@ -1,0 +1,59 @@
+/// What can go wrong in this crate through the caller's doing.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SltError {
+    /// A number lies outside its range.
+    #[error("{name} = {value}: must be {expected}")]
+    OutOfRange {
+        /// Which number.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// The allowed range in words.
+        expected: &'static str,
+    },
+    /// A list or slice has another length than the object it belongs to.
+    #[error("{argument}: expected {expected} entries, given {given}")]
+    Length {
+        /// Which argument.
+        argument: &'static str,
+        /// The length it should have.
+        expected: usize,
+        /// The length it has.
+        given: usize,
+    },
+    /// A number in the data or the parameters is NaN or infinite.
+    #[error("{argument}[{index}] is {value}")]
+    NonFinite {
+        /// Which argument.
+        argument: &'static str,
+        /// The first bad position.
+        index: usize,
+        /// The value found there.
+        value: f64,
+    },
+    /// A chain left the finite numbers: its step is too large for the curvature it met.
+    #[error("the chain diverged at step {step}: loss {loss}; a smaller step size is needed")]
+    Diverged {
+        /// The step at which it was noticed.
+        step: u64,
+        /// The loss there.
+        loss: f64,
+    },
+}
+
+/// `Err` unless the two lengths agree.
+pub(crate) fn same_length(argument: &'static str, expected: usize, given: usize) -> Result<(), SltError> {
+    if expected == given { Ok(()) } else { Err(SltError::Length { argument, expected, given }) }
+}
+
+/// `Err` for the first number that is NaN or infinite.
+pub(crate) fn all_finite<'a>(
+    argument: &'static str,
+    x: impl IntoIterator<Item = &'a f64>,
+) -> Result<(), SltError> {
+    match x.into_iter().enumerate().find(|(_, x)| !x.is_finite()) {
+        Some((index, &value)) => Err(SltError::NonFinite { argument, index, value }),
+        None => Ok(()),
+    }
+}

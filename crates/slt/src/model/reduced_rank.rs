@@ -1,0 +1,276 @@
+use crate::error::{all_finite, same_length};
+use crate::{LearningCoefficient, SltError, kernels};
+use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
+use collimate_stream::Stream;
+use ndarray::ArrayRef2;
+
+/// The sizes and the noise of a [`ReducedRank`] model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReducedRankConfig {
+    /// M.
+    pub inputs: usize,
+    /// H.
+    pub hidden: usize,
+    /// N.
+    pub outputs: usize,
+    /// σ, the standard deviation of the Gaussian noise the likelihood assumes.
+    pub noise: f64,
+}
+
+impl ReducedRankConfig {
+    /// `H (M + N)`.
+    pub fn n_parameters(&self) -> usize {
+        self.hidden * (self.inputs + self.outputs)
+    }
+
+    /// λ and m at a true map of the given rank; see [`crate::reduced_rank`].
+    ///
+    /// # Errors
+    /// As [`crate::reduced_rank`].
+    pub fn learning_coefficient(&self, rank: usize) -> Result<LearningCoefficient, SltError> {
+        crate::reduced_rank(self.inputs, self.hidden, self.outputs, rank)
+    }
+
+    fn check(&self) -> Result<(), SltError> {
+        for (name, value) in [("inputs", self.inputs), ("hidden", self.hidden), ("outputs", self.outputs)] {
+            if value == 0 {
+                return Err(SltError::OutOfRange { name, value: 0.0, expected: "at least 1" });
+            }
+        }
+        if !(self.noise > 0.0 && self.noise.is_finite()) {
+            return Err(SltError::OutOfRange {
+                name: "noise",
+                value: self.noise,
+                expected: "positive and finite",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Reduced-rank regression: a linear network with one hidden layer, the smallest singular model of practical interest.
+///
+/// ```text
+/// ℓ_i(w) = |y_i − B A x_i|² / 2σ²        (minus the log likelihood, without its constant)
+/// ∂A = Bᵀ R Xᵀ,  ∂B = R (A X)ᵀ,  R = (B A X − Y)/σ²
+/// ```
+///
+/// # Shapes
+/// `w` holds `A [H, M]` and then `B [N, H]`, row by row.
+///
+/// # Determinism
+/// Sums run over groups of eight samples in order; the bits depend on the `CpuLevel` (fused multiply-add) and on
+/// nothing else.
+///
+/// # Examples
+/// ```
+/// use collimate_grad::{Batch, Objective, Scratch};
+/// use collimate_slt::{ReducedRank, ReducedRankConfig};
+/// use ndarray::array;
+/// let config = ReducedRankConfig { inputs: 1, hidden: 1, outputs: 1, noise: 1.0 };
+/// let objective = ReducedRank::new(config, &array![[1.0], [2.0]], &array![[2.0], [4.0]])?;
+/// let mut gradient = [0.0; 2];
+/// // y = b a x with a = b = 1: the residuals are −1 and −2, and each derivative is the mean of r x.
+/// let loss = objective.loss_and_gradient_into(&[1.0, 1.0], Batch::All, &mut Scratch::new(), &mut gradient);
+/// assert_eq!((loss, gradient), (1.25, [-2.5, -2.5]));
+/// # Ok::<(), collimate_slt::SltError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ReducedRank {
+    config: ReducedRankConfig,
+    /// x_i then y_i, sample after sample.
+    rows: Vec<f64>,
+    n: usize,
+    statistics: Statistics,
+}
+
+/// Means of `x xᵀ` [M, M], `y xᵀ` [N, M] and `|y|²`.
+#[derive(Clone, Debug)]
+struct Statistics {
+    xx: Vec<f64>,
+    yx: Vec<f64>,
+    yy: f64,
+}
+
+impl ReducedRank {
+    /// The objective of given data.
+    ///
+    /// # Shapes
+    /// `x [n, M]`, `y [n, N]`.
+    ///
+    /// # Errors
+    /// [`SltError::Length`] when the shapes do not fit, [`SltError::NonFinite`] for NaN or infinity in the data,
+    /// [`SltError::OutOfRange`] for a size of 0, no samples, or a noise that is not positive.
+    pub fn new(config: ReducedRankConfig, x: &ArrayRef2<f64>, y: &ArrayRef2<f64>) -> Result<Self, SltError> {
+        same_length("the columns of x", config.inputs, x.ncols())?;
+        same_length("the columns of y", config.outputs, y.ncols())?;
+        same_length("the rows of y", x.nrows(), y.nrows())?;
+        all_finite("x", x)?;
+        all_finite("y", y)?;
+        let rows = x.rows().into_iter().zip(y.rows());
+        Self::of_rows(config, rows.flat_map(|(x, y)| x.to_vec().into_iter().chain(y.to_vec())).collect())
+    }
+
+    /// Data from the model itself: standard normal inputs, `y = B₀ A₀ x + σ·noise` at the true parameters `truth`.
+    ///
+    /// # Errors
+    /// As [`ReducedRank::new`], and [`SltError::Length`] for a truth of another length.
+    pub fn sample(
+        config: ReducedRankConfig,
+        truth: &[f64],
+        n: usize,
+        stream: &mut Stream,
+    ) -> Result<Self, SltError> {
+        config.check()?;
+        same_length("truth", config.n_parameters(), truth.len())?;
+        all_finite("truth", truth)?;
+        let (a, b) = truth.split_at(config.hidden * config.inputs);
+        let mut rows = Vec::with_capacity(n * (config.inputs + config.outputs));
+        for _ in 0..n {
+            let start = rows.len();
+            rows.extend((0..config.inputs).map(|_| stream.normal()));
+            let x = &rows[start..];
+            let hidden: Vec<f64> = a.chunks_exact(config.inputs).map(|row| dot(row, x)).collect();
+            let clean: Vec<f64> = b.chunks_exact(config.hidden).map(|row| dot(row, &hidden)).collect();
+            rows.extend(clean.into_iter().map(|y| y + config.noise * stream.normal()));
+        }
+        Self::of_rows(config, rows)
+    }
+
+    fn of_rows(config: ReducedRankConfig, rows: Vec<f64>) -> Result<Self, SltError> {
+        config.check()?;
+        let (m, k) = (config.inputs, config.outputs);
+        let n = rows.len() / (m + k);
+        if n == 0 {
+            return Err(SltError::OutOfRange { name: "n", value: 0.0, expected: "at least 1 sample" });
+        }
+        let mut s = Statistics { xx: vec![0.0; m * m], yx: vec![0.0; k * m], yy: 0.0 };
+        for row in rows.chunks_exact(m + k) {
+            let (x, y) = row.split_at(m);
+            for (&left, out) in
+                x.iter().zip(s.xx.chunks_exact_mut(m)).chain(y.iter().zip(s.yx.chunks_exact_mut(m)))
+            {
+                out.iter_mut().zip(x).for_each(|(out, x)| *out += left * x / n as f64);
+            }
+            s.yy += dot(y, y) / n as f64;
+        }
+        Ok(Self { config, rows, n, statistics: s })
+    }
+
+    /// The sizes and the noise.
+    pub fn config(&self) -> &ReducedRankConfig {
+        &self.config
+    }
+
+    /// 1/σ².
+    fn precision(&self) -> f64 {
+        1.0 / (self.config.noise * self.config.noise)
+    }
+}
+
+impl Objective<f64> for ReducedRank {
+    fn n_parameters(&self) -> usize {
+        self.config.n_parameters()
+    }
+
+    fn n_samples(&self) -> usize {
+        self.n
+    }
+
+    fn loss_and_gradient_into(
+        &self,
+        w: &[f64],
+        batch: Batch<'_>,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+    ) -> f64 {
+        assert!(
+            w.len() == self.n_parameters() && out.len() == w.len(),
+            "w and out have n_parameters entries"
+        );
+        let c = &self.config;
+        let shape = kernels::Shape { inputs: c.inputs, hidden: c.hidden, outputs: c.outputs };
+        let lanes = scratch.slot(kernels::Lanes::default);
+        let count = batch.len(self.n);
+        let squares = match batch {
+            Batch::All => kernels::reduced_rank(shape, w, &self.rows, count, |i| i, lanes, out),
+            Batch::Indices(indices) => {
+                kernels::reduced_rank(shape, w, &self.rows, count, |i| indices[i], lanes, out)
+            }
+        };
+        let scale = self.precision() / count as f64;
+        out.iter_mut().for_each(|g| *g *= scale);
+        0.5 * scale * squares
+    }
+
+    fn coordinate_name(&self, index: usize) -> String {
+        let (m, h) = (self.config.inputs, self.config.hidden);
+        match index.checked_sub(h * m) {
+            None => format!("A[{}, {}]", index / m, index % m),
+            Some(at) => format!("B[{}, {}]", at / h, at % h),
+        }
+    }
+
+    fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<f64>> {
+        Some(self)
+    }
+
+    fn sufficient_statistics(&self) -> Option<&dyn SufficientStatistics<f64>> {
+        Some(self)
+    }
+}
+
+impl PerSampleLosses<f64> for ReducedRank {
+    fn per_sample_losses_into(&self, w: &[f64], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [f64]) {
+        let (m, h) = (self.config.inputs, self.config.hidden);
+        let (a, b) = w.split_at(h * m);
+        let [hidden] = scratch.floats::<f64, 1>([h]);
+        for (position, out) in out.iter_mut().enumerate() {
+            let i = match batch {
+                Batch::All => position,
+                Batch::Indices(indices) => indices[position],
+            };
+            let width = m + self.config.outputs;
+            let (x, y) = self.rows[i * width..(i + 1) * width].split_at(m);
+            hidden.iter_mut().zip(a.chunks_exact(m)).for_each(|(hidden, row)| *hidden = dot(row, x));
+            let squares: f64 =
+                y.iter().zip(b.chunks_exact(h)).map(|(y, row)| (dot(row, hidden) - y).powi(2)).sum();
+            *out = 0.5 * self.precision() * squares;
+        }
+    }
+}
+
+impl SufficientStatistics<f64> for ReducedRank {
+    fn full_loss_and_gradient_into(&self, w: &[f64], scratch: &mut Scratch, out: &mut [f64]) -> f64 {
+        let (m, h, k) = (self.config.inputs, self.config.hidden, self.config.outputs);
+        let s = &self.statistics;
+        let (a, b) = w.split_at(h * m);
+        let (d_a, d_b) = out.split_at_mut(h * m);
+        // One output at a time: its row of B A, and its row G of (B A) E[x xᵀ] − E[y xᵀ].
+        let [map, residual] = scratch.floats::<f64, 2>([m, m]);
+        d_a.fill(0.0);
+        let mut twice = s.yy;
+        for o in 0..k {
+            map.fill(0.0);
+            for (&b, a) in b[o * h..(o + 1) * h].iter().zip(a.chunks_exact(m)) {
+                map.iter_mut().zip(a).for_each(|(map, a)| *map += b * a);
+            }
+            let yx = &s.yx[o * m..(o + 1) * m];
+            for ((residual, xx), yx) in residual.iter_mut().zip(s.xx.chunks_exact(m)).zip(yx) {
+                *residual = dot(xx, map) - yx;
+            }
+            // tr(W S Wᵀ) − 2 tr(W E[x yᵀ]) = Σ map·(residual − yx)
+            twice += dot(map, residual) - dot(map, yx);
+            for j in 0..h {
+                d_b[o * h + j] = self.precision() * dot(residual, &a[j * m..(j + 1) * m]);
+                let scale = self.precision() * b[o * h + j];
+                d_a[j * m..(j + 1) * m].iter_mut().zip(&*residual).for_each(|(d, r)| *d += scale * r);
+            }
+        }
+        0.5 * self.precision() * twice
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

@@ -1,0 +1,127 @@
+use super::quadrature::integrate;
+use crate::{Beta, NormalCrossing, SltError};
+
+/// Exact finite-n quantities of a [`NormalCrossing`], by one-dimensional quadrature.
+///
+/// Under the prior, `S = −log K` is a sum of independent exponentials with rates `(h_i + 1)/(2k_i)`, so that
+///
+/// ```text
+/// Z(t) = E e^{−tK} = ∫ f_S(s) exp(−t e^{−s}) ds        V(ε) = P(K < ε) = P(S > −log ε)
+/// ```
+///
+/// The density of S is a Poisson mixture of positive terms (uniformisation): equal and nearly equal rates need no
+/// special case, and nothing cancels.
+///
+/// # Units
+/// `t = nβ` is a pure number and enters by its logarithm, so that asymptotic statements can be checked where they
+/// hold: at `log t = 1000` as well as at 5.
+///
+/// # Examples
+/// ```
+/// use collimate_slt::{Beta, CrossingOracle, NormalCrossing};
+/// let oracle = CrossingOracle::new(&NormalCrossing::flat(&[1, 1])?);
+/// // λ = 1/2, but what an estimator at n = 10⁴ and β = 1/log n converges to is 0.388.
+/// assert!((oracle.tempered_llc_at(10_000, Beta::InverseLogN)? - 0.3883).abs() < 5e-5);
+/// # Ok::<(), collimate_slt::SltError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct CrossingOracle {
+    rates: Vec<f64>,
+    slowest: f64,
+    fastest: f64,
+}
+
+/// Below this the recursion of the Poisson weights from e^{−x} does not underflow.
+const SAFE_EXPONENT: f64 = 600.0;
+
+impl CrossingOracle {
+    /// The oracle of a normal crossing.
+    pub fn new(crossing: &NormalCrossing) -> Self {
+        let rates: Vec<f64> =
+            crossing.poles().map(|pole| *pole.numer() as f64 / *pole.denom() as f64).collect();
+        let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
+        let fastest = rates.iter().copied().fold(0.0, f64::max);
+        Self { rates, slowest, fastest }
+    }
+
+    /// `log Z(t)`: minus the free energy of the noiseless model under the flat or vanishing prior.
+    pub fn log_partition(&self, log_t: f64) -> f64 {
+        let (log_scale, z, _) = self.moments(log_t);
+        log_scale + z.ln()
+    }
+
+    /// The tempered expectation `E_t[tK] = −d log Z/d log t`: what the LLC estimator converges to at `t = nβ`, γ = 0.
+    pub fn tempered_llc(&self, log_t: f64) -> f64 {
+        let (_, z, u) = self.moments(log_t);
+        u / z
+    }
+
+    /// The same at `n` samples and inverse temperature β.
+    ///
+    /// # Errors
+    /// [`SltError::OutOfRange`] as [`Beta::n_beta`].
+    pub fn tempered_llc_at(&self, n: usize, beta: Beta) -> Result<f64, SltError> {
+        Ok(self.tempered_llc(beta.n_beta(n)?.get().ln()))
+    }
+
+    /// `log V(ε)` for `log_epsilon ≤ 0`: the logarithm of the prior mass where `K < ε`.
+    pub fn log_volume(&self, log_epsilon: f64) -> f64 {
+        let s = (-log_epsilon).max(0.0);
+        let (log_scale, alive, _) = self.mixture(s);
+        log_scale + alive.ln()
+    }
+
+    /// (log scale, Z, E[tK]·Z), the last two divided by e^{log scale}.
+    fn moments(&self, log_t: f64) -> (f64, f64, f64) {
+        // Left of log t − 7 the factor exp(−t e^{−s}) is below e^{−1000}; right of it the tail falls like e^{−λs}.
+        let start = (log_t - 7.0).max(0.0);
+        let bulk = log_t.max(0.0) + 6.0;
+        let end = bulk + 45.0 / self.slowest;
+        // A common factor keeps the integrand representable when t is e^{1000}.
+        let (log_scale, ..) = self.mixture(log_t.max(0.0));
+        let integrand = |s: f64| {
+            let (log_density, _, density) = self.mixture(s);
+            let u = (log_t - s).exp();
+            let f = density * (log_density - log_scale - u).exp();
+            [f, f * u]
+        };
+        let width = (1.0 / self.fastest).clamp(0.25, 1.0);
+        let near = integrate(start, bulk, width, integrand);
+        let far = integrate(bulk, end, (2.0 / self.fastest).min(4.0), integrand);
+        (log_scale, near[0] + far[0], near[1] + far[1])
+    }
+
+    /// (log scale, P(S > s), density of S at s), the last two divided by e^{log scale}.
+    ///
+    /// The exponentials run one after the other; a Poisson clock of the fastest rate q ticks, and at a tick phase i ends
+    /// with probability r_i/q.
+    fn mixture(&self, s: f64) -> (f64, f64, f64) {
+        let q = self.fastest;
+        let x = q * s;
+        let phases = self.rates.len();
+        let mut inside = vec![0.0; phases];
+        inside[0] = 1.0;
+        let terms = (x + 12.0 * x.sqrt()) as usize + 60 + phases;
+        // With a large x the weights start at the logarithm −x and are rescaled as they grow.
+        let (mut log_scale, mut weight) = if x < SAFE_EXPONENT { (0.0, (-x).exp()) } else { (-x, 1.0) };
+        let (mut alive, mut density) = (0.0, 0.0);
+        for k in 0..terms {
+            alive += weight * inside.iter().sum::<f64>();
+            density += weight * inside[phases - 1] * self.rates[phases - 1];
+            weight *= x / (k as f64 + 1.0);
+            if weight > 1e250 {
+                for value in [&mut weight, &mut alive, &mut density] {
+                    *value *= 1e-250;
+                }
+                log_scale += 250.0 * std::f64::consts::LN_10;
+            }
+            for i in (0..phases).rev() {
+                let arriving = if i > 0 { inside[i - 1] * self.rates[i - 1] / q } else { 0.0 };
+                inside[i] = inside[i] * (1.0 - self.rates[i] / q) + arriving;
+            }
+        }
+        // Normalise, so that a caller may add exponents without meeting underflow.
+        let size = alive.max(f64::MIN_POSITIVE);
+        (log_scale + size.ln(), alive / size, density / size)
+    }
+}

@@ -1,0 +1,222 @@
+//! Learning coefficients against published values, against each other, and under symmetries.
+
+use collimate_slt::{LearningCoefficient, NormalCrossing, Rational, deep_linear, reduced_rank};
+use proptest::prelude::*;
+
+fn coefficient(numerator: i128, denominator: i128, multiplicity: u32) -> LearningCoefficient {
+    LearningCoefficient::new(Rational::new(numerator, denominator), multiplicity)
+}
+
+#[test]
+fn normal_crossings_of_the_literature() {
+    for (powers, numerator, denominator, m) in [
+        (&[1][..], 1, 2, 1),
+        (&[0, 1], 1, 2, 1),
+        (&[1, 1], 1, 2, 2),
+        (&[0, 2], 1, 4, 1),
+        (&[1, 2], 1, 4, 1),
+        (&[2, 2], 1, 4, 2),
+        (&[1, 3], 1, 6, 1),
+        (&[3, 3], 1, 6, 2),
+        (&[1, 1, 1], 1, 2, 3),
+        (&[1, 1, 1, 1], 1, 2, 4),
+    ] {
+        let found = NormalCrossing::flat(powers).unwrap().learning_coefficient();
+        assert_eq!(found, coefficient(numerator, denominator, m), "{powers:?}");
+    }
+    let with_prior = |h: &[u32]| NormalCrossing::new(vec![1, 1], h.to_vec()).unwrap().learning_coefficient();
+    assert_eq!(with_prior(&[0, 1]), coefficient(1, 2, 1));
+    assert_eq!(with_prior(&[1, 1]), coefficient(1, 1, 2));
+    assert!(NormalCrossing::flat(&[0, 0]).is_err());
+    assert!(NormalCrossing::new(vec![1], vec![]).is_err());
+}
+
+#[test]
+fn sums_and_products_over_disjoint_variables() {
+    let cusp = NormalCrossing::flat(&[2]).unwrap().learning_coefficient(); // w⁴
+    let crossing = NormalCrossing::flat(&[1, 1]).unwrap().learning_coefficient(); // (xy)²
+    assert_eq!(LearningCoefficient::regular(1).sum(&cusp), coefficient(3, 4, 1)); // w₁² + w₂⁴
+    assert_eq!(crossing.sum(&crossing), coefficient(1, 1, 3)); // (xy)² + (zw)²
+    assert_eq!(crossing.product(&cusp), coefficient(1, 4, 1));
+}
+
+#[test]
+fn reduced_rank_regression_of_the_literature() {
+    for ((m, h, n, r), numerator, denominator, multiplicity) in [
+        ((5, 3, 5, 0), 13, 2, 2),
+        ((5, 4, 5, 0), 8, 1, 1),
+        ((4, 3, 8, 0), 6, 1, 1),
+        ((8, 3, 4, 0), 6, 1, 1),
+        ((3, 8, 4, 0), 6, 1, 1),
+        ((2, 2, 2, 0), 3, 2, 1),
+        ((2, 2, 2, 1), 2, 1, 2),
+        ((3, 3, 3, 0), 7, 2, 2),
+        ((3, 3, 3, 1), 4, 1, 1),
+        ((3, 3, 3, 2), 9, 2, 2),
+        ((3, 2, 3, 1), 7, 2, 2),
+        ((6, 2, 6, 0), 11, 2, 1),
+        ((6, 2, 6, 1), 8, 1, 2),
+        ((6, 2, 6, 2), 10, 1, 1),
+        ((4, 2, 4, 0), 7, 2, 1),
+        ((4, 2, 4, 1), 5, 1, 2),
+        ((2, 1, 2, 0), 1, 1, 2),
+        ((2, 1, 2, 1), 3, 2, 1),
+        ((10, 4, 10, 2), 51, 2, 1),
+    ] {
+        let found = reduced_rank(m, h, n, r).unwrap();
+        assert_eq!(found, coefficient(numerator, denominator, multiplicity), "{m} {h} {n} rank {r}");
+    }
+}
+
+#[test]
+fn deep_linear_networks_of_the_literature() {
+    for (widths, r, numerator, denominator, multiplicity) in [
+        (&[1, 1, 1, 1][..], 0, 1, 2, 3),
+        (&[2, 2, 2, 2], 0, 3, 2, 3),
+        (&[2, 2, 2, 2], 1, 2, 1, 3),
+        (&[3, 3, 3, 3], 0, 3, 1, 1),
+        (&[3, 3, 3, 3], 1, 4, 1, 3),
+        (&[3, 3, 3, 3], 2, 9, 2, 3),
+        (&[4, 2, 2, 4], 1, 4, 1, 1),
+        (&[2, 4, 4, 2], 1, 2, 1, 1),
+        (&[5, 5, 5, 5], 2, 11, 1, 1),
+        (&[5, 5, 5, 5, 5], 2, 11, 1, 4),
+        (&[10, 8, 6, 4, 5], 2, 16, 1, 2),
+        (&[10, 10, 10, 10], 5, 46, 1, 3),
+        (&[100, 100, 100], 50, 9375, 2, 1),
+    ] {
+        let found = deep_linear(widths, r).unwrap();
+        assert_eq!(found, coefficient(numerator, denominator, multiplicity), "{widths:?} rank {r}");
+    }
+    // A single layer is a regular model.
+    assert_eq!(deep_linear(&[3, 4], 2).unwrap(), LearningCoefficient::regular(12));
+}
+
+#[test]
+fn two_papers_agree_on_two_layers() {
+    let mut compared = 0;
+    for m in 1..=8 {
+        for h in 1..=8 {
+            for n in 1..=8 {
+                for r in 0..=m.min(h).min(n) {
+                    assert_eq!(reduced_rank(m, h, n, r), deep_linear(&[m, h, n], r), "{m} {h} {n} rank {r}");
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(compared, 1808);
+}
+
+/// The codimension of `{W_L ⋯ W_1 = 0}`: the smallest over all rank patterns of a chain of maps.
+///
+/// A chain of maps between spaces of dimensions `H_0 … H_L` splits into intervals `[i, j]` with multiplicities `n_ij`;
+/// product zero means that no interval spans everything. An orbit's codimension is `dim Ext(V, V)`, which for a chain
+/// is the sum over ordered pairs of intervals of whether one extends the other.
+fn codimension_of_zero_product(widths: &[usize]) -> usize {
+    fn extends(a: (usize, usize), b: (usize, usize)) -> bool {
+        // Ext¹ of two intervals is one-dimensional when they overlap or touch and neither contains the other.
+        b.0 < a.0 && a.0 <= b.1 + 1 && b.1 < a.1
+    }
+    let last = widths.len() - 1;
+    let intervals: Vec<(usize, usize)> = (0..=last)
+        .flat_map(|i| (i..=last).map(move |j| (i, j)))
+        .filter(|&(i, j)| (i, j) != (0, last))
+        .collect();
+    fn search(
+        at: usize,
+        intervals: &[(usize, usize)],
+        left: &mut Vec<usize>,
+        chosen: &mut Vec<usize>,
+        best: &mut usize,
+    ) {
+        if at == intervals.len() {
+            if left.iter().all(|&x| x == 0) {
+                let mut total = 0;
+                for (a, &x) in intervals.iter().zip(&*chosen) {
+                    for (b, &y) in intervals.iter().zip(&*chosen) {
+                        total += if extends(*a, *b) { x * y } else { 0 };
+                    }
+                }
+                *best = (*best).min(total);
+            }
+            return;
+        }
+        let (i, j) = intervals[at];
+        let most = *left[i..=j].iter().min().unwrap();
+        for x in 0..=most {
+            left[i..=j].iter_mut().for_each(|l| *l -= x);
+            chosen.push(x);
+            search(at + 1, intervals, left, chosen, best);
+            chosen.pop();
+            left[i..=j].iter_mut().for_each(|l| *l += x);
+        }
+    }
+    let mut best = usize::MAX;
+    search(0, &intervals, &mut widths.to_vec(), &mut Vec::new(), &mut best);
+    best
+}
+
+#[test]
+fn at_rank_zero_lambda_is_half_the_codimension_of_the_zero_product() {
+    let mut compared = 0;
+    for a in 1..=3 {
+        for b in 1..=3 {
+            for c in 1..=3 {
+                let found = deep_linear(&[a, b, c], 0).unwrap();
+                let expected = Rational::new(codimension_of_zero_product(&[a, b, c]) as i128, 2);
+                assert_eq!(found.lambda, expected, "{a} {b} {c}");
+                for d in 1..=3 {
+                    let found = deep_linear(&[a, b, c, d], 0).unwrap();
+                    let expected = Rational::new(codimension_of_zero_product(&[a, b, c, d]) as i128, 2);
+                    assert_eq!(found.lambda, expected, "{a} {b} {c} {d}");
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(compared, 81);
+}
+
+proptest! {
+    #[test]
+    fn the_defining_set_always_exists_and_lambda_is_at_most_half_the_parameters(
+        widths in prop::collection::vec(1usize..30, 2..7),
+        rank in 0usize..30,
+    ) {
+        let rank = rank.min(*widths.iter().min().unwrap());
+        let found = deep_linear(&widths, rank).unwrap();
+        let parameters: usize = widths.windows(2).map(|w| w[0] * w[1]).sum();
+        prop_assert!(found.lambda <= Rational::new(parameters as i128, 2));
+        prop_assert!(found.lambda > Rational::new(0, 1) || widths.is_empty());
+        prop_assert!(found.multiplicity as usize <= parameters);
+    }
+
+    #[test]
+    fn turning_the_network_round_changes_nothing(widths in prop::collection::vec(1usize..12, 2..6), rank in 0usize..6) {
+        let rank = rank.min(*widths.iter().min().unwrap());
+        let mut reversed = widths.clone();
+        reversed.reverse();
+        prop_assert_eq!(deep_linear(&widths, rank), deep_linear(&reversed, rank));
+    }
+
+    #[test]
+    fn powers_of_the_coordinates_change_nothing(
+        k in prop::collection::vec((1u32..5, 0u32..4, 0u32..3), 1..5),
+    ) {
+        let crossing = NormalCrossing::new(k.iter().map(|t| t.0).collect(), k.iter().map(|t| t.1).collect()).unwrap();
+        let p: Vec<u32> = k.iter().map(|t| 2 * t.2 + 1).collect();
+        let moved = crossing.in_powers(&p).unwrap();
+        prop_assert_eq!(crossing.learning_coefficient(), moved.learning_coefficient());
+    }
+}
+
+#[test]
+fn impossible_networks_are_named() {
+    assert_eq!(
+        deep_linear(&[3, 2, 3], 3).unwrap_err().to_string(),
+        "rank = 3: must be at most the smallest width"
+    );
+    assert!(deep_linear(&[3], 0).is_err());
+    assert!(reduced_rank(3, 0, 3, 0).is_err());
+}
