@@ -108,7 +108,7 @@ impl Attention {
         let saved = self.save(q, k, v)?;
         let plan = &saved.plan;
         let mut out = Array3::zeros((plan.heads, plan.queries, plan.value_width));
-        let log_sum_exp = F::forward(plan, &saved.q, &saved.k, &saved.v, &mut out)?;
+        let log_sum_exp = F::forward(plan, &saved.q, &saved.k, &saved.v, &mut out);
         Ok((out, Saved { log_sum_exp, ..saved }))
     }
 
@@ -130,7 +130,7 @@ impl Attention {
         check_shape("out", "(h, t, e)", &[plan.heads, plan.queries, plan.value_width], out.shape())?;
         let tables = self.tables(&plan)?;
         let (q, k) = (rotated(q, tables.as_ref().map(|t| &t.0))?, rotated(k, tables.as_ref().map(|t| &t.1))?);
-        F::forward(&plan, &q, &k, v, out)?;
+        F::forward(&plan, &q, &k, v, out);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl Attention {
         let saved = self.save(q, k, v)?;
         let plan = &saved.plan;
         let mut out = Array3::zeros((plan.heads, plan.queries, plan.value_width));
-        F::forward_editing(plan, &saved.q, &saved.k, &saved.v, &edit, &mut out)?;
+        F::forward_editing(plan, &saved.q, &saved.k, &saved.v, &edit, &mut out);
         Ok(out)
     }
 
@@ -184,7 +184,7 @@ impl Attention {
         check_shape("v", "(g, s, e)", &[key_heads, keys, value_width], &[key_heads, given, value_width])?;
         self.heads.check(heads, key_heads)?;
         let mut out = Array3::zeros((heads, queries, value_width));
-        F::apply_pattern(&self.heads, pattern, v, &mut out)?;
+        F::apply_pattern(&self.heads, pattern, v, &mut out);
         Ok(out)
     }
 

@@ -1,24 +1,20 @@
 //! The backward pass: one task a query head, in blocks of queries, then a sum over the heads of a group.
 
 use crate::forward::{fill_masked, scores_into, softmax_with_log_sum_exp};
-use crate::poison::{Guarded, scratch};
-use crate::{AttentionError, Gradients, Saved};
-use collimate_tensor::{Scalar, matmul_into};
+use crate::poison::Guarded;
+use crate::tile::{product, scratch};
+use crate::{Gradients, Saved};
+use collimate_tensor::Scalar;
 use ndarray::{Array2, Array3, ArrayRef2, ArrayRef3, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
 /// The gradients by the rotated q and k, and by v.
-pub(crate) fn backward<F: Scalar>(
-    saved: &Saved<F>,
-    d_out: &ArrayRef3<F>,
-) -> Result<Gradients<F>, AttentionError> {
+pub(crate) fn backward<F: Scalar>(saved: &Saved<F>, d_out: &ArrayRef3<F>) -> Gradients<F> {
     let plan = &saved.plan;
     let mut d_q = Array3::zeros(saved.q.dim());
     let heads: Vec<_> = d_q.axis_iter_mut(Axis(0)).enumerate().collect();
-    let by_head: Vec<(Array2<F>, Array2<F>)> = heads
-        .into_par_iter()
-        .map(|(head, d_q)| head_backward(saved, d_out, head, d_q))
-        .collect::<Result<_, _>>()?;
+    let by_head: Vec<(Array2<F>, Array2<F>)> =
+        heads.into_par_iter().map(|(head, d_q)| head_backward(saved, d_out, head, d_q)).collect();
     let (mut d_k, mut d_v) = (Array3::zeros(saved.k.dim()), Array3::zeros(saved.v.dim()));
     // The sum runs in the order of the heads, whichever thread was first.
     for (head, (k, v)) in by_head.iter().enumerate() {
@@ -26,7 +22,7 @@ pub(crate) fn backward<F: Scalar>(
         d_k.index_axis_mut(Axis(0), group).scaled_add(F::one(), k);
         d_v.index_axis_mut(Axis(0), group).scaled_add(F::one(), v);
     }
-    Ok(Gradients { q: d_q, k: d_k, v: d_v })
+    Gradients { q: d_q, k: d_k, v: d_v }
 }
 
 /// Fills the gradient by q of one head and returns those by its k and v.
@@ -35,7 +31,7 @@ fn head_backward<F: Scalar>(
     d_out: &ArrayRef3<F>,
     head: usize,
     mut d_q: ArrayViewMut2<'_, F>,
-) -> Result<(Array2<F>, Array2<F>), AttentionError> {
+) -> (Array2<F>, Array2<F>) {
     let plan = &saved.plan;
     let group = plan.map.key_head(head);
     let (one, zero, scale) = (F::one(), F::zero(), F::from_f64(plan.scale));
@@ -50,8 +46,8 @@ fn head_backward<F: Scalar>(
         let keys = plan.keys_of_block(queries.clone());
         let mut p = scratch(&mut buffer, queries.len(), keys.len());
         let mut d_z = scratch(&mut other, queries.len(), keys.len());
-        pattern_into(saved, &q.raw(queries.clone()), &k.raw(keys.clone()), queries.clone(), &mut p)?;
-        matmul_into(one, &d_out.raw(queries.clone()), &v.slice(s![keys.clone(), ..]).t(), zero, &mut d_z)?;
+        pattern_into(saved, &q.raw(queries.clone()), &k.raw(keys.clone()), queries.clone(), &mut p);
+        product(one, &d_out.raw(queries.clone()), &v.slice(s![keys.clone(), ..]).t(), zero, &mut d_z);
         for (i, (mut d_z, p)) in d_z.rows_mut().into_iter().zip(p.rows()).enumerate() {
             let row = d_z.as_slice_mut().expect("scratch rows are contiguous");
             // dP at a masked pair may be NaN, and P is 0 there: it is replaced, not multiplied.
@@ -61,11 +57,11 @@ fn head_backward<F: Scalar>(
         }
         let attends = |i: usize, j: usize| plan.keys_of(queries.start + i).contains(&j);
         let mut d_q = d_q.slice_mut(s![queries.clone(), ..]);
-        matmul_into(scale, &d_z, &k.clean(keys.clone()), zero, &mut d_q)?;
+        product(scale, &d_z, &k.clean(keys.clone()), zero, &mut d_q);
         let mut d_k = d_k.slice_mut(s![keys.clone(), ..]);
-        matmul_into(scale, &d_z.t(), &q.clean(queries.clone()), one, &mut d_k)?;
+        product(scale, &d_z.t(), &q.clean(queries.clone()), one, &mut d_k);
         let mut d_v = d_v.slice_mut(s![keys.clone(), ..]);
-        matmul_into(one, &p.t(), &d_out.clean(queries.clone()), one, &mut d_v)?;
+        product(one, &p.t(), &d_out.clean(queries.clone()), one, &mut d_v);
         d_z.mapv_inplace(|x| x * scale);
         k.add_bad_rows(&d_z, keys.start, attends, d_q);
         // In the transposed products the rows are queries, and the key decides who is reached.
@@ -73,7 +69,7 @@ fn head_backward<F: Scalar>(
         q.add_bad_rows(&d_z.t(), queries.start, reached, d_k);
         d_out.add_bad_rows(&p.t(), queries.start, reached, d_v);
     }
-    Ok((d_k, d_v))
+    (d_k, d_v)
 }
 
 /// The pattern of a block of queries, computed again; exactly 0 at masked pairs.
@@ -83,16 +79,15 @@ pub(crate) fn pattern_into<F: Scalar>(
     k: &ndarray::ArrayView2<'_, F>,
     queries: std::ops::Range<usize>,
     pattern: &mut ArrayRef2<F>,
-) -> Result<(), AttentionError> {
+) {
     let plan = &saved.plan;
     let keys = plan.keys_of_block(queries.clone());
-    scores_into(plan, q, k, queries.clone(), keys.clone(), pattern)?;
+    scores_into(plan, q, k, queries.clone(), keys.clone(), pattern);
     for (i, mut row) in pattern.rows_mut().into_iter().enumerate() {
         let row = row.as_slice_mut().expect("scratch rows are contiguous");
         softmax_with_log_sum_exp(row);
         fill_masked(plan, queries.start + i, &keys, F::zero(), row);
     }
-    Ok(())
 }
 
 /// From dP to dZ in place: `dZ = P ∘ (dP − ⟨P, dP⟩)`. The same map carries Ż to Ṗ: the Jacobian is symmetric.

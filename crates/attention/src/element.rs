@@ -1,5 +1,5 @@
 use crate::plan::Plan;
-use crate::{AttentionError, Gradients, HeadMap, RotaryTable, Saved};
+use crate::{Gradients, HeadMap, RotaryTable, Saved};
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Array3, ArrayRef3};
 
@@ -18,8 +18,6 @@ impl Element for f64 {}
 pub(crate) mod kernels_of {
     use super::*;
 
-    type Answer<T> = Result<T, AttentionError>;
-
     pub trait Kernels: Scalar {
         fn rotate(table: &RotaryTable<Self>, first: usize, inverse: bool, x: &mut ArrayRef3<Self>);
         fn forward(
@@ -28,7 +26,7 @@ pub(crate) mod kernels_of {
             k: &ArrayRef3<Self>,
             v: &ArrayRef3<Self>,
             out: &mut ArrayRef3<Self>,
-        ) -> Answer<Array2<Self>>;
+        ) -> Array2<Self>;
         fn forward_editing(
             plan: &Plan,
             q: &ArrayRef3<Self>,
@@ -36,14 +34,14 @@ pub(crate) mod kernels_of {
             v: &ArrayRef3<Self>,
             edit: Edit<'_, Self>,
             out: &mut ArrayRef3<Self>,
-        ) -> Answer<()>;
+        );
         fn apply_pattern(
             map: &HeadMap,
             pattern: &ArrayRef3<Self>,
             v: &ArrayRef3<Self>,
             out: &mut ArrayRef3<Self>,
-        ) -> Answer<()>;
-        fn backward(saved: &Saved<Self>, d_out: &ArrayRef3<Self>) -> Answer<Gradients<Self>>
+        );
+        fn backward(saved: &Saved<Self>, d_out: &ArrayRef3<Self>) -> Gradients<Self>
         where
             Self: Element;
         fn jvp(
@@ -51,7 +49,7 @@ pub(crate) mod kernels_of {
             q: &ArrayRef3<Self>,
             k: &ArrayRef3<Self>,
             v: &ArrayRef3<Self>,
-        ) -> Answer<Array3<Self>>
+        ) -> Array3<Self>
         where
             Self: Element;
     }
@@ -68,7 +66,7 @@ pub(crate) mod kernels_of {
                     k: &ArrayRef3<$F>,
                     v: &ArrayRef3<$F>,
                     out: &mut ArrayRef3<$F>,
-                ) -> Answer<Array2<$F>> {
+                ) -> Array2<$F> {
                     crate::forward::forward(plan, q, k, v, None, out)
                 }
                 fn forward_editing(
@@ -78,18 +76,18 @@ pub(crate) mod kernels_of {
                     v: &ArrayRef3<$F>,
                     edit: Edit<'_, $F>,
                     out: &mut ArrayRef3<$F>,
-                ) -> Answer<()> {
-                    crate::forward::forward(plan, q, k, v, Some(edit), out).map(drop)
+                ) {
+                    crate::forward::forward(plan, q, k, v, Some(edit), out);
                 }
                 fn apply_pattern(
                     map: &HeadMap,
                     pattern: &ArrayRef3<$F>,
                     v: &ArrayRef3<$F>,
                     out: &mut ArrayRef3<$F>,
-                ) -> Answer<()> {
+                ) {
                     crate::forward::apply_pattern(map, pattern, v, out)
                 }
-                fn backward(saved: &Saved<$F>, d_out: &ArrayRef3<$F>) -> Answer<Gradients<$F>> {
+                fn backward(saved: &Saved<$F>, d_out: &ArrayRef3<$F>) -> Gradients<$F> {
                     crate::backward::backward(saved, d_out)
                 }
                 fn jvp(
@@ -97,7 +95,7 @@ pub(crate) mod kernels_of {
                     q: &ArrayRef3<$F>,
                     k: &ArrayRef3<$F>,
                     v: &ArrayRef3<$F>,
-                ) -> Answer<Array3<$F>> {
+                ) -> Array3<$F> {
                     crate::jvp::jvp(saved, q, k, v)
                 }
             }

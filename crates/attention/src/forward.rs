@@ -1,10 +1,11 @@
 //! The tiled forward pass: one task for a block of queries of one head.
 
+use crate::HeadMap;
 use crate::element::Edit;
 use crate::plan::{Plan, QUERY_BLOCK};
-use crate::poison::{Guarded, scratch};
-use crate::{AttentionError, HeadMap};
-use collimate_tensor::{Scalar, matmul_into, softmax_in_place};
+use crate::poison::Guarded;
+use crate::tile::{product, scratch};
+use collimate_tensor::{Scalar, softmax_in_place};
 use ndarray::{Array2, ArrayRef2, ArrayRef3, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -17,7 +18,7 @@ pub(crate) fn forward<F: Scalar>(
     v: &ArrayRef3<F>,
     edit: Option<Edit<'_, F>>,
     out: &mut ArrayRef3<F>,
-) -> Result<Array2<F>, AttentionError> {
+) -> Array2<F> {
     let mut log_sum_exp = Array2::from_elem((plan.heads, plan.queries), F::neg_infinity());
     let values: Vec<Guarded<F>> = v.axis_iter(Axis(0)).map(Guarded::new).collect();
     let mut tiles = Vec::with_capacity(plan.heads * plan.queries.div_ceil(QUERY_BLOCK));
@@ -33,7 +34,7 @@ pub(crate) fn forward<F: Scalar>(
         }
     }
     // Late tiles of a causal mask are the long ones: starting with them keeps the threads busy to the end.
-    tiles.par_iter_mut().rev().try_for_each_init(Vec::new, |buffer, (head, queries, out, lse)| {
+    tiles.par_iter_mut().rev().for_each_init(Vec::new, |buffer, (head, queries, out, lse)| {
         let group = plan.map.key_head(*head);
         let value = &values[group];
         // An edit may put weight on any key, so its rows span all of them.
@@ -41,7 +42,7 @@ pub(crate) fn forward<F: Scalar>(
         let mut pattern = scratch(buffer, queries.len(), keys.len());
         let q = q.slice(s![*head, queries.clone(), ..]);
         let k = k.slice(s![group, keys.clone(), ..]);
-        scores_into(plan, &q, &k, queries.clone(), keys.clone(), &mut pattern)?;
+        scores_into(plan, &q, &k, queries.clone(), keys.clone(), &mut pattern);
         for (i, mut row) in pattern.rows_mut().into_iter().enumerate() {
             let row = row.as_slice_mut().expect("scratch rows are contiguous");
             lse[i] = softmax_with_log_sum_exp(row);
@@ -49,16 +50,15 @@ pub(crate) fn forward<F: Scalar>(
                 edit(*head, queries.start + i, row);
             }
         }
-        matmul_into(F::one(), &pattern, &value.clean(keys.clone()), F::zero(), out)?;
+        product(F::one(), &pattern, &value.clean(keys.clone()), F::zero(), out);
         let attends = |i: usize, j: usize| match edit {
             Some(_) => pattern[[i, j]] != F::zero(),
             None => plan.keys_of(queries.start + i).contains(&j),
         };
         value.add_bad_rows(&pattern, keys.start, attends, out.view_mut());
-        Ok::<(), AttentionError>(())
-    })?;
+    });
     drop(tiles);
-    Ok(log_sum_exp)
+    log_sum_exp
 }
 
 /// `scale · q kᵀ` for a block of queries and a range of keys, with −∞ at masked pairs.
@@ -69,8 +69,8 @@ pub(crate) fn scores_into<F: Scalar>(
     queries: Range<usize>,
     keys: Range<usize>,
     scores: &mut ArrayRef2<F>,
-) -> Result<(), AttentionError> {
-    matmul_into(F::from_f64(plan.scale), q, &k.t(), F::zero(), scores)?;
+) {
+    product(F::from_f64(plan.scale), q, &k.t(), F::zero(), scores);
     for (i, mut row) in scores.rows_mut().into_iter().enumerate() {
         fill_masked(
             plan,
@@ -80,7 +80,6 @@ pub(crate) fn scores_into<F: Scalar>(
             row.as_slice_mut().expect("contiguous rows"),
         );
     }
-    Ok(())
 }
 
 /// Writes `value` at the keys of a row that the query does not attend to; returns where the others are.
@@ -128,13 +127,12 @@ pub(crate) fn apply_pattern<F: Scalar>(
     pattern: &ArrayRef3<F>,
     v: &ArrayRef3<F>,
     out: &mut ArrayRef3<F>,
-) -> Result<(), AttentionError> {
+) {
     let values: Vec<Guarded<F>> = v.axis_iter(Axis(0)).map(Guarded::new).collect();
     let mut heads: Vec<_> = out.axis_iter_mut(Axis(0)).zip(pattern.axis_iter(Axis(0))).enumerate().collect();
-    heads.par_iter_mut().try_for_each(|(head, (out, pattern))| {
+    heads.par_iter_mut().for_each(|(head, (out, pattern))| {
         let value = &values[map.key_head(*head)];
-        matmul_into(F::one(), pattern, &value.clean(0..pattern.ncols()), F::zero(), out)?;
+        product(F::one(), pattern, &value.clean(0..pattern.ncols()), F::zero(), out);
         value.add_bad_rows(pattern, 0, |i, j| pattern[[i, j]] != F::zero(), out.view_mut());
-        Ok(())
-    })
+    });
 }

@@ -1,10 +1,11 @@
 //! The forward-mode derivative: one task a block of queries of one head.
 
+use crate::Saved;
 use crate::backward::{pattern_into, softmax_backward};
 use crate::forward::fill_masked;
-use crate::poison::{Guarded, scratch};
-use crate::{AttentionError, Saved};
-use collimate_tensor::{Scalar, matmul_into};
+use crate::poison::Guarded;
+use crate::tile::{product, scratch};
+use collimate_tensor::Scalar;
 use ndarray::{Array3, ArrayRef3, Axis, s};
 use rayon::prelude::*;
 
@@ -14,7 +15,7 @@ pub(crate) fn jvp<F: Scalar>(
     q_dot: &ArrayRef3<F>,
     k_dot: &ArrayRef3<F>,
     v_dot: &ArrayRef3<F>,
-) -> Result<Array3<F>, AttentionError> {
+) -> Array3<F> {
     let plan = &saved.plan;
     let (one, zero, scale) = (F::one(), F::zero(), F::from_f64(plan.scale));
     let values: Vec<Guarded<F>> = saved.v.axis_iter(Axis(0)).map(Guarded::new).collect();
@@ -29,16 +30,16 @@ pub(crate) fn jvp<F: Scalar>(
         }
     }
     let buffers = || (Vec::new(), Vec::new());
-    tiles.par_iter_mut().rev().try_for_each_init(buffers, |(buffer, other), (head, queries, out)| {
+    tiles.par_iter_mut().rev().for_each_init(buffers, |(buffer, other), (head, queries, out)| {
         let (head, group) = (*head, plan.map.key_head(*head));
         let keys = plan.keys_of_block(queries.clone());
         let mut p = scratch(buffer, queries.len(), keys.len());
         let mut p_dot = scratch(other, queries.len(), keys.len());
         let (q, k) =
             (saved.q.slice(s![head, queries.clone(), ..]), saved.k.slice(s![group, keys.clone(), ..]));
-        pattern_into(saved, &q, &k, queries.clone(), &mut p)?;
-        matmul_into(scale, &q_dot.slice(s![head, queries.clone(), ..]), &k.t(), zero, &mut p_dot)?;
-        matmul_into(scale, &q, &k_dot.slice(s![group, keys.clone(), ..]).t(), one, &mut p_dot)?;
+        pattern_into(saved, &q, &k, queries.clone(), &mut p);
+        product(scale, &q_dot.slice(s![head, queries.clone(), ..]), &k.t(), zero, &mut p_dot);
+        product(scale, &q, &k_dot.slice(s![group, keys.clone(), ..]).t(), one, &mut p_dot);
         for (i, (mut row, p)) in p_dot.rows_mut().into_iter().zip(p.rows()).enumerate() {
             let row = row.as_slice_mut().expect("scratch rows are contiguous");
             let seen = fill_masked(plan, queries.start + i, &keys, zero, row);
@@ -46,13 +47,12 @@ pub(crate) fn jvp<F: Scalar>(
             softmax_backward(&p[seen.clone()], &mut row[seen]);
         }
         let (value, direction) = (&values[group], &directions[group]);
-        matmul_into(one, &p_dot, &value.clean(keys.clone()), zero, out)?;
-        matmul_into(one, &p, &direction.clean(keys.clone()), one, out)?;
+        product(one, &p_dot, &value.clean(keys.clone()), zero, out);
+        product(one, &p, &direction.clean(keys.clone()), one, out);
         let attends = |i: usize, j: usize| plan.keys_of(queries.start + i).contains(&j);
         value.add_bad_rows(&p_dot, keys.start, attends, out.view_mut());
         direction.add_bad_rows(&p, keys.start, attends, out.view_mut());
-        Ok::<(), AttentionError>(())
-    })?;
+    });
     drop(tiles);
-    Ok(out)
+    out
 }

@@ -13,6 +13,7 @@ mod plan;
 mod poison;
 mod rotary;
 mod saved;
+mod tile;
 
 pub use attention::{Attention, Scale};
 pub use element::Element;

@@ -56,12 +56,3 @@ impl<'a, F: Scalar> Guarded<'a, F> {
 fn row_is_finite<F: Scalar>(row: ndarray::ArrayView1<'_, F>) -> bool {
     row.iter().fold(F::zero(), |sum, &x| sum + x * F::zero()) == F::zero()
 }
-
-/// A matrix of the given shape over a scratch buffer that grows as needed.
-pub(crate) fn scratch<F: Scalar>(buffer: &mut Vec<F>, rows: usize, columns: usize) -> ArrayViewMut2<'_, F> {
-    if buffer.len() < rows * columns {
-        buffer.resize(rows * columns, F::zero());
-    }
-    ArrayViewMut2::from_shape((rows, columns), &mut buffer[..rows * columns])
-        .expect("the buffer was grown to fit")
-}

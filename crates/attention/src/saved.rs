@@ -81,14 +81,14 @@ impl<F: Element> Saved<F> {
         let mut scores = Array2::zeros((queries.len(), self.plan.keys));
         let q = self.q.slice(s![head, queries.clone(), ..]);
         let k = self.k.slice(s![self.plan.map.key_head(head), .., ..]);
-        scores_into(&self.plan, &q, &k, queries, 0..self.plan.keys, &mut scores)?;
+        scores_into(&self.plan, &q, &k, queries, 0..self.plan.keys, &mut scores);
         Ok(scores)
     }
 
     pub(crate) fn backward(&self, d_out: &ArrayRef3<F>) -> Result<Gradients<F>, AttentionError> {
         let Plan { heads, queries, value_width, .. } = self.plan;
         check_shape("d_out", "(h, t, e)", &[heads, queries, value_width], d_out.shape())?;
-        let mut gradients = F::backward(self, d_out)?;
+        let mut gradients = F::backward(self, d_out);
         if let Some((at_queries, at_keys)) = &self.tables {
             at_queries.apply_inverse(&mut gradients.q)?;
             at_keys.apply_inverse(&mut gradients.k)?;
@@ -105,10 +105,10 @@ impl<F: Element> Saved<F> {
         check_shape("the direction of q", "(h, t, d)", self.q.shape(), q.shape())?;
         check_shape("the direction of k", "(g, s, d)", self.k.shape(), k.shape())?;
         check_shape("the direction of v", "(g, s, e)", self.v.shape(), v.shape())?;
-        let Some((at_queries, at_keys)) = &self.tables else { return F::jvp(self, q, k, v) };
+        let Some((at_queries, at_keys)) = &self.tables else { return Ok(F::jvp(self, q, k, v)) };
         let (mut q, mut k) = (q.to_owned(), k.to_owned());
         at_queries.apply(&mut q)?;
         at_keys.apply(&mut k)?;
-        F::jvp(self, &q, &k, v)
+        Ok(F::jvp(self, &q, &k, v))
     }
 }
