@@ -1,6 +1,7 @@
 //! Tests of attention against its naive definition, its derivatives, its masks and other people's numbers.
 
 mod bad_input;
+mod conformance;
 mod definition;
 mod derivatives;
 mod determinism;
