@@ -13,6 +13,7 @@ mod plan;
 mod poison;
 mod rotary;
 mod saved;
+mod statistics;
 mod tile;
 
 pub use attention::{Attention, Scale};
@@ -23,3 +24,6 @@ pub use layout::{split_heads, split_heads_mut};
 pub use mask::{Mask, Offset};
 pub use rotary::{Rotary, RotaryLayout, RotaryTable};
 pub use saved::{Gradients, Saved};
+pub use statistics::{
+    attention_entropy, duplicate_token, first_position_mass, prefix_matching, previous_token,
+};

@@ -8,3 +8,4 @@ mod determinism;
 mod naive;
 mod poison;
 mod rotary;
+mod statistics;
