@@ -1,0 +1,158 @@
+//! Planted false claims are refuted and shrink to the smallest counterexample there is.
+
+use collimate_claims::{Budget, Case, Exact, Meta, Report, Subject, examine};
+use ndarray::{Array1, Array2, Axis};
+
+fn belief(id: &'static str) -> Meta {
+    Meta::counterexample(id, Subject::Own, "planted: false")
+}
+
+fn literal(report: &Report) -> &str {
+    let found = report.outcome.counterexample.as_ref();
+    found.unwrap_or_else(|| panic!("no counterexample\n{report}")).literal.lines().last().unwrap()
+}
+
+/// Runs a claim under several seeds: the smallest counterexample must not depend on luck.
+fn under_seeds<I: Case>(claim: &Exact<I>, check: impl Fn(&Report)) {
+    for seed in 0..12 {
+        let report = examine(claim, &Budget::quick().seed(seed));
+        assert!(report.refuted(), "{report}");
+        check(&report);
+    }
+}
+
+#[test]
+fn matrices_do_not_commute() {
+    // The smallest pair: 2 × 2 with one entry 1 each.
+    let claim = Exact::new(belief("own/commute"))
+        .dims(&[("n", 1..=6)])
+        .input(|dims, stream| {
+            let mut draw = || Array2::from_shape_fn((dims[0], dims[0]), |_| stream.normal());
+            Some((draw(), draw()))
+        })
+        .admits_all()
+        .margin(|(a, b)| 1e-9 - (a.dot(b) - b.dot(a)).iter().fold(0.0, |m: f64, x| m.max(x.abs())));
+    under_seeds(&claim, |report| {
+        let found = report.outcome.counterexample.as_ref().unwrap();
+        assert_eq!(found.dims, [("n", 2)]);
+        assert!(found.shrink_steps > 0);
+        // Smallest: two numbers are not zero and both are 1; which two depends on the seed.
+        let text = literal(report);
+        assert_eq!(text.matches("1.0").count(), 2, "{text}");
+        assert_eq!(text.matches("0.0").count(), 6, "{text}");
+    });
+}
+
+#[test]
+fn two_dimensions_shrink_together() {
+    // Violated only where n ≥ 2m + 1 and m ≥ 2: going down one dimension at a time must not get stuck.
+    let claim = Exact::new(belief("own/together"))
+        .dims(&[("m", 1..=20), ("n", 1..=40)])
+        .input(|dims, _| Some((dims[0], dims[1])))
+        .margin(|&(m, n)| if n > 2 * m && m >= 2 { -1.0 } else { 1.0 });
+    under_seeds(&claim, |report| assert_eq!(literal(report), "let input = (2usize, 5usize);"));
+}
+
+#[test]
+fn a_diagonal_valley_is_crossed() {
+    // Violated only where m = n ≥ 3: no single dimension can be lowered.
+    let claim = Exact::new(belief("own/valley"))
+        .dims(&[("m", 1..=12), ("n", 1..=12)])
+        .input(|dims, _| Some((dims[0], dims[1])))
+        .margin(|&(m, n)| if m == n && m >= 3 { -1.0 } else { 1.0 });
+    under_seeds(&claim, |report| assert_eq!(literal(report), "let input = (3usize, 3usize);"));
+}
+
+#[test]
+fn large_dimensions_come_down() {
+    let claim = Exact::new(belief("own/large"))
+        .dims(&[("n", 1..=5000), ("unused", 0..=3000)])
+        .input(|dims, _| Some(dims[0]))
+        .margin(|&n| 136.5 - n as f64);
+    under_seeds(&claim, |report| {
+        assert_eq!(report.outcome.counterexample.as_ref().unwrap().dims, [("n", 137), ("unused", 0)]);
+    });
+}
+
+#[test]
+fn numbers_become_simple() {
+    // A sum above 2.5 with entries at most 1 needs three of them; the simplest is three ones.
+    let claim = Exact::new(belief("own/sum"))
+        .dims(&[("n", 1..=10)])
+        .names(&["x"])
+        .input(|dims, stream| Some(Array1::from_shape_fn(dims[0], |_| stream.uniform())))
+        .admits(|x| x.iter().all(|v| (0.0..=1.0).contains(v)))
+        .margin(|x| 2.5 - x.sum());
+    under_seeds(&claim, |report| assert_eq!(literal(report), "let x = array![1.0, 1.0, 1.0];"));
+}
+
+#[test]
+fn guided_search_finds_what_sampling_misses() {
+    // A violation with a chance of about one in 10⁶ a draw.
+    let claim = |guided| {
+        let claim = Exact::new(belief("own/rare"))
+            .input(|_, stream| Some((stream.normal(), stream.normal(), stream.normal())))
+            .margin(|&(x, y, z)| (x - 3.0).powi(2) + (y - 3.0).powi(2) + (z + 3.0).powi(2) - 0.25);
+        let claim = if guided { claim.admits_all() } else { claim };
+        examine(&claim, &Budget::quick())
+    };
+    assert!(claim(false).upheld(), "sampling alone should miss it");
+    let report = claim(true);
+    assert!(report.refuted(), "{report}");
+    assert_eq!(literal(&report), "let input = (3.0, 3.0, -3.0);");
+    assert!(report.outcome.guided > 0 && report.outcome.trials == Budget::quick().inputs);
+}
+
+#[test]
+fn numbers_stay_in_the_domain() {
+    // Columns of unit norm: without `admits` only drawn inputs may be shown.
+    let claim = Exact::new(belief("own/unit"))
+        .dims(&[("n", 2..=5)])
+        .input(|dims, stream| {
+            let x = Array1::from_shape_fn(dims[0], |_| stream.normal());
+            let norm = x.dot(&x).sqrt();
+            Some(x / norm)
+        })
+        .margin(|x| if (x.dot(x) - 1.0).abs() < 1e-9 { 0.5 - x[0] } else { -1.0 });
+    under_seeds(&claim, |report| assert!(report.outcome.margin.unwrap() > -1.0, "{report}"));
+}
+
+#[test]
+fn a_theorem_says_what_no_violation_means() {
+    let meta = Meta::theorem("own/triangle", Subject::Own, "norms obey the triangle inequality");
+    let claim = Exact::new(meta)
+        .dims(&[("n", 1..=5)])
+        .input(|dims, stream| {
+            let mut draw = || Array1::from_shape_fn(dims[0], |_| stream.normal());
+            Some((draw(), draw()))
+        })
+        .admits_all()
+        .margin(|(x, y)| {
+            let norm = |v: &Array1<f64>| v.dot(v).sqrt();
+            norm(x) + norm(y) - norm(&(x + y)) + 1e-12 * (norm(x) + norm(y))
+        });
+    let report = examine(&claim, &Budget::quick());
+    assert!(report.upheld(), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("no violation in 300 inputs; violating share below 0.01 (3/N) at 95 %"), "{text}");
+    assert!(text.contains("which do not count in N"), "{text}");
+    assert!(report.outcome.guided > 0);
+}
+
+#[test]
+fn the_counterexample_is_rust_source_that_violates() {
+    let margin = |x: &Array2<f64>| {
+        let sums = x.sum_axis(Axis(0));
+        1.5 - sums.iter().fold(f64::NEG_INFINITY, |m, s| m.max(*s))
+    };
+    let claim = Exact::new(belief("own/columns"))
+        .dims(&[("rows", 1..=4), ("columns", 1..=4)])
+        .input(|dims, stream| Some(Array2::from_shape_fn((dims[0], dims[1]), |_| stream.uniform())))
+        .admits(|x| x.iter().all(|v| (0.0..=1.0).contains(v)))
+        .margin(margin);
+    let report = examine(&claim, &Budget::quick());
+    let text = report.to_string();
+    let expected = "// rows = 2, columns = 1, margin = -0.5\nlet input = array![[1.0], [1.0]];";
+    assert!(text.ends_with(expected), "{text}");
+    assert_eq!(margin(&ndarray::array![[1.0], [1.0]]), -0.5);
+}

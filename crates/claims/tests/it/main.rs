@@ -1,0 +1,9 @@
+//! Tests of the tester.
+
+mod exact;
+#[cfg(feature = "report")]
+mod page;
+mod rates;
+mod runner;
+mod same_bits;
+mod trouble;

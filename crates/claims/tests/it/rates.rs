@@ -1,0 +1,145 @@
+//! The stated error rates hold at the boundary of the hypotheses, and so does the power.
+
+use collimate_claims::{
+    Budget, Claim, ConfidenceSequence, Mean, Meta, Method, Proportion, Quantile, Subject, Verdict, examine,
+};
+use collimate_measure::Interval;
+use collimate_stream::Stream;
+
+const RUNS: u64 = 20_000;
+
+fn meta() -> Meta {
+    Meta::empirical(
+        "own/planted",
+        Subject::Own,
+        "a planted hypothesis",
+        "both error rates at their boundaries",
+    )
+}
+
+/// How often each verdict comes out over independent runs: upheld, refuted, inconclusive.
+fn verdicts(claim: &dyn Claim) -> [u64; 3] {
+    let half = |first: u64| {
+        let mut counts = [0; 3];
+        for seed in (first..RUNS).step_by(2) {
+            let report = examine(claim, &Budget::quick().seed(seed).threads(1));
+            counts[match report.outcome.verdict {
+                Verdict::Upheld => 0,
+                Verdict::Refuted => 1,
+                Verdict::Inconclusive(_) => 2,
+            }] += 1;
+        }
+        counts
+    };
+    let (a, b) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| half(1));
+        (half(0), other.join().unwrap())
+    });
+    [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
+}
+
+/// Both error rates at the two ends of the zone, and the power at both.
+fn hold(name: &str, claim: impl Fn(f64, bool) -> Box<dyn Claim>) {
+    for alpha in [0.05, 0.01] {
+        for truth in [false, true] {
+            let [upheld, refuted, open] = verdicts(&*claim(alpha, truth));
+            let (wrong, right) = if truth { (refuted, upheld) } else { (upheld, refuted) };
+            let upper = Interval::clopper_pearson(wrong, RUNS, 0.95).unwrap().high;
+            let place =
+                format!("{name}, α = {alpha}, claim {truth}: {wrong} wrong, {right} right, {open} open");
+            assert!(upper <= 1.1 * alpha, "{place}");
+            assert!(right as f64 >= (1.0 - alpha) * RUNS as f64, "{place}");
+        }
+    }
+}
+
+#[test]
+fn of_the_sequential_ratio_test() {
+    hold("proportion", |alpha, truth| {
+        let p = if truth { 0.7 } else { 0.5 };
+        Box::new(
+            Proportion::new(meta()).hypotheses(0.5, 0.7).errors(alpha, alpha).trial(move |s| s.bernoulli(p)),
+        )
+    });
+}
+
+#[test]
+fn of_the_sign_test() {
+    hold("sequential sign test", |alpha, truth| {
+        let shift = if truth { 0.674_489_750_196_081_7 } else { 0.0 }; // P(X ≥ 0) = 3/4 or 1/2
+        let claim = Quantile::new(meta()).at_least(0.0).zone(0.25).errors(alpha, alpha);
+        Box::new(claim.trial(move |s| s.normal() + shift))
+    });
+    hold("fixed sign test", |alpha, truth| {
+        let shift = if truth { 0.674_489_750_196_081_7 } else { 0.0 };
+        let claim = Quantile::new(meta()).at_least(0.0).zone(0.25).errors(alpha, alpha);
+        let trials = if alpha < 0.02 { 90 } else { 50 };
+        Box::new(claim.fixed([trials; 3]).trial(move |s| s.normal() + shift))
+    });
+}
+
+fn mean(
+    method: Method,
+    alpha: f64,
+    trial: impl Fn(&mut Stream) -> f64 + Send + Sync + 'static,
+) -> Box<dyn Claim> {
+    let claim = Mean::new(meta()).bounds(0.0, 1.0).hypotheses(0.35, 0.65);
+    Box::new(claim.errors(alpha, alpha).method(method).trial(trial))
+}
+
+#[test]
+fn of_betting() {
+    hold("betting on coins", |alpha, truth| {
+        let p = if truth { 0.65 } else { 0.35 };
+        mean(Method::Betting, alpha, move |s| f64::from(u8::from(s.bernoulli(p))))
+    });
+    hold("betting on numbers", |alpha, truth| {
+        let middle = if truth { 0.65 } else { 0.35 };
+        mean(Method::Betting, alpha, move |s| middle + 0.6 * (s.uniform() - 0.5))
+    });
+}
+
+#[test]
+fn of_empirical_bernstein() {
+    hold("empirical Bernstein", |alpha, truth| {
+        let p = if truth { 0.65 } else { 0.35 };
+        mean(Method::EmpiricalBernstein, alpha, move |s| f64::from(u8::from(s.bernoulli(p))))
+    });
+}
+
+#[test]
+fn confidence_sequences_cover_at_every_moment() {
+    // A look at each power of two; one miss at any look counts.
+    for method in [Method::Betting, Method::EmpiricalBernstein] {
+        for (low, high, p) in [(0.0, 1.0, 0.5), (-2.0, 3.0, 0.1)] {
+            let (alpha, sequences) = (0.1, 2_000);
+            let mean = low + (high - low) * p;
+            let mut missed = 0;
+            let mut width = 0.0;
+            for k in 0..sequences {
+                let mut stream = Stream::new(77, k);
+                let mut sequence = ConfidenceSequence::new(low, high, alpha, method);
+                let mut miss = false;
+                for t in 1..=256u32 {
+                    sequence.push(if stream.bernoulli(p) { high } else { low }).unwrap();
+                    miss |= t.is_power_of_two() && !sequence.interval().contains(mean);
+                }
+                missed += u64::from(miss);
+                width += sequence.interval().width() / (high - low) / sequences as f64;
+            }
+            let upper = Interval::clopper_pearson(missed, sequences, 0.95).unwrap().high;
+            assert!(upper <= alpha * 1.1, "{method:?}: {missed} of {sequences} missed");
+            assert!(width < 0.35, "{method:?}: mean width {width}");
+        }
+    }
+}
+
+#[test]
+fn a_confidence_sequence_refuses_numbers_out_of_bounds() {
+    let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.05, Method::Betting);
+    assert_eq!((sequence.interval().low, sequence.interval().high), (0.0, 1.0));
+    for bad in [f64::NAN, -0.1, 1.1, f64::INFINITY] {
+        assert!(sequence.push(bad).is_err());
+    }
+    assert_eq!(sequence.interval().width(), 1.0);
+}

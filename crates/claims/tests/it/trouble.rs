@@ -1,0 +1,141 @@
+//! Panics, NaN, vacuous and malformed claims.
+
+use collimate_claims::{
+    Approximate, Budget, Claim, Exact, Mean, Meta, Proportion, Quantile, Study, Subject, Verdict, Why,
+    assert_claim, claim_test, examine,
+};
+
+fn theorem(id: &'static str) -> Meta {
+    Meta::theorem(id, Subject::Own, "a statement")
+}
+
+fn verdict(claim: &dyn Claim) -> Verdict {
+    examine(claim, &Budget::quick()).outcome.verdict
+}
+
+#[test]
+fn a_panic_becomes_inconclusive_and_names_the_input() {
+    let claim =
+        Exact::new(theorem("own/panic")).dims(&[("n", 1..=9)]).input(|dims, _| Some(dims[0])).margin(|&n| {
+            assert!(n < 5, "too many");
+            1.0
+        });
+    let Verdict::Inconclusive(Why::Panicked(message)) = verdict(&claim) else { panic!("expected a panic") };
+    assert!(message.starts_with("too many; on the input"), "{message}");
+    assert!(message.contains("usize;"), "{message}");
+    let claim = Proportion::new(theorem("own/panic")).hypotheses(0.1, 0.9).trial(|_| panic!("{}", "a trial"));
+    assert_eq!(verdict(&claim), Verdict::Inconclusive(Why::Panicked("a trial".to_owned())));
+}
+
+#[test]
+fn nan_violates() {
+    let claim = Exact::new(theorem("own/nan"))
+        .input(|_, stream| Some(stream.normal()))
+        .admits_all()
+        .margin(|x| if *x > 1.0 { f64::NAN } else { 1.0 });
+    let report = examine(&claim, &Budget::quick());
+    assert!(report.refuted());
+    let found = report.outcome.counterexample.unwrap();
+    assert!(found.margin.is_nan());
+    assert_eq!(found.literal, "// margin = NaN\nlet input = 2.0;");
+}
+
+#[test]
+fn a_vacuous_claim_is_inconclusive() {
+    let half = |share: f64| {
+        Exact::new(theorem("own/vacuous"))
+            .input(move |_, stream| Some(stream.uniform()).filter(|_| stream.bernoulli(share)))
+            .margin(|x| *x)
+    };
+    assert_eq!(verdict(&half(0.8)), Verdict::Upheld);
+    assert!(matches!(verdict(&half(0.2)), Verdict::Inconclusive(Why::Vacuous { .. })));
+    let nothing = Exact::new(theorem("own/nothing")).input(|_, _| None::<f64>).margin(|x| *x);
+    assert!(matches!(verdict(&nothing), Verdict::Inconclusive(Why::Vacuous { rejected: 300, drawn: 300 })));
+    // A violation is a violation, however rare the inputs.
+    let rare =
+        Exact::new(theorem("own/rare")).input(|_, s| Some(s.uniform())).admits(|x| *x < 0.1).margin(|_| -1.0);
+    assert_eq!(verdict(&rare), Verdict::Refuted);
+}
+
+#[test]
+fn malformed_claims_say_so() {
+    let invalid = |claim: &dyn Claim, part: &str| match verdict(claim) {
+        Verdict::Inconclusive(Why::Invalid(reason)) => assert!(reason.contains(part), "{reason}"),
+        other => panic!("{other}"),
+    };
+    let meta = theorem("own/malformed");
+    invalid(&Exact::<f64>::new(meta), "input");
+    invalid(&Exact::new(meta).input(|_, s| Some(s.normal())), "margin");
+    #[allow(clippy::reversed_empty_ranges)]
+    let empty = Exact::new(meta).dims(&[("n", 3..=2)]).input(|_, s| Some(s.normal())).margin(|_| 0.0);
+    invalid(&empty, "empty range");
+    invalid(&Study::new(meta), "body");
+    invalid(&Proportion::new(meta).trial(|_| true), "hypotheses");
+    invalid(&Proportion::new(meta).hypotheses(0.5, 0.5).trial(|_| true), "hypotheses");
+    invalid(&Proportion::new(meta).hypotheses(0.1, 0.9).errors(0.0, 0.1).trial(|_| true), "error rates");
+    invalid(&Mean::new(meta).hypotheses(0.1, 0.9).trial(|_| 0.0), "bounds");
+    invalid(&Mean::new(meta).bounds(0.0, 1.0).hypotheses(0.1, 1.9).trial(|_| 0.0), "inside the bounds");
+    let outside = Mean::new(meta).bounds(0.0, 1.0).hypotheses(0.1, 0.9).trial(|_| 1.5);
+    invalid(&outside, "trial 0: 1.5 lies outside the declared bounds 0 … 1");
+    invalid(&Mean::new(meta).bounds(0.0, 1.0).hypotheses(0.1, 0.9).trial(|_| f64::NAN), "NaN");
+    invalid(&Quantile::new(meta).trial(|_| 1.0), "at_least");
+    invalid(&Quantile::new(meta).at_least(0.0).trial(|_| f64::NAN), "NaN");
+    invalid(&Quantile::new(meta).at_least(0.0).fixed([9; 3]).trial(|_| f64::NAN), "NaN");
+    let approximate = |x: f64| Approximate::new(meta).at_most(1.0, 0.5).trial(move |_| x);
+    invalid(&approximate(f64::INFINITY), "trials");
+}
+
+#[test]
+fn extreme_hypotheses_decide_at_once() {
+    // "It never fails" is refuted by the first failure, "it can happen" upheld by the first success.
+    let never = Proportion::new(theorem("own/never")).hypotheses(0.9, 1.0).trial(|s| s.bernoulli(0.8));
+    assert_eq!(verdict(&never), Verdict::Refuted);
+    let can = Proportion::new(theorem("own/can")).hypotheses(0.0, 0.1).trial(|s| s.bernoulli(0.5));
+    assert_eq!(verdict(&can), Verdict::Upheld);
+}
+
+#[test]
+fn a_cap_gives_no_answer() {
+    let claim =
+        Proportion::new(theorem("own/cap")).hypotheses(0.49, 0.51).cap(50).trial(|s| s.bernoulli(0.5));
+    assert_eq!(verdict(&claim), Verdict::Inconclusive(Why::Cap));
+    let claim =
+        Mean::new(theorem("own/cap")).bounds(0.0, 1.0).hypotheses(0.49, 0.51).cap(50).trial(|s| s.uniform());
+    let report = examine(&claim, &Budget::quick());
+    assert_eq!(report.outcome.verdict, Verdict::Inconclusive(Why::Cap));
+    assert!(report.outcome.interval.unwrap().contains(0.5), "{report}");
+}
+
+#[test]
+fn zones_work_in_both_directions() {
+    let rate = |p: f64| Proportion::new(theorem("own/low")).at_most(0.2, 0.2).trial(move |s| s.bernoulli(p));
+    assert_eq!((verdict(&rate(0.05)), verdict(&rate(0.6))), (Verdict::Upheld, Verdict::Refuted));
+    let mean = |m: f64| {
+        Mean::new(theorem("own/low")).bounds(-1.0, 3.0).at_most(1.0, 0.5).trial(move |s| m + s.uniform())
+    };
+    assert_eq!((verdict(&mean(0.0)), verdict(&mean(1.5))), (Verdict::Upheld, Verdict::Refuted));
+    let median = |m: f64| Quantile::new(theorem("own/low")).at_most(0.0).trial(move |s| m + s.normal());
+    assert_eq!((verdict(&median(-1.0)), verdict(&median(1.0))), (Verdict::Upheld, Verdict::Refuted));
+    let tail = |m: f64| {
+        Quantile::new(theorem("own/tail")).level(0.9).zone(0.08).at_most(0.0).trial(move |s| m + s.normal())
+    };
+    assert_eq!((verdict(&tail(-3.0)), verdict(&tail(0.0))), (Verdict::Upheld, Verdict::Refuted));
+    let fixed = |m: f64| {
+        Quantile::new(theorem("own/fixed")).at_least(0.0).fixed([200; 3]).trial(move |s| m + s.normal())
+    };
+    assert_eq!((verdict(&fixed(1.0)), verdict(&fixed(-0.5))), (Verdict::Upheld, Verdict::Refuted));
+    let normal =
+        |m: f64| Approximate::new(theorem("own/mean")).at_least(1.0, 1.0).trial(move |s| m + s.normal());
+    assert_eq!((verdict(&normal(1.0)), verdict(&normal(0.0))), (Verdict::Upheld, Verdict::Refuted));
+}
+
+#[test]
+#[should_panic(expected = "let input = ")]
+fn the_adapter_prints_the_counterexample() {
+    assert_claim(&Exact::new(theorem("own/false")).input(|_, s| Some(s.normal())).margin(|x| *x));
+}
+
+claim_test!(
+    a_claim_as_a_test,
+    Exact::new(theorem("own/square")).input(|_, s| Some(s.normal())).admits_all().margin(|x| x * x)
+);
