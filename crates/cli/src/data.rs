@@ -34,10 +34,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             let mut downloads = Downloads::new();
             data::install(item, &cache, &data::Clients::default(), &mut |event| downloads.show(&event))
         };
-        if let Err(error) = result {
-            if let Some(earlier) = failed.replace(error) {
-                eprintln!("error: {earlier}");
-            }
+        if let Err(error) = result
+            && let Some(earlier) = failed.replace(error)
+        {
+            eprintln!("error: {earlier}");
         }
     }
     failed.map_or(Ok(()), |error| Err(error.into()))

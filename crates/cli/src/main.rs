@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod claims;
 mod data;
 mod terminal;
 
@@ -16,12 +17,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the registered claims; write report.html, claims.json and claims.md.
+    Claims(claims::Options),
     /// Download the language model into the cache folder; with --full also the labelled corpus.
     Data(data::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Claims(options) => claims::run(&options),
         Command::Data(options) => data::run(&options).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -12,6 +12,7 @@ pub(crate) struct Downloads {
     bar: ProgressBar,
     plain: bool,
     told: u64,
+    quiet: bool,
 }
 
 impl Downloads {
@@ -19,12 +20,18 @@ impl Downloads {
     pub(crate) fn new() -> Self {
         let plain = !std::io::stderr().is_terminal();
         let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { bar: ProgressBar::with_draw_target(None, target), plain, told: 0 }
+        Self { bar: ProgressBar::with_draw_target(None, target), plain, told: 0, quiet: false }
+    }
+
+    /// A display that says nothing about what is there already.
+    pub(crate) fn quiet_when_there() -> Self {
+        Self { quiet: true, ..Self::new() }
     }
 
     /// Shows one event.
     pub(crate) fn show(&mut self, event: &Event) {
         match event {
+            Event::Ready { downloaded: false, .. } if self.quiet => {}
             Event::Fetched { item, bytes } if self.plain => {
                 let step = bytes * PLAIN_STEPS / item.archive_bytes.max(1);
                 if step > self.told && step < PLAIN_STEPS {

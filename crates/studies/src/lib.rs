@@ -3,4 +3,7 @@
 pub mod data;
 pub mod numerics;
 pub mod real;
+mod registry;
 pub mod text;
+
+pub use registry::registry;

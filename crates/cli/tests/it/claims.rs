@@ -1,0 +1,117 @@
+//! `collimate claims` on the claims that need no download.
+
+use super::{collimate, run};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+fn listed(folder: &std::path::Path) -> Vec<Value> {
+    let (status, out, said) = run(folder, &["claims", "--list", "--json"]);
+    assert_eq!(status, 0, "{said}");
+    let value: Value = serde_json::from_str(&out).unwrap();
+    value["claims"].as_array().unwrap().clone()
+}
+
+#[test]
+fn the_list_says_what_each_claim_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let claims = listed(folder.path());
+    assert!(!claims.is_empty());
+    for claim in &claims {
+        let id = claim["id"].as_str().unwrap();
+        assert!(id.starts_with(&format!("{}/", claim["subject"].as_str().unwrap())), "{id}");
+        assert!(
+            ["theorem", "counterexample", "empirical"].contains(&claim["kind"].as_str().unwrap()),
+            "{id}"
+        );
+        assert!(claim["real"].is_boolean() && !claim["statement"].as_str().unwrap().is_empty(), "{id}");
+    }
+    let (_, text, _) = run(folder.path(), &["claims", "--list"]);
+    assert!(text.ends_with(&format!("{} claims\n", claims.len())), "{text}");
+}
+
+#[test]
+fn a_filtered_run_writes_its_reports_and_ends_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let claims = listed(folder.path());
+    let quick = claims.iter().find(|claim| claim["tier"] == "quick" && claim["real"] == false).unwrap();
+    let id = quick["id"].as_str().unwrap();
+    let (status, out, said) = run(
+        folder.path(),
+        &["claims", id, "--tier", "quick", "--seed", "5", "--out", "here", "--json", "copy.json"],
+    );
+    assert_eq!(status, 0, "{out}{said}");
+    let report = std::fs::read_to_string(folder.path().join("here/claims.json")).unwrap();
+    assert_eq!(report, std::fs::read_to_string(folder.path().join("copy.json")).unwrap());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let first = &report["claims"][0];
+    for key in [
+        "id",
+        "subject",
+        "statement",
+        "kind",
+        "verdict",
+        "trials",
+        "seconds",
+        "seed",
+        "real",
+        "counterexample",
+    ] {
+        assert!(first.get(key).is_some(), "{key}: {first}");
+    }
+    assert!(first.get("margin").is_some() || first.get("interval").is_some(), "{first}");
+    assert_eq!((&first["id"], &first["seed"]), (&Value::from(id), &Value::from(5)));
+    assert!(std::fs::read_to_string(folder.path().join("here/report.html")).unwrap().contains(id));
+    assert!(std::fs::read_to_string(folder.path().join("here/claims.md")).unwrap().contains(id));
+}
+
+#[test]
+fn blessed_verdicts_are_compared_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let claims = listed(folder.path());
+    let quick = claims.iter().find(|claim| claim["tier"] == "quick" && claim["real"] == false).unwrap();
+    let id = quick["id"].as_str().unwrap();
+    let (status, out, said) = run(folder.path(), &["claims", id, "--tier", "quick", "--bless"]);
+    assert_eq!(status, 0, "{out}{said}");
+    let lock = folder.path().join("claims.lock");
+    let text = std::fs::read_to_string(&lock).unwrap();
+    let (right, wrong) =
+        if text.contains("\"upheld\"") { ("upheld", "refuted") } else { ("refuted", "upheld") };
+    std::fs::write(&lock, text.replace(right, wrong)).unwrap();
+    let (status, out, _) = run(folder.path(), &["claims", id, "--tier", "quick"]);
+    assert!(status == 1 && out.contains("changed:"), "{status} {out}");
+    let (status, out, _) = run(folder.path(), &["claims", id, "--tier", "quick", "--no-lock"]);
+    assert!(status == 0 && !out.contains("changed:"), "{status} {out}");
+}
+
+#[test]
+fn what_matches_nothing_and_what_is_no_tier_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, _, said) = run(folder.path(), &["claims", "no-such-claim"]);
+    assert!(status == 2 && said.contains("no-such-claim"), "{said}");
+    let (status, _, said) = run(folder.path(), &["claims", "--tier", "weekly"]);
+    assert!(status == 2 && said.contains("weekly"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_writes_what_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = collimate(folder.path())
+        .args(["claims", "--tier", "nightly", "--no-real", "--no-lock"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.starts_with("[ 1/"), "{first}");
+    let signal = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    assert!(signal.success());
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let text = std::fs::read_to_string(folder.path().join("target/claims/claims.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert!(!report["claims"].as_array().unwrap().is_empty());
+    assert!(!report["left_out"].as_array().unwrap().is_empty(), "it was interrupted before its end");
+}

@@ -1,0 +1,38 @@
+//! `collimate data` without a network, without clients.
+
+use super::run;
+
+#[test]
+fn verify_says_what_is_missing_and_downloads_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, _, said) = run(folder.path(), &["data", "--verify", "--full"]);
+    assert_eq!(status, 2, "{said}");
+    assert!(
+        said.contains("SmolLM2") && said.contains("Brown") && said.contains("cargo xtask data --full"),
+        "{said}"
+    );
+    assert!(!folder.path().join("cache").exists());
+}
+
+#[test]
+fn missing_clients_are_named_each_with_what_it_is_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, _, said) = run(folder.path(), &["data", "--full"]);
+    assert_eq!(status, 2, "{said}");
+    for words in ["92.9 MB", "Apache-2.0", "non-commercial", "pip was not found", "npm was not found"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("cache").join("smollm2-0.1.2");
+    std::fs::create_dir_all(&place).unwrap();
+    std::fs::write(place.join("SmolLM2-135M-Instruct.Q4_1.gguf"), "GGUF").unwrap();
+    let (status, _, said) = run(folder.path(), &["data", "--verify"]);
+    assert!(
+        status == 2 && said.contains("is damaged: size (expected 98362432 bytes, given 4 bytes)"),
+        "{said}"
+    );
+}

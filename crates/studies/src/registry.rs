@@ -1,0 +1,15 @@
+//! All claims of the workspace.
+
+use collimate_claims::Claims;
+
+/// The claims of every crate, in reading order: foundations first, the real model last.
+///
+/// # Examples
+/// ```
+/// let claims = collimate_studies::registry();
+/// assert!(claims.check().is_ok()); // no id occurs twice
+/// assert!(claims.iter().any(|claim| claim.meta().id.starts_with("tensor/")));
+/// ```
+pub fn registry() -> Claims {
+    Claims::new().extend(crate::numerics::claims())
+}
