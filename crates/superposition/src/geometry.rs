@@ -3,7 +3,7 @@
 //! Every function takes `W`, an `m × n` matrix whose column `W_i` is the direction of feature `i`, and speaks of the
 //! matrix alone, not of how it was found.
 
-use crate::error::{SuperpositionError, require, require_finite};
+use crate::error::{SuperpositionError, require, require_finite, require_shape};
 use crate::spectrum::Spectrum;
 use ndarray::{Array1, Array2, ArrayRef2, Axis};
 
@@ -189,6 +189,12 @@ pub fn dimensions_per_feature(w: &ArrayRef2<f64>) -> Result<f64, SuperpositionEr
 /// # Shapes
 /// `w`: m × n; result: n × n.
 pub fn cosines(w: &ArrayRef2<f64>) -> Array2<f64> {
+    let unit = normalised(w);
+    unit.t().dot(&unit)
+}
+
+/// The columns at unit length; a zero column stays zero.
+fn normalised(w: &ArrayRef2<f64>) -> Array2<f64> {
     let norms = feature_norms(w);
     let mut unit = w.to_owned();
     for (i, mut column) in unit.axis_iter_mut(Axis(1)).enumerate() {
@@ -196,7 +202,7 @@ pub fn cosines(w: &ArrayRef2<f64>) -> Array2<f64> {
             column.mapv_inplace(|x| x / norms[i]);
         }
     }
-    unit.t().dot(&unit)
+    unit
 }
 
 /// The frame potential of the normalised columns.
@@ -229,6 +235,43 @@ pub fn coherence(w: &ArrayRef2<f64>) -> Result<f64, SuperpositionError> {
     require_finite("w", w.iter())?;
     let cosines = cosines(w);
     Ok(cosines.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, c)| c.abs()).fold(0.0, f64::max))
+}
+
+/// How well learned directions match true ones on average (MMCS).
+///
+/// ```text
+/// mean over learned columns l of  max over true columns t of  cos(l, t)
+/// ```
+///
+/// The mean runs over the *learned* directions, so a true one that nobody found does not lower it, and the number for
+/// random directions is far from 0 (claim `superposition/random-matches-look-good`).
+///
+/// # Shapes
+/// `learned`: d × k, `truth`: d × n.
+///
+/// # Units and range
+/// In `[−1, 1]`; a zero column has cosine 0 with everything.
+///
+/// # Errors
+/// [`SuperpositionError::Shape`] when the dimensions differ or `learned` is empty, [`SuperpositionError::NotFinite`] for
+/// NaN or infinite entries.
+///
+/// # Examples
+/// ```
+/// use collimate_superposition::geometry::mean_max_cosine;
+/// use ndarray::array;
+/// let (learned, truth) = (array![[2.0, 0.0], [0.0, 1.0]], array![[1.0], [0.0]]);
+/// assert_eq!(mean_max_cosine(&learned, &truth)?, 0.5);
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+pub fn mean_max_cosine(learned: &ArrayRef2<f64>, truth: &ArrayRef2<f64>) -> Result<f64, SuperpositionError> {
+    require_shape("truth", &[learned.nrows(), truth.ncols().max(1)], truth.shape())?;
+    require_shape("learned", &[learned.nrows(), learned.ncols().max(1)], learned.shape())?;
+    require_finite("learned", learned.iter())?;
+    require_finite("truth", truth.iter())?;
+    let products = normalised(learned).t().dot(&normalised(truth));
+    let best = products.rows().into_iter().map(|row| row.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+    Ok(best.sum::<f64>() / learned.ncols() as f64)
 }
 
 /// The smallest coherence that `n` directions in `d` dimensions can have, by Welch's inequality.

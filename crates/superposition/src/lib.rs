@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "claims")]
+pub mod claims;
 pub mod data;
 pub mod descent;
 mod error;

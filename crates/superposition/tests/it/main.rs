@@ -1,5 +1,7 @@
 //! One test binary for the whole crate.
 
+#[cfg(feature = "claims")]
+mod claims;
 mod differences;
 mod geometry;
 mod gons;

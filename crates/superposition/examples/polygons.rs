@@ -1,0 +1,33 @@
+//! Prints the table of critical polygons, and their losses among six features.
+//!
+//! `cargo run -p collimate-superposition --example polygons`
+
+use collimate_superposition::SuperpositionError;
+use collimate_superposition::geometry::feature_dimensionality;
+use collimate_superposition::gons::{Gon, Spare};
+
+fn main() -> Result<(), SuperpositionError> {
+    println!("corners   norm       bias       each D   loss of k among k   loss among six");
+    for corners in 3..=8 {
+        let gon = Gon::critical(corners)?;
+        let (model, point) = gon.parameters(corners, Spare { on: 0 })?;
+        let (w, _) = model.unpack(&point)?;
+        let share = feature_dimensionality(&w)?[0];
+        let among_six = match corners {
+            3..=6 => format!("{:.5}", gon.loss(6, Spare { on: 0 })?),
+            _ => "-".to_owned(),
+        };
+        println!(
+            "{corners:7}   {:.5}   {:9.5}   {share:.4}   {:17.5}   {among_six:>14}",
+            gon.norm,
+            gon.bias,
+            model.loss(&point)?
+        );
+    }
+    // The spare feature of the pentagon gains exactly 1/144 by predicting its mean.
+    let pentagon = Gon::critical(5)?;
+    let gain = pentagon.loss(6, Spare { on: 0 })? - pentagon.loss(6, Spare { on: 1 })?;
+    assert!((gain - 1.0 / 144.0).abs() < 1e-15);
+    assert!((pentagon.loss(6, Spare { on: 1 })? - 0.06180).abs() < 1e-5);
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! What the literature says of toy models of superposition, as programs that answer.
+//!
+//! Theorems must come out Upheld, counterexamples Refuted; for the empirical ones the verdict is data.
+
+mod geometry;
+mod one_active;
+mod polysemanticity;
+mod toy_model;
+mod two_features;
+
+use collimate_claims::Claims;
+
+/// All claims of this crate.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::{Budget, examine};
+/// let claims = collimate_superposition::claims::claims();
+/// let belief = claims.get("superposition/rescaling-one-feature").unwrap();
+/// assert!(examine(belief, &Budget::quick()).refuted());
+/// ```
+pub fn claims() -> Claims {
+    Claims::new()
+        .extend(geometry::claims())
+        .extend(one_active::claims())
+        .extend(two_features::claims())
+        .extend(toy_model::claims())
+        .extend(polysemanticity::claims())
+}
