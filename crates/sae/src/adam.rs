@@ -1,0 +1,91 @@
+use crate::Weights;
+use collimate_tensor::Scalar;
+
+/// The parameters of the Adam optimiser.
+///
+/// ```text
+/// m ← β₁ m + (1 − β₁) g      v ← β₂ v + (1 − β₂) g²      w ← w − η · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)
+/// ```
+///
+/// # References
+/// Kingma and Ba (2015), algorithm 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adam {
+    /// The decay β₁ of the first moment. The Gated and JumpReLU papers use 0, the others 0.9.
+    pub beta1: f64,
+    /// The decay β₂ of the second moment.
+    pub beta2: f64,
+    /// The number ε that keeps the quotient finite.
+    pub epsilon: f64,
+}
+
+impl Adam {
+    /// β = (0.9, 0.999), ε = 1e-8.
+    pub const fn standard() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+
+    /// β = (0, 0.999), ε = 1e-8: the setting of the Gated and JumpReLU papers.
+    pub const fn without_momentum() -> Self {
+        Self { beta1: 0.0, ..Self::standard() }
+    }
+}
+
+/// The moments of the optimiser and the number of updates made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments<F> {
+    /// The first moments.
+    pub first: Weights<F>,
+    /// The second moments.
+    pub second: Weights<F>,
+    /// How many updates were made.
+    pub updates: u64,
+}
+
+impl<F: Scalar> Moments<F> {
+    /// No update made yet.
+    pub fn zeros(weights: &Weights<F>) -> Self {
+        let zeros = || Weights::zeros(weights.size(), weights.per_latent.len());
+        Self { first: zeros(), second: zeros(), updates: 0 }
+    }
+}
+
+/// One update with its bias corrections worked out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Update<F> {
+    beta1: F,
+    beta2: F,
+    /// η/(1 − β₁ᵗ)
+    rate: F,
+    /// 1/√(1 − β₂ᵗ)
+    correction: F,
+    epsilon: F,
+}
+
+impl<F: Scalar> Update<F> {
+    /// The update number `t`, counted from one.
+    pub(crate) fn new(adam: &Adam, learning_rate: f64, t: u64) -> Self {
+        let t = i32::try_from(t).unwrap_or(i32::MAX);
+        Self {
+            beta1: F::from_f64(adam.beta1),
+            beta2: F::from_f64(adam.beta2),
+            rate: F::from_f64(learning_rate / (1.0 - adam.beta1.powi(t))),
+            correction: F::from_f64(1.0 / (1.0 - adam.beta2.powi(t)).sqrt()),
+            epsilon: F::from_f64(adam.epsilon),
+        }
+    }
+
+    /// Updates a run of parameters.
+    #[inline]
+    pub(crate) fn apply(&self, w: &mut [F], m: &mut [F], v: &mut [F], g: &[F]) {
+        let one = F::one();
+        let n = g.len();
+        let (w, m, v) = (&mut w[..n], &mut m[..n], &mut v[..n]);
+        for i in 0..n {
+            let gradient = g[i];
+            m[i] = self.beta1 * m[i] + (one - self.beta1) * gradient;
+            v[i] = self.beta2 * v[i] + (one - self.beta2) * gradient * gradient;
+            w[i] -= self.rate * m[i] / (v[i].sqrt() * self.correction + self.epsilon);
+        }
+    }
+}

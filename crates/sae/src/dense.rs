@@ -1,0 +1,233 @@
+//! The same step by products over all latents, for the start of training, when most latents are active.
+//!
+//! Latents are taken in blocks of columns, so that nothing larger than a batch of one block is kept.
+
+use crate::latents::{BLOCK, Gradient};
+use crate::rule::Rule;
+use crate::step::{ROW_BLOCK, RowSums, Workspace, column_sum, constants_of, each};
+use crate::{SaeError, Variant, Weights};
+use collimate_tensor::{Scalar, dot, matmul_into, sum_of_squares};
+use ndarray::{Array2, ArrayView2, s};
+
+/// The buffers of the dense path.
+#[derive(Clone, Debug)]
+pub(crate) struct Buffers<F> {
+    /// Codes of the block, later the coefficients on the first residual.
+    codes: Array2<F>,
+    /// The same for the second residual.
+    gates: Array2<F>,
+    /// Products with the first residual, later the coefficients on the input.
+    dots: Array2<F>,
+    dots_aux: Array2<F>,
+    encoder: Array2<F>,
+    decoder: Array2<F>,
+    /// Per latent of the block: three vector gradients, the sum of the encoder coefficients, the penalised sum, activity.
+    sums: Vec<F>,
+    /// α over the variance of the residual, for the auxiliary loss of a TopK dictionary.
+    pub(crate) aux_scale: F,
+}
+
+/// How many sums are kept for a latent.
+const SUMS: usize = 6;
+
+impl<F: Scalar> Default for Buffers<F> {
+    fn default() -> Self {
+        let empty = || Array2::zeros((0, 0));
+        Self {
+            codes: empty(),
+            gates: empty(),
+            dots: empty(),
+            dots_aux: empty(),
+            encoder: empty(),
+            decoder: empty(),
+            sums: Vec::new(),
+            aux_scale: F::zero(),
+        }
+    }
+}
+
+impl<F: Scalar> Buffers<F> {
+    fn resize(&mut self, rows: usize, width: usize, d: usize, two: bool) {
+        let set = |a: &mut Array2<F>, shape: (usize, usize)| {
+            if a.dim() != shape {
+                *a = Array2::zeros(shape);
+            }
+        };
+        let second = if two { rows } else { 0 };
+        set(&mut self.codes, (rows, width));
+        set(&mut self.gates, (second, width));
+        set(&mut self.dots, (rows, width));
+        set(&mut self.dots_aux, (second, width));
+        set(&mut self.encoder, (width, d));
+        set(&mut self.decoder, (width, d));
+    }
+
+    /// The gradient of latent `index` of the block.
+    pub(crate) fn latent(&self, index: usize, out: &mut Gradient<F>) {
+        out.encoder.copy_from_slice(self.encoder.row(index).to_slice().expect("standard layout"));
+        out.decoder.copy_from_slice(self.decoder.row(index).to_slice().expect("standard layout"));
+        let sums = &self.sums[index * SUMS..(index + 1) * SUMS];
+        out.per_latent = [sums[0], sums[1], sums[2]];
+        out.pre = sums[3];
+        out.penalised = sums[4];
+        out.active = sums[5] > F::zero();
+    }
+}
+
+/// Both decodes and the residuals.
+pub(crate) fn forward<F: Scalar, R: Rule<F>>(
+    rule: &R,
+    weights: &Weights<F>,
+    offset: impl Fn(usize) -> F + Sync + Send,
+    ws: &mut Workspace<F>,
+) -> Result<(), SaeError> {
+    let (n, d) = weights.w_dec.dim();
+    let rows = ws.input.nrows();
+    let bias = weights.b_dec.as_slice().expect("contiguous");
+    let slice = "standard layout";
+    ws.rows.iter_mut().for_each(|block| block.sums = RowSums::default());
+    for target in [&mut ws.residual, &mut ws.aux] {
+        for (mut row, input) in target.rows_mut().into_iter().zip(ws.input.rows()) {
+            row.iter_mut().zip(input).enumerate().for_each(|(i, (r, &x))| *r = bias[i] - (x + offset(i)));
+        }
+    }
+    let mut buffers = std::mem::take(&mut ws.dense);
+    for start in (0..n).step_by(BLOCK) {
+        let width = BLOCK.min(n - start);
+        buffers.resize(rows, width, d, R::TWO_DECODES);
+        let (constants, norm) = (&ws.constants, &ws.decoder_norm);
+        let products = ws.products.as_slice().expect(slice);
+        let codes = buffers.codes.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
+        let mut gates = buffers.gates.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
+        let mut tasks: Vec<_> = ws
+            .rows
+            .iter_mut()
+            .zip(codes.zip(products.chunks(ROW_BLOCK * n)))
+            .map(|(block, (codes, products))| (block, codes, gates.next().unwrap_or_default(), products))
+            .collect();
+        each(ws.serial, &mut tasks, |_, (block, codes, gates, products)| {
+            for (r, products) in products.chunks(n).enumerate() {
+                for i in 0..width {
+                    let latent = start + i;
+                    let entry = rule.activate(constants_of(constants, latent), latent, products[latent]);
+                    let entry = entry.unwrap_or_default();
+                    codes[r * width + i] = entry.code;
+                    if R::TWO_DECODES {
+                        gates[r * width + i] = entry.gate;
+                    }
+                    block.sums.penalised += (rule.penalised(&entry) * norm[latent]).to_f64();
+                    block.sums.active += u64::from(entry.code > F::zero());
+                }
+            }
+        });
+        let atoms = weights.w_dec.slice(s![start..start + width, ..]);
+        matmul_into(F::one(), &buffers.codes, &atoms, F::one(), &mut ws.residual)?;
+        if R::TWO_DECODES {
+            matmul_into(F::one(), &buffers.gates, &atoms, F::one(), &mut ws.aux)?;
+        }
+    }
+    ws.dense = buffers;
+    let input = ws.input.as_slice().expect(slice);
+    let residual = ws.residual.as_slice().expect(slice);
+    let mut aux = ws.aux.as_slice().expect(slice).chunks(ROW_BLOCK * d);
+    let mut x = vec![F::zero(); d];
+    for (block, (residual, input)) in
+        ws.rows.iter_mut().zip(residual.chunks(ROW_BLOCK * d).zip(input.chunks(ROW_BLOCK * d)))
+    {
+        block.dead_entries.clear();
+        for (residual, input) in residual.chunks(d).zip(input.chunks(d)) {
+            x.iter_mut().zip(input).enumerate().for_each(|(i, (x, &v))| *x = v + offset(i));
+            block.sums.residual2 += sum_of_squares(residual).to_f64();
+            block.sums.input2 += sum_of_squares(&x).to_f64();
+            block.sums.input_residual += dot(&x, residual).to_f64();
+        }
+        column_sum(residual, d, &mut block.residual_sum);
+        if let Some(aux) = aux.next() {
+            block.sums.aux2 += aux.chunks(d).map(|row| sum_of_squares(row).to_f64()).sum::<f64>();
+            column_sum(aux, d, &mut block.aux_sum);
+        }
+    }
+    Ok(())
+}
+
+/// The gradients of one block of latents.
+pub(crate) fn backward<F: Scalar, R: Rule<F>>(
+    rule: &R,
+    variant: &Variant,
+    decoder: &[F],
+    block: usize,
+    ws: &mut Workspace<F>,
+    buffers: &mut Buffers<F>,
+) -> Result<(), SaeError> {
+    let (rows, d) = ws.input.dim();
+    let n = ws.products.ncols();
+    let (start, width) = (block * BLOCK, decoder.len() / d);
+    buffers.resize(rows, width, d, R::TWO_DECODES);
+    let atoms = ArrayView2::from_shape((width, d), decoder).expect("whole rows");
+    matmul_into(F::one(), &ws.residual, &atoms.t(), F::zero(), &mut buffers.dots)?;
+    if R::TWO_DECODES {
+        matmul_into(F::one(), &ws.aux, &atoms.t(), F::zero(), &mut buffers.dots_aux)?;
+    }
+    let slice = "standard layout";
+    let per_row = F::from_f64(1.0 / rows as f64);
+    let (constants, penalty) = (&ws.constants, &ws.penalty);
+    let products = ws.products.as_slice().expect(slice).chunks(ROW_BLOCK * n);
+    let codes = buffers.codes.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
+    let dots = buffers.dots.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
+    let mut gates = buffers.gates.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
+    let mut dots_aux = buffers.dots_aux.as_slice().expect(slice).chunks(ROW_BLOCK * width);
+    let mut tasks: Vec<_> = ws
+        .rows
+        .iter_mut()
+        .zip(products.zip(codes).zip(dots))
+        .map(|(block, ((products, codes), dots))| {
+            let (gates, dots_aux) = (gates.next().unwrap_or_default(), dots_aux.next().unwrap_or_default());
+            (block, products, codes, dots, gates, dots_aux)
+        })
+        .collect();
+    each(ws.serial, &mut tasks, |_, (block, products, codes, dots, gates, dots_aux)| {
+        let sums = &mut block.column_sums;
+        sums.clear();
+        sums.resize(width * SUMS, F::zero());
+        for (r, products) in products.chunks(n).enumerate() {
+            for i in 0..width {
+                let (latent, at) = (start + i, r * width + i);
+                let constants = constants_of(constants, latent);
+                let Some(mut entry) = rule.activate(constants, latent, products[latent]) else {
+                    dots[at] = F::zero();
+                    codes[at] = F::zero();
+                    if R::TWO_DECODES {
+                        gates[at] = F::zero();
+                    }
+                    continue;
+                };
+                let dot_aux = if R::TWO_DECODES { dots_aux[at] } else { F::zero() };
+                rule.local(&mut entry, dots[at], dot_aux, penalty[latent]);
+                let c = rule.contribution(constants, &entry).times(per_row);
+                dots[at] = c.encoder;
+                codes[at] = c.decoder;
+                if R::TWO_DECODES {
+                    gates[at] = c.decoder_aux;
+                }
+                let sums = &mut sums[i * SUMS..(i + 1) * SUMS];
+                sums.iter_mut().zip(c.per_latent).for_each(|(sum, value)| *sum += value);
+                sums[3] += c.encoder;
+                sums[4] += rule.penalised(&entry) * per_row;
+                if entry.code > F::zero() {
+                    sums[5] += F::one();
+                }
+            }
+        }
+    });
+    buffers.sums.clear();
+    buffers.sums.resize(width * SUMS, F::zero());
+    for block in &ws.rows {
+        buffers.sums.iter_mut().zip(&block.column_sums).for_each(|(sum, &value)| *sum += value);
+    }
+    matmul_into(F::one(), &buffers.dots.t(), &ws.input, F::zero(), &mut buffers.encoder)?;
+    matmul_into(F::one(), &buffers.codes.t(), &ws.residual, F::zero(), &mut buffers.decoder)?;
+    if variant.aux_trains_bias() {
+        matmul_into(F::one(), &buffers.gates.t(), &ws.aux, F::one(), &mut buffers.decoder)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+use crate::relu::select_positive;
+use crate::rule::{Contribution, Entry, Rule, Scratch, Vectors};
+use crate::{InputBias, JumpRelu, Sae, SaeError, Variant, Weights};
+use collimate_tensor::Scalar;
+use ndarray::Array1;
+
+/// The gated dictionary: one path decides which latents are active, another how active they are.
+///
+/// ```text
+/// h = W_gate (x − b_dec)       π = h + b_gate        z = e^r ⊙ h + b_mag        (tied: W_mag = e^r W_gate)
+/// f = 1[π > 0] ⊙ ReLU(z)       x̂ = W_decᵀ f + b_dec
+/// L = ‖x − x̂‖² + λ Σ_i ReLU(π_i) + ‖x − x̂_aux‖²      x̂_aux = sg(W_dec)ᵀ ReLU(π) + sg(b_dec)
+///
+/// gradients per row, with e = x̂ − x, ê = x̂_aux − x, g = 1[π > 0], a = g ⊙ 1[z > 0]:
+///   ∂f = 2 (W_dec e) ⊙ a      ∂π = (λ + 2 W_dec ê) ⊙ g      ∂h = e^r ⊙ ∂f + ∂π
+///   ∂W_gate,i = ∂h_i (x − b_dec)    ∂b_gate = ∂π    ∂b_mag = ∂f    ∂r = ∂f ⊙ e^r ⊙ h
+///   ∂d_i = 2 f_i e                  ∂b_dec = 2 e − W_gateᵀ ∂h
+/// ```
+/// The penalty touches only the gate, so the magnitudes are free of the shrinkage that L1 causes. The auxiliary term
+/// teaches the gate to reconstruct with a decoder it may not change; `b_dec` inside `x − b_dec` is not stopped.
+///
+/// # References
+/// Rajamanoharan et al. (2024), "Improving Dictionary Learning with Gated Sparse Autoencoders", eq. 6–8, appendix G.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gated {
+    /// How the penalty and the auxiliary decoder treat the decoder.
+    pub decoder: GatedDecoder,
+    /// Whether the encoder sees x or x − b_dec.
+    pub input_bias: InputBias,
+}
+
+/// How the penalty and the auxiliary term of a gated dictionary treat the decoder.
+///
+/// With norm weights the decoder must be frozen in both terms or in neither: frozen in one only, the loss can be
+/// lowered by growing the decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GatedDecoder {
+    /// The paper's: unit-norm decoder, plain penalty, decoder frozen in the auxiliary term.
+    UnitNormFrozen,
+    /// Penalty Σ ReLU(π_i)·sg(‖d_i‖), decoder frozen in the auxiliary term too, norms free.
+    NormWeightedFrozen,
+    /// Penalty Σ ReLU(π_i)‖d_i‖ and auxiliary term both train the decoder, norms free.
+    NormWeightedTrained,
+}
+
+impl Gated {
+    /// The dictionary of the paper.
+    pub const fn paper() -> Self {
+        Self { decoder: GatedDecoder::UnitNormFrozen, input_bias: InputBias::Subtracted }
+    }
+}
+
+impl<F: Scalar> Rule<F> for Gated {
+    const TWO_DECODES: bool = true;
+    const ELEMENTWISE: bool = true;
+
+    fn constants(&self, [b_gate, b_mag, r]: [F; 3]) -> [F; 3] {
+        [b_gate, b_mag, r.exp()]
+    }
+
+    fn select(
+        &self,
+        constants: Vectors<'_, F>,
+        products: &mut [F],
+        _: &mut Scratch<F>,
+        out: &mut Vec<Entry<F>>,
+    ) {
+        let [b_gate, b_mag, scale] = constants;
+        select_positive(products, b_gate, |latent, product, b_gate| {
+            out.push(entry(latent, product, b_gate, b_mag[latent], scale[latent]));
+        });
+    }
+
+    fn activate(&self, [b_gate, b_mag, scale]: [F; 3], latent: usize, product: F) -> Option<Entry<F>> {
+        (product + b_gate > F::zero()).then(|| entry(latent, product, b_gate, b_mag, scale))
+    }
+
+    fn local(&self, entry: &mut Entry<F>, dot: F, dot_aux: F, penalty: F) {
+        entry.d_code = if entry.code > F::zero() { dot + dot } else { F::zero() };
+        entry.d_gate = penalty + dot_aux + dot_aux;
+    }
+
+    fn penalised(&self, entry: &Entry<F>) -> F {
+        entry.gate
+    }
+
+    fn contribution(&self, [_, _, scale]: [F; 3], entry: &Entry<F>) -> Contribution<F> {
+        let trained = self.decoder == GatedDecoder::NormWeightedTrained;
+        Contribution {
+            encoder: scale * entry.d_code + entry.d_gate,
+            decoder: entry.code + entry.code,
+            decoder_aux: if trained { entry.gate + entry.gate } else { F::zero() },
+            per_latent: [entry.d_gate, entry.d_code, entry.d_code * scale * entry.pre],
+        }
+    }
+}
+
+fn entry<F: Scalar>(latent: usize, product: F, b_gate: F, b_mag: F, scale: F) -> Entry<F> {
+    let code = (scale * product + b_mag).max(F::zero());
+    Entry { latent: latent as u32, pre: product, code, gate: product + b_gate, ..Entry::default() }
+}
+
+impl<F: Scalar> Sae<F> {
+    /// The JumpReLU dictionary that computes the same function as a gated one.
+    ///
+    /// ```text
+    /// W_enc = e^r W_gate      b_enc = b_mag      θ = max(0, b_mag − e^r b_gate)
+    /// ```
+    /// π > 0 is the same as z > b_mag − e^r b_gate. Where that threshold is negative the ReLU of the magnitude path
+    /// decides instead: without the max(0, ·) the exported dictionary would emit negative codes.
+    ///
+    /// # Errors
+    /// [`SaeError::Unsupported`] for a dictionary that is not gated.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_sae::{Gated, Sae, Size};
+    /// use collimate_stream::Stream;
+    /// let gated = Sae::<f64>::new(Gated::paper(), Size { d_model: 3, n_latents: 6 }, &mut Stream::new(1, 0)).unwrap();
+    /// let x = ndarray::array![[0.3, -0.2, 0.9]];
+    /// let jump = gated.to_jump_relu().unwrap();
+    /// assert_eq!(gated.encode(&x).unwrap().to_dense(), jump.encode(&x).unwrap().to_dense());
+    /// ```
+    ///
+    /// # References
+    /// Rajamanoharan et al. (2024), section 3.2.1 and appendix E.
+    pub fn to_jump_relu(&self) -> Result<Sae<F>, SaeError> {
+        let Variant::Gated(gated) = self.variant() else {
+            let architecture = self.variant().name();
+            return Err(SaeError::Unsupported { operation: "export to JumpReLU", architecture });
+        };
+        let Weights { w_enc, w_dec, b_dec, per_latent } = self.weights();
+        let [b_gate, b_mag, r] = [&per_latent[0], &per_latent[1], &per_latent[2]];
+        let scale = r.mapv(|r| r.exp());
+        let thresholds = Array1::from_shape_fn(scale.len(), |i| threshold(b_gate[i], b_mag[i], scale[i]));
+        let mut encoder = w_enc.clone();
+        for (mut row, &s) in encoder.rows_mut().into_iter().zip(&scale) {
+            row.mapv_inplace(|w| s * w);
+        }
+        let weights = Weights {
+            w_enc: encoder,
+            w_dec: w_dec.clone(),
+            b_dec: b_dec.clone(),
+            per_latent: vec![b_mag.clone(), thresholds],
+        };
+        Sae::from_weights(JumpRelu { input_bias: gated.input_bias }, weights)
+    }
+}
+
+/// θ = max(0, b_mag − e^r b_gate), given e^r.
+fn threshold<F: Scalar>(b_gate: F, b_mag: F, scale: F) -> F {
+    (b_mag - scale * b_gate).max(F::zero())
+}

@@ -1,0 +1,414 @@
+//! The pass over the latents: each gathers its own gradient rows from the rows in which it was active.
+
+use crate::adam::Update;
+use crate::rule::{Contribution, Entry, Rule};
+use crate::step::{Losses, RowBlock, Settings, Workspace, constants_of, each};
+use crate::{SaeError, Variant, Weights, dense, normalise};
+use collimate_tensor::{Scalar, axpy, dot, sum_of_squares};
+
+/// Latents in one task.
+pub(crate) const BLOCK: usize = 256;
+
+/// The buffers of one block of latents.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LatentBlock<F> {
+    sorted: Sorted<F>,
+    dead: Sorted<F>,
+    /// Σ_i s_i w_i with s_i = Σ_rows ∂h_i: what b_dec gets through the centred input.
+    pub(crate) bias: Vec<F>,
+    pub(crate) gradient: Gradient<F>,
+}
+
+/// The gradient of one latent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gradient<F> {
+    pub(crate) encoder: Vec<F>,
+    pub(crate) decoder: Vec<F>,
+    pub(crate) per_latent: [F; 3],
+    /// The sum of the encoder coefficients.
+    pub(crate) pre: F,
+    /// The penalised amount, summed over rows.
+    pub(crate) penalised: F,
+    pub(crate) active: bool,
+}
+
+impl<F: Scalar> Gradient<F> {
+    fn clear(&mut self, d: usize) {
+        for row in [&mut self.encoder, &mut self.decoder] {
+            row.clear();
+            row.resize(d, F::zero());
+        }
+        self.per_latent = [F::zero(); 3];
+        self.pre = F::zero();
+        self.penalised = F::zero();
+        self.active = false;
+    }
+}
+
+/// Entries of a block of latents, latent by latent, rows ascending within.
+#[derive(Clone, Debug, Default)]
+struct Sorted<F> {
+    starts: Vec<u32>,
+    items: Vec<(u32, Entry<F>)>,
+}
+
+impl<F: Scalar> Sorted<F> {
+    /// A counting sort of the entries that fall into latent block `block`.
+    fn gather<'a>(
+        &mut self,
+        rows: &'a [RowBlock<F>],
+        block: usize,
+        width: usize,
+        blocks: usize,
+        part: impl Fn(&'a RowBlock<F>) -> (&'a [Entry<F>], &'a [u32]),
+    ) {
+        let first = block * BLOCK;
+        self.starts.clear();
+        self.starts.resize(width + 1, 0);
+        let stride = blocks + 1;
+        for row_block in rows {
+            let (entries, cuts) = part(row_block);
+            for cuts in cuts.chunks(stride) {
+                for entry in &entries[cuts[block] as usize..cuts[block + 1] as usize] {
+                    self.starts[entry.latent as usize - first + 1] += 1;
+                }
+            }
+        }
+        for i in 0..width {
+            self.starts[i + 1] += self.starts[i];
+        }
+        self.items.clear();
+        self.items.resize(self.starts[width] as usize, (0, Entry::default()));
+        let mut row = 0;
+        for row_block in rows {
+            let (entries, cuts) = part(row_block);
+            for cuts in cuts.chunks(stride) {
+                for entry in &entries[cuts[block] as usize..cuts[block + 1] as usize] {
+                    let slot = &mut self.starts[entry.latent as usize - first];
+                    self.items[*slot as usize] = (row, *entry);
+                    *slot += 1;
+                }
+                row += 1;
+            }
+        }
+        // Every start has moved to its end, which is the next start.
+        self.starts.pop();
+        self.starts.insert(0, 0);
+    }
+
+    fn of(&self, index: usize) -> &[(u32, Entry<F>)] {
+        &self.items[self.starts[index] as usize..self.starts[index + 1] as usize]
+    }
+}
+
+/// The parameters of one block of latents.
+pub(crate) struct Split<T> {
+    pub(crate) encoder: T,
+    pub(crate) decoder: T,
+    pub(crate) per_latent: Vec<T>,
+}
+
+impl<'a, F: Scalar> Split<&'a [F]> {
+    /// The blocks of some weights.
+    pub(crate) fn of(weights: &'a Weights<F>) -> Vec<Self> {
+        let d = weights.w_dec.ncols();
+        let slice = "standard layout";
+        let encoder = weights.w_enc.as_slice().expect(slice).chunks(BLOCK * d);
+        let decoder = weights.w_dec.as_slice().expect(slice).chunks(BLOCK * d);
+        let mut vectors: Vec<_> =
+            weights.per_latent.iter().map(|v| v.as_slice().expect(slice).chunks(BLOCK)).collect();
+        encoder
+            .zip(decoder)
+            .map(|(encoder, decoder)| {
+                let per_latent = vectors.iter_mut().map(|v| v.next().expect("one chunk a block")).collect();
+                Split { encoder, decoder, per_latent }
+            })
+            .collect()
+    }
+}
+
+impl<'a, F: Scalar> Split<&'a mut [F]> {
+    /// The blocks of some weights, to change.
+    pub(crate) fn of_mut(weights: &'a mut Weights<F>) -> Vec<Self> {
+        let d = weights.w_dec.ncols();
+        let slice = "standard layout";
+        let encoder = weights.w_enc.as_slice_mut().expect(slice).chunks_mut(BLOCK * d);
+        let decoder = weights.w_dec.as_slice_mut().expect(slice).chunks_mut(BLOCK * d);
+        let mut vectors: Vec<_> =
+            weights.per_latent.iter_mut().map(|v| v.as_slice_mut().expect(slice).chunks_mut(BLOCK)).collect();
+        encoder
+            .zip(decoder)
+            .map(|(encoder, decoder)| {
+                let per_latent = vectors.iter_mut().map(|v| v.next().expect("one chunk a block")).collect();
+                Split { encoder, decoder, per_latent }
+            })
+            .collect()
+    }
+}
+
+/// What is done with the gradient of each latent of a block.
+pub(crate) trait Sink<F: Scalar>: Send {
+    fn encoder(&self) -> &[F];
+    fn decoder(&self) -> &[F];
+    fn take(&mut self, index: usize, gradient: &mut Gradient<F>);
+}
+
+/// Keeps the gradient.
+pub(crate) struct CollectBlock<'a, F> {
+    pub(crate) weights: Split<&'a [F]>,
+    pub(crate) out: Split<&'a mut [F]>,
+}
+
+impl<F: Scalar> Sink<F> for CollectBlock<'_, F> {
+    fn encoder(&self) -> &[F] {
+        self.weights.encoder
+    }
+
+    fn decoder(&self) -> &[F] {
+        self.weights.decoder
+    }
+
+    fn take(&mut self, index: usize, gradient: &mut Gradient<F>) {
+        let d = gradient.encoder.len();
+        self.out.encoder[index * d..(index + 1) * d].copy_from_slice(&gradient.encoder);
+        self.out.decoder[index * d..(index + 1) * d].copy_from_slice(&gradient.decoder);
+        for (vector, &value) in self.out.per_latent.iter_mut().zip(&gradient.per_latent) {
+            vector[index] = value;
+        }
+    }
+}
+
+/// Sums the squares of the gradient.
+pub(crate) struct NormBlock<'a, F> {
+    weights: Split<&'a [F]>,
+    project: bool,
+    pub(crate) sum_of_squares: f64,
+}
+
+impl<'a, F> NormBlock<'a, F> {
+    pub(crate) fn new(weights: Split<&'a [F]>, project: bool) -> Self {
+        Self { weights, project, sum_of_squares: 0.0 }
+    }
+}
+
+impl<F: Scalar> Sink<F> for NormBlock<'_, F> {
+    fn encoder(&self) -> &[F] {
+        self.weights.encoder
+    }
+
+    fn decoder(&self) -> &[F] {
+        self.weights.decoder
+    }
+
+    fn take(&mut self, index: usize, gradient: &mut Gradient<F>) {
+        let d = gradient.encoder.len();
+        if self.project {
+            project_out(&self.weights.decoder[index * d..(index + 1) * d], &mut gradient.decoder);
+        }
+        self.sum_of_squares += sum_of_squares(&gradient.encoder).to_f64();
+        self.sum_of_squares += sum_of_squares(&gradient.decoder).to_f64();
+        let n_vectors = self.weights.per_latent.len();
+        self.sum_of_squares +=
+            gradient.per_latent[..n_vectors].iter().map(|&g| g.to_f64().powi(2)).sum::<f64>();
+    }
+}
+
+/// Projects, updates by Adam and normalises again.
+pub(crate) struct StepBlock<'a, F> {
+    pub(crate) weights: Split<&'a mut [F]>,
+    pub(crate) m: Split<&'a mut [F]>,
+    pub(crate) v: Split<&'a mut [F]>,
+    pub(crate) step: Update<F>,
+    /// The factor by which clipping scales the gradient.
+    pub(crate) scale: F,
+    pub(crate) project: bool,
+    /// The tensor whose gradient is not finite: 0 the encoder, 1 the decoder, 2 + j the vector j.
+    pub(crate) bad: Option<usize>,
+}
+
+impl<F: Scalar> Sink<F> for StepBlock<'_, F> {
+    fn encoder(&self) -> &[F] {
+        self.weights.encoder
+    }
+
+    fn decoder(&self) -> &[F] {
+        self.weights.decoder
+    }
+
+    fn take(&mut self, index: usize, gradient: &mut Gradient<F>) {
+        let d = gradient.encoder.len();
+        let range = index * d..(index + 1) * d;
+        if self.project {
+            project_out(&self.weights.decoder[range.clone()], &mut gradient.decoder);
+        }
+        if self.scale != F::one() {
+            let rows = gradient.encoder.iter_mut().chain(&mut gradient.decoder);
+            rows.chain(&mut gradient.per_latent).for_each(|g| *g *= self.scale);
+        }
+        let norms = [sum_of_squares(&gradient.encoder), sum_of_squares(&gradient.decoder)];
+        let vectors = &gradient.per_latent[..self.weights.per_latent.len()];
+        if let Some(bad) = norms.iter().chain(vectors).position(|g| !g.is_finite()) {
+            self.bad.get_or_insert(bad);
+            return;
+        }
+        let Split { encoder, decoder, per_latent } = &mut self.weights;
+        let (m, v) = (&mut self.m, &mut self.v);
+        let step = &self.step;
+        step.apply(
+            &mut encoder[range.clone()],
+            &mut m.encoder[range.clone()],
+            &mut v.encoder[range.clone()],
+            &gradient.encoder,
+        );
+        let row = &mut decoder[range.clone()];
+        step.apply(row, &mut m.decoder[range.clone()], &mut v.decoder[range], &gradient.decoder);
+        if self.project {
+            normalise(row);
+        }
+        let one = index..index + 1;
+        for (j, vector) in per_latent.iter_mut().enumerate() {
+            step.apply(
+                &mut vector[one.clone()],
+                &mut m.per_latent[j][one.clone()],
+                &mut v.per_latent[j][one.clone()],
+                &gradient.per_latent[j..=j],
+            );
+        }
+    }
+}
+
+/// Removes the component of the gradient along the decoder row: g ← g − (g·d) d/‖d‖².
+fn project_out<F: Scalar>(row: &[F], gradient: &mut [F]) {
+    let norm2 = sum_of_squares(row);
+    if norm2 > F::zero() {
+        axpy(-dot(row, gradient) / norm2, row, gradient);
+    }
+}
+
+/// Visits every latent once and hands its gradient to the sink of its block.
+pub(crate) fn run<F: Scalar, R: Rule<F>, S: Sink<F>>(
+    rule: &R,
+    variant: &Variant,
+    settings: &Settings<'_>,
+    ws: &mut Workspace<F>,
+    sinks: &mut [S],
+    losses: &mut Losses,
+) -> Result<(), SaeError> {
+    let d = ws.input.ncols();
+    let lambda = F::from_f64(settings.penalty);
+    let mut blocks = std::mem::take(&mut ws.latents);
+    let mut active = std::mem::take(&mut ws.active);
+    let decoder_norm = std::mem::take(&mut ws.decoder_norm);
+    let finish =
+        |sink: &mut S, block: &mut LatentBlock<F>, index: usize, latent: usize, active: &mut bool| {
+            let row = index * d..(index + 1) * d;
+            let gradient = &mut block.gradient;
+            if variant.penalty_trains_decoder() && decoder_norm[latent] > F::zero() {
+                let coefficient = lambda * gradient.penalised / decoder_norm[latent];
+                axpy(coefficient, &sink.decoder()[row.clone()], &mut gradient.decoder);
+            }
+            axpy(gradient.pre, &sink.encoder()[row], &mut block.bias);
+            *active = gradient.active;
+            sink.take(index, gradient);
+        };
+    let n_blocks = blocks.len();
+    let mut result = Ok(());
+    if losses.dense {
+        let mut buffers = std::mem::take(&mut ws.dense);
+        for (b, ((block, sink), active)) in
+            blocks.iter_mut().zip(sinks).zip(active.chunks_mut(BLOCK)).enumerate()
+        {
+            block.bias.clear();
+            block.bias.resize(d, F::zero());
+            let gradients = dense::backward(rule, variant, sink.decoder(), b, ws, &mut buffers);
+            if let Err(error) = gradients {
+                result = Err(error);
+                break;
+            }
+            for (index, active) in active.iter_mut().enumerate() {
+                block.gradient.clear(d);
+                buffers.latent(index, &mut block.gradient);
+                finish(sink, block, index, b * BLOCK + index, active);
+            }
+        }
+        ws.dense = buffers;
+    } else {
+        let (rows, constants) = (&ws.rows, &ws.constants);
+        let slice = "standard layout";
+        let input = ws.input.as_slice().expect(slice);
+        let residual = ws.residual.as_slice().expect(slice);
+        let aux = ws.aux.as_slice().expect(slice);
+        let aux_scale = ws.dense.aux_scale;
+        let per_row = F::from_f64(1.0 / ws.input.nrows() as f64);
+        let has_dead = rows.iter().any(|block| !block.dead_entries.is_empty());
+        let mut tasks: Vec<_> = blocks.iter_mut().zip(sinks).zip(active.chunks_mut(BLOCK)).collect();
+        each(ws.serial, &mut tasks, |b, ((block, sink), active)| {
+            let width = active.len();
+            block.sorted.gather(rows, b, width, n_blocks, |r| (&r.entries, &r.cuts));
+            if has_dead {
+                block.dead.gather(rows, b, width, n_blocks, |r| (&r.dead_entries, &r.dead_cuts));
+            }
+            block.bias.clear();
+            block.bias.resize(d, F::zero());
+            for index in 0..width {
+                let latent = b * BLOCK + index;
+                let constants = constants_of(constants, latent);
+                block.gradient.clear(d);
+                let gradient = &mut block.gradient;
+                let mut add = |row: u32, c: Contribution<F>| {
+                    let row = row as usize * d..(row as usize + 1) * d;
+                    gradient.pre += c.encoder;
+                    axpy(c.encoder, &input[row.clone()], &mut gradient.encoder);
+                    if c.decoder != F::zero() {
+                        axpy(c.decoder, &residual[row.clone()], &mut gradient.decoder);
+                    }
+                    if c.decoder_aux != F::zero() {
+                        axpy(c.decoder_aux, &aux[row], &mut gradient.decoder);
+                    }
+                    for (sum, value) in gradient.per_latent.iter_mut().zip(c.per_latent) {
+                        *sum += value;
+                    }
+                };
+                let (mut penalised, mut any) = (F::zero(), false);
+                for (row, entry) in block.sorted.of(index) {
+                    add(*row, rule.contribution(constants, entry).times(per_row));
+                    penalised += rule.penalised(entry) * per_row;
+                    any |= entry.code > F::zero();
+                }
+                if has_dead {
+                    for (row, entry) in block.dead.of(index) {
+                        add(*row, auxiliary(entry).times(aux_scale * per_row));
+                    }
+                }
+                gradient.penalised = penalised;
+                gradient.active = any;
+                finish(sink, block, index, latent, &mut active[index]);
+            }
+        });
+    }
+    ws.latents = blocks;
+    ws.decoder_norm = decoder_norm;
+    ws.active = active;
+    result
+}
+
+/// What an entry of the auxiliary loss of a TopK dictionary adds: only the second residual is involved.
+fn auxiliary<F: Scalar>(entry: &Entry<F>) -> Contribution<F> {
+    Contribution {
+        encoder: entry.d_code,
+        decoder: F::zero(),
+        decoder_aux: entry.code + entry.code,
+        per_latent: [entry.d_code, F::zero(), F::zero()],
+    }
+}
+
+impl<F: Scalar> Contribution<F> {
+    pub(crate) fn times(self, factor: F) -> Self {
+        Self {
+            encoder: self.encoder * factor,
+            decoder: self.decoder * factor,
+            decoder_aux: self.decoder_aux * factor,
+            per_latent: self.per_latent.map(|g| g * factor),
+        }
+    }
+}

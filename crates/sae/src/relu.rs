@@ -1,0 +1,99 @@
+use crate::rule::{Contribution, Entry, Rule, Scratch, Vectors};
+use crate::{InputBias, PenaltyWeight};
+use collimate_tensor::Scalar;
+
+/// The standard dictionary: ReLU codes under an L1 penalty.
+///
+/// ```text
+/// f = ReLU(W_enc (x − b_dec) + b_enc)          x̂ = W_decᵀ f + b_dec
+/// L = ‖x − x̂‖² + λ Σ_i f_i ω_i                 ω_i = 1 (unit-norm decoder) or ‖d_i‖
+///
+/// gradients per row, with e = x̂ − x, on the active latents only:
+///   ∂f = 2 W_dec e + λ ω        ∂W_enc,i = ∂f_i (x − b_dec)      ∂b_enc,i = ∂f_i
+///   ∂d_i = 2 f_i e (+ λ f_i d_i/‖d_i‖ in the weighted form)      ∂b_dec = 2 e − W_encᵀ ∂f
+/// ```
+/// With ω = 1 the penalty can be lowered without end by growing the decoder, so the decoder rows are held at length
+/// one: the component of their gradient along the row is removed and they are normalised after each update. With
+/// ω = ‖d‖ the loss does not see such a rescaling and the decoder is free.
+///
+/// # References
+/// Bricken et al. (2023), "Towards Monosemanticity"; Anthropic (April 2024 update) for the weighted form.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Relu {
+    /// What the penalty multiplies each code by.
+    pub penalty: PenaltyWeight,
+    /// Whether the encoder sees x or x − b_dec.
+    pub input_bias: InputBias,
+}
+
+impl Relu {
+    /// L1 on the codes with a unit-norm decoder; b_dec subtracted from the input.
+    pub const fn unit_norm() -> Self {
+        Self { penalty: PenaltyWeight::UnitNorm, input_bias: InputBias::Subtracted }
+    }
+
+    /// L1 weighted by the decoder norms with a free decoder; the input as it is.
+    pub const fn norm_weighted() -> Self {
+        Self { penalty: PenaltyWeight::DecoderNorm, input_bias: InputBias::NotSubtracted }
+    }
+}
+
+impl<F: Scalar> Rule<F> for Relu {
+    const TWO_DECODES: bool = false;
+    const ELEMENTWISE: bool = true;
+
+    fn select(
+        &self,
+        vectors: Vectors<'_, F>,
+        products: &mut [F],
+        _: &mut Scratch<F>,
+        out: &mut Vec<Entry<F>>,
+    ) {
+        select_positive(products, vectors[0], |latent, product, bias| {
+            out.push(Entry { latent: latent as u32, pre: product, code: product + bias, ..Entry::default() });
+        });
+    }
+
+    fn activate(&self, vectors: [F; 3], latent: usize, product: F) -> Option<Entry<F>> {
+        let code = product + vectors[0];
+        (code > F::zero()).then(|| Entry { latent: latent as u32, pre: product, code, ..Entry::default() })
+    }
+
+    fn local(&self, entry: &mut Entry<F>, dot: F, _: F, penalty: F) {
+        entry.d_code = dot + dot + penalty;
+    }
+
+    fn penalised(&self, entry: &Entry<F>) -> F {
+        entry.code
+    }
+
+    fn contribution(&self, _: [F; 3], entry: &Entry<F>) -> Contribution<F> {
+        let d = entry.d_code;
+        Contribution {
+            encoder: d,
+            decoder: entry.code + entry.code,
+            decoder_aux: F::zero(),
+            per_latent: [d, F::zero(), F::zero()],
+        }
+    }
+}
+
+/// Calls `take` for each latent with product + bias > 0, in ascending order.
+///
+/// Active latents are rare, so a chunk is first tested as a whole by its maximum.
+pub(crate) fn select_positive<F: Scalar>(products: &[F], bias: &[F], mut take: impl FnMut(usize, F, F)) {
+    const CHUNK: usize = 16;
+    for (chunk, (p, b)) in products.chunks(CHUNK).zip(bias.chunks(CHUNK)).enumerate() {
+        let mut any = false;
+        for (&p, &b) in p.iter().zip(b) {
+            any |= p + b > F::zero();
+        }
+        if any {
+            for (offset, (&p, &b)) in p.iter().zip(b).enumerate() {
+                if p + b > F::zero() {
+                    take(chunk * CHUNK + offset, p, b);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Where rows come from: any iterator of arrays.
+
+use crate::SaeError;
+use collimate_stream::Stream;
+use ndarray::{Array2, ArrayRef2, ArrayView2, Axis};
+use std::collections::VecDeque;
+
+/// A block of rows, or the reason why there is none. Blocks need not have the size of a training batch.
+pub trait IntoRows {
+    /// The rows `[b, d]`.
+    ///
+    /// # Errors
+    /// Whatever kept the source from producing them.
+    fn into_rows(self) -> Result<Array2<f32>, SaeError>;
+}
+
+impl IntoRows for Array2<f32> {
+    fn into_rows(self) -> Result<Array2<f32>, SaeError> {
+        Ok(self)
+    }
+}
+
+impl IntoRows for ArrayView2<'_, f32> {
+    fn into_rows(self) -> Result<Array2<f32>, SaeError> {
+        Ok(self.to_owned())
+    }
+}
+
+impl<E: Into<SaeError>> IntoRows for Result<Array2<f32>, E> {
+    fn into_rows(self) -> Result<Array2<f32>, SaeError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// The rows of an array in a new random order each time round, for ever.
+///
+/// # Examples
+/// ```
+/// use collimate_stream::Stream;
+/// let rows = ndarray::array![[1.0f32], [2.0], [3.0]];
+/// let mut blocks = collimate_sae::epochs(&rows, 2, &mut Stream::new(1, 0));
+/// let seen: f32 = (0..2).map(|_| blocks.next().unwrap().sum()).sum();
+/// assert_eq!(seen, 6.0); // one time round, in blocks of two and one
+/// ```
+pub fn epochs<'a>(
+    rows: &'a ArrayRef2<f32>,
+    block: usize,
+    stream: &mut Stream,
+) -> impl Iterator<Item = Array2<f32>> + 'a {
+    let mut stream = stream.clone();
+    let mut order: Vec<usize> = Vec::new();
+    std::iter::from_fn(move || {
+        if order.is_empty() {
+            order = stream.permutation(rows.nrows());
+        }
+        let take = block.max(1).min(order.len());
+        let chosen = order.split_off(order.len() - take);
+        (take > 0).then(|| rows.select(Axis(0), &chosen))
+    })
+}
+
+/// Cuts whatever blocks come into batches of one size.
+pub(crate) struct Batches<I> {
+    source: I,
+    waiting: VecDeque<Array2<f32>>,
+    /// Rows of the first waiting block that were already handed out.
+    used: usize,
+    width: usize,
+    handed_out: u64,
+}
+
+impl<I: Iterator<Item: IntoRows>> Batches<I> {
+    pub(crate) fn new(source: I, width: usize) -> Self {
+        Self { source, waiting: VecDeque::new(), used: 0, width, handed_out: 0 }
+    }
+
+    fn pull(&mut self) -> Result<bool, SaeError> {
+        let Some(block) = self.source.next() else { return Ok(false) };
+        let block = block.into_rows()?;
+        if block.ncols() != self.width {
+            return Err(SaeError::shape("rows", &[block.nrows(), self.width], block.shape()));
+        }
+        if block.nrows() > 0 {
+            self.waiting.push_back(block);
+        }
+        Ok(true)
+    }
+
+    /// The first rows (fewer if the source has fewer), without taking them.
+    pub(crate) fn peek(&mut self, count: usize) -> Result<Array2<f32>, SaeError> {
+        while self.waiting.iter().map(|b| b.nrows()).sum::<usize>() - self.used < count && self.pull()? {}
+        let mut sample = Array2::zeros((0, self.width));
+        let rows = self.waiting.iter().flat_map(|block| block.rows()).skip(self.used).take(count);
+        for row in rows {
+            sample.push_row(row).expect("the width was checked");
+        }
+        if sample.nrows() == 0 {
+            return Err(SaeError::Exhausted { expected: 1, given: self.handed_out });
+        }
+        Ok(sample)
+    }
+
+    /// Hands out `count` rows one by one; an error when the source ends before.
+    pub(crate) fn take(&mut self, count: usize, mut each: impl FnMut(usize, &[f32])) -> Result<(), SaeError> {
+        let mut done = 0;
+        while done < count {
+            let Some(block) = self.waiting.front() else {
+                if self.pull()? {
+                    continue;
+                }
+                let expected = self.handed_out + (count - done) as u64;
+                return Err(SaeError::Exhausted { expected, given: self.handed_out });
+            };
+            let end = block.nrows().min(self.used + count - done);
+            for row in self.used..end {
+                let row = block.row(row);
+                match row.as_slice() {
+                    Some(slice) => each(done, slice),
+                    None => each(done, &row.to_vec()),
+                }
+                done += 1;
+                self.handed_out += 1;
+            }
+            self.used = end;
+            if end == block.nrows() {
+                self.waiting.pop_front();
+                self.used = 0;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+use crate::adam::{Adam, Moments};
+use crate::float::Float;
+use crate::step::{Losses, Settings, Workspace};
+use crate::weights::finite;
+use crate::{SaeError, Size, Variant, Weights};
+use collimate_measure::Fingerprint;
+use collimate_stream::Stream;
+use collimate_tensor::SparseRows;
+use ndarray::{Array2, ArrayRef2};
+
+/// A sparse autoencoder: a member of the family and its parameters.
+///
+/// ```text
+/// encode:  f = activation(W_enc (x − b_dec) + …)        decode:  x̂ = W_decᵀ f + b_dec
+/// ```
+///
+/// # Examples
+/// ```
+/// use collimate_sae::{Sae, Size, TopK};
+/// use collimate_stream::Stream;
+/// let size = Size { d_model: 4, n_latents: 8 };
+/// let sae = Sae::<f64>::new(TopK::new(2), size, &mut Stream::new(1, 0)).unwrap();
+/// let codes = sae.encode(&ndarray::array![[1.0, 0.5, -0.25, 0.0]]).unwrap();
+/// assert_eq!(codes.n_stored(), 2);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sae<F> {
+    variant: Variant,
+    weights: Weights<F>,
+}
+
+impl<F: Float> Sae<F> {
+    /// A dictionary before training: random unit decoder rows, the encoder tied to them, biases zero.
+    ///
+    /// # Errors
+    /// [`SaeError::OutOfRange`] for an empty size or a parameter of the variant outside its range.
+    ///
+    /// # Determinism
+    /// The directions are drawn latent by latent from `stream`, in f64, whatever `F` is.
+    pub fn new(variant: impl Into<Variant>, size: Size, stream: &mut Stream) -> Result<Self, SaeError> {
+        let variant = variant.into();
+        variant.check(size)?;
+        let weights = Weights::tied_unit(size, variant.per_latent_names().len(), stream);
+        Ok(Self { variant, weights })
+    }
+}
+
+impl<F: collimate_tensor::Scalar> Sae<F> {
+    /// A dictionary with the given parameters.
+    ///
+    /// # Errors
+    /// [`SaeError::Mismatch`] when the shapes do not fit each other, [`SaeError::NonFiniteInput`] for NaN or infinity,
+    /// [`SaeError::OutOfRange`] for a parameter of the variant outside its range or a negative threshold.
+    pub fn from_weights(variant: impl Into<Variant>, weights: Weights<F>) -> Result<Self, SaeError> {
+        let variant = variant.into();
+        let weights = weights.checked(variant.per_latent_names())?;
+        variant.check(weights.size())?;
+        if let Variant::JumpRelu(_) = variant
+            && let Some(&t) = weights.per_latent[1].iter().find(|&&t| t < F::zero())
+        {
+            let given = t.to_f64();
+            return Err(SaeError::OutOfRange { name: "threshold", expected: "at least 0", given });
+        }
+        Ok(Self { variant, weights })
+    }
+
+    /// Which member of the family it is.
+    pub fn variant(&self) -> &Variant {
+        &self.variant
+    }
+
+    /// The parameters.
+    pub fn weights(&self) -> &Weights<F> {
+        &self.weights
+    }
+
+    /// The parameters, taken out. [`Sae::from_weights`] puts them back after a change.
+    pub fn into_weights(self) -> Weights<F> {
+        self.weights
+    }
+
+    pub(crate) fn weights_mut(&mut self) -> &mut Weights<F> {
+        &mut self.weights
+    }
+
+    /// The width and the number of latents.
+    pub fn size(&self) -> Size {
+        self.weights.size()
+    }
+
+    /// The same dictionary in another precision.
+    pub fn cast<G: collimate_tensor::Scalar>(&self) -> Sae<G> {
+        Sae { variant: self.variant, weights: self.weights.cast() }
+    }
+
+    /// The dictionary that does to x what this one does to s·x, in the units of x.
+    ///
+    /// ```text
+    /// f'(x) = f(s x)/s        x̂'(x) = x̂(s x)/s
+    /// ```
+    /// Every member here is positively homogeneous, so dividing all biases and thresholds by s is enough; both matrices
+    /// stay as they are, and a unit-norm decoder stays one. This is how a normalisation of the inputs is folded in.
+    ///
+    /// # Errors
+    /// [`SaeError::OutOfRange`] unless `s` is positive and finite.
+    pub fn with_input_scale(&self, s: f64) -> Result<Self, SaeError> {
+        if !(s > 0.0 && s.is_finite()) {
+            return Err(SaeError::OutOfRange { name: "s", expected: "positive and finite", given: s });
+        }
+        let mut scaled = self.clone();
+        let divisor = F::from_f64(s);
+        scaled.weights.b_dec.mapv_inplace(|b| b / divisor);
+        for (vector, name) in scaled.weights.per_latent.iter_mut().zip(self.variant.per_latent_names()) {
+            // r is the logarithm of a ratio of two slopes: it has no unit.
+            if *name != "r_mag" {
+                vector.mapv_inplace(|b| b / divisor);
+            }
+        }
+        Ok(scaled)
+    }
+
+    /// The fingerprint of the variant and of every parameter.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut fingerprint = Fingerprint::of(format!("{:?} {}", self.variant, F::NAME).as_bytes());
+        let Weights { w_enc, w_dec, b_dec, per_latent } = &self.weights;
+        let mut bytes = Vec::new();
+        let all = w_enc.iter().chain(w_dec).chain(b_dec).chain(per_latent.iter().flatten());
+        all.for_each(|&x| bytes.extend_from_slice(&x.to_f64().to_bits().to_le_bytes()));
+        fingerprint = fingerprint.and(&bytes);
+        fingerprint
+    }
+
+    pub(crate) fn check_rows(&self, x: &ArrayRef2<F>) -> Result<(), SaeError> {
+        let d = self.size().d_model;
+        if x.ncols() != d {
+            return Err(SaeError::shape("x", &[x.nrows(), d], x.shape()));
+        }
+        finite("x", x)
+    }
+}
+
+impl<F: Float> Sae<F> {
+    /// The sparse codes of some rows: only the latents that are not zero.
+    ///
+    /// # Shapes
+    /// `x` `[b, d]`; the result has b rows and n columns.
+    ///
+    /// # Errors
+    /// [`SaeError::Mismatch`] for another width, [`SaeError::NonFiniteInput`] for NaN or infinity in `x`.
+    ///
+    /// # Determinism
+    /// The same bits on any number of threads.
+    pub fn encode(&self, x: &ArrayRef2<F>) -> Result<SparseRows<F>, SaeError> {
+        self.check_rows(x)?;
+        F::encode(self, x)
+    }
+
+    /// The reconstructions of some codes, x̂ = W_decᵀ f + b_dec.
+    ///
+    /// # Errors
+    /// [`SaeError::Mismatch`] for codes over another number of latents.
+    pub fn decode(&self, codes: &SparseRows<F>) -> Result<Array2<F>, SaeError> {
+        let n = self.size().n_latents;
+        if codes.n_columns() != n {
+            return Err(SaeError::shape("codes", &[codes.n_rows(), n], &[codes.n_rows(), codes.n_columns()]));
+        }
+        let mut x_hat = codes.decode(&self.weights.w_dec)?;
+        x_hat += &self.weights.b_dec;
+        Ok(x_hat)
+    }
+
+    /// The reconstructions of some rows.
+    ///
+    /// # Errors
+    /// As [`Sae::encode`].
+    pub fn reconstruct(&self, x: &ArrayRef2<F>) -> Result<Array2<F>, SaeError> {
+        self.decode(&self.encode(x)?)
+    }
+
+    /// The loss of a batch and its gradient with respect to every parameter, nothing projected.
+    ///
+    /// # Errors
+    /// As [`Sae::encode`]; [`SaeError::Unsupported`] for a JumpReLU dictionary; [`SaeError::Diverged`] when a term of
+    /// the loss is not finite.
+    ///
+    /// # Determinism
+    /// The same bits on any number of threads.
+    pub fn gradient(
+        &self,
+        x: &ArrayRef2<F>,
+        settings: &Settings<'_>,
+        workspace: &mut Workspace<F>,
+    ) -> Result<(Losses, Weights<F>), SaeError> {
+        self.check_rows(x)?;
+        self.check_settings(settings)?;
+        F::gradient(self, x, settings, workspace)
+    }
+
+    /// One update: gradient, projection of its decoder part, Adam, normalisation of the decoder.
+    ///
+    /// The gradient is never written out: each latent gathers its own rows, updates and normalises them at once.
+    /// [`Training`](crate::Training) calls this in a loop.
+    ///
+    /// # Errors
+    /// As [`Sae::gradient`]. After [`SaeError::Diverged`] on a gradient the other tensors may have been updated.
+    ///
+    /// # Determinism
+    /// The same bits on any number of threads.
+    pub fn step(
+        &mut self,
+        moments: &mut Moments<F>,
+        x: &ArrayRef2<F>,
+        settings: &Settings<'_>,
+        adam: &Adam,
+        learning_rate: f64,
+        workspace: &mut Workspace<F>,
+    ) -> Result<Losses, SaeError> {
+        self.check_rows(x)?;
+        self.check_settings(settings)?;
+        let given = moments.first.size();
+        if given != self.size() || moments.second.size() != self.size() {
+            let Size { d_model, n_latents } = self.size();
+            return Err(SaeError::shape("moments", &[n_latents, d_model], &[given.n_latents, given.d_model]));
+        }
+        F::step(self, moments, x, settings, adam, learning_rate, workspace)
+    }
+
+    fn check_settings(&self, settings: &Settings<'_>) -> Result<(), SaeError> {
+        if !(settings.penalty >= 0.0 && settings.penalty.is_finite()) {
+            let given = settings.penalty;
+            return Err(SaeError::OutOfRange { name: "penalty", expected: "finite, at least 0", given });
+        }
+        let n = self.size().n_latents;
+        let ascending = settings.dead.windows(2).all(|w| w[0] < w[1]);
+        if !ascending || settings.dead.last().is_some_and(|&i| i as usize >= n) {
+            let given = settings.dead.len() as f64;
+            return Err(SaeError::OutOfRange { name: "dead", expected: "ascending latents below n", given });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+use crate::SaeError;
+use collimate_stream::Stream;
+use collimate_tensor::Scalar;
+use ndarray::{Array1, Array2};
+
+/// The width of the rows and the number of latents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Size {
+    /// The width d of the rows that are encoded.
+    pub d_model: usize,
+    /// The number n of latents.
+    pub n_latents: usize,
+}
+
+/// The parameters of a dictionary.
+///
+/// Both matrices keep one latent a row, contiguous, so that reading or updating a latent touches two rows.
+///
+/// # Shapes
+/// `w_enc` `[n, d]` (the transpose of what the equations call W_enc), `w_dec` `[n, d]`, `b_dec` `[d]`, and the
+/// vectors of the architecture, `[n]` each, in the order of [`Variant::per_latent_names`](crate::Variant::per_latent_names).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights<F> {
+    /// The encoder directions, one a row.
+    pub w_enc: Array2<F>,
+    /// The decoder directions, one a row.
+    pub w_dec: Array2<F>,
+    /// The decoder bias.
+    pub b_dec: Array1<F>,
+    /// The vectors with one entry a latent.
+    pub per_latent: Vec<Array1<F>>,
+}
+
+impl<F: Scalar> Weights<F> {
+    /// All parameters zero.
+    pub fn zeros(size: Size, n_vectors: usize) -> Self {
+        let Size { d_model: d, n_latents: n } = size;
+        Self {
+            w_enc: Array2::zeros((n, d)),
+            w_dec: Array2::zeros((n, d)),
+            b_dec: Array1::zeros(d),
+            per_latent: vec![Array1::zeros(n); n_vectors],
+        }
+    }
+
+    /// Random unit directions in the decoder, the encoder tied to them, every bias zero.
+    pub(crate) fn tied_unit(size: Size, n_vectors: usize, stream: &mut Stream) -> Self {
+        let mut weights = Self::zeros(size, n_vectors);
+        for mut row in weights.w_dec.rows_mut() {
+            row.mapv_inplace(|_| F::from_f64(stream.normal()));
+            normalise(row.as_slice_mut().expect("rows are contiguous"));
+        }
+        weights.w_enc.assign(&weights.w_dec);
+        weights
+    }
+
+    /// The width and the number of latents.
+    pub fn size(&self) -> Size {
+        Size { d_model: self.w_dec.ncols(), n_latents: self.w_dec.nrows() }
+    }
+
+    /// How many numbers there are.
+    pub fn len(&self) -> usize {
+        let Size { d_model: d, n_latents: n } = self.size();
+        2 * n * d + d + self.per_latent.len() * n
+    }
+
+    /// Whether there are no parameters at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The parameters in another precision.
+    pub fn cast<G: Scalar>(&self) -> Weights<G> {
+        let to = |&x: &F| G::from_f64(x.to_f64());
+        Weights {
+            w_enc: self.w_enc.map(to),
+            w_dec: self.w_dec.map(to),
+            b_dec: self.b_dec.map(to),
+            per_latent: self.per_latent.iter().map(|v| v.map(to)).collect(),
+        }
+    }
+
+    /// Checks the shapes, brings every matrix into row order and refuses NaN and infinity.
+    pub(crate) fn checked(mut self, names: &[&'static str]) -> Result<Self, SaeError> {
+        let (n, d) = self.w_dec.dim();
+        if n == 0 || d == 0 {
+            return Err(SaeError::OutOfRange {
+                name: "n_latents × d_model",
+                expected: "positive",
+                given: 0.0,
+            });
+        }
+        if u32::try_from(n).is_err() {
+            return Err(SaeError::OutOfRange { name: "n_latents", expected: "below 2³²", given: n as f64 });
+        }
+        if self.w_enc.dim() != (n, d) {
+            return Err(SaeError::shape("w_enc", &[n, d], self.w_enc.shape()));
+        }
+        if self.b_dec.len() != d {
+            return Err(SaeError::shape("b_dec", &[d], self.b_dec.shape()));
+        }
+        if self.per_latent.len() != names.len() {
+            return Err(SaeError::shape("per_latent", &[names.len()], &[self.per_latent.len()]));
+        }
+        for (vector, name) in self.per_latent.iter().zip(names) {
+            if vector.len() != n {
+                return Err(SaeError::shape(name, &[n], vector.shape()));
+            }
+        }
+        self.w_enc = standard(self.w_enc);
+        self.w_dec = standard(self.w_dec);
+        self.per_latent = self.per_latent.into_iter().map(|v| v.as_standard_layout().into_owned()).collect();
+        self.b_dec = self.b_dec.as_standard_layout().into_owned();
+        for (what, array) in [("w_enc", &self.w_enc), ("w_dec", &self.w_dec)] {
+            finite(what, array)?;
+        }
+        let vectors = names.iter().copied().zip(&self.per_latent).chain([("b_dec", &self.b_dec)]);
+        for (what, vector) in vectors {
+            finite(what, &vector.view().insert_axis(ndarray::Axis(0)).to_owned())?;
+        }
+        Ok(self)
+    }
+}
+
+fn standard<F: Scalar>(a: Array2<F>) -> Array2<F> {
+    if a.is_standard_layout() { a } else { a.as_standard_layout().into_owned() }
+}
+
+/// Refuses NaN and infinity, naming the first one.
+pub(crate) fn finite<F: Scalar>(what: &'static str, rows: &ndarray::ArrayRef2<F>) -> Result<(), SaeError> {
+    for (row, values) in rows.rows().into_iter().enumerate() {
+        // A product with zero is NaN exactly for NaN and infinity, so one sum tests a whole row.
+        let probe = values.iter().fold(F::zero(), |sum, &x| sum + x * F::zero());
+        if probe != F::zero() {
+            let column = values.iter().position(|x| !x.is_finite()).unwrap_or(0);
+            return Err(SaeError::NonFiniteInput { what, row, column, value: values[column].to_f64() });
+        }
+    }
+    Ok(())
+}
+
+/// Scales a vector to length one; the zero vector stays zero.
+///
+/// # Examples
+/// ```
+/// let mut v = [3.0, 4.0];
+/// collimate_sae::normalise(&mut v);
+/// assert_eq!(v, [0.6, 0.8]);
+/// let mut zero = [0.0, 0.0];
+/// collimate_sae::normalise(&mut zero);
+/// assert_eq!(zero, [0.0, 0.0]); // not NaN
+/// ```
+pub fn normalise<F: Scalar>(v: &mut [F]) {
+    let norm = collimate_tensor::sum_of_squares(v).sqrt();
+    if norm > F::zero() {
+        v.iter_mut().for_each(|x| *x /= norm);
+    }
+}

@@ -1,0 +1,6 @@
+//! The integration tests of the crate.
+
+mod cases;
+mod conformance;
+mod golden;
+mod gradients;
