@@ -1,4 +1,4 @@
-use crate::{Adam, SaeError, Sae, Weights};
+use crate::{Adam, Sae, SaeError, Weights};
 use collimate_grad::{Decay, Schedule, ScheduleConfig, WarmUp};
 use collimate_tensor::Scalar;
 use ndarray::{Array1, ArrayRef2};
@@ -68,7 +68,8 @@ impl Normalisation {
     /// # Errors
     /// [`SaeError::OutOfRange`] when the factor is not positive and finite (for example for rows of zeros).
     pub fn factor(&self, sample: &ArrayRef2<f32>) -> Result<f64, SaeError> {
-        let norms2 = sample.rows().into_iter().map(|row| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>());
+        let norms2 =
+            sample.rows().into_iter().map(|row| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>());
         let n = sample.nrows() as f64;
         let factor = match *self {
             Normalisation::None => 1.0,

@@ -1,4 +1,4 @@
-//! Sparse autoencoders.
+#![doc = include_str!("../README.md")]
 
 mod adam;
 mod config;
@@ -8,28 +8,41 @@ mod float;
 mod gated;
 mod jump_relu;
 mod latents;
+mod loss_recovered;
+mod metrics;
+mod planted;
 mod relu;
-mod rule;
 mod resample;
 mod rows;
+mod rule;
 mod sae;
+pub mod shards;
 mod step;
 mod topk;
 mod training;
 mod variant;
 mod weights;
 
-pub use adam::{Adam, Moments};
-pub use config::{BiasStart, L1, LossConvention, Normalisation, Resampling, TrainingConfig};
-pub use error::SaeError;
-pub use float::Float;
+// The members and the dictionary.
 pub use gated::{Gated, GatedDecoder};
 pub use jump_relu::JumpRelu;
 pub use relu::Relu;
-pub use rows::{IntoRows, epochs};
 pub use sae::Sae;
-pub use step::{Losses, Path, Settings, Workspace};
 pub use topk::{AuxK, TopK};
-pub use training::{Progress, Trained, Training};
 pub use variant::{InputBias, PenaltyWeight, Variant};
 pub use weights::{Size, Weights, normalise};
+
+// Training.
+pub use adam::{Adam, Moments};
+pub use config::{BiasStart, L1, LossConvention, Normalisation, Resampling, TrainingConfig};
+pub use rows::{IntoRows, epochs};
+pub use step::{Losses, Path, Settings, Workspace};
+pub use training::{Progress, Trained, Training};
+
+// Metrics.
+pub use loss_recovered::LossRecovered;
+pub use metrics::{DocumentSums, Evaluation, Sums, evaluate, quantity};
+pub use planted::{Planted, mmcs, mmcs_null};
+
+pub use error::SaeError;
+pub use float::Float;

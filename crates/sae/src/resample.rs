@@ -51,7 +51,8 @@ impl<F: Scalar> Sae<F> {
         for &latent in dead {
             let i = latent as usize;
             let source = draw(losses, stream);
-            let mut direction: Vec<F> = x.row(source).iter().zip(&weights.b_dec).map(|(&x, &b)| x - b).collect();
+            let mut direction: Vec<F> =
+                x.row(source).iter().zip(&weights.b_dec).map(|(&x, &b)| x - b).collect();
             if sum_of_squares(&direction) == F::zero() {
                 direction.iter_mut().for_each(|v| *v = F::from_f64(stream.normal()));
             }

@@ -46,8 +46,9 @@ pub fn epochs<'a>(
     rows: &'a ArrayRef2<f32>,
     block: usize,
     stream: &mut Stream,
-) -> impl Iterator<Item = Array2<f32>> + 'a {
-    let mut stream = stream.clone();
+) -> impl Iterator<Item = Array2<f32>> + use<'a> {
+    // A stream of its own, so that the caller's can go on.
+    let mut stream = Stream::new(stream.bits(), stream.bits());
     let mut order: Vec<usize> = Vec::new();
     std::iter::from_fn(move || {
         if order.is_empty() {

@@ -279,7 +279,9 @@ impl<F: Float> Training<F> {
 
     /// The factor of the learning rate after a resampling: from a tenth to one by a cosine.
     fn rewarming(&self, step: u64) -> f64 {
-        let (Some(resampling), Some(event)) = (self.config.resampling, self.state.resampled) else { return 1.0 };
+        let (Some(resampling), Some(event)) = (self.config.resampling, self.state.resampled) else {
+            return 1.0;
+        };
         let since = step - event;
         if since >= resampling.rewarm_steps {
             return 1.0;

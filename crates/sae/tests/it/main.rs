@@ -4,3 +4,6 @@ mod cases;
 mod conformance;
 mod golden;
 mod gradients;
+mod metrics;
+mod shards;
+mod training;

@@ -1,0 +1,154 @@
+//! Shards on disk.
+
+use collimate_measure::Fingerprint;
+use collimate_sae::SaeError;
+use collimate_sae::shards::{ShardWriter, Shards};
+use collimate_stream::Stream;
+use ndarray::{Array2, array};
+use std::path::Path;
+
+/// Rows that carry their own number in the first column, in documents of seven.
+fn write(folder: &Path, rows: usize, per_shard: usize) -> Shards {
+    let mut writer = ShardWriter::create(folder, 3, per_shard, Fingerprint::of(b"source")).unwrap();
+    for i in 0..rows {
+        writer.push_row(i as u32 / 7, 1 + i as u32 % 7, &[i as f32, 0.1, -2.5]).unwrap();
+    }
+    assert_eq!(writer.finish().unwrap(), rows as u64);
+    Shards::open(folder).unwrap()
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let shards = write(folder.path(), 100, 30);
+    shards.verify().unwrap();
+    assert_eq!((shards.rows(), shards.width()), (100, 3));
+    let mut next = 0;
+    for block in shards.blocks(13) {
+        let block = block.unwrap();
+        for ((row, document), position) in
+            block.rows.rows().into_iter().zip(&block.documents).zip(&block.positions)
+        {
+            assert_eq!((row[0], *document, *position), (next as f32, next / 7, 1 + next % 7));
+            assert!((row[1] - 0.1).abs() < 0.1 / 2048.0 && row[2] == -2.5); // eleven bits
+            next += 1;
+        }
+    }
+    assert_eq!(next, 100);
+}
+
+#[test]
+fn position_zero_is_dropped_and_bad_values_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = ShardWriter::create(folder.path(), 2, 10, Fingerprint::of(b"")).unwrap();
+    writer.push_document(0, 0, &array![[70_000.0f32, 0.0], [1.0, 2.0]]).unwrap(); // the huge row is position 0
+    assert_eq!(writer.rows(), 1);
+    let error = writer.push_document(1, 0, &array![[0.0f32, 0.0], [1.0, 65_520.0]]).unwrap_err();
+    assert!(matches!(error, SaeError::HalfOverflow { row: 1, column: 1, value: 65_520.0 }), "{error}");
+    writer.push_row(1, 1, &[65_504.0, 1.0]).unwrap(); // the largest that fits
+    let error = writer.push_row(1, 2, &[1.0, f32::NAN]).unwrap_err();
+    assert!(matches!(error, SaeError::NonFiniteInput { row: 2, column: 1, .. }), "{error}");
+    assert!(matches!(writer.push_row(1, 2, &[1.0]).unwrap_err(), SaeError::Mismatch { .. }));
+}
+
+#[test]
+fn a_time_round_hands_out_every_row_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let shards = write(folder.path(), 2500, 700);
+    let order = |seed: u64, buffer: usize| -> Vec<u32> {
+        let mut shuffled = shards.shuffled(buffer, 50, &mut Stream::new(seed, 0)).unwrap();
+        (0..50)
+            .flat_map(|_| shuffled.next().unwrap().unwrap().column(0).mapv(|v| v as u32).to_vec())
+            .collect()
+    };
+    // Half precision holds whole numbers exactly up to 2048 and even ones up to 4096.
+    let stored: Vec<u32> = (0..2500).map(|i| half::f16::from_f32(i as f32).to_f32() as u32).collect();
+    for buffer in [1, 64, 5000] {
+        let first = order(1, buffer);
+        let mut sorted = first.clone();
+        sorted.sort_unstable();
+        let mut expected = stored.clone();
+        expected.sort_unstable();
+        assert_eq!(sorted, expected, "buffer {buffer}");
+        assert_eq!(first, order(1, buffer));
+    }
+    let random = order(1, 5000);
+    assert_ne!(random, order(2, 5000));
+    // Shuffled well: the rank correlation with the stored order is near zero (its standard error is 0.02).
+    let n = random.len() as f64;
+    let correlation: f64 =
+        random.iter().enumerate().map(|(i, &v)| (i as f64 / n - 0.5) * (f64::from(v) / n - 0.5)).sum::<f64>()
+            / (n / 12.0);
+    assert!(correlation.abs() < 0.08, "{correlation}");
+}
+
+#[test]
+fn damage_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let shards = write(folder.path(), 20, 8);
+    let second = folder.path().join("00001.rows");
+    let good = std::fs::read(&second).unwrap();
+    let mut flipped = good.clone();
+    flipped[70] ^= 1;
+    std::fs::write(&second, &flipped).unwrap();
+    let error = shards.verify().unwrap_err();
+    assert!(error.to_string().contains("00001.rows") && error.to_string().contains("checksum"), "{error}");
+    std::fs::write(&second, &good[..good.len() - 1]).unwrap();
+    assert!(Shards::open(folder.path()).unwrap_err().to_string().contains("bytes"));
+    let mut header = good.clone();
+    header[16] = 255; // claims more rows
+    std::fs::write(&second, &header).unwrap();
+    assert!(Shards::open(folder.path()).unwrap_err().to_string().contains("header"));
+    std::fs::write(&second, &good).unwrap();
+    Shards::open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_hostile_index_is_an_error_and_never_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), 20, 8);
+    let path = folder.path().join("index");
+    let good = std::fs::read_to_string(&path).unwrap();
+    for end in 0..good.len() {
+        std::fs::write(&path, &good[..end]).unwrap();
+        // A cut inside the last number may still read as that number of shards; otherwise it must be an error.
+        if let Ok(shards) = Shards::open(folder.path()) {
+            assert_eq!(shards.rows(), 20);
+        }
+    }
+    for (from, to) in [
+        ("width 3", "width 0"),
+        ("width 3", "width 4294967295"),
+        ("shard 00000.rows 8", "shard 00000.rows 18446744073709551615"),
+        ("shard 00000.rows", "shard ../secret"),
+        ("end 3", "end 4"),
+    ] {
+        std::fs::write(&path, good.replace(from, to)).unwrap();
+        assert!(Shards::open(folder.path()).is_err(), "{to}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(Shards::open(folder.path()), Err(SaeError::Io { .. })));
+}
+
+#[test]
+fn an_unfinished_set_does_not_open() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), 20, 8);
+    let mut writer = ShardWriter::create(folder.path(), 3, 8, Fingerprint::of(b"")).unwrap();
+    writer.push_row(0, 1, &[0.0; 3]).unwrap();
+    drop(writer);
+    assert!(Shards::open(folder.path()).is_err());
+}
+
+#[test]
+fn the_fingerprint_is_of_the_content() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, again) = (write(a.path(), 20, 8), write(b.path(), 20, 8));
+    assert_eq!(first.fingerprint(), again.fingerprint());
+    assert_ne!(first.fingerprint(), write(b.path(), 21, 8).fingerprint());
+    let rows = Array2::<f32>::zeros((0, 3));
+    let mut writer = ShardWriter::create(b.path(), 3, 8, Fingerprint::of(b"")).unwrap();
+    writer.push_document(0, 0, &rows).unwrap();
+    writer.finish().unwrap();
+    assert!(Shards::open(b.path()).unwrap().shuffled(4, 4, &mut Stream::new(1, 0)).is_err());
+}

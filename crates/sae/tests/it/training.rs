@@ -1,0 +1,194 @@
+//! Whole runs on planted data.
+
+use collimate_grad::WarmUp;
+use collimate_sae::{
+    Adam, BiasStart, Gated, L1, Normalisation, Path, Planted, Relu, Resampling, Sae, SaeError, Settings,
+    Size, TopK, Trained, Training, TrainingConfig, Variant, Workspace, epochs, evaluate, mmcs, mmcs_null,
+};
+use collimate_stream::Stream;
+use ndarray::Array2;
+
+const SIZE: Size = Size { d_model: 16, n_latents: 48 };
+
+fn config(l1: f64) -> TrainingConfig {
+    TrainingConfig {
+        steps: 1500,
+        batch: 256,
+        l1: L1::sum_over_dims(l1),
+        learning_rate: 3e-3,
+        warm_up: WarmUp::Linear { steps: 50, from: 0.0 },
+        sparsity_warm_up: 200,
+        normalisation: Normalisation::None,
+        dead_after_rows: 50_000,
+        log_every: 500,
+        ..TrainingConfig::default()
+    }
+}
+
+fn planted() -> (Planted, Array2<f32>, Array2<f32>) {
+    let mut stream = Stream::named(7, "planted");
+    let planted = Planted::random(24, 16, 0.06, 0.0, &mut stream);
+    let rows = planted.rows(20_000, &mut stream);
+    let held_out = planted.rows(4000, &mut stream);
+    (planted, rows, held_out)
+}
+
+fn train(variant: impl Into<Variant>, config: TrainingConfig, rows: &Array2<f32>) -> Trained<f32> {
+    let sae = Sae::new(variant, SIZE, &mut Stream::named(7, "init")).unwrap();
+    let rows = epochs(rows, 512, &mut Stream::named(7, "order"));
+    Training::new(sae, config).unwrap().run(rows, |_| ()).unwrap()
+}
+
+#[test]
+fn every_member_recovers_the_planted_directions() {
+    let (planted, rows, held_out) = planted();
+    let floor = mmcs_null(&planted.directions, 48, &mut Stream::new(1, 0));
+    assert!(floor < 0.6, "{floor}");
+    for (variant, l1) in
+        [(Variant::from(Relu::unit_norm()), 0.3), (Gated::paper().into(), 0.8), (TopK::new(2).into(), 0.0)]
+    {
+        let trained = train(variant, config(l1), &rows);
+        let found = mmcs(&planted.directions, &trained.sae.weights().w_dec.mapv(f64::from));
+        assert!(found > 0.93, "{variant:?}: {found} (floor {floor})");
+        let evaluation = evaluate(&trained.sae, [held_out.clone()]).unwrap();
+        let variance = evaluation.sums.explained_variance();
+        assert!(variance > 0.85, "{variant:?}: explained variance {variance}");
+        assert!(evaluation.sums.l0() < 8.0, "{variant:?}: L0 {}", evaluation.sums.l0());
+        for row in trained.sae.weights().w_dec.rows() {
+            assert!((row.dot(&row) - 1.0).abs() < 1e-5, "decoder rows keep length one");
+        }
+    }
+}
+
+#[test]
+fn one_thread_and_many_give_the_same_bits() {
+    let (_, rows, _) = planted();
+    // Large enough that the blocks and the products do run on the pool, with a dense start and a sparse end.
+    let size = Size { d_model: 16, n_latents: 700 };
+    for variant in [Variant::from(Relu::unit_norm()), Gated::paper().into(), TopK::new(4).with_aux(8).into()]
+    {
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let sae = Sae::<f32>::new(variant, size, &mut Stream::named(7, "init")).unwrap();
+                let config = TrainingConfig { steps: 12, dead_after_rows: 300, log_every: 4, ..config(0.1) };
+                let rows = epochs(&rows, 300, &mut Stream::named(7, "order"));
+                Training::new(sae, config).unwrap().run(rows, |_| ()).unwrap()
+            })
+        };
+        let (one, three) = (run(1), run(3));
+        assert_eq!(one.sae, three.sae);
+        assert_eq!(one.log, three.log);
+    }
+}
+
+#[test]
+fn the_scale_of_the_inputs_is_folded() {
+    let (_, rows, held_out) = planted();
+    let large = &rows * 37.0;
+    let config =
+        TrainingConfig { normalisation: Normalisation::ExpectedNormSqrtDim, steps: 200, ..config(0.1) };
+    let a = train(Gated::paper(), config.clone(), &rows);
+    let b = train(Gated::paper(), config, &large);
+    assert!((a.input_scale / b.input_scale - 37.0).abs() < 1e-4);
+    let (x, y) = (a.sae.reconstruct(&held_out).unwrap(), b.sae.reconstruct(&(&held_out * 37.0)).unwrap());
+    let difference = (&y / 37.0 - &x).iter().fold(0f32, |m, v| m.max(v.abs()));
+    assert!(difference < 1e-2, "{difference}");
+}
+
+#[test]
+fn a_run_may_stop_and_go_on() {
+    let (_, rows, _) = planted();
+    let rows = || epochs(&rows, 300, &mut Stream::named(7, "order")).take(200);
+    let config = TrainingConfig {
+        steps: 60,
+        dead_after_rows: 2000,
+        resampling: Some(Resampling { every: 20, until: 50, encoder_scale: 0.2, rewarm_steps: 15 }),
+        ..config(0.5)
+    };
+    let start = || {
+        let sae = Sae::<f32>::new(Relu::unit_norm(), SIZE, &mut Stream::named(7, "init")).unwrap();
+        Training::new(sae, config.clone()).unwrap()
+    };
+    let whole = start().run(rows(), |_| ()).unwrap();
+    for stop in [1, 19, 20, 33] {
+        let mut part = start();
+        part.advance(rows(), stop, &mut |_| ()).unwrap();
+        assert_eq!(part.step(), stop);
+        let rest = part.run(rows(), |_| ()).unwrap();
+        assert_eq!(rest.sae, whole.sae, "stopped at {stop}");
+        assert_eq!(rest.log, whole.log);
+    }
+}
+
+#[test]
+fn a_diverging_run_says_where() {
+    let (_, rows, _) = planted();
+    let config = TrainingConfig { learning_rate: 1e30, steps: 50, warm_up: WarmUp::None, ..config(0.1) };
+    let sae = Sae::<f32>::new(Relu::norm_weighted(), SIZE, &mut Stream::named(7, "init")).unwrap();
+    let rows = epochs(&rows, 300, &mut Stream::named(7, "order"));
+    let error = Training::new(sae, config).unwrap().run(rows, |_| ()).unwrap_err();
+    let SaeError::Diverged { step, tensor } = error else { panic!("{error}") };
+    assert!(step < 5 && !tensor.is_empty());
+}
+
+#[test]
+fn bad_rows_and_short_sources_are_named() {
+    let start = || {
+        let sae = Sae::<f32>::new(TopK::new(2), SIZE, &mut Stream::named(7, "init")).unwrap();
+        Training::new(sae, TrainingConfig { bias_start: BiasStart::Given, ..config(0.0) }).unwrap()
+    };
+    let mut bad = Array2::<f32>::ones((300, 16));
+    bad[[5, 3]] = f32::NAN;
+    let error = start().run([bad], |_| ()).unwrap_err();
+    assert!(matches!(error, SaeError::NonFiniteInput { row: 5, column: 3, .. }), "{error}");
+    let error = start().run([Array2::<f32>::ones((300, 16))], |_| ()).unwrap_err();
+    assert!(matches!(error, SaeError::Exhausted { given: 256 | 300, .. }), "{error}");
+    let error = start().run([Array2::<f32>::ones((300, 15))], |_| ()).unwrap_err();
+    assert!(matches!(error, SaeError::Mismatch { .. }), "{error}");
+}
+
+#[test]
+fn the_origin_names_everything_that_makes_the_result() {
+    let start = |config: TrainingConfig, seed| {
+        let sae = Sae::<f32>::new(TopK::new(2), SIZE, &mut Stream::named(seed, "init")).unwrap();
+        Training::new(sae, config).unwrap().origin()
+    };
+    let base = start(config(0.0), 1);
+    assert_eq!(base, start(config(0.0), 1));
+    assert_ne!(base, start(config(0.0), 2));
+    assert_ne!(base, start(TrainingConfig { learning_rate: 1e-3, ..config(0.0) }, 1));
+}
+
+#[test]
+fn dead_latents_get_a_new_start_and_the_living_are_left_alone() {
+    let mut stream = Stream::new(5, 0);
+    let mut sae = Sae::<f64>::new(Gated::paper(), SIZE, &mut stream).unwrap();
+    let x = Array2::from_shape_fn((40, 16), |_| stream.normal());
+    let mut moments = collimate_sae::Moments::zeros(sae.weights());
+    let settings = Settings { penalty: 0.1, path: Path::Sparse, ..Settings::default() };
+    sae.step(&mut moments, &x, &settings, &Adam::standard(), 1e-2, &mut Workspace::default()).unwrap();
+    let (before, moments_before) = (sae.clone(), moments.clone());
+    let losses: Vec<f64> = (0..40).map(|i| if i == 9 { 1e6 } else { 1e-3 }).collect();
+    sae.resample(&mut moments, &[], &x, &losses, 0.2, &mut stream).unwrap();
+    assert_eq!((&sae, &moments), (&before, &moments_before));
+    sae.resample(&mut moments, &[3, 11], &x, &losses, 0.2, &mut stream).unwrap();
+    let norm = |row: ndarray::ArrayView1<f64>| row.dot(&row).sqrt();
+    let living = (0..48).filter(|i| ![3, 11].contains(i));
+    let mean = living.clone().map(|i| norm(before.weights().w_enc.row(i))).sum::<f64>() / 46.0;
+    for i in living {
+        assert_eq!(sae.weights().w_dec.row(i), before.weights().w_dec.row(i));
+        assert_eq!(sae.weights().w_enc.row(i), before.weights().w_enc.row(i));
+        assert_eq!(moments.first.w_dec.row(i), moments_before.first.w_dec.row(i));
+    }
+    for i in [3, 11] {
+        assert!((norm(sae.weights().w_dec.row(i)) - 1.0).abs() < 1e-12);
+        assert!((norm(sae.weights().w_enc.row(i)) - 0.2 * mean).abs() < 1e-12);
+        assert!(sae.weights().per_latent.iter().all(|v| v[i] == 0.0));
+        assert!(moments.second.w_enc.row(i).iter().chain(moments.first.w_dec.row(i)).all(|&m| m == 0.0));
+        // The row that is reconstructed badly was drawn.
+        let centred = &x.row(9) - &sae.weights().b_dec;
+        let cosine = centred.dot(&sae.weights().w_dec.row(i)) / norm(centred.view());
+        assert!((cosine - 1.0).abs() < 1e-9);
+    }
+}
