@@ -239,7 +239,7 @@ impl<I: Case> Claim for Exact<I> {
                 shrink_steps: steps,
             });
             let by = if tried > 0 { "guided search" } else { "random inputs" };
-            let note = format!("violation found by {by} after {} inputs", judged + tried);
+            let note = format!("violation found by {by}, on input number {}", judged + tried);
             return outcome.margin(smallest.margin).note(note);
         }
         if interrupted {

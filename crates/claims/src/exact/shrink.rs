@@ -3,9 +3,12 @@
 use super::{Exact, Judged, violates};
 use crate::{Case, Context};
 use collimate_stream::Stream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds tried at each candidate for the dimensions.
 const SEEDS: u64 = 48;
+/// After this many panics the search for something smaller ends: each prints a message.
+const PANICS: u64 = 24;
 /// Up to this many smaller dimensions are tried one after the other, smallest first.
 const EXHAUSTIVE: u64 = 2_000;
 
@@ -20,6 +23,7 @@ pub(super) fn shrink<I: Case>(claim: &Exact<I>, violation: Judged<I>, context: &
         best: violation,
         seeds: base,
         drawn: 0,
+        panics: 0,
     };
     work.dimensions();
     if claim.admits.is_some() {
@@ -36,6 +40,7 @@ struct Work<'a, I: Case> {
     best: Judged<I>,
     seeds: Stream,
     drawn: u64,
+    panics: u64,
 }
 
 impl<I: Case> Work<'_, I> {
@@ -48,6 +53,19 @@ impl<I: Case> Work<'_, I> {
         true
     }
 
+    /// The violation that an evaluation finds. A panic is not the violation that is being made smaller: it is passed over.
+    fn violation(&mut self, evaluate: impl FnOnce(&Exact<I>) -> Option<Judged<I>>) -> Option<Judged<I>> {
+        let claim = self.claim;
+        let judged = catch_unwind(AssertUnwindSafe(|| evaluate(claim))).unwrap_or_else(|_| {
+            self.panics += 1;
+            None
+        });
+        if self.panics >= PANICS {
+            self.left = 0;
+        }
+        judged.filter(|next| violates(next.margin))
+    }
+
     /// Looks for a violation at these dimensions under several seeds.
     fn try_dims(&mut self, dims: &[usize]) -> bool {
         for _ in 0..SEEDS {
@@ -55,11 +73,15 @@ impl<I: Case> Work<'_, I> {
                 return false;
             }
             self.drawn += 1;
-            let next = self.claim.judge_at(dims.to_vec(), &mut self.seeds.child(self.drawn));
-            if let Some(next) = next.filter(|next| violates(next.margin)) {
+            let panics = self.panics;
+            let mut stream = self.seeds.child(self.drawn);
+            if let Some(next) = self.violation(|claim| claim.judge_at(dims.to_vec(), &mut stream)) {
                 self.best = next;
                 self.steps += 1;
                 return true;
+            }
+            if self.panics > panics {
+                return false;
             }
         }
         false
@@ -107,14 +129,11 @@ impl<I: Case> Work<'_, I> {
         if !self.spend() {
             return false;
         }
-        match self.claim.judge(input, self.best.dims.clone()) {
-            Some(next) if violates(next.margin) => {
-                self.best = next;
-                self.steps += 1;
-                true
-            }
-            _ => false,
-        }
+        let dims = self.best.dims.clone();
+        let Some(next) = self.violation(|claim| claim.judge(input, dims)) else { return false };
+        self.best = next;
+        self.steps += 1;
+        true
     }
 
     fn numbers(&mut self) {

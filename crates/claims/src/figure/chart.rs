@@ -1,7 +1,7 @@
 //! Lines and points.
 
 use super::axis::{Axis, Scale};
-use super::canvas::{Canvas, Frame, WIDTH, legend_height};
+use super::canvas::{Anchor, Canvas, Frame, WIDTH, legend_height};
 use super::{Figure, PALETTE};
 
 /// A point with an optional vertical error bar.
@@ -125,7 +125,8 @@ impl Chart {
             }
             false => Vec::new(),
         };
-        let top = legend_height(&entries) + 12.0;
+        // Names of references stand above their lines, so the highest one needs room.
+        let top = legend_height(&entries) + if self.references.is_empty() { 12.0 } else { 22.0 };
         let frame = Frame { left: 62.0, right: WIDTH - 12.0, top, bottom: top + 250.0 };
         let shown = |p: &&Point| self.scales.0.shows(p.x) && self.scales.1.shows(p.y);
         let points = || self.series.iter().flat_map(|series| &series.points).filter(shown);
@@ -141,8 +142,16 @@ impl Chart {
             let at = y.place(*value);
             let dashes = "stroke-dasharray=\"6 4\" stroke-opacity=\"0.8\"";
             canvas.line((frame.left, at), (frame.right, at), "currentColor", dashes);
-            let above = if at - frame.top > 14.0 { at - 4.0 } else { at + 13.0 };
-            canvas.text(frame.right - 3.0, above, super::canvas::Anchor::End, name);
+            // At the end with fewer points in the way.
+            let crowd = |left: bool| {
+                let near = |p: &&Point| (at - 20.0..at + 4.0).contains(&y.place(p.y));
+                points().filter(near).filter(|p| (x.place(p.x) < WIDTH / 2.0) == left).count()
+            };
+            if crowd(true) < crowd(false) {
+                canvas.text(frame.left + 4.0, at - 5.0, Anchor::Start, name);
+            } else {
+                canvas.text(frame.right - 3.0, at - 5.0, Anchor::End, name);
+            }
         }
         for (i, series) in self.series.iter().enumerate() {
             let place = |p: &Point| (x.place(p.x), y.place(p.y));

@@ -91,6 +91,7 @@ impl Histogram {
         let lost = self.samples.len() - finite.len();
         let caption = match lost {
             0 => self.caption,
+            1 => format!("{} One sample is not finite and not shown.", self.caption),
             lost => format!("{} {lost} samples are not finite and not shown.", self.caption),
         };
         Figure { title: self.title, caption, svg: canvas.finish() }

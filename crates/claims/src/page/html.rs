@@ -24,10 +24,11 @@ impl Page<'_> {
             let _ = writeln!(out, "<p class=\"soft\">{}</p>", escape(&remark));
         }
         out += LEGEND;
+        self.overview(&mut out);
         out += "</header>\n<main>\n";
         self.table(&mut out);
         for subject in self.subjects() {
-            let _ = writeln!(out, "<section>\n<h2>{subject}</h2>");
+            let _ = writeln!(out, "<section>\n<h2>{}</h2>", heading(subject));
             for report in self.run.reports.iter().filter(|report| report.meta.subject == subject) {
                 article(&mut out, report);
             }
@@ -46,6 +47,25 @@ impl Page<'_> {
             }
         }
         out
+    }
+
+    /// One cell a claim, one row a subject: the run at a glance.
+    fn overview(&self, out: &mut String) {
+        *out += "<div class=\"overview\">\n";
+        for subject in self.subjects() {
+            let _ = write!(out, "<span class=\"row\">{}</span><span>", heading(subject));
+            for report in self.run.reports.iter().filter(|report| report.meta.subject == subject) {
+                let (class, mark) = reading(report);
+                let (id, anchor) = (escape(report.meta.id), anchor(report.meta.id));
+                let word = word(report);
+                let _ = write!(
+                    out,
+                    "<a class=\"cell {class}\" href=\"#{anchor}\" title=\"{id}: {word}\" aria-label=\"{id}: {word}\">{mark}</a>"
+                );
+            }
+            *out += "</span>\n";
+        }
+        *out += "</div>\n";
     }
 
     fn table(&self, out: &mut String) {
@@ -80,11 +100,31 @@ fn anchor(id: &str) -> String {
 
 fn badge(report: &Report) -> String {
     let (class, mark) = reading(report);
-    let word = match &report.outcome.verdict {
-        _ if report.did_not_run() => "did not run",
-        verdict => verdict.word(),
-    };
-    format!("<span class=\"badge {class}\">{mark} {word}</span>")
+    format!("<span class=\"badge {class}\">{mark} {}</span>", word(report))
+}
+
+fn word(report: &Report) -> &'static str {
+    if report.did_not_run() { "did not run" } else { report.outcome.verdict.word() }
+}
+
+fn heading(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Tensor => "Numerics",
+        Subject::Attention => "Attention",
+        Subject::Sae => "Sparse autoencoders",
+        Subject::Superposition => "Superposition",
+        Subject::Slt => "Singular learning theory",
+        Subject::Own => "Other objects",
+    }
+}
+
+/// A statement as a sentence: a capital first, a full stop last.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    // A symbol such as λ keeps its case: its capital is another symbol.
+    let first: String = rest.next().map(|c| c.to_ascii_uppercase()).into_iter().collect();
+    let stop = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    escape(&format!("{first}{}{stop}", rest.as_str()))
 }
 
 fn article(out: &mut String, report: &Report) {
@@ -93,12 +133,12 @@ fn article(out: &mut String, report: &Report) {
     let code = if meta.code.is_empty() { String::new() } else { format!(" · {}", escape(meta.code)) };
     let _ = write!(
         out,
-        "<article class=\"{class}\" id=\"{}\">\n<div class=\"inner\">\n<h3>{} <code>{}</code></h3>\n\
-         <p class=\"statement\">{}.</p>\n<dl>\n<dt>Kind</dt><dd>{}{}{code}</dd>\n",
+        "<article class=\"{class}\" id=\"{}\">\n<div class=\"inner\">\n<p class=\"tag\">{} <code>{}</code></p>\n\
+         <h3>{}</h3>\n<dl>\n<dt>Kind</dt><dd>{}{}{code}</dd>\n",
         anchor(meta.id),
         badge(report),
         escape(meta.id),
-        escape(meta.statement),
+        sentence(meta.statement),
         kind_in_words(meta.kind),
         if meta.real { ", on real data" } else { "" }
     );

@@ -1,7 +1,7 @@
 //! The machine-readable report.
 
 use super::Page;
-use crate::{LeftOut, Report, Verdict, Why};
+use crate::{Claims, LeftOut, Meta, Report, Verdict, Why};
 use serde_json::{Map, Value, json};
 
 impl Page<'_> {
@@ -9,7 +9,7 @@ impl Page<'_> {
     ///
     /// Numbers that are not finite become `null`; `counterexample` is Rust source or `null`.
     pub fn json(&self) -> String {
-        let left_out = |(meta, why): &(crate::Meta, LeftOut)| {
+        let left_out = |(meta, why): &(Meta, LeftOut)| {
             let why = match why {
                 LeftOut::Tier => "tier",
                 LeftOut::Real => "real",
@@ -37,6 +37,28 @@ impl Page<'_> {
             "changes": changes,
         });
         serde_json::to_string_pretty(&page).expect("a value of strings and numbers") + "\n"
+    }
+}
+
+impl Claims {
+    /// The registered claims as JSON, without running them: an object whose `claims` list holds one object a claim.
+    pub fn list_json(&self) -> String {
+        let listed = |meta: &Meta| {
+            json!({
+                "id": meta.id,
+                "code": meta.code,
+                "subject": meta.subject.to_string(),
+                "statement": meta.statement,
+                "kind": meta.kind.to_string(),
+                "tier": meta.tier.to_string(),
+                "source": meta.source,
+                "protocol": meta.protocol,
+                "below_nightly": meta.below_nightly,
+                "real": meta.real,
+            })
+        };
+        let claims: Vec<Value> = self.iter().map(|claim| listed(claim.meta())).collect();
+        serde_json::to_string_pretty(&json!({ "claims": claims })).expect("a value of strings") + "\n"
     }
 }
 

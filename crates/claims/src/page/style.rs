@@ -10,8 +10,8 @@ pub(super) const STYLE: &str = "\
 body{margin:0 auto;max-width:62rem;padding:1rem;background:var(--paper);color:var(--ink);\
 font:16px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.9rem;line-height:1.2;margin:.6rem 0 .3rem}
-h2{font-size:1.35rem;margin:2.4rem 0 .6rem;text-transform:capitalize}
-h3{font-size:1.08rem;margin:0 0 .3rem;line-height:1.35}
+h2{font-size:1.35rem;margin:2.4rem 0 .6rem}
+h3{font-size:1.12rem;margin:0 0 .5rem;line-height:1.35}
 a{color:inherit}
 .soft{color:var(--soft);font-size:.9rem}
 .lead{font-size:1.1rem;margin:.4rem 0}
@@ -27,10 +27,17 @@ td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .refuted{color:var(--down)}.open,.absent{color:var(--open)}
 article{background:var(--card);border:1px solid var(--rule);border-left:5px solid currentColor;border-radius:8px;\
 padding:.9rem 1rem;margin:.8rem 0}
-article>*{color:var(--ink)}
-article .badge{color:inherit}
 .inner{color:var(--ink)}
-.statement{margin:.3rem 0 .5rem}
+.tag{margin:0 0 .25rem;font-size:.93rem}
+.tag code{color:var(--soft)}
+.overview{display:grid;grid-template-columns:max-content 1fr;gap:.3rem .9rem;margin:1rem 0 1.4rem;align-items:center}
+.overview .row{font-size:.93rem}
+.cell{display:inline-block;width:1.55rem;height:1.55rem;line-height:1.55rem;text-align:center;margin:.09rem;\
+border-radius:4px;border:1px solid currentColor;text-decoration:none;font-size:.8rem;font-weight:700}
+a.cell{color:var(--tone)}
+.cell.expected{--tone:var(--good)}.cell.failed{--tone:var(--paper);background:var(--bad)}.cell.upheld{--tone:var(--up)}
+.cell.refuted{--tone:var(--down)}.cell.open,.cell.absent{--tone:var(--open)}
+.cell.absent{border-style:dashed}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem .9rem;margin:.4rem 0;font-size:.93rem}
 dt{color:var(--soft)}dd{margin:0}
 ul{margin:.4rem 0;padding-left:1.2rem}

@@ -125,6 +125,9 @@ fn json_holds_what_readers_need() {
         let ran = claim["missing"].is_null();
         assert!(!ran || claim["margin"].is_f64() || claim["interval"].is_object(), "{claim}");
     }
+    let list: serde_json::Value = serde_json::from_str(&self::claims().list_json()).unwrap();
+    assert_eq!(list["claims"].as_array().unwrap().len(), 5);
+    assert_eq!((&list["claims"][2]["id"], &list["claims"][2]["tier"]), (&"slt/coin".into(), &"quick".into()));
     assert_eq!(claims[0]["verdict"], "upheld");
     assert_eq!(claims[1]["counterexample"], "// n = 1, margin = -1\nlet input = -1.0;");
     assert_eq!(claims[3]["interval"]["approximate"], true);
@@ -147,7 +150,7 @@ fn html_is_self_contained_and_escaped() {
     assert_eq!(html.matches("<svg").count(), 4, "the bad figure is shown as text");
     assert!(html.contains("&lt;svg onload"));
     assert!(
-        html.contains("the coin is fair")
+        html.contains("The coin is fair.")
             && html.contains("fewer throws")
             && html.contains("avx2 &amp; more")
     );

@@ -28,6 +28,22 @@ fn a_panic_becomes_inconclusive_and_names_the_input() {
 }
 
 #[test]
+fn a_panic_while_shrinking_keeps_the_violation() {
+    // Every input up to five panics, so the search for a smaller one runs into panics.
+    let claim = Exact::new(theorem("own/shrink-panic"))
+        .dims(&[("n", 1..=2000)])
+        .input(|dims, _| Some(dims[0]))
+        .margin(|&n| {
+            assert!(n > 5, "too few");
+            999.5 - n as f64
+        });
+    let report =
+        (0..20).map(|seed| examine(&claim, &Budget::quick().seed(seed))).find(|report| report.refuted());
+    let report = report.expect("inputs up to five are rare");
+    assert_eq!(report.outcome.counterexample.unwrap().dims, [("n", 1000)]);
+}
+
+#[test]
 fn nan_violates() {
     let claim = Exact::new(theorem("own/nan"))
         .input(|_, stream| Some(stream.normal()))
