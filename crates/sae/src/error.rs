@@ -78,6 +78,10 @@ pub enum SaeError {
         /// The value.
         value: f32,
     },
+    /// A weight file that could not be read or written.
+    #[cfg(feature = "files")]
+    #[error(transparent)]
+    Format(#[from] collimate_tensor::files::FileError),
     /// The operating system refused.
     #[error("{}: {source}", path.display())]
     Io {

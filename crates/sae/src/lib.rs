@@ -4,6 +4,8 @@ mod adam;
 mod config;
 mod dense;
 mod error;
+#[cfg(feature = "files")]
+mod files;
 mod float;
 mod gated;
 mod jump_relu;

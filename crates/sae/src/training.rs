@@ -8,7 +8,7 @@ use collimate_tensor::sum_of_squares;
 use ndarray::{Array2, ArrayRef2};
 
 /// Changes whenever the same configuration would train to other weights, so that no cache serves an old dictionary.
-const TRAINER: &str = "collimate-sae trainer 1";
+pub(crate) const TRAINER: &str = "collimate-sae trainer 1";
 
 /// A dictionary on its way.
 ///
@@ -81,6 +81,64 @@ pub struct Progress {
     pub gamma: f64,
     /// The share of latents that count as dead.
     pub dead_fraction: f64,
+}
+
+impl Progress {
+    /// How many numbers an entry is.
+    #[cfg(feature = "files")]
+    pub(crate) const NUMBERS: usize = 17;
+
+    /// The entry as numbers, each exact in f64.
+    #[cfg(feature = "files")]
+    pub(crate) fn to_numbers(&self) -> [f64; Self::NUMBERS] {
+        let l = &self.losses;
+        [
+            self.step as f64,
+            self.rows as f64,
+            l.total,
+            l.reconstruction,
+            l.sparsity,
+            l.auxiliary,
+            l.l0,
+            l.input_norm2,
+            l.output_norm2,
+            l.input_output,
+            f64::from(u8::from(l.dense)),
+            l.gradient_norm,
+            self.penalty,
+            self.learning_rate,
+            self.explained_variance,
+            self.gamma,
+            self.dead_fraction,
+        ]
+    }
+
+    /// The entry that numbers stand for; `None` for another number of them.
+    #[cfg(feature = "files")]
+    pub(crate) fn from_numbers(numbers: &[f64]) -> Option<Self> {
+        let n: &[f64; Self::NUMBERS] = numbers.try_into().ok()?;
+        Some(Self {
+            step: n[0] as u64,
+            rows: n[1] as u64,
+            losses: Losses {
+                total: n[2],
+                reconstruction: n[3],
+                sparsity: n[4],
+                auxiliary: n[5],
+                l0: n[6],
+                input_norm2: n[7],
+                output_norm2: n[8],
+                input_output: n[9],
+                dense: n[10] != 0.0,
+                gradient_norm: n[11],
+            },
+            penalty: n[12],
+            learning_rate: n[13],
+            explained_variance: n[14],
+            gamma: n[15],
+            dead_fraction: n[16],
+        })
+    }
 }
 
 /// A finished dictionary and how it came about.

@@ -2,6 +2,8 @@
 
 mod cases;
 mod conformance;
+#[cfg(feature = "files")]
+mod files;
 mod golden;
 mod gradients;
 mod metrics;
