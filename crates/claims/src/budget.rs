@@ -1,8 +1,9 @@
 //! How much a run may spend, and what a running claim can ask for.
 
-use crate::Tier;
+use crate::{Tier, in_order};
 use collimate_stream::Stream;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -119,6 +120,40 @@ impl Context {
     /// A stream of the claim by name, which does not depend on what was drawn before.
     pub fn named_stream(&self, name: &str) -> Stream {
         Stream::named(self.budget.seed, &format!("{}#{name}", self.id))
+    }
+
+    /// `work(i, stream)` for `i` in `0..count`, spread over the budget's threads, each with the child stream `i` of
+    /// the claim's stream called `name`.
+    ///
+    /// # Determinism
+    /// The results come in order and are the same on any number of threads. After an interruption the list is shorter.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_claims::{Budget, Context};
+    /// let drawn = |threads| Context::new("own/map", &Budget::quick().threads(threads))
+    ///     .map("seeds", 100, |i, stream| (i, stream.bits()));
+    /// assert_eq!(drawn(1), drawn(2));
+    /// ```
+    pub fn map<T: Send>(
+        &self,
+        name: &str,
+        count: u64,
+        work: impl Fn(u64, &mut Stream) -> T + Sync,
+    ) -> Vec<T> {
+        let base = self.named_stream(name);
+        let mut out = Vec::new();
+        in_order::for_each(
+            self.budget.threads,
+            count,
+            |i| work(i, &mut base.child(i)),
+            |i, result| {
+                out.push(result);
+                self.progress(i + 1, count, name);
+                if self.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
+        out
     }
 
     /// The budget.

@@ -25,7 +25,10 @@ impl Lock {
     /// assert_eq!(Lock::parse(&lock.to_text()).unwrap(), lock);
     /// ```
     pub fn to_text(&self) -> String {
-        let mut out = format!("{HEAD}seed = {}\n\n[claims]\n", self.seed);
+        // TOML integers end at 2⁶³.
+        let seed =
+            i64::try_from(self.seed).map_or_else(|_| format!("\"{}\"", self.seed), |seed| seed.to_string());
+        let mut out = format!("{HEAD}seed = {seed}\n\n[claims]\n");
         let quoted = |text: &str| Value::String(text.to_owned()).to_string();
         // A line break would make TOML choose the form over several lines.
         let one_line = |text: &str| quoted(&text.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -56,6 +59,7 @@ impl Lock {
         })?;
         let seed = match table.get("seed") {
             Some(Value::Integer(seed)) => u64::try_from(*seed).map_err(|_| broken("seed", "negative"))?,
+            Some(Value::String(seed)) => seed.parse().map_err(|_| broken("seed", "not an integer"))?,
             Some(_) => return Err(broken("seed", "not an integer")),
             None => return Err(broken("seed", "missing")),
         };

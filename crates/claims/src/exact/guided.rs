@@ -39,14 +39,19 @@ pub(super) struct Climbed<I> {
 
 /// Lowers the margin by coordinate steps where numbers may change, and by fresh draws at the worst dimensions
 /// where they may not.
-pub(super) fn search<I: Case>(claim: &Exact<I>, worst: &Worst<I>, context: &Context) -> Climbed<I> {
-    let budget = context.budget().guided;
+pub(super) fn search<I: Case>(
+    claim: &Exact<I>,
+    worst: &Worst<I>,
+    budget: u64,
+    context: &Context,
+) -> Climbed<I> {
     let mut climbed = Climbed { found: None, smallest: f64::INFINITY, evaluations: 0 };
     if worst.kept.is_empty() {
         return climbed;
     }
     let share = budget / worst.kept.len() as u64;
     for (k, start) in worst.kept.iter().enumerate() {
+        context.progress(climbed.evaluations, budget, "guided search");
         let mut stream = context.named_stream("guided").child(k as u64);
         let movable = claim.admits.is_some() && !start.input.coordinates().is_empty();
         if movable {

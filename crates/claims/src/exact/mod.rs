@@ -3,7 +3,7 @@
 mod guided;
 mod shrink;
 
-use crate::{Case, Claim, Context, Counterexample, Meta, Outcome, Verdict, Why, in_order};
+use crate::{Budget, Case, Claim, Context, Counterexample, Meta, Outcome, Verdict, Why, in_order};
 use collimate_stream::Stream;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +19,7 @@ type Draw<I> = Box<dyn Fn(&[usize], &mut Stream) -> Option<I> + Send + Sync>;
 /// margin ≥ 0 on every admitted input: Upheld        margin < 0 or NaN on one: Refuted
 /// ```
 /// A violation is made smaller: first in the dimensions, with several seeds at each, then number by number.
+/// When more than half of the inputs are rejected the claim is Inconclusive: "no violation" would say little.
 /// Guided search then climbs towards a violation from the inputs with the smallest margins.
 /// Numbers are only changed when [`Exact::admits`] says which inputs belong to the domain: a generator that
 /// builds, say, orthonormal matrices must not be refuted by a matrix that is not.
@@ -79,6 +80,8 @@ impl<I: Case> Exact<I> {
     }
 
     /// How many random inputs to judge, by tier (quick, standard, nightly); without it the budget says.
+    ///
+    /// Guided search and shrinking get their share in proportion, so a costly margin needs only this number.
     pub fn inputs(mut self, by_tier: [u64; 3]) -> Self {
         self.inputs = Some(by_tier);
         self
@@ -176,6 +179,22 @@ impl<I: Case> Exact<I> {
     }
 }
 
+/// Margin evaluations beside the random inputs.
+struct Effort {
+    guided: u64,
+    shrink: u64,
+}
+
+impl Effort {
+    /// The budget's own proportions for a claim that judges `count` random inputs.
+    fn of(budget: &Budget, count: u64) -> Self {
+        let share = count as f64 / budget.inputs.max(1) as f64;
+        // Even the most costly claim gets a fair try at a small counterexample.
+        let shrink = ((budget.shrink as f64 * share) as u64).max(500).min(budget.shrink);
+        Self { guided: (budget.guided as f64 * share) as u64, shrink }
+    }
+}
+
 /// Whether a margin violates the claim: NaN does.
 fn violates(margin: f64) -> bool {
     margin.is_nan() || margin < 0.0
@@ -191,6 +210,7 @@ impl<I: Case> Claim for Exact<I> {
             return Outcome::inconclusive(Why::Invalid(reason.to_owned()));
         }
         let count = self.inputs.map_or(context.budget().inputs, |by_tier| context.by_tier(by_tier));
+        let effort = Effort::of(context.budget(), count);
         let (mut judged, mut rejected, mut interrupted) = (0u64, 0u64, false);
         let mut worst = guided::Worst::new();
         let mut found = None;
@@ -222,7 +242,7 @@ impl<I: Case> Claim for Exact<I> {
         let mut tried = 0;
         let vacuous = 2 * rejected > judged + rejected;
         if found.is_none() && !vacuous && !interrupted {
-            let climbed = guided::search(self, &worst, context);
+            let climbed = guided::search(self, &worst, effort.guided, context);
             tried = climbed.evaluations;
             margin = margin.min(climbed.smallest);
             found = climbed.found;
@@ -230,7 +250,7 @@ impl<I: Case> Claim for Exact<I> {
         let mut outcome = Outcome::upheld().trials(judged);
         (outcome.rejected, outcome.guided) = (rejected, tried);
         if let Some(violation) = found {
-            let (smallest, steps) = shrink::shrink(self, violation, context);
+            let (smallest, steps) = shrink::shrink(self, violation, effort.shrink, context);
             outcome.verdict = Verdict::Refuted;
             outcome.counterexample = Some(Counterexample {
                 literal: self.literal(&smallest.input, &smallest.dims, Some(smallest.margin)),

@@ -13,18 +13,16 @@ const PANICS: u64 = 24;
 const EXHAUSTIVE: u64 = 2_000;
 
 /// Returns the smallest violation found and how many accepted steps led to it.
-pub(super) fn shrink<I: Case>(claim: &Exact<I>, violation: Judged<I>, context: &Context) -> (Judged<I>, u64) {
+pub(super) fn shrink<I: Case>(
+    claim: &Exact<I>,
+    violation: Judged<I>,
+    budget: u64,
+    context: &Context,
+) -> (Judged<I>, u64) {
     let base = context.named_stream("shrink");
-    let mut work = Work {
-        claim,
-        context,
-        left: context.budget().shrink,
-        steps: 0,
-        best: violation,
-        seeds: base,
-        drawn: 0,
-        panics: 0,
-    };
+    context.progress(0, budget, "shrinking");
+    let mut work =
+        Work { claim, context, left: budget, steps: 0, best: violation, seeds: base, drawn: 0, panics: 0 };
     work.dimensions();
     if claim.admits.is_some() {
         work.numbers();

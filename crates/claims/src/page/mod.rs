@@ -55,9 +55,14 @@ impl Page<'_> {
 
     /// One sentence on the run as a whole.
     fn headline(&self) -> String {
+        let ran = || self.run.reports.iter().filter(|report| !report.did_not_run());
         let count = |kind: Kind, good: fn(&Report) -> bool| {
-            let of_kind = || self.run.reports.iter().filter(move |report| report.meta.kind == kind);
+            let of_kind = || ran().filter(move |report| report.meta.kind == kind);
             (of_kind().filter(|report| good(report)).count(), of_kind().count())
+        };
+        let absent = match self.run.reports.len() - ran().count() {
+            0 => String::new(),
+            absent => format!("; {absent} could not run"),
         };
         let (theorems, of_theorems) = count(Kind::Theorem, Report::upheld);
         let (counterexamples, of_counterexamples) = count(Kind::Counterexample, Report::refuted);
@@ -65,7 +70,7 @@ impl Page<'_> {
         let (refuted, _) = count(Kind::Empirical, Report::refuted);
         format!(
             "{theorems} of {of_theorems} theorems upheld, {counterexamples} of {of_counterexamples} false beliefs \
-             refuted; {hypotheses} hypotheses tested: {upheld} upheld, {refuted} refuted, {} inconclusive",
+             refuted; {hypotheses} hypotheses tested: {upheld} upheld, {refuted} refuted, {} inconclusive{absent}",
             hypotheses - upheld - refuted
         )
     }

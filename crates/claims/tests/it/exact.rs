@@ -156,3 +156,26 @@ fn the_counterexample_is_rust_source_that_violates() {
     assert!(text.ends_with(expected), "{text}");
     assert_eq!(margin(&ndarray::array![[1.0], [1.0]]), -0.5);
 }
+
+#[test]
+fn a_costly_claim_spends_in_proportion() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let spent = |violation: bool| {
+        let calls = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&calls);
+        let claim = Exact::new(belief("own/costly"))
+            .dims(&[("a", 1..=30), ("b", 1..=30)])
+            .inputs([3, 30, 300])
+            .input(|dims, _| Some((dims[0], dims[1])))
+            .margin(move |&(a, b)| {
+                count.fetch_add(1, Ordering::Relaxed);
+                if violation && a * b >= 60 { -1.0 } else { 1.0 }
+            });
+        let report = examine(&claim, &Budget::quick().threads(1));
+        assert_eq!(report.refuted(), violation);
+        calls.load(Ordering::Relaxed)
+    };
+    assert!(spent(false) <= 6, "three inputs and three guided ones");
+    assert!((100..=506).contains(&spent(true)), "the smallest effort to shrink");
+}

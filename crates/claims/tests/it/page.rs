@@ -154,6 +154,7 @@ fn html_is_self_contained_and_escaped() {
             && html.contains("fewer throws")
             && html.contains("avx2 &amp; more")
     );
+    assert!(html.contains("2 hypotheses tested: 1 upheld, 1 refuted, 0 inconclusive; 1 could not run"));
     assert!(html.contains("<pre>// n = 1, margin = -1\nlet input = -1.0;</pre>"));
     assert!(html.contains("href=\"#own.norm\"") && html.contains("id=\"own.norm\""));
     for tag in ["article", "section", "figure", "table", "dl", "ul", "pre", "div", "svg", "text", "title"] {
@@ -204,6 +205,10 @@ fn the_lock_survives_the_way_through_a_file() {
     assert_eq!(lines.len(), 3, "one line a claim\n{text}");
     assert!(lines.is_sorted(), "{text}");
     assert_eq!(lines[0], "\"own/norm\" = { quick = \"upheld\" }");
+    for seed in [0, u64::MAX] {
+        let lock = Lock { seed, ..lock.clone() };
+        assert_eq!(Lock::parse(&lock.to_text()).unwrap(), lock);
+    }
     // A line break in an explanation does not break the line.
     lock.entries.get_mut("slt/coin").unwrap().explanation = "two\nlines".to_owned();
     assert_eq!(Lock::parse(&lock.to_text()).unwrap().entries["slt/coin"].explanation, "two lines");
