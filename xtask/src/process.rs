@@ -101,9 +101,10 @@ pub(crate) fn line(command: &Command) -> String {
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// The files git tracks, relative to the workspace folder.
+/// The files git tracks or would track, relative to the workspace folder.
 pub(crate) fn tracked_files() -> Result<Vec<String>> {
-    let text = output(Command::new("git").args(["ls-files", "-z"]))?;
+    let text =
+        output(Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
     let mut files: Vec<String> =
         text.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     files.retain(|name| Path::new(name).is_file());

@@ -52,7 +52,7 @@ fn static_rules() -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// The tracked files that are text.
+/// The files that are text.
 fn texts() -> Result<Vec<(String, String)>> {
     let files = process::tracked_files()?;
     Ok(files

@@ -170,6 +170,8 @@ macro_rules! packed {
             }
 
             /// One tile, written through a buffer where the panel is only partly filled.
+            // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
+            // `c` is ours alone.
             unsafe fn run(
                 level: CpuLevel,
                 height: usize,
@@ -210,6 +212,8 @@ macro_rules! packed {
                 }
             }
 
+            // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
+            // `c` is ours alone.
             unsafe fn dispatch(
                 level: CpuLevel,
                 height: usize,
@@ -253,6 +257,8 @@ macro_rules! packed {
                 }
             }
 
+            // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
+            // `c` is ours alone.
             unsafe fn portable(
                 height: usize,
                 k: usize,
@@ -291,6 +297,8 @@ packed!(f64, 8, avx512_f64, avx2_f64);
 macro_rules! kernel {
     ($name:ident, $f:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $fma:ident, $set1:ident,
      $add:ident, $store:ident) => {
+        // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
+        // `c` is ours alone.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
         unsafe fn $name<const M: usize>(
