@@ -2,26 +2,33 @@
 
 use crate::forward::{fill_masked, scores_into, softmax_with_log_sum_exp};
 use crate::poison::Guarded;
-use crate::tile::{product, scratch};
+use crate::tile::{self, product, scratch};
 use crate::{Gradients, Saved};
 use collimate_tensor::Scalar;
-use ndarray::{Array2, Array3, ArrayRef2, ArrayRef3, ArrayViewMut2, Axis, s};
-use rayon::prelude::*;
+use ndarray::{Array2, Array3, ArrayRef2, ArrayRef3, Axis, s};
 
 /// The gradients by the rotated q and k, and by v.
 pub(crate) fn backward<F: Scalar>(saved: &Saved<F>, d_out: &ArrayRef3<F>) -> Gradients<F> {
     let plan = &saved.plan;
     let mut d_q = Array3::zeros(saved.q.dim());
-    let heads: Vec<_> = d_q.axis_iter_mut(Axis(0)).enumerate().collect();
-    let by_head: Vec<(Array2<F>, Array2<F>)> =
-        heads.into_par_iter().map(|(head, d_q)| head_backward(saved, d_out, head, d_q)).collect();
+    let nothing = || (Array2::zeros((0, 0)), Array2::zeros((0, 0)));
+    let mut heads: Vec<_> = d_q.axis_iter_mut(Axis(0)).map(|d_q| (d_q, nothing())).enumerate().collect();
+    tile::for_each(
+        &mut heads,
+        2 * plan.work(),
+        || (),
+        |(), (head, (d_q, by_key))| {
+            *by_key = head_backward(saved, d_out, *head, d_q);
+        },
+    );
     let (mut d_k, mut d_v) = (Array3::zeros(saved.k.dim()), Array3::zeros(saved.v.dim()));
     // The sum runs in the order of the heads, whichever thread was first.
-    for (head, (k, v)) in by_head.iter().enumerate() {
-        let group = plan.map.key_head(head);
+    for (head, (_, (k, v))) in &heads {
+        let group = plan.map.key_head(*head);
         d_k.index_axis_mut(Axis(0), group).scaled_add(F::one(), k);
         d_v.index_axis_mut(Axis(0), group).scaled_add(F::one(), v);
     }
+    drop(heads);
     Gradients { q: d_q, k: d_k, v: d_v }
 }
 
@@ -30,7 +37,7 @@ fn head_backward<F: Scalar>(
     saved: &Saved<F>,
     d_out: &ArrayRef3<F>,
     head: usize,
-    mut d_q: ArrayViewMut2<'_, F>,
+    d_q: &mut ArrayRef2<F>,
 ) -> (Array2<F>, Array2<F>) {
     let plan = &saved.plan;
     let group = plan.map.key_head(head);

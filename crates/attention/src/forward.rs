@@ -4,10 +4,9 @@ use crate::HeadMap;
 use crate::element::Edit;
 use crate::plan::{Plan, QUERY_BLOCK};
 use crate::poison::Guarded;
-use crate::tile::{product, scratch};
+use crate::tile::{self, product, scratch};
 use collimate_tensor::{Scalar, softmax_in_place};
 use ndarray::{Array2, ArrayRef2, ArrayRef3, ArrayView2, Axis, s};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Fills `out` (h, t, e) and returns the log-sum-exp of the scores (h, t).
@@ -33,8 +32,7 @@ pub(crate) fn forward<F: Scalar>(
             (out, lse) = (rest, lse_rest);
         }
     }
-    // Late tiles of a causal mask are the long ones: starting with them keeps the threads busy to the end.
-    tiles.par_iter_mut().rev().for_each_init(Vec::new, |buffer, (head, queries, out, lse)| {
+    tile::for_each(&mut tiles, plan.work(), Vec::new, |buffer, (head, queries, out, lse)| {
         let group = plan.map.key_head(*head);
         let value = &values[group];
         // An edit may put weight on any key, so its rows span all of them.
@@ -130,9 +128,15 @@ pub(crate) fn apply_pattern<F: Scalar>(
 ) {
     let values: Vec<Guarded<F>> = v.axis_iter(Axis(0)).map(Guarded::new).collect();
     let mut heads: Vec<_> = out.axis_iter_mut(Axis(0)).zip(pattern.axis_iter(Axis(0))).enumerate().collect();
-    heads.par_iter_mut().for_each(|(head, (out, pattern))| {
-        let value = &values[map.key_head(*head)];
-        product(F::one(), pattern, &value.clean(0..pattern.ncols()), F::zero(), out);
-        value.add_bad_rows(pattern, 0, |i, j| pattern[[i, j]] != F::zero(), out.view_mut());
-    });
+    let work = pattern.len() * v.dim().2;
+    tile::for_each(
+        &mut heads,
+        work,
+        || (),
+        |(), (head, (out, pattern))| {
+            let value = &values[map.key_head(*head)];
+            product(F::one(), pattern, &value.clean(0..pattern.ncols()), F::zero(), out);
+            value.add_bad_rows(pattern, 0, |i, j| pattern[[i, j]] != F::zero(), out.view_mut());
+        },
+    );
 }

@@ -4,10 +4,9 @@ use crate::Saved;
 use crate::backward::{pattern_into, softmax_backward};
 use crate::forward::fill_masked;
 use crate::poison::Guarded;
-use crate::tile::{product, scratch};
+use crate::tile::{self, product, scratch};
 use collimate_tensor::Scalar;
 use ndarray::{Array3, ArrayRef3, Axis, s};
-use rayon::prelude::*;
 
 /// The derivative of the output along (q̇, k̇, v̇), where q̇ and k̇ are already rotated.
 pub(crate) fn jvp<F: Scalar>(
@@ -30,7 +29,7 @@ pub(crate) fn jvp<F: Scalar>(
         }
     }
     let buffers = || (Vec::new(), Vec::new());
-    tiles.par_iter_mut().rev().for_each_init(buffers, |(buffer, other), (head, queries, out)| {
+    tile::for_each(&mut tiles, 2 * plan.work(), buffers, |(buffer, other), (head, queries, out)| {
         let (head, group) = (*head, plan.map.key_head(*head));
         let keys = plan.keys_of_block(queries.clone());
         let mut p = scratch(buffer, queries.len(), keys.len());

@@ -2,6 +2,8 @@
 
 mod attention;
 mod backward;
+#[cfg(feature = "claims")]
+pub mod claims;
 mod element;
 mod error;
 mod forward;

@@ -33,6 +33,11 @@ impl Plan {
         }
     }
 
+    /// The multiply-adds of a forward pass without a mask.
+    pub(crate) fn work(&self) -> usize {
+        self.heads * self.queries * self.keys * (self.width + self.value_width)
+    }
+
     /// The tiles of one head.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let queries = self.queries;

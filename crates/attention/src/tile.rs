@@ -1,7 +1,27 @@
-//! What every tile needs: a scratch matrix and a product on the calling thread.
+//! What every tile needs: a place to run, a scratch matrix and a product on the calling thread.
 
 use collimate_tensor::Scalar;
 use ndarray::{ArrayRef2, ArrayViewMut2};
+use rayon::prelude::*;
+
+/// Below this many multiply-adds all tiles run on the calling thread: entering the pool costs more.
+const SERIAL: usize = 1 << 17;
+
+/// Runs every tile, the last first: late tiles of a causal mask are the long ones, and starting with them keeps
+/// the threads busy to the end. `work` is a number of multiply-adds.
+pub(crate) fn for_each<T: Send, B: Send>(
+    tiles: &mut [T],
+    work: usize,
+    buffers: impl Fn() -> B + Send + Sync,
+    run: impl Fn(&mut B, &mut T) + Send + Sync,
+) {
+    if work <= SERIAL {
+        let mut own = buffers();
+        tiles.iter_mut().for_each(|tile| run(&mut own, tile));
+    } else {
+        tiles.par_iter_mut().rev().for_each_init(buffers, run);
+    }
+}
 
 /// A matrix of the given shape over a scratch buffer that grows as needed.
 pub(crate) fn scratch<F: Scalar>(buffer: &mut Vec<F>, rows: usize, columns: usize) -> ArrayViewMut2<'_, F> {

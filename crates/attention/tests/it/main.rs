@@ -1,6 +1,8 @@
 //! Tests of attention against its naive definition, its derivatives, its masks and other people's numbers.
 
 mod bad_input;
+#[cfg(feature = "claims")]
+mod claims;
 mod conformance;
 mod definition;
 mod derivatives;

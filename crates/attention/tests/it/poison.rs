@@ -22,7 +22,7 @@ fn poisoned(key: usize, poison: f64) -> (Array3<f64>, Array3<f64>, Array3<f64>) 
 }
 
 #[test]
-fn a_masked_key_full_of_nan_changes_no_bit() {
+fn a_masked_key_full_of_nan_changes_nothing() {
     let (q, k, v) = CASE.arrays();
     let attention = CASE.attention();
     let (clean, _) = attention.forward(&q, &k, &v).unwrap();

@@ -1,0 +1,53 @@
+//! What comes later has no influence on what comes before.
+
+use super::SelfAttention;
+use super::order::{normal, widths};
+use collimate_claims::{Claim, Exact, Meta, Subject};
+use ndarray::{Array2, s};
+
+/// Under a causal mask an output does not depend on later rows at all.
+pub fn future_is_invisible(attention: impl SelfAttention) -> impl Claim {
+    let meta = Meta::theorem(
+        "attention/future-is-invisible",
+        Subject::Attention,
+        "under a causal mask, other rows after a position do not change the output up to it, not even by a rounding",
+    )
+    .code("B28");
+    invisible(meta, attention, |x, later| *x = later)
+}
+
+/// Under a causal mask even NaN in later rows changes nothing (in PyTorch 2.15 it does: 0 · NaN).
+pub fn future_nan_is_invisible(attention: impl SelfAttention) -> impl Claim {
+    let meta = Meta::theorem(
+        "attention/future-nan-is-invisible",
+        Subject::Attention,
+        "under a causal mask, NaN in all rows after a position does not change the output up to it, not even by a rounding",
+    )
+    .code("B28");
+    invisible(meta, attention, |x, _| *x = f64::NAN)
+}
+
+fn invisible(meta: Meta, attention: impl SelfAttention, replace: fn(&mut f64, f64)) -> impl Claim {
+    Exact::new(meta)
+        .dims(&[("tokens", 2..=8), ("width", widths(attention.width()))])
+        .names(&["x", "later", "position"])
+        .input(|dims, stream| {
+            let later = normal(stream, dims[0], dims[1]);
+            Some((normal(stream, dims[0], dims[1]), later, stream.below(dims[0])))
+        })
+        .admits(|(x, later, position)| {
+            *position < x.nrows() && x.iter().chain(later).all(|v: &f64| v.is_finite())
+        })
+        .margin(move |(x, later, position)| {
+            let seen = s![..=*position, ..];
+            let mut changed: Array2<f64> = x.clone();
+            for ((row, column), value) in changed.indexed_iter_mut() {
+                if row > *position {
+                    replace(value, later[[row, column]]);
+                }
+            }
+            let (before, after) = (attention.attend(x), attention.attend(&changed));
+            // Equal as numbers: a masked pair is multiplied by zero, which may turn 0.0 into −0.0.
+            if before.slice(seen) == after.slice(seen) { 0.0 } else { -1.0 }
+        })
+}

@@ -1,0 +1,122 @@
+//! Rotary positions.
+
+use super::largest;
+use super::order::normal;
+use super::scores::scores;
+use crate::{Attention, Mask, Offset, Rotary, RotaryLayout};
+use collimate_claims::{Claim, Exact, Meta, Subject};
+use ndarray::{Array1, Array2, Array3, s};
+
+const BASE: f64 = 10_000.0;
+
+/// The largest position drawn: the error of an angle grows with it.
+const FARTHEST: usize = 10_000;
+
+const LAYOUTS: [RotaryLayout; 2] = [RotaryLayout::Interleaved, RotaryLayout::HalfSplit];
+
+/// A row turned to a position.
+fn turned(layout: RotaryLayout, x: &Array1<f64>, position: usize) -> Array1<f64> {
+    let rotary = Rotary { layout, width: x.len(), base: BASE };
+    let table = rotary.table([position as i64]).expect("the width is even");
+    let mut row = Array3::from_shape_fn((1, 1, x.len()), |(_, _, d)| x[d]);
+    table.apply(&mut row).expect("the row fits the table");
+    row.slice(s![0, 0, ..]).to_owned()
+}
+
+/// A rotation keeps lengths.
+pub(super) fn keeps_norms() -> impl Claim {
+    let meta = Meta::theorem(
+        "attention/rotary-keeps-norms",
+        Subject::Attention,
+        "rotary positions do not change the length of a row, in either layout",
+    )
+    .code("B15")
+    .source("Su et al. (2021), RoFormer");
+    Exact::new(meta)
+        .dims(&[("pairs", 1..=4)])
+        .names(&["x", "position"])
+        .input(|dims, stream| {
+            Some((normal(stream, 1, 2 * dims[0]).row(0).to_owned(), stream.below(FARTHEST)))
+        })
+        .admits(|(x, position)| *position < FARTHEST && x.iter().all(|v| v.abs() <= 1e3))
+        .margin(|(x, position)| {
+            let norm = |x: &Array1<f64>| x.pow2().sum().sqrt();
+            let error = LAYOUTS.map(|layout| norm(&turned(layout, x, *position)) - norm(x));
+            1e-12 * (1.0 + norm(x)) - largest(&error)
+        })
+}
+
+/// Scores depend on the distance of the positions only.
+pub(super) fn relative() -> impl Claim {
+    let meta = Meta::theorem(
+        "attention/rotary-is-relative",
+        Subject::Attention,
+        "rows in front of a sequence do not change the rotary scores inside it, in either layout",
+    )
+    .code("B15")
+    .source("Su et al. (2021), RoFormer, equation 16");
+    Exact::new(meta)
+        .dims(&[("tokens", 1..=4), ("in front", 0..=40), ("pairs", 1..=3)])
+        .names(&["x", "first"])
+        .input(|dims, stream| Some((normal(stream, dims[0] + dims[1], 2 * dims[2]), dims[1])))
+        .admits(|(x, first)| *first < x.nrows() && x.iter().all(|v| v.abs() <= 30.0))
+        .margin(|(x, first)| {
+            let short: Array2<f64> = x.slice(s![*first.., ..]).to_owned();
+            let error = LAYOUTS.map(|layout| {
+                let rotary = Rotary { layout, width: x.ncols(), base: BASE };
+                let attention = Attention::scaled_dot_product().rotary(rotary);
+                // Without a mask, so that queries before their keys are compared as well.
+                let (long, short) =
+                    (scores(attention.mask(Mask::none()), x, x), scores(attention, &short, &short));
+                let decode = attention.mask(Mask::causal(Offset::keys_minus_queries()));
+                let last = x.slice(s![x.nrows() - 1.., ..]).to_owned();
+                let last = scores(decode, &last, x).row(0).to_owned() - long.row(x.nrows() - 1);
+                let moved = &long.slice(s![*first.., *first..]) - &short;
+                largest(moved.iter().chain(&last))
+            });
+            1e-10 * (1.0 + largest(x) * largest(x)) - largest(&error)
+        })
+}
+
+/// Turning twice is turning once by the sum.
+pub(super) fn composes() -> impl Claim {
+    let meta = Meta::theorem(
+        "attention/rotary-composes",
+        Subject::Attention,
+        "turning a row to position a and again by b is turning it to a + b, in either layout",
+    )
+    .code("B15");
+    Exact::new(meta)
+        .dims(&[("pairs", 1..=4)])
+        .names(&["x", "a", "b"])
+        .input(|dims, stream| {
+            let x = normal(stream, 1, 2 * dims[0]).row(0).to_owned();
+            Some((x, stream.below(FARTHEST / 2), stream.below(FARTHEST / 2)))
+        })
+        .admits(|(x, a, b)| a.max(b) < &(FARTHEST / 2) && x.iter().all(|v| v.abs() <= 1e3))
+        .margin(|(x, a, b)| {
+            let error = LAYOUTS.map(|layout| {
+                largest(&(turned(layout, &turned(layout, x, *a), *b) - turned(layout, x, a + b)))
+            });
+            1e-10 * (1.0 + largest(x)) - largest(&error)
+        })
+}
+
+/// The belief that rotary scores of equal rows fall with the distance.
+pub(super) fn decays() -> impl Claim {
+    let meta = Meta::counterexample(
+        "attention/rotary-decays",
+        Subject::Attention,
+        "the rotary score of a row of ones with itself falls with every step of distance",
+    )
+    .code("B16");
+    Exact::new(meta)
+        .dims(&[("pairs", 1..=4)])
+        .names(&["ones", "distance"])
+        .input(|dims, stream| Some((Array1::ones(2 * dims[0]), stream.below(200))))
+        .admits(|(ones, distance)| *distance < 200 && ones.iter().all(|&x| x == 1.0))
+        .margin(|(ones, distance)| {
+            let score = |far| ones.dot(&turned(RotaryLayout::Interleaved, ones, far));
+            score(*distance) - score(distance + 1) + 1e-12
+        })
+}
