@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "claims")]
+mod claims;
 mod error;
 mod exact;
 mod kernels;
@@ -8,6 +10,8 @@ mod oracle;
 mod sgld;
 mod temperature;
 
+#[cfg(feature = "claims")]
+pub use claims::claims;
 pub use error::SltError;
 pub use exact::{LearningCoefficient, NormalCrossing, Rational, deep_linear, reduced_rank};
 pub use model::{ReducedRank, ReducedRankConfig};

@@ -14,7 +14,7 @@ use crate::{Beta, NormalCrossing, SltError};
 ///
 /// # Units
 /// `t = nβ` is a pure number and enters by its logarithm, so that asymptotic statements can be checked where they
-/// hold: at `log t = 1000` as well as at 5.
+/// hold: at `log t = 300` as well as at 5. Up to about 1000 divided by the largest rate nothing underflows.
 ///
 /// # Examples
 /// ```
@@ -67,8 +67,7 @@ impl CrossingOracle {
     /// `log V(ε)` for `log_epsilon ≤ 0`: the logarithm of the prior mass where `K < ε`.
     pub fn log_volume(&self, log_epsilon: f64) -> f64 {
         let s = (-log_epsilon).max(0.0);
-        let (log_scale, alive, _) = self.mixture(s);
-        log_scale + alive.ln()
+        Phases::new(self, s).at(s).log_alive
     }
 
     /// (log scale, Z, E[tK]·Z), the last two divided by e^{log scale}.
@@ -76,52 +75,83 @@ impl CrossingOracle {
         // Left of log t − 7 the factor exp(−t e^{−s}) is below e^{−1000}; right of it the tail falls like e^{−λs}.
         let start = (log_t - 7.0).max(0.0);
         let bulk = log_t.max(0.0) + 6.0;
-        let end = bulk + 45.0 / self.slowest;
+        let end = bulk + 40.0 / self.slowest;
+        let phases = Phases::new(self, end);
         // A common factor keeps the integrand representable when t is e^{1000}.
-        let (log_scale, ..) = self.mixture(log_t.max(0.0));
+        let log_scale = phases.at(log_t.max(0.0)).log_alive;
         let integrand = |s: f64| {
-            let (log_density, _, density) = self.mixture(s);
+            let point = phases.at(s);
             let u = (log_t - s).exp();
-            let f = density * (log_density - log_scale - u).exp();
+            let f = point.hazard * (point.log_alive - log_scale - u).exp();
             [f, f * u]
         };
-        let width = (1.0 / self.fastest).clamp(0.25, 1.0);
-        let near = integrate(start, bulk, width, integrand);
+        let near = integrate(start, bulk, (1.0 / self.fastest).clamp(0.25, 1.0), integrand);
         let far = integrate(bulk, end, (2.0 / self.fastest).min(4.0), integrand);
         (log_scale, near[0] + far[0], near[1] + far[1])
     }
+}
 
-    /// (log scale, P(S > s), density of S at s), the last two divided by e^{log scale}.
-    ///
-    /// The exponentials run one after the other; a Poisson clock of the fastest rate q ticks, and at a tick phase i ends
-    /// with probability r_i/q.
-    fn mixture(&self, s: f64) -> (f64, f64, f64) {
-        let q = self.fastest;
-        let x = q * s;
-        let phases = self.rates.len();
-        let mut inside = vec![0.0; phases];
+/// The law of S after each tick of its clock.
+///
+/// The exponentials run one after the other. A Poisson clock of the fastest rate q ticks; at a tick, phase i ends with
+/// probability r_i/q. The number of ticks by time s is Poisson with mean qs.
+struct Phases {
+    fastest: f64,
+    /// After k ticks: the probability that S is not over.
+    alive: Vec<f64>,
+    /// After k ticks: the rate at which S ends.
+    ending: Vec<f64>,
+}
+
+/// P(S > s) and the density of S at s, as a logarithm and a ratio.
+struct Point {
+    log_alive: f64,
+    hazard: f64,
+}
+
+impl Phases {
+    /// The law for times up to `until`.
+    fn new(oracle: &CrossingOracle, until: f64) -> Self {
+        let (rates, q) = (&oracle.rates, oracle.fastest);
+        let last = rates.len() - 1;
+        let mut inside = vec![0.0; rates.len()];
         inside[0] = 1.0;
-        let terms = (x + 12.0 * x.sqrt()) as usize + 60 + phases;
-        // With a large x the weights start at the logarithm −x and are rescaled as they grow.
-        let (mut log_scale, mut weight) = if x < SAFE_EXPONENT { (0.0, (-x).exp()) } else { (-x, 1.0) };
-        let (mut alive, mut density) = (0.0, 0.0);
-        for k in 0..terms {
-            alive += weight * inside.iter().sum::<f64>();
-            density += weight * inside[phases - 1] * self.rates[phases - 1];
-            weight *= x / (k as f64 + 1.0);
-            if weight > 1e250 {
-                for value in [&mut weight, &mut alive, &mut density] {
-                    *value *= 1e-250;
-                }
-                log_scale += 250.0 * std::f64::consts::LN_10;
-            }
-            for i in (0..phases).rev() {
-                let arriving = if i > 0 { inside[i - 1] * self.rates[i - 1] / q } else { 0.0 };
-                inside[i] = inside[i] * (1.0 - self.rates[i] / q) + arriving;
+        let ticks = ticks(q * until, rates.len());
+        let (mut alive, mut ending) = (Vec::with_capacity(ticks), Vec::with_capacity(ticks));
+        for _ in 0..ticks {
+            alive.push(inside.iter().sum());
+            ending.push(inside[last] * rates[last]);
+            for i in (0..=last).rev() {
+                let arriving = if i > 0 { inside[i - 1] * rates[i - 1] / q } else { 0.0 };
+                inside[i] = inside[i] * (1.0 - rates[i] / q) + arriving;
             }
         }
-        // Normalise, so that a caller may add exponents without meeting underflow.
-        let size = alive.max(f64::MIN_POSITIVE);
-        (log_scale + size.ln(), alive / size, density / size)
+        Self { fastest: q, alive, ending }
     }
+
+    /// The mixture over the number of ticks by time `s`.
+    fn at(&self, s: f64) -> Point {
+        let x = self.fastest * s;
+        // With a large x the weights start at the logarithm −x and are rescaled as they grow.
+        let (mut log_scale, mut weight) = if x < SAFE_EXPONENT { (0.0, (-x).exp()) } else { (-x, 1.0) };
+        let (mut alive, mut ending) = (0.0, 0.0);
+        let terms = ticks(x, 1).min(self.alive.len());
+        for (k, (a, e)) in self.alive[..terms].iter().zip(&self.ending).enumerate() {
+            alive += weight * a;
+            ending += weight * e;
+            weight *= x / (k as f64 + 1.0);
+            if weight > 1e250 {
+                weight *= 1e-250;
+                alive *= 1e-250;
+                ending *= 1e-250;
+                log_scale += 250.0 * std::f64::consts::LN_10;
+            }
+        }
+        Point { log_alive: log_scale + alive.ln(), hazard: ending / alive }
+    }
+}
+
+/// How many ticks matter when their mean number is `x`: twelve standard deviations beyond it.
+fn ticks(x: f64, phases: usize) -> usize {
+    (x + 12.0 * x.sqrt()) as usize + 60 + phases
 }

@@ -176,6 +176,9 @@ fn at_rank_zero_lambda_is_half_the_codimension_of_the_zero_product() {
         }
     }
     assert_eq!(compared, 81);
+    // A wider layer in between can lower it, by either count.
+    assert_eq!((codimension_of_zero_product(&[3, 3]), codimension_of_zero_product(&[3, 4, 3])), (9, 8));
+    assert_eq!(deep_linear(&[3, 4, 3], 0).unwrap(), coefficient(4, 1, 1));
 }
 
 proptest! {
