@@ -37,8 +37,9 @@ const SAFE_EXPONENT: f64 = 600.0;
 impl CrossingOracle {
     /// The oracle of a normal crossing.
     pub fn new(crossing: &NormalCrossing) -> Self {
-        let rates: Vec<f64> =
-            crossing.poles().map(|pole| *pole.numer() as f64 / *pole.denom() as f64).collect();
+        // From k and h and not from the exact poles, so that the two can be checked against each other.
+        let exponents = crossing.powers().iter().zip(crossing.prior()).filter(|(k, _)| **k > 0);
+        let rates: Vec<f64> = exponents.map(|(&k, &h)| (f64::from(h) + 1.0) / (2.0 * f64::from(k))).collect();
         let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
         let fastest = rates.iter().copied().fold(0.0, f64::max);
         Self { rates, slowest, fastest }
