@@ -19,6 +19,10 @@ use ndarray::{Array1, Array2, Array3};
 pub trait Case: Clone + Send + Sync + 'static {
     /// The input as Rust source.
     fn literal(&self) -> String;
+    /// Its parts as Rust source: those of a tuple one by one, anything else as a whole.
+    fn parts(&self) -> Vec<String> {
+        vec![self.literal()]
+    }
     /// Its numbers.
     fn coordinates(&self) -> Vec<f64>;
     /// The same shape with other numbers, or `None` when the type cannot hold one of them.
@@ -188,8 +192,11 @@ impl<T: Case> Case for Vec<T> {
 macro_rules! tuple {
     ($($name:ident $index:tt),+) => {
         impl<$($name: Case),+> Case for ($($name,)+) {
+            fn parts(&self) -> Vec<String> {
+                vec![$(self.$index.literal()),+]
+            }
             fn literal(&self) -> String {
-                let items = [$(self.$index.literal()),+];
+                let items = self.parts();
                 let comma = if items.len() == 1 { "," } else { "" };
                 format!("({}{comma})", items.join(", "))
             }

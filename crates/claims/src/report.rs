@@ -61,8 +61,10 @@ impl Report {
         if let (Some(margin), None) = (outcome.margin, outcome.interval) {
             parts.push(format!("margin {}", short(margin)));
         }
-        if outcome.trials > 0 {
-            parts.push(format!("{} trials", outcome.trials));
+        match outcome.trials {
+            0 => {}
+            1 => parts.push("1 trial".to_owned()),
+            trials => parts.push(format!("{trials} trials")),
         }
         parts.join("; ")
     }

@@ -152,20 +152,18 @@ impl<I: Case> Exact<I> {
         let mut head: Vec<String> =
             self.dims.iter().zip(dims).map(|((name, _), value)| format!("{name} = {value}")).collect();
         head.extend(margin.map(|margin| format!("margin = {}", crate::report::short(margin))));
-        let literal = input.literal();
-        let name = match self.names.as_slice() {
-            [] => "input".to_owned(),
-            [one] => (*one).to_owned(),
-            several => format!("({})", several.join(", ")),
+        let head = head.join(", ");
+        // A named part a line reads better than one long tuple.
+        let (names, values) = match input.parts() {
+            parts if parts.len() == self.names.len() => (self.names.clone(), parts),
+            _ => (vec![if self.names.len() == 1 { self.names[0] } else { "input" }], vec![input.literal()]),
         };
-        if literal.len() > LONGEST_LITERAL {
-            return format!(
-                "// {}\n// {name}: {} numbers, too long to print",
-                head.join(", "),
-                input.coordinates().len()
-            );
+        if values.iter().map(String::len).sum::<usize>() > LONGEST_LITERAL {
+            return format!("// {head}\n// {} numbers, too many to print", input.coordinates().len());
         }
-        format!("// {}\nlet {name} = {literal};", head.join(", "))
+        let lines: Vec<String> =
+            names.iter().zip(values).map(|(name, value)| format!("let {name} = {value};")).collect();
+        format!("// {head}\n{}", lines.join("\n"))
     }
 
     fn invalid(&self) -> Option<&'static str> {

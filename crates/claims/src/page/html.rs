@@ -1,7 +1,7 @@
 //! The report as one HTML file that opens offline and needs no script.
 
 use super::style::STYLE;
-use super::{Page, reading, remarks};
+use super::{Page, reading, remarks, sentence};
 use crate::figure::escape;
 use crate::{Kind, Report, Subject, Tier, Verdict};
 use std::fmt::Write;
@@ -118,15 +118,6 @@ fn heading(subject: Subject) -> &'static str {
     }
 }
 
-/// A statement as a sentence: a capital first, a full stop last.
-fn sentence(text: &str) -> String {
-    let mut rest = text.chars();
-    // A symbol such as λ keeps its case: its capital is another symbol.
-    let first: String = rest.next().map(|c| c.to_ascii_uppercase()).into_iter().collect();
-    let stop = if text.ends_with(['.', '?', '!']) { "" } else { "." };
-    escape(&format!("{first}{}{stop}", rest.as_str()))
-}
-
 fn article(out: &mut String, report: &Report) {
     let (meta, outcome) = (&report.meta, &report.outcome);
     let (class, _) = reading(report);
@@ -138,7 +129,7 @@ fn article(out: &mut String, report: &Report) {
         anchor(meta.id),
         badge(report),
         escape(meta.id),
-        sentence(meta.statement),
+        escape(&sentence(meta.statement)),
         kind_in_words(meta.kind),
         if meta.real { ", on real data" } else { "" }
     );

@@ -1,6 +1,6 @@
 //! The report as Markdown.
 
-use super::{Page, reading, remarks};
+use super::{Page, reading, remarks, sentence};
 use crate::{Kind, Verdict};
 use std::fmt::Write;
 
@@ -26,10 +26,10 @@ impl Page<'_> {
             let (meta, outcome) = (&report.meta, &report.outcome);
             let _ = write!(
                 out,
-                "\n## `{}`: {}\n\n{}.\n",
+                "\n## `{}`: {}\n\n{}\n",
                 meta.id,
                 plain(&outcome.verdict.to_string()),
-                plain(meta.statement)
+                plain(&sentence(meta.statement))
             );
             let mut item = |name: &str, text: &str| {
                 if !text.is_empty() {

@@ -60,19 +60,28 @@ impl Page<'_> {
             let of_kind = || ran().filter(move |report| report.meta.kind == kind);
             (of_kind().filter(|report| good(report)).count(), of_kind().count())
         };
-        let absent = match self.run.reports.len() - ran().count() {
-            0 => String::new(),
-            absent => format!("; {absent} could not run"),
-        };
         let (theorems, of_theorems) = count(Kind::Theorem, Report::upheld);
         let (counterexamples, of_counterexamples) = count(Kind::Counterexample, Report::refuted);
         let (upheld, hypotheses) = count(Kind::Empirical, Report::upheld);
         let (refuted, _) = count(Kind::Empirical, Report::refuted);
-        format!(
-            "{theorems} of {of_theorems} theorems upheld, {counterexamples} of {of_counterexamples} false beliefs \
-             refuted; {hypotheses} hypotheses tested: {upheld} upheld, {refuted} refuted, {} inconclusive{absent}",
-            hypotheses - upheld - refuted
-        )
+        let mut parts = Vec::new();
+        if of_theorems > 0 {
+            parts.push(format!("{theorems} of {of_theorems} theorems upheld"));
+        }
+        if of_counterexamples > 0 {
+            parts.push(format!("{counterexamples} of {of_counterexamples} false beliefs refuted"));
+        }
+        if hypotheses > 0 {
+            let open = hypotheses - upheld - refuted;
+            parts.push(format!(
+                "{hypotheses} hypotheses tested ({upheld} upheld, {refuted} refuted, {open} inconclusive)"
+            ));
+        }
+        match self.run.reports.len() - ran().count() {
+            0 => {}
+            absent => parts.push(format!("{absent} could not run")),
+        }
+        if parts.is_empty() { "no claim was run".to_owned() } else { parts.join(", ") }
     }
 
     /// Tier, seed and machine in one line.
@@ -118,4 +127,13 @@ fn remarks(page: &Page) -> Vec<String> {
     }
     out.extend(page.lock.compare(page.run).iter().map(|change| format!("Changed: {change}.")));
     out
+}
+
+/// A statement as a sentence: a capital first, a full stop last.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    // A symbol such as λ keeps its case: its capital is another symbol.
+    let first: String = rest.next().map(|c| c.to_ascii_uppercase()).into_iter().collect();
+    let stop = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{stop}", rest.as_str())
 }

@@ -158,6 +158,21 @@ fn the_counterexample_is_rust_source_that_violates() {
 }
 
 #[test]
+fn named_parts_stand_on_their_own_lines() {
+    let claim = |names: &[&'static str]| {
+        let claim = Exact::new(belief("own/names")).names(names).input(|_, s| Some((s.uniform(), 3usize)));
+        examine(&claim.admits_all().margin(|_| -1.0), &Budget::quick())
+            .outcome
+            .counterexample
+            .unwrap()
+            .literal
+    };
+    assert_eq!(claim(&["x", "n"]), "// margin = -1\nlet x = 0.0;\nlet n = 0usize;");
+    assert_eq!(claim(&["pair"]), "// margin = -1\nlet pair = (0.0, 0usize);");
+    assert_eq!(claim(&[]), "// margin = -1\nlet input = (0.0, 0usize);");
+}
+
+#[test]
 fn a_costly_claim_spends_in_proportion() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};

@@ -154,7 +154,7 @@ fn html_is_self_contained_and_escaped() {
             && html.contains("fewer throws")
             && html.contains("avx2 &amp; more")
     );
-    assert!(html.contains("2 hypotheses tested: 1 upheld, 1 refuted, 0 inconclusive; 1 could not run"));
+    assert!(html.contains("2 hypotheses tested (1 upheld, 1 refuted, 0 inconclusive), 1 could not run"));
     assert!(html.contains("<pre>// n = 1, margin = -1\nlet input = -1.0;</pre>"));
     assert!(html.contains("href=\"#own.norm\"") && html.contains("id=\"own.norm\""));
     for tag in ["article", "section", "figure", "table", "dl", "ul", "pre", "div", "svg", "text", "title"] {
