@@ -19,7 +19,7 @@ code,pre{font:.86rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 pre{background:var(--paper);border:1px solid var(--rule);border-radius:6px;padding:.7rem;overflow-x:auto;\
 white-space:pre;overflow-wrap:normal;max-height:28rem;margin:.5rem 0 0}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
-th,td{text-align:left;padding:.38rem .5rem;border-bottom:1px solid var(--rule);vertical-align:top}
+th,td{text-align:left;padding:.38rem .5rem;border-bottom:1px solid var(--rule);vertical-align:top;overflow-wrap:break-word}
 th{color:var(--soft);font-weight:600}
 td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .badge{white-space:nowrap;font-weight:650}
