@@ -56,6 +56,19 @@ fn zero_columns_and_bad_numbers() {
 }
 
 #[test]
+fn mean_max_cosine_runs_over_the_learned_directions() {
+    let truth = polytope::orthoplex(2).unwrap();
+    assert_eq!(geometry::mean_max_cosine(&truth, &truth).unwrap(), 1.0);
+    // A true direction that nobody found does not lower it; a learned one that is nowhere true does.
+    assert_eq!(geometry::mean_max_cosine(&array![[3.0], [0.0]], &truth).unwrap(), 1.0);
+    assert!(
+        (geometry::mean_max_cosine(&array![[1.0], [1.0]], &truth).unwrap() - 0.5_f64.sqrt()).abs() < 1e-15
+    );
+    assert!(geometry::mean_max_cosine(&array![[1.0]], &truth).is_err());
+    assert!(geometry::mean_max_cosine(&Array2::zeros((2, 0)), &truth).is_err());
+}
+
+#[test]
 fn tiny_columns_do_not_underflow() {
     let w = array![[1e-170, 0.0], [0.0, 2e-170]];
     assert_eq!(geometry::feature_dimensionality(&w).unwrap(), array![1.0, 1.0]);

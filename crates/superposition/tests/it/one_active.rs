@@ -64,6 +64,34 @@ fn a_small_slope_loses_no_digits() {
 }
 
 #[test]
+fn the_objective_is_the_loss_and_multiplies_by_its_hessian() {
+    use collimate_grad::{Batch, Objective, Scratch};
+    let model = OneActive::new(2, 4).unwrap();
+    let mut stream = Stream::new(5, 0);
+    let (at, direction) = (point(&model, &mut stream), point(&model, &mut stream));
+    let objective: &dyn Objective<f64> = &model;
+    let (mut scratch, mut gradient, mut exact) = (Scratch::new(), vec![1.0; at.len()], vec![0.0; at.len()]);
+    let value = objective.loss_and_gradient_into(&at, Batch::All, &mut scratch, &mut gradient);
+    assert_eq!(value, model.loss_and_gradient(&at, &mut exact).unwrap());
+    assert_eq!(gradient, exact);
+    let mut product = vec![0.0; at.len()];
+    let ability = objective.hessian_vector_products().unwrap();
+    ability.hessian_vector_product_into(&at, &direction, Batch::All, &mut scratch, &mut product);
+    let along = |t: f64| -> Vec<f64> {
+        let moved: Vec<f64> = at.iter().zip(&direction).map(|(x, d)| x + t * d).collect();
+        let mut gradient = vec![0.0; at.len()];
+        model.loss_and_gradient(&moved, &mut gradient).unwrap();
+        gradient
+    };
+    let differences: Vec<f64> = along(1e-6).iter().zip(along(-1e-6)).map(|(a, b)| (a - b) / 2e-6).collect();
+    assert!(distance(&product, &differences) < 1e-5);
+    assert_eq!(
+        (objective.coordinate_name(4), objective.coordinate_name(8)),
+        ("W[1, 0]".into(), "b[0]".into())
+    );
+}
+
+#[test]
 fn bad_arguments_are_named() {
     let model = OneActive::new(2, 3).unwrap();
     assert!(model.loss(&[0.0; 8]).unwrap_err().to_string().contains("[8]"));
