@@ -67,7 +67,8 @@ pub(crate) fn attend(
 ) -> (Array3<f64>, Array3<f64>) {
     let ((heads, queries, width), (_, keys, value_width)) = (q.dim(), v.dim());
     let offset = match attention.mask {
-        Mask::Causal(offset) => offset.value(queries, keys),
+        Mask::Causal(Offset::KeysMinusQueries) => keys as isize - queries as isize,
+        Mask::Causal(Offset::Fixed(offset)) => offset,
         _ => 0,
     };
     let scale = match attention.scale {
