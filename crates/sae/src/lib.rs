@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod adam;
+#[cfg(feature = "claims")]
+pub mod claims;
 mod config;
 mod dense;
 mod error;

@@ -257,7 +257,7 @@ fn encode_with<F: Scalar, R: Rule<F>>(
                 let row = &block.entries[from as usize..to as usize];
                 columns.clear();
                 values.clear();
-                for entry in row.iter().filter(|entry| entry.code > F::zero()) {
+                for entry in row.iter().filter(|entry| entry.code != F::zero()) {
                     columns.push(entry.latent);
                     values.push(entry.code);
                 }

@@ -104,9 +104,14 @@ pub(crate) fn select_dead<F: Scalar>(
 ) {
     scratch.values.clear();
     scratch.values.extend(dead.iter().map(|&i| pre[i as usize]));
-    with_kept(&scratch.values, k.min(dead.len()), &mut scratch.kept, |position, value| {
-        if value > F::zero() {
-            out.push(Entry { latent: dead[position as usize], pre: value, code: value, ..Entry::default() });
+    with_kept(&scratch.values, k.min(dead.len()), &mut scratch.kept, |position, activation| {
+        if activation > F::zero() {
+            out.push(Entry {
+                latent: dead[position as usize],
+                pre: activation,
+                code: activation,
+                ..Entry::default()
+            });
         }
     });
 }

@@ -1,6 +1,6 @@
 use crate::SaeError;
 use collimate_stream::Stream;
-use collimate_tensor::Scalar;
+use collimate_tensor::{Scalar, sum_of_squares};
 use ndarray::{Array1, Array2};
 
 /// The width of the rows and the number of latents.
@@ -130,10 +130,11 @@ fn standard<F: Scalar>(a: Array2<F>) -> Array2<F> {
 /// Refuses NaN and infinity, naming the first one.
 pub(crate) fn finite<F: Scalar>(what: &'static str, rows: &ndarray::ArrayRef2<F>) -> Result<(), SaeError> {
     for (row, values) in rows.rows().into_iter().enumerate() {
-        // A product with zero is NaN exactly for NaN and infinity, so one sum tests a whole row.
-        let probe = values.iter().fold(F::zero(), |sum, &x| sum + x * F::zero());
-        if probe != F::zero() {
-            let column = values.iter().position(|x| !x.is_finite()).unwrap_or(0);
+        // The sum of squares is finite for all but bad and huge rows; only those are looked at number by number.
+        if values.to_slice().is_some_and(|row| sum_of_squares(row).is_finite()) {
+            continue;
+        }
+        if let Some(column) = values.iter().position(|x| !x.is_finite()) {
             return Err(SaeError::NonFiniteInput { what, row, column, value: values[column].to_f64() });
         }
     }
@@ -152,7 +153,7 @@ pub(crate) fn finite<F: Scalar>(what: &'static str, rows: &ndarray::ArrayRef2<F>
 /// assert_eq!(zero, [0.0, 0.0]); // not NaN
 /// ```
 pub fn normalise<F: Scalar>(v: &mut [F]) {
-    let norm = collimate_tensor::sum_of_squares(v).sqrt();
+    let norm = sum_of_squares(v).sqrt();
     if norm > F::zero() {
         v.iter_mut().for_each(|x| *x /= norm);
     }

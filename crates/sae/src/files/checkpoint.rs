@@ -66,7 +66,8 @@ impl<F: Float> Training<F> {
         let idle: Option<Vec<u64>> =
             idle.and_then(|idle| idle.iter().map(|&rows| u64::try_from(rows).ok()).collect());
         let idle = idle.filter(|idle| idle.len() == size.n_latents);
-        let optional = |key: &'static str| Ok::<_, SaeError>((text(path, &file, key)? != "none").then_some(key));
+        let optional =
+            |key: &'static str| Ok::<_, SaeError>((text(path, &file, key)? != "none").then_some(key));
         let input_scale = optional("input_scale")?.map(|key| number(path, &file, key)).transpose()?;
         let resampled = optional("resampled")?.map(|key| number(path, &file, key)).transpose()?;
         let state = State {

@@ -1,6 +1,8 @@
 //! The integration tests of the crate.
 
 mod cases;
+#[cfg(feature = "claims")]
+mod claims;
 mod conformance;
 #[cfg(feature = "files")]
 mod files;

@@ -1,0 +1,30 @@
+//! What the literature says of sparse autoencoders, as programs that answer.
+//!
+//! Theorems must come out Upheld, counterexamples Refuted; for the empirical ones the verdict is data.
+
+mod draw;
+mod gates;
+mod metrics;
+mod penalty;
+mod selection;
+mod shrinkage;
+
+use collimate_claims::Claims;
+
+/// All claims of this crate.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::{Budget, examine};
+/// let claims = collimate_sae::claims::claims();
+/// let belief = claims.get("sae/export-without-maximum").unwrap();
+/// assert!(examine(belief, &Budget::quick()).refuted());
+/// ```
+pub fn claims() -> Claims {
+    Claims::new()
+        .extend(gates::claims())
+        .extend(penalty::claims())
+        .extend(selection::claims())
+        .extend(metrics::claims())
+        .extend(shrinkage::claims())
+}
