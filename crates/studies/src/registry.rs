@@ -11,5 +11,5 @@ use collimate_claims::Claims;
 /// assert!(claims.iter().any(|claim| claim.meta().id.starts_with("tensor/")));
 /// ```
 pub fn registry() -> Claims {
-    Claims::new().extend(crate::numerics::claims())
+    Claims::new().extend(crate::numerics::claims()).extend(collimate_superposition::claims::claims())
 }
