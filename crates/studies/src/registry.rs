@@ -11,5 +11,9 @@ use collimate_claims::Claims;
 /// assert!(claims.iter().any(|claim| claim.meta().id.starts_with("tensor/")));
 /// ```
 pub fn registry() -> Claims {
-    Claims::new().extend(crate::numerics::claims()).extend(collimate_superposition::claims::claims())
+    Claims::new()
+        .extend(crate::numerics::claims())
+        .extend(collimate_attention::claims::claims())
+        .extend(collimate_superposition::claims::claims())
+        .extend(collimate_slt::claims())
 }
