@@ -1,6 +1,7 @@
 //! The integration tests of `collimate-slt`.
 
 mod exact;
+mod llc;
 mod oracle;
 mod reduced_rank;
 mod sgld;

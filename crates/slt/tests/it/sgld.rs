@@ -3,9 +3,9 @@ use collimate_slt::{BatchSampling, NBeta, QuadraticOracle, Sgld, SgldConfig, Slt
 use collimate_stream::Stream;
 
 /// ½ Σ h_i w_i², with samples that shift the gradient by their own mean-zero offsets.
-struct Quadratic {
-    curvatures: Vec<f64>,
-    offsets: Vec<f64>,
+pub(crate) struct Quadratic {
+    pub(crate) curvatures: Vec<f64>,
+    pub(crate) offsets: Vec<f64>,
 }
 
 impl Objective<f64> for Quadratic {

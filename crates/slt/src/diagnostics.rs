@@ -1,0 +1,94 @@
+/// The number of independent draws that chains of one quantity are worth, by Geyer's initial monotone sequence.
+///
+/// ```text
+/// ESS = M N / τ,   τ = −1 + 2 Σ_k min-so-far(ρ_2k + ρ_2k+1) while positive
+/// ρ_t = 1 − (W − mean_m s_m²(t)) / var⁺,   var⁺ = (N−1)/N W + B/N
+/// ```
+///
+/// The between-chain variance enters `var⁺`, so chains that disagree are worth little however smooth each one is.
+/// NaN when the draws do not vary or a chain has fewer than four of them.
+///
+/// # Panics
+/// When the chains differ in length.
+///
+/// # Examples
+/// ```
+/// use collimate_stream::Stream;
+/// let mut stream = Stream::new(1, 0);
+/// let chains: Vec<Vec<f64>> = (0..4).map(|_| (0..1000).map(|_| stream.normal()).collect()).collect();
+/// let ess = collimate_slt::effective_sample_size(&chains);
+/// assert!((3200.0..4800.0).contains(&ess)); // independent draws: near 4000
+/// ```
+///
+/// # References
+/// Geyer (1992), section 3.3; Vehtari et al. (2021), eq. 10–13.
+pub fn effective_sample_size(chains: &[Vec<f64>]) -> f64 {
+    let Some((within, total)) = variances(chains) else { return f64::NAN };
+    let n = chains[0].len();
+    let means: Vec<f64> = chains.iter().map(|chain| mean(chain)).collect();
+    let correlation = |lag: usize| {
+        let covariance = |(chain, mu): (&Vec<f64>, &f64)| {
+            let products = chain.iter().zip(&chain[lag..]).map(|(a, b)| (a - mu) * (b - mu));
+            products.sum::<f64>() / n as f64
+        };
+        let average = chains.iter().zip(&means).map(covariance).sum::<f64>() / chains.len() as f64;
+        1.0 - (within - average) / total
+    };
+    let (mut sum, mut smallest) = (0.0, f64::INFINITY);
+    let mut lag = 0;
+    while lag + 1 < n {
+        // At lag 0 the correlation is 1 by definition; the estimate above would be off by 1/n.
+        let pair = if lag == 0 { 1.0 } else { correlation(lag) } + correlation(lag + 1);
+        if pair <= 0.0 {
+            break;
+        }
+        smallest = pair.min(smallest);
+        sum += smallest;
+        lag += 2;
+    }
+    let draws = (chains.len() * n) as f64;
+    // Antithetic chains can be worth more than independent ones, but not by an unbounded factor at this length.
+    draws / (2.0 * sum - 1.0).max(1.0 / draws.log10().max(1.0))
+}
+
+/// Split R̂: how much wider the draws of all chains are than those of each half chain; near 1 when they agree.
+///
+/// ```text
+/// R̂ = √(var⁺/W)   over the halves of all chains
+/// ```
+///
+/// NaN when the draws do not vary or a half has fewer than four of them.
+///
+/// # References
+/// Gelman et al. (2013), section 11.4.
+pub fn split_r_hat(chains: &[Vec<f64>]) -> f64 {
+    let halves: Vec<Vec<f64>> = chains
+        .iter()
+        .flat_map(|chain| {
+            let half = chain.len() / 2;
+            [chain[..half].to_vec(), chain[chain.len() - half..].to_vec()]
+        })
+        .collect();
+    variances(&halves).map_or(f64::NAN, |(within, total)| (total / within).sqrt())
+}
+
+/// (W, var⁺), or `None` where they say nothing.
+fn variances(chains: &[Vec<f64>]) -> Option<(f64, f64)> {
+    let n = chains.first()?.len();
+    assert!(chains.iter().all(|chain| chain.len() == n), "chains of different lengths");
+    if n < 4 {
+        return None;
+    }
+    let means: Vec<f64> = chains.iter().map(|chain| mean(chain)).collect();
+    let spread =
+        |x: &[f64], mu: f64| x.iter().map(|x| (x - mu) * (x - mu)).sum::<f64>() / (x.len() as f64 - 1.0);
+    let within =
+        chains.iter().zip(&means).map(|(chain, &mu)| spread(chain, mu)).sum::<f64>() / chains.len() as f64;
+    let between = if chains.len() > 1 { spread(&means, mean(&means)) } else { 0.0 };
+    let total = (n as f64 - 1.0) / n as f64 * within + between;
+    (within > 0.0 && total.is_finite()).then_some((within, total))
+}
+
+pub(crate) fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
