@@ -35,6 +35,8 @@ pub fn claims() -> Claims {
         .with(finite::localisation_is_harmless())
         .with(sampler::euler_law())
         .with(sampler::sgld_samples_the_posterior())
+        .with(sampler::intervals_cover())
+        .with(sampler::chain_deviation_is_calibrated())
 }
 
 #[cfg(test)]
@@ -49,6 +51,7 @@ mod tests {
             let report = examine(claim, &Budget::quick());
             println!("{:>7.3} s  {}", report.seconds, report.meta.id);
             assert!(report.as_expected(), "{report}");
+            assert!(report.meta.kind != collimate_claims::Kind::Empirical || report.upheld(), "{report}");
         }
     }
 }

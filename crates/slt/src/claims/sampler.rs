@@ -1,8 +1,9 @@
 //! Claims about Langevin samplers, tried on chains that run.
 
-use crate::{BatchSampling, NBeta, QuadraticOracle, Sgld, SgldConfig};
-use collimate_claims::{Claim, Context, Meta, Outcome, Study, Subject};
+use crate::{BatchSampling, Beta, Llc, LlcEstimate, NBeta, QuadraticOracle, Sgld, SgldConfig};
+use collimate_claims::{Claim, Context, Meta, Outcome, Proportion, Study, Subject};
 use collimate_grad::{Batch, Objective, Scratch};
+use collimate_stream::Stream;
 
 const N_BETA: f64 = 145.0;
 const GAMMA: f64 = 20.0;
@@ -93,5 +94,51 @@ pub(super) fn sgld_samples_the_posterior() -> impl Claim {
                 ))
         }
         Err(error) => Outcome::inconclusive(collimate_claims::Why::Invalid(error.to_string())),
+    })
+}
+
+/// An estimate on the quadratic with the value its chains converge to.
+fn estimate(stream: &mut Stream) -> Option<(LlcEstimate, f64)> {
+    let beta = Beta::inverse_log_n();
+    let llc = Llc { step_size: 5e-3, burn_in: 200, draws: 1000, ..Llc::at(1000, beta) };
+    let n_beta = beta.n_beta(llc.n).ok()?;
+    let oracle = QuadraticOracle::new(CURVATURES.to_vec(), n_beta, llc.localisation, llc.step_size).ok()?;
+    Some((llc.estimate(&Quadratic, &[0.0; 3], stream).ok()?, oracle.stationary_llc()))
+}
+
+pub(super) fn intervals_cover() -> impl Claim {
+    let meta = Meta::empirical(
+        "slt/llc-intervals-cover",
+        Subject::Slt,
+        "the nominal 95 % interval of the LLC estimator, from its effective draws, covers what the chains converge to in \
+         at least 92 % of runs",
+        "4 chains of 1000 draws on a quadratic with h = (0.3, 1, 2), n = 1000, β = 1/log n, γ = 1, ε = 5e-3; covering the \
+         stationary value of the oracle; supported at a rate of 0.92, refuted at 0.86",
+    )
+    .code("L12");
+    Proportion::new(meta).hypotheses(0.86, 0.92).errors(1e-4, 1e-4).cap(20_000).trial(|stream| {
+        estimate(stream)
+            .is_some_and(|(found, truth)| (found.value - truth).abs() < 1.96 * found.standard_error)
+    })
+}
+
+pub(super) fn chain_deviation_is_calibrated() -> impl Claim {
+    let meta = Meta::counterexample(
+        "slt/chain-deviation-is-calibrated",
+        Subject::Slt,
+        "3.5 standard deviations across chains are a 95 % interval of the LLC: at most 97 % of runs fall inside",
+    )
+    .code("L13")
+    .source("the deviation across chains is not a standard error: that of their mean is smaller by √chains")
+    .protocol("as slt/llc-intervals-cover; supported at a rate of 0.97, refuted at 0.985");
+    Proportion::new(meta).at_most(0.97, 0.015).errors(1e-4, 1e-4).cap(20_000).trial(|stream| {
+        estimate(stream).is_some_and(|(found, truth)| {
+            let scale = |trace: &Vec<f64>| found.n_beta * trace.iter().sum::<f64>() / trace.len() as f64;
+            let values: Vec<f64> = found.traces.iter().map(scale).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let squares: f64 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
+            let deviation = (squares / (values.len() as f64 - 1.0)).sqrt();
+            (mean - found.n_beta * found.baseline - truth).abs() < 3.5 * deviation
+        })
     })
 }
