@@ -11,8 +11,8 @@ use ndarray::{Array2, ArrayRef2};
 /// Packs a matrix (k, n) of any strides; products are (m, k)·(k, n) → (m, n).
 ///
 /// # Determinism
-/// Each output element is a sum over k in ascending order: the same bits on any number of threads, and for any
-/// number of rows on the left.
+/// Each output element is a sum over k in ascending order, in blocks of 64: the same bits on any number of threads,
+/// and for any number of rows on the left.
 ///
 /// # Examples
 /// ```
@@ -61,7 +61,7 @@ impl<F: Scalar> PackedMatrix<F> {
         Ok(())
     }
 
-    /// c ← c + a·b: the residual connection in the same pass.
+    /// c ← c + a·b: the residual connection in the same pass, with the bits of the product added afterwards.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] naming the argument that does not fit.

@@ -2,7 +2,9 @@
 //!
 //! The right operand is cut into panels of `width` columns, each stored k-major: the kernel then reads it in one
 //! stream. A tile of `ROWS × width` results stays in registers over the whole of k; per step of k that is one panel row
-//! loaded and one broadcast an output row, which the second-level cache feeds with ease, so k is not blocked.
+//! loaded and one broadcast an output row, which the second-level cache feeds with ease: k need not be blocked for speed.
+//! It is blocked for precision. One chain of 1536 f32 additions is off by 7e-7 of the result, sums of sums over 64 by
+//! 1.7e-7, and a model of thirty layers multiplies the difference.
 
 use crate::{CpuLevel, Scalar};
 use ndarray::{ArrayRef2, Axis};
@@ -12,6 +14,8 @@ use rayon::prelude::*;
 const SERIAL: usize = 1 << 18;
 /// Rows of the left operand that one task takes with one panel.
 const TASK_ROWS: usize = 96;
+/// So many products are added up on their own before they join the total.
+const SUM_BLOCK: usize = 64;
 
 /// A matrix (k, n) cut into panels.
 #[derive(Debug)]
@@ -169,9 +173,8 @@ macro_rules! packed {
                 }
             }
 
-            /// One tile, written through a buffer where the panel is only partly filled.
-            // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
-            // `c` is ours alone.
+            /// One tile. It is written through a buffer where the panel is only partly filled, and where a sum of
+            /// several blocks is to be added to what is there: the blocks join each other first.
             unsafe fn run(
                 level: CpuLevel,
                 height: usize,
@@ -185,35 +188,34 @@ macro_rules! packed {
                 columns: usize,
             ) {
                 let (width, _) = tile(level);
-                // SAFETY: the caller's promises, handed on; the buffer holds 12 rows of `width` values.
-                unsafe {
-                    if columns == width {
-                        return dispatch(level, height, k, a, a_stride, panel, accumulate, c, c_stride);
+                let block = |start: usize, add: bool, to: *mut $f, stride: isize| {
+                    let length = SUM_BLOCK.min(k - start);
+                    // SAFETY: the caller's promises for all of k, handed on for a part of it.
+                    unsafe {
+                        let (a, panel) = (a.add(start), panel.add(start * width));
+                        dispatch(level, height, length, a, a_stride, panel, add, to, stride)
                     }
-                    let mut buffer = [0.0; 12 * 2 * $line];
-                    dispatch(
-                        level,
-                        height,
-                        k,
-                        a,
-                        a_stride,
-                        panel,
-                        false,
-                        buffer.as_mut_ptr(),
-                        width as isize,
-                    );
-                    for i in 0..height {
-                        for j in 0..columns {
-                            let to = c.offset(i as isize * c_stride).add(j);
-                            let before = if accumulate { *to } else { 0.0 };
-                            *to = before + buffer[i * width + j];
-                        }
+                };
+                if columns == width && (!accumulate || k <= SUM_BLOCK) {
+                    for start in (0..k).step_by(SUM_BLOCK) {
+                        block(start, accumulate || start > 0, c, c_stride);
+                    }
+                    return;
+                }
+                let mut buffer = [0.0; 12 * 2 * $line];
+                for start in (0..k).step_by(SUM_BLOCK) {
+                    block(start, start > 0, buffer.as_mut_ptr(), width as isize);
+                }
+                for (i, row) in buffer.chunks_exact(width).take(height).enumerate() {
+                    // SAFETY: row i of the tile of `c`, which holds `columns` numbers and is ours alone.
+                    let to =
+                        unsafe { std::slice::from_raw_parts_mut(c.offset(i as isize * c_stride), columns) };
+                    for (to, sum) in to.iter_mut().zip(row) {
+                        *to = if accumulate { *to + sum } else { *sum };
                     }
                 }
             }
 
-            // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
-            // `c` is ours alone.
             unsafe fn dispatch(
                 level: CpuLevel,
                 height: usize,
