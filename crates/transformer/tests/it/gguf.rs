@@ -1,0 +1,181 @@
+//! Model files made here: what is read from them is what was written, and unsound ones are refused.
+
+use crate::reference::Weights;
+use collimate_stream::Stream;
+use collimate_tensor::files::Gguf;
+use collimate_transformer::{Config, Decoder, Run, TransformerError};
+use ndarray::ArrayD;
+
+/// A metadata value: type number and bytes.
+type Value = (u32, Vec<u8>);
+
+/// A model file before it is written.
+#[derive(Clone)]
+pub(crate) struct ModelFile {
+    pub(crate) values: Vec<(String, Value)>,
+    pub(crate) tensors: Vec<(String, ArrayD<f32>)>,
+}
+
+fn text(s: &str) -> Vec<u8> {
+    let mut out = (s.len() as u64).to_le_bytes().to_vec();
+    out.extend(s.as_bytes());
+    out
+}
+
+impl ModelFile {
+    pub(crate) fn of(config: &Config, weights: &Weights) -> Self {
+        let mut file = Self { values: Vec::new(), tensors: weights.tensors() };
+        file.set("general.architecture", (8, text("llama")));
+        for (key, value) in [
+            ("llama.block_count", config.n_layers),
+            ("llama.context_length", config.context),
+            ("llama.embedding_length", config.d_model),
+            ("llama.feed_forward_length", config.d_ff),
+            ("llama.attention.head_count", config.n_heads),
+            ("llama.attention.head_count_kv", config.n_key_heads),
+            ("llama.vocab_size", config.n_vocab),
+            ("llama.rope.dimension_count", config.d_head),
+        ] {
+            file.set(key, (4, (value as u32).to_le_bytes().to_vec()));
+        }
+        for (key, value) in [
+            ("llama.rope.freq_base", config.rotary_base),
+            ("llama.attention.layer_norm_rms_epsilon", config.norm_epsilon),
+        ] {
+            file.set(key, (6, (value as f32).to_le_bytes().to_vec()));
+        }
+        file
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: Value) {
+        self.values.retain(|(other, _)| other != key);
+        self.values.push((key.into(), value));
+    }
+
+    fn without(&self, key: &str) -> Self {
+        let mut file = self.clone();
+        file.values.retain(|(other, _)| other != key);
+        file.tensors.retain(|(other, _)| other != key);
+        file
+    }
+
+    fn with_number(&self, key: &str, value: u32) -> Self {
+        let mut file = self.clone();
+        file.set(key, (4, value.to_le_bytes().to_vec()));
+        file
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut out = b"GGUF".to_vec();
+        out.extend(3_u32.to_le_bytes());
+        out.extend((self.tensors.len() as u64).to_le_bytes());
+        out.extend((self.values.len() as u64).to_le_bytes());
+        for (key, (kind, bytes)) in &self.values {
+            out.extend(text(key));
+            out.extend(kind.to_le_bytes());
+            out.extend(bytes);
+        }
+        let mut data: Vec<u8> = Vec::new();
+        for (name, tensor) in &self.tensors {
+            data.resize(data.len().next_multiple_of(32), 0);
+            out.extend(text(name));
+            out.extend((tensor.ndim() as u32).to_le_bytes());
+            tensor.shape().iter().rev().for_each(|&n| out.extend((n as u64).to_le_bytes()));
+            out.extend(0_u32.to_le_bytes());
+            out.extend((data.len() as u64).to_le_bytes());
+            tensor.iter().for_each(|x| data.extend(x.to_le_bytes()));
+        }
+        out.resize(out.len().next_multiple_of(32), 0);
+        out.extend(data);
+        out
+    }
+
+    pub(crate) fn decoder(&self) -> Result<Decoder, TransformerError> {
+        Decoder::from_open_gguf(&Gguf::from_bytes(self.bytes())?)
+    }
+}
+
+pub(crate) fn sample() -> ModelFile {
+    let config = Config::small();
+    ModelFile::of(&config, &Weights::random(&config, &mut Stream::new(2, 0)))
+}
+
+#[test]
+fn the_configuration_comes_from_the_metadata() {
+    let decoder = sample().decoder().unwrap();
+    // The file holds the two constants in single precision.
+    assert_eq!(
+        Config { norm_epsilon: 1e-5, ..*decoder.config() },
+        Config { rotary_base: 10_000.0, ..Config::small() }
+    );
+    assert!((decoder.config().norm_epsilon - 1e-5).abs() < 1e-11);
+}
+
+#[test]
+fn the_fingerprint_tells_models_apart() {
+    let file = sample();
+    let same = file.decoder().unwrap().fingerprint();
+    assert_eq!(file.decoder().unwrap().fingerprint(), same);
+    for name in ["token_embd.weight", "output_norm.weight", "blk.1.ffn_up.weight", "blk.2.attn_v.weight"] {
+        let mut other = file.clone();
+        let tensor = other.tensors.iter_mut().find(|(n, _)| n == name).unwrap();
+        let last = tensor.1.iter_mut().last().unwrap();
+        *last += 1e-3;
+        assert_ne!(other.decoder().unwrap().fingerprint(), same, "{name}");
+    }
+}
+
+#[test]
+fn an_untied_unembedding_is_used() {
+    let mut file = sample();
+    let tied = file.decoder().unwrap().last_logits(Run::of(&[1, 2]), &mut ()).unwrap();
+    let embedding = file.tensors.iter().find(|(name, _)| name == "token_embd.weight").unwrap().1.clone();
+    file.tensors.push(("output.weight".into(), embedding.mapv(|x| 2.0 * x)));
+    let untied = file.decoder().unwrap().last_logits(Run::of(&[1, 2]), &mut ()).unwrap();
+    assert!(tied.iter().zip(&untied).all(|(a, b)| (2.0 * a - b).abs() < 1e-6));
+}
+
+#[test]
+fn unsound_models_are_refused_with_their_reason() {
+    let file = sample();
+    let infinite = |name: &str| {
+        let mut file = file.clone();
+        let tensor = file.tensors.iter_mut().find(|(n, _)| n == name).unwrap();
+        tensor.1.as_slice_mut().unwrap()[5] = f32::INFINITY;
+        file
+    };
+    let mut scaled = file.clone();
+    scaled.set("llama.rope.scaling.type", (8, text("yarn")));
+    let mut biased = file.clone();
+    biased.tensors.push(("blk.0.attn_q.bias".into(), ArrayD::zeros(vec![32])));
+    let mut foreign = file.clone();
+    foreign.set("general.architecture", (8, text("gpt2")));
+    for (file, reason) in [
+        (foreign, "gpt2"),
+        (scaled, "yarn"),
+        (biased, "blk.0.attn_q.bias"),
+        (file.without("llama.block_count"), "'llama.block_count': expected a natural number, found nothing"),
+        (file.without("blk.1.attn_k.weight"), "blk.1.attn_k.weight"),
+        (file.without("token_embd.weight"), "'llama.vocab_size': expected the rows of token_embd.weight, 0"),
+        (file.with_number("llama.block_count", 0), "n_layers"),
+        (file.with_number("llama.block_count", 4), "blk.3.attn_norm.weight"),
+        (file.with_number("llama.block_count", 2), "blk.2."),
+        (file.with_number("llama.block_count", u32::MAX), "n_layers"),
+        (file.with_number("llama.context_length", u32::MAX), "context"),
+        (file.with_number("llama.attention.head_count", 0), "the width of a head, 0"),
+        (file.with_number("llama.attention.head_count", 1 << 20), "the width of a head, 0"),
+        (file.with_number("llama.attention.head_count_kv", 3), "n_key_heads"),
+        (file.with_number("llama.embedding_length", 64), "llama.rope.dimension_count"),
+        (file.with_number("llama.feed_forward_length", 47), "ffn_gate"),
+        (file.with_number("llama.vocab_size", 60), "llama.vocab_size"),
+        (file.with_number("llama.rope.freq_base", 7), "llama.rope.freq_base"),
+        (infinite("blk.1.ffn_down.weight"), "'blk.1.ffn_down.weight': 1 values are NaN or infinite"),
+        (infinite("token_embd.weight"), "token_embd.weight"),
+    ] {
+        let text = match file.decoder() {
+            Ok(_) => panic!("accepted, but: {reason}"),
+            Err(error) => error.to_string(),
+        };
+        assert!(text.contains(reason), "{text} (expected {reason})");
+    }
+}

@@ -1,0 +1,160 @@
+//! What hooks see, and what they do.
+
+use crate::runs::{decoder, tokens};
+use collimate_transformer::{Capture, Edit, HookPoint, Hooks, Run, Site, TransformerError};
+use ndarray::{Array2, ArrayD, ArrayViewMutD, Axis, Ix2};
+use proptest::prelude::*;
+
+fn points() -> impl Iterator<Item = HookPoint> {
+    (0..3).flat_map(|layer| Site::ALL.map(|site| site.of_layer(layer)))
+}
+
+fn flat(x: &ArrayD<f32>) -> Array2<f32> {
+    x.view().into_dimensionality::<Ix2>().unwrap().to_owned()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn looking_and_putting_back_change_no_bit(t in 1..90_usize, seed in any::<u64>()) {
+        let (decoder, tokens) = (decoder(seed), tokens(t, seed));
+        let run = Run::of(&tokens);
+        let clean = decoder.losses(run, &mut ()).unwrap();
+        let mut capture = Capture::at(points());
+        prop_assert_eq!(&decoder.losses(run, &mut capture).unwrap(), &clean);
+        for point in points() {
+            let held = capture.get(point).unwrap().clone();
+            let mut put_back = Edit::at(point, |mut x| x.assign(&held));
+            prop_assert_eq!(&decoder.losses(run, &mut put_back).unwrap(), &clean, "{}", point);
+        }
+    }
+
+    #[test]
+    fn every_site_matters_and_none_reaches_back(t in 2..40_usize, layer in 0..3_usize, seed in any::<u64>()) {
+        let (decoder, tokens) = (decoder(seed), tokens(t, seed));
+        let run = Run::of(&tokens);
+        let clean = decoder.logits(run, &mut ()).unwrap();
+        for site in Site::ALL {
+            // Change the last position only: for the pattern that is the last query's row.
+            let axis = if matches!(site, Site::Pattern | Site::HeadOutput) { Axis(1) } else { Axis(0) };
+            let mut edit = Edit::at(site.of_layer(layer), |mut x: ArrayViewMutD<'_, f32>| {
+                x.index_axis_mut(axis, t - 1).mapv_inplace(|x| 0.5 * x + 0.1);
+            });
+            let changed = decoder.logits(run, &mut edit).unwrap();
+            prop_assert_ne!(clean.row(t - 1), changed.row(t - 1), "{:?}", site);
+            for i in 0..t - 1 {
+                prop_assert_eq!(clean.row(i), changed.row(i), "{:?}", site);
+            }
+        }
+    }
+
+    #[test]
+    fn the_sites_fit_together(t in 1..40_usize, seed in any::<u64>()) {
+        let (decoder, tokens) = (decoder(seed), tokens(t, seed));
+        let mut capture = Capture::at(points());
+        decoder.visit(Run::of(&tokens), &mut capture).unwrap();
+        let get = |layer, site: Site| capture.get(site.of_layer(layer)).unwrap();
+        for layer in 0..3 {
+            let attention = flat(get(layer, Site::AttentionOutput));
+            let mid = flat(get(layer, Site::ResidualPre)) + &attention;
+            prop_assert_eq!(mid, flat(get(layer, Site::ResidualMid)));
+            let post = flat(get(layer, Site::ResidualMid)) + &flat(get(layer, Site::MlpOutput));
+            prop_assert_eq!(&post, &flat(get(layer, Site::ResidualPost)));
+            if layer < 2 {
+                prop_assert_eq!(&post, &flat(get(layer + 1, Site::ResidualPre)));
+            }
+            prop_assert_eq!(get(layer, Site::HeadOutput).shape(), &[4, t, 8]);
+            let pattern = get(layer, Site::Pattern);
+            prop_assert_eq!(pattern.shape(), &[4, t, t]);
+            for (index, &p) in pattern.indexed_iter() {
+                let (query, key) = (index[1], index[2]);
+                let fits = if key > query { p == 0.0 } else { (0.0..=1.000_001).contains(&p) };
+                prop_assert!(fits, "{} from {} to {}", p, query, key);
+            }
+            prop_assert!(pattern.sum_axis(Axis(2)).iter().all(|sum| (sum - 1.0).abs() < 1e-5));
+        }
+    }
+}
+
+#[test]
+fn a_replaced_pattern_mixes_the_values() {
+    let (decoder, tokens) = (decoder(8), tokens(12, 8));
+    // Head 1 of layer 0 attends to itself only: each z is then its own value row, for every query head of the group.
+    let mut own = Edit::at(Site::Pattern.of_layer(0), |mut pattern: ArrayViewMutD<'_, f32>| {
+        let mut head = pattern.index_axis_mut(Axis(0), 1);
+        head.fill(0.0);
+        (0..12).for_each(|t| head[[t, t]] = 1.0);
+    });
+    let mut capture = Capture::at([Site::HeadOutput.of_layer(0)]);
+    decoder.visit(Run::of(&tokens), &mut (&mut own, &mut capture)).unwrap();
+    let edited = capture.take(Site::HeadOutput.of_layer(0)).unwrap();
+    decoder.visit(Run::of(&tokens), &mut capture).unwrap();
+    let clean = capture.take(Site::HeadOutput.of_layer(0)).unwrap();
+    for head in [0, 2, 3] {
+        assert_eq!(
+            edited.index_axis(Axis(0), head),
+            clean.index_axis(Axis(0), head),
+            "untouched heads keep their bits"
+        );
+    }
+    // Position 0 attends to itself anyway.
+    let first = |z: &ArrayD<f32>| z.index_axis(Axis(0), 1).index_axis(Axis(0), 0).to_owned();
+    assert!(first(&edited).iter().zip(&first(&clean)).all(|(a, b)| (a - b).abs() < 1e-6));
+    assert_ne!(edited.index_axis(Axis(0), 1), clean.index_axis(Axis(0), 1));
+}
+
+/// Wants one late residual stream and counts the layers it is asked about while it runs.
+struct Counting {
+    seen: Vec<HookPoint>,
+}
+
+impl Hooks for Counting {
+    fn wants(&self, point: HookPoint) -> bool {
+        point.layer <= 1
+    }
+
+    fn at(&mut self, point: HookPoint, _: ArrayViewMutD<'_, f32>) {
+        self.seen.push(point);
+    }
+}
+
+#[test]
+fn a_visit_passes_the_wanted_points_in_order_and_stops() {
+    let mut counting = Counting { seen: Vec::new() };
+    decoder(1).visit(Run::of(&[1, 2, 3]), &mut counting).unwrap();
+    let expected: Vec<_> = points().filter(|point| point.layer <= 1).collect();
+    assert_eq!(counting.seen, expected);
+    // What lies behind the last wanted layer is never computed: an edit there would leave NaN and fail.
+    let mut late = Edit::at(Site::ResidualPre.of_layer(2), |mut x: ArrayViewMutD<'_, f32>| x.fill(f32::NAN));
+    let capture = Capture::at([Site::ResidualPost.of_layer(1)]);
+    assert!(decoder(1).residual(Run::of(&[1]), 2, &mut (capture, &mut late)).is_ok());
+}
+
+#[test]
+fn a_capture_says_what_it_does_not_hold() {
+    let mut capture = Capture::at([Site::ResidualPre.of_layer(1), Site::ResidualPre.of_layer(9)]);
+    decoder(1).visit(Run::of(&[1]), &mut capture).unwrap();
+    assert!(capture.get(Site::ResidualPre.of_layer(1)).is_ok());
+    for point in [Site::ResidualPre.of_layer(9), Site::MlpOutput.of_layer(1)] {
+        let error = capture.get(point).unwrap_err();
+        assert!(matches!(error, TransformerError::NotCaptured { point: p } if p == point));
+    }
+    assert!(capture.take(Site::ResidualPre.of_layer(1)).is_ok());
+    assert!(capture.take(Site::ResidualPre.of_layer(1)).is_err());
+}
+
+#[test]
+fn nan_left_by_a_hook_is_named() {
+    for site in Site::ALL {
+        let mut edit = Edit::at(site.of_layer(1), |mut x: ArrayViewMutD<'_, f32>| {
+            *x.iter_mut().nth(3).unwrap() = f32::NAN;
+        });
+        let error = decoder(1).losses(Run::of(&[1, 2, 3]), &mut edit).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("{site:?} of layer 1: 1 values")) && text.contains("position 3"),
+            "{text}"
+        );
+    }
+}
