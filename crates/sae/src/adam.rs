@@ -1,4 +1,5 @@
 use crate::Weights;
+use crate::kernels::{self, AdamNumbers};
 use collimate_tensor::Scalar;
 
 /// The parameters of the Adam optimiser.
@@ -53,39 +54,25 @@ impl<F: Scalar> Moments<F> {
 /// One update with its bias corrections worked out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Update<F> {
-    beta1: F,
-    beta2: F,
-    /// η/(1 − β₁ᵗ)
-    rate: F,
-    /// 1/√(1 − β₂ᵗ)
-    correction: F,
-    epsilon: F,
+    numbers: AdamNumbers<F>,
 }
 
 impl<F: Scalar> Update<F> {
     /// The update number `t`, counted from one.
     pub(crate) fn new(adam: &Adam, learning_rate: f64, t: u64) -> Self {
         let t = i32::try_from(t).unwrap_or(i32::MAX);
-        Self {
+        let numbers = AdamNumbers {
             beta1: F::from_f64(adam.beta1),
             beta2: F::from_f64(adam.beta2),
             rate: F::from_f64(learning_rate / (1.0 - adam.beta1.powi(t))),
             correction: F::from_f64(1.0 / (1.0 - adam.beta2.powi(t)).sqrt()),
             epsilon: F::from_f64(adam.epsilon),
-        }
+        };
+        Self { numbers }
     }
 
     /// Updates a run of parameters.
-    #[inline]
     pub(crate) fn apply(&self, w: &mut [F], m: &mut [F], v: &mut [F], g: &[F]) {
-        let one = F::one();
-        let n = g.len();
-        let (w, m, v) = (&mut w[..n], &mut m[..n], &mut v[..n]);
-        for i in 0..n {
-            let gradient = g[i];
-            m[i] = self.beta1 * m[i] + (one - self.beta1) * gradient;
-            v[i] = self.beta2 * v[i] + (one - self.beta2) * gradient * gradient;
-            w[i] -= self.rate * m[i] / (v[i].sqrt() * self.correction + self.epsilon);
-        }
+        kernels::adam(&self.numbers, w, m, v, g);
     }
 }

@@ -3,7 +3,7 @@
 use crate::adam::Update;
 use crate::rule::{Contribution, Entry, Rule};
 use crate::step::{Losses, RowBlock, Settings, Workspace, constants_of, each};
-use crate::{SaeError, Variant, Weights, dense, normalise};
+use crate::{SaeError, Variant, Weights, dense, kernels, normalise};
 use collimate_tensor::{Scalar, axpy, dot, sum_of_squares};
 
 /// Latents in one task.
@@ -358,10 +358,14 @@ pub(crate) fn run<F: Scalar, R: Rule<F>, S: Sink<F>>(
                 let mut add = |row: u32, c: Contribution<F>| {
                     let row = row as usize * d..(row as usize + 1) * d;
                     gradient.pre += c.encoder;
-                    axpy(c.encoder, &input[row.clone()], &mut gradient.encoder);
-                    if c.decoder != F::zero() {
-                        axpy(c.decoder, &residual[row.clone()], &mut gradient.decoder);
-                    }
+                    kernels::axpy_pair(
+                        c.encoder,
+                        &input[row.clone()],
+                        &mut gradient.encoder,
+                        c.decoder,
+                        &residual[row.clone()],
+                        &mut gradient.decoder,
+                    );
                     if c.decoder_aux != F::zero() {
                         axpy(c.decoder_aux, &aux[row], &mut gradient.decoder);
                     }

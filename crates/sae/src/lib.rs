@@ -11,6 +11,7 @@ mod files;
 mod float;
 mod gated;
 mod jump_relu;
+mod kernels;
 mod latents;
 mod loss_recovered;
 mod metrics;

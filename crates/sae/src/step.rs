@@ -8,7 +8,7 @@ use crate::adam::{Adam, Moments, Update};
 use crate::latents::{self, CollectBlock, LatentBlock, NormBlock, Split, StepBlock};
 use crate::rule::{Entry, Rule, Scratch, Vectors};
 use crate::topk::select_dead;
-use crate::{InputBias, Sae, SaeError, Variant, Weights, dense};
+use crate::{InputBias, Sae, SaeError, Variant, Weights, dense, kernels};
 use collimate_tensor::{Scalar, SparseRows, axpy, dot, matmul_into, sum_of_squares};
 use ndarray::{Array2, ArrayRef2};
 use rayon::prelude::*;
@@ -515,28 +515,29 @@ fn sparse_forward<F: Scalar, R: Rule<F>>(
             for i in 0..d {
                 residual[i] = bias[i] - x[i];
             }
-            for entry in entries.iter().filter(|entry| entry.code > F::zero()) {
-                axpy(entry.code, atom(entry.latent), residual);
-                sums.active += 1;
+            if R::TWO_DECODES {
+                let aux = &mut aux[r * d..(r + 1) * d];
+                aux.copy_from_slice(residual);
+                for entry in entries.iter() {
+                    kernels::axpy_twice(entry.code, entry.gate, atom(entry.latent), residual, aux);
+                }
+                sums.aux2 += sum_of_squares(aux).to_f64();
+            } else {
+                entries.iter().for_each(|entry| axpy(entry.code, atom(entry.latent), residual));
             }
+            sums.active += entries.iter().filter(|entry| entry.code > F::zero()).count() as u64;
             sums.residual2 += sum_of_squares(residual).to_f64();
             sums.input2 += sum_of_squares(&x).to_f64();
             sums.input_residual += dot(&x, residual).to_f64();
-            if R::TWO_DECODES {
-                let aux = &mut aux[r * d..(r + 1) * d];
-                for i in 0..d {
-                    aux[i] = bias[i] - x[i];
-                }
-                for entry in entries.iter() {
-                    axpy(entry.gate, atom(entry.latent), aux);
-                }
-                sums.aux2 += sum_of_squares(aux).to_f64();
-            }
             for entry in entries.iter_mut() {
                 let atom = atom(entry.latent);
                 let latent = entry.latent as usize;
-                let on_aux = if R::TWO_DECODES { dot(atom, &aux[r * d..(r + 1) * d]) } else { F::zero() };
-                rule.local(entry, dot(atom, residual), on_aux, penalty[latent]);
+                let (on_residual, on_aux) = if R::TWO_DECODES {
+                    kernels::dot_twice(atom, residual, &aux[r * d..(r + 1) * d])
+                } else {
+                    (dot(atom, residual), F::zero())
+                };
+                rule.local(entry, on_residual, on_aux, penalty[latent]);
                 sums.penalised += (rule.penalised(entry) * norm[latent]).to_f64();
             }
             if k_aux > 0 {
