@@ -4,7 +4,8 @@
 
 use crate::latents::{BLOCK, Gradient};
 use crate::rule::Rule;
-use crate::step::{ROW_BLOCK, RowSums, Workspace, column_sum, constants_of, each};
+use crate::sparse::column_sum;
+use crate::step::{ROW_BLOCK, RowSums, Workspace, constants_of, each};
 use crate::{SaeError, Variant, Weights};
 use collimate_tensor::{Scalar, dot, matmul_into, sum_of_squares};
 use ndarray::{Array2, ArrayView2, s};

@@ -22,6 +22,7 @@ mod rows;
 mod rule;
 mod sae;
 pub mod shards;
+mod sparse;
 mod step;
 mod topk;
 mod training;
