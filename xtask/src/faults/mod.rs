@@ -10,7 +10,6 @@ use crate::process::{cargo_command, tracked_files};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::path::Path;
 use tree::Tree;
 
@@ -33,12 +32,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     };
     ensure!(!chosen.is_empty(), "no fault mentions {arguments:?}");
     let results = try_all(&chosen)?;
-    let table = table(&results);
-    print!("\n{table}");
-    if arguments.is_empty() {
-        std::fs::write(PAGE, page(&table)).with_context(|| format!("cannot write {PAGE}"))?;
-        println!("\n{PAGE} is rewritten");
-    }
+    let rows: Vec<String> = results.iter().map(row).collect();
+    print!("\n{HEAD}{}", rows.concat());
+    let before = std::fs::read_to_string(PAGE).unwrap_or_default();
+    std::fs::write(PAGE, page(&faults, &rows, &before)).with_context(|| format!("cannot write {PAGE}"))?;
+    println!("\n{PAGE} is brought up to date");
     let missed: Vec<&str> = results
         .iter()
         .filter(|(_, caught)| caught.iter().any(|(_, yes)| !yes))
@@ -185,32 +183,42 @@ fn test_fails(tree: &Tree, fault: &Fault, test: &str) -> Result<bool> {
     Ok(!output.status.success())
 }
 
-fn table(results: &Results) -> String {
-    let mut text = String::from("| fault | file | caught by | missed by |\n|---|---|---|---|\n");
-    for (fault, caught) in results {
-        let names = |wanted: bool| {
-            let names = caught.iter().filter(|(_, yes)| *yes == wanted).map(|(name, _)| format!("`{name}`"));
-            names.collect::<Vec<_>>().join(", ")
-        };
-        let _ = writeln!(
-            text,
-            "| {} | `{}` | {} | {} |",
-            fault.name.replace('|', "\\|"),
-            fault.file,
-            names(true),
-            names(false)
-        );
-    }
-    text
+/// The head of the table.
+const HEAD: &str = "| fault | file | caught by | missed by |\n|---|---|---|---|\n";
+
+/// How the row of a fault begins.
+fn row_start(fault: &Fault) -> String {
+    format!("| {} | `{}` |", fault.name.replace('|', "\\|"), fault.file)
 }
 
-fn page(table: &str) -> String {
-    format!(
+/// The row of a fault that was tried.
+fn row((fault, caught): &(&Fault, Vec<(&str, bool)>)) -> String {
+    let names = |wanted: bool| {
+        let names = caught.iter().filter(|(_, yes)| *yes == wanted).map(|(name, _)| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    format!("{} {} | {} |\n", row_start(fault), names(true), names(false))
+}
+
+/// The page of all listed faults: rows just tried, else the rows of the page so far, else a word that they were not.
+fn page(faults: &[Fault], tried: &[String], before: &str) -> String {
+    let mut text = format!(
         "# Faults and what catches them\n\n\
          Written by `cargo xtask faults`. Each fault is one line of the code put wrong in a copy of the tree; a claim catches\n\
          it when its verdict is no longer the one it gives on the sound code, a test when it fails. The lists are the\n\
-         `faults.toml` of each crate; `cargo xtask faults --check` (part of `tidy`) keeps them in step with the code.\n\n{table}"
-    )
+         `faults.toml` of each crate; `cargo xtask faults --check` (part of `tidy`) keeps them in step with the code.\n\n{HEAD}"
+    );
+    for fault in faults {
+        let start = row_start(fault);
+        let known =
+            tried.iter().map(String::as_str).chain(before.lines()).find(|row| row.starts_with(&start));
+        match known {
+            Some(row) => text.push_str(row.trim_end()),
+            None => text.push_str(&format!("{start} not tried yet | |")),
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -226,6 +234,19 @@ mod tests {
             replace: "x - y".into(),
             caught_by: vec!["sae/x".into(), "test: it::sum".into()],
         }
+    }
+
+    #[test]
+    fn the_page_keeps_rows_that_were_not_tried_again() {
+        let other = Fault { name: "other".into(), ..fault() };
+        let tried = row(&(&other, vec![("sae/x", true), ("slt/y", false)]));
+        assert_eq!(tried, "| other | `a.rs` | `sae/x` | `slt/y` |\n");
+        let first = page(&[fault(), other.clone()], std::slice::from_ref(&tried), "");
+        assert!(first.contains("| sign | `a.rs` | not tried yet | |\n") && first.ends_with(&tried));
+        let again = row(&(&fault(), vec![("sae/x", true)]));
+        let second = page(&[fault(), other.clone()], std::slice::from_ref(&again), &first);
+        assert!(second.contains(&again) && second.ends_with(&tried));
+        assert!(!page(&[other], &[], &second).contains("sign"), "a fault that is no longer listed goes");
     }
 
     #[test]

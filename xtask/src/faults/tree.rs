@@ -81,8 +81,14 @@ impl Tree {
     /// Runs cargo in the copy. A fault that does not even compile is no fault, so a failure is an error.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Result<()> {
         let mut command = cargo_command();
-        let status = self.prepare(&mut command).args(arguments).status()?;
-        ensure!(status.success(), "{} ended with {status} in the copy", line(&command));
+        let output = self.prepare(&mut command).args(arguments).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "{} ended with {} in the copy:\n{said}",
+            line(&command),
+            output.status
+        );
         Ok(())
     }
 
