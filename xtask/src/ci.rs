@@ -1,6 +1,6 @@
 //! `cargo xtask ci`.
 
-use crate::process::{cargo, cargo_command, run as run_command, target_folder};
+use crate::process::{self, cargo, cargo_command, run as run_command, target_folder};
 use crate::test::{self, Count, SELECTION};
 use crate::tidy;
 use anyhow::{Result, bail};
@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let binary = target_folder()?.join("debug").join("collimate");
     let mut steps = Steps { done: Vec::new() };
     steps.step("format", || cargo(&["fmt", "--all", "--check"], &none))?;
+    steps.step("lock file is current", || process::metadata(&["--locked"]).map(|_| ()))?;
     steps.step("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"], &none)
     })?;
