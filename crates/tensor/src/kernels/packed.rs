@@ -175,6 +175,8 @@ macro_rules! packed {
 
             /// One tile. It is written through a buffer where the panel is only partly filled, and where a sum of
             /// several blocks is to be added to what is there: the blocks join each other first.
+            // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
+            // `c` is ours alone.
             unsafe fn run(
                 level: CpuLevel,
                 height: usize,
