@@ -15,5 +15,7 @@ pub fn registry() -> Claims {
         .extend(crate::numerics::claims())
         .extend(collimate_attention::claims::claims())
         .extend(collimate_superposition::claims::claims())
+        .extend(collimate_sae::claims::claims())
         .extend(collimate_slt::claims())
+        .extend(crate::real::claims())
 }

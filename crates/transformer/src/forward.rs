@@ -147,6 +147,7 @@ impl Pass<'_> {
         norm_rows(residual, &layer.mlp_gain, epsilon, &mut normed);
         layer.gate_up.matmul_into(&normed, &mut gate_up)?;
         gate_rows(&gate_up, &mut hidden);
+        self.meet(index, Site::MlpNeurons, || hidden.view_mut().into_dyn())?;
         self.add(index, Site::MlpOutput, &layer.down, &hidden.view(), &mut added, residual)?;
         self.meet(index, Site::ResidualPost, || residual.view_mut().into_dyn())
     }

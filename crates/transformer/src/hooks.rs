@@ -12,6 +12,7 @@ use std::fmt;
 /// | `HeadOutput` | (h, t, e) | per-head z: the pattern applied to the values, before `W_O` |
 /// | `AttentionOutput` | (t, d) | what attention adds to the residual stream |
 /// | `ResidualMid` | (t, d) | the residual stream between attention and MLP |
+/// | `MlpNeurons` | (t, f) | the MLP's hidden activations, gate times up, before its last product |
 /// | `MlpOutput` | (t, d) | what the MLP adds to the residual stream |
 /// | `ResidualPost` | (t, d) | the residual stream as it leaves the layer |
 ///
@@ -28,6 +29,8 @@ pub enum Site {
     AttentionOutput,
     /// The residual stream between attention and MLP.
     ResidualMid,
+    /// The MLP's hidden activations.
+    MlpNeurons,
     /// What the MLP adds.
     MlpOutput,
     /// The residual stream as it leaves the layer.
@@ -36,12 +39,13 @@ pub enum Site {
 
 impl Site {
     /// All sites in the order in which a layer passes them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ResidualPre,
         Self::Pattern,
         Self::HeadOutput,
         Self::AttentionOutput,
         Self::ResidualMid,
+        Self::MlpNeurons,
         Self::MlpOutput,
         Self::ResidualPost,
     ];

@@ -1,0 +1,56 @@
+use crate::data::DataError;
+use crate::text::brown::BrownError;
+use collimate_claims::{Outcome, Why};
+use collimate_measure::MeasureError;
+use collimate_sae::SaeError;
+use collimate_transformer::TransformerError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why a study on a real model could not be carried out.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StudyError {
+    /// The model or the corpus is not in the cache.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] TransformerError),
+    /// A dictionary or the stored activations.
+    #[error(transparent)]
+    Dictionary(#[from] SaeError),
+    /// The labelled corpus.
+    #[error(transparent)]
+    Brown(#[from] BrownError),
+    /// A number could not be measured.
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    /// A file of the cache.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl StudyError {
+    /// The outcome of a claim that met this error: what is missing and how to get it, or what went wrong.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Data(error) => {
+                let missing = error.to_string();
+                let (what, how) =
+                    missing.split_once("; ").unwrap_or((&missing, "run `collimate data --full`"));
+                Outcome::unavailable(what, how)
+            }
+            Self::Interrupted => Outcome::inconclusive(Why::Interrupted),
+            other => Outcome::inconclusive(Why::Other(other.to_string())),
+        }
+    }
+}
