@@ -55,8 +55,8 @@ impl Protocol {
     /// λ or k: five values for each member, chosen so that their L0 overlap.
     pub(super) fn sparsities(family: Family) -> [f64; 5] {
         match family {
-            Family::Relu => [4.0, 7.0, 12.0, 20.0, 34.0],
-            Family::Gated => [4.0, 7.0, 12.0, 20.0, 34.0],
+            Family::Relu => [0.8, 1.2, 1.8, 2.7, 4.0],
+            Family::Gated => [1.5, 2.5, 4.0, 6.0, 9.0],
             Family::TopK => [8.0, 16.0, 32.0, 64.0, 128.0],
         }
     }
