@@ -125,6 +125,8 @@ pub struct Meta {
     pub below_nightly: &'static str,
     /// Whether it needs a real model or a real text.
     pub real: bool,
+    /// What it needs besides that is fetched only for those who ask for it, or empty.
+    pub on_request: &'static str,
 }
 
 impl Meta {
@@ -140,6 +142,7 @@ impl Meta {
             protocol: "",
             below_nightly: "",
             real: false,
+            on_request: "",
         }
     }
 
@@ -191,5 +194,10 @@ impl Meta {
     /// Needs a real model or a real text.
     pub const fn real(self) -> Self {
         Self { real: true, ..self }
+    }
+
+    /// Needs something that is fetched only for those who ask for it, for example because of its licence.
+    pub const fn on_request(self, what: &'static str) -> Self {
+        Self { on_request: what, ..self }
     }
 }

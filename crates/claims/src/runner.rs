@@ -46,6 +46,8 @@ pub enum LeftOut {
     Tier,
     /// It needs real data, and the run was asked to go without.
     Real,
+    /// It needs data that are fetched on request, and nobody asked for them.
+    OnRequest,
     /// The run was interrupted before its turn.
     Interrupted,
 }
@@ -73,6 +75,7 @@ pub struct Runner {
     budget: Budget,
     filters: Vec<String>,
     real: bool,
+    on_request: bool,
     interrupt: Arc<AtomicBool>,
     progress: Option<Arc<Callback>>,
 }
@@ -82,7 +85,14 @@ type Callback = dyn Fn(&Progress) + Send + Sync;
 impl Runner {
     /// Runs everything under this budget.
     pub fn new(budget: Budget) -> Self {
-        Self { budget, filters: Vec::new(), real: true, interrupt: Arc::default(), progress: None }
+        Self {
+            budget,
+            filters: Vec::new(),
+            real: true,
+            on_request: true,
+            interrupt: Arc::default(),
+            progress: None,
+        }
     }
 
     /// Only claims whose id contains this text, or matches it where it holds `*` or `?`; several filters add up.
@@ -94,6 +104,12 @@ impl Runner {
     /// Whether claims that need real data are asked for; true by default.
     pub fn real(mut self, wanted: bool) -> Self {
         self.real = wanted;
+        self
+    }
+
+    /// Whether claims that need data fetched on request are asked for; true by default.
+    pub fn on_request(mut self, wanted: bool) -> Self {
+        self.on_request = wanted;
         self
     }
 
@@ -137,6 +153,9 @@ impl Runner {
             match claim.meta() {
                 meta if meta.tier > tier => run.left_out.push((*meta, LeftOut::Tier)),
                 meta if meta.real && !self.real => run.left_out.push((*meta, LeftOut::Real)),
+                meta if !meta.on_request.is_empty() && !self.on_request => {
+                    run.left_out.push((*meta, LeftOut::OnRequest));
+                }
                 _ => selected.push(claim),
             }
         }

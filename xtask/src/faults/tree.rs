@@ -96,10 +96,14 @@ impl Tree {
     pub(crate) fn claims(&self, tier: &str, ids: &[&str]) -> Result<String> {
         let report = self.target.join("faults.json");
         let _ = fs::remove_file(&report);
+        // What faulty code computes must neither be found by sound code nor hide behind what sound code computed.
+        let derived = self.target.join("derived");
+        let _ = fs::remove_dir_all(&derived);
         let mut command = Command::new(self.target.join("debug").join("collimate"));
         self.prepare(&mut command)
             .args(["claims", "--no-lock", "--tier", tier, "--out"])
             .arg(self.target.join("report"));
+        command.env("COLLIMATE_DERIVED", &derived);
         let output = command.arg("--json").arg(&report).args(ids).output()?;
         fs::read_to_string(&report).with_context(|| {
             format!(

@@ -13,6 +13,7 @@ impl Page<'_> {
             let why = match why {
                 LeftOut::Tier => "tier",
                 LeftOut::Real => "real",
+                LeftOut::OnRequest => "on_request",
                 LeftOut::Interrupted => "interrupted",
             };
             json!({ "id": meta.id, "why": why })

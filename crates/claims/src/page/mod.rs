@@ -119,6 +119,7 @@ fn remarks(page: &Page) -> Vec<String> {
         (LeftOut::Interrupted, "Interrupted before their turn"),
         (LeftOut::Tier, "Left to a more expensive tier"),
         (LeftOut::Real, "Left out because real data were not asked for"),
+        (LeftOut::OnRequest, "Left out because they need data that are fetched on request"),
     ] {
         let ids = ids(why);
         if !ids.is_empty() {

@@ -119,7 +119,10 @@ fn runner(options: &Options, lock: &Lock) -> Runner {
     if let Some(threads) = options.threads {
         budget = budget.threads(threads);
     }
-    options.filters.iter().fold(Runner::new(budget).real(!options.no_real), Runner::filter)
+    // What is in the cache was asked for before.
+    let corpus = options.full || Cache::user().is_ok_and(|cache| data::locate_brown(&cache).is_ok());
+    let runner = Runner::new(budget).real(!options.no_real).on_request(corpus);
+    options.filters.iter().fold(runner, Runner::filter)
 }
 
 /// Brings what the selected claims need. A failure is told and is no end: the claims say what they miss.

@@ -46,6 +46,7 @@ pub(super) fn text(run: &Run, lock: &Lock) -> String {
     for (why, words) in [
         (LeftOut::Interrupted, "interrupted before they were finished"),
         (LeftOut::Real, "left out, since real data were not asked for"),
+        (LeftOut::OnRequest, "left out, since they need the labelled corpus, which --full fetches"),
         (LeftOut::Tier, "left to a more expensive tier"),
     ] {
         let ids: Vec<&str> =

@@ -32,6 +32,17 @@ impl Cache {
         Ok(Self::at(folders.cache_dir()))
     }
 
+    /// The folder of what is computed from the data (activations, dictionaries): the one named by the environment
+    /// variable `COLLIMATE_DERIVED`, or else the cache itself.
+    ///
+    /// Runs of code that was put wrong on purpose set it, so that nothing wrong is ever found in the cache.
+    pub fn derived(&self) -> PathBuf {
+        match std::env::var_os("COLLIMATE_DERIVED").filter(|value| !value.is_empty()) {
+            Some(folder) => PathBuf::from(folder),
+            None => self.root.clone(),
+        }
+    }
+
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root

@@ -1,5 +1,6 @@
 //! Claims about what everything else computes with: products, row kernels, gradients and optimisers.
 
+mod gradients;
 mod kernels;
 mod optimisers;
 mod products;
@@ -10,7 +11,7 @@ use ndarray::Array2;
 
 /// The claims about `tensor` and `grad`.
 pub fn claims() -> Claims {
-    products::claims().extend(kernels::claims()).extend(optimisers::claims())
+    products::claims().extend(kernels::claims()).extend(gradients::claims()).extend(optimisers::claims())
 }
 
 /// A matrix of normal numbers that f32 holds exactly, so that no error comes from rounding the inputs.

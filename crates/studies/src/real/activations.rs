@@ -22,7 +22,7 @@ impl Laboratory {
         mut progress: impl FnMut(usize) -> bool,
     ) -> Result<Shards, StudyError> {
         let source = self.source(sequences);
-        let parent = self.cache.root().join("activations");
+        let parent = self.cache.derived().join("activations");
         let folder = parent.join(source.to_string());
         if let Some(shards) = Shards::open(&folder).ok().filter(|shards| shards.source() == source) {
             return Ok(shards);

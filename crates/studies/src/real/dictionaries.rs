@@ -108,7 +108,7 @@ impl Laboratory {
     ) -> Result<Sae<f32>, StudyError> {
         let training =
             Training::new(recipe.untrained(shards.width())?, recipe.config())?.on_data(shards.fingerprint());
-        let folder = self.cache.root().join("dictionaries");
+        let folder = self.cache.derived().join("dictionaries");
         let path = folder.join(format!("{}.safetensors", training.origin()));
         // A file that is damaged or of another run is no reason to stop: it is made again.
         if let Some(trained) = training.finished(&path).ok().flatten() {

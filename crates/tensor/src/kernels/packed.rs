@@ -73,6 +73,10 @@ macro_rules! packed {
         pub(crate) mod $f {
             use super::*;
 
+            /// Room for the largest tile, on cache lines of its own.
+            #[repr(align(64))]
+            struct Buffer([$f; 12 * 2 * $line]);
+
             /// Panel width and rows of a tile at a level.
             fn tile(level: CpuLevel) -> (usize, usize) {
                 match level {
@@ -173,8 +177,8 @@ macro_rules! packed {
                 }
             }
 
-            /// One tile. It is written through a buffer where the panel is only partly filled, and where a sum of
-            /// several blocks is to be added to what is there: the blocks join each other first.
+            /// One tile. It is written through a buffer where the panel is only partly filled, and where there are
+            /// several blocks, which join each other before they join what is there.
             // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
             // `c` is ours alone.
             unsafe fn run(
@@ -198,17 +202,16 @@ macro_rules! packed {
                         dispatch(level, height, length, a, a_stride, panel, add, to, stride)
                     }
                 };
-                if columns == width && (!accumulate || k <= SUM_BLOCK) {
-                    for start in (0..k).step_by(SUM_BLOCK) {
-                        block(start, accumulate || start > 0, c, c_stride);
-                    }
-                    return;
+                if columns == width && k <= SUM_BLOCK {
+                    return block(0, accumulate, c, c_stride);
                 }
-                let mut buffer = [0.0; 12 * 2 * $line];
+                // The rows of `c` may lie a power of two apart, all in the same few sets of the first-level cache:
+                // the sums of the blocks meet where they do not drive each other out.
+                let mut buffer = Buffer([0.0; 12 * 2 * $line]);
                 for start in (0..k).step_by(SUM_BLOCK) {
-                    block(start, start > 0, buffer.as_mut_ptr(), width as isize);
+                    block(start, start > 0, buffer.0.as_mut_ptr(), width as isize);
                 }
-                for (i, row) in buffer.chunks_exact(width).take(height).enumerate() {
+                for (i, row) in buffer.0.chunks_exact(width).take(height).enumerate() {
                     // SAFETY: row i of the tile of `c`, which holds `columns` numbers and is ours alone.
                     let to =
                         unsafe { std::slice::from_raw_parts_mut(c.offset(i as isize * c_stride), columns) };

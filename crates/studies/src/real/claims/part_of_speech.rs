@@ -23,6 +23,9 @@ const FEATURES: usize = 5;
 /// Training seed and k of the dictionary that is probed; it is also a point of the loss-recovered curves.
 const K: f64 = 32.0;
 
+/// What is fetched for those who ask for it.
+const CORPUS: &str = "the Brown corpus";
+
 const PROTOCOL: &str = "Brown corpus, split by document; the label is the word's part of speech (12 classes after Petrov et \
     al. 2012), read at the word's last token. For each class that makes up at least 1 % of the training words, the five \
     features with the largest absolute correlation on training documents feed a logistic regression whose threshold \
@@ -40,6 +43,7 @@ const UNTRAINED: Meta = Meta::empirical(
 )
 .source("Gurnee et al. (2023), Finding Neurons in a Haystack; the baseline of Heap et al. (2025), Sparse Autoencoders Can Interpret Randomly Initialized Transformers")
 .tier(Tier::Standard)
+.on_request(CORPUS)
 .below_nightly(BELOW_NIGHTLY);
 
 const NEURONS: Meta = Meta::empirical(
@@ -51,6 +55,7 @@ const NEURONS: Meta = Meta::empirical(
 )
 .source("Gurnee et al. (2023)")
 .tier(Tier::Standard)
+.on_request(CORPUS)
 .below_nightly(BELOW_NIGHTLY);
 
 const TOKEN: Meta = Meta::empirical(
@@ -61,6 +66,7 @@ const TOKEN: Meta = Meta::empirical(
 )
 .source("the usual baseline of part-of-speech tagging: Manning (2011)")
 .tier(Tier::Standard)
+.on_request(CORPUS)
 .below_nightly(BELOW_NIGHTLY);
 
 pub(super) fn claims() -> Claims {
