@@ -169,11 +169,11 @@ mod tests {
 
     #[test]
     fn a_line_keeps_two_figures_of_the_error() {
-        let m = Measurement::estimate(&LOSS, 3.141_592, 0.012_4, 50, Fingerprint::of(b""));
-        assert_eq!(m.to_string(), "loss = 3.142 ± 0.012 nats (n = 50; mean NLL)");
+        let m = Measurement::estimate(&LOSS, 2.513_592, 0.012_4, 50, Fingerprint::of(b""));
+        assert_eq!(m.to_string(), "loss = 2.514 ± 0.012 nats (n = 50; mean NLL)");
         let m =
-            Measurement::estimate(&LOSS, 3141.592, 1240.0, 50, Fingerprint::of(b"")).estimating("E[loss]");
-        assert_eq!(m.to_string(), "loss = 3142 ± 1240 nats (n = 50; mean NLL; estimates E[loss])");
+            Measurement::estimate(&LOSS, 2513.592, 1240.0, 50, Fingerprint::of(b"")).estimating("E[loss]");
+        assert_eq!(m.to_string(), "loss = 2514 ± 1240 nats (n = 50; mean NLL; estimates E[loss])");
         let m = Measurement::exact(&LOSS, 0.25, Fingerprint::of(b""));
         assert_eq!(m.to_string(), "loss = 0.25 nats (n = 1; mean NLL)");
     }

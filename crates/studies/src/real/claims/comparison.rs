@@ -19,7 +19,7 @@ pub(super) fn mean_difference(a: &[At], b: &[At]) -> f64 {
     let (a, b) = (sorted(a), sorted(b));
     let low = a[0].l0.max(b[0].l0).ln();
     let high = a[a.len() - 1].l0.min(b[b.len() - 1].l0).ln();
-    if !(low < high) {
+    if low.partial_cmp(&high) != Some(std::cmp::Ordering::Less) {
         return f64::NAN;
     }
     let grid = (0..GRID).map(|i| low + (high - low) * i as f64 / (GRID - 1) as f64);
