@@ -7,3 +7,6 @@ mod registry;
 pub mod text;
 
 pub use registry::registry;
+
+#[doc = include_str!("../../../docs/guide.md")]
+pub mod guide {}
