@@ -43,12 +43,11 @@ impl StudyError {
     /// The outcome of a claim that met this error: what is missing and how to get it, or what went wrong.
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::Data(error) => {
-                let missing = error.to_string();
-                let (what, how) =
-                    missing.split_once("; ").unwrap_or((&missing, "run `collimate data --full`"));
-                Outcome::unavailable(what, how)
+            Self::Data(DataError::Absent { title, how, .. }) => {
+                Outcome::unavailable(title, format!("{how} downloads it"))
             }
+            // These messages say themselves what to do.
+            Self::Data(error) => Outcome::unavailable("a download", error.to_string()),
             Self::Interrupted => Outcome::inconclusive(Why::Interrupted),
             other => Outcome::inconclusive(Why::Other(other.to_string())),
         }

@@ -23,7 +23,7 @@ pub(super) struct Protocol {
 /// What runs below the nightly tier, said once for all claims.
 pub(super) const BELOW_NIGHTLY: &str = "standard: 100,000 training tokens, dictionaries of twice the model's width, 400 \
     updates of 512 rows, one learning rate, two training seeds, 4,000 held-out tokens; nightly: all training documents \
-    (about 270,000 tokens), eight times the width, 3,000 updates of 2,048 rows, five seeds, 20,000 held-out tokens. The \
+    (about 310,000 tokens), eight times the width, 3,000 updates of 2,048 rows, five seeds, 20,000 held-out tokens. The \
     standard form can tell large differences at an early stage of training, not what holds at convergence";
 
 impl Protocol {
