@@ -88,6 +88,18 @@ pub enum AttentionError {
         /// The key.
         key: usize,
     },
+    /// Finite inputs of a recurrence whose state or output is not finite.
+    #[error(
+        "the state that query head {head} reads overflows by token {token}: the inputs are finite, but too large for their \
+         type, or made larger in every step by a positive log-decay or β|k|² > 2"
+    )]
+    StateOverflow {
+        /// The first query head that reads the state.
+        head: usize,
+        /// A token by which it has happened: the first in the recurrent form, the end of the chunk in the others, and the number
+        /// of tokens when only the state after the last is not finite.
+        token: usize,
+    },
     /// An array is not in standard (row-major, contiguous) layout where it must be.
     #[error("{argument} must be in standard (row-major, contiguous) layout")]
     Layout {

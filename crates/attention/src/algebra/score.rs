@@ -13,7 +13,8 @@ use ndarray::Array3;
 /// negative squared          −Σ (q − k)²
 /// ```
 ///
-/// The two distances have kinks where q and k meet; their derivative there is taken as 0.
+/// The two distances have kinks where q and k meet; their derivative there is taken as 0. The product rule between steps is
+/// the dot product of lifted rows: [`lift`](crate::product_rule::lift).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Score {

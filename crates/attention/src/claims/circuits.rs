@@ -14,8 +14,78 @@ fn head(x: Array2<f64>) -> Array3<f64> {
     x.insert_axis(Axis(0))
 }
 
-/// A head is its two circuits.
-pub(super) fn are_the_head() -> impl Claim {
+/// The weights of one head of a residual stream of width m, for rows on the left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadWeights {
+    /// (m, d)
+    pub w_q: Array2<f64>,
+    /// (m, d)
+    pub w_k: Array2<f64>,
+    /// (m, d)
+    pub w_v: Array2<f64>,
+    /// (d, m)
+    pub w_o: Array2<f64>,
+}
+
+/// One head of a residual stream.
+///
+/// # Examples
+/// ```
+/// use collimate_attention::claims::{HeadWeights, ResidualHead, circuits_are_the_head};
+/// use collimate_claims::{Budget, examine};
+/// use ndarray::Array2;
+///
+/// /// Plain products, but keys and queries have changed places.
+/// struct Swapped;
+///
+/// impl ResidualHead for Swapped {
+///     fn scores(&self, w: &HeadWeights, x: &Array2<f64>) -> Array2<f64> {
+///         x.dot(&w.w_k).dot(&x.dot(&w.w_q).t())
+///     }
+///     fn writes(&self, w: &HeadWeights, x: &Array2<f64>) -> Array2<f64> {
+///         x.dot(&w.w_v).dot(&w.w_o)
+///     }
+/// }
+///
+/// let report = examine(&circuits_are_the_head(Swapped), &Budget::quick());
+/// assert!(report.refuted()); // the circuits of a transposed head are others
+/// ```
+pub trait ResidualHead: Send + Sync + 'static {
+    /// The scores of residual rows x (t, m) among themselves (t, t), without scale, positions and mask.
+    fn scores(&self, weights: &HeadWeights, x: &Array2<f64>) -> Array2<f64>;
+
+    /// What the head writes into the residual (t, m) when every row attends to itself alone.
+    fn writes(&self, weights: &HeadWeights, x: &Array2<f64>) -> Array2<f64>;
+}
+
+/// The head of this crate.
+pub(super) struct Own;
+
+impl ResidualHead for Own {
+    fn scores(&self, w: &HeadWeights, x: &Array2<f64>) -> Array2<f64> {
+        let plain = Attention::scaled_dot_product().scale(Scale::Fixed(1.0));
+        super::scores::scores(plain, &x.dot(&w.w_q), &x.dot(&w.w_k))
+    }
+
+    fn writes(&self, w: &HeadWeights, x: &Array2<f64>) -> Array2<f64> {
+        let (itself, v) = (head(Array2::eye(x.nrows())), head(x.dot(&w.w_v)));
+        let alone = Attention::scaled_dot_product().apply_pattern(&itself, &v).expect("shapes fit");
+        alone.index_axis_move(Axis(0), 0).dot(&w.w_o)
+    }
+}
+
+/// The composition score of this crate; nothing for a circuit of zeros.
+pub(super) fn own_score(kind: Composition, earlier: &Factored, later: &Factored) -> Option<f64> {
+    composition(kind, earlier, later).ok().map(|score| score.value)
+}
+
+/// The rollout of this crate.
+pub(super) fn own_rollout(layers: &[Array3<f64>]) -> Array2<f64> {
+    rollout(layers).expect("square layers")
+}
+
+/// A head is its two circuits: to be run on a head with your own layout of weights.
+pub fn circuits_are_the_head(own: impl ResidualHead) -> impl Claim {
     let meta = Meta::theorem(
         "attention/circuits-are-the-head",
         Subject::Attention,
@@ -31,24 +101,24 @@ pub(super) fn are_the_head() -> impl Claim {
             Some((w(t, m), w(m, d), w(m, d), w(m, d), w(d, m)))
         })
         .admits(|(x, a, b, c, d)| x.iter().chain(a).chain(b).chain(c).chain(d).all(|x: &f64| x.abs() <= 10.0))
-        .margin(|(x, w_q, w_k, w_v, w_o)| {
-            let plain = Attention::scaled_dot_product().scale(Scale::Fixed(1.0));
-            let (q, k, v) = (head(x.dot(w_q)), head(x.dot(w_k)), head(x.dot(w_v)));
-            let (_, saved) = plain.forward(&q, &k, &v).expect("shapes fit");
-            let scores = saved.scores(0).expect("there is one head");
+        .margin(move |(x, w_q, w_k, w_v, w_o)| {
+            let [a, b, c, d] = [w_q, w_k, w_v, w_o].map(Array2::clone);
+            let weights = HeadWeights { w_q: a, w_k: b, w_v: c, w_o: d };
             let qk = qk_circuit(w_q, w_k).and_then(|circuit| circuit.dense()).expect("shapes fit");
             let ov = ov_circuit(w_v, w_o).and_then(|circuit| circuit.dense()).expect("shapes fit");
-            let alone = plain.apply_pattern(&head(Array2::eye(x.nrows())), &v).expect("shapes fit");
-            let written = alone.index_axis_move(Axis(0), 0).dot(w_o) - x.dot(&ov);
-            let compared = scores - x.dot(&qk).dot(&x.t());
+            let written = own.writes(&weights, x) - x.dot(&ov);
+            let compared = own.scores(&weights, x) - x.dot(&qk).dot(&x.t());
             let size = 1.0 + (largest(x) * largest(w_q)).max(1.0) * (largest(x) * largest(w_k)).max(1.0);
             let size = size + (largest(x) * largest(w_v)).max(1.0) * (1.0 + largest(w_o));
             1e-12 * size - largest(&compared).max(largest(&written))
         })
 }
 
-/// The weights of a head are known up to a change of basis inside it; its circuits are not touched by it.
-pub(super) fn have_no_basis() -> impl Claim {
+/// The weights of a head are known up to a change of basis inside it; its circuits and any score of how heads compose are
+/// not touched by it.
+pub fn circuits_have_no_basis(
+    score: impl Fn(Composition, &Factored, &Factored) -> Option<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/circuits-have-no-basis",
         Subject::Attention,
@@ -69,7 +139,7 @@ pub(super) fn have_no_basis() -> impl Claim {
             q.iter().chain(k).chain(earlier).all(|x: &f64| x.abs() <= 10.0)
                 && stretch.iter().all(|x| (0.1..=10.0).contains(x))
         })
-        .margin(|(w_q, w_k, stretch, earlier)| {
+        .margin(move |(w_q, w_k, stretch, earlier)| {
             let reversed: Vec<usize> = (0..w_q.ncols()).rev().collect();
             let circuit = qk_circuit(w_q, w_k).expect("one shape");
             let other = qk_circuit(
@@ -83,17 +153,19 @@ pub(super) fn have_no_basis() -> impl Claim {
             let earlier = Factored::new(earlier, &Array2::eye(earlier.ncols())).expect("a square matrix");
             for kind in KINDS {
                 // A circuit of zeros has no score.
-                if let (Ok(a), Ok(b)) =
-                    (composition(kind, &earlier, &circuit), composition(kind, &earlier, &other))
-                {
-                    margin = margin.min(1e-7 - (a.value - b.value).abs());
+                if let (Some(a), Some(b)) = (score(kind, &earlier, &circuit), score(kind, &earlier, &other)) {
+                    margin = margin.min(1e-7 - (a - b).abs());
                 }
             }
             margin
         })
 }
 
-fn heads(meta: Meta, margin: fn(f64) -> f64) -> impl Claim {
+fn heads(
+    meta: Meta,
+    score: impl Fn(Composition, &Factored, &Factored) -> Option<f64> + Send + Sync + 'static,
+    margin: fn(f64) -> f64,
+) -> impl Claim {
     Exact::new(meta.source(SOURCE))
         .dims(&[("residual", 1..=16), ("head", 1..=4)])
         .names(&["left", "right", "later left", "later right"])
@@ -115,35 +187,40 @@ fn heads(meta: Meta, margin: fn(f64) -> f64) -> impl Claim {
         })
         .margin(move |(a, b, c, d)| {
             let (earlier, later) = (Factored::new(a, b).expect("fits"), Factored::new(c, d).expect("fits"));
-            let scores =
-                KINDS.map(|kind| composition(kind, &earlier, &later).map(|score| margin(score.value)));
+            let scores = KINDS.map(|kind| score(kind, &earlier, &later).map(margin));
             // Orthogonal factors make a circuit of zeros, which has no score.
             scores.into_iter().flatten().fold(f64::INFINITY, |least, x| if x >= least { least } else { x })
         })
 }
 
 /// Norms of products are at most products of norms.
-pub(super) fn composition_is_a_share() -> impl Claim {
+pub fn composition_is_a_share(
+    score: impl Fn(Composition, &Factored, &Factored) -> Option<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/composition-is-a-share",
         Subject::Attention,
         "composition scores lie between 0 and 1",
     );
-    heads(meta, |score| score.min(1.0 + 1e-7 - score))
+    heads(meta, score, |score| score.min(1.0 + 1e-7 - score))
 }
 
 /// The belief that heads that have nothing to do with each other have no composition.
-pub(super) fn random_heads_do_not_compose() -> impl Claim {
+pub fn random_heads_do_not_compose(
+    score: impl Fn(Composition, &Factored, &Factored) -> Option<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/random-heads-do-not-compose",
         Subject::Attention,
         "heads with independent normal weights in a residual of width up to 16 have composition scores below 0.05",
     );
-    heads(meta, |score| 0.05 - score)
+    heads(meta, score, |score| 0.05 - score)
 }
 
 /// Rollout mixes: it is a distribution over the input positions.
-pub(super) fn rollout_is_stochastic() -> impl Claim {
+pub fn rollout_is_stochastic(
+    rollout: impl Fn(&[Array3<f64>]) -> Array2<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/rollout-is-stochastic",
         Subject::Attention,
@@ -159,8 +236,8 @@ pub(super) fn rollout_is_stochastic() -> impl Claim {
             Some((layer(), layer()))
         })
         .admits(|(a, b)| a.iter().chain(b).all(|x: &f64| (0.0..=100.0).contains(x)))
-        .margin(|(a, b)| {
-            let rollout = rollout(&[head(a.clone()), head(b.clone())]).expect("square layers");
+        .margin(move |(a, b)| {
+            let rollout = rollout(&[head(a.clone()), head(b.clone())]);
             let off = largest(&(rollout.sum_axis(Axis(1)) - 1.0));
             rollout.iter().fold(1e-12 - off, |least, &x| if x >= least { least } else { x })
         })

@@ -61,8 +61,8 @@ fn attend(q: [&Array2<f64>; 2], k: [&Array2<f64>; 2], v: &Array2<f64>, lambda: f
     variant.forward(&arguments).expect("the claim draws shapes that fit").0.index_axis_move(Axis(0), 0)
 }
 
-/// The combination of two given maps with weight λ.
-fn combined(first: &Array2<f64>, second: &Array2<f64>, lambda: f64) -> Array2<f64> {
+/// The combination of two given maps with weight λ by this crate.
+pub(super) fn combined(first: &Array2<f64>, second: &Array2<f64>, lambda: f64) -> Array2<f64> {
     let (variant, vectors) = with_weight(lambda);
     let parameters = vectors
         .into_iter()
@@ -171,7 +171,9 @@ pub fn differential_non_negative(attention: impl DifferentialAttends) -> impl Cl
 }
 
 /// An error common to both maps is scaled by exactly 1 − λ.
-pub(super) fn common_error() -> impl Claim {
+pub fn differential_common_error(
+    combine: impl Fn(&Array2<f64>, &Array2<f64>, f64) -> Array2<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/differential-common-error",
         Subject::Attention,
@@ -189,16 +191,16 @@ pub(super) fn common_error() -> impl Claim {
         .admits(|(a, b, e, lambda)| {
             (0.0..=1.0).contains(lambda) && a.iter().chain(b).chain(e).all(|x: &f64| x.abs() <= 100.0)
         })
-        .margin(|(a, b, e, lambda)| {
-            let moved = combined(&(a + e), &(b + e), *lambda) - combined(a, b, *lambda);
+        .margin(move |(a, b, e, lambda)| {
+            let moved = combine(&(a + e), &(b + e), *lambda) - combine(a, b, *lambda);
             1e-11 - largest(&(moved - e * (1.0 - lambda)))
         })
 }
 
 /// The mean square of independent signs in the two maps, over all four pairs of signs.
-fn noise(lambda: f64) -> f64 {
+fn noise(combine: impl Fn(&Array2<f64>, &Array2<f64>, f64) -> Array2<f64>, lambda: f64) -> f64 {
     let (a, b) = (Array2::from_shape_fn((1, 4), |(_, n)| (n % 2) as f64 * 2.0 - 1.0), [-1.0, -1.0, 1.0, 1.0]);
-    combined(&a, &Array2::from_shape_fn((1, 4), |(_, n)| b[n]), lambda).pow2().sum() / 4.0
+    combine(&a, &Array2::from_shape_fn((1, 4), |(_, n)| b[n]), lambda).pow2().sum() / 4.0
 }
 
 fn weights(meta: Meta, margin: impl Fn(&f64) -> f64 + Send + Sync + 'static) -> impl Claim {
@@ -211,23 +213,27 @@ fn weights(meta: Meta, margin: impl Fn(&f64) -> f64 + Send + Sync + 'static) -> 
 }
 
 /// Independent noise is not cancelled: its variance grows by λ².
-pub(super) fn independent_noise() -> impl Claim {
+pub fn differential_noise_variance(
+    combine: impl Fn(&Array2<f64>, &Array2<f64>, f64) -> Array2<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/differential-noise-variance",
         Subject::Attention,
         "independent noise of variance 1 in each map has variance 1 + λ² in their difference",
     )
     .code("B22");
-    weights(meta, |&lambda| 1e-12 - (noise(lambda) - (1.0 + lambda * lambda)).abs())
+    weights(meta, move |&lambda| 1e-12 - (noise(&combine, lambda) - (1.0 + lambda * lambda)).abs())
 }
 
 /// The belief that a difference of maps always carries less noise than one map.
-pub(super) fn lowers_noise() -> impl Claim {
+pub fn differential_lowers_noise(
+    combine: impl Fn(&Array2<f64>, &Array2<f64>, f64) -> Array2<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/differential-lowers-noise",
         Subject::Attention,
         "the difference of two maps carries no more noise than one map, whatever the noise",
     )
     .code("B23");
-    weights(meta, |&lambda| 1.0 + 1e-12 - noise(lambda))
+    weights(meta, move |&lambda| 1.0 + 1e-12 - noise(&combine, lambda))
 }

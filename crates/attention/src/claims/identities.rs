@@ -1,7 +1,7 @@
 //! Compositions that are other compositions.
 
 use super::order::normal;
-use super::{Attends, largest};
+use super::{Attends, AttendsWithSum, largest};
 use crate::algebra::{
     Arguments, Distance, Latent, LatentArguments, LatentForm, LogitChange, MaskRule, Normaliser, Parameter,
     Slopes, Variant, Window, alibi_slopes,
@@ -14,7 +14,7 @@ fn meta(id: &'static str, sentence: &'static str) -> Meta {
     Meta::theorem(id, Subject::Attention, sentence)
 }
 
-fn causal() -> Variant {
+pub(super) fn causal() -> Variant {
     Variant::scaled_dot_product(Offset::zero()).mask(MaskRule::Causal)
 }
 
@@ -53,37 +53,45 @@ pub fn same_output(meta: Meta, one: impl Attends, other: impl Attends) -> impl C
     })
 }
 
-/// A learned sink is a gate on the output of plain attention.
-pub(super) fn sink_is_gate() -> impl Claim {
+/// Causal attention of this crate with a sink of that logit.
+pub(super) fn own_sink(x: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, sink: f64) -> Array2<f64> {
+    let arguments = Arguments::new(&head(x), &head(k), &head(v)).with(Parameter::Sink, arr1(&[sink]));
+    run(&causal().normaliser(Normaliser::LearnedSink), &arguments).index_axis_move(Axis(0), 0)
+}
+
+/// A learned sink is a gate on the output of plain attention: `with_sink` takes q, k, v and the logit of the sink.
+pub fn sink_is_gate(
+    plain: impl AttendsWithSum,
+    with_sink: impl Fn(&Array2<f64>, &Array2<f64>, &Array2<f64>, f64) -> Array2<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = meta(
         "attention/sink-is-gate",
         "attention with a sink of logit s is plain attention times σ(log-sum-exp − s)",
     );
-    rows(meta, |x| {
-        let sink = 0.3 + x.0[[0, 0]];
-        let with_sink = causal().normaliser(Normaliser::LearnedSink);
-        let given = run(&with_sink, &one_head(x).with(Parameter::Sink, arr1(&[sink])));
-        let (mut out, trace) = causal().forward(&one_head(x)).expect("shapes fit");
-        let log_sum_exp = trace.log_sum_exp().expect("plain attention is tiled").to_owned();
-        for ((h, t, _), out) in out.indexed_iter_mut() {
-            *out /= 1.0 + (sink - log_sum_exp[[h, t]]).exp();
+    rows(meta, move |(q, k, v)| {
+        let sink = 0.3 + q[[0, 0]];
+        let given = with_sink(q, k, v, sink);
+        let (mut out, sums) = plain.attend_with_sum(q, k, v);
+        for (mut out, sum) in out.rows_mut().into_iter().zip(sums) {
+            out /= 1.0 + (sink - sum).exp();
         }
-        1e-9 * (1.0 + largest(&x.2)) - largest(&(given - out))
+        1e-9 * (1.0 + largest(v)) - largest(&(given - out))
     })
 }
 
-/// One in the denominator is a sink with logit 0.
-pub(super) fn plus_one_is_zero_sink() -> impl Claim {
+/// One in the denominator is a sink with logit 0, and moves the output of plain attention towards 0.
+pub fn plus_one_is_zero_sink(
+    plain: impl Attends,
+    plus_one: impl Attends,
+    with_sink: impl Fn(&Array2<f64>, &Array2<f64>, &Array2<f64>, f64) -> Array2<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = meta("attention/plus-one-is-zero-sink", "softmax plus one is a learned sink whose logit is 0");
-    rows(meta, |x| {
-        let plus_one = run(&causal().normaliser(Normaliser::SoftmaxPlusOne), &one_head(x));
-        let sink = causal().normaliser(Normaliser::LearnedSink);
-        let sink = run(&sink, &one_head(x).with(Parameter::Sink, arr1(&[0.0])));
-        let plain = run(&causal(), &one_head(x));
-        // And the output shrinks towards 0: a query may attend to nothing.
+    rows(meta, move |(q, k, v)| {
+        let (plain, plus_one) = (plain.attend_to(q, k, v), plus_one.attend_to(q, k, v));
+        // A query may attend to nothing.
         let shrinks = plain.iter().zip(&plus_one).fold(f64::INFINITY, |m, (p, o)| m.min(p.abs() - o.abs()));
-        (1e-12 * (1.0 + largest(&x.2)) - largest(&(plus_one - sink)))
-            .min(shrinks + 1e-9 * (1.0 + largest(&x.2)))
+        (1e-12 * (1.0 + largest(v)) - largest(&(plus_one - with_sink(q, k, v, 0.0))))
+            .min(shrinks + 1e-9 * (1.0 + largest(v)))
     })
 }
 

@@ -1,12 +1,12 @@
 //! What the numbers look like before training, and what depth does to them.
 
 use super::order::normal;
-use super::{Attends, SelfAttention};
+use super::scores::mean_square;
+use super::{Attends, HasGradients, Scores, SelfAttention};
 use crate::algebra::{Arguments, Variant};
-use crate::{Attention, Offset, Scale};
 use collimate_claims::{Claim, Exact, Mean, Meta, Subject};
 use collimate_stream::Stream;
-use ndarray::{Array1, Array2, Array3, Axis};
+use ndarray::{Array1, Array2, Axis};
 
 /// One head without learned arrays, on rows.
 impl Attends for Variant {
@@ -27,7 +27,7 @@ impl SelfAttention for Variant {
 }
 
 /// The belief that scores need no 1/√d.
-pub(super) fn unscaled_scores() -> impl Claim {
+pub fn unscaled_scores_have_unit_variance(attention: impl Scores) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/unscaled-scores-have-unit-variance",
         Subject::Attention,
@@ -40,26 +40,21 @@ pub(super) fn unscaled_scores() -> impl Claim {
         .names(&["k"])
         .input(|dims, stream| Some(Array1::from_shape_simple_fn(dims[0], || stream.normal())))
         .admits(|k| k.iter().all(|x| x.abs() <= 100.0))
-        .margin(|k: &Array1<f64>| {
-            let d = k.len();
-            let signs = |(row, bit): (usize, usize)| if row >> bit & 1 == 1 { 1.0 } else { -1.0 };
-            let q = Array2::from_shape_fn((1 << d, d), signs);
-            let attention = Attention::scaled_dot_product().scale(Scale::Fixed(1.0));
-            let z = super::scores::scores(attention, &q, &k.clone().insert_axis(Axis(0)));
-            (1.0 + 1e-9) * k.pow2().sum() / d as f64 + 1e-12 - z.pow2().sum() / z.len() as f64
+        .margin(move |k: &Array1<f64>| {
+            (1.0 + 1e-9) * k.pow2().sum() / k.len() as f64 + 1e-12 - mean_square(&attention, k)
         })
 }
 
 /// The mean square of the output of 64 keys of width 64, for random unit-variance rows.
-fn output_variance(scale: Scale, stream: &mut Stream) -> f64 {
+fn output_variance(attention: &impl Attends, stream: &mut Stream) -> f64 {
     let mut rows = |n| normal(stream, n, 64);
     let (q, k, v) = (rows(4), rows(64), rows(64));
-    let out = Attention::scaled_dot_product().scale(scale).attend_to(&q, &k, &v);
+    let out = attention.attend_to(&q, &k, &v);
     (out.pow2().sum() / out.len() as f64).min(4.0)
 }
 
 /// With 1/√d the output of many keys is an average: its variance falls with their number.
-pub(super) fn scaled_output_variance() -> impl Claim {
+pub fn output_variance_with_scale(attention: impl Attends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/output-variance-with-scale",
         Subject::Attention,
@@ -69,11 +64,11 @@ pub(super) fn scaled_output_variance() -> impl Claim {
     Mean::new(meta)
         .bounds(0.0, 4.0)
         .at_most(0.1, 0.04)
-        .trial(|stream| output_variance(Scale::InverseSqrtDim, stream))
+        .trial(move |stream| output_variance(&attention, stream))
 }
 
 /// Without it one key takes nearly everything.
-pub(super) fn unscaled_output_variance() -> impl Claim {
+pub fn output_variance_without_scale(attention: impl Attends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/output-variance-without-scale",
         Subject::Attention,
@@ -83,7 +78,7 @@ pub(super) fn unscaled_output_variance() -> impl Claim {
     Mean::new(meta)
         .bounds(0.0, 4.0)
         .at_least(0.4, 0.1)
-        .trial(|stream| output_variance(Scale::Fixed(1.0), stream))
+        .trial(move |stream| output_variance(&attention, stream))
 }
 
 /// Without a skip connection every layer of averages brings the rows closer.
@@ -102,7 +97,7 @@ pub fn averages_contract(attention: impl SelfAttention) -> impl Claim {
 }
 
 /// The belief that the same holds with skip connections.
-pub(super) fn skips_contract(attention: impl SelfAttention) -> impl Claim {
+pub fn skips_contract(attention: impl SelfAttention) -> impl Claim {
     contraction(
         Meta::counterexample(
             "attention/skips-contract",
@@ -143,9 +138,7 @@ enum Norm {
 }
 
 /// log₂ of how much larger the gradient is at the input of a stack x ← x + attention(norm x) than at its output.
-fn gradient_growth(norm: Norm, depth: usize, stream: &mut Stream) -> f64 {
-    let head = |x: &Array2<f64>| x.clone().insert_axis(Axis(0));
-    let attention = Variant::scaled_dot_product(Offset::zero());
+fn gradient_growth(attention: &impl HasGradients, norm: Norm, depth: usize, stream: &mut Stream) -> f64 {
     let rms = |x: &Array2<f64>| {
         (x.pow2().mean_axis(Axis(1)).expect("rows have a width") + 1e-6).sqrt().insert_axis(Axis(1))
     };
@@ -153,18 +146,16 @@ fn gradient_growth(norm: Norm, depth: usize, stream: &mut Stream) -> f64 {
     let mut layers = Vec::new();
     for _ in 0..depth {
         let y = if norm == Norm::Before { &x / &rms(&x) } else { x.clone() };
-        let (out, saved) =
-            attention.forward_plain(&Arguments::new(&head(&y), &head(&y), &head(&y))).expect("shapes fit");
-        layers.push((x.clone(), y, saved));
-        x += &out.index_axis(Axis(0), 0);
+        let out = attention.attend_to(&y, &y, &y);
+        layers.push((x.clone(), y));
+        x += &out;
     }
     let mut d: Array2<f64> = normal(stream, 8, 8);
     let size = |d: &Array2<f64>| d.pow2().sum().sqrt();
     let last = size(&d);
-    for (x, y, saved) in layers.iter().rev() {
-        let g = attention.backward(saved, &head(&d)).expect("shapes fit");
-        let sum: Array3<f64> = g.q + g.k + g.v;
-        let mut d_y = sum.index_axis_move(Axis(0), 0);
+    for (x, y) in layers.iter().rev() {
+        let [d_q, d_k, d_v] = attention.gradients(y, y, y, &d);
+        let mut d_y = d_q + d_k + d_v;
         if norm == Norm::Before {
             let along = (&d_y * y).mean_axis(Axis(1)).expect("rows have a width").insert_axis(Axis(1));
             d_y = (d_y - y * &along) / rms(x);
@@ -175,7 +166,7 @@ fn gradient_growth(norm: Norm, depth: usize, stream: &mut Stream) -> f64 {
 }
 
 /// A norm in front of each layer keeps gradients of one size through depth.
-pub(super) fn gradients_with_norms() -> impl Claim {
+pub fn gradient_through_depth_with_norms(attention: impl HasGradients) -> impl Claim {
     let meta = Meta::theorem(
         "attention/gradient-through-depth-with-norms",
         Subject::Attention,
@@ -185,11 +176,11 @@ pub(super) fn gradients_with_norms() -> impl Claim {
     Mean::new(meta)
         .bounds(0.0, 20.0)
         .at_most(3.5, 0.5)
-        .trial(|stream| gradient_growth(Norm::Before, 8, stream))
+        .trial(move |stream| gradient_growth(&attention, Norm::Before, 8, stream))
 }
 
 /// Without norms the same stack doubles its rows in every layer, and its gradient with them.
-pub(super) fn gradients_without_norms() -> impl Claim {
+pub fn gradient_through_depth_without_norms(attention: impl HasGradients) -> impl Claim {
     let meta = Meta::theorem(
         "attention/gradient-through-depth-without-norms",
         Subject::Attention,
@@ -199,27 +190,27 @@ pub(super) fn gradients_without_norms() -> impl Claim {
     Mean::new(meta)
         .bounds(0.0, 20.0)
         .at_least(7.0, 1.0)
-        .trial(|stream| gradient_growth(Norm::Without, 8, stream))
+        .trial(move |stream| gradient_growth(&attention, Norm::Without, 8, stream))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::largest;
     use super::*;
+    use crate::{Attention, Offset};
 
     #[test]
     fn growth_is_that_of_the_stack() {
         let mut stream = Stream::new(3, 0);
-        let mean =
-            |norm, stream: &mut Stream| (0..20).map(|_| gradient_growth(norm, 8, stream)).sum::<f64>() / 20.0;
+        let plain = Variant::scaled_dot_product(Offset::zero());
+        let mean = |norm, stream: &mut Stream| {
+            (0..20).map(|_| gradient_growth(&plain, norm, 8, stream)).sum::<f64>() / 20.0
+        };
         let (with, without) = (mean(Norm::Before, &mut stream), mean(Norm::Without, &mut stream));
         assert!(with < 3.5 && without > 7.0, "with norms {with}, without {without}");
         let with_scale: Vec<f64> =
-            (0..20).map(|_| output_variance(Scale::InverseSqrtDim, &mut stream)).collect();
+            (0..20).map(|_| output_variance(&Attention::scaled_dot_product(), &mut stream)).collect();
         assert!(largest(&with_scale) < 0.2);
-        assert!(
-            Variant::scaled_dot_product(Offset::zero()).attend(&Array2::ones((2, 2)))
-                == Array2::<f64>::ones((2, 2))
-        );
+        assert!(plain.attend(&Array2::ones((2, 2))) == Array2::<f64>::ones((2, 2)));
     }
 }

@@ -1,6 +1,16 @@
 //! What is said about attention, as programs that answer Upheld, Refuted or Inconclusive.
 //!
-//! The claims that speak of any attention are functions over [`SelfAttention`] or [`Attends`]: hand them your own.
+//! Nearly all claims are functions over what they speak of: hand them your own. What they need is a small trait or a plain function:
+//!
+//! | yours is | trait |
+//! |---|---|
+//! | a map of rows to rows | [`SelfAttention`] |
+//! | attention of queries to keys and values | [`Attends`]; with log-sum-exps [`AttendsWithSum`], with gradients [`HasGradients`], with heads [`AttendsByHead`] |
+//! | only the scores | [`Scores`] |
+//! | a difference of two maps | [`DifferentialAttends`] |
+//! | linear or recurrent | [`KeepsState`] |
+//! | a head of a residual stream, by its weights | [`ResidualHead`] |
+//! | a composition score, a rollout, a rotation, random features, a way to join parts | a function |
 //!
 //! ```
 //! use collimate_attention::claims::{SelfAttention, permutation_equivariance};
@@ -38,17 +48,41 @@ mod scores;
 mod weights;
 
 pub use causality::{future_is_invisible, future_nan_is_invisible};
-pub use differential::{
-    DifferentialAttends, differential_equal_maps, differential_non_negative, differential_row_sum,
+pub use circuits::{
+    HeadWeights, ResidualHead, circuits_are_the_head, circuits_have_no_basis, composition_is_a_share,
+    random_heads_do_not_compose, rollout_is_stochastic,
 };
-pub use identities::same_output;
-pub use initialisation::averages_contract;
+pub use derivatives::{HasGradients, key_gradients_cancel, no_gradient_to_the_future};
+pub use differential::{
+    DifferentialAttends, differential_common_error, differential_equal_maps, differential_lowers_noise,
+    differential_noise_variance, differential_non_negative, differential_row_sum,
+};
+pub use identities::{plus_one_is_zero_sink, same_output, sink_is_gate};
+pub use initialisation::{
+    averages_contract, gradient_through_depth_with_norms, gradient_through_depth_without_norms,
+    output_variance_with_scale, output_variance_without_scale, skips_contract,
+    unscaled_scores_have_unit_variance,
+};
+pub use linear::{
+    KeepsState, Tokens, additive_memory_overwrites, bidirectional_linear_is_last, causal_linear_pattern_rank,
+    delta_exact_memory, delta_forgets_order, linear_forgets_order, linear_forms_agree, linear_pattern_rank,
+    linear_state_is_all,
+};
 pub use order::{causal_permutation_equivariance, global_lipschitz, permutation_equivariance};
-pub use weights::{common_key_shift, convex_hull, pattern_is_stochastic};
+pub use performer::{performer_unbiased, performer_unbiased_with_epsilon, performer_variance};
+pub use positions::{rotary_composes, rotary_decays, rotary_keeps_norms};
+pub use rank::{pattern_rank, score_rank};
+pub use scores::{Scores, correlated_scores_stay_small, score_second_moment, unit_score_variance};
+pub use weights::{
+    AttendsByHead, AttendsWithSum, common_key_shift, convex_hull, grouped_is_repeated, pattern_is_stochastic,
+    softmax_half_lipschitz, split_keys_merge, split_keys_monoid,
+};
 
-use crate::algebra::{LogitChange, Variant};
-use crate::{Attention, HeadMap, Mask, Offset};
+use crate::algebra::{LogitChange, Normaliser, Variant};
+use crate::linear::Form;
+use crate::{Attention, HeadMap, Mask, Offset, Scale};
 use collimate_claims::Claims;
+use linear::Member;
 use ndarray::{Array2, Axis};
 
 /// A map from the rows of a sequence to rows: (t, d) to (t, e).
@@ -93,40 +127,54 @@ pub fn claims() -> Claims {
     let plain = Attention::scaled_dot_product();
     let causal = plain.mask(Mask::causal(Offset::zero()));
     // A variant that the plain definition computes.
-    let capped = Variant::scaled_dot_product(Offset::zero()).logit(LogitChange::Softcap(30.0));
+    let by_definition = Variant::scaled_dot_product(Offset::zero());
+    let capped = by_definition.clone().logit(LogitChange::Softcap(30.0));
+    let plus_one = identities::causal().normaliser(Normaliser::SoftmaxPlusOne);
+    let unscaled = plain.scale(Scale::Fixed(1.0));
+    let [interleaved, _] = positions::turns();
+    let ways = [
+        (Form::Recurrent, Form::Parallel),
+        (Form::Chunked { size: 3 }, Form::Recurrent),
+        (Form::Parallel, Form::Chunked { size: 16 }),
+    ];
+    let forms = Member::ALL.into_iter().flat_map(move |m| ways.map(|(one, other)| (m.by(one), m.by(other))));
+    let chunked = Member::ALL.map(|member| member.by(Form::Chunked { size: 5 }));
+    let (additive, delta) = (Member::Linear.by(Form::Recurrent), Member::DeltaNet.by(Form::Recurrent));
+    let additive_at_once = Member::Linear.by(Form::Parallel);
     Claims::new()
-        .with(scores::second_moment())
-        .with(scores::unit_variance())
-        .with(scores::correlated())
+        .with(score_second_moment(plain))
+        .with(unit_score_variance(plain))
+        .with(correlated_scores_stay_small(plain))
         .with(pattern_is_stochastic(plain))
         .with(convex_hull(plain))
         .with(common_key_shift(plain))
-        .with(weights::half_lipschitz())
-        .with(weights::split_keys_merge())
-        .with(weights::grouped_is_repeated(HeadMap::grouped_by_floor))
+        .with(softmax_half_lipschitz(weights::own_softmax))
+        .with(split_keys_merge(plain))
+        .with(split_keys_monoid(weights::own_merge))
+        .with(grouped_is_repeated(weights::Grouped(HeadMap::grouped_by_floor)))
         .with(permutation_equivariance(plain))
         .with(causal_permutation_equivariance(causal))
         .with(global_lipschitz(plain))
-        .with(rank::of_scores())
-        .with(rank::of_pattern())
+        .with(score_rank(plain))
+        .with(pattern_rank(plain))
         .with(future_is_invisible(causal))
         .with(future_nan_is_invisible(causal))
-        .with(derivatives::no_gradient_to_the_future())
-        .with(derivatives::key_gradients_cancel())
-        .with(positions::keeps_norms())
+        .with(no_gradient_to_the_future(causal))
+        .with(key_gradients_cancel(causal))
+        .with(rotary_keeps_norms(positions::turns()))
         .with(positions::relative())
-        .with(positions::composes())
-        .with(positions::decays())
+        .with(rotary_composes(positions::turns()))
+        .with(rotary_decays(interleaved))
         .with(induction::hand_built())
         .with(differential_row_sum(differential::Own))
         .with(differential_equal_maps(differential::Own))
         .with(differential::first_weight())
         .with(differential_non_negative(differential::Own))
-        .with(differential::common_error())
-        .with(differential::independent_noise())
-        .with(differential::lowers_noise())
-        .with(identities::sink_is_gate())
-        .with(identities::plus_one_is_zero_sink())
+        .with(differential_common_error(differential::combined))
+        .with(differential_noise_variance(differential::combined))
+        .with(differential_lowers_noise(differential::combined))
+        .with(sink_is_gate(causal, identities::own_sink))
+        .with(plus_one_is_zero_sink(causal, plus_one, identities::own_sink))
         .with(identities::absorbed_is_expanded())
         .with(identities::groups_at_the_ends())
         .with(identities::alibi_is_key_bias())
@@ -136,35 +184,36 @@ pub fn claims() -> Claims {
         .with(identities::wide_window_is_causal())
         .with(identities::softcap_order())
         .with(identities::hopfield_update())
-        .with(initialisation::unscaled_scores())
-        .with(initialisation::scaled_output_variance())
-        .with(initialisation::unscaled_output_variance())
+        .with(unscaled_scores_have_unit_variance(unscaled))
+        .with(output_variance_with_scale(plain))
+        .with(output_variance_without_scale(unscaled))
         .with(averages_contract(capped.clone()))
-        .with(initialisation::skips_contract(capped))
-        .with(initialisation::gradients_with_norms())
-        .with(initialisation::gradients_without_norms())
-        .with(linear::forms_agree())
-        .with(linear::state_is_all())
-        .with(linear::forgets_order())
-        .with(linear::delta_forgets_order())
-        .with(linear::rank_of_pattern())
-        .with(linear::rank_of_causal_pattern())
-        .with(linear::delta_is_exact_memory())
-        .with(linear::additive_memory_overwrites())
-        .with(performer::unbiased())
-        .with(performer::unbiased_with_epsilon())
-        .with(performer::variance())
+        .with(skips_contract(capped))
+        .with(gradient_through_depth_with_norms(by_definition.clone()))
+        .with(gradient_through_depth_without_norms(by_definition))
+        .with(linear_forms_agree(forms))
+        .with(linear_state_is_all(chunked))
+        .with(linear_forgets_order(additive))
+        .with(delta_forgets_order(delta))
+        .with(linear_pattern_rank(additive))
+        .with(causal_linear_pattern_rank(additive_at_once))
+        .with(delta_exact_memory(delta))
+        .with(additive_memory_overwrites(additive))
+        .with(bidirectional_linear_is_last(Member::Normalised.by(Form::Recurrent), linear::without_mask))
+        .with(performer_unbiased(performer::own_features(0.0)))
+        .with(performer_unbiased_with_epsilon(performer::own_features(1e-4)))
+        .with(performer_variance(performer::own_features(0.0)))
         .with(product_rule::leibniz())
         .with(product_rule::telescopes())
         .with(product_rule::zero_on_constants())
         .with(product_rule::published_weights_are_one())
         .with(product_rule::published_is_the_diagonal())
         .with(product_rule::companions_are_invariant())
-        .with(circuits::are_the_head())
-        .with(circuits::have_no_basis())
-        .with(circuits::composition_is_a_share())
-        .with(circuits::random_heads_do_not_compose())
-        .with(circuits::rollout_is_stochastic())
+        .with(circuits_are_the_head(circuits::Own))
+        .with(circuits_have_no_basis(circuits::own_score))
+        .with(composition_is_a_share(circuits::own_score))
+        .with(random_heads_do_not_compose(circuits::own_score))
+        .with(rollout_is_stochastic(circuits::own_rollout))
 }
 
 /// The largest absolute number; NaN if there is one.

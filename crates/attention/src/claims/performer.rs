@@ -20,25 +20,37 @@ fn grid(width: usize) -> (Array2<f64>, Array1<f64>) {
     (directions, weights)
 }
 
-/// Mean and variance of one product φ_f(q) φ_f(k) · m over normal directions, by quadrature.
-fn moments(q: &Array1<f64>, k: &Array1<f64>, epsilon: f64) -> (f64, f64) {
+/// Features (m) of a row (d) along directions (m, d), times √m so that each is that of one direction alone.
+pub(super) fn own_features(epsilon: f64) -> impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64> + Send + Sync {
+    move |directions, row| {
+        let features = RandomFeatures::from_directions(directions.clone(), Stabiliser::None, epsilon);
+        let row: Array3<f64> = row.clone().insert_axis(Axis(0)).insert_axis(Axis(0));
+        let of_row = features.and_then(|f| f.of_keys(&row, 1.0)).expect("a finite grid of this width");
+        of_row.iter().map(|x| x * (directions.nrows() as f64).sqrt()).collect()
+    }
+}
+
+/// Mean and variance of the product of one feature of q and k over normal directions, by quadrature.
+fn moments(
+    features: impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64>,
+    q: &Array1<f64>,
+    k: &Array1<f64>,
+) -> (f64, f64) {
     let (directions, weights) = grid(q.len());
-    let m = directions.nrows() as f64;
-    let features =
-        RandomFeatures::from_directions(directions, Stabiliser::None, epsilon).expect("a finite grid");
-    let row = |x: &Array1<f64>| -> Array3<f64> { x.clone().insert_axis(Axis(0)).insert_axis(Axis(0)) };
-    let of_q = features.of_queries(&row(q), 1.0).expect("the widths agree");
-    let of_k = features.of_keys(&row(k), 1.0).expect("the widths agree");
+    let (of_q, of_k) = (features(&directions, q), features(&directions, k));
     let (mut mean, mut square) = (0.0, 0.0);
     for ((a, b), w) in of_q.iter().zip(&of_k).zip(&weights) {
-        let product = a * b * m;
+        let product = a * b;
         mean += w * product;
         square += w * product * product;
     }
     (mean, square - mean * mean)
 }
 
-fn over_rows(meta: Meta, margin: fn(&Array1<f64>, &Array1<f64>) -> f64) -> impl Claim {
+fn over_rows(
+    meta: Meta,
+    margin: impl Fn(&Array1<f64>, &Array1<f64>) -> f64 + Send + Sync + 'static,
+) -> impl Claim {
     Exact::new(meta)
         .dims(&[("width", 1..=2)])
         .names(&["q", "k"])
@@ -52,7 +64,9 @@ fn over_rows(meta: Meta, margin: fn(&Array1<f64>, &Array1<f64>) -> f64) -> impl 
 }
 
 /// The mean over normal directions is the kernel.
-pub(super) fn unbiased() -> impl Claim {
+pub fn performer_unbiased(
+    features: impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/performer-unbiased",
         Subject::Attention,
@@ -60,28 +74,32 @@ pub(super) fn unbiased() -> impl Claim {
     )
     .source("Choromanski et al. (2021), lemma 1")
     .protocol("the mean is a quadrature over a grid of directions, not a sample");
-    over_rows(meta, |q, k| {
+    over_rows(meta, move |q, k| {
         let kernel = q.dot(k).exp();
-        1e-10 * kernel - (moments(q, k, 0.0).0 - kernel).abs()
+        1e-10 * kernel - (moments(&features, q, k).0 - kernel).abs()
     })
 }
 
 /// The belief that the ε of published code changes nothing in the mean.
-pub(super) fn unbiased_with_epsilon() -> impl Claim {
+pub fn performer_unbiased_with_epsilon(
+    features: impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/performer-unbiased-with-epsilon",
         Subject::Attention,
         "with ε = 10⁻⁴ the mean over normal directions of the product of positive random features is exp(q·k), within 1e-10",
     )
     .source("published Performer code");
-    over_rows(meta, |q, k| {
+    over_rows(meta, move |q, k| {
         let kernel = q.dot(k).exp();
-        1e-10 * kernel - (moments(q, k, 1e-4).0 - kernel).abs()
+        1e-10 * kernel - (moments(&features, q, k).0 - kernel).abs()
     })
 }
 
 /// The variance in closed form.
-pub(super) fn variance() -> impl Claim {
+pub fn performer_variance(
+    features: impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/performer-variance",
         Subject::Attention,
@@ -89,10 +107,10 @@ pub(super) fn variance() -> impl Claim {
          exp(2 q·k) (exp(|q + k|²) − 1), within 1e-9 of its second moment",
     )
     .source("Choromanski et al. (2021), lemma 2");
-    over_rows(meta, |q, k| {
+    over_rows(meta, move |q, k| {
         let sum = q + k;
         let expected = (2.0 * q.dot(k)).exp() * sum.dot(&sum).exp_m1();
         let second = expected + (2.0 * q.dot(k)).exp();
-        1e-9 * second - (moments(q, k, 0.0).1 - expected).abs()
+        1e-9 * second - (moments(&features, q, k).1 - expected).abs()
     })
 }

@@ -14,6 +14,11 @@ const FARTHEST: usize = 10_000;
 
 const LAYOUTS: [RotaryLayout; 2] = [RotaryLayout::Interleaved, RotaryLayout::HalfSplit];
 
+/// Both layouts of this crate, as functions that turn a row to a position.
+pub(super) fn turns() -> [impl Fn(&Array1<f64>, usize) -> Array1<f64> + Send + Sync + 'static; 2] {
+    LAYOUTS.map(|layout| move |x: &Array1<f64>, position: usize| turned(layout, x, position))
+}
+
 /// A row turned to a position.
 fn turned(layout: RotaryLayout, x: &Array1<f64>, position: usize) -> Array1<f64> {
     let rotary = Rotary { layout, ..Rotary::interleaved(x.len(), BASE) };
@@ -24,7 +29,10 @@ fn turned(layout: RotaryLayout, x: &Array1<f64>, position: usize) -> Array1<f64>
 }
 
 /// A rotation keeps lengths.
-pub(super) fn keeps_norms() -> impl Claim {
+pub fn rotary_keeps_norms(
+    turns: impl IntoIterator<Item = impl Fn(&Array1<f64>, usize) -> Array1<f64> + Send + Sync + 'static>,
+) -> impl Claim {
+    let turns: Vec<_> = turns.into_iter().collect();
     let meta = Meta::theorem(
         "attention/rotary-keeps-norms",
         Subject::Attention,
@@ -39,9 +47,9 @@ pub(super) fn keeps_norms() -> impl Claim {
             Some((normal(stream, 1, 2 * dims[0]).row(0).to_owned(), stream.below(FARTHEST)))
         })
         .admits(|(x, position)| *position < FARTHEST && x.iter().all(|v| v.abs() <= 1e3))
-        .margin(|(x, position)| {
+        .margin(move |(x, position)| {
             let norm = |x: &Array1<f64>| x.pow2().sum().sqrt();
-            let error = LAYOUTS.map(|layout| norm(&turned(layout, x, *position)) - norm(x));
+            let error: Vec<f64> = turns.iter().map(|turn| norm(&turn(x, *position)) - norm(x)).collect();
             1e-12 * (1.0 + norm(x)) - largest(&error)
         })
 }
@@ -79,7 +87,10 @@ pub(super) fn relative() -> impl Claim {
 }
 
 /// Turning twice is turning once by the sum.
-pub(super) fn composes() -> impl Claim {
+pub fn rotary_composes(
+    turns: impl IntoIterator<Item = impl Fn(&Array1<f64>, usize) -> Array1<f64> + Send + Sync + 'static>,
+) -> impl Claim {
+    let turns: Vec<_> = turns.into_iter().collect();
     let meta = Meta::theorem(
         "attention/rotary-composes",
         Subject::Attention,
@@ -94,16 +105,17 @@ pub(super) fn composes() -> impl Claim {
             Some((x, stream.below(FARTHEST / 2), stream.below(FARTHEST / 2)))
         })
         .admits(|(x, a, b)| a.max(b) < &(FARTHEST / 2) && x.iter().all(|v| v.abs() <= 1e3))
-        .margin(|(x, a, b)| {
-            let error = LAYOUTS.map(|layout| {
-                largest(&(turned(layout, &turned(layout, x, *a), *b) - turned(layout, x, a + b)))
-            });
+        .margin(move |(x, a, b)| {
+            let error: Vec<f64> =
+                turns.iter().map(|turn| largest(&(turn(&turn(x, *a), *b) - turn(x, a + b)))).collect();
             1e-10 * (1.0 + largest(x)) - largest(&error)
         })
 }
 
 /// The belief that rotary scores of equal rows fall with the distance.
-pub(super) fn decays() -> impl Claim {
+pub fn rotary_decays(
+    turn: impl Fn(&Array1<f64>, usize) -> Array1<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/rotary-decays",
         Subject::Attention,
@@ -115,8 +127,8 @@ pub(super) fn decays() -> impl Claim {
         .names(&["ones", "distance"])
         .input(|dims, stream| Some((Array1::ones(2 * dims[0]), stream.below(200))))
         .admits(|(ones, distance)| *distance < 200 && ones.iter().all(|&x| x == 1.0))
-        .margin(|(ones, distance)| {
-            let score = |far| ones.dot(&turned(RotaryLayout::Interleaved, ones, far));
+        .margin(move |(ones, distance)| {
+            let score = |far| ones.dot(&turn(ones, far));
             score(*distance) - score(distance + 1) + 1e-12
         })
 }

@@ -1,9 +1,7 @@
 //! The rank of scores and pattern.
 
-use super::Attends;
 use super::order::normal;
-use super::scores::scores;
-use crate::Attention;
+use super::{Attends, Scores};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::Array2;
 
@@ -11,28 +9,32 @@ use ndarray::Array2;
 const THRESHOLD: f64 = 1e-9;
 
 /// Scores are a product through d dimensions.
-pub(super) fn of_scores() -> impl Claim {
+pub fn score_rank(attention: impl Scores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/score-rank",
         Subject::Attention,
         "the scores of a head have at most the rank of the head width (pivots above 1e-9 of the largest)",
     )
     .code("B7");
-    at_most_width(meta, |q, k| scores(Attention::scaled_dot_product(), q, k))
+    at_most_width(meta, move |q, k| attention.scores(q, k))
 }
 
 /// The belief that the softmax keeps that rank.
-pub(super) fn of_pattern() -> impl Claim {
+pub fn pattern_rank(attention: impl Attends) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/pattern-rank",
         Subject::Attention,
         "the pattern of a head has at most the rank of the head width (pivots above 1e-9 of the largest)",
     )
     .code("B8");
-    at_most_width(meta, |q, k| Attention::scaled_dot_product().attend_to(q, k, &Array2::eye(k.nrows())))
+    at_most_width(meta, move |q, k| attention.attend_to(q, k, &Array2::eye(k.nrows())))
 }
 
-fn at_most_width(meta: Meta, matrix: fn(&Array2<f64>, &Array2<f64>) -> Array2<f64>) -> impl Claim {
+/// A claim that a matrix made of q and k has at most the rank of their width.
+pub(super) fn at_most_width(
+    meta: Meta,
+    matrix: impl Fn(&Array2<f64>, &Array2<f64>) -> Array2<f64> + Send + Sync + 'static,
+) -> impl Claim {
     Exact::new(meta)
         .dims(&[("tokens", 1..=6), ("width", 1..=3)])
         .names(&["q", "k"])
@@ -48,7 +50,7 @@ fn at_most_width(meta: Meta, matrix: fn(&Array2<f64>, &Array2<f64>) -> Array2<f6
 }
 
 /// The rank by elimination with the largest remaining entry as pivot.
-pub(super) fn rank(mut m: Array2<f64>) -> usize {
+fn rank(mut m: Array2<f64>) -> usize {
     let (rows, columns) = m.dim();
     let mut first = 0.0;
     for step in 0..rows.min(columns) {

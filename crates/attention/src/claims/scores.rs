@@ -4,6 +4,19 @@ use crate::Attention;
 use collimate_claims::{Claim, Exact, Mean, Meta, Subject};
 use ndarray::{Array1, Array2, Axis};
 
+/// Something that compares queries (t, d) with keys (s, d).
+pub trait Scores: Send + Sync + 'static {
+    /// The scores (t, s), with their scale and without a softmax.
+    fn scores(&self, q: &Array2<f64>, k: &Array2<f64>) -> Array2<f64>;
+}
+
+/// One head.
+impl Scores for Attention {
+    fn scores(&self, q: &Array2<f64>, k: &Array2<f64>) -> Array2<f64> {
+        scores(*self, q, k)
+    }
+}
+
 /// The scores of one head (t, s) by this crate.
 pub(super) fn scores(attention: Attention, q: &Array2<f64>, k: &Array2<f64>) -> Array2<f64> {
     let head = |x: &Array2<f64>| x.clone().insert_axis(Axis(0));
@@ -13,7 +26,7 @@ pub(super) fn scores(attention: Attention, q: &Array2<f64>, k: &Array2<f64>) -> 
 }
 
 /// Over all sign vectors q the mean square of the score is |k|²/d, exactly.
-pub(super) fn second_moment() -> impl Claim {
+pub fn score_second_moment(attention: impl Scores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/score-second-moment",
         Subject::Attention,
@@ -26,18 +39,22 @@ pub(super) fn second_moment() -> impl Claim {
         .names(&["k"])
         .input(|dims, stream| Some(Array1::from_shape_simple_fn(dims[0], || stream.normal())))
         .admits(|k| k.iter().all(|x| x.abs() <= 100.0))
-        .margin(|k: &Array1<f64>| {
-            let d = k.len();
-            let signs = |(row, bit): (usize, usize)| if row >> bit & 1 == 1 { 1.0 } else { -1.0 };
-            let q = Array2::from_shape_fn((1 << d, d), signs);
-            let z = scores(Attention::scaled_dot_product(), &q, &k.clone().insert_axis(Axis(0)));
-            let (mean, expected) = (z.pow2().sum() / z.len() as f64, k.pow2().sum() / d as f64);
+        .margin(move |k: &Array1<f64>| {
+            let (mean, expected) = (mean_square(&attention, k), k.pow2().sum() / k.len() as f64);
             1e-12 * (1.0 + expected) - (mean - expected).abs()
         })
 }
 
+/// The mean square of the scores of a key over all sign vectors as queries.
+pub(super) fn mean_square(attention: &impl Scores, k: &Array1<f64>) -> f64 {
+    let signs = |(row, bit): (usize, usize)| if row >> bit & 1 == 1 { 1.0 } else { -1.0 };
+    let q = Array2::from_shape_fn((1 << k.len(), k.len()), signs);
+    let z = attention.scores(&q, &k.clone().insert_axis(Axis(0)));
+    z.pow2().sum() / z.len() as f64
+}
+
 /// Scores of independent unit-variance entries have unit variance, in a trial.
-pub(super) fn unit_variance() -> impl Claim {
+pub fn unit_score_variance(attention: impl Scores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/unit-score-variance",
         Subject::Attention,
@@ -46,16 +63,16 @@ pub(super) fn unit_variance() -> impl Claim {
     .code("B1")
     .source("Vaswani et al. (2017), footnote 4")
     .protocol("8 × 8 scores of rows of 16 random signs a trial; supported below 1.1, refuted above 1");
-    Mean::new(meta).bounds(0.0, 16.0).at_most(1.0, 0.1).trial(|stream| {
+    Mean::new(meta).bounds(0.0, 16.0).at_most(1.0, 0.1).trial(move |stream| {
         let mut signs =
             || Array2::from_shape_simple_fn((8, 16), || if stream.bernoulli(0.5) { 1.0 } else { -1.0 });
-        let z = scores(Attention::scaled_dot_product(), &signs(), &signs());
+        let z = attention.scores(&signs(), &signs());
         z.pow2().sum() / z.len() as f64
     })
 }
 
 /// The belief that 1/√d keeps scores small whatever q and k: with q = k the score is √d.
-pub(super) fn correlated() -> impl Claim {
+pub fn correlated_scores_stay_small(attention: impl Scores) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/correlated-scores-stay-small",
         Subject::Attention,
@@ -73,8 +90,8 @@ pub(super) fn correlated() -> impl Claim {
             Some((q.clone(), q * agree))
         })
         .admits(|(q, k)| q.iter().chain(k).all(|x: &f64| x.abs() == 1.0))
-        .margin(|(q, k)| {
+        .margin(move |(q, k)| {
             let row = |x: &Array1<f64>| x.clone().insert_axis(Axis(0));
-            1.0 + 1e-12 - scores(Attention::scaled_dot_product(), &row(q), &row(k))[[0, 0]]
+            1.0 + 1e-12 - attention.scores(&row(q), &row(k))[[0, 0]]
         })
 }

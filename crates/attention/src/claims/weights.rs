@@ -2,7 +2,7 @@
 
 use super::order::normal;
 use super::{Attends, largest};
-use crate::{Attention, HeadMap, Scale};
+use crate::{Attention, HeadMap, Partial, Scale};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::{Array1, Array2, Array3, Axis, s};
 
@@ -93,8 +93,17 @@ pub fn common_key_shift(attention: impl Attends) -> impl Claim {
         })
 }
 
+/// The weights that attention with scale 1 gives to keys with these scores.
+pub(super) fn own_softmax(scores: &Array1<f64>) -> Array1<f64> {
+    let attention = Attention::scaled_dot_product().scale(Scale::Fixed(1.0));
+    let keys = scores.clone().insert_axis(Axis(1));
+    attention.attend_to(&Array2::ones((1, 1)), &keys, &Array2::eye(scores.len())).row(0).to_owned()
+}
+
 /// The softmax moves by at most half as much as the scores.
-pub(super) fn half_lipschitz() -> impl Claim {
+pub fn softmax_half_lipschitz(
+    softmax: impl Fn(&Array1<f64>) -> Array1<f64> + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/softmax-half-lipschitz",
         Subject::Attention,
@@ -102,11 +111,6 @@ pub(super) fn half_lipschitz() -> impl Claim {
     )
     .code("B10")
     .source("Nair (2025)");
-    let weights = |scores: &Array1<f64>| {
-        let attention = Attention::scaled_dot_product().scale(Scale::Fixed(1.0));
-        let keys = scores.clone().insert_axis(Axis(1));
-        attention.attend_to(&Array2::ones((1, 1)), &keys, &Array2::eye(scores.len()))
-    };
     Exact::new(meta)
         .dims(&[("keys", 2..=6)])
         .names(&["scores", "others"])
@@ -118,13 +122,39 @@ pub(super) fn half_lipschitz() -> impl Claim {
         .admits(|(a, b)| a.iter().chain(b).all(|x: &f64| x.abs() <= 1e3))
         .margin(move |(a, b)| {
             let norm = |x: f64| x.sqrt();
-            let moved = norm((weights(a) - weights(b)).iter().map(|x| x * x).sum());
+            let moved = norm((softmax(a) - softmax(b)).iter().map(|x| x * x).sum());
             0.5 * norm((a - b).iter().map(|x| x * x).sum()) + 1e-12 - moved
         })
 }
 
+/// Attention that gives the log-sum-exp of the scores of each query beside the output.
+pub trait AttendsWithSum: Send + Sync + 'static {
+    /// The output (t, e) for queries (t, d), keys (s, d) and values (s, e), and the log-sum-exps (t): −∞ without a key.
+    fn attend_with_sum(
+        &self,
+        q: &Array2<f64>,
+        k: &Array2<f64>,
+        v: &Array2<f64>,
+    ) -> (Array2<f64>, Array1<f64>);
+}
+
+/// One head.
+impl AttendsWithSum for Attention {
+    fn attend_with_sum(
+        &self,
+        q: &Array2<f64>,
+        k: &Array2<f64>,
+        v: &Array2<f64>,
+    ) -> (Array2<f64>, Array1<f64>) {
+        let head = |x: &Array2<f64>| x.clone().insert_axis(Axis(0));
+        let (out, saved) =
+            self.forward(&head(q), &head(k), &head(v)).expect("the claim draws shapes that fit");
+        (out.index_axis_move(Axis(0), 0), saved.log_sum_exp().row(0).to_owned())
+    }
+}
+
 /// Two parts of the keys, each with its output and log-sum-exp, are enough to get the whole.
-pub(super) fn split_keys_merge() -> impl Claim {
+pub fn split_keys_merge(attention: impl AttendsWithSum) -> impl Claim {
     let meta = Meta::theorem(
         "attention/split-keys-merge",
         Subject::Attention,
@@ -144,20 +174,17 @@ pub(super) fn split_keys_merge() -> impl Claim {
         .admits(|(q, k, v, cut)| {
             *cut <= k.nrows() && q.iter().chain(k).chain(v).all(|x: &f64| x.abs() <= 100.0)
         })
-        .margin(|(q, k, v, cut)| {
+        .margin(move |(q, k, v, cut)| {
             let part = |from: usize, to: usize| {
-                let head = |x: &Array2<f64>| x.slice(s![from..to, ..]).to_owned().insert_axis(Axis(0));
-                let q = q.clone().insert_axis(Axis(0));
-                let (out, saved) =
-                    Attention::scaled_dot_product().forward(&q, &head(k), &head(v)).expect("shapes fit");
-                (out, saved.log_sum_exp().row(0).to_owned())
+                let rows = |x: &Array2<f64>| x.slice(s![from..to, ..]).to_owned();
+                attention.attend_with_sum(q, &rows(k), &rows(v))
             };
             let (whole, total) = part(0, k.nrows());
             let ((low, lse_low), (high, lse_high)) = (part(0, *cut), part(*cut, k.nrows()));
             let mut worst: f64 = 0.0;
-            for ((_, t, e), &expected) in whole.indexed_iter() {
+            for ((t, e), &expected) in whole.indexed_iter() {
                 let (a, b) = ((lse_low[t] - total[t]).exp(), (lse_high[t] - total[t]).exp());
-                let error = (a * low[[0, t, e]] + b * high[[0, t, e]] - expected).abs();
+                let error = (a * low[[t, e]] + b * high[[t, e]] - expected).abs();
                 // Exponentials of numbers near 10⁴ carry an error of 10⁴ · 2⁻⁵² relative to their size.
                 worst = worst.max(if error.is_nan() { f64::INFINITY } else { error });
                 worst = worst.max((a + b - 1.0).abs());
@@ -166,8 +193,71 @@ pub(super) fn split_keys_merge() -> impl Claim {
         })
 }
 
+/// An output (t, e) over some of the keys, with its log-sum-exps (t).
+type Part = (Array2<f64>, Array1<f64>);
+
+/// Joining by [`Partial`].
+pub(super) fn own_merge(one: &Part, other: &Part) -> Part {
+    let partial = |(out, sums): &Part| {
+        Partial::from_parts(out.clone().insert_axis(Axis(0)), sums.clone().insert_axis(Axis(0)))
+            .expect("a sum for each row")
+    };
+    let joined = partial(one).merge(&partial(other)).expect("parts of one shape");
+    (joined.out().index_axis(Axis(0), 0).to_owned(), joined.log_sum_exp().row(0).to_owned())
+}
+
+/// How parts of the keys are joined has the laws of a commutative monoid, so they may be joined in any order.
+pub fn split_keys_monoid(merge: impl Fn(&Part, &Part) -> Part + Send + Sync + 'static) -> impl Claim {
+    let meta = Meta::theorem(
+        "attention/split-keys-monoid",
+        Subject::Attention,
+        "joining outputs over parts of the keys by their log-sum-exps is associative and commutative, and the part without keys \
+         (zeros, −∞) changes no bit",
+    )
+    .code("B12")
+    .source("Milakov and Gimelshein (2018), section 3.1");
+    Exact::new(meta)
+        .dims(&[("queries", 1..=3), ("value width", 1..=3)])
+        .names(&["first", "second", "third", "sums"])
+        .input(|dims, stream| {
+            let mut out = || normal(stream, dims[0], dims[1]);
+            let (a, b, c) = (out(), out(), out());
+            Some((a, b, c, normal(stream, 3, dims[0]) * 10f64.powf(stream.uniform_in(0.0, 3.0))))
+        })
+        .admits(|(a, b, c, sums)| {
+            a.iter().chain(b).chain(c).all(|x: &f64| x.abs() <= 100.0) && sums.iter().all(|x| x.abs() <= 1e4)
+        })
+        .margin(move |(a, b, c, sums)| {
+            let [a, b, c] = [(a, 0), (b, 1), (c, 2)].map(|(x, part)| (x.clone(), sums.row(part).to_owned()));
+            let off = |(x, at): Part, (y, here): Part| largest(&(x - y)).max(largest(&(at - here)));
+            let size = 1.0 + largest(sums) + largest(a.0.iter().chain(&b.0).chain(&c.0));
+            let associative = off(merge(&merge(&a, &b), &c), merge(&a, &merge(&b, &c)));
+            let commutative = off(merge(&a, &b), merge(&b, &a));
+            let none = (Array2::zeros(a.0.dim()), Array1::from_elem(a.1.len(), f64::NEG_INFINITY));
+            let kept = merge(&a, &none) == a && merge(&none, &a) == a;
+            if kept { 1e-12 * size - largest(&[associative, commutative]) } else { -1.0 }
+        })
+}
+
+/// Attention of several heads at once: the query heads are a multiple of the key heads.
+pub trait AttendsByHead: Send + Sync + 'static {
+    /// The output (h, t, e) for queries (h, t, d), keys (g, s, d) and values (g, s, e).
+    fn attend_heads(&self, q: &Array3<f64>, k: &Array3<f64>, v: &Array3<f64>) -> Array3<f64>;
+}
+
+/// This crate with the head map of the counts it is given.
+pub(super) struct Grouped(pub(super) fn(usize, usize) -> HeadMap);
+
+impl AttendsByHead for Grouped {
+    fn attend_heads(&self, q: &Array3<f64>, k: &Array3<f64>, v: &Array3<f64>) -> Array3<f64> {
+        let (h, g) = (q.dim().0, k.dim().0);
+        let map = if h == g { HeadMap::multi_head() } else { (self.0)(h, g) };
+        Attention::scaled_dot_product().heads(map).forward(q, k, v).expect("shapes fit").0
+    }
+}
+
 /// Grouped-query attention is multi-head attention whose key and value heads are repeated.
-pub(super) fn grouped_is_repeated(map: fn(usize, usize) -> HeadMap) -> impl Claim {
+pub fn grouped_is_repeated(attention: impl AttendsByHead) -> impl Claim {
     let meta = Meta::theorem(
         "attention/grouped-is-repeated",
         Subject::Attention,
@@ -188,10 +278,9 @@ pub(super) fn grouped_is_repeated(map: fn(usize, usize) -> HeadMap) -> impl Clai
             let (heads, key_heads) = (q.dim().0, k.dim().0);
             let repeated: Vec<usize> =
                 (0..key_heads).flat_map(|g| std::iter::repeat_n(g, heads / key_heads)).collect();
-            let grouped = Attention::scaled_dot_product().heads(map(heads, key_heads)).forward(q, k, v);
-            let (k, v) = (k.select(Axis(0), &repeated), v.select(Axis(0), &repeated));
-            let full = Attention::scaled_dot_product().forward(q, &k, &v);
-            let (grouped, full) = (grouped.expect("shapes fit").0, full.expect("shapes fit").0);
+            let grouped = attention.attend_heads(q, k, v);
+            let full =
+                attention.attend_heads(q, &k.select(Axis(0), &repeated), &v.select(Axis(0), &repeated));
             if grouped == full { 0.0 } else { -largest(&(grouped - full)) }
         })
 }

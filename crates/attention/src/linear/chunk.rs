@@ -22,7 +22,7 @@ struct Correction<F> {
     overlap: Array2<F>,
 }
 
-fn times<F: Scalar>(a: &ndarray::ArrayRef2<F>, b: &ndarray::ArrayRef2<F>) -> Array2<F> {
+pub(super) fn times<F: Scalar>(a: &ndarray::ArrayRef2<F>, b: &ndarray::ArrayRef2<F>) -> Array2<F> {
     let mut c = Array2::zeros((a.nrows(), b.ncols()));
     product(F::one(), a, b, F::zero(), &mut c);
     c
@@ -133,6 +133,77 @@ pub(super) fn backward<F: Scalar>(
         d_k += &earlier;
     }
     BlockGradients { q: d_q, k: d_k, v: d_v, decay: decay.gradient(d_sums), beta: d_beta, state: d_state }
+}
+
+/// Along a direction: the outputs of the readers, and the state after the block.
+pub(super) fn jvp<F: Scalar>(
+    block: &Block<F>,
+    state: &Array2<F>,
+    direction: &BlockGradients<F>,
+) -> (Vec<Array2<F>>, Array2<F>) {
+    let (one, last) = (F::one(), block.k.nrows() - 1);
+    let decay = Decay::new(&block.decay);
+    let sums = running(&direction.decay);
+    let (u, correction) = block.rows_written(&decay, state);
+    // A factor e^{b_i − b_j} moves as if what it multiplies at i moved by ḃ_i times itself, and at j by −ḃ_j.
+    let later = |x: &Array2<F>, x_dot: &Array2<F>| x_dot + &(x * &sums);
+    let earlier = |x: &Array2<F>, x_dot: &Array2<F>| x_dot - &(x * &sums);
+    let (k, k_earlier) = (&block.k, earlier(&block.k, &direction.k));
+
+    let mut u_dot = direction.v.clone();
+    if let (Some(Correction { k_in, error, overlap }), Some(beta), Some(beta_dot)) =
+        (correction, &block.beta, &direction.beta)
+    {
+        let k_later = later(k, &direction.k);
+        let mut overlap_dot = decay.products(&k_later, k) + decay.products(k, &k_earlier);
+        keep_lower(&mut overlap_dot, true);
+        product(-one, &decay.entering(&k_later), state, one, &mut u_dot);
+        product(-one, &k_in, &direction.state, one, &mut u_dot);
+        product(-one, &overlap_dot, &u, one, &mut u_dot);
+        let unwritten = &error - &times(&overlap, &u);
+        for i in 0..=last {
+            let (before, mut rest) = u_dot.view_mut().split_at(Axis(0), i);
+            let mut row = rest.row_mut(0);
+            for (j, earlier) in before.rows().into_iter().enumerate() {
+                row.scaled_add(-overlap[[i, j]], &earlier);
+            }
+            row.mapv_inplace(|x| x * beta[i]);
+            row.scaled_add(beta_dot[i], &unwritten.row(i));
+        }
+    }
+
+    let read = |(q, q_dot): (&Array2<F>, &Array2<F>)| {
+        let q_later = later(q, q_dot);
+        let mut out = times(&decay.entering(&q_later), state);
+        product(one, &decay.entering(q), &direction.state, one, &mut out);
+        let weights_dot = decay.products(&q_later, k) + decay.products(q, &k_earlier);
+        product(one, &weights_dot, &u, one, &mut out);
+        product(one, &decay.products(q, k), &u_dot, one, &mut out);
+        out
+    };
+    let out = block.q.iter().zip(&direction.q).map(read).collect();
+
+    let end = sums.row(last);
+    let mut moved = direction.state.clone();
+    for (c, (mut moved, state)) in moved.rows_mut().into_iter().zip(state.rows()).enumerate() {
+        moved.scaled_add(end[c.min(end.len() - 1)], &state);
+    }
+    let mut after = decay.whole(&moved);
+    let k_leaving = &k_earlier + &(k * &end);
+    product(one, &decay.leaving(&k_leaving).t(), &u, one, &mut after);
+    product(one, &decay.leaving(k).t(), &u_dot, one, &mut after);
+    (out, after)
+}
+
+/// Row `i` is the sum of the rows up to `i`.
+fn running<F: Scalar>(x: &Array2<F>) -> Array2<F> {
+    let mut sums = x.clone();
+    for i in 1..sums.nrows() {
+        let (before, mut rest) = sums.view_mut().split_at(Axis(0), i);
+        let mut row = rest.row_mut(0);
+        row += &before.row(i - 1);
+    }
+    sums
 }
 
 fn dot<F: Scalar>(a: &ndarray::ArrayRef1<F>, b: &ndarray::ArrayRef1<F>) -> F {

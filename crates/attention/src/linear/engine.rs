@@ -1,7 +1,7 @@
-//! From key heads to blocks and back: one task a key head.
+//! From key heads to blocks and back, and along a direction: one task a key head.
 
-use super::problem::{Block, BlockGradients, Problem};
-use super::{Form, LinearGradients, chunk, steps};
+use super::problem::{Block, BlockGradients, Problem, Reach};
+use super::{Form, LinearGradients, chunk, steps, whole};
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Array3, Array4, ArrayRef3, Axis, s};
 use rayon::prelude::*;
@@ -18,13 +18,21 @@ pub trait Engine: Scalar {
         d_out: &ArrayRef3<Self>,
         d_state: &ArrayRef3<Self>,
     ) -> LinearGradients<Self>;
+    fn linear_jvp(
+        problem: &Problem<Self>,
+        states: &States<Self>,
+        direction: &LinearGradients<Self>,
+    ) -> (Array3<Self>, Array3<Self>);
 }
 
 macro_rules! compile_for {
     ($F:ty) => {
         impl Engine for $F {
             fn linear_forward(problem: &Problem<$F>) -> (Array3<$F>, States<$F>) {
-                forward(problem)
+                match problem.reach {
+                    Reach::Past => forward(problem),
+                    Reach::All => whole::forward(problem),
+                }
             }
             fn linear_backward(
                 problem: &Problem<$F>,
@@ -32,7 +40,20 @@ macro_rules! compile_for {
                 d_out: &ArrayRef3<$F>,
                 d_state: &ArrayRef3<$F>,
             ) -> LinearGradients<$F> {
-                backward(problem, states, d_out, d_state)
+                match problem.reach {
+                    Reach::Past => backward(problem, states, d_out, d_state),
+                    Reach::All => whole::backward(problem, states, d_out, d_state),
+                }
+            }
+            fn linear_jvp(
+                problem: &Problem<$F>,
+                states: &States<$F>,
+                direction: &LinearGradients<$F>,
+            ) -> (Array3<$F>, Array3<$F>) {
+                match problem.reach {
+                    Reach::Past => jvp(problem, states, direction),
+                    Reach::All => whole::jvp(problem, states, direction),
+                }
             }
         }
     };
@@ -145,4 +166,44 @@ fn backward<F: Scalar>(
         }
     }
     gradients
+}
+
+fn jvp<F: Scalar>(
+    problem: &Problem<F>,
+    states: &States<F>,
+    direction: &LinearGradients<F>,
+) -> (Array3<F>, Array3<F>) {
+    let blocks = problem.blocks();
+    let parts: Vec<(Vec<Vec<Array2<F>>>, Array2<F>)> = (0..problem.k.dim().0)
+        .into_par_iter()
+        .map(|group| {
+            let readers = problem.readers(group);
+            let mut moved = direction.initial.index_axis(Axis(0), group).to_owned();
+            let mut outputs = Vec::with_capacity(blocks.len());
+            for (i, tokens) in blocks.iter().enumerate() {
+                let block = problem.block(group, &readers, tokens.clone());
+                let before = states.slice(s![group, i, .., ..]).to_owned();
+                let along = problem.block_direction(direction, group, &readers, tokens.clone(), moved);
+                let (out, after) = match problem.form {
+                    Form::Recurrent => steps::jvp(&block, before, &along),
+                    Form::Chunked { .. } | Form::Parallel => chunk::jvp(&block, &before, &along),
+                };
+                outputs.push(out);
+                moved = after;
+            }
+            (outputs, moved)
+        })
+        .collect();
+    let (h, t, _) = problem.q.dim();
+    let mut out = Array3::zeros((h, t, problem.initial.dim().2));
+    let mut state = Array3::zeros(problem.initial.dim());
+    for (group, (outputs, moved)) in parts.into_iter().enumerate() {
+        state.index_axis_mut(Axis(0), group).assign(&moved);
+        for (tokens, part) in blocks.iter().zip(outputs) {
+            for (head, rows) in problem.readers(group).into_iter().zip(&part) {
+                out.slice_mut(s![head, tokens.clone(), ..]).assign(rows);
+            }
+        }
+    }
+    (out, state)
 }

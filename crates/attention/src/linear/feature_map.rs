@@ -20,12 +20,12 @@ impl FeatureMap {
         }
     }
 
-    /// From the gradient by the features to that by their rows, in place.
-    pub(super) fn backward<F: Scalar>(self, x: &ArrayRef3<F>, gradient: &mut ArrayRef3<F>) {
+    /// Times the slope at each number, in place: gradients back and directions on alike.
+    pub(super) fn slope<F: Scalar>(self, x: &ArrayRef3<F>, moved: &mut ArrayRef3<F>) {
         if self == Self::EluPlusOne {
-            Zip::from(gradient).and(x).for_each(|g, &x| {
+            Zip::from(moved).and(x).for_each(|d, &x| {
                 if x <= F::zero() {
-                    *g *= x.exp();
+                    *d *= x.exp();
                 }
             });
         }

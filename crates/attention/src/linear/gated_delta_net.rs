@@ -1,4 +1,4 @@
-use super::problem::Problem;
+use super::problem::{Problem, Reach};
 use super::{LogDecay, Pass, Setting};
 use crate::{AttentionError, Element};
 use ndarray::{ArrayRef2, ArrayRef3};
@@ -44,6 +44,6 @@ pub fn gated_delta_net<F: Element>(
     beta: &ArrayRef2<F>,
     initial: Option<&ArrayRef3<F>>,
 ) -> Result<Pass<F>, AttentionError> {
-    let problem = Problem::new(setting, q, k, v)?.decaying(log_decay)?.correcting(beta)?;
-    Ok(Pass::run(problem.starting(initial)?))
+    let problem = Problem::new(setting, Reach::Past, q, k, v)?.decaying(log_decay)?.correcting(beta)?;
+    Pass::run(problem.starting(initial)?)
 }

@@ -1,5 +1,5 @@
 use super::pass::Mapped;
-use super::problem::Problem;
+use super::problem::{Problem, Reach};
 use super::{Denominator, FeatureMap, Pass, Setting};
 use crate::{AttentionError, Element};
 use collimate_tensor::Scalar;
@@ -20,7 +20,8 @@ use ndarray::{Array2, Array3, ArrayRef3, Axis, Zip, s};
 /// # Errors
 /// [`AttentionError::Shape`], [`AttentionError::Heads`]; [`AttentionError::OutOfRange`] for numbers that are not finite,
 /// a chunk of no tokens or ε < 0; [`AttentionError::Undefined`] for a denominator over the identity map, whose weights
-/// can sum to zero. A sum that is zero all the same (features that underflow) gives a row of zeros.
+/// can sum to zero; [`AttentionError::StateOverflow`] when finite inputs give a state that is not. A sum of weights that
+/// is zero all the same (features that underflow) gives a row of zeros.
 ///
 /// # Determinism
 /// The same bits on any number of threads.
@@ -54,6 +55,65 @@ pub fn linear_attention<F: Element>(
     v: &ArrayRef3<F>,
     initial: Option<&ArrayRef3<F>>,
 ) -> Result<Pass<F>, AttentionError> {
+    over(Reach::Past, setting, (features, denominator), [q, k, v], initial)
+}
+
+/// Linear attention without a mask: every query reads the state of all keys, which may be a sequence of its own.
+///
+/// ```text
+/// S = Σⱼ φ(kⱼ) vⱼᵀ,   z = Σⱼ φ(kⱼ)
+/// outₜ = scale · Sᵀ φ(qₜ) / (scale · zᵀ φ(qₜ) + ε),   or the numerator alone
+/// ```
+/// Only the additive members have this form: a decay and the delta rule need an order of the keys. Keys in the initial
+/// state are read like any others, so the keys may come in parts.
+///
+/// # Shapes
+/// `q (h, t, d)`, `k (g, s, d)`, `v (g, s, e)`; the state as in [`linear_attention`].
+///
+/// # Errors
+/// As [`linear_attention`].
+///
+/// # Determinism
+/// The same bits on any number of threads.
+///
+/// # Examples
+/// ```
+/// use collimate_attention::linear::{
+///     Denominator, FeatureMap, Form, Setting, bidirectional_linear_attention,
+/// };
+/// use collimate_attention::{HeadMap, Scale};
+/// use ndarray::Array3;
+/// let setting = Setting { scale: Scale::Fixed(1.0), heads: HeadMap::MultiHead, form: Form::Parallel };
+/// let (q, k) = (Array3::<f64>::zeros((1, 1, 2)), Array3::zeros((1, 3, 2)));
+/// let v = Array3::from_shape_fn((1, 3, 1), |(_, s, _)| s as f64);
+/// let weighted = Denominator::SumOfWeights { epsilon: 0.0 };
+/// let pass =
+///     bidirectional_linear_attention(&setting, FeatureMap::EluPlusOne, weighted, &q, &k, &v, None)?;
+/// assert_eq!(pass.out[[0, 0, 0]], 1.0); // the mean of all three values
+/// # Ok::<(), collimate_attention::AttentionError>(())
+/// ```
+///
+/// # References
+/// Katharopoulos et al. (2020), "Transformers are RNNs", equations 4 to 6.
+pub fn bidirectional_linear_attention<F: Element>(
+    setting: &Setting,
+    features: FeatureMap,
+    denominator: Denominator,
+    q: &ArrayRef3<F>,
+    k: &ArrayRef3<F>,
+    v: &ArrayRef3<F>,
+    initial: Option<&ArrayRef3<F>>,
+) -> Result<Pass<F>, AttentionError> {
+    over(Reach::All, setting, (features, denominator), [q, k, v], initial)
+}
+
+fn over<F: Element>(
+    reach: Reach,
+    setting: &Setting,
+    (features, denominator): (FeatureMap, Denominator),
+    [q, k, v]: [&ArrayRef3<F>; 3],
+    initial: Option<&ArrayRef3<F>>,
+) -> Result<Pass<F>, AttentionError> {
     let epsilon = epsilon_of(denominator)?;
     if epsilon.is_some() && features == FeatureMap::Identity {
         return Err(AttentionError::Undefined {
@@ -62,7 +122,7 @@ pub fn linear_attention<F: Element>(
         });
     }
     // The shapes and numbers are checked on what was given, so that errors speak of it.
-    let mut problem = Problem::new(setting, q, k, v)?;
+    let mut problem = Problem::new(setting, reach, q, k, v)?;
     problem.q = features.apply(q);
     problem.k = features.apply(k);
     mapped(problem, Mapped::By(features, q.to_owned(), k.to_owned()), epsilon, initial)
@@ -96,7 +156,7 @@ pub(super) fn mapped<F: Element>(
         problem.v = v;
     }
     problem.initial = Array3::zeros((g, problem.k.dim().2, problem.v.dim().2));
-    Ok(Pass::run_mapped(problem.starting(initial)?, map, epsilon))
+    Pass::run_mapped(problem.starting(initial)?, map, epsilon)
 }
 
 /// The denominators of a pass.
@@ -132,5 +192,20 @@ impl<F: Scalar> Divided<F> {
             }
         });
         d
+    }
+
+    /// The direction of the quotients `out`, from that of numerators and sum.
+    pub(super) fn jvp(&self, out: &Array3<F>, undivided: &Array3<F>) -> Array3<F> {
+        let mut along = undivided.slice(s![.., .., ..-1]).to_owned();
+        let sums = undivided.slice(s![.., .., -1]);
+        let rows = Zip::from(along.lanes_mut(Axis(2))).and(out.lanes(Axis(2)));
+        rows.and(&sums).and(&self.by).for_each(|mut along, out, &sum, &by| {
+            if by == F::zero() {
+                along.fill(F::zero());
+            } else {
+                along.zip_mut_with(&out, |d, &out| *d = (*d - out * sum) / by);
+            }
+        });
+        along
     }
 }

@@ -1,6 +1,6 @@
 use super::kernel_attention::{epsilon_of, mapped};
 use super::pass::Mapped;
-use super::problem::Problem;
+use super::problem::{Problem, Reach};
 use super::{Denominator, Pass, RandomFeatures, Setting, Stabiliser};
 use crate::{AttentionError, Element};
 use ndarray::ArrayRef3;
@@ -56,6 +56,46 @@ pub fn performer<F: Element>(
     v: &ArrayRef3<F>,
     initial: Option<&ArrayRef3<F>>,
 ) -> Result<Pass<F>, AttentionError> {
+    over(Reach::Past, setting, (features, denominator), [q, k, v], initial)
+}
+
+/// Softmax attention without a mask, estimated by random features: every query reads all keys, which may be a sequence of
+/// its own.
+///
+/// ```text
+/// outₜ = Σⱼ ⟨φ(qₜ), φ(kⱼ)⟩ vⱼ / (Σⱼ ⟨φ(qₜ), φ(kⱼ)⟩ + ε)
+/// ```
+///
+/// # Shapes
+/// `q (h, t, d)`, `k (g, s, d)`, `v (g, s, e)`; the state as in [`performer`].
+///
+/// # Errors
+/// As [`performer`].
+///
+/// # Determinism
+/// The same bits on any number of threads.
+///
+/// # References
+/// Choromanski et al. (2021), "Rethinking Attention with Performers", equation 4.
+pub fn bidirectional_performer<F: Element>(
+    setting: &Setting,
+    features: &RandomFeatures<F>,
+    denominator: Denominator,
+    q: &ArrayRef3<F>,
+    k: &ArrayRef3<F>,
+    v: &ArrayRef3<F>,
+    initial: Option<&ArrayRef3<F>>,
+) -> Result<Pass<F>, AttentionError> {
+    over(Reach::All, setting, (features, denominator), [q, k, v], initial)
+}
+
+fn over<F: Element>(
+    reach: Reach,
+    setting: &Setting,
+    (features, denominator): (&RandomFeatures<F>, Denominator),
+    [q, k, v]: [&ArrayRef3<F>; 3],
+    initial: Option<&ArrayRef3<F>>,
+) -> Result<Pass<F>, AttentionError> {
     let epsilon = epsilon_of(denominator)?;
     if initial.is_some() && features.stabiliser() == Stabiliser::Maxima {
         return Err(AttentionError::Undefined {
@@ -63,7 +103,7 @@ pub fn performer<F: Element>(
             reason: "its keys were measured against the maximum of other keys; use `Stabiliser::None`",
         });
     }
-    let mut problem = Problem::new(setting, q, k, v)?;
+    let mut problem = Problem::new(setting, reach, q, k, v)?;
     let scale = setting.scale.value(q.dim().2);
     let (q, k, drawn) = features.of_both(q, k, scale)?;
     (problem.q, problem.k) = (q, k);

@@ -1,6 +1,6 @@
 //! The recurrence that all variants come down to, checked once.
 
-use super::{Form, LogDecay, Setting};
+use super::{Form, LinearGradients, LogDecay, Setting};
 use crate::error::check_shape;
 use crate::{AttentionError, HeadMap};
 use collimate_tensor::Scalar;
@@ -10,11 +10,21 @@ use std::ops::Range;
 /// How many steps of the recurrent form share one stored state for the way back.
 const CHECKPOINT: usize = 64;
 
+/// Which keys a query reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Those up to its own token.
+    Past,
+    /// All of them, of a sequence of its own.
+    All,
+}
+
 /// All inputs of a recurrence.
 #[derive(Clone, Debug)]
 pub struct Problem<F> {
     pub(super) map: HeadMap,
     pub(super) form: Form,
+    pub(super) reach: Reach,
     pub(super) scale: F,
     /// (h, t, d)
     pub(super) q: Array3<F>,
@@ -34,15 +44,24 @@ impl<F: Scalar> Problem<F> {
     /// Checks q, k and v; the state starts at zero, without decay and delta rule.
     pub(super) fn new(
         setting: &Setting,
+        reach: Reach,
         q: &ArrayRef3<F>,
         k: &ArrayRef3<F>,
         v: &ArrayRef3<F>,
     ) -> Result<Self, AttentionError> {
-        let ((h, t, d), (g, _, _)) = (q.dim(), k.dim());
+        let ((h, t, d), (g, s, _)) = (q.dim(), k.dim());
         setting.heads.check(h, g)?;
-        check_shape("k", "(g, t, d)", &[g, t, d], k.shape())?;
         let e = v.dim().2;
-        check_shape("v", "(g, t, e)", &[g, t, e], v.shape())?;
+        match reach {
+            Reach::Past => {
+                check_shape("k", "(g, t, d)", &[g, t, d], k.shape())?;
+                check_shape("v", "(g, t, e)", &[g, t, e], v.shape())?;
+            }
+            Reach::All => {
+                check_shape("k", "(g, s, d)", &[g, s, d], k.shape())?;
+                check_shape("v", "(g, s, e)", &[g, s, e], v.shape())?;
+            }
+        }
         if setting.form == (Form::Chunked { size: 0 }) {
             return Err(AttentionError::OutOfRange {
                 name: "the size of a chunk",
@@ -57,7 +76,7 @@ impl<F: Scalar> Problem<F> {
         let (q, k, v) = (q.to_owned(), k.to_owned(), v.to_owned());
         let initial = Array3::zeros((g, d, e));
         let (map, form) = (setting.heads, setting.form);
-        Ok(Self { map, form, scale, q, k, v, log_decay: None, beta: None, initial })
+        Ok(Self { map, form, reach, scale, q, k, v, log_decay: None, beta: None, initial })
     }
 
     /// With a decay.
@@ -137,6 +156,32 @@ impl<F: Scalar> Problem<F> {
             beta: self.beta.as_ref().map(|x| x.slice(s![group, tokens]).to_owned()),
         }
     }
+
+    /// The part of a direction that belongs to a block, with the direction of the state before it.
+    pub(super) fn block_direction(
+        &self,
+        direction: &LinearGradients<F>,
+        group: usize,
+        readers: &[usize],
+        tokens: Range<usize>,
+        state: Array2<F>,
+    ) -> BlockGradients<F> {
+        let rows = s![group, tokens.clone(), ..];
+        let decay = direction.log_decay.as_ref().map(|x| {
+            let own = x.index_axis(Axis(0), group);
+            let every = own.broadcast((self.k.dim().1, x.dim().2)).expect("checked when it was taken");
+            every.slice(s![tokens.clone(), ..]).to_owned()
+        });
+        let of_q = |&h: &usize| &direction.q.slice(s![h, tokens.clone(), ..]) * self.scale;
+        BlockGradients {
+            q: readers.iter().map(of_q).collect(),
+            k: direction.k.slice(rows).to_owned(),
+            v: direction.v.slice(rows).to_owned(),
+            decay: decay.unwrap_or_else(|| Array2::zeros((tokens.len(), 1))),
+            beta: direction.beta.as_ref().map(|x| x.slice(s![group, tokens]).to_owned()),
+            state,
+        }
+    }
 }
 
 /// One key head over a run of tokens.
@@ -153,14 +198,14 @@ pub(super) struct Block<F> {
     pub(super) beta: Option<Array1<F>>,
 }
 
-/// The gradients by a [`Block`], in its shapes; `decay` is by the logarithm.
+/// The gradients by a [`Block`], or a direction in it, in its shapes; `decay` is that of the logarithm.
 pub(super) struct BlockGradients<F> {
     pub(super) q: Vec<Array2<F>>,
     pub(super) k: Array2<F>,
     pub(super) v: Array2<F>,
     pub(super) decay: Array2<F>,
     pub(super) beta: Option<Array1<F>>,
-    /// By the state before the block (d, e).
+    /// That of the state before the block (d, e).
     pub(super) state: Array2<F>,
 }
 

@@ -223,6 +223,39 @@ impl<F: Scalar> Drawn<F> {
         (self.side_back(&self.q, d_q), self.side_back(&self.k, d_k))
     }
 
+    /// The shapes of the queries and of the keys.
+    pub(super) fn shapes(&self) -> [(usize, usize, usize); 2] {
+        [self.q.scaled.dim(), self.k.scaled.dim()]
+    }
+
+    /// From directions of the rows to those of the features.
+    pub(super) fn jvp(&self, q_dot: &Array3<F>, k_dot: &Array3<F>) -> (Array3<F>, Array3<F>) {
+        (self.side_along(&self.q, q_dot), self.side_along(&self.k, k_dot))
+    }
+
+    fn side_along(&self, side: &Side<F>, x_dot: &Array3<F>) -> Array3<F> {
+        let omega = &self.features.directions;
+        let norm = F::from_f64(1.0 / (omega.nrows() as f64).sqrt());
+        let x_dot = x_dot * side.root;
+        let mut along = Array3::zeros(side.exponentials.dim());
+        for (head, mut along) in along.outer_iter_mut().enumerate() {
+            let (x, x_dot) = (side.scaled.index_axis(Axis(0), head), x_dot.index_axis(Axis(0), head));
+            crate::tile::product(F::one(), &x_dot, &omega.t(), F::zero(), &mut along);
+            let rows = along.nrows();
+            let taken: Vec<F> = (0..rows)
+                .map(|i| match side.largest.get(if side.shared { head } else { head * rows + i }) {
+                    Some(&(row, f)) => along[[if side.shared { row } else { i }, f]],
+                    None => F::zero(),
+                })
+                .collect();
+            for (i, mut row) in along.rows_mut().into_iter().enumerate() {
+                let off = x.row(i).iter().zip(x_dot.row(i)).map(|(&a, &b)| a * b).sum::<F>() + taken[i];
+                row.mapv_inplace(|x| x - off);
+            }
+        }
+        along * &side.exponentials * norm
+    }
+
     fn side_back(&self, side: &Side<F>, d_features: &ArrayRef3<F>) -> Array3<F> {
         let omega = &self.features.directions;
         let norm = F::from_f64(1.0 / (omega.nrows() as f64).sqrt());

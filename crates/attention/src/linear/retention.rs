@@ -1,4 +1,4 @@
-use super::problem::Problem;
+use super::problem::{Problem, Reach};
 use super::{LogDecay, Pass, Setting};
 use crate::{AttentionError, Element};
 use ndarray::{Array1, ArrayRef1, ArrayRef3};
@@ -16,7 +16,7 @@ use ndarray::{Array1, ArrayRef1, ArrayRef3};
 ///
 /// # Errors
 /// [`AttentionError::Shape`], [`AttentionError::Heads`]; [`AttentionError::OutOfRange`] for numbers that are not finite
-/// or a chunk of no tokens.
+/// or a chunk of no tokens; [`AttentionError::StateOverflow`] when finite inputs give a state that is not.
 ///
 /// # Determinism
 /// The same bits on any number of threads.
@@ -44,8 +44,8 @@ pub fn retention<F: Element>(
     log_decay: &ArrayRef1<F>,
     initial: Option<&ArrayRef3<F>>,
 ) -> Result<Pass<F>, AttentionError> {
-    let problem = Problem::new(setting, q, k, v)?.decaying(LogDecay::PerHead(log_decay))?;
-    Ok(Pass::run(problem.starting(initial)?))
+    let problem = Problem::new(setting, Reach::Past, q, k, v)?.decaying(LogDecay::PerHead(log_decay))?;
+    Pass::run(problem.starting(initial)?)
 }
 
 /// The log-decays log(1 − 2^(−5−head)) of RetNet.

@@ -1,4 +1,4 @@
-use super::problem::Problem;
+use super::problem::{Problem, Reach};
 use super::{LogDecay, Pass, Setting};
 use crate::{AttentionError, Element};
 use ndarray::{ArrayRef2, ArrayRef3};
@@ -41,6 +41,6 @@ pub fn simple_gla<F: Element>(
     log_decay: &ArrayRef2<F>,
     initial: Option<&ArrayRef3<F>>,
 ) -> Result<Pass<F>, AttentionError> {
-    let problem = Problem::new(setting, q, k, v)?.decaying(LogDecay::PerToken(log_decay))?;
-    Ok(Pass::run(problem.starting(initial)?))
+    let problem = Problem::new(setting, Reach::Past, q, k, v)?.decaying(LogDecay::PerToken(log_decay))?;
+    Pass::run(problem.starting(initial)?)
 }

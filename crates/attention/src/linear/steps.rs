@@ -1,11 +1,11 @@
-//! The recurrent form: the state token by token, forwards and backwards.
+//! The recurrent form: the state token by token, forwards, backwards and along a direction.
 
 use super::problem::{Block, BlockGradients};
 use collimate_tensor::Scalar;
 use ndarray::{Array1, Array2, Array3, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, Axis};
 
 /// `xᵀ m`: what a state returns for a key or query.
-fn read<F: Scalar>(m: &ArrayRef2<F>, x: &ArrayView1<'_, F>) -> Array1<F> {
+pub(super) fn read<F: Scalar>(m: &ArrayRef2<F>, x: &ArrayView1<'_, F>) -> Array1<F> {
     let mut out = Array1::zeros(m.ncols());
     for (&weight, row) in x.iter().zip(m.rows()) {
         add_scaled(weight, &row, &mut out);
@@ -14,7 +14,7 @@ fn read<F: Scalar>(m: &ArrayRef2<F>, x: &ArrayView1<'_, F>) -> Array1<F> {
 }
 
 /// `m += x yᵀ`
-fn write<F: Scalar>(m: &mut ArrayRef2<F>, x: &ArrayView1<'_, F>, y: &ArrayView1<'_, F>) {
+pub(super) fn write<F: Scalar>(m: &mut ArrayRef2<F>, x: &ArrayView1<'_, F>, y: &ArrayView1<'_, F>) {
     for (&weight, mut row) in x.iter().zip(m.rows_mut()) {
         add_scaled(weight, y, &mut row);
     }
@@ -127,4 +127,39 @@ pub(super) fn backward<F: Scalar>(
         fade(d_state, &block.decay.row(i));
     }
     gradients
+}
+
+/// Along a direction: the outputs of the readers, and the state after the block.
+pub(super) fn jvp<F: Scalar>(
+    block: &Block<F>,
+    mut state: Array2<F>,
+    direction: &BlockGradients<F>,
+) -> (Vec<Array2<F>>, Array2<F>) {
+    let mut moved = direction.state.clone();
+    let mut out = vec![Array2::zeros(block.v.dim()); block.q.len()];
+    for i in 0..block.k.nrows() {
+        let (k, k_dot) = (block.k.row(i), direction.k.row(i));
+        // e^g S moves along e^g (Ṡ + ġ S).
+        let log_factors = direction.decay.row(i);
+        for (c, (mut moved, state)) in moved.rows_mut().into_iter().zip(state.rows()).enumerate() {
+            moved.scaled_add(log_factors[c.min(log_factors.len() - 1)], &state);
+        }
+        fade(&mut moved, &block.decay.row(i));
+        fade(&mut state, &block.decay.row(i));
+        let (u, held) = block.written(i, &state);
+        let u_dot = match (&block.beta, held, &direction.beta) {
+            (Some(beta), Some(held), Some(beta_dot)) => {
+                let held_dot = read(&moved, &k) + read(&state, &k_dot);
+                (&block.v.row(i) - &held) * beta_dot[i] + (&direction.v.row(i) - &held_dot) * beta[i]
+            }
+            _ => direction.v.row(i).to_owned(),
+        };
+        write(&mut moved, &k_dot, &u.view());
+        write(&mut moved, &k, &u_dot.view());
+        write(&mut state, &k, &u.view());
+        for ((q, q_dot), out) in block.q.iter().zip(&direction.q).zip(&mut out) {
+            out.row_mut(i).assign(&(read(&moved, &q.row(i)) + read(&state, &q_dot.row(i))));
+        }
+    }
+    (out, moved)
 }

@@ -1,6 +1,6 @@
 use collimate_attention::circuits::{
     Composition, Factored, composition, composition_above_random, composition_of_random_heads, copying_score,
-    ov_circuit, own_token_in_top, qk_circuit, qk_circuit_at, rollout, rollout_share,
+    eigenvalue_copying, ov_circuit, own_token_in_top, qk_circuit, qk_circuit_at, rollout, rollout_share,
 };
 use collimate_attention::{AttentionError, Rotary};
 use collimate_stream::Stream;
@@ -110,10 +110,8 @@ fn rollout_of_uniform_heads() {
     assert!((r[[1, 1]] - (0.25 + 0.75 / 4.0)).abs() < 1e-15 && (r[[1, 0]] - 0.75 / 4.0).abs() < 1e-15);
 }
 
-#[cfg(feature = "decompositions")]
 #[test]
 fn eigenvalue_copying_of_known_spectra() {
-    use collimate_attention::circuits::eigenvalue_copying;
     let mut stream = Stream::new(6, 0);
     for _ in 0..20 {
         // S D S⁻¹ with D = diag(3, −1) and a block with eigenvalues 1 ± 2i.
@@ -129,7 +127,6 @@ fn eigenvalue_copying_of_known_spectra() {
 }
 
 /// By Gauss and Jordan with pivots.
-#[cfg(feature = "decompositions")]
 fn inverse(m: &Array2<f64>) -> Array2<f64> {
     let n = m.nrows();
     let (mut a, mut b) = (m.clone(), Array2::eye(n));

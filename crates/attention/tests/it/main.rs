@@ -3,7 +3,6 @@
 mod algebra;
 mod bad_input;
 mod circuits;
-#[cfg(feature = "claims")]
 mod claims;
 mod conformance;
 mod definition;

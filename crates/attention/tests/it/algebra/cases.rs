@@ -21,7 +21,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// Lengths of 1, odd lengths, more queries than keys.
+    /// Lengths of 1, odd lengths and widths, more queries than keys. Rotations take two dimensions.
     pub(crate) fn random(stream: &mut Stream) -> Self {
         let mut between = |low: usize, high: usize| low + stream.below(high - low + 1);
         Self {
@@ -29,7 +29,7 @@ impl Shape {
             group: between(1, 3),
             queries: between(1, 7),
             keys: between(1, 7),
-            width: 2 * between(1, 3),
+            width: between(2, 6),
             value_width: between(1, 4),
         }
     }

@@ -1,7 +1,7 @@
 use super::cases::{Shape, composition, plain, single_choices};
 use super::naive::attend;
 use crate::naive::distance;
-use collimate_attention::algebra::{Arguments, MaskRule, Parameter, Variant};
+use collimate_attention::algebra::{Arguments, MaskRule, Parameter, RowChange, Variant};
 use collimate_attention::{Attention, HeadMap, Mask, Offset, Rotary};
 use collimate_stream::Stream;
 use ndarray::{Array3, ArrayD};
@@ -46,6 +46,21 @@ fn every_choice_is_its_definition() {
             let magnitude = [1.0, 10.0][round % 2];
             let (variant, arguments) = shape.fit(variant, magnitude, &mut stream);
             agrees(&variant, &arguments, 1e-9);
+        }
+    }
+}
+
+#[test]
+fn one_dimension_one_query_or_one_key_is_enough() {
+    let mut stream = Stream::new(13, 0);
+    for (queries, keys) in [(1, 1), (1, 5), (5, 1)] {
+        let shape = Shape { key_heads: 1, group: 1, queries, keys, width: 1, value_width: 1 };
+        for variant in single_choices(&shape, &mut stream) {
+            if variant.rows.iter().any(|change| matches!(change, RowChange::Rotary(_))) {
+                continue; // a rotation takes two dimensions
+            }
+            let (variant, arguments) = shape.fit(variant, 1.0, &mut stream);
+            agrees(&variant, &arguments, 1e-12);
         }
     }
 }

@@ -142,7 +142,8 @@ fn threads_change_no_bit() {
         pool.install(|| {
             let pass = case.run(&x, Form::Chunked { size: 32 }).unwrap();
             let gradients = pass.backward(&pass.out, None).unwrap();
-            (pass.out, pass.state, gradients)
+            let along = pass.jvp(&gradients).unwrap();
+            (pass.out, pass.state, gradients, along)
         })
     };
     assert_eq!(all(1), all(3));
@@ -167,11 +168,16 @@ fn decays_far_below_the_smallest_number_are_harmless() {
         let mut x = case.inputs();
         x.log_decay[[0, 7, 1]] = f64::NEG_INFINITY;
         let (out, _) = definition(&case, &x);
+        let mut along = Vec::new();
         for form in [Form::Recurrent, Form::Chunked { size: 33 }, Form::Parallel] {
             let pass = case.run(&x, form).unwrap();
             assert!(distance(&pass.out, &out) < 1e-11 * size(&out));
             let g = pass.backward(&out, None).unwrap();
-            assert!(g.k.iter().chain(&g.log_decay.unwrap()).all(|x| x.is_finite()));
+            assert!(g.k.iter().chain(g.log_decay.as_ref().unwrap()).all(|x| x.is_finite()));
+            along.push(pass.jvp(&g).unwrap());
+            let ((out, state), (by_steps, state_by_steps)) = (along.last().unwrap(), &along[0]);
+            assert!(distance(out, by_steps) < 1e-9 * size(by_steps));
+            assert!(distance(state, state_by_steps) < 1e-9 * size(state_by_steps));
         }
     }
 }

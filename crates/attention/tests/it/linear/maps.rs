@@ -2,8 +2,8 @@
 
 use super::{distance, size};
 use collimate_attention::linear::{
-    Denominator, Directions, FeatureMap, Form, Pass, RandomFeatures, Setting, Stabiliser, linear_attention,
-    performer,
+    Denominator, Directions, FeatureMap, Form, Pass, RandomFeatures, Setting, Stabiliser,
+    bidirectional_linear_attention, bidirectional_performer, linear_attention, performer,
 };
 use collimate_attention::{AttentionError, HeadMap, Scale};
 use collimate_stream::Stream;
@@ -65,6 +65,16 @@ fn check(run: impl Fn(&[Array3<f64>; 3]) -> Pass<f64>, x: &[Array3<f64>; 3]) {
             );
         }
     }
+    let mut d = pass.direction();
+    for x in [&mut d.q, &mut d.k, &mut d.v] {
+        x.mapv_inplace(|_| stream.normal());
+    }
+    let at = |h: f64| run(&[&x[0] + &(&d.q * h), &x[1] + &(&d.k * h), &x[2] + &(&d.v * h)]);
+    let (ahead, behind, (out, state)) = (at(1e-6), at(-1e-6), pass.jvp(&d).unwrap());
+    let slopes = [(ahead.out - behind.out) / 2e-6, (ahead.state - behind.state) / 2e-6];
+    for (slope, along) in slopes.iter().zip([&out, &state]) {
+        assert!(distance(slope, along) < 1e-6 * size(slope), "{}", distance(slope, along));
+    }
 }
 
 proptest! {
@@ -111,6 +121,132 @@ fn gradients_through_maps_and_denominators() {
             check(|x| linear(x).unwrap(), &x);
         }
     }
+}
+
+/// Every query against every key by the definition, from features.
+fn without_mask(
+    q: &Array3<f64>,
+    k: &Array3<f64>,
+    v: &Array3<f64>,
+    scale: f64,
+    epsilon: Option<f64>,
+) -> Array3<f64> {
+    Array3::from_shape_fn((q.dim().0, q.dim().1, v.dim().2), |(h, t, e)| {
+        let weight = |j: usize| scale * q.slice(s![h, t, ..]).dot(&k.slice(s![h / 2, j, ..]));
+        let top: f64 = (0..k.dim().1).map(|j| weight(j) * v[[h / 2, j, e]]).sum();
+        epsilon.map_or(top, |epsilon| top / ((0..k.dim().1).map(weight).sum::<f64>() + epsilon))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn without_a_mask_every_form_is_the_definition(t in 0usize..9, keys in 1usize..30, cut in 0usize..30, seed in 0u64..1000) {
+        let [q, _, _] = arrays(t, seed);
+        let [_, k, v] = arrays(keys, seed ^ 1);
+        let scale = 1.0 / 3f64.sqrt();
+        let weighted = Denominator::SumOfWeights { epsilon: 1e-3 };
+        let mut stream = Stream::new(seed, 2);
+        let features =
+            RandomFeatures::draw(Directions::Independent, 5, 3, Stabiliser::None, 1e-2, &mut stream).unwrap();
+        let (of_q, of_k) = (features.of_queries(&q, scale).unwrap(), features.of_keys(&k, scale).unwrap());
+        let cut = cut.min(keys);
+        for form in FORMS {
+            let plain = |k: &Array3<f64>, v: &Array3<f64>, initial: Option<&Array3<f64>>| {
+                let initial = initial.map(|x| &**x);
+                bidirectional_linear_attention(
+                    &setting(form), FeatureMap::Identity, Denominator::One, &q, k, v, initial,
+                ).unwrap()
+            };
+            let expected = without_mask(&q, &k, &v, scale, None);
+            let whole = plain(&k, &v, None);
+            prop_assert!(distance(&whole.out, &expected) < 1e-12 * size(&expected), "{form:?}");
+            // The keys may come in parts, in either order.
+            let part = |x: &Array3<f64>, first: bool| match first {
+                true => x.slice(s![.., ..cut, ..]).to_owned(),
+                false => x.slice(s![.., cut.., ..]).to_owned(),
+            };
+            let later = plain(&part(&k, false), &part(&v, false), None);
+            let joined = plain(&part(&k, true), &part(&v, true), Some(&later.state));
+            prop_assert!(distance(&joined.out, &whole.out) < 1e-12 * size(&expected), "{form:?}");
+            prop_assert!(distance(&joined.state, &whole.state) < 1e-12 * size(&whole.state), "{form:?}");
+            let pass = bidirectional_linear_attention(
+                &setting(form), FeatureMap::EluPlusOne, weighted, &q, &k, &v, None,
+            ).unwrap();
+            let expected = without_mask(&elu(&q), &elu(&k), &v, scale, Some(1e-3));
+            prop_assert!(distance(&pass.out, &expected) < 1e-12 * size(&expected), "{form:?}");
+            let pass = bidirectional_performer(&setting(form), &features, weighted, &q, &k, &v, None).unwrap();
+            let expected = without_mask(&of_q, &of_k, &v, 1.0, Some(1e-3));
+            prop_assert!(distance(&pass.out, &expected) < 1e-11 * size(&expected), "{form:?}");
+        }
+    }
+}
+
+#[test]
+fn gradients_without_a_mask() {
+    let [q, _, _] = arrays(3, 4);
+    let [_, k, v] = arrays(7, 5);
+    let x = [q, k, v];
+    let mut stream = Stream::new(3, 0);
+    let features =
+        RandomFeatures::draw(Directions::Orthogonal, 4, 3, Stabiliser::Maxima, 0.1, &mut stream).unwrap();
+    let state = Array3::from_shape_simple_fn((2, 3, 3), || 0.1 + stream.uniform());
+    let weighted = Denominator::SumOfWeights { epsilon: 0.01 };
+    for form in FORMS {
+        let map = FeatureMap::EluPlusOne;
+        check(
+            |[q, k, v]| {
+                let from = Some(&*state);
+                bidirectional_linear_attention(&setting(form), map, weighted, q, k, v, from).unwrap()
+            },
+            &x,
+        );
+        check(
+            |[q, k, v]| bidirectional_performer(&setting(form), &features, weighted, q, k, v, None).unwrap(),
+            &x,
+        );
+    }
+}
+
+#[test]
+fn without_a_mask_and_without_keys() {
+    let [q, _, _] = arrays(3, 1);
+    let none = Array3::zeros((2, 0, 3));
+    let state = Array3::ones((2, 3, 2));
+    for form in FORMS {
+        let run = |initial| {
+            let v = Array3::zeros((2, 0, 2));
+            bidirectional_linear_attention(
+                &setting(form),
+                FeatureMap::Identity,
+                Denominator::One,
+                &q,
+                &none,
+                &v,
+                initial,
+            )
+            .unwrap()
+        };
+        assert_eq!(run(None).out, Array3::<f64>::zeros((4, 3, 2)));
+        let pass = run(Some(&*state));
+        assert_eq!(pass.state, state);
+        assert_eq!(pass.backward(&pass.out, None).unwrap().k.dim(), (2, 0, 3));
+    }
+    let [_, k, v] = arrays(4, 1);
+    let wrong = v.slice(s![.., ..3, ..]);
+    let error = bidirectional_linear_attention(
+        &setting(Form::Parallel),
+        FeatureMap::Identity,
+        Denominator::One,
+        &q,
+        &k,
+        &wrong,
+        None,
+    );
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "v must have the shape [2, 4, 2] (g, s, e), but has [2, 3, 2]"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::{Case, Fading, Inputs};
 use collimate_attention::AttentionError;
-use collimate_attention::linear::Form;
+use collimate_attention::linear::{Form, LinearGradients};
 use ndarray::{Array2, Array3};
 
 fn case(fading: Fading, delta: bool) -> Case {
@@ -51,6 +51,43 @@ fn errors_name_the_argument() {
     let pass = case.run(&good, Form::Parallel).unwrap();
     assert!(pass.backward(&bad((2, 3, 1)), None).is_err());
     assert!(pass.backward(&pass.out, Some(&bad((2, 3, 2)))).is_err());
+    let refused = |d: LinearGradients<f64>| pass.jvp(&d).unwrap_err().to_string();
+    let zero = pass.direction();
+    assert_eq!(
+        refused(LinearGradients { v: bad((2, 3, 1)), ..zero.clone() }),
+        "the direction of v must have the shape [2, 3, 2] (g, t, e), but has [2, 3, 1]"
+    );
+    let missing = LinearGradients { beta: None, ..zero.clone() };
+    assert_eq!(refused(missing), "the parameter beta is missing in the direction");
+    let coarse = LinearGradients { log_decay: Some(bad((2, 3, 1))), ..zero };
+    assert!(refused(coarse).starts_with("the direction of log_decay"));
+    let plain = Case { fading: Fading::None, delta: false, ..case.clone() };
+    let pass = plain.run(&good, Form::Parallel).unwrap();
+    let superfluous = LinearGradients { beta: Some(good.beta.clone()), ..pass.direction() };
+    assert_eq!(
+        pass.jvp(&superfluous).unwrap_err().to_string(),
+        "the parameter beta is not an input of the pass"
+    );
+}
+
+#[test]
+fn a_state_that_overflows_is_an_error_and_no_nan() {
+    let case = Case { tokens: 40, ..case(Fading::None, true) };
+    let mut x = case.inputs();
+    // β|k|² = 10⁴⁰: the delta rule multiplies the state by −10⁴⁰ a token.
+    x.k *= 1e20;
+    let token = |form| match case.run(&x, form).unwrap_err() {
+        AttentionError::StateOverflow { head: 0, token } => token,
+        other => panic!("{other}"),
+    };
+    let first = token(Form::Recurrent);
+    assert!((1..20).contains(&first));
+    assert!((first..first + 4).contains(&token(Form::Chunked { size: 3 })));
+    assert_eq!(token(Form::Parallel), 39);
+    assert!(case.run(&x, Form::Recurrent).unwrap_err().to_string().contains("too large for their type"));
+    let plain = Case { delta: false, ..case };
+    let huge = Inputs { k: &x.k * 1e200, v: &x.v * 1e200, ..x };
+    assert!(matches!(plain.run(&huge, Form::Parallel), Err(AttentionError::StateOverflow { .. })));
 }
 
 #[test]
