@@ -55,7 +55,7 @@ pub struct Tokens {
 ///
 /// let report = examine(&linear_state_is_all([Forgetful]), &Budget::quick());
 /// assert!(report.refuted());
-/// assert_eq!(report.outcome.counterexample.unwrap().dims[0], ("tokens", 2)); // one before the cut, one after
+/// assert_eq!(report.outcome.counterexample.unwrap().dims[0], ("tokens", 1)); // before the cut, and nothing after it
 /// ```
 pub trait KeepsState: Send + Sync + 'static {
     /// The outputs (t, e) and the state after the last token, from a state or, without one, from nothing.
