@@ -1,7 +1,7 @@
 //! Toy models trained by a fleet against batched einsums in PyTorch, taking turns in one run; the phase grid; a world
 //! of features.
 //!
-//! `cargo xtask bench toy_models --python PATH [--rounds N] [--threads N]`
+//! `cargo xtask bench toy_models --python PATH [--rounds N] [--threads N] [--only grid|world|small|middle|large]`
 //!
 //! Both sides draw their data, compute loss and gradient in f32 and take a step of AdamW with the same numbers. The
 //! bare product of the kernel crate is the probe: where it drifts by more than 15 % the machine was not steady.
@@ -22,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 
 /// What is trained: instances × (n, m), steps a turn, and the mean loss that both are to reach.
 struct Size {
+    name: &'static str,
     instances: usize,
     n: usize,
     m: usize,
@@ -32,15 +33,16 @@ struct Size {
 }
 
 const SIZES: [Size; 3] = [
-    Size { instances: 8, n: 5, m: 2, steps: 100, loss: 0.19, window: 100 },
-    Size { instances: 10, n: 80, m: 20, steps: 20, loss: 4.2, window: 20 },
-    Size { instances: 10, n: 400, m: 30, steps: 5, loss: 26.0, window: 20 },
+    Size { name: "small", instances: 8, n: 5, m: 2, steps: 100, loss: 0.19, window: 100 },
+    Size { name: "middle", instances: 10, n: 80, m: 20, steps: 20, loss: 4.2, window: 20 },
+    Size { name: "large", instances: 10, n: 400, m: 30, steps: 5, loss: 26.0, window: 20 },
 ];
 
 struct Options {
     python: String,
     rounds: usize,
     threads: usize,
+    only: Option<String>,
 }
 
 fn main() -> Result<()> {
@@ -52,10 +54,22 @@ fn main() -> Result<()> {
         options.rounds
     );
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build()?;
+    let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only == name);
     pool.install(|| {
-        grid()?;
-        world()?;
-        SIZES.iter().try_for_each(|size| compare(&options, size))
+        if wanted("grid") {
+            grid()?;
+        }
+        if wanted("world") {
+            world()?;
+        }
+        let sizes: Vec<&Size> = SIZES.iter().filter(|size| wanted(size.name)).collect();
+        let rows = sizes.into_iter().map(|size| compare(&options, size)).collect::<Result<Vec<_>>>()?;
+        if !rows.is_empty() {
+            println!("\n| models × (n, m) | PyTorch, a step | Collimate, a step | ratio | to a mean loss of | PyTorch | Collimate | ratio |");
+            println!("|---|---|---|---|---|---|---|---|");
+            rows.iter().for_each(|row| println!("{row}"));
+        }
+        Ok(())
     })
 }
 
@@ -77,26 +91,47 @@ fn grid() -> Result<()> {
     Ok(())
 }
 
-/// A world of 16,384 features: made, streamed, measured.
+/// A world of 16,384 features: made with and without spreading its directions, streamed, measured.
 fn world() -> Result<()> {
     let stream = Stream::named(0, "world");
-    let start = Instant::now();
-    let world = World::new(WorldConfig::default(), &stream)?;
-    println!("a world of 16,384 features in 768 dimensions: {:.1} s", start.elapsed().as_secs_f64());
-    let start = Instant::now();
-    let batch = world.batch(0..4096, &stream.child(1));
-    let rate = 4096.0 / start.elapsed().as_secs_f64();
-    let active = batch.active.n_stored() as f64 / 4096.0;
-    println!("  {rate:.0} samples a second, {active:.1} features on in each");
-    let start = Instant::now();
-    let geometry = LargeGeometry::of(world.directions())?;
-    println!(
-        "  geometry of all directions: {:.1} s, sum of dimensionalities {:.1}, coherence {:.3}",
-        start.elapsed().as_secs_f64(),
-        geometry.dimensionality.sum(),
-        geometry.coherence
-    );
+    for spreading_steps in [0, 100] {
+        let start = Instant::now();
+        let world = World::new(WorldConfig { spreading_steps, ..WorldConfig::default() }, &stream)?;
+        println!(
+            "a world of 16,384 features in 768 dimensions, {spreading_steps} steps of spreading: {:.1} s",
+            start.elapsed().as_secs_f64()
+        );
+        let start = Instant::now();
+        let (mut active, mut samples) = (0, 0);
+        for block in 0..16 {
+            let batch = world.batch(block * 4096..(block + 1) * 4096, &stream.child(1));
+            active += batch.active.n_stored();
+            samples += batch.activations.nrows();
+        }
+        println!(
+            "  {:.0} samples a second in 16 blocks of 4,096, {:.1} features on in each",
+            samples as f64 / start.elapsed().as_secs_f64(),
+            active as f64 / samples as f64
+        );
+        let start = Instant::now();
+        let geometry = LargeGeometry::of(world.directions())?;
+        println!(
+            "  geometry of all directions: {:.1} s, sum of dimensionalities {:.1}, coherence {:.3}; most memory so far {}",
+            start.elapsed().as_secs_f64(),
+            geometry.dimensionality.sum(),
+            geometry.coherence,
+            peak_memory()
+        );
+    }
     Ok(())
+}
+
+/// The largest resident memory of this process, as the system tells it.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kilobytes.map_or_else(|| "unknown".into(), |kilobytes| format!("{:.0} MB", kilobytes / 1000.0))
 }
 
 fn fleet(size: &Size) -> Result<Fleet> {
@@ -110,8 +145,8 @@ fn fleet(size: &Size) -> Result<Fleet> {
     Ok(fleet)
 }
 
-/// Lets both sides and the probe take turns, then prints medians and their ratio.
-fn compare(options: &Options, size: &Size) -> Result<()> {
+/// Lets both sides and the probe take turns, prints medians and their ratio, and gives the row of a table.
+fn compare(options: &Options, size: &Size) -> Result<String> {
     let numbers = [options.threads, size.instances, size.n, size.m].map(|x| x.to_string());
     let mut peer = Peer::start(&options.python, "toy_models.py", &numbers)?;
     let mut own_fleet = fleet(size)?;
@@ -149,11 +184,21 @@ fn compare(options: &Options, size: &Size) -> Result<()> {
         time / ours
     );
     println!("  {}", probe.verdict());
-    Ok(())
+    Ok(format!(
+        "| {} × ({}, {}) | {theirs:.3} ms | {own:.4} ms | {:.1}× | {} | {:.2} s, {steps} steps | {:.3} s, {taken} steps | {:.1}× |",
+        size.instances,
+        size.n,
+        size.m,
+        theirs / own,
+        size.loss,
+        time / 1e3,
+        ours / 1e3,
+        time / ours
+    ))
 }
 
 fn options() -> Result<Options> {
-    let mut options = Options { python: "python3".into(), rounds: 15, threads: 2 };
+    let mut options = Options { python: "python3".into(), rounds: 15, threads: 2, only: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
@@ -161,7 +206,8 @@ fn options() -> Result<Options> {
             "--python" => options.python = value,
             "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
             "--threads" => options.threads = value.parse()?,
-            _ => bail!("unknown option {name}; known: --python, --rounds, --threads"),
+            "--only" => options.only = Some(value),
+            _ => bail!("unknown option {name}; known: --python, --rounds, --threads, --only"),
         }
     }
     Ok(options)

@@ -17,5 +17,6 @@ pub fn registry() -> Claims {
         .extend(collimate_superposition::claims::claims())
         .extend(collimate_sae::claims::claims())
         .extend(collimate_slt::claims())
+        .extend(crate::worlds::claims())
         .extend(crate::real::claims())
 }

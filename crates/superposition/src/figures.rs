@@ -47,6 +47,7 @@ pub fn star(w: &ArrayRef2<f64>) -> Figure {
     )
     .axes("first hidden dimension", "second hidden dimension")
     .with(Series::line("", spokes(w)))
+    .equal_units()
     .figure()
 }
 
@@ -60,7 +61,8 @@ pub fn star_over_training(moments: &[(u64, ndarray::Array2<f64>)]) -> Figure {
         "The directions of all features at several steps, from left to right; each star is moved by three to the right of \
          the one before.",
     )
-    .axes("first hidden dimension, moved", "second hidden dimension");
+    .axes("first hidden dimension, moved", "second hidden dimension")
+    .equal_units();
     for (place, (step, w)) in moments.iter().enumerate() {
         let moved = spokes(w).into_iter().map(|(x, y)| (x + 3.0 * place as f64, y));
         chart = chart.with(Series::line(format!("step {step}"), moved));
@@ -87,9 +89,13 @@ pub fn dimensionality_strip(models: &[(f64, ToyModel)]) -> Result<Figure, Superp
     .log_x()
     .with(Series::points("features", shares))
     .with(Series::line("D*", means));
-    for (share, name) in
-        [(0.75, "tetrahedron"), (2.0 / 3.0, "triangle"), (0.5, "digon"), (0.4, "pentagon"), (0.375, "3/8")]
-    {
+    for (share, name) in [
+        (0.75, "tetrahedron"),
+        (2.0 / 3.0, "triangle"),
+        (0.5, "digon"),
+        (0.4, "pentagon; below it 3/8"),
+        (0.375, ""),
+    ] {
         chart = chart.reference(share, name);
     }
     Ok(chart.figure())
@@ -135,6 +141,7 @@ pub fn memorisation(w: &ArrayRef2<f64>, points: &ArrayRef2<f64>) -> Figure {
     .axes("first hidden dimension", "second hidden dimension")
     .with(Series::line("features", spokes(w)))
     .with(Series::line("training points", spokes(&w.dot(&points.t()))))
+    .equal_units()
     .figure()
 }
 

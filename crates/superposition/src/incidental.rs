@@ -1,6 +1,7 @@
 //! Polysemantic neurons by accident: two features that happened to start on the same neuron.
 
 use crate::error::{SuperpositionError, require};
+use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::Stream;
 use collimate_tensor::matmul;
 use ndarray::{Array2, ArrayRef2, Axis};
@@ -92,6 +93,51 @@ impl Incidental {
             });
         }
         Ok(w)
+    }
+}
+
+/// The loss over `W` (n × m, row-major), divided by `n`: sample `i` is feature `i`, and the penalty belongs to none.
+///
+/// The penalty's gradient is 0 where a weight is.
+impl Objective<f64> for Incidental {
+    fn n_parameters(&self) -> usize {
+        self.features * self.neurons
+    }
+
+    fn n_samples(&self) -> usize {
+        self.features
+    }
+
+    fn loss_and_gradient_into(&self, w: &[f64], batch: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
+        let (n, m) = (self.features, self.neurons);
+        let rate = self.l1 / n as f64;
+        let sign = |x: f64| if x == 0.0 { 0.0 } else { x.signum() };
+        out.iter_mut().zip(w).for_each(|(o, &x)| *o = rate * sign(x));
+        let mut loss = rate * w.iter().map(|x| x.abs()).sum::<f64>();
+        let share = 1.0 / batch.len(n) as f64;
+        let row = |i: usize| &w[i * m..(i + 1) * m];
+        let mut add = |j: usize| {
+            for i in 0..n {
+                let g: f64 = row(i).iter().zip(row(j)).map(|(a, b)| a * b).sum();
+                let error = g.max(0.0) - f64::from(u8::from(i == j));
+                loss += share * error * error;
+                if g > 0.0 {
+                    for k in 0..m {
+                        out[i * m + k] += 2.0 * share * error * w[j * m + k];
+                        out[j * m + k] += 2.0 * share * error * w[i * m + k];
+                    }
+                }
+            }
+        };
+        match batch {
+            Batch::All => (0..n).for_each(&mut add),
+            Batch::Indices(indices) => indices.iter().for_each(|&i| add(i)),
+        }
+        loss
+    }
+
+    fn coordinate_name(&self, index: usize) -> String {
+        format!("W[{}, {}]", index / self.neurons, index % self.neurons)
     }
 }
 

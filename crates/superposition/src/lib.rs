@@ -21,6 +21,7 @@ pub mod polysemanticity;
 pub mod polytope;
 pub mod pursuit;
 pub mod recognition;
+pub mod skip_trigrams;
 mod spectrum;
 pub mod toy_model;
 pub mod two_features;

@@ -8,6 +8,7 @@
 
 use crate::descent::{DescentConfig, descend};
 use crate::error::{SuperpositionError, require, require_finite};
+use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::Stream;
 
 /// Density and importance of the two-feature model.
@@ -213,6 +214,28 @@ impl TwoFeatures {
             loss: end.value,
             gradient: end.gradient,
         })
+    }
+}
+
+/// The exact expected loss over `(w₁, w₂, b₁, b₂)`: one sample, which is the distribution itself.
+impl Objective<f64> for TwoFeatures {
+    fn n_parameters(&self) -> usize {
+        4
+    }
+
+    fn n_samples(&self) -> usize {
+        1
+    }
+
+    fn loss_and_gradient_into(&self, w: &[f64], _: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
+        let mut gradient = [0.0; 4];
+        let value = self.value_and_gradient(&[w[0], w[1], w[2], w[3]], &mut gradient);
+        out.copy_from_slice(&gradient);
+        value
+    }
+
+    fn coordinate_name(&self, index: usize) -> String {
+        ["w1", "w2", "b1", "b2"][index].to_owned()
     }
 }
 

@@ -70,6 +70,7 @@ pub struct Chart {
     scales: (Scale, Scale),
     series: Vec<Series>,
     references: Vec<(f64, String)>,
+    equal_units: bool,
 }
 
 impl Chart {
@@ -82,6 +83,7 @@ impl Chart {
             scales: Default::default(),
             series: Vec::new(),
             references: Vec::new(),
+            equal_units: false,
         }
     }
 
@@ -100,6 +102,12 @@ impl Chart {
     /// With a logarithmic vertical axis.
     pub fn log_y(mut self) -> Self {
         self.scales.1 = Scale::Log;
+        self
+    }
+
+    /// With a unit as long on the vertical axis as on the horizontal one, so that angles are what they are. Both axes stay linear.
+    pub fn equal_units(mut self) -> Self {
+        self.equal_units = true;
         self
     }
 
@@ -127,13 +135,16 @@ impl Chart {
         };
         // Names of references stand above their lines, so the highest one needs room.
         let top = legend_height(&entries) + if self.references.is_empty() { 12.0 } else { 22.0 };
-        let frame = Frame { left: 62.0, right: WIDTH - 12.0, top, bottom: top + 250.0 };
+        let mut frame = Frame { left: 62.0, right: WIDTH - 12.0, top, bottom: top + 250.0 };
         let shown = |p: &&Point| self.scales.0.shows(p.x) && self.scales.1.shows(p.y);
         let points = || self.series.iter().flat_map(|series| &series.points).filter(shown);
+        let [more_x, more_y] = if self.equal_units { frame.equal_units(points) } else { Default::default() };
         let heights = points()
             .flat_map(|p| [p.y].into_iter().chain(p.bar.map(|b| [b.0, b.1]).into_iter().flatten()))
-            .chain(self.references.iter().map(|(y, _)| *y));
-        let x = Axis::over(&self.labels.0, self.scales.0, points().map(|p| p.x), (frame.left, frame.right));
+            .chain(self.references.iter().map(|(y, _)| *y))
+            .chain(more_y);
+        let across = points().map(|p| p.x).chain(more_x);
+        let x = Axis::over(&self.labels.0, self.scales.0, across, (frame.left, frame.right));
         let y = Axis::over(&self.labels.1, self.scales.1, heights, (frame.bottom, frame.top));
         let mut canvas = Canvas::new(&self.title, frame.bottom + 44.0);
         canvas.legend(&entries);
@@ -192,5 +203,57 @@ impl Chart {
     }
 }
 
+impl Frame {
+    /// Takes the height that these points need at equal units; what the two axes have to show for that, besides the points.
+    fn equal_units<'a, I: Iterator<Item = &'a Point>>(&mut self, points: impl Fn() -> I) -> [Vec<f64>; 2] {
+        let range = |value: fn(&Point) -> f64| {
+            points().map(value).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
+        };
+        let (x, y) = (range(|p| p.x), range(|p| p.y));
+        if points().next().is_none() || (x.1 <= x.0 && y.1 <= y.0) {
+            return Default::default();
+        }
+        let width = self.right - self.left;
+        let height = (width * (y.1 - y.0) / (x.1 - x.0)).clamp(110.0, 340.0);
+        self.bottom = self.top + height;
+        let unit = ((x.1 - x.0) / width).max((y.1 - y.0) / height);
+        let around = |(low, high): (f64, f64), pixels: f64| {
+            let (centre, half) = (0.5 * (low + high), 0.5 * unit * pixels);
+            vec![centre - half, centre + half]
+        };
+        [around(x, width), around(y, height)]
+    }
+}
+
 /// Line patterns, so that colour is never the only difference.
 const DASHES: [&str; 3] = ["", "stroke-dasharray=\"7 3\"", "stroke-dasharray=\"2 3\""];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_equal_units_a_square_is_a_square() {
+        let corners = [(-1.0, -1.0), (1.0, 1.0)];
+        let svg = Chart::new("", "").with(Series::points("", corners)).equal_units().figure().svg;
+        let read = |name: &str| -> Vec<f64> {
+            svg.split(&format!("{name}=\""))
+                .skip(1)
+                .map(|s| s.split('"').next().unwrap().parse().unwrap())
+                .collect()
+        };
+        let (x, y) = (read("cx"), read("cy"));
+        assert!(((x[1] - x[0]) - (y[0] - y[1])).abs() < 0.03 && x[1] - x[0] > 250.0, "{x:?} {y:?}");
+        // Nothing, or one point, is no reason to fail.
+        for few in [vec![], vec![(1.0, 2.0)]] {
+            assert!(
+                Chart::new("", "")
+                    .with(Series::points("", few))
+                    .equal_units()
+                    .figure()
+                    .svg
+                    .starts_with("<svg")
+            );
+        }
+    }
+}

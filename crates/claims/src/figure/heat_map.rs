@@ -1,7 +1,7 @@
 //! Heat maps.
 
 use super::Figure;
-use super::canvas::{Anchor, Canvas, Frame, WIDTH};
+use super::canvas::{Anchor, Canvas, Frame, WIDTH, number};
 use ndarray::Array2;
 
 /// A matrix as coloured cells: blue for negative, white-grey for zero, orange for positive.
@@ -71,10 +71,16 @@ impl HeatMap {
         }
         for (share, value) in [(0.0, largest), (0.5, 0.0), (1.0, -largest)] {
             let at = frame.top + share * (bottom - frame.top);
-            canvas.text(bar + 16.0, at + 9.0 - share * 9.0, Anchor::Start, &crate::report::short(value));
+            canvas.text(bar + 16.0, at + 9.0 - share * 9.0, Anchor::Start, &few_digits(value));
         }
         Figure { title: self.title, caption: self.caption, svg: canvas.finish() }
     }
+}
+
+/// A number that fits beside the scale.
+fn few_digits(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 || (0.1..1000.0).contains(&size) { number(value) } else { format!("{value:.1e}") }
 }
 
 /// At most about ten indices to label.

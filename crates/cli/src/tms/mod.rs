@@ -1,5 +1,6 @@
 //! `collimate tms`: toy models of superposition.
 
+mod diagnose;
 mod geometry;
 mod phase;
 mod train;
@@ -25,6 +26,8 @@ enum What {
     Phase(phase::Options),
     /// Say what arrangement the columns of a matrix in an npy file form, with every reading that fits.
     Geometry(geometry::Options),
+    /// Say which explanations of polysemantic neurons activations and labels allow, with the evidence; or that they cannot tell.
+    Diagnose(diagnose::Options),
 }
 
 /// Runs one of them.
@@ -33,6 +36,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         What::Train(options) => train::run(options),
         What::Phase(options) => phase::run(options),
         What::Geometry(options) => geometry::run(options),
+        What::Diagnose(options) => diagnose::run(options),
     }
 }
 

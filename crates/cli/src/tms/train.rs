@@ -2,7 +2,7 @@
 
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::Stream;
-use collimate_superposition::data::SparseFeatures;
+use collimate_superposition::data::{FiniteData, RowNorm, Source, SparseFeatures};
 use collimate_superposition::fleet::{Fleet, FleetConfig};
 use collimate_superposition::geometry::{dimensions_per_feature, feature_dimensionality, feature_norms};
 use collimate_superposition::phase::logarithmic;
@@ -28,6 +28,9 @@ pub(super) struct Options {
     /// The lowest on-probability.
     #[arg(long, default_value_t = 0.05)]
     sparsest: f64,
+    /// Train each model on so many fixed points of unit length, drawn once, in place of fresh samples.
+    #[arg(long, value_name = "T")]
+    points: Option<usize>,
     /// Feature i has importance DECAY^i.
     #[arg(long, default_value_t = 1.0, value_name = "DECAY")]
     importance: f64,
@@ -66,8 +69,19 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     };
     let mut fleet = Fleet::new(config, &Stream::new(o.seed, 0))?;
     let densities = logarithmic(1.0, o.sparsest, o.models)?;
-    for &density in &densities {
-        fleet.launch(Arc::new(SparseFeatures::uniform(o.features, density)?))?;
+    let mut seen = None;
+    for (number, &density) in densities.iter().enumerate() {
+        let features = SparseFeatures::uniform(o.features, density)?;
+        let source: Arc<dyn Source> = match o.points {
+            None => Arc::new(features),
+            Some(points) => {
+                let mut stream = Stream::named(o.seed, "points").child(number as u64);
+                let data = FiniteData::draw(&features, points, RowNorm::Unit, &mut stream)?;
+                seen = Some(data.points().to_owned());
+                Arc::new(data)
+            }
+        };
+        fleet.launch(source)?;
     }
     let mut moments = Vec::new();
     let mut losses = Vec::new();
@@ -96,6 +110,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         if o.hidden == 2 {
             drawn.push(("star", figures::star(sparsest)));
             drawn.push(("star-over-training", figures::star_over_training(&moments)));
+            if let Some(points) = &seen {
+                drawn.push(("memorisation", figures::memorisation(sparsest, points)));
+            }
         }
         super::write_figures(folder, &drawn)?;
     }

@@ -51,3 +51,31 @@ fn a_square_is_named_twice() {
     let (status, _, said) = run(folder.path(), &["tms", "geometry", "square.npy"]);
     assert!(status == 2 && said.contains("square.npy"), "{said}");
 }
+
+#[test]
+fn a_pentagon_is_diagnosed_and_without_labels_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::Stream::new(1, 0);
+    let x =
+        ndarray::Array2::from_shape_fn(
+            (200, 5),
+            |_| {
+                if stream.bernoulli(0.3) { stream.uniform() } else { 0.0 }
+            },
+        );
+    let turn = |i: usize| std::f64::consts::TAU * i as f64 / 5.0;
+    let w =
+        ndarray::Array2::from_shape_fn((5, 2), |(i, k)| if k == 0 { turn(i).cos() } else { turn(i).sin() });
+    write_npy(folder.path().join("h.npy"), &FileArray::from(x.dot(&w))).unwrap();
+    write_npy(folder.path().join("x.npy"), &FileArray::from(x)).unwrap();
+    let (status, printed, said) = run(folder.path(), &["tms", "diagnose", "h.npy", "--labels", "x.npy"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(
+        printed.contains("explanation  Superposition") && printed.contains("variance linear"),
+        "{printed}"
+    );
+    let (status, printed, _) = run(folder.path(), &["tms", "diagnose", "h.npy"]);
+    assert!(status == 0 && printed.contains("cannot be told") && printed.contains("--labels"), "{printed}");
+    let (status, _, said) = run(folder.path(), &["tms", "diagnose", "h.npy", "--labels", "absent.npy"]);
+    assert!(status == 2 && said.contains("absent.npy"), "{said}");
+}

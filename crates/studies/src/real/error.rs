@@ -3,6 +3,7 @@ use crate::text::brown::BrownError;
 use collimate_claims::{Outcome, Why};
 use collimate_measure::MeasureError;
 use collimate_sae::SaeError;
+use collimate_superposition::SuperpositionError;
 use collimate_transformer::TransformerError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -20,6 +21,9 @@ pub enum StudyError {
     /// A dictionary or the stored activations.
     #[error(transparent)]
     Dictionary(#[from] SaeError),
+    /// A world of features that cannot be.
+    #[error(transparent)]
+    World(#[from] SuperpositionError),
     /// The labelled corpus.
     #[error(transparent)]
     Brown(#[from] BrownError),

@@ -3,6 +3,7 @@
 //! Every distribution is a [`Source`]: it fills a row with the values of all features. What the models see of it is
 //! their own affair, so any of them trains on any of these.
 
+mod decaying;
 mod finite;
 mod hierarchy;
 mod independent;
@@ -12,6 +13,7 @@ mod sets;
 mod signed;
 mod world;
 
+pub use decaying::{DecayingConfig, DecayingFeatures};
 pub use finite::{FiniteData, RowNorm};
 pub use hierarchy::{Hierarchy, Siblings};
 pub use independent::SparseFeatures;

@@ -8,6 +8,7 @@ use collimate_superposition::head::HeadBehaviours;
 use collimate_superposition::incidental::{Incidental, collisions, polysemantic_neurons, winners};
 use collimate_superposition::polytope;
 use collimate_superposition::pursuit::{guaranteed_sparsity, matching_pursuit};
+use collimate_superposition::skip_trigrams::{SkipTrigrams, TrainedTrigrams, TrigramLoss, TrigramSample};
 use collimate_superposition::toy_model::Activation;
 use collimate_superposition::two_layer::{Target, TwoLayerConfig, TwoLayerLoss, Weights};
 use collimate_superposition::u_and::UniversalAnd;
@@ -132,4 +133,94 @@ fn pursuit_decodes_and_knows_its_limit() {
     assert_eq!(nothing, Array1::<f64>::zeros(6));
     assert_eq!(guaranteed_sparsity(&Array2::eye(4)).unwrap(), 4);
     assert!(matching_pursuit(&simplex, &Array1::zeros(4), 1).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn gradient_of_skip_trigrams_is_the_derivative(
+        sources in 1usize..4, destinations in 1usize..4, heads in 1usize..4, dimension in 1usize..3, seed in any::<u64>().no_shrink(),
+    ) {
+        let task = SkipTrigrams { sources, destinations, heads, dimension, present: 0.5 };
+        let mut stream = Stream::new(seed, 0);
+        let point: Vec<f64> = (0..task.parameters()).map(|_| stream.normal()).collect();
+        let samples = task.samples(4, &mut stream);
+        let (plain, nearest) = written_out(&task, &point, &samples);
+        // Differences mean nothing across a kink.
+        prop_assume!(nearest > 1e-4);
+        let loss = TrigramLoss::new(task, samples.clone()).unwrap();
+        let mut exact = vec![0.0; point.len()];
+        let value = loss.loss_and_gradient_into(&point, Batch::All, &mut Scratch::new(), &mut exact);
+        prop_assert!((value - plain).abs() < 1e-12 * (1.0 + value), "{value}, expected {plain}");
+        let differences = gradient(|p| loss.loss(p, Batch::All, &mut Scratch::new()), &point, 1e-6);
+        prop_assert!(distance(&exact, &differences) < 1e-6 * (1.0 + value));
+        let trained = TrainedTrigrams { task, parameters: point };
+        prop_assert!((trained.loss(&samples) - value).abs() < 1e-12 * (1.0 + value));
+    }
+}
+
+/// The loss of skip-trigrams as its formulas stand, and the output nearest to its kink.
+fn written_out(task: &SkipTrigrams, w: &[f64], samples: &[TrigramSample]) -> (f64, f64) {
+    let SkipTrigrams { sources, destinations, heads, dimension: r, .. } = *task;
+    let answers = sources * destinations;
+    let each = r * (destinations + 2 * sources + answers);
+    let vector = |h: usize, row: usize, k: usize| w[h * each + row * r + k];
+    let (mut loss, mut nearest) = (0.0, f64::INFINITY);
+    for TrigramSample { destination, sources: present } in samples {
+        for answer in 0..answers {
+            let mut z = w[heads * each + answer];
+            for h in 0..heads {
+                let score = |a: usize| {
+                    (0..r).map(|k| vector(h, *destination, k) * vector(h, destinations + a, k)).sum::<f64>()
+                };
+                let total = 1.0 + present.iter().map(|&a| score(a).exp()).sum::<f64>();
+                for &a in present {
+                    let written: f64 = (0..r)
+                        .map(|k| {
+                            vector(h, destinations + sources + a, k)
+                                * vector(h, destinations + 2 * sources + answer, k)
+                        })
+                        .sum();
+                    z += score(a).exp() / total * written;
+                }
+            }
+            nearest = nearest.min(z.abs());
+            let wanted = answer % destinations == *destination && present.contains(&(answer / destinations));
+            loss += (z.max(0.0) - f64::from(u8::from(wanted))).powi(2) / samples.len() as f64;
+        }
+    }
+    (loss, nearest)
+}
+
+#[test]
+fn tasks_and_tokens_that_make_no_sense_are_refused() {
+    let task = SkipTrigrams::default();
+    assert!(TrigramLoss::new(task, vec![]).is_err());
+    assert!(TrigramLoss::new(task, vec![TrigramSample { destination: 3, sources: vec![] }]).is_err());
+    assert!(TrigramLoss::new(task, vec![TrigramSample { destination: 0, sources: vec![2] }]).is_err());
+    assert!(SkipTrigrams { heads: 0, ..task }.train(4, 1, 1e-2, &Stream::new(1, 0)).is_err());
+    assert!(SkipTrigrams { present: f64::NAN, ..task }.train(4, 1, 1e-2, &Stream::new(1, 0)).is_err());
+    assert!(task.train(0, 1, 1e-2, &Stream::new(1, 0)).is_err());
+    assert!(task.train(4, 1, -1.0, &Stream::new(1, 0)).is_err());
+}
+
+#[test]
+fn the_objective_of_incidental_is_its_loss() {
+    let model = Incidental { features: 3, neurons: 4, l1: 0.1, ..Incidental::default() };
+    let w = model.start(&mut Stream::new(4, 0)).unwrap();
+    let point = w.iter().copied().collect::<Vec<f64>>();
+    let mut exact = vec![0.0; 12];
+    let value = model.loss_and_gradient_into(&point, Batch::All, &mut Scratch::new(), &mut exact);
+    let outputs = w.dot(&w.t()).mapv(|g| g.max(0.0)) - Array2::<f64>::eye(3);
+    let plain = (outputs.mapv(|e| e * e).sum() + 0.1 * w.mapv(f64::abs).sum()) / 3.0;
+    assert!((value - plain).abs() < 1e-14);
+    let differences = gradient(|p| model.loss(p, Batch::All, &mut Scratch::new()), &point, 1e-6);
+    assert!(distance(&exact, &differences) < 1e-8);
+    // Training goes down this very loss.
+    let trained = model.train(&mut Stream::new(4, 0)).unwrap();
+    let end: Vec<f64> = trained.iter().copied().collect();
+    assert!(model.loss(&end, Batch::All, &mut Scratch::new()) < value);
+    let one = model.loss(&point, Batch::Indices(&[1]), &mut Scratch::new());
+    let rest = model.loss(&point, Batch::Indices(&[0, 2]), &mut Scratch::new());
+    assert!((one / 3.0 + 2.0 * rest / 3.0 - value).abs() < 1e-14);
 }

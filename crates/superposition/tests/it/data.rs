@@ -2,8 +2,8 @@
 
 use collimate_stream::Stream;
 use collimate_superposition::data::{
-    FeatureSets, FiniteData, Hierarchy, LowRank, OneActiveFeature, RowNorm, Siblings, Source, SparseFeatures,
-    Together, World, WorldConfig,
+    DecayingConfig, DecayingFeatures, FeatureSets, FiniteData, Hierarchy, LowRank, OneActiveFeature, RowNorm,
+    Siblings, Source, SparseFeatures, Together, World, WorldConfig,
 };
 use ndarray::{Array2, array};
 use proptest::prelude::*;
@@ -167,4 +167,26 @@ fn bad_distributions_are_refused() {
     assert!(FiniteData::new(Array2::from_elem((1, 1), f64::NAN)).is_err());
     assert!(SparseFeatures::zipf(5, f64::NAN, 0.5, 0.1).is_err());
     assert!(World::new(WorldConfig { roots: 100, ..small_world() }, &Stream::new(0, 0)).is_err());
+}
+
+#[test]
+fn decaying_features_have_their_frequencies_and_correlations() {
+    let config = DecayingConfig { features: 12, on_average: 3.0, decay: 0.9, causes: 1 };
+    let source = DecayingFeatures::new(config, &mut Stream::new(3, 0)).unwrap();
+    let (rate, both) = rates(&source, 20_000);
+    close(&rate, source.on_probability(), 20_000);
+    assert!((source.on_probability().iter().sum::<f64>() - 3.0).abs() < 1e-12);
+    // One cause: any two features move together or against each other. E[2Φ(g)·2Φ(±g)] is 4/3 or 2/3.
+    let independent = rate[0] * rate[1];
+    let ratio = both / independent;
+    assert!((ratio - 4.0 / 3.0).abs() < 0.08 || (ratio - 2.0 / 3.0).abs() < 0.08, "{ratio}");
+    for bad in [
+        DecayingConfig { on_average: 20.0, ..config },
+        DecayingConfig { decay: 0.0, ..config },
+        DecayingConfig { decay: f64::NAN, ..config },
+        DecayingConfig { causes: 0, ..config },
+        DecayingConfig { features: 0, ..config },
+    ] {
+        assert!(DecayingFeatures::new(bad, &mut Stream::new(3, 0)).is_err(), "{bad:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The exact two-feature loss against quadrature, and both boundaries against the recomputed table.
 
 use crate::differences::{distance, gradient};
+use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::Stream;
 use collimate_superposition::two_features::{TwoFeatures, canonical_boundary, optimised_boundary};
 use proptest::prelude::*;
@@ -89,4 +90,14 @@ fn the_optimised_boundary_is_the_recomputed_one() {
         assert!(found.below.gradient <= 1e-8);
     }
     assert_eq!(optimised_boundary(1.0, 1e-3, 12, &mut Stream::new(2, 0)).unwrap(), None);
+}
+
+#[test]
+fn the_objective_is_the_exact_loss() {
+    let model = TwoFeatures::new(0.3, 0.7).unwrap();
+    let (point, mut g, mut out) = ([0.9, -0.6, -0.1, 0.05], [0.0; 4], [1.0; 4]);
+    let value = model.loss_and_gradient(&point, &mut g).unwrap();
+    let objective: &dyn Objective<f64> = &model;
+    assert_eq!(objective.loss_and_gradient_into(&point, Batch::All, &mut Scratch::new(), &mut out), value);
+    assert_eq!((out, objective.n_parameters(), objective.n_samples()), (g, 4, 1));
 }

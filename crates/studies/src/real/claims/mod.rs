@@ -1,6 +1,7 @@
 //! The claims on the real model.
 
 mod comparison;
+mod diagnosis;
 mod fidelity;
 mod induction;
 mod part_of_speech;
@@ -16,6 +17,7 @@ pub fn claims() -> Claims {
         .extend(fidelity::claims())
         .extend(shrinkage::claims())
         .extend(part_of_speech::claims())
+        .extend(diagnosis::claims())
 }
 
 /// A claim that needs the model; where it is missing the outcome says how to get it.

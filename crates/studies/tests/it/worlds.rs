@@ -1,0 +1,61 @@
+//! Worlds of known features, and labels of tokens.
+
+use collimate_sae::BiasStart;
+use collimate_stream::Stream;
+use collimate_studies::diagnosis::{LabelSet, labels};
+use collimate_studies::worlds::{Measured, Member, Recipe, Scene};
+use collimate_superposition::data::{SparseFeatures, WorldConfig};
+
+#[test]
+fn activations_are_their_features_along_their_directions() {
+    let stream = Stream::new(5, 0);
+    let config = WorldConfig { features: 20, width: 8, roots: 0, causes: 2, highest: 0.4, ..Default::default() };
+    let world = Scene::of_world(config, 30, 40, &stream).unwrap();
+    let source = SparseFeatures::uniform(6, 0.3).unwrap();
+    let directions = Scene::random(6, 4, &mut Stream::new(6, 0));
+    let drawn = Scene::of(&source, directions, 30, 40, &stream).unwrap();
+    for scene in [&world, &drawn] {
+        let made = scene.truth.dot(&scene.directions);
+        let off = made.iter().zip(&scene.held_out).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
+        assert!(off < 1e-5 && scene.rows.nrows() == 30, "{off}");
+        let on = scene.rows_where(|x, row| x[[row, 0]] > 0.0);
+        assert!(on.len() < 40 && on.iter().all(|&row| scene.truth[[row, 0]] > 0.0));
+    }
+    assert_ne!(drawn.rows, drawn.held_out.slice(ndarray::s![..30, ..]), "held-out rows are others");
+    assert!(Scene::of(&source, Scene::orthogonal(5, 5), 1, 1, &stream).is_err());
+    assert!(Scene::of_world(WorldConfig { features: 0, ..config }, 1, 1, &stream).is_err());
+}
+
+#[test]
+fn a_dictionary_finds_a_few_orthogonal_features_and_chance_does_not() {
+    let source = SparseFeatures::uniform(6, 0.15).unwrap();
+    let scene = Scene::of(&source, Scene::orthogonal(6, 6), 4000, 500, &Stream::new(8, 0)).unwrap();
+    let bias_start = BiasStart::Given;
+    let recipe = Recipe { member: Member::TopK, n_latents: 8, sparsity: 2.0, steps: 300, bias_start, seed: 4 };
+    let trained = recipe.train(&scene).unwrap().sae;
+    assert_eq!(trained.weights(), recipe.train(&scene).unwrap().sae.weights(), "the same recipe, the same bits");
+    let measured = Measured::of(&trained, &scene, 1).unwrap();
+    let [found, chance] = measured.against_null("MMCS (truth to dictionary)");
+    assert!(found > 0.9 && chance < 0.85, "{found}, chance {chance}");
+    assert!(measured.evaluation.sums.explained_variance() > 0.5);
+    for member in Member::ALL {
+        let sparsity = if member.counts() { 2.0 } else { 0.3 };
+        let recipe = Recipe { member, sparsity, steps: 20, ..recipe };
+        assert!(recipe.train(&scene).is_ok(), "{}", member.name());
+    }
+}
+
+#[test]
+fn labels_of_tokens() {
+    let pieces = [" The", " the", " the", "s", "1", "\n", " ,", " the"];
+    let (all, spelling) = labels(LabelSet::Spelling, &pieces);
+    assert_eq!((all.len(), spelling.dim()), (8, (8, 8)));
+    assert_eq!(spelling.row(0).to_vec(), [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    let (_, kinds) = labels(LabelSet::Kind, &pieces);
+    assert!(kinds.rows().into_iter().all(|row| row.sum() == 1.0));
+    let (chosen, which) = labels(LabelSet::Identity, &pieces);
+    assert_eq!((chosen.len(), which.dim()), (8, (8, 6)));
+    assert_eq!(which.column(0).to_vec(), [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0]); // the most frequent first
+    let (none, empty) = labels(LabelSet::Identity, &[]);
+    assert!(none.is_empty() && empty.dim() == (0, 0));
+}

@@ -1,0 +1,112 @@
+//! Correlated features whose frequencies fall geometrically.
+
+use super::Source;
+use crate::error::{SuperpositionError, require};
+use collimate_stream::Stream;
+use ndarray::Array2;
+
+/// What [`DecayingFeatures`] are made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DecayingConfig {
+    /// Features `n`.
+    pub features: usize,
+    /// How many are on in a sample, on average.
+    pub on_average: f64,
+    /// Each feature is on so many times as often as the one before it.
+    pub decay: f64,
+    /// Common causes; with few of them the features are strongly correlated.
+    pub causes: usize,
+}
+
+impl Default for DecayingConfig {
+    /// 512 features, five of them on in a sample, decay 0.99, 512 causes: the data on which sparse autoencoders were first tried
+    /// against superposition, there as random directions in [`DecayingConfig::WIDTH`] dimensions.
+    fn default() -> Self {
+        Self { features: 512, on_average: 5.0, decay: 0.99, causes: 512 }
+    }
+}
+
+impl DecayingConfig {
+    /// The width of the activations that go with the defaults.
+    pub const WIDTH: usize = 256;
+}
+
+/// Correlated features with geometrically falling frequencies, uniform on `(0, 1]` where they are on.
+///
+/// ```text
+/// p_i = on_average · decay^i / Σ_j decay^j        g = L z,  z standard normal,  rows of L random on the unit sphere
+/// feature i is on with probability 2 Φ(g_i) p_i, hence with probability p_i over all samples
+/// ```
+///
+/// The released code of the reference scales the probabilities of each batch to the wanted mean and switches a random feature on where
+/// none is; here frequencies are exact instead, and samples may be empty.
+///
+/// # Examples
+/// ```
+/// use collimate_stream::Stream;
+/// use collimate_superposition::data::{DecayingConfig, DecayingFeatures, Source};
+/// let preset = DecayingFeatures::new(DecayingConfig::default(), &mut Stream::new(1, 0))?;
+/// let (p, on) = (preset.on_probability(), preset.on_probability().iter().sum::<f64>());
+/// assert!((on - 5.0).abs() < 1e-12 && (p[100] / p[0] - 0.99_f64.powi(100)).abs() < 1e-12);
+/// assert_eq!(preset.rows(3, &mut Stream::new(2, 0)).dim(), (3, 512));
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+///
+/// # References
+/// L. Sharkey, D. Braun, B. Millidge (2022), "Taking features out of superposition with sparse autoencoders".
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecayingFeatures {
+    on_probability: Vec<f64>,
+    loadings: Array2<f64>,
+}
+
+impl DecayingFeatures {
+    /// Features with random correlations.
+    ///
+    /// # Errors
+    /// [`SuperpositionError::OutOfRange`] for no feature or cause, a decay outside `(0, 1]`, or so many features on that the most
+    /// frequent would be on more than half the time.
+    pub fn new(config: DecayingConfig, stream: &mut Stream) -> Result<Self, SuperpositionError> {
+        let DecayingConfig { features, on_average, decay, causes } = config;
+        require(features > 0, "features", 0.0, "at least 1")?;
+        require(causes > 0, "causes", 0.0, "at least 1")?;
+        require(decay > 0.0 && decay <= 1.0, "decay", decay, "above 0 and at most 1")?;
+        let share = |i: usize| decay.powi(i as i32);
+        let whole: f64 = (0..features).map(share).sum();
+        let highest = on_average / whole;
+        require(
+            highest > 0.0 && highest <= 0.5,
+            "on-probability of the first feature",
+            highest,
+            "above 0 and at most 1/2",
+        )?;
+        let mut loadings = Array2::from_shape_simple_fn((features, causes), || stream.normal());
+        for mut row in loadings.rows_mut() {
+            let norm = row.dot(&row).sqrt();
+            row /= norm;
+        }
+        Ok(Self { on_probability: (0..features).map(|i| highest * share(i)).collect(), loadings })
+    }
+
+    /// The on-probability of each feature.
+    pub fn on_probability(&self) -> &[f64] {
+        &self.on_probability
+    }
+}
+
+impl Source for DecayingFeatures {
+    fn features(&self) -> usize {
+        self.on_probability.len()
+    }
+
+    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+        let mut causes = vec![0.0; self.loadings.ncols()];
+        stream.fill_normal(&mut causes);
+        for ((x, &p), loading) in row.iter_mut().zip(&self.on_probability).zip(self.loadings.rows()) {
+            let moved: f64 = loading.iter().zip(&causes).map(|(l, z)| l * z).sum();
+            // Another normal number lies below `moved` with probability Φ(moved), so Φ itself is never needed.
+            let allowed = stream.normal() < moved;
+            *x = if stream.bernoulli(2.0 * p) && allowed { 1.0 - stream.uniform() } else { 0.0 };
+        }
+    }
+}

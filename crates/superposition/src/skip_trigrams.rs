@@ -1,0 +1,337 @@
+//! Attention heads in superposition: more behaviours than heads, trained.
+
+use crate::error::{SuperpositionError, require};
+use collimate_grad::{
+    Adam, AdamConfig, Batch, Decay, Objective, Optimiser, Schedule, ScheduleConfig, Scratch, WarmUp,
+};
+use collimate_stream::Stream;
+
+/// One attention layer that has to complete skip-trigrams `source … destination → answer`, each pair with an answer of its own.
+///
+/// ```text
+/// e_h(a) = q_h(d) · k_h(a)          α_h(a) = exp e_h(a) / (1 + Σ_present exp e_h)        the 1 is a place to rest at
+/// z_c    = b_c + Σ_h o_h(c) · Σ_a α_h(a) v_h(a)                     y = ReLU(z)
+/// L      = mean over samples of Σ_c (y_c − t_c)²                     t_(a,d) = 1 for each source a that is there
+/// ```
+///
+/// What a head writes depends on the source alone, so one head can serve a source for one destination only: for another it would give
+/// the same answer. Several heads together can serve more destinations than there are heads, each by a pattern of heads of its own, as long
+/// as few sources are present at once: an attention head in superposition (claim `superposition/heads-in-superposition`).
+///
+/// # Examples
+/// ```
+/// use collimate_stream::Stream;
+/// use collimate_superposition::skip_trigrams::SkipTrigrams;
+/// let task = SkipTrigrams { sources: 2, destinations: 2, heads: 2, ..SkipTrigrams::default() };
+/// // Ignoring one destination of two and predicting its mean costs the variance of its two answers.
+/// assert!((task.dedicated(1) - 2.0 * 0.05 * 0.95).abs() < 1e-12);
+/// assert_eq!(task.parameters(), 2 * (2 * 2 + 2 * 2 + 2 * 2 + 4 * 2) + 4);
+/// assert_eq!(task.samples(7, &mut Stream::new(1, 0)).len(), 7);
+/// ```
+///
+/// # References
+/// A. Jermyn, C. Olah, T. Henighan (2023), "Attention Head Superposition", for the question; the answers as independent ReLU outputs with a
+/// squared loss, in place of one softmax, are ours: so the loss of serving some destinations alone is exact.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SkipTrigrams {
+    /// Source tokens.
+    pub sources: usize,
+    /// Destination tokens, each as frequent.
+    pub destinations: usize,
+    /// Heads.
+    pub heads: usize,
+    /// The dimension of a head: its queries and keys, and its values.
+    pub dimension: usize,
+    /// The probability that a source is in the sequence, for each source by itself.
+    pub present: f64,
+}
+
+impl Default for SkipTrigrams {
+    /// Two sources, three destinations, two heads of dimension 2, each source there in a tenth of the samples.
+    fn default() -> Self {
+        Self { sources: 2, destinations: 3, heads: 2, dimension: 2, present: 0.1 }
+    }
+}
+
+/// What stands in one sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrigramSample {
+    /// The destination at the end.
+    pub destination: usize,
+    /// The sources before it.
+    pub sources: Vec<usize>,
+}
+
+/// A trained layer and how it does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainedTrigrams {
+    /// The task.
+    pub task: SkipTrigrams,
+    /// All parameters, in the order of [`TrigramLoss`].
+    pub parameters: Vec<f64>,
+}
+
+/// Where the parameters of a head lie.
+struct Places {
+    query: usize,
+    key: usize,
+    value: usize,
+    answer: usize,
+}
+
+impl SkipTrigrams {
+    /// The number of parameters: per head queries, keys, values and answers, then one bias an answer.
+    pub fn parameters(&self) -> usize {
+        self.heads * self.each() + self.answers()
+    }
+
+    fn answers(&self) -> usize {
+        self.sources * self.destinations
+    }
+
+    fn each(&self) -> usize {
+        self.dimension * (self.destinations + 2 * self.sources + self.answers())
+    }
+
+    fn places(&self, head: usize) -> Places {
+        let (query, r) = (head * self.each(), self.dimension);
+        let key = query + self.destinations * r;
+        let value = key + self.sources * r;
+        Places { query, key, value, answer: value + self.sources * r }
+    }
+
+    fn check(&self) -> Result<(), SuperpositionError> {
+        for (argument, size) in [
+            ("sources", self.sources),
+            ("destinations", self.destinations),
+            ("heads", self.heads),
+            ("dimension", self.dimension),
+        ] {
+            require(size > 0, argument, size as f64, "at least 1")?;
+        }
+        require((0.0..=1.0).contains(&self.present), "present", self.present, "0 to 1")
+    }
+
+    /// A lower bound on the loss of a layer that serves `served` destinations and ignores the others: it predicts the means of their answers.
+    ///
+    /// ```text
+    /// (destinations − served) · sources · p (1 − p)        p = present / destinations
+    /// ```
+    pub fn dedicated(&self, served: usize) -> f64 {
+        let p = self.present / self.destinations as f64;
+        (self.destinations.saturating_sub(served) * self.sources) as f64 * p * (1.0 - p)
+    }
+
+    /// Some sequences.
+    pub fn samples(&self, count: usize, stream: &mut Stream) -> Vec<TrigramSample> {
+        let one = |stream: &mut Stream| TrigramSample {
+            destination: stream.below(self.destinations),
+            sources: (0..self.sources).filter(|_| stream.bernoulli(self.present)).collect(),
+        };
+        (0..count).map(|_| one(stream)).collect()
+    }
+
+    /// The loss of one sample times `share`; the gradient is added to `out`.
+    fn accumulate(
+        &self,
+        w: &[f64],
+        sample: &TrigramSample,
+        share: f64,
+        work: &mut [f64],
+        out: &mut [f64],
+    ) -> f64 {
+        let (r, c) = (self.dimension, self.answers());
+        let bias = self.heads * self.each();
+        let (z, rest) = work.split_at_mut(c);
+        let (mixed, rest) = rest.split_at_mut(self.heads * r);
+        let (weight, pull) = rest.split_at_mut(self.heads * self.sources);
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let row = |start: usize, i: usize| start + i * r..start + (i + 1) * r;
+        z.copy_from_slice(&w[bias..bias + c]);
+        mixed.fill(0.0);
+        for h in 0..self.heads {
+            let at = self.places(h);
+            let query = &w[row(at.query, sample.destination)];
+            let weight = &mut weight[h * self.sources..(h + 1) * self.sources];
+            // The place to rest at has score 0, so the largest score is at least that.
+            let mut top = 0.0_f64;
+            for &a in &sample.sources {
+                weight[a] = dot(query, &w[row(at.key, a)]);
+                top = top.max(weight[a]);
+            }
+            let mut total = (-top).exp();
+            for &a in &sample.sources {
+                weight[a] = (weight[a] - top).exp();
+                total += weight[a];
+            }
+            let mixed = &mut mixed[h * r..(h + 1) * r];
+            for &a in &sample.sources {
+                weight[a] /= total;
+                mixed.iter_mut().zip(&w[row(at.value, a)]).for_each(|(m, v)| *m += weight[a] * v);
+            }
+            for (answer, z) in z.iter_mut().enumerate() {
+                *z += dot(&w[row(at.answer, answer)], mixed);
+            }
+        }
+        let mut loss = 0.0;
+        for (answer, z) in z.iter_mut().enumerate() {
+            let (source, destination) = (answer / self.destinations, answer % self.destinations);
+            let wanted = destination == sample.destination && sample.sources.contains(&source);
+            let error = z.max(0.0) - f64::from(u8::from(wanted));
+            loss += share * error * error;
+            *z = if *z > 0.0 { 2.0 * share * error } else { 0.0 };
+            out[bias + answer] += *z;
+        }
+        for h in 0..self.heads {
+            let at = self.places(h);
+            let (mixed, weight) = (&mixed[h * r..(h + 1) * r], &weight[h * self.sources..]);
+            pull[..r].fill(0.0);
+            for (answer, &delta) in z.iter().enumerate().filter(|(_, delta)| **delta != 0.0) {
+                let place = row(at.answer, answer);
+                for k in 0..r {
+                    out[place.start + k] += delta * mixed[k];
+                    pull[k] += delta * w[place.start + k];
+                }
+            }
+            let pull = &pull[..r];
+            let mean: f64 = sample.sources.iter().map(|&a| weight[a] * dot(&w[row(at.value, a)], pull)).sum();
+            for &a in &sample.sources {
+                let (query, key, value) =
+                    (row(at.query, sample.destination), row(at.key, a), row(at.value, a));
+                let score = weight[a] * (dot(&w[value.clone()], pull) - mean);
+                for k in 0..r {
+                    out[value.start + k] += weight[a] * pull[k];
+                    out[query.start + k] += score * w[key.start + k];
+                    out[key.start + k] += score * w[query.start + k];
+                }
+            }
+        }
+        loss
+    }
+
+    fn work(&self) -> usize {
+        self.answers() + self.heads * (self.dimension + self.sources) + self.dimension
+    }
+
+    /// Trains on fresh samples with Adam, the rate falling along half a cosine.
+    ///
+    /// # Errors
+    /// [`SuperpositionError::OutOfRange`] for empty sizes, a probability or a rate out of range; [`SuperpositionError::NotConverged`] when a
+    /// gradient stops being finite.
+    ///
+    /// # Determinism
+    /// Start and data draw from `stream.child(0)` and `stream.child(1)`.
+    pub fn train(
+        &self,
+        batch: usize,
+        steps: u64,
+        learning_rate: f64,
+        stream: &Stream,
+    ) -> Result<TrainedTrigrams, SuperpositionError> {
+        self.check()?;
+        require(batch > 0, "batch", 0.0, "at least 1")?;
+        let schedule = Schedule::new(ScheduleConfig {
+            peak: learning_rate,
+            total_steps: steps.max(1),
+            warm_up: WarmUp::None,
+            decay: Decay::Cosine { to: 0.0 },
+        })
+        .map_err(|_| SuperpositionError::OutOfRange {
+            argument: "learning_rate",
+            given: learning_rate,
+            allowed: "positive and finite",
+        })?;
+        let mut initial = stream.child(0);
+        let scale = 1.0 / (self.dimension as f64).sqrt();
+        let mut point: Vec<f64> = (0..self.heads * self.each()).map(|_| scale * initial.normal()).collect();
+        // Outputs that start at the mean of their answers are not dead from the beginning.
+        point.resize(self.parameters(), self.present / self.destinations as f64);
+        let mut adam = Adam::<f64>::new(point.len(), AdamConfig::default()).expect("the defaults are valid");
+        let (mut data, mut gradient) = (stream.child(1), vec![0.0; point.len()]);
+        let mut work = vec![0.0; self.work()];
+        for step in 0..steps {
+            gradient.fill(0.0);
+            for sample in self.samples(batch, &mut data) {
+                self.accumulate(&point, &sample, 1.0 / batch as f64, &mut work, &mut gradient);
+            }
+            adam.step(schedule.rate(step), &gradient, &mut point).map_err(|_| {
+                SuperpositionError::NotConverged {
+                    search: "training",
+                    steps: step as usize,
+                    gradient: f64::NAN,
+                    tolerance: f64::MAX,
+                }
+            })?;
+        }
+        Ok(TrainedTrigrams { task: *self, parameters: point })
+    }
+}
+
+impl TrainedTrigrams {
+    /// The mean loss on some samples.
+    ///
+    /// # Units and range
+    /// Squared error of a sample, summed over answers; 0 for no sample.
+    pub fn loss(&self, samples: &[TrigramSample]) -> f64 {
+        let (mut work, mut dropped) = (vec![0.0; self.task.work()], vec![0.0; self.parameters.len()]);
+        let share = 1.0 / samples.len().max(1) as f64;
+        samples
+            .iter()
+            .map(|s| self.task.accumulate(&self.parameters, s, share, &mut work, &mut dropped))
+            .sum()
+    }
+}
+
+/// The loss of a layer on fixed samples, as an [`Objective`]: per head queries (destinations × dimension), keys, values (sources × dimension
+/// each) and answers (answers × dimension), then the biases; answer `a · destinations + d` belongs to the pair (a, d).
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrigramLoss {
+    task: SkipTrigrams,
+    data: Vec<TrigramSample>,
+}
+
+impl TrigramLoss {
+    /// A loss over these samples.
+    ///
+    /// # Errors
+    /// [`SuperpositionError::OutOfRange`] for no sample, empty sizes, or a token that does not exist.
+    pub fn new(task: SkipTrigrams, data: Vec<TrigramSample>) -> Result<Self, SuperpositionError> {
+        task.check()?;
+        require(!data.is_empty(), "samples", 0.0, "at least 1")?;
+        for sample in &data {
+            let d = sample.destination;
+            require(d < task.destinations, "destination", d as f64, "below the number of destinations")?;
+            for &a in &sample.sources {
+                require(a < task.sources, "source", a as f64, "below the number of sources")?;
+            }
+        }
+        Ok(Self { task, data })
+    }
+}
+
+impl Objective<f64> for TrigramLoss {
+    fn n_parameters(&self) -> usize {
+        self.task.parameters()
+    }
+
+    fn n_samples(&self) -> usize {
+        self.data.len()
+    }
+
+    fn loss_and_gradient_into(
+        &self,
+        w: &[f64],
+        batch: Batch<'_>,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+    ) -> f64 {
+        out.fill(0.0);
+        let [work] = scratch.floats::<f64, 1>([self.task.work()]);
+        let share = 1.0 / batch.len(self.data.len()) as f64;
+        let mut add = |sample: &TrigramSample| self.task.accumulate(w, sample, share, work, out);
+        match batch {
+            Batch::All => self.data.iter().map(&mut add).sum(),
+            Batch::Indices(indices) => indices.iter().map(|&i| add(&self.data[i])).sum(),
+        }
+    }
+}
