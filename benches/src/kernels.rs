@@ -1,6 +1,56 @@
-//! The bare product of the kernel crate, as the probe.
+//! What needs unsafe code: the bare product of the kernel crate, as the probe, and an allocator that counts.
 
 use ndarray::ArrayRef2;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes that are allocated now.
+pub(crate) static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// The most that [`LIVE`] has been since it was last set.
+pub(crate) static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, counting bytes for [`peak_bytes`](crate::peak_bytes).
+#[derive(Clone, Copy, Debug)]
+pub struct Counting;
+
+fn count(before: usize, after: usize) {
+    if after > before {
+        let live = LIVE.fetch_add(after - before, Ordering::Relaxed) + (after - before);
+        PEAK.fetch_max(live, Ordering::Relaxed);
+    } else {
+        LIVE.fetch_sub(before - after, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came, and nothing here allocates.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(0, layout.size());
+        // SAFETY: the caller's promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(layout.size(), 0);
+        // SAFETY: the caller's promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    // Zeros come from the system as fresh pages, which the default would write to.
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(0, layout.size());
+        // SAFETY: the caller's promises.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(layout.size(), size);
+        // SAFETY: the caller's promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
 
 /// c ← a·b by the kernel crate itself, on all threads, with nothing of ours in between.
 ///

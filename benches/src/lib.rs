@@ -2,10 +2,12 @@
 
 mod alternating;
 mod kernels;
+mod memory;
 mod side_by_side;
 
 pub use alternating::{Contender, Timing, alternate, drift};
-pub use kernels::bare_product;
+pub use kernels::{Counting, bare_product};
+pub use memory::peak_bytes;
 pub use side_by_side::{Peer, Probe, load, median, milliseconds};
 
 use collimate_stream::Stream;

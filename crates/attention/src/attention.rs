@@ -1,11 +1,12 @@
+use crate::algebra::{PairKeys, Pairing};
 use crate::error::check_shape;
-use crate::forward::Kept;
+use crate::forward::{Input, Kept};
 use crate::hooked::Tile;
-use crate::plan::Plan;
+use crate::plan::{Pairs, Plan};
 use crate::saved::turn;
 use crate::{AttentionError, Element, Gradients, HeadAxes, HeadMap, Mask, Rotary, RotaryTable, Saved};
 use ndarray::{
-    ArcArray, Array, Array3, Array4, ArrayRef, ArrayRef3, ArrayView, ArrayView4, ArrayViewMut4, CowArray, Ix3,
+    ArcArray, Array, Array3, Array4, ArrayRef, ArrayRef3, ArrayView, ArrayViewMut4, CowArray, Ix3,
 };
 use std::f64::consts::LN_2;
 
@@ -121,7 +122,10 @@ impl Attention {
     /// q, k and v are copied; [`Attention::forward_shared`] does without.
     ///
     /// # Errors
-    /// [`AttentionError`] when shapes, head counts or parameters do not fit.
+    /// [`AttentionError`] when shapes, head counts or parameters do not fit; [`AttentionError::Overflow`] and
+    /// [`AttentionError::OutputOverflow`] when finite rows have scores or an output too large for their type. A score that overflows
+    /// downwards counts as −∞, which is an error only when a query has no other. NaN and infinities that were there before reach
+    /// those who attend to them, without an error.
     pub fn forward<F: Element, D: HeadAxes>(
         &self,
         q: &ArrayRef<F, D>,
@@ -160,7 +164,64 @@ impl Attention {
         k: ArcArray<F, D>,
         v: ArcArray<F, D>,
     ) -> Result<(Array<F, D>, Saved<F, D>), AttentionError> {
-        let plan = self.plan::<F, D>(&q.view(), &k.view(), &v.view())?;
+        let plan = self.plan::<F, D>(&q.view(), &k.view(), &v.view(), None)?;
+        self.run(plan, q, k, v, None)
+    }
+
+    /// As [`Attention::forward_shared`] with a learned sink: a logit for each query head joins the denominator of its rows and is
+    /// then dropped (gpt-oss). Logits of 0 are the softmax plus one.
+    ///
+    /// ```text
+    /// Pᵢⱼ = e^{Zᵢⱼ} / (e^{s_h} + Σₘ e^{Zᵢₘ})
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Attention::forward`], and [`AttentionError::Shape`] when `sink` is not one number a query head.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_attention::Attention;
+    /// use ndarray::Array3;
+    /// let ones = Array3::<f64>::ones((1, 2, 4)).into_shared();
+    /// // Two keys of score 2 and a sink of 2: a third of the weight is dropped.
+    /// let plain = Attention::scaled_dot_product();
+    /// let (out, saved) = plain.forward_with_sink(ones.clone(), ones.clone(), ones, &[2.0])?;
+    /// assert!((out[[0, 1, 0]] - 2.0 / 3.0).abs() < 1e-15);
+    /// assert!((saved.sink_gradient(&out)?.unwrap()[0] + 2.0 * 4.0 / 3.0 * 4.0 / 9.0).abs() < 1e-15);
+    /// # Ok::<(), collimate_attention::AttentionError>(())
+    /// ```
+    pub fn forward_with_sink<F: Element, D: HeadAxes>(
+        &self,
+        q: ArcArray<F, D>,
+        k: ArcArray<F, D>,
+        v: ArcArray<F, D>,
+        sink: &[F],
+    ) -> Result<(Array<F, D>, Saved<F, D>), AttentionError> {
+        let plan = self.plan::<F, D>(&q.view(), &k.view(), &v.view(), None)?;
+        check_shape("sink", "(h)", &[plan.heads], &[sink.len()])?;
+        self.run(plan, q, k, v, Some(sink.to_vec()))
+    }
+
+    /// The heads of Differential V1: both of a pair read the value head of their pair.
+    pub(crate) fn forward_pairs<F: Element>(
+        &self,
+        [q, k, v]: [ArcArray<F, Ix3>; 3],
+        (pairing, keys): (Pairing, PairKeys),
+        sink: Option<Vec<F>>,
+    ) -> Result<(Array3<F>, Saved<F>), AttentionError> {
+        let pairs = Pairs { pairing, keys, key_heads: k.dim().0 };
+        let plan = self.plan::<F, Ix3>(&q.view(), &k.view(), &v.view(), Some(pairs))?;
+        self.run(plan, q, k, v, sink)
+    }
+
+    fn run<F: Element, D: HeadAxes>(
+        &self,
+        plan: Plan,
+        q: ArcArray<F, D>,
+        k: ArcArray<F, D>,
+        v: ArcArray<F, D>,
+        sink: Option<Vec<F>>,
+    ) -> Result<(Array<F, D>, Saved<F, D>), AttentionError> {
         let tables = self.tables(&plan)?;
         let (mut q, mut k, v) = (D::lift(q), D::lift(k), D::lift(v));
         if let Some(tables) = &tables {
@@ -169,9 +230,11 @@ impl Attention {
         }
         let mut out = Array4::zeros((plan.batch, plan.heads, plan.queries, plan.value_width));
         let mut kept = Kept::new(&plan);
-        F::forward(&plan, &q.view(), &k.view(), &v.view(), out.view_mut(), Some(&mut kept), None);
+        let input =
+            Input { plan: &plan, q: q.view(), k: k.view(), v: v.view(), sink: sink.as_deref(), edit: None };
+        F::forward(&input, out.view_mut(), Some(&mut kept))?;
         let log_sum_exp = D::lower_rows(kept.log_sum_exp.mapv(|x| x * F::from_f64(LN_2)));
-        Ok((D::lower(out), Saved { plan, q, k, v, kept, log_sum_exp, tables }))
+        Ok((D::lower(out), Saved { plan, q, k, v, sink, kept, log_sum_exp, tables }))
     }
 
     /// Writes the output into `out` (h, t, e) or (b, h, t, e) of any strides and keeps nothing: the prefill path.
@@ -188,7 +251,7 @@ impl Attention {
         v: &ArrayRef<F, D>,
         out: &mut ArrayRef<F, D>,
     ) -> Result<(), AttentionError> {
-        let plan = self.plan::<F, D>(&q.view(), &k.view(), &v.view())?;
+        let plan = self.plan::<F, D>(&q.view(), &k.view(), &v.view(), None)?;
         let out = D::lift(out.view_mut());
         let shape = [plan.batch, plan.heads, plan.queries, plan.value_width];
         check_shape("out", D::LETTERS[3], &shape[D::FIRST..], &out.shape()[D::FIRST..])?;
@@ -197,8 +260,8 @@ impl Attention {
             let rotated = rotate(&tables, q.into_owned(), k.into_owned())?;
             (q, k) = (rotated.0.into(), rotated.1.into());
         }
-        F::forward(&plan, &q.view(), &k.view(), &D::lift(v.view()), out, None, None);
-        Ok(())
+        let (q, k, v) = (q.view(), k.view(), D::lift(v.view()));
+        F::forward(&Input { plan: &plan, q, k, v, sink: None, edit: None }, out, None)
     }
 
     /// The output of a forward pass whose pattern an intervention changes, row by row, before it meets the values.
@@ -228,7 +291,7 @@ impl Attention {
         v: &ArrayRef3<F>,
         edit: impl Fn(usize, usize, &mut [F]) + Sync,
     ) -> Result<Array3<F>, AttentionError> {
-        let plan = self.plan::<F, Ix3>(&q.view(), &k.view(), &v.view())?;
+        let plan = self.plan::<F, Ix3>(&q.view(), &k.view(), &v.view(), None)?;
         let tables = self.tables(&plan)?;
         let (q, k) = (rotated(q, tables.as_ref().map(|t| &t.0))?, rotated(k, tables.as_ref().map(|t| &t.1))?);
         let mut out = Array3::zeros((plan.heads, plan.queries, plan.value_width));
@@ -268,7 +331,7 @@ impl Attention {
         v: &ArrayRef<F, D>,
         edit: impl Fn(Tile<'_, F>) + Sync,
     ) -> Result<Array<F, D>, AttentionError> {
-        self.edited(q, k, v, |plan, [q, k, v], out| F::forward(plan, q, k, v, out, None, Some(&edit)))
+        self.edited(q, k, v, |input, out| F::forward(&Input { edit: Some(&edit), ..input }, out, None))
     }
 
     /// The output of a forward pass whose pattern an intervention changes inside the tiles.
@@ -286,7 +349,7 @@ impl Attention {
         v: &ArrayRef<F, D>,
         edit: impl Fn(Tile<'_, F>) + Sync,
     ) -> Result<Array<F, D>, AttentionError> {
-        self.edited(q, k, v, |plan, [q, k, v], out| F::forward_editing_pattern(plan, q, k, v, out, &edit))
+        self.edited(q, k, v, |input, out| F::forward_editing_pattern(&input, out, &edit))
     }
 
     fn edited<F: Element, D: HeadAxes>(
@@ -294,15 +357,16 @@ impl Attention {
         q: &ArrayRef<F, D>,
         k: &ArrayRef<F, D>,
         v: &ArrayRef<F, D>,
-        run: impl Fn(&Plan, [&ArrayView4<'_, F>; 3], ArrayViewMut4<'_, F>),
+        run: impl Fn(Input<'_, F>, ArrayViewMut4<'_, F>) -> Result<(), AttentionError>,
     ) -> Result<Array<F, D>, AttentionError> {
-        let plan = self.plan::<F, D>(&q.view(), &k.view(), &v.view())?;
+        let plan = self.plan::<F, D>(&q.view(), &k.view(), &v.view(), None)?;
         let (mut q, mut k) = (D::lift(q.to_owned()), D::lift(k.to_owned()));
         if let Some(tables) = self.tables(&plan)? {
             (q, k) = rotate(&tables, q, k)?;
         }
         let mut out = Array4::zeros((plan.batch, plan.heads, plan.queries, plan.value_width));
-        run(&plan, [&q.view(), &k.view(), &D::lift(v.view())], out.view_mut());
+        let (q, k, v) = (q.view(), k.view(), D::lift(v.view()));
+        run(Input { plan: &plan, q, k, v, sink: None, edit: None }, out.view_mut())?;
         Ok(D::lower(out))
     }
 
@@ -359,7 +423,7 @@ impl Attention {
         k: &ArrayRef<F, D>,
         v: &ArrayRef<F, D>,
     ) -> Result<Array<F, D>, AttentionError> {
-        saved.jvp(q, k, v)
+        saved.jvp(q, k, v, None)
     }
 
     /// Checks the arguments and works out the numbers that the kernels need.
@@ -368,6 +432,7 @@ impl Attention {
         q: &ArrayView<'_, F, D>,
         k: &ArrayView<'_, F, D>,
         v: &ArrayView<'_, F, D>,
+        pairs: Option<Pairs>,
     ) -> Result<Plan, AttentionError> {
         let [q, k, v] = [q, k, v].map(|x| D::lift(x.view()));
         let ((batch, heads, queries, width), (_, key_heads, keys, _)) = (q.dim(), k.dim());
@@ -376,8 +441,10 @@ impl Attention {
             check_shape(name, letters, &expected[D::FIRST..], &given[D::FIRST..])
         };
         check("k", D::LETTERS[1], [batch, key_heads, keys, width], k.shape())?;
-        check("v", D::LETTERS[2], [batch, key_heads, keys, value_width], v.shape())?;
-        self.heads.check(heads, key_heads)?;
+        // Of pairs the head map joins one to another, and each has one value head.
+        let of_one = if pairs.is_some() { 2 } else { 1 };
+        check("v", D::LETTERS[2], [batch, key_heads / of_one, keys, value_width], v.shape())?;
+        self.heads.check(heads / of_one, key_heads / of_one)?;
         let scale = self.scale.value(width);
         if !scale.is_finite() {
             return Err(AttentionError::OutOfRange {
@@ -394,7 +461,7 @@ impl Attention {
             });
         }
         let (map, mask, softcap) = (self.heads, self.mask, self.softcap);
-        Ok(Plan { batch, heads, queries, keys, width, value_width, scale, softcap, map, mask })
+        Ok(Plan { batch, heads, queries, keys, width, value_width, scale, softcap, map, pairs, mask })
     }
 
     /// The rotation of the queries and that of the keys, if the variant has positions.

@@ -29,7 +29,30 @@ pub struct Pass<'a, F> {
     pub(crate) q: ArrayView4<'a, F>,
     pub(crate) k: ArrayView4<'a, F>,
     pub(crate) v: ArrayView4<'a, F>,
+    /// The logit of the sink of each head, whose share the log-sum-exp already has.
+    pub(crate) sink: Option<&'a [F]>,
     pub(crate) kept: &'a Kept<F>,
+}
+
+/// The gradient by the logits of the sinks: each takes what its share of a row would have given to the rest.
+pub(crate) fn sink_gradient<F: Tiles>(pass: &Pass<'_, F>, d_out: &ArrayView4<'_, F>) -> Option<Vec<F>> {
+    let sink = pass.sink?;
+    let mut gradient = vec![F::zero(); sink.len()];
+    for (batch, d_out) in d_out.outer_iter().enumerate() {
+        for (head, d_out) in d_out.outer_iter().enumerate() {
+            let out = pass.kept.out.slice(s![batch, head, .., ..]);
+            let log_sum_exp = pass.kept.log_sum_exp.slice(s![batch, head, ..]);
+            for ((d_out, out), &sum) in d_out.rows().into_iter().zip(out.rows()).zip(log_sum_exp) {
+                gradient[head] -= sink_share(sink[head], sum) * d_out.dot(&out);
+            }
+        }
+    }
+    Some(gradient)
+}
+
+/// What the sink takes of a row, from the log-sum-exp of both in units of log 2.
+pub(crate) fn sink_share<F: Tiles>(sink: F, log_sum_exp: F) -> F {
+    if sink == F::neg_infinity() { F::zero() } else { (sink * F::from_f64(LOG2_E) - log_sum_exp).exp2() }
 }
 
 /// One share of the keys of one query head.
@@ -45,7 +68,7 @@ struct Share<'a, F> {
 /// The gradients of a loss, from its gradient by the output.
 pub(crate) fn backward<F: Tiles>(pass: &Pass<'_, F>, d_out: &ArrayView4<'_, F>) -> Gradients4<F> {
     let plan = pass.plan;
-    let (batch, heads, key_heads) = (plan.batch, plan.heads, pass.k.dim().1);
+    let (batch, heads) = (plan.batch, plan.heads);
     let tiles = plan.keys.div_ceil(KEY_TILE).max(1);
     let shares = if batch * heads >= TASKS { 1 } else { TASKS.div_ceil((batch * heads).max(1)).min(tiles) };
     let length = tiles.div_ceil(shares) * KEY_TILE;
@@ -84,23 +107,29 @@ pub(crate) fn backward<F: Tiles>(pass: &Pass<'_, F>, d_out: &ArrayView4<'_, F>) 
     parts.for_each(|part| q += &part);
     let q = if shares == 1 { d_q.index_axis_move(Axis(0), 0) } else { q.to_owned() };
     let q = q.into_shape_with_order(shape).expect("a new array is contiguous");
-    Gradients4 { q, k: gathered(plan, key_heads, d_k), v: gathered(plan, key_heads, d_v) }
+    let k = gathered(plan, pass.k.dim().1, |head| plan.key_head(head), d_k);
+    Gradients4 { q, k, v: gathered(plan, pass.v.dim().1, |head| plan.value_head(head), d_v) }
 }
 
-/// The sum over the query heads that read a key head, in their order.
-fn gathered<F: Tiles>(plan: &Plan, key_heads: usize, of_heads: Array3<F>) -> Array4<F> {
+/// The sum over the query heads that read a key or value head, in their order.
+fn gathered<F: Tiles>(
+    plan: &Plan,
+    heads: usize,
+    read: impl Fn(usize) -> usize,
+    of_heads: Array3<F>,
+) -> Array4<F> {
     let (_, rows, width) = of_heads.dim();
     let of_heads = of_heads.into_shape_with_order((plan.batch, plan.heads, rows, width));
     let of_heads = of_heads.expect("a new array is contiguous");
-    if key_heads == plan.heads {
+    if heads == plan.heads {
         // A map between equal numbers of heads is the identity.
         return of_heads;
     }
-    let mut sum = Array4::zeros((plan.batch, key_heads, rows, width));
+    let mut sum = Array4::zeros((plan.batch, heads, rows, width));
     for batch in 0..plan.batch {
         for head in 0..plan.heads {
             let part = of_heads.slice(s![batch, head, .., ..]);
-            sum.slice_mut(s![batch, plan.map.key_head(head), .., ..]).scaled_add(F::one(), &part);
+            sum.slice_mut(s![batch, read(head), .., ..]).scaled_add(F::one(), &part);
         }
     }
     sum
@@ -114,9 +143,10 @@ fn run_share<F: Tiles>(
 ) {
     let plan = pass.plan;
     let (zero, scale) = (F::zero(), F::from_f64(plan.scale));
-    let (batch, head, key_head) = (share.batch, share.head, plan.map.key_head(share.head));
+    let (batch, head) = (share.batch, share.head);
+    let (key_head, value_head) = (plan.key_head(head), plan.value_head(head));
     let (q, d_out) = (pass.q.slice(s![batch, head, .., ..]), d_out.slice(s![batch, head, .., ..]));
-    let (k, v) = (pass.k.slice(s![batch, key_head, .., ..]), pass.v.slice(s![batch, key_head, .., ..]));
+    let (k, v) = (pass.k.slice(s![batch, key_head, .., ..]), pass.v.slice(s![batch, value_head, .., ..]));
     let out = pass.kept.out.slice(s![batch, head, .., ..]);
     let log_sum_exp = pass.kept.log_sum_exp.slice(s![batch, head, ..]);
     let (d, e) = (plan.width, plan.value_width);
@@ -181,9 +211,9 @@ fn run_share<F: Tiles>(
             }
             F::pattern(p, width, base);
             F::product(&v, d_out_columns, width, Join::Replace, d_z);
-            F::softmax_backward(p, d_z, width, mean);
-            if plan.softcap.is_some() {
-                F::times(d_z, slope);
+            match plan.softcap {
+                Some(_) => F::softmax_backward_sloped(p, slope, d_z, width, mean),
+                None => F::softmax_backward(p, d_z, width, mean),
             }
             if !full {
                 plan.fill_masked(queries.clone(), keys.clone(), zero, p, width);

@@ -29,7 +29,7 @@ pub(crate) fn forward_editing<F: Scalar>(
         }
     }
     tile::for_each(&mut tiles, plan.work(), Vec::new, |buffer, (head, queries, out)| {
-        let group = plan.map.key_head(*head);
+        let group = plan.key_head(*head);
         let value = &values[group];
         // An edit may put weight on any key, so its rows span all of them.
         let keys = 0..plan.keys;

@@ -1,6 +1,6 @@
 use crate::algebra::{self, Arguments, Trace, Variant};
 use crate::backward::{Gradients4, Pass};
-use crate::forward::Kept;
+use crate::forward::{Input, Kept};
 use crate::hooked::TileEdit;
 use crate::kernels::Tiles;
 use crate::plan::Plan;
@@ -26,22 +26,15 @@ pub(crate) mod kernels_of {
     pub trait Kernels: Tiles {
         fn rotate(table: &RotaryTable<Self>, first: usize, inverse: bool, x: &mut ArrayRef3<Self>);
         fn forward(
-            plan: &Plan,
-            q: &ArrayView4<'_, Self>,
-            k: &ArrayView4<'_, Self>,
-            v: &ArrayView4<'_, Self>,
+            input: &Input<'_, Self>,
             out: ArrayViewMut4<'_, Self>,
             kept: Option<&mut Kept<Self>>,
-            edit: Option<TileEdit<'_, Self>>,
-        );
+        ) -> Result<(), AttentionError>;
         fn forward_editing_pattern(
-            plan: &Plan,
-            q: &ArrayView4<'_, Self>,
-            k: &ArrayView4<'_, Self>,
-            v: &ArrayView4<'_, Self>,
+            input: &Input<'_, Self>,
             out: ArrayViewMut4<'_, Self>,
             edit: TileEdit<'_, Self>,
-        );
+        ) -> Result<(), AttentionError>;
         fn forward_editing(
             plan: &Plan,
             q: &ArrayRef3<Self>,
@@ -57,7 +50,12 @@ pub(crate) mod kernels_of {
             out: &mut ArrayRef3<Self>,
         );
         fn backward(pass: &Pass<'_, Self>, d_out: &ArrayView4<'_, Self>) -> Gradients4<Self>;
-        fn jvp(pass: &Pass<'_, Self>, direction: [ArrayView4<'_, Self>; 3]) -> Array4<Self>;
+        fn sink_gradient(pass: &Pass<'_, Self>, d_out: &ArrayView4<'_, Self>) -> Option<Vec<Self>>;
+        fn jvp(
+            pass: &Pass<'_, Self>,
+            direction: [ArrayView4<'_, Self>; 3],
+            sink: Option<&[Self]>,
+        ) -> Array4<Self>;
         fn algebra_forward(
             variant: &Variant,
             arguments: &Arguments<Self>,
@@ -80,25 +78,18 @@ pub(crate) mod kernels_of {
                     crate::rotary::rotate(table, first, inverse, x)
                 }
                 fn forward(
-                    plan: &Plan,
-                    q: &ArrayView4<'_, $F>,
-                    k: &ArrayView4<'_, $F>,
-                    v: &ArrayView4<'_, $F>,
+                    input: &Input<'_, $F>,
                     out: ArrayViewMut4<'_, $F>,
                     kept: Option<&mut Kept<$F>>,
-                    edit: Option<TileEdit<'_, $F>>,
-                ) {
-                    crate::forward::forward(plan, q, k, v, out, kept, edit)
+                ) -> Result<(), AttentionError> {
+                    crate::forward::forward(input, out, kept)
                 }
                 fn forward_editing_pattern(
-                    plan: &Plan,
-                    q: &ArrayView4<'_, $F>,
-                    k: &ArrayView4<'_, $F>,
-                    v: &ArrayView4<'_, $F>,
+                    input: &Input<'_, $F>,
                     out: ArrayViewMut4<'_, $F>,
                     edit: TileEdit<'_, $F>,
-                ) {
-                    crate::hooked::forward_editing_pattern(plan, q, k, v, out, edit)
+                ) -> Result<(), AttentionError> {
+                    crate::hooked::forward_editing_pattern(input, out, edit)
                 }
                 fn forward_editing(
                     plan: &Plan,
@@ -121,8 +112,15 @@ pub(crate) mod kernels_of {
                 fn backward(pass: &Pass<'_, $F>, d_out: &ArrayView4<'_, $F>) -> Gradients4<$F> {
                     crate::backward::backward(pass, d_out)
                 }
-                fn jvp(pass: &Pass<'_, $F>, direction: [ArrayView4<'_, $F>; 3]) -> Array4<$F> {
-                    crate::jvp::jvp(pass, direction)
+                fn sink_gradient(pass: &Pass<'_, $F>, d_out: &ArrayView4<'_, $F>) -> Option<Vec<$F>> {
+                    crate::backward::sink_gradient(pass, d_out)
+                }
+                fn jvp(
+                    pass: &Pass<'_, $F>,
+                    direction: [ArrayView4<'_, $F>; 3],
+                    sink: Option<&[$F]>,
+                ) -> Array4<$F> {
+                    crate::jvp::jvp(pass, direction, sink)
                 }
                 fn algebra_forward(
                     variant: &Variant,

@@ -81,7 +81,7 @@ pub enum AttentionError {
         "the score of query {query} and key {key} of head {head} overflows: the rows are finite, but too large for their type"
     )]
     Overflow {
-        /// The query head.
+        /// The query head, counted through in a batch.
         head: usize,
         /// The query.
         query: usize,
@@ -99,6 +99,16 @@ pub enum AttentionError {
         /// A token by which it has happened: the first in the recurrent form, the end of the chunk in the others, and the number
         /// of tokens when only the state after the last is not finite.
         token: usize,
+    },
+    /// Finite rows whose weighted sum is not finite.
+    #[error(
+        "the output of query {query} of head {head} overflows: the values it attends to are finite, but too large to be summed"
+    )]
+    OutputOverflow {
+        /// The query head, counted through in a batch.
+        head: usize,
+        /// The query.
+        query: usize,
     },
     /// An array is not in standard (row-major, contiguous) layout where it must be.
     #[error("{argument} must be in standard (row-major, contiguous) layout")]

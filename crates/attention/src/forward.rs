@@ -3,11 +3,13 @@
 //! Queries lie along the lanes: see [`crate::kernels`]. Nothing is packed but the block's own queries, so the extra memory is
 //! a few tiles a thread, whatever the lengths.
 
-use crate::backward::tile_view;
+use crate::AttentionError;
+use crate::few;
 use crate::hooked::{Tile, TileEdit, as_queries};
 use crate::kernels::{Join, Tiles};
+use crate::overflow::{self, Suspect};
 use crate::plan::{KEY_TILE, Plan, QUERY_BLOCK};
-use crate::poison::Poisoned;
+use crate::poison::{Poisoned, row_is_finite};
 use crate::tile::{self, Arena};
 use ndarray::{
     Array3, Array4, ArrayView2, ArrayView4, ArrayViewMut1, ArrayViewMut2, ArrayViewMut4, Axis, CowArray,
@@ -16,8 +18,17 @@ use ndarray::{
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
 
-/// So many queries a block are few.
-const FEW: usize = 8;
+/// What a forward pass reads.
+pub struct Input<'a, F> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) q: ArrayView4<'a, F>,
+    pub(crate) k: ArrayView4<'a, F>,
+    pub(crate) v: ArrayView4<'a, F>,
+    /// A logit for each query head that joins the denominator of its rows.
+    pub(crate) sink: Option<&'a [F]>,
+    /// Changes the scores, of which masked ones stay masked.
+    pub(crate) edit: Option<TileEdit<'a, F>>,
+}
 
 /// What a forward pass keeps for the derivatives: the output (b, h, t, e), and the log-sum-exp of the scores (b, h, t) in units
 /// of log 2, in which it cancels exactly against the scores of the tiles.
@@ -38,9 +49,9 @@ impl<F: Tiles> Kept<F> {
 }
 
 /// Where the results of the queries of one head go.
-struct Rows<'a, F> {
-    head: usize,
-    out: ArrayViewMut2<'a, F>,
+pub(crate) struct Rows<'a, F> {
+    pub(crate) head: usize,
+    pub(crate) out: ArrayViewMut2<'a, F>,
     kept: Option<(ArrayViewMut2<'a, F>, ArrayViewMut1<'a, F>)>,
 }
 
@@ -62,23 +73,20 @@ impl<'a, F> Rows<'a, F> {
 
 /// A block of queries, of one head or of several that read the same key head. Query `i` of the `c`-th head is column
 /// `c · queries.len() + i` of the tiles.
-struct Block<'a, F> {
-    batch: usize,
-    queries: Range<usize>,
-    heads: Vec<Rows<'a, F>>,
+pub(crate) struct Block<'a, F> {
+    pub(crate) batch: usize,
+    pub(crate) queries: Range<usize>,
+    pub(crate) heads: Vec<Rows<'a, F>>,
+    suspects: Vec<Suspect>,
 }
 
-/// Fills `out` (b, h, t, e) and, when asked, what the derivatives need; `edit` changes the scores, of which masked ones stay
-/// masked.
+/// Fills `out` (b, h, t, e) and, when asked, what the derivatives need.
 pub(crate) fn forward<F: Tiles>(
-    plan: &Plan,
-    q: &ArrayView4<'_, F>,
-    k: &ArrayView4<'_, F>,
-    v: &ArrayView4<'_, F>,
+    input: &Input<'_, F>,
     mut out: ArrayViewMut4<'_, F>,
     mut kept: Option<&mut Kept<F>>,
-    edit: Option<TileEdit<'_, F>>,
-) {
+) -> Result<(), AttentionError> {
+    let plan = input.plan;
     let mut outs: Vec<_> = out.outer_iter_mut().collect();
     let outs = outs.iter_mut().flat_map(|out| out.outer_iter_mut());
     let (mut keeps, mut sums) = match kept.as_mut() {
@@ -88,16 +96,17 @@ pub(crate) fn forward<F: Tiles>(
     let mut keeps = keeps.iter_mut().flat_map(|x| x.outer_iter_mut());
     let mut sums = sums.iter_mut().flat_map(|x| x.outer_iter_mut());
     // An intervention is handed one head at a time.
-    let together = if edit.is_some() { 1 } else { plan.heads_together() };
+    let together = if input.edit.is_some() { 1 } else { plan.heads_together() };
     let mut blocks = Vec::with_capacity(plan.batch * plan.heads * plan.queries.div_ceil(QUERY_BLOCK));
     let mut rows: Vec<_> = outs
         .enumerate()
         .map(|(index, out)| Some(Rows { head: index % plan.heads, out, kept: keeps.next().zip(sums.next()) }))
         .collect();
     let mut order: Vec<usize> = (0..plan.heads).collect();
-    order.sort_by_key(|&head| plan.map.key_head(head));
+    order.sort_by_key(|&head| plan.key_head(head));
     for batch in 0..plan.batch {
-        let same = |a: &usize, b: &usize| plan.map.key_head(*a) == plan.map.key_head(*b);
+        let read = |head: usize| (plan.key_head(head), plan.value_head(head));
+        let same = |a: &usize, b: &usize| read(*a) == read(*b);
         for heads in order.chunk_by(same).flat_map(|heads| heads.chunks(together)) {
             let mut rest: Vec<_> =
                 heads.iter().filter_map(|head| rows[batch * plan.heads + head].take()).collect();
@@ -105,37 +114,96 @@ pub(crate) fn forward<F: Tiles>(
             for queries in plan.blocks() {
                 let (heads, after) = rest.into_iter().map(|rows| rows.split(queries.len())).unzip();
                 rest = after;
-                blocks.push(Block { batch, queries, heads });
+                blocks.push(Block { batch, queries, heads, suspects: Vec::new() });
             }
         }
     }
-    // The long blocks of a causal mask first: the short ones fill the gaps at the end.
-    blocks.sort_by_key(|block| std::cmp::Reverse(plan.keys_of_block(block.queries.clone()).len()));
-    tile::run(&mut blocks, plan.work(), Arena::new, |arena, block| {
-        let q = |head: usize| q.slice(s![block.batch, head, block.queries.clone(), ..]);
-        let q = match &block.heads[..] {
-            [one] => CowArray::from(q(one.head)),
-            heads => CowArray::from(
-                concatenate(Axis(0), &heads.iter().map(|rows| q(rows.head)).collect::<Vec<_>>())
-                    .expect("blocks of one shape"),
-            ),
-        };
-        let key_head = plan.map.key_head(block.heads[0].head);
-        let k = k.slice(s![block.batch, key_head, .., ..]);
-        let v = v.slice(s![block.batch, key_head, .., ..]);
-        run_block(plan, &q.view(), &k, &v, edit, arena, block);
-    });
+    if few::applies(input) {
+        few::forward(input, &mut blocks);
+    } else {
+        // The long blocks of a causal mask first: the short ones fill the gaps at the end.
+        blocks.sort_by_key(|block| std::cmp::Reverse(plan.keys_of_block(block.queries.clone()).len()));
+        tile::run(&mut blocks, plan.work(), Arena::new, |arena, block| run_block(input, arena, block));
+    }
+    // An intervention may write what it likes.
+    if input.edit.is_some() {
+        return Ok(());
+    }
+    overflow::check(input, blocks.into_iter().flat_map(|block| block.suspects).collect())
 }
 
-fn run_block<F: Tiles>(
-    plan: &Plan,
-    q: &ArrayView2<'_, F>,
-    k: &ArrayView2<'_, F>,
-    v: &ArrayView2<'_, F>,
-    edit: Option<TileEdit<'_, F>>,
-    arena: &mut Arena<F>,
-    block: &mut Block<'_, F>,
-) {
+impl<F: Tiles> Block<'_, F> {
+    /// The queries of all heads, one under another.
+    pub(crate) fn rows<'b>(&self, q: &'b ArrayView4<'_, F>) -> CowArray<'b, F, ndarray::Ix2> {
+        let of = |head: usize| q.slice(s![self.batch, head, self.queries.clone(), ..]);
+        match &self.heads[..] {
+            [one] => CowArray::from(of(one.head)),
+            heads => CowArray::from(
+                concatenate(Axis(0), &heads.iter().map(|rows| of(rows.head)).collect::<Vec<_>>())
+                    .expect("blocks of one shape"),
+            ),
+        }
+    }
+
+    /// The keys and values that the block reads.
+    pub(crate) fn read<'b>(&self, input: &'b Input<'_, F>) -> (ArrayView2<'b, F>, ArrayView2<'b, F>) {
+        let head = self.heads[0].head;
+        (
+            input.k.slice(s![self.batch, input.plan.key_head(head), .., ..]),
+            input.v.slice(s![self.batch, input.plan.value_head(head), .., ..]),
+        )
+    }
+
+    /// Where the maximum and the sum of each column start: at nothing, or at the sink.
+    pub(crate) fn start(&self, sink: Option<&[F]>, top: &mut [F], total: &mut [F]) {
+        top.fill(F::neg_infinity());
+        total.fill(F::zero());
+        let count = self.queries.len();
+        for (copy, rows) in self.heads.iter().enumerate() {
+            let logit = sink.map_or(F::neg_infinity(), |sink| sink[rows.head] * F::from_f64(LOG2_E));
+            if logit != F::neg_infinity() {
+                top[copy * count..(copy + 1) * count].fill(logit);
+                total[copy * count..(copy + 1) * count].fill(F::one());
+            }
+        }
+    }
+
+    /// Writes the results, from the maximum and the sum of each column. `write` gives the output of the head at that place among
+    /// the heads, given the factor of each column.
+    pub(crate) fn finish(
+        &mut self,
+        plan: &Plan,
+        [top, total, factor]: [&mut [F]; 3],
+        write: impl Fn(usize, &[F], &mut ArrayViewMut2<'_, F>),
+    ) {
+        for (factor, &total) in factor.iter_mut().zip(&*total) {
+            // No key at all: the row stays zero. NaN compares unequal and goes through.
+            *factor = if total == F::zero() { F::zero() } else { total.recip() };
+        }
+        let count = self.queries.len();
+        for (copy, rows) in self.heads.iter_mut().enumerate() {
+            let first = copy * count;
+            write(copy, factor, &mut rows.out);
+            for (i, (out, query)) in rows.out.rows().into_iter().zip(self.queries.clone()).enumerate() {
+                let nothing = total[first + i] == F::zero() && !plan.keys_of(query).is_empty();
+                if nothing || !row_is_finite(out) {
+                    self.suspects.push(Suspect { batch: self.batch, head: rows.head, query });
+                }
+            }
+            if let Some((kept, log_sum_exp)) = &mut rows.kept {
+                kept.assign(&rows.out);
+                for (i, to) in log_sum_exp.iter_mut().enumerate() {
+                    let (top, total) = (top[first + i], total[first + i]);
+                    *to = if total == F::zero() { F::neg_infinity() } else { top + total.log2() };
+                }
+            }
+        }
+    }
+}
+
+fn run_block<F: Tiles>(input: &Input<'_, F>, arena: &mut Arena<F>, block: &mut Block<'_, F>) {
+    let (plan, edit) = (input.plan, input.edit);
+    let (k, v) = block.read(input);
     let (count, copies) = (block.queries.len(), block.heads.len());
     let width = F::whole(count * copies);
     let mut space =
@@ -145,19 +213,12 @@ fn run_block<F: Tiles>(
     let q_columns = space.take(plan.width * width);
     // An intervention sees the scores as they are.
     let unit = if edit.is_some() { 1.0 } else { LOG2_E };
-    F::into_columns(q, F::from_f64(plan.scale * unit), width, q_columns);
-    // With a few queries the values set the pace: they are then read row by row, as they lie in memory.
-    let few = edit.is_none()
-        && count * copies <= FEW
-        && F::whole(plan.value_width) == plan.value_width
-        && v.strides() == [plan.value_width as isize, 1]
-        && plan.all_attend(block.queries.clone(), 0..plan.keys);
-    // The sum of pattern times values so far, (e, width) or for few queries (width, e), and the total of the pattern, relative to the maximum `top`.
+    F::into_columns(&block.rows(&input.q), F::from_f64(plan.scale * unit), width, q_columns);
+    // The sum of pattern times values so far (e, width), and the total of the pattern, relative to the maximum `top`.
     let sum = space.take(plan.value_width * width);
     let (top, total, factor) = (space.take(width), space.take(width), space.take(width));
     sum.fill(F::zero());
-    top.fill(F::neg_infinity());
-    total.fill(F::zero());
+    block.start(input.sink, top, total);
     for keys in Plan::tiles(plan.keys_of_block(block.queries.clone())) {
         let (k, v) = (k.slice(s![keys.clone(), ..]), v.slice(s![keys.clone(), ..]));
         let tile = &mut tile[..keys.len() * width];
@@ -186,14 +247,6 @@ fn run_block<F: Tiles>(
         F::absorb(tile, width, top, total, factor);
         // Where every pair is attended to, NaN goes where it should by itself.
         match if full && edit.is_none() { None } else { Poisoned::find(&v) } {
-            None if few => {
-                let e = plan.value_width;
-                for (row, &factor) in sum.chunks_exact_mut(e).zip(&*factor).take(count * copies) {
-                    row.iter_mut().for_each(|x| *x *= factor);
-                }
-                let pattern = tile_view(tile, count * copies, width);
-                F::product(&pattern.t(), v.to_slice().expect("few: contiguous values"), e, Join::Add, sum);
-            }
             None => F::product(&v.t(), tile, width, Join::Scale(factor), sum),
             Some(poisoned) => {
                 F::product(&poisoned.clean.t(), tile, width, Join::Scale(factor), sum);
@@ -205,26 +258,8 @@ fn run_block<F: Tiles>(
             }
         }
     }
-    for (factor, &total) in factor.iter_mut().zip(&*total) {
-        // No key at all: the row stays zero. NaN compares unequal and goes through.
-        *factor = if total == F::zero() { F::zero() } else { total.recip() };
-    }
-    for (copy, rows) in block.heads.iter_mut().enumerate() {
+    block.finish(plan, [top, total, factor], |copy, factor, out| {
         let first = copy * count;
-        if few {
-            let sums = sum[first * plan.value_width..].chunks_exact(plan.value_width);
-            for ((mut out, sum), &factor) in rows.out.rows_mut().into_iter().zip(sums).zip(&factor[first..]) {
-                out.iter_mut().zip(sum).for_each(|(to, &sum)| *to = sum * factor);
-            }
-        } else {
-            F::out_of_columns(&sum[first.min(sum.len())..], width, &factor[first..], &mut rows.out);
-        }
-        if let Some((kept, log_sum_exp)) = &mut rows.kept {
-            kept.assign(&rows.out);
-            for (i, to) in log_sum_exp.iter_mut().enumerate() {
-                let (top, total) = (top[first + i], total[first + i]);
-                *to = if total == F::zero() { F::neg_infinity() } else { top + total.log2() };
-            }
-        }
-    }
+        F::out_of_columns(&sum[first.min(sum.len())..], width, &factor[first..], out);
+    });
 }

@@ -1,11 +1,12 @@
 //! Interventions inside the tiles of a forward pass, in memory linear in the length.
 
-use crate::forward::{self, Kept};
+use crate::AttentionError;
+use crate::forward::{self, Input, Kept};
 use crate::kernels::{Join, Tiles};
 use crate::plan::{KEY_TILE, Plan};
 use crate::poison::Poisoned;
 use crate::tile::{self, Arena};
-use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4, Axis, ShapeBuilder, s};
+use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut4, Axis, ShapeBuilder, s};
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
 
@@ -38,15 +39,13 @@ pub(crate) fn as_queries<F>(tile: &mut [F], queries: usize, width: usize) -> Arr
 
 /// Fills `out` from a pattern that `edit` changes tile by tile: one pass finds the log-sum-exp, the second meets the values.
 pub(crate) fn forward_editing_pattern<F: Tiles>(
-    plan: &Plan,
-    q: &ArrayView4<'_, F>,
-    k: &ArrayView4<'_, F>,
-    v: &ArrayView4<'_, F>,
+    input: &Input<'_, F>,
     mut out: ArrayViewMut4<'_, F>,
     edit: TileEdit<'_, F>,
-) {
+) -> Result<(), AttentionError> {
+    let Input { plan, q, k, v, .. } = input;
     let mut kept = Kept::new(plan);
-    forward::forward(plan, q, k, v, out.view_mut(), Some(&mut kept), None);
+    forward::forward(input, out.view_mut(), Some(&mut kept))?;
     let mut batches: Vec<_> = out.outer_iter_mut().collect();
     let mut blocks = Vec::new();
     for (index, mut rows) in batches.iter_mut().flat_map(|out| out.outer_iter_mut()).enumerate() {
@@ -58,7 +57,7 @@ pub(crate) fn forward_editing_pattern<F: Tiles>(
     }
     tile::run(&mut blocks, plan.work(), Arena::new, |arena, (batch, head, queries, out)| {
         let (batch, head, queries) = (*batch, *head, queries.clone());
-        let key_head = plan.map.key_head(head);
+        let (key_head, value_head) = (plan.key_head(head), plan.value_head(head));
         let q = q.slice(s![batch, head, queries.clone(), ..]);
         let lse = kept.log_sum_exp.slice(s![batch, head, queries.clone()]);
         let (d, e, width) = (plan.width, plan.value_width, F::whole(queries.len()));
@@ -74,7 +73,7 @@ pub(crate) fn forward_editing_pattern<F: Tiles>(
         // An edit may put weight on any key, so all of them are visited.
         for keys in Plan::tiles(0..plan.keys) {
             let k = k.slice(s![batch, key_head, keys.clone(), ..]);
-            let v = v.slice(s![batch, key_head, keys.clone(), ..]);
+            let v = v.slice(s![batch, value_head, keys.clone(), ..]);
             let tile = &mut tile[..keys.len() * width];
             F::product(&k, q_columns, width, Join::Replace, tile);
             if let Some(cap) = plan.softcap {
@@ -88,6 +87,7 @@ pub(crate) fn forward_editing_pattern<F: Tiles>(
         }
         F::out_of_columns(sum, width, ones, out);
     });
+    Ok(())
 }
 
 /// `sum += vᵀ tile`, where a weight of exactly 0 keeps out whatever the value holds.

@@ -3,7 +3,7 @@
 //! With the pattern known from the log-sum-exp one pass is enough: the sums of `Ṗ v + P v̇` and of `⟨P, Ż⟩` run side by side, and the
 //! second is taken off at the end as a multiple of the output.
 
-use crate::backward::Pass;
+use crate::backward::{Pass, sink_share};
 use crate::kernels::{Join, Tiles};
 use crate::plan::{KEY_TILE, Plan};
 use crate::poison::Poisoned;
@@ -19,8 +19,12 @@ struct Block<'a, F> {
     out: ArrayViewMut2<'a, F>,
 }
 
-/// The derivative of the output along (q̇, k̇, v̇), where q̇ and k̇ are already rotated.
-pub(crate) fn jvp<F: Tiles>(pass: &Pass<'_, F>, direction: [ArrayView4<'_, F>; 3]) -> Array4<F> {
+/// The derivative of the output along (q̇, k̇, v̇), where q̇ and k̇ are already rotated, and along the logits of the sinks.
+pub(crate) fn jvp<F: Tiles>(
+    pass: &Pass<'_, F>,
+    direction: [ArrayView4<'_, F>; 3],
+    sink: Option<&[F]>,
+) -> Array4<F> {
     let plan = pass.plan;
     let mut out = Array4::zeros((plan.batch, plan.heads, plan.queries, plan.value_width));
     let mut batches: Vec<_> = out.outer_iter_mut().collect();
@@ -34,7 +38,7 @@ pub(crate) fn jvp<F: Tiles>(pass: &Pass<'_, F>, direction: [ArrayView4<'_, F>; 3
     }
     blocks.sort_by_key(|block| std::cmp::Reverse(plan.keys_of_block(block.queries.clone()).len()));
     tile::run(&mut blocks, 2 * plan.work(), Arena::new, |arena, block| {
-        run_block(pass, &direction, arena, block)
+        run_block(pass, &direction, sink, arena, block)
     });
     drop(blocks);
     drop(batches);
@@ -44,12 +48,14 @@ pub(crate) fn jvp<F: Tiles>(pass: &Pass<'_, F>, direction: [ArrayView4<'_, F>; 3
 fn run_block<F: Tiles>(
     pass: &Pass<'_, F>,
     direction: &[ArrayView4<'_, F>; 3],
+    sink_dot: Option<&[F]>,
     arena: &mut Arena<F>,
     block: &mut Block<'_, F>,
 ) {
     let plan = pass.plan;
     let (zero, scale) = (F::zero(), F::from_f64(plan.scale * LOG2_E));
-    let (batch, head, key_head) = (block.batch, block.head, plan.map.key_head(block.head));
+    let (batch, head) = (block.batch, block.head);
+    let (key_head, value_head) = (plan.key_head(head), plan.value_head(head));
     let queries = block.queries.clone();
     let [q_dot, k_dot, v_dot] = direction;
     let (d, e, width) = (plan.width, plan.value_width, F::whole(queries.len()));
@@ -67,10 +73,13 @@ fn run_block<F: Tiles>(
     ones.fill(F::one());
     for (i, query) in queries.clone().enumerate() {
         base[i] = pass.kept.log_sum_exp[[batch, head, query]];
+        if let (Some(sink), Some(dot)) = (pass.sink, sink_dot) {
+            mean[i] = sink_share(sink[head], base[i]) * dot[head];
+        }
     }
     for keys in Plan::tiles(plan.keys_of_block(queries.clone())) {
-        let [k, v, k_dot, v_dot] = [&pass.k, &pass.v, k_dot, v_dot]
-            .map(|x| x.view().slice_move(s![batch, key_head, keys.clone(), ..]));
+        let [k, k_dot] = [&pass.k, k_dot].map(|x| x.slice(s![batch, key_head, keys.clone(), ..]));
+        let [v, v_dot] = [&pass.v, v_dot].map(|x| x.slice(s![batch, value_head, keys.clone(), ..]));
         let (p, z) = (&mut p[..keys.len() * width], &mut z[..keys.len() * width]);
         F::product(&k, q_columns, width, Join::Replace, p);
         if let Some(cap) = plan.softcap {

@@ -1,3 +1,4 @@
+use crate::algebra::{PairKeys, Pairing};
 use crate::{HeadMap, Mask};
 use std::ops::Range;
 
@@ -19,10 +20,43 @@ pub struct Plan {
     pub(crate) scale: f64,
     pub(crate) softcap: Option<f64>,
     pub(crate) map: HeadMap,
+    pub(crate) pairs: Option<Pairs>,
     pub(crate) mask: Mask,
 }
 
+/// Query heads that come in pairs, of which both read the same value head: the head map joins pairs to pairs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pairs {
+    pub(crate) pairing: Pairing,
+    pub(crate) keys: PairKeys,
+    pub(crate) key_heads: usize,
+}
+
+impl Pairs {
+    /// The key head and the value head that a query head of `heads` reads.
+    pub(crate) fn read(&self, map: &HeadMap, heads: usize, head: usize) -> (usize, usize) {
+        let (pair, second) = self.pairing.of(head, heads);
+        let value = map.key_head(pair);
+        let key = match (self.keys, self.pairing) {
+            (PairKeys::Paired, Pairing::Neighbours) => 2 * value + second,
+            (PairKeys::Paired, Pairing::Halves) => value + second * (self.key_heads / 2),
+            (PairKeys::Repeated, _) => head * self.key_heads / heads,
+        };
+        (key, value)
+    }
+}
+
 impl Plan {
+    /// The key head that a query head reads.
+    pub(crate) fn key_head(&self, head: usize) -> usize {
+        self.pairs.map_or_else(|| self.map.key_head(head), |pairs| pairs.read(&self.map, self.heads, head).0)
+    }
+
+    /// The value head that a query head reads.
+    pub(crate) fn value_head(&self, head: usize) -> usize {
+        self.pairs.map_or_else(|| self.map.key_head(head), |pairs| pairs.read(&self.map, self.heads, head).1)
+    }
+
     /// The keys that one query attends to.
     pub(crate) fn keys_of(&self, query: usize) -> Range<usize> {
         self.mask.keys(query, self.queries, self.keys)
@@ -65,13 +99,18 @@ impl Plan {
         tile: &mut [F],
         width: usize,
     ) {
-        for (column, query) in queries.enumerate() {
-            let seen = self.keys_of(query);
-            let start = seen.start.clamp(keys.start, keys.end) - keys.start;
-            let end = seen.end.clamp(keys.start + start, keys.end) - keys.start;
-            for row in (0..start).chain(end..keys.len()) {
-                tile[row * width + column] = value;
+        // Both ends of the attended keys move upwards with the query, so a key is masked for the first queries, which end before
+        // it, and for the last, which start after it.
+        let (mut ended, mut started) = (0, 0);
+        for (key, row) in keys.zip(tile.chunks_mut(width)) {
+            while ended < queries.len() && self.keys_of(queries.start + ended).end <= key {
+                ended += 1;
             }
+            while started < queries.len() && self.keys_of(queries.start + started).start <= key {
+                started += 1;
+            }
+            row[..ended].fill(value);
+            row[started..queries.len()].fill(value);
         }
     }
 

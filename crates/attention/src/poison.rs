@@ -111,7 +111,7 @@ impl<F: Scalar> Poisoned<F> {
 }
 
 /// Whether all numbers of a row are finite: a sum of `x · 0` is 0 exactly then.
-fn row_is_finite<F: Scalar>(row: ndarray::ArrayView1<'_, F>) -> bool {
+pub(crate) fn row_is_finite<F: Scalar>(row: ndarray::ArrayView1<'_, F>) -> bool {
     let zero = F::zero();
     let Some(row) = row.as_slice() else { return row.iter().all(|x| x.is_finite()) };
     // Sixteen sums at once, so that the compiler can use vector registers.

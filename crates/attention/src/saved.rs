@@ -17,6 +17,7 @@ pub struct Saved<F, D: HeadAxes = Ix3> {
     pub(crate) q: ArcArray<F, Ix4>,
     pub(crate) k: ArcArray<F, Ix4>,
     pub(crate) v: ArcArray<F, Ix4>,
+    pub(crate) sink: Option<Vec<F>>,
     pub(crate) kept: Kept<F>,
     pub(crate) log_sum_exp: Array<F, D::Smaller>,
     pub(crate) tables: Option<(RotaryTable<F>, RotaryTable<F>)>,
@@ -34,7 +35,7 @@ pub struct Gradients<F, D: HeadAxes = Ix3> {
 }
 
 impl<F: Element, D: HeadAxes> Saved<F, D> {
-    /// log Σⱼ exp Zᵢⱼ for each head and query, (h, t) or (b, h, t); −∞ for a query without any key.
+    /// log Σⱼ exp Zᵢⱼ for each head and query, (h, t) or (b, h, t), with the sink as one more j; −∞ for a query without any.
     pub fn log_sum_exp(&self) -> &ArrayRef<F, D::Smaller> {
         &self.log_sum_exp
     }
@@ -47,14 +48,14 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
         self.scores_of(head, 0..self.plan.queries)
     }
 
-    /// The pattern of one head (t, s): each row sums to 1, or is zero for a query without any key.
+    /// The pattern of one head (t, s): each row sums to 1, less what a sink takes, or is zero for a query without any key.
     ///
     /// # Errors
     /// [`AttentionError::Index`] when there is no such head.
     pub fn pattern(&self, head: usize) -> Result<Array2<F>, AttentionError> {
         let mut pattern = self.scores_of(head, 0..self.plan.queries)?;
         for (query, mut row) in pattern.rows_mut().into_iter().enumerate() {
-            self.normalise(query, row.as_slice_mut().expect("a new matrix is contiguous"));
+            self.normalise(head, query, row.as_slice_mut().expect("a new matrix is contiguous"));
         }
         Ok(pattern)
     }
@@ -68,7 +69,7 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
             return Err(AttentionError::Index { axis: "query", index: query, length: self.plan.queries });
         }
         let mut row = self.scores_of(head, query..query + 1)?.row(0).to_owned();
-        self.normalise(query, row.as_slice_mut().expect("a new row is contiguous"));
+        self.normalise(head, query, row.as_slice_mut().expect("a new row is contiguous"));
         Ok(row)
     }
 
@@ -108,7 +109,7 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
         let (batch, head) = (head / self.plan.heads, head % self.plan.heads);
         let mut scores = Array2::zeros((queries.len(), keys.len()));
         let q = self.q.slice(s![batch, head, queries.clone(), ..]);
-        let k = self.k.slice(s![batch, self.plan.map.key_head(head), keys.clone(), ..]);
+        let k = self.k.slice(s![batch, self.plan.key_head(head), keys.clone(), ..]);
         scores_into(plan, &q, &k, queries, keys, &mut scores);
         Ok(scores)
     }
@@ -124,14 +125,18 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
         keys: Range<usize>,
     ) -> Result<Array2<F>, AttentionError> {
         let mut tile = self.scores_tile(head, queries.clone(), keys.clone())?;
-        let (batch, head) = (head / self.plan.heads, head % self.plan.heads);
         for (query, mut row) in queries.zip(tile.rows_mut()) {
-            let lse = self.kept.log_sum_exp[[batch, head, query]] * F::from_f64(std::f64::consts::LN_2);
+            let lse = self.log_sum_exp_of(head, query);
             for (key, x) in keys.clone().zip(row.iter_mut()) {
                 *x = if self.plan.attends(query, key) { (*x - lse).exp() } else { F::zero() };
             }
         }
         Ok(tile)
+    }
+
+    fn log_sum_exp_of(&self, head: usize, query: usize) -> F {
+        let (batch, head) = (head / self.plan.heads, head % self.plan.heads);
+        self.kept.log_sum_exp[[batch, head, query]] * F::from_f64(std::f64::consts::LN_2)
     }
 
     fn check_head(&self, head: usize) -> Result<(), AttentionError> {
@@ -142,8 +147,13 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
         Ok(())
     }
 
-    fn normalise(&self, query: usize, row: &mut [F]) {
-        softmax_with_log_sum_exp(row);
+    fn normalise(&self, head: usize, query: usize, row: &mut [F]) {
+        if self.sink.is_some() {
+            let sum = self.log_sum_exp_of(head, query);
+            row.iter_mut().for_each(|x| *x = (*x - sum).exp());
+        } else {
+            softmax_with_log_sum_exp(row);
+        }
         // A NaN among the attended scores makes the row NaN; the masked keys of such a row stay 0.
         fill_masked(&self.plan, query, &(0..self.plan.keys), F::zero(), row);
     }
@@ -154,7 +164,7 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
 
     fn pass(&self) -> Pass<'_, F> {
         let (q, k, v) = (self.q.view(), self.k.view(), self.v.view());
-        Pass { plan: &self.plan, q, k, v, kept: &self.kept }
+        Pass { plan: &self.plan, q, k, v, sink: self.sink.as_deref(), kept: &self.kept }
     }
 
     pub(crate) fn backward(&self, d_out: &ArrayRef<F, D>) -> Result<Gradients<F, D>, AttentionError> {
@@ -168,23 +178,39 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
         Ok(Gradients { q: D::lower(gradients.q), k: D::lower(gradients.k), v: D::lower(gradients.v) })
     }
 
+    /// The gradient of a loss by the logit of the sink of each head, summed over a batch; none without a sink.
+    ///
+    /// ```text
+    /// ds = −Σᵢ p_sink,ᵢ ⟨dOᵢ, Oᵢ⟩
+    /// ```
+    ///
+    /// # Errors
+    /// [`AttentionError::Shape`] when `d_out` has another shape than the output.
+    pub fn sink_gradient(&self, d_out: &ArrayRef<F, D>) -> Result<Option<Array1<F>>, AttentionError> {
+        let d_out = D::lift(d_out.view());
+        check::<D>("d_out", D::LETTERS[3], self.kept.out.shape(), d_out.shape())?;
+        Ok(F::sink_gradient(&self.pass(), &d_out).map(Array1::from_vec))
+    }
+
+    /// The derivative of the output along directions of q, k, v and of the sinks, which otherwise stand still.
     pub(crate) fn jvp(
         &self,
         q: &ArrayRef<F, D>,
         k: &ArrayRef<F, D>,
         v: &ArrayRef<F, D>,
+        sink: Option<&[F]>,
     ) -> Result<Array<F, D>, AttentionError> {
         let [q, k, v] = [q, k, v].map(|x| D::lift(x.view()));
         check::<D>("the direction of q", D::LETTERS[0], self.q.shape(), q.shape())?;
         check::<D>("the direction of k", D::LETTERS[1], self.k.shape(), k.shape())?;
         check::<D>("the direction of v", D::LETTERS[2], self.v.shape(), v.shape())?;
         let Some((at_queries, at_keys)) = &self.tables else {
-            return Ok(D::lower(F::jvp(&self.pass(), [q, k, v])));
+            return Ok(D::lower(F::jvp(&self.pass(), [q, k, v], sink)));
         };
         let (mut q, mut k) = (q.to_owned(), k.to_owned());
         turn(&mut q, |x| at_queries.apply(x))?;
         turn(&mut k, |x| at_keys.apply(x))?;
-        Ok(D::lower(F::jvp(&self.pass(), [q.view(), k.view(), v])))
+        Ok(D::lower(F::jvp(&self.pass(), [q.view(), k.view(), v], sink)))
     }
 }
 

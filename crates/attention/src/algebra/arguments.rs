@@ -1,6 +1,7 @@
 use crate::AttentionError;
 use collimate_tensor::Scalar;
-use ndarray::{Array3, ArrayD, ArrayRef3};
+use ndarray::{ArcArray, Array3, ArrayD, ArrayRef3, Ix3};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// A learned array that a [`Variant`](super::Variant) may need besides q, k and v.
@@ -162,14 +163,30 @@ impl<F: Scalar> Arguments<F> {
     }
 
     /// All arrays in standard layout, as the loops read them.
-    pub(crate) fn standard(&self) -> Self {
-        let mut own = Self::new(&self.q, &self.k, &self.v);
-        own.parameters = self.parameters.clone();
-        own
+    pub(crate) fn standard(&self) -> Shared<F> {
+        let own = |x: &Array3<F>| x.as_standard_layout().into_owned().into_shared();
+        Shared { q: own(&self.q), k: own(&self.k), v: own(&self.v), parameters: self.parameters.clone() }
+    }
+}
+
+/// Arguments in standard layout, which the stages of a call share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared<F> {
+    pub(crate) q: ArcArray<F, Ix3>,
+    pub(crate) k: ArcArray<F, Ix3>,
+    pub(crate) v: ArcArray<F, Ix3>,
+    pub(crate) parameters: Parameters<F>,
+}
+
+impl<F: Scalar> Shared<F> {
+    /// Zeros in the same shapes.
+    pub(crate) fn zeros_like(&self) -> Arguments<F> {
+        let [q, k, v] = [&self.q, &self.k, &self.v].map(|x| Array3::zeros(x.dim()));
+        Arguments { q, k, v, parameters: self.parameters.zeros_like() }
     }
 
     /// Whether a direction has the shapes of these arguments.
-    pub(crate) fn check_direction(&self, direction: &Self) -> Result<(), AttentionError> {
+    pub(crate) fn check_direction(&self, direction: &Arguments<F>) -> Result<(), AttentionError> {
         use crate::error::check_shape;
         check_shape("the direction of q", "(h, t, d)", self.q.shape(), direction.q.shape())?;
         check_shape("the direction of k", "(g, s, d)", self.k.shape(), direction.k.shape())?;
@@ -188,13 +205,28 @@ impl<F: Scalar> Arguments<F> {
 }
 
 /// Row `i` of head `h` of an array in standard layout.
-pub(crate) fn row<F>(x: &Array3<F>, h: usize, i: usize) -> &[F] {
+pub(crate) fn row<F>(x: &ArrayRef3<F>, h: usize, i: usize) -> &[F] {
     let (_, rows, width) = x.dim();
     &x.as_slice().expect("own arrays are in standard layout")[(h * rows + i) * width..][..width]
 }
 
 /// As [`row`], to write to.
-pub(crate) fn row_mut<F>(x: &mut Array3<F>, h: usize, i: usize) -> &mut [F] {
+pub(crate) fn row_mut<F>(x: &mut ArrayRef3<F>, h: usize, i: usize) -> &mut [F] {
     let (_, rows, width) = x.dim();
     &mut x.as_slice_mut().expect("own arrays are in standard layout")[(h * rows + i) * width..][..width]
+}
+
+/// From so many numbers on, heads are worth more than one thread.
+const PARALLEL: usize = 1 << 16;
+
+/// Runs on the rows of each head of an array in standard layout; heads are independent, so threads change no bit.
+pub(crate) fn for_each_head<F: Scalar>(x: &mut Array3<F>, run: impl Fn(usize, &mut [F]) + Sync) {
+    let (_, rows, width) = x.dim();
+    let size = (rows * width).max(1);
+    let all = x.as_slice_mut().expect("own arrays are in standard layout");
+    if all.len() < PARALLEL {
+        all.chunks_exact_mut(size).enumerate().for_each(|(head, rows)| run(head, rows));
+    } else {
+        all.par_chunks_exact_mut(size).enumerate().for_each(|(head, rows)| run(head, rows));
+    }
 }

@@ -1,7 +1,8 @@
-use super::arguments::{row, row_mut};
+use super::arguments::{for_each_head, row, row_mut};
 use super::normaliser::sigmoid;
 use super::score::Reads;
 use super::{Parameter, Parameters};
+use crate::plan::Pairs;
 use crate::{AttentionError, HeadMap};
 use collimate_tensor::{Scalar, dot};
 use ndarray::Array3;
@@ -13,6 +14,16 @@ pub enum Pairing {
     Neighbours,
     /// Heads p and p + H/2: DiffLlama in Hugging Face.
     Halves,
+}
+
+impl Pairing {
+    /// The pair of a query head, and whether it is the first (0) or the second (1) of it.
+    pub(crate) fn of(self, head: usize, heads: usize) -> (usize, usize) {
+        match self {
+            Self::Neighbours => (head / 2, head % 2),
+            Self::Halves => (head % (heads / 2), head / (heads / 2)),
+        }
+    }
 }
 
 /// Which key heads the two maps of a pair read in Differential V1, when query heads share key heads.
@@ -129,18 +140,9 @@ impl Combination {
                 }
                 let key_pairs = key_heads / 2;
                 map.check(pairs, key_pairs)?;
-                let mut reads = Reads { key: vec![0; heads], value: vec![0; heads] };
-                for p in 0..pairs {
-                    for (c, h) in Self::pair(pairing, p, pairs).into_iter().enumerate() {
-                        reads.value[h] = map.key_head(p);
-                        reads.key[h] = match (keys, pairing) {
-                            (PairKeys::Paired, Pairing::Neighbours) => 2 * map.key_head(p) + c,
-                            (PairKeys::Paired, Pairing::Halves) => map.key_head(p) + c * key_pairs,
-                            (PairKeys::Repeated, _) => h * key_heads / heads,
-                        };
-                    }
-                }
-                Ok(reads)
+                let pairs = Pairs { pairing, keys, key_heads };
+                let (key, value) = (0..heads).map(|head| pairs.read(map, heads, head)).unzip();
+                Ok(Reads { key, value })
             }
             Self::DifferentialV2 { pairing } => {
                 if !heads.is_multiple_of(2) {
@@ -212,9 +214,12 @@ impl Combination {
         let Some(pairing) = self.pairing() else { return x.clone() };
         let weight = self.weight(parameters, heads / 2, queries);
         let mut out = Array3::zeros((heads / 2, queries, width));
-        Self::for_each(pairing, x, &weight, |p, i, [a, b], weight| {
-            let rows = row(x, a, i).iter().zip(row(x, b, i));
-            row_mut(&mut out, p, i).iter_mut().zip(rows).for_each(|(o, (&a, &b))| *o = a - weight * b);
+        for_each_head(&mut out, |p, out| {
+            let [a, b] = Self::pair(pairing, p, heads / 2);
+            for (i, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
+                let (rows, weight) = (row(x, a, i).iter().zip(row(x, b, i)), weight[p * queries + i]);
+                out.iter_mut().zip(rows).for_each(|(o, (&a, &b))| *o = a - weight * b);
+            }
         });
         out
     }
@@ -227,14 +232,19 @@ impl Combination {
         d: Array3<F>,
         into: &mut Parameters<F>,
     ) -> Array3<F> {
-        let (heads, queries, _) = x.dim();
+        let (heads, queries, width) = x.dim();
         let Some(pairing) = self.pairing() else { return d };
         let weight = self.weight(parameters, heads / 2, queries);
         let mut d_x = Array3::zeros(x.dim());
+        for_each_head(&mut d_x, |head, rows| {
+            let (p, second) = pairing.of(head, heads);
+            for (i, row_of_head) in rows.chunks_exact_mut(width.max(1)).enumerate() {
+                let factor = if second == 0 { F::one() } else { -weight[p * queries + i] };
+                row_of_head.iter_mut().zip(row(&d, p, i)).for_each(|(x, &d)| *x = factor * d);
+            }
+        });
         let mut by_weight = vec![F::zero(); weight.len()];
-        Self::for_each(pairing, x, &weight, |p, i, [a, b], weight| {
-            row_mut(&mut d_x, a, i).copy_from_slice(row(&d, p, i));
-            row_mut(&mut d_x, b, i).iter_mut().zip(row(&d, p, i)).for_each(|(b, &d)| *b = -weight * d);
+        Self::for_each(pairing, x, &weight, |p, i, [_, b], _| {
             by_weight[p * queries + i] = -dot(row(&d, p, i), row(x, b, i));
         });
         match self {

@@ -1,3 +1,4 @@
+use super::arguments::for_each_head;
 use super::normaliser::sigmoid;
 use super::rows::{Gain, Rms};
 use super::{Parameter, Parameters};
@@ -48,15 +49,26 @@ impl OutputChange {
         }
     }
 
-    pub(crate) fn forward<F: Scalar>(&self, parameters: &Parameters<F>, x: &Array3<F>) -> Array3<F> {
-        let mut out = x.clone();
-        let width = x.dim().2;
+    /// Whether the derivatives look at what was before the change.
+    pub(crate) fn looks_back(&self) -> bool {
+        !matches!(self, Self::Scale(_))
+    }
+
+    /// Changes the output.
+    pub(crate) fn forward<F: Scalar>(&self, parameters: &Parameters<F>, out: &mut Array3<F>) {
+        let width = out.dim().2;
         match *self {
-            Self::Scale(factor) => out.mapv_inplace(|x| x * F::from_f64(factor)),
-            Self::HeadNorm { epsilon, gain } => for_each(x, |h, i| {
+            Self::Scale(factor) => {
+                let factor = F::from_f64(factor);
+                for_each_head(out, |_, rows| rows.iter_mut().for_each(|x| *x *= factor));
+            }
+            Self::HeadNorm { epsilon, gain } => {
                 let gain = gain_of(parameters, gain);
-                Rms::new(x, &[(h, i)], epsilon).forward(&mut out, &[(h, i)], gain);
-            }),
+                for_each_head(out, |_, rows| {
+                    rows.chunks_exact_mut(width.max(1))
+                        .for_each(|row| Rms::of(row, epsilon).scale(row, gain));
+                });
+            }
             Self::Gate(form) => {
                 let gate = parameters.values(Parameter::Gate);
                 let out = out.as_slice_mut().expect("own arrays are in standard layout");
@@ -65,7 +77,6 @@ impl OutputChange {
                 }
             }
         }
-        out
     }
 
     pub(crate) fn vjp<F: Scalar>(

@@ -5,7 +5,7 @@ use super::logits::{Mixing, Setting, mixing};
 use super::score::Reads;
 use super::{Parameter, Parameters};
 use collimate_tensor::{Scalar, axpy, dot};
-use ndarray::Array3;
+use ndarray::{Array3, ArrayRef3};
 
 /// One change of the pattern.
 ///
@@ -84,8 +84,8 @@ impl PatternChange {
 pub(crate) fn apply<F: Scalar>(
     at: &Setting<'_>,
     reads: &Reads,
-    p: &Array3<F>,
-    v: &Array3<F>,
+    p: &ArrayRef3<F>,
+    v: &ArrayRef3<F>,
     out: &mut Array3<F>,
 ) {
     at.for_each(|h, i, keys| {
@@ -99,9 +99,9 @@ pub(crate) fn apply<F: Scalar>(
 pub(crate) fn apply_vjp<F: Scalar>(
     at: &Setting<'_>,
     reads: &Reads,
-    p: &Array3<F>,
-    v: &Array3<F>,
-    d_out: &Array3<F>,
+    p: &ArrayRef3<F>,
+    v: &ArrayRef3<F>,
+    d_out: &ArrayRef3<F>,
 ) -> (Array3<F>, Array3<F>) {
     let mut d_v = Array3::zeros(v.dim());
     let d_p = at.slopes(|h, i, j| dot(row(d_out, h, i), row(v, reads.value[h], j)));

@@ -1,15 +1,16 @@
 //! The stages one after another: forward, backward, and along a direction.
 
+use super::arguments::Shared;
 use super::check::{Sizes, mixing_needs_one_mask};
 use super::logits::{Setting, check_positions, simple::bias_of};
 use super::mask::{Seen, broadcast};
 use super::pattern::{apply, apply_vjp};
 use super::score::Reads;
 use super::trace::Core;
-use super::{Arguments, LogitChange, Parameter, Trace, Variant, tiled};
+use super::{Arguments, Combination, LogitChange, Parameter, Trace, Variant, tiled};
 use crate::error::check_shape;
 use crate::{AttentionError, Element};
-use ndarray::{Array3, ArrayRef3, Axis};
+use ndarray::{ArcArray, Array3, ArrayRef3, Axis, Ix3};
 
 pub(crate) fn forward<F: Element>(
     variant: &Variant,
@@ -22,22 +23,26 @@ pub(crate) fn forward<F: Element>(
     let mut rows = vec![[arguments.q.clone(), arguments.k.clone()]];
     for change in &variant.rows {
         let [q, k] = rows.last().expect("there is the first");
-        rows.push(change.forward(sizes.offset, &arguments.parameters, [q, k])?);
+        rows.push(change.forward(sizes.offset, &arguments.parameters, [q, k])?.map(Array3::into_shared));
     }
     let last = rows.last().expect("there is the first");
     let (core, heads) = match variant.tiled().filter(|_| may_tile) {
-        Some(attention) => tiled::forward(variant, attention, &reads, last, &arguments.v)?,
+        Some(attention) => tiled::forward(variant, attention, last, &arguments)?,
         None => core_forward(variant, &sizes, &reads, last, &arguments)?,
     };
-    let mut outputs = vec![variant.combination.forward(&arguments.parameters, &heads)];
+    let (combined, heads) = match variant.combination {
+        Combination::Plain => (heads, Array3::zeros((0, 0, 0))),
+        _ => (variant.combination.forward(&arguments.parameters, &heads), heads),
+    };
+    let (mut out, mut outputs) = (combined, Vec::new());
     for change in &variant.output {
-        outputs.push(change.forward(&arguments.parameters, outputs.last().expect("there is the first")));
+        outputs.push(if change.looks_back() { out.clone() } else { Array3::zeros((0, 0, 0)) });
+        change.forward(&arguments.parameters, &mut out);
     }
-    let out = outputs.pop().expect("there is the first");
     Ok((out, Trace { variant: variant.clone(), arguments, sizes, reads, rows, core, heads, outputs }))
 }
 
-fn seen_by<F: Element>(variant: &Variant, sizes: &Sizes, arguments: &Arguments<F>) -> Seen {
+fn seen_by<F: Element>(variant: &Variant, sizes: &Sizes, arguments: &Shared<F>) -> Seen {
     let bias = variant.logits.contains(&LogitChange::Bias).then(|| bias_of(&arguments.parameters));
     let shared = !variant.mask.iter().any(|rule| rule.has_heads()) && bias.is_none_or(|b| b.dim().0 == 1);
     Seen::new(sizes.heads, sizes.queries, sizes.keys, shared, |h, i, j| {
@@ -56,8 +61,8 @@ fn core_forward<F: Element>(
     variant: &Variant,
     sizes: &Sizes,
     reads: &Reads,
-    [q, k]: &[Array3<F>; 2],
-    arguments: &Arguments<F>,
+    [q, k]: &[ArcArray<F, Ix3>; 2],
+    arguments: &Shared<F>,
 ) -> Result<(Core<F>, Array3<F>), AttentionError> {
     let parameters = &arguments.parameters;
     let seen = seen_by(variant, sizes, arguments);
@@ -101,13 +106,13 @@ fn extra<F: Element>(variant: &Variant, sizes: &Sizes, parameters: &super::Param
 fn check_overflow<F: Element>(
     at: &Setting<'_>,
     reads: &Reads,
-    [q, k]: [&Array3<F>; 2],
-    arguments: &Arguments<F>,
+    [q, k]: [&ArrayRef3<F>; 2],
+    arguments: &Shared<F>,
     z: &Array3<F>,
 ) -> Result<(), AttentionError> {
     let mut found = Ok(());
     let finite =
-        |x: &Array3<F>, h: usize, i: usize| x.index_axis(Axis(0), h).row(i).iter().all(|x| x.is_finite());
+        |x: &ArrayRef3<F>, h: usize, i: usize| x.index_axis(Axis(0), h).row(i).iter().all(|x| x.is_finite());
     let sound = || {
         arguments.parameters.iter().all(|(name, x)| {
             x.iter().all(|x| x.is_finite() || (name == Parameter::Bias && *x == F::neg_infinity()))
@@ -144,7 +149,7 @@ pub(crate) fn backward<F: Element>(
     let d = variant.combination.vjp(parameters, heads, d, into);
     let last = rows.last().expect("there is the first");
     let (mut d_rows, d_v) = match core {
-        Core::Tiled(saved) => tiled::backward(variant, reads, saved, &d, arguments)?,
+        Core::Tiled(saved) => tiled::backward(variant, saved, &d, into)?,
         Core::Plain { seen, logits, patterns } => {
             let at = setting(sizes, seen);
             let (p, before) = patterns.split_last().expect("there is the first");
@@ -176,7 +181,7 @@ pub(crate) fn backward<F: Element>(
         }
     };
     for (change, [q, k]) in variant.rows.iter().zip(rows).rev() {
-        d_rows = change.vjp(sizes.offset, arguments, [q, k], d_rows, &mut gradient.parameters)?;
+        d_rows = change.vjp(sizes.offset, parameters, [q, k], d_rows, &mut gradient.parameters)?;
     }
     [gradient.q, gradient.k] = d_rows;
     gradient.v = d_v;
@@ -196,13 +201,13 @@ pub(crate) fn jvp<F: Element>(
     arguments.check_direction(direction)?;
     let direction = direction.standard();
     let (parameters, moved) = (&arguments.parameters, &direction.parameters);
-    let mut dots = [direction.q.clone(), direction.k.clone()];
+    let mut dots = [direction.q.to_owned(), direction.k.to_owned()];
     for (change, [q, k]) in variant.rows.iter().zip(rows) {
         dots = change.jvp(sizes.offset, [parameters, moved], [q, k], dots)?;
     }
     let [q, k] = rows.last().expect("there is the first");
     let mut dot = match core {
-        Core::Tiled(saved) => tiled::jvp(variant, reads, saved, &dots, &direction.v)?,
+        Core::Tiled(saved) => tiled::jvp(variant, saved, &dots, &direction.v, moved)?,
         Core::Plain { seen, logits, patterns } => {
             let at = setting(sizes, seen);
             let scale = F::from_f64(sizes.scale);
@@ -225,7 +230,7 @@ pub(crate) fn jvp<F: Element>(
             for (change, before) in variant.pattern.iter().zip(patterns) {
                 p_dot = change.jvp(&at, [parameters, moved], before, p_dot);
             }
-            let mut out = Array3::zeros(heads.dim());
+            let mut out = Array3::zeros((sizes.heads, sizes.queries, sizes.value_width));
             apply(&at, reads, &p_dot, &arguments.v, &mut out);
             apply(&at, reads, patterns.last().expect("there is the first"), &direction.v, &mut out);
             out

@@ -2,10 +2,10 @@
 
 use super::arguments::{row, row_mut};
 use super::score::length;
-use super::{Arguments, Parameter, Parameters};
+use super::{Parameter, Parameters};
 use crate::{AttentionError, Element, Rotary};
 use collimate_tensor::Scalar;
-use ndarray::Array3;
+use ndarray::{Array3, ArrayRef3};
 
 /// One change of the query and key rows. Their order is part of the variant: models norm before they rotate (Qwen 3,
 /// Gemma 3, OLMo 2), some rotate first.
@@ -77,7 +77,7 @@ impl RowChange {
         &self,
         offset: isize,
         parameters: &Parameters<F>,
-        [q, k]: [&Array3<F>; 2],
+        [q, k]: [&ArrayRef3<F>; 2],
     ) -> Result<[Array3<F>; 2], AttentionError> {
         Ok([self.one(Side::Query, offset, parameters, q)?, self.one(Side::Key, 0, parameters, k)?])
     }
@@ -87,9 +87,9 @@ impl RowChange {
         side: Side,
         first: isize,
         parameters: &Parameters<F>,
-        x: &Array3<F>,
+        x: &ArrayRef3<F>,
     ) -> Result<Array3<F>, AttentionError> {
-        let mut out = x.clone();
+        let mut out = x.to_owned();
         match *self {
             Self::Rotary(rotary) => rotary.table(positions(first, x))?.apply(&mut out)?,
             Self::Unit { epsilon } => over_rows(x, NormOver::Head, |_, cells| {
@@ -107,8 +107,8 @@ impl RowChange {
     pub(crate) fn vjp<F: Element>(
         &self,
         offset: isize,
-        arguments: &Arguments<F>,
-        [q, k]: [&Array3<F>; 2],
+        parameters: &Parameters<F>,
+        [q, k]: [&ArrayRef3<F>; 2],
         [d_q, d_k]: [Array3<F>; 2],
         into: &mut Parameters<F>,
     ) -> Result<[Array3<F>; 2], AttentionError> {
@@ -120,7 +120,7 @@ impl RowChange {
                     Unit::new(x, &cells, epsilon).slope(x, &cells, d);
                 }),
                 Self::Rms { over, epsilon, gain } => {
-                    let factors = gain_of(&arguments.parameters, *side, gain);
+                    let factors = gain_of(parameters, *side, gain);
                     let mut by_gain = factors.map(|g| vec![F::zero(); g.len()]);
                     over_rows(x, over, |_, cells| {
                         Rms::new(x, &cells, epsilon).vjp(x, &cells, factors, by_gain.as_deref_mut(), d);
@@ -141,7 +141,7 @@ impl RowChange {
         &self,
         offset: isize,
         [parameters, direction]: [&Parameters<F>; 2],
-        [q, k]: [&Array3<F>; 2],
+        [q, k]: [&ArrayRef3<F>; 2],
         [q_dot, k_dot]: [Array3<F>; 2],
     ) -> Result<[Array3<F>; 2], AttentionError> {
         let mut both = [(Side::Query, offset, q, q_dot), (Side::Key, 0, k, k_dot)];
@@ -165,7 +165,7 @@ impl RowChange {
     }
 }
 
-fn positions<F>(first: isize, x: &Array3<F>) -> std::ops::Range<i64> {
+fn positions<F>(first: isize, x: &ArrayRef3<F>) -> std::ops::Range<i64> {
     first as i64..first as i64 + x.dim().1 as i64
 }
 
@@ -178,7 +178,7 @@ fn gain_of<F: Scalar>(parameters: &Parameters<F>, side: Side, gain: Gain) -> Opt
 }
 
 /// The rows that one norm looks at: (head, position) pairs.
-fn over_rows<F>(x: &Array3<F>, over: NormOver, mut run: impl FnMut(usize, Vec<(usize, usize)>)) {
+fn over_rows<F>(x: &ArrayRef3<F>, over: NormOver, mut run: impl FnMut(usize, Vec<(usize, usize)>)) {
     let (heads, rows, _) = x.dim();
     for i in 0..rows {
         match over {
@@ -195,7 +195,7 @@ struct Unit<F> {
 }
 
 impl<F: Scalar> Unit<F> {
-    fn new(x: &Array3<F>, cells: &[(usize, usize)], epsilon: f64) -> Self {
+    fn new(x: &ArrayRef3<F>, cells: &[(usize, usize)], epsilon: f64) -> Self {
         let own = length(row(x, cells[0].0, cells[0].1).iter().copied());
         let least = F::from_f64(epsilon);
         Self { inverse: F::one() / if own < least { least } else { own }, bounded: own < least }
@@ -206,7 +206,7 @@ impl<F: Scalar> Unit<F> {
     }
 
     /// `d ← (d − u ⟨u, d⟩) / |x|` with u = x/|x|; below the least length `d ← d / ε`.
-    fn slope(&self, x: &Array3<F>, cells: &[(usize, usize)], d: &mut Array3<F>) {
+    fn slope(&self, x: &ArrayRef3<F>, cells: &[(usize, usize)], d: &mut Array3<F>) {
         let (h, i) = cells[0];
         let (x, d) = (row(x, h, i), row_mut(d, h, i));
         let along = match self.bounded {
@@ -224,16 +224,32 @@ pub(crate) struct Rms<F> {
 }
 
 impl<F: Scalar> Rms<F> {
-    pub(crate) fn new(x: &Array3<F>, cells: &[(usize, usize)], epsilon: f64) -> Self {
+    pub(crate) fn new(x: &ArrayRef3<F>, cells: &[(usize, usize)], epsilon: f64) -> Self {
         let numbers = cells.iter().flat_map(|&(h, i)| row(x, h, i)).copied();
-        let count = F::from_f64((cells.len() * x.dim().2).max(1) as f64);
+        Self::over(numbers, cells.len() * x.dim().2, epsilon)
+    }
+
+    fn over(numbers: impl Iterator<Item = F> + Clone, count: usize, epsilon: f64) -> Self {
+        let count = F::from_f64(count.max(1) as f64);
         // The length of (x, √(n ε)) is √(Σ x² + n ε), without overflow on the way.
         let floor = (count * F::from_f64(epsilon)).sqrt();
         let root = length(numbers.chain(std::iter::once(floor))) / count.sqrt();
         Self { inverse: if root == F::zero() { F::zero() } else { F::one() / root }, count }
     }
 
-    pub(crate) fn forward(&self, out: &mut Array3<F>, cells: &[(usize, usize)], gain: Option<&[F]>) {
+    /// That of a single row.
+    pub(crate) fn of(row: &[F], epsilon: f64) -> Self {
+        Self::over(row.iter().copied(), row.len(), epsilon)
+    }
+
+    /// A single row divided, times the gain.
+    pub(crate) fn scale(&self, row: &mut [F], gain: Option<&[F]>) {
+        for (c, x) in row.iter_mut().enumerate() {
+            *x *= self.inverse * factor(gain, 0, c, 1);
+        }
+    }
+
+    fn forward(&self, out: &mut Array3<F>, cells: &[(usize, usize)], gain: Option<&[F]>) {
         for (n, &(h, i)) in cells.iter().enumerate() {
             for (c, x) in row_mut(out, h, i).iter_mut().enumerate() {
                 *x *= self.inverse * factor(gain, n, c, cells.len());
@@ -244,7 +260,7 @@ impl<F: Scalar> Rms<F> {
     /// With y = x/rms: `dx = (g d − y mean(y g d)) / rms`, and the gain collects y d.
     pub(crate) fn vjp(
         &self,
-        x: &Array3<F>,
+        x: &ArrayRef3<F>,
         cells: &[(usize, usize)],
         gain: Option<&[F]>,
         mut by_gain: Option<&mut [F]>,
@@ -268,7 +284,7 @@ impl<F: Scalar> Rms<F> {
     /// The direction of x/rms ∘ gain: `g (ẋ − y mean(y ẋ)) / rms + ġ y`.
     pub(crate) fn jvp(
         &self,
-        x: &Array3<F>,
+        x: &ArrayRef3<F>,
         cells: &[(usize, usize)],
         [gain, moved]: [Option<&[F]>; 2],
         dot: &mut Array3<F>,
@@ -290,7 +306,7 @@ impl<F: Scalar> Rms<F> {
         }
     }
 
-    fn take_mean(&self, x: &Array3<F>, cells: &[(usize, usize)], mean: F, d: &mut Array3<F>) {
+    fn take_mean(&self, x: &ArrayRef3<F>, cells: &[(usize, usize)], mean: F, d: &mut Array3<F>) {
         for &(h, i) in cells {
             for (d, &x) in row_mut(d, h, i).iter_mut().zip(row(x, h, i)) {
                 *d = (*d - x * self.inverse * mean) * self.inverse;

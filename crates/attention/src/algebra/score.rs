@@ -2,7 +2,7 @@ use super::arguments::{row, row_mut};
 use super::logits::Setting;
 use super::normaliser::sign;
 use collimate_tensor::{Scalar, dot};
-use ndarray::Array3;
+use ndarray::{Array3, ArrayRef3};
 
 /// How alike a query row and a key row are, before the scale.
 ///
@@ -71,8 +71,8 @@ impl Score {
         at: &Setting<'_>,
         reads: &Reads,
         scale: F,
-        q: &Array3<F>,
-        k: &Array3<F>,
+        q: &ArrayRef3<F>,
+        k: &ArrayRef3<F>,
     ) -> Array3<F> {
         at.logits(|h, i, j| scale * self.of(row(q, h, i), row(k, reads.key[h], j)))
     }
@@ -83,9 +83,9 @@ impl Score {
         at: &Setting<'_>,
         reads: &Reads,
         scale: F,
-        q: &Array3<F>,
-        k: &Array3<F>,
-        d: &Array3<F>,
+        q: &ArrayRef3<F>,
+        k: &ArrayRef3<F>,
+        d: &ArrayRef3<F>,
     ) -> (Array3<F>, Array3<F>) {
         let (mut d_q, mut d_k) = (Array3::zeros(q.dim()), Array3::zeros(k.dim()));
         at.for_each(|h, i, keys| {
@@ -110,8 +110,8 @@ impl Score {
         at: &Setting<'_>,
         reads: &Reads,
         scale: F,
-        [q, k]: [&Array3<F>; 2],
-        [q_dot, k_dot]: [&Array3<F>; 2],
+        [q, k]: [&ArrayRef3<F>; 2],
+        [q_dot, k_dot]: [&ArrayRef3<F>; 2],
     ) -> Array3<F> {
         at.slopes(|h, i, j| {
             let g = reads.key[h];
@@ -129,6 +129,11 @@ impl Score {
 
 /// √Σ x² without overflow on the way.
 pub(crate) fn length<F: Scalar>(x: impl Iterator<Item = F> + Clone) -> F {
+    let squares = x.clone().fold(F::zero(), |sum, x| sum + x * x);
+    // Squares that went out of range are infinite, or so small that some may have vanished.
+    if squares.is_finite() && squares > F::min_positive_value().sqrt() {
+        return squares.sqrt();
+    }
     let top = x.clone().fold(F::zero(), |m: F, x| if x.abs() > m || x.is_nan() { x.abs() } else { m });
     if top == F::zero() || !top.is_finite() {
         return top;

@@ -1,23 +1,24 @@
+use super::Variant;
+use super::arguments::Shared;
 use super::check::Sizes;
 use super::mask::Seen;
 use super::score::Reads;
-use super::{Arguments, Variant};
 use crate::{AttentionError, Element, Saved};
-use ndarray::{Array2, Array3, ArrayRef2, Axis};
+use ndarray::{ArcArray, Array2, Array3, ArrayRef2, Axis, Ix3};
 
 /// What a forward pass keeps for derivatives and for looking at.
 #[derive(Clone, Debug)]
 pub struct Trace<F> {
     pub(crate) variant: Variant,
-    pub(crate) arguments: Arguments<F>,
+    pub(crate) arguments: Shared<F>,
     pub(crate) sizes: Sizes,
     pub(crate) reads: Reads,
     /// q and k before each change, and after the last.
-    pub(crate) rows: Vec<[Array3<F>; 2]>,
+    pub(crate) rows: Vec<[ArcArray<F, Ix3>; 2]>,
     pub(crate) core: Core<F>,
-    /// The outputs of the heads.
+    /// The outputs of the heads, where the variant combines them.
     pub(crate) heads: Array3<F>,
-    /// The output before each change.
+    /// The output before each change that looks back at it.
     pub(crate) outputs: Vec<Array3<F>>,
 }
 

@@ -220,9 +220,10 @@ impl Variant {
         Ok(self.parameters().into_iter().map(|name| (name, self.shape(name, &sizes).1)).collect())
     }
 
-    /// The tiled attention that computes the heads of this variant, if there is one: dense softmax over scaled dot
-    /// products, with no mask or a causal one, no change of logits or pattern. Changes of rows and outputs and the combination go
-    /// around it.
+    /// The tiled attention that computes the heads of this variant, if there is one: dense softmax over scaled dot products, with
+    /// or without a sink; no mask, a causal one or a window of previous keys; no change of the logits but a softcap, none of
+    /// the pattern. Changes of rows and outputs and the combination go around it, the logits of sinks come from the
+    /// parameters, and for Differential V1 its head map joins pairs.
     ///
     /// # Examples
     /// ```
@@ -247,14 +248,12 @@ impl Variant {
             _ => return None,
         };
         let dense = self.score == Score::DotProduct
-            && self.normaliser == Normaliser::Softmax
+            && matches!(
+                self.normaliser,
+                Normaliser::Softmax | Normaliser::SoftmaxPlusOne | Normaliser::LearnedSink
+            )
             && self.pattern.is_empty();
-        let heads = match self.combination {
-            // The two maps of a pair read different keys and the same values: heads are laid out one by one.
-            Combination::DifferentialV1 { .. } => HeadMap::MultiHead,
-            _ => self.heads,
-        };
-        let plain = Attention::scaled_dot_product().scale(self.scale).heads(heads).mask(mask);
+        let plain = Attention::scaled_dot_product().scale(self.scale).heads(self.heads).mask(mask);
         dense.then(|| softcap.map_or(plain, |cap| plain.softcap(cap)))
     }
 

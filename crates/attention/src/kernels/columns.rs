@@ -33,7 +33,7 @@ macro_rules! leveled {
 
 macro_rules! columns {
     ($f:ident, $bits:ident, $wide:literal, $narrow:literal, magic: $magic:literal, shift: $shift:literal,
-     lowest: $lowest:literal, polynomial: $($coefficient:expr),+) => {
+     lowest: $lowest:literal, polynomial: $leading:expr, $($coefficient:expr),+) => {
         pub(crate) mod $f {
             use super::*;
 
@@ -45,7 +45,7 @@ macro_rules! columns {
                 // Adding the number rounds to an integer and leaves it, biased, in the low bits of the sum.
                 let shifted = x + $magic;
                 let r = x - (shifted - $magic);
-                let mut p: $f = 0.0;
+                let mut p: $f = $leading;
                 $(p = fma::<FMA>(p, r, $coefficient);)+
                 p * $f::from_bits(shifted.to_bits() << $shift)
             }
@@ -65,7 +65,7 @@ macro_rules! columns {
                 let r = x - (shifted - $magic);
                 // The polynomial of 2ʳ less its last coefficient, 1, without the rounding of the subtraction.
                 let power = $f::from_bits(shifted.to_bits() << $shift);
-                let mut q: $f = 0.0;
+                let mut q: $f = $leading;
                 let coefficients: &[$f] = &[$($coefficient),+];
                 for &coefficient in &coefficients[..coefficients.len() - 1] {
                     q = fma::<FMA>(q, r, coefficient);
@@ -90,6 +90,12 @@ macro_rules! columns {
                         // Two chains at once: each maximum waits for the one before it.
                         let mut best = before;
                         let mut other = [$f::NEG_INFINITY; C];
+                        if rows % 2 == 1 {
+                            let y: [$f; C] = lanes(tile, (rows - 1) * width + first);
+                            for i in 0..C {
+                                other[i] = if y[i] > other[i] { y[i] } else { other[i] };
+                            }
+                        }
                         for row in (0..rows - rows % 2).step_by(2) {
                             let x: [$f; C] = lanes(tile, row * width + first);
                             let y: [$f; C] = lanes(tile, (row + 1) * width + first);
@@ -98,20 +104,15 @@ macro_rules! columns {
                                 other[i] = if y[i] > other[i] { y[i] } else { other[i] };
                             }
                         }
-                        if rows % 2 == 1 {
-                            let x: [$f; C] = lanes(tile, (rows - 1) * width + first);
-                            for i in 0..C {
-                                best[i] = if x[i] > best[i] { x[i] } else { best[i] };
-                            }
-                        }
-                        let mut base = [0.0; C];
+                        let (mut base, mut shrunk) = ([0.0; C], [0.0; C]);
                         for i in 0..C {
-                            let now = if other[i] > best[i] { other[i] } else { best[i] };
-                            top[first + i] = now;
+                            best[i] = if other[i] > best[i] { other[i] } else { best[i] };
                             // Nothing but masked keys so far: any finite base gives the zeros that are wanted.
-                            base[i] = if now == $f::NEG_INFINITY { 0.0 } else { now };
-                            factor[first + i] = exp2::<FMA>(before[i] - base[i]);
+                            base[i] = if best[i] == $f::NEG_INFINITY { 0.0 } else { best[i] };
+                            shrunk[i] = exp2::<FMA>(before[i] - base[i]);
                         }
+                        top[first..first + C].copy_from_slice(&best);
+                        factor[first..first + C].copy_from_slice(&shrunk);
                         let mut sums = [0.0; C];
                         for row in 0..rows {
                             let place = &mut tile[row * width + first..row * width + first + C];
@@ -121,9 +122,11 @@ macro_rules! columns {
                                 sums[i] += p;
                             }
                         }
+                        let mut all: [$f; C] = lanes(total, first);
                         for i in 0..C {
-                            total[first + i] = fma::<FMA>(total[first + i], factor[first + i], sums[i]);
+                            all[i] = fma::<FMA>(all[i], shrunk[i], sums[i]);
                         }
+                        total[first..first + C].copy_from_slice(&all);
                     }
                 }
 
@@ -152,6 +155,23 @@ macro_rules! columns {
                             let place = &mut dp[row * width + first..row * width + first + C];
                             for i in 0..C {
                                 place[i] = p[i] * (place[i] - mean[i]);
+                            }
+                        }
+                    }
+                }
+
+                /// The same through a map of the scores with that slope at each place.
+                fn softmax_backward_sloped(p: &[$f], slope: &[$f], dp: &mut [$f], width: usize, mean: &[$f]) {
+                    let rows = dp.len() / width;
+                    assert!(p.len() >= rows * width && slope.len() >= rows * width);
+                    for first in (0..width).step_by(C) {
+                        let mean: [$f; C] = lanes(mean, first);
+                        for row in 0..rows {
+                            let p: [$f; C] = lanes(p, row * width + first);
+                            let slope: [$f; C] = lanes(slope, row * width + first);
+                            let place = &mut dp[row * width + first..row * width + first + C];
+                            for i in 0..C {
+                                place[i] = p[i] * (place[i] - mean[i]) * slope[i];
                             }
                         }
                     }

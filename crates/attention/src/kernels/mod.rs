@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod columns;
+pub(crate) mod dots;
 pub(crate) mod micro;
 mod tiles;
 pub(crate) mod transpose;

@@ -1,4 +1,4 @@
-use super::{Join, columns, lanes, micro, transpose};
+use super::{Join, columns, dots, lanes, micro, transpose};
 use collimate_tensor::{CpuLevel, Scalar};
 use ndarray::ArrayRef2;
 
@@ -10,6 +10,9 @@ pub trait Tiles: Scalar {
     /// `c ← a·b`, joined to what `c` holds.
     #[doc(hidden)]
     fn product(a: &ArrayRef2<Self>, b: &[Self], width: usize, join: Join<'_, Self>, c: &mut [Self]);
+    /// `c[i][j] = ⟨a[i], b[j]⟩` for a few rows of `b`; rows of `a` are contiguous, those of `c` are `width` apart.
+    #[doc(hidden)]
+    fn dots(a: &ArrayRef2<Self>, b: &[Self], columns: usize, width: usize, c: &mut [Self]);
     /// `to[p][i] = factor · x[i][p]`; columns past the rows of `x` are zero.
     #[doc(hidden)]
     fn into_columns(x: &ArrayRef2<Self>, factor: Self, width: usize, to: &mut [Self]);
@@ -28,6 +31,9 @@ pub trait Tiles: Scalar {
     /// From the gradient by the pattern to that by the scores.
     #[doc(hidden)]
     fn softmax_backward(p: &[Self], dp: &mut [Self], width: usize, mean: &[Self]);
+    /// The same through a map of the scores with that slope at each place.
+    #[doc(hidden)]
+    fn softmax_backward_sloped(p: &[Self], slope: &[Self], dp: &mut [Self], width: usize, mean: &[Self]);
     /// `z ← cap · tanh(z / cap)`, and the slope of that map.
     #[doc(hidden)]
     fn softcap(tile: &mut [Self], slope: &mut [Self], cap: Self);
@@ -43,7 +49,7 @@ pub trait Tiles: Scalar {
 }
 
 macro_rules! tiles {
-    ($f:ident) => {
+    ($f:ident, $into_columns:path, $out_of_columns:path) => {
         impl Tiles for $f {
             fn whole(columns: usize) -> usize {
                 columns.next_multiple_of(lanes(CpuLevel::current(), size_of::<$f>()))
@@ -51,14 +57,17 @@ macro_rules! tiles {
             fn product(a: &ArrayRef2<$f>, b: &[$f], width: usize, join: Join<'_, $f>, c: &mut [$f]) {
                 micro::$f::product(CpuLevel::current(), a, b, width, join, c)
             }
+            fn dots(a: &ArrayRef2<$f>, b: &[$f], columns: usize, width: usize, c: &mut [$f]) {
+                dots::$f::dots(CpuLevel::current(), a, b, columns, width, c)
+            }
             fn into_columns(x: &ArrayRef2<$f>, factor: $f, width: usize, to: &mut [$f]) {
-                transpose::into_columns(x, factor, width, to)
+                $into_columns(CpuLevel::current(), x, factor, width, to)
             }
             fn into_rows(x: &ArrayRef2<$f>, factor: $f, width: usize, to: &mut [$f]) {
                 transpose::into_rows(x, factor, width, to)
             }
             fn out_of_columns(from: &[$f], width: usize, factors: &[$f], x: &mut ArrayRef2<$f>) {
-                transpose::out_of_columns(from, width, factors, x)
+                $out_of_columns(CpuLevel::current(), from, width, factors, x)
             }
             fn absorb(tile: &mut [$f], width: usize, top: &mut [$f], total: &mut [$f], factor: &mut [$f]) {
                 columns::$f::absorb(CpuLevel::current(), tile, width, top, total, factor)
@@ -68,6 +77,9 @@ macro_rules! tiles {
             }
             fn softmax_backward(p: &[$f], dp: &mut [$f], width: usize, mean: &[$f]) {
                 columns::$f::softmax_backward(CpuLevel::current(), p, dp, width, mean)
+            }
+            fn softmax_backward_sloped(p: &[$f], slope: &[$f], dp: &mut [$f], width: usize, mean: &[$f]) {
+                columns::$f::softmax_backward_sloped(CpuLevel::current(), p, slope, dp, width, mean)
             }
             fn softcap(tile: &mut [$f], slope: &mut [$f], cap: $f) {
                 columns::$f::softcap(CpuLevel::current(), tile, slope, cap)
@@ -85,5 +97,5 @@ macro_rules! tiles {
     };
 }
 
-tiles!(f32);
-tiles!(f64);
+tiles!(f32, transpose::squares::into_columns, transpose::squares::out_of_columns);
+tiles!(f64, transpose::into_columns, transpose::out_of_columns);

@@ -7,3 +7,4 @@ mod definition;
 mod derivatives;
 mod latent;
 mod naive;
+mod tiled;
