@@ -103,13 +103,13 @@ fn world() -> Result<()> {
         );
         let start = Instant::now();
         let (mut active, mut samples) = (0, 0);
-        for block in 0..16 {
+        for block in 0..4 {
             let batch = world.batch(block * 4096..(block + 1) * 4096, &stream.child(1));
             active += batch.active.n_stored();
             samples += batch.activations.nrows();
         }
         println!(
-            "  {:.0} samples a second in 16 blocks of 4,096, {:.1} features on in each",
+            "  {:.0} samples a second in 4 blocks of 4,096, {:.1} features on in each",
             samples as f64 / start.elapsed().as_secs_f64(),
             active as f64 / samples as f64
         );

@@ -14,7 +14,7 @@ pub(super) struct Options {
     /// A matrix, one column a feature.
     file: PathBuf,
     /// How far a cosine may be off.
-    #[arg(long, default_value_t = 0.05)]
+    #[arg(long, default_value_t = 0.05, value_parser = super::positive, allow_negative_numbers = true)]
     tolerance: f64,
     /// One row a feature, as in decoders of dictionaries.
     #[arg(long)]

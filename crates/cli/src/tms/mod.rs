@@ -6,6 +6,7 @@ mod phase;
 mod train;
 
 use anyhow::Context;
+use clap::builder::RangedU64ValueParser;
 use collimate_claims::Figure;
 use collimate_tensor::files::write_atomically;
 use std::io::Write;
@@ -40,10 +41,33 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// Writes figures into a folder, which is made when it is not there.
+/// A count of at least one.
+fn count() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
+/// A number above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x > 0.0 && x.is_finite() => Ok(x),
+        _ => Err("a positive number is needed".to_owned()),
+    }
+}
+
+/// A number above 0 and at most 1.
+fn probability(text: &str) -> Result<f64, String> {
+    positive(text).ok().filter(|&x| x <= 1.0).ok_or_else(|| "a number above 0 and at most 1 is needed".to_owned())
+}
+
+/// Makes the folder for figures, before any work is done that they would show.
+fn make_folder(folder: Option<&Path>) -> anyhow::Result<()> {
+    folder.map_or(Ok(()), |folder| {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
+    })
+}
+
+/// Writes figures into a folder that is there.
 fn write_figures(folder: &Path, figures: &[(&str, Figure)]) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     for (name, figure) in figures {
         let path = folder.join(format!("{name}.svg"));
         write_atomically(&path, |file| file.write_all(figure.svg.as_bytes()))

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// How many importances, from 0.1 to 10.
-    #[arg(long, default_value_t = 21)]
+    #[arg(long, default_value_t = 21, value_parser = super::count())]
     importances: usize,
     /// How many densities, from 0.01 to 1.
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 40, value_parser = super::count())]
     densities: usize,
     /// Random starts of each search for the optimum, beside the natural ones.
     #[arg(long, default_value_t = 4)]
@@ -29,6 +29,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
+    super::make_folder(options.out.as_deref())?;
     let stream = Stream::new(options.seed, 0);
     let importances = logarithmic(0.1, 10.0, options.importances)?;
     let densities = logarithmic(0.01, 1.0, options.densities)?;

@@ -17,31 +17,31 @@ const TOLERANCE: f64 = 0.1;
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// Features of each model.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = super::count())]
     features: usize,
     /// Hidden dimensions of each model.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = super::count())]
     hidden: usize,
     /// How many models; their features are on with probabilities from 1 down to the sparsest, evenly in the logarithm.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = super::count())]
     models: usize,
     /// The lowest on-probability.
-    #[arg(long, default_value_t = 0.05)]
+    #[arg(long, default_value_t = 0.05, value_parser = super::probability, allow_negative_numbers = true)]
     sparsest: f64,
     /// Train each model on so many fixed points of unit length, drawn once, in place of fresh samples.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = super::count())]
     points: Option<usize>,
     /// Feature i has importance DECAY^i.
-    #[arg(long, default_value_t = 1.0, value_name = "DECAY")]
+    #[arg(long, default_value_t = 1.0, value_name = "DECAY", value_parser = super::positive, allow_negative_numbers = true)]
     importance: f64,
     /// Steps of Adam.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
     /// Samples a step.
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 1024, value_parser = super::count())]
     batch: usize,
     /// The learning rate at the start; it falls to zero along half a cosine.
-    #[arg(long, default_value_t = 3e-3)]
+    #[arg(long, default_value_t = 3e-3, value_parser = super::positive, allow_negative_numbers = true)]
     rate: f64,
     /// The seed of starts and data.
     #[arg(long, default_value_t = 0)]
@@ -56,12 +56,13 @@ const MOMENTS: u64 = 5;
 
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let o = options;
+    super::make_folder(o.out.as_deref())?;
     let config = FleetConfig {
         importance: (0..o.features).map(|i| o.importance.powi(i as i32)).collect(),
         batch: o.batch,
         schedule: ScheduleConfig {
             peak: o.rate,
-            total_steps: o.steps.max(1),
+            total_steps: o.steps,
             warm_up: WarmUp::None,
             decay: Decay::Cosine { to: 0.0 },
         },
@@ -97,7 +98,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         let sum = feature_dimensionality(&model.w)?.sum();
         let each = dimensions_per_feature(&model.w)?;
         println!(
-            "{density:14.4}  {loss:8.5}  {represented:11}  {sum:9.3}  {each:6.3}  {}",
+            "{density:14.4}  {}  {represented:11}  {sum:9.3}  {each:6.3}  {}",
+            if *loss < 100.0 { format!("{loss:8.5}") } else { format!("{loss:8.1e}") },
             super::geometry::words(&recognise(&model.w, TOLERANCE)?)
         );
     }

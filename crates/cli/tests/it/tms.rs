@@ -79,3 +79,38 @@ fn a_pentagon_is_diagnosed_and_without_labels_is_not() {
     let (status, _, said) = run(folder.path(), &["tms", "diagnose", "h.npy", "--labels", "absent.npy"]);
     assert!(status == 2 && said.contains("absent.npy"), "{said}");
 }
+
+#[test]
+fn options_that_make_no_sense_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (option, value) in [
+        ("--models", "0"),
+        ("--features", "0"),
+        ("--hidden", "0"),
+        ("--batch", "0"),
+        ("--steps", "0"),
+        ("--points", "0"),
+        ("--sparsest", "2"),
+        ("--sparsest", "nan"),
+        ("--rate", "-1"),
+        ("--importance", "-1"),
+    ] {
+        let (status, _, said) = run(folder.path(), &["tms", "train", option, value]);
+        assert!(status == 2 && said.contains(option) && said.contains(value), "{option} {value}: {said}");
+    }
+    let (status, _, said) = run(folder.path(), &["tms", "phase", "--importances", "0"]);
+    assert!(status == 2 && said.contains("--importances"), "{said}");
+    // A folder that cannot be made is found out before anything is trained.
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let (status, printed, said) = run(folder.path(), &["tms", "train", "--out", "file/figures"]);
+    assert!(status == 2 && printed.is_empty() && said.contains("figures"), "{said}");
+}
+
+#[test]
+fn few_points_are_drawn_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["tms", "train", "--models", "1", "--sparsest", "0.3", "--steps", "50", "--batch", "16"];
+    let (status, printed, said) =
+        run(folder.path(), &[&arguments[..], &["--points", "4", "--out", "drawn"]].concat());
+    assert!(status == 0 && printed.contains("memorisation.svg"), "{said}");
+}
