@@ -56,13 +56,17 @@ fn positive(text: &str) -> Result<f64, String> {
 
 /// A number above 0 and at most 1.
 fn probability(text: &str) -> Result<f64, String> {
-    positive(text).ok().filter(|&x| x <= 1.0).ok_or_else(|| "a number above 0 and at most 1 is needed".to_owned())
+    positive(text)
+        .ok()
+        .filter(|&x| x <= 1.0)
+        .ok_or_else(|| "a number above 0 and at most 1 is needed".to_owned())
 }
 
 /// Makes the folder for figures, before any work is done that they would show.
 fn make_folder(folder: Option<&Path>) -> anyhow::Result<()> {
     folder.map_or(Ok(()), |folder| {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))
     })
 }
 

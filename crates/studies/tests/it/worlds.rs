@@ -9,14 +9,16 @@ use collimate_superposition::data::{SparseFeatures, WorldConfig};
 #[test]
 fn activations_are_their_features_along_their_directions() {
     let stream = Stream::new(5, 0);
-    let config = WorldConfig { features: 20, width: 8, roots: 0, causes: 2, highest: 0.4, ..Default::default() };
+    let config =
+        WorldConfig { features: 20, width: 8, roots: 0, causes: 2, highest: 0.4, ..Default::default() };
     let world = Scene::of_world(config, 30, 40, &stream).unwrap();
     let source = SparseFeatures::uniform(6, 0.3).unwrap();
     let directions = Scene::random(6, 4, &mut Stream::new(6, 0));
     let drawn = Scene::of(&source, directions, 30, 40, &stream).unwrap();
     for scene in [&world, &drawn] {
         let made = scene.truth.dot(&scene.directions);
-        let off = made.iter().zip(&scene.held_out).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
+        let off =
+            made.iter().zip(&scene.held_out).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
         assert!(off < 1e-5 && scene.rows.nrows() == 30, "{off}");
         let on = scene.rows_where(|x, row| x[[row, 0]] > 0.0);
         assert!(on.len() < 40 && on.iter().all(|&row| scene.truth[[row, 0]] > 0.0));
@@ -31,9 +33,14 @@ fn a_dictionary_finds_a_few_orthogonal_features_and_chance_does_not() {
     let source = SparseFeatures::uniform(6, 0.15).unwrap();
     let scene = Scene::of(&source, Scene::orthogonal(6, 6), 4000, 500, &Stream::new(8, 0)).unwrap();
     let bias_start = BiasStart::Given;
-    let recipe = Recipe { member: Member::TopK, n_latents: 8, sparsity: 2.0, steps: 300, bias_start, seed: 4 };
+    let recipe =
+        Recipe { member: Member::TopK, n_latents: 8, sparsity: 2.0, steps: 300, bias_start, seed: 4 };
     let trained = recipe.train(&scene).unwrap().sae;
-    assert_eq!(trained.weights(), recipe.train(&scene).unwrap().sae.weights(), "the same recipe, the same bits");
+    assert_eq!(
+        trained.weights(),
+        recipe.train(&scene).unwrap().sae.weights(),
+        "the same recipe, the same bits"
+    );
     let measured = Measured::of(&trained, &scene, 1).unwrap();
     let [found, chance] = measured.against_null("MMCS (truth to dictionary)");
     assert!(found > chance + 0.15, "{found}, chance {chance}");

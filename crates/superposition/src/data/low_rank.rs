@@ -28,9 +28,13 @@ use ndarray::Array2;
 pub struct LowRank {
     on_probability: Vec<f64>,
     threshold: Vec<f64>,
+    /// Rank × n, so that many features are moved side by side.
     loadings: Array2<f64>,
     own: Vec<f64>,
 }
+
+/// Features that are moved side by side: their sums stay in the cache.
+const BLOCK: usize = 256;
 
 impl LowRank {
     /// Features with these on-probabilities and loadings (n × rank).
@@ -57,6 +61,7 @@ impl LowRank {
             })
             .collect::<Result<_, _>>()?;
         let threshold = on_probability.iter().map(|&p| -normal_quantile(p)).collect();
+        let loadings = loadings.t().as_standard_layout().into_owned();
         Ok(Self { on_probability, threshold, loadings, own })
     }
 
@@ -87,7 +92,7 @@ impl LowRank {
     /// Which features are on in one sample: calls `on` with each index, in order.
     pub(super) fn switch(&self, stream: &mut Stream, mut on: impl FnMut(usize, bool)) {
         let mut causes = [0.0; 64];
-        let rank = self.loadings.ncols();
+        let rank = self.loadings.nrows();
         let mut more = Vec::new();
         let causes = if rank <= causes.len() {
             &mut causes[..rank]
@@ -96,10 +101,18 @@ impl LowRank {
             &mut more[..]
         };
         stream.fill_normal(causes);
-        for i in 0..self.own.len() {
-            let common: f64 = self.loadings.row(i).iter().zip(causes.iter()).map(|(l, z)| l * z).sum();
-            let rest = if self.own[i] > 0.0 { self.own[i] * stream.normal() } else { 0.0 };
-            on(i, common + rest > self.threshold[i]);
+        let mut common = [0.0; BLOCK];
+        for start in (0..self.own.len()).step_by(BLOCK) {
+            let block = start..(start + BLOCK).min(self.own.len());
+            common.fill(0.0);
+            for (row, &z) in self.loadings.rows().into_iter().zip(causes.iter()) {
+                let row = &row.to_slice().expect("the constructor stores row-major data")[block.clone()];
+                common.iter_mut().zip(row).for_each(|(sum, l)| *sum += l * z);
+            }
+            for (i, common) in block.zip(common) {
+                let rest = if self.own[i] > 0.0 { self.own[i] * stream.normal() } else { 0.0 };
+                on(i, common + rest > self.threshold[i]);
+            }
         }
     }
 }

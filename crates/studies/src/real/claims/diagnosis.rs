@@ -13,7 +13,7 @@ const SILENT: Meta = Meta::empirical(
     "superposition/diagnosis-on-a-language-model",
     Subject::Superposition,
     "on neurons and latents of a language model the diagnosis abstains, on at least 90 % of the groups, when the labels of the tokens are shuffled",
-    "SmolLM2-135M on about 1,200 tokens of held-out documents of the Jargon File; neurons of the MLPs of layers 2, 9 and 20, the residual stream \
+    "SmolLM2-135M on about 1,300 tokens of held-out documents of the Jargon File; neurons of the MLPs of layers 2, 9 and 20, the residual stream \
      before the first layer, and the most active latents of a TopK dictionary (k = 32) behind layer 9: 192 of each in groups of 48; three sets of \
      labels: eight properties of a token's spelling, its kind, which of the eight most frequent tokens it is. What the diagnosis names with \
      the true labels is listed, not judged: nobody knows the cause there",
