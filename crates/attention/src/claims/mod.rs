@@ -195,7 +195,7 @@ pub fn claims() -> Claims {
         .with(linear_state_is_all(chunked))
         .with(linear_forgets_order(additive))
         .with(delta_forgets_order(delta))
-        .with(linear_pattern_rank(additive))
+        .with(linear_pattern_rank(additive_at_once))
         .with(causal_linear_pattern_rank(additive_at_once))
         .with(delta_exact_memory(delta))
         .with(additive_memory_overwrites(additive))
