@@ -20,6 +20,7 @@ pub(crate) struct Options {
 
 /// Runs the model on the text and writes what passes the site.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    options.source.check()?;
     let out = &options.out;
     let empty = !out.exists() || out.read_dir()?.next().is_none();
     ensure!(empty, "the folder {} is not empty: name another, or remove it first", out.display());
@@ -34,7 +35,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         std::process::id()
     ));
-    let captured = capture(&laboratory, &sequences, point, &partial, |done| {
+    let captured = capture(&laboratory.decoder, &sequences, point, &partial, |done| {
         steps.at(done as u64, "");
         !stop.load(Ordering::SeqCst)
     });

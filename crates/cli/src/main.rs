@@ -41,6 +41,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    terminal::end_quietly_with_the_reader();
     let result = match Arguments::parse().command {
         Command::Claims(options) => claims::run(&options),
         Command::Data(options) => data::run(&options).map(|()| ExitCode::SUCCESS),
@@ -51,7 +52,18 @@ fn main() -> ExitCode {
         Command::Sae(options) => sae::run(&options).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", said(&error));
         ExitCode::from(2)
     })
+}
+
+/// An error with its causes, without those that its own text ends with already.
+fn said(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(|cause| cause.to_string()) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

@@ -4,6 +4,18 @@ use collimate_studies::data::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 
+/// Lets the program end without a word when whoever reads its output has gone, as in `collimate … | head`.
+pub(crate) fn end_quietly_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
+}
+
 /// How many steps of a download are told where there is no terminal.
 const PLAIN_STEPS: u64 = 4;
 

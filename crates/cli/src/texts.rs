@@ -62,6 +62,18 @@ impl Source {
         })
     }
 
+    /// Complains of what is missing before anything is loaded.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.layer.context("name the layer with --layer")?;
+        let built_in = matches!(self.corpus.as_str(), "jargon" | "brown");
+        ensure!(
+            built_in || Path::new(&self.corpus).exists(),
+            "there is no corpus '{}': jargon, brown, a text file or a folder of .txt files",
+            self.corpus
+        );
+        Ok(())
+    }
+
     /// The place in the model.
     pub(crate) fn point(&self, laboratory: &Laboratory) -> anyhow::Result<HookPoint> {
         let layers = laboratory.decoder.config().n_layers;

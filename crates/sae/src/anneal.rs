@@ -140,6 +140,8 @@ impl TargetL0 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{PNorm, Sae, Settings, Weights, Workspace};
+    use ndarray::Array2;
 
     #[test]
     fn stages_fall_where_the_schedule_says() {
@@ -159,6 +161,46 @@ mod tests {
         assert_eq!(steps, [2, 5, 8, 12]);
         assert!((p - 0.2).abs() < 1e-12 && (changes[1].1 - (1.0 - 0.8 / 3.0)).abs() < 1e-12);
         assert_eq!(changes.iter().map(|change| change.2).collect::<Vec<_>>(), [1.0, 2.0, 4.0, 8.0]);
+    }
+
+    #[test]
+    fn the_schedule_of_dictionary_learning() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/dl_panneal_schedule.safetensors");
+        let bytes = std::fs::read(path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let values = |key: &str| -> Vec<f64> {
+            let data = file.tensor(key).unwrap().data();
+            data.chunks(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect()
+        };
+        let matrix = |key: &str, shape| Array2::from_shape_vec(shape, values(key)).unwrap();
+        let weights = Weights {
+            w_enc: matrix("w.W_enc", (6, 20)).reversed_axes().as_standard_layout().into_owned(),
+            w_dec: matrix("w.W_dec", (20, 6)),
+            b_dec: values("w.b_dec").into(),
+            per_latent: vec![values("w.b_enc").into()],
+        };
+        let anneal = PAnneal { start: 2, end: 12, p_end: 0.2, stages: 4, queue: 3 };
+        let (mut state, mut p) = (AnnealState::new(), 1.0);
+        let (x, trajectory) = (values("in.x"), matrix("out.trajectory", (12, 6)));
+        for ((step, x), theirs) in (0_u64..).zip(x.chunks(48)).zip(trajectory.rows()) {
+            let now = PNorm::power_sum(p);
+            let sae = Sae::from_weights(now, weights.clone()).unwrap();
+            let x = Array2::from_shape_vec((8, 6), x.to_vec()).unwrap();
+            let settings = Settings { penalty: 0.11 * state.factor, ..Settings::default() };
+            let (losses, _) = sae.gradient(&x, &settings, &mut Workspace::default()).unwrap();
+            let penalties = anneal.next_exponent(1.0, &state, step).map(|next| {
+                let (codes, norms) = (sae.encode(&x).unwrap(), sae.penalty_norms());
+                [p, next].map(|p| PNorm { p, ..now }.of_codes(&codes, &norms))
+            });
+            p = anneal.observe(1.0, &mut state, step, penalties).unwrap_or(p);
+            // The library keeps its exponents and the means of its queue in single precision.
+            let numbers = [(p, 1), (0.11 * state.factor, 3), (losses.sparsity, 4), (losses.total, 5)];
+            for (ours, column) in numbers {
+                let off = (ours - theirs[column]).abs();
+                assert!(off <= 1e-8 + 1e-6 * theirs[column].abs(), "step {step} column {column}: {ours}");
+            }
+        }
+        assert_eq!(state.stage, 3, "the last stage lies behind the case");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod files;
 mod float;
 #[cfg(feature = "files")]
 pub mod formats;
+mod frontier;
 mod gated;
 mod jump_relu;
 mod kernels;
@@ -39,6 +40,7 @@ mod step;
 mod topk;
 mod training;
 mod transcoder;
+mod transcoder_training;
 mod variant;
 mod weights;
 mod workspace;
@@ -73,9 +75,11 @@ pub use progress::Progress;
 pub use rows::{IntoRows, ShuffleBuffer, epochs};
 pub use step::{Losses, Path, Settings};
 pub use training::{Trained, Training, train_together};
+pub use transcoder_training::TrainedTranscoder;
 pub use workspace::Workspace;
 
 // Metrics.
+pub use frontier::{SweepPoint, difference_at_equal_l0, l0_ratio_at_equal_value};
 pub use loss_recovered::{KlRecovered, LossRecovered};
 pub use metrics::{
     Absorption, DocumentSums, Evaluation, Matching, Recognition, Sums, Usage, WithNull, decoder_geometry,

@@ -1,3 +1,5 @@
+use crate::WithNull;
+use crate::metrics::DEALT;
 use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
 use std::fmt;
 
@@ -14,6 +16,9 @@ quantities! {
     AGAINST_ZERO "loss recovered (against zero)" "(CE zero − CE reconstructed)/(CE zero − CE clean), not clamped" Unit::Fraction;
     AGAINST_MEAN "loss recovered (against the mean)" "(CE mean − CE reconstructed)/(CE mean − CE clean), not clamped" Unit::Fraction;
     KL_ZERO "KL recovered (against zero)" "1 − KL(clean ‖ reconstructed)/KL(clean ‖ zero ablation), not clamped" Unit::Fraction;
+    KL_SPLICED "KL (reconstructed)" "mean KL(clean ‖ reconstructed) of the next token" Unit::Nats;
+    KL_OF_ZERO "KL (zero ablation)" "mean KL(clean ‖ zero ablation) of the next token" Unit::Nats;
+    KL_OF_MEAN "KL (mean ablation)" "mean KL(clean ‖ mean ablation) of the next token" Unit::Nats;
     KL_MEAN "KL recovered (against the mean)" "1 − KL(clean ‖ reconstructed)/KL(clean ‖ mean ablation), not clamped" Unit::Fraction;
 }
 
@@ -56,6 +61,12 @@ impl LossRecovered {
     /// Against ablation by the mean.
     pub fn against_mean(&self) -> f64 {
         recovered(self.clean, self.reconstructed, self.mean_ablated)
+    }
+
+    /// Every measurement beside that of the [`null_dictionary`](crate::null_dictionary), spliced in the same place for
+    /// the same `n` predictions. The null of a cross-entropy without the dictionary is that cross-entropy.
+    pub fn with_null(&self, null: &LossRecovered, n: u64, object: Fingerprint) -> Vec<WithNull> {
+        WithNull::pairs(self.measurements(n, object), null.measurements(n, object), DEALT)
     }
 
     /// Both ratios and the four cross-entropies they are made of, from `n` predictions.
@@ -108,12 +119,23 @@ impl KlRecovered {
         1.0 - self.reconstructed / self.mean_ablated
     }
 
-    /// Both ratios, from `n` positions.
+    /// Every measurement beside that of the [`null_dictionary`](crate::null_dictionary) on the same `n` positions.
+    pub fn with_null(&self, null: &KlRecovered, n: u64, object: Fingerprint) -> Vec<WithNull> {
+        WithNull::pairs(self.measurements(n, object), null.measurements(n, object), DEALT)
+    }
+
+    /// Both ratios and the three divergences they are made of, from `n` positions.
     pub fn measurements(&self, n: u64, object: Fingerprint) -> Vec<Measurement> {
-        [(&KL_ZERO, self.against_zero()), (&KL_MEAN, self.against_mean())]
-            .into_iter()
-            .map(|(quantity, value)| Measurement { n, ..Measurement::exact(quantity, value, object) })
-            .collect()
+        [
+            (&KL_ZERO, self.against_zero()),
+            (&KL_MEAN, self.against_mean()),
+            (&KL_SPLICED, self.reconstructed),
+            (&KL_OF_ZERO, self.zero_ablated),
+            (&KL_OF_MEAN, self.mean_ablated),
+        ]
+        .into_iter()
+        .map(|(quantity, value)| Measurement { n, ..Measurement::exact(quantity, value, object) })
+        .collect()
     }
 }
 

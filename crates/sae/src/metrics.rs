@@ -15,6 +15,9 @@ mod usage;
 pub use absorption::Absorption;
 pub use geometry::{decoder_geometry, decoder_geometry_with_null};
 pub use matching::Matching;
+pub(crate) use null::DEALT;
+#[cfg(feature = "files")]
+pub(crate) use null::dealt;
 pub use null::{WithNull, null_dictionary};
 pub use recognition::Recognition;
 pub use sums::{DocumentSums, Sums};
@@ -191,11 +194,7 @@ impl Evaluation {
 
     /// Every measurement beside that of another evaluation on the same rows, usually of the [`null_dictionary`].
     pub fn with_null(&self, null: &Evaluation) -> Vec<WithNull> {
-        WithNull::pairs(
-            self.measurements(),
-            null.measurements(),
-            "decoder rows dealt out anew among the latents",
-        )
+        WithNull::pairs(self.measurements(), null.measurements(), null::DEALT)
     }
 
     /// The share of latents that were active on no row.

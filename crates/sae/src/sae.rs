@@ -47,7 +47,9 @@ impl<F: Float> Sae<F> {
             Variant::Gated(_) if variant.untied() => {
                 // Both paths start as one, as the tied dictionary does.
                 let both = [weights.w_enc.view(), weights.w_enc.view()];
-                weights.w_enc = ndarray::concatenate(ndarray::Axis(1), &both).expect("equal heights");
+                let wide = ndarray::concatenate(ndarray::Axis(1), &both).expect("equal heights");
+                // Joined along the rows it comes out column by column.
+                weights.w_enc = wide.as_standard_layout().into_owned();
             }
             Variant::JumpRelu(jump) => {
                 let theta: f64 =

@@ -446,7 +446,7 @@ where
 }
 
 /// Mean over rows of ‖x − x̄‖².
-fn variance<F: Float>(x: &ArrayRef2<F>) -> f64 {
+pub(crate) fn variance<F: Float>(x: &ArrayRef2<F>) -> f64 {
     let n = x.nrows() as f64;
     let mut mean = vec![0.0; x.ncols()];
     let mut norm2 = 0.0;

@@ -141,6 +141,15 @@ impl<F: Float> Transcoder<F> {
         self.skip.as_ref()
     }
 
+    pub(crate) fn set_decoder_bias(&mut self, bias: &ndarray::Array1<F>) {
+        self.sae.weights_mut().b_dec.assign(bias);
+    }
+
+    pub(crate) fn set_threshold(&mut self, threshold: Option<f64>) {
+        let variant = self.sae.variant_mut();
+        *variant = variant.with_threshold(threshold);
+    }
+
     /// The widths of the input and of the output.
     pub fn widths(&self) -> (usize, usize) {
         (self.sae.input_width(), self.sae.size().d_model)

@@ -1,7 +1,7 @@
 //! `collimate sae convert`.
 
 use super::rows::{array, flatten};
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use collimate_sae::formats::{self, Dictionary, agreement};
 use collimate_stream::Stream;
 use ndarray::Array2;
@@ -45,6 +45,15 @@ enum Target {
 
 /// Reads, folds, writes, reads again, and compares the two on sample rows.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let (folder, to) = (matches!(options.format, Target::Saelens), options.to.display());
+    ensure!(
+        !folder || !options.to.is_file(),
+        "{to} is a file, but SAELens keeps a folder: name another place"
+    );
+    ensure!(
+        folder || !options.to.is_dir(),
+        "{to} is a folder, but this format is one file: name another place"
+    );
     let checkpoint = formats::read::<f32>(&options.from)?;
     checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let mut dictionary = checkpoint.dictionary;
@@ -62,6 +71,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.fold_norms {
         dictionary = dictionary.fold_decoder_norms()?;
     }
+    // Whether there are rows to prove it on is seen before anything is written.
+    let x = sample(options, &before)?;
+    let of_sample =
+        || options.sample.as_ref().map_or("random rows".into(), |path| path.display().to_string());
+    let n_stored =
+        before.forward(&x).with_context(|| format!("the rows of {}", of_sample()))?.codes.n_stored();
     match options.format {
         Target::Collimate => dictionary.to_sae()?.save(&options.to)?,
         Target::Saelens => {
@@ -70,11 +85,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
     }
     let written = formats::read::<f32>(&options.to)?.dictionary;
-    let x = sample(options, &before)?;
     let proof = agreement(&before, &written, &x)?;
     println!("{}: {proof}", options.to.display());
     ensure!(
-        proof.relative < 1e-4 && proof.support as f64 <= 1e-3 * before.forward(&x)?.codes.n_stored() as f64,
+        proof.relative < 1e-4 && proof.support as f64 <= 1e-3 * n_stored as f64,
         "what was written does not do the same as what was read: do not use it"
     );
     Ok(())

@@ -1,6 +1,7 @@
 //! `collimate sae encode`.
 
 use super::rows::{array, flatten};
+use anyhow::Context;
 use collimate_sae::Float;
 use collimate_sae::formats;
 use collimate_tensor::files::{FileArray, FileData, write_safetensors};
@@ -53,7 +54,7 @@ fn encode<F: Float>(options: &Options, input: &FileArray) -> anyhow::Result<()> 
     let dictionary = checkpoint.dictionary;
     let (rows, leading, last) = flatten(input, dictionary.size().d_model)?;
     let x: Array2<F> = rows.mapv(F::from_f64);
-    let out = dictionary.forward(&x)?;
+    let out = dictionary.forward(&x).with_context(|| format!("the rows of {}", options.input.display()))?;
     let n = dictionary.size().n_latents;
     let shape = |end: &[usize]| [&leading, end].concat();
     let values = |values: &mut dyn Iterator<Item = F>| {

@@ -1,13 +1,13 @@
 //! `collimate sae eval`.
 
+use super::rows::shards;
 use crate::stop::on_interrupt;
 use crate::terminal::Steps;
 use crate::texts::Source;
 use anyhow::{bail, ensure};
 use collimate_sae::formats::{self, Target};
-use collimate_sae::shards::Shards;
-use collimate_sae::{Evaluation, WithNull, null_dictionary};
-use collimate_studies::model::recovered;
+use collimate_sae::{Evaluation, WithNull};
+use collimate_studies::model::recovered_with_null;
 use collimate_studies::real::mean_row;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -42,13 +42,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let dictionary = checkpoint.dictionary;
     ensure!(dictionary.target() == Target::Input, "a transcoder cannot be evaluated on one activation alone");
-    let shards = Shards::open(&options.activations)?;
+    if options.in_model {
+        options.source.check()?;
+    }
+    let shards = shards(&options.activations)?;
     let (d, width) = (dictionary.size().d_model, shards.width());
     ensure!(d == width, "the dictionary takes rows of width {d}, but the activations have width {width}");
     let centre = mean_row(&shards)?.mapv(f64::from).to_vec();
     let new = || Evaluation::sized(dictionary.size(), dictionary.fingerprint()).centred_at(centre.clone());
     let (mut evaluation, mut null) = (new()?, new()?);
-    let dealt = dictionary.to_sae().ok().map(|sae| null_dictionary(&sae, options.null_seed)).transpose()?;
+    let dealt = dictionary.null(options.null_seed);
     let total = options.rows.min(shards.rows());
     let stop = on_interrupt("ending")?;
     let mut steps = Steps::new("rows", total);
@@ -62,45 +65,34 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         let out = dictionary.forward(&block.rows)?;
         evaluation.push_codes(&block.rows, &out.codes, &out.reconstruction, Some(&block.documents))?;
-        if let Some(dealt) = &dealt {
-            null.push_codes(&block.rows, &out.codes, &dealt.decode(&out.codes)?, Some(&block.documents))?;
-        }
+        let out = dealt.forward(&block.rows)?;
+        null.push_codes(&block.rows, &out.codes, &out.reconstruction, Some(&block.documents))?;
         steps.at(evaluation.sums.rows, "");
     }
     steps.finish();
     let usage = evaluation.usage()?;
-    let mut all: Vec<WithNull> = if dealt.is_some() {
-        evaluation.with_null(&null)
-    } else {
-        eprintln!("note: no null for a dictionary with {:?} rows", dictionary.row_normalisation());
-        Vec::new()
-    };
+    let mut all: Vec<WithNull> = evaluation.with_null(&null);
     if evaluation.sums.active > 0 {
         all.extend(usage.with_null(options.null_seed)?);
     }
-    let mut alone = if dealt.is_some() { Vec::new() } else { evaluation.measurements() };
     if options.in_model {
         let source = &options.source;
         let laboratory = source.laboratory()?;
         let point = source.point(&laboratory)?;
+        let there = laboratory.width(point);
+        ensure!(there == d, "{point} has width {there}, but the dictionary takes rows of width {d}");
         let sequences = source.sequences(&laboratory)?;
         let mean = mean_row(&shards)?;
         let mut steps = Steps::new("sequences", sequences.len() as u64);
-        let found = recovered(&laboratory, &dictionary, point, &sequences, &mean, |done| {
+        let decoder = &laboratory.decoder;
+        let going = |done: usize| {
             steps.at(done as u64, "");
             !stop.load(Ordering::SeqCst)
-        })?;
+        };
+        let [found, null] =
+            recovered_with_null(decoder, &dictionary, options.null_seed, point, &sequences, &mean, going)?;
         steps.finish();
-        let object = dictionary.fingerprint();
-        alone.extend(found.loss.measurements(found.predictions, object));
-        alone.extend(found.kl.measurements(found.predictions, object));
-    }
-    for measurement in &alone {
-        if options.json {
-            println!("{}", serde_json::to_string(measurement)?);
-        } else {
-            println!("{measurement}");
-        }
+        all.extend(found.with_null(&null, dictionary.fingerprint()));
     }
     for with_null in &all {
         if options.json {

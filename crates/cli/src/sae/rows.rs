@@ -1,9 +1,21 @@
 //! Rows from a file of arrays.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use collimate_sae::shards::Shards;
 use collimate_tensor::files::{FileArray, Npz, Safetensors, read_npy};
 use ndarray::Array2;
 use std::path::Path;
+
+/// The shards of a folder.
+pub(super) fn shards(folder: &Path) -> anyhow::Result<Shards> {
+    ensure!(
+        folder.join("index").is_file(),
+        "{} holds no finished shards: `collimate activations --out {}` writes them",
+        folder.display(),
+        folder.display()
+    );
+    Ok(Shards::open(folder)?)
+}
 
 /// An array of a `.safetensors`, `.npz` or `.npy` file. Without a key it must be the only one.
 pub(super) fn array(path: &Path, key: Option<&str>) -> anyhow::Result<FileArray> {

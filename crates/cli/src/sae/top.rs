@@ -44,6 +44,7 @@ pub(crate) struct Options {
 
 /// Finds the places, prints them, and writes the page.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    options.source.check()?;
     let checkpoint = formats::read::<f32>(&options.sae)?;
     checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let dictionary = checkpoint.dictionary;
@@ -54,7 +55,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         anyhow::bail!("there is no latent {bad}: the dictionary has {n}");
     }
     let sequences = options.source.sequences(&laboratory)?;
-    let width = laboratory_width(&laboratory, point);
+    let width = laboratory.width(point);
     ensure!(
         width == dictionary.size().d_model,
         "{point} has width {width}, but the dictionary takes rows of width {}",
@@ -63,11 +64,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let stop = on_interrupt("ending")?;
     let pass = |latents: &[u32], sequences: &[Sequence]| {
         let mut steps = Steps::new("sequences", sequences.len() as u64);
-        let found =
-            top_firings(&laboratory, &dictionary, point, sequences, latents, options.places, |done| {
+        let found = top_firings(
+            &laboratory.decoder,
+            &dictionary,
+            point,
+            sequences,
+            latents,
+            options.places,
+            |done| {
                 steps.at(done as u64, "");
                 !stop.load(Ordering::SeqCst)
-            });
+            },
+        );
         steps.finish();
         found
     };
@@ -106,15 +114,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         println!("{}: {} latents", path.display(), tops.len());
     }
     Ok(())
-}
-
-fn laboratory_width(laboratory: &Laboratory, point: HookPoint) -> usize {
-    let config = laboratory.decoder.config();
-    match point.site {
-        Site::MlpNeurons => config.d_ff,
-        Site::HeadOutput => config.n_heads * config.d_head,
-        _ => config.d_model,
-    }
 }
 
 /// Latents that fire, evenly spread in the order of their counts.

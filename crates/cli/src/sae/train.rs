@@ -1,13 +1,13 @@
 //! `collimate sae train`.
 
+use super::rows::shards;
 use crate::stop::on_interrupt;
 use crate::terminal::Steps;
 use anyhow::{bail, ensure};
 use collimate_grad::{Decay, WarmUp};
-use collimate_sae::shards::Shards;
 use collimate_sae::{
-    BatchTopK, Gated, JumpRelu, L1, Progress, Relu, Resampling, Sae, SaeError, Size, TopK, Training,
-    TrainingConfig, Variant,
+    BatchTopK, Gated, JumpRelu, L1, Normalisation, Progress, Relu, Resampling, Sae, SaeError, Size, TopK,
+    Training, TrainingConfig, Variant,
 };
 use collimate_stream::Stream;
 use std::io::Write;
@@ -31,7 +31,8 @@ pub(crate) struct Options {
     /// How many latents a row may use (topk), or uses on average (batchtopk).
     #[arg(long, required_if_eq_any([("variant", "topk"), ("variant", "batchtopk")]))]
     k: Option<usize>,
-    /// λ beside a loss that sums over dimensions, for inputs with E‖x‖ = √d (relu, gated, jumprelu).
+    /// λ beside a loss that sums over dimensions, for inputs with E‖x‖ = √d (relu, gated) or E‖x‖² = 1 (jumprelu, whose
+    /// bandwidth 0.001 belongs to that scale).
     #[arg(long, required_if_eq_any([("variant", "relu"), ("variant", "gated"), ("variant", "jumprelu")]))]
     l1: Option<f64>,
     /// How many updates.
@@ -95,6 +96,10 @@ impl Options {
             resampling: matches!(self.variant, Member::Relu | Member::Gated).then_some(resampling),
             log_every: (self.steps / 100).max(1),
             seed: self.seed,
+            normalisation: match self.variant {
+                Member::Jumprelu => Normalisation::UnitMeanSquareNorm,
+                _ => Normalisation::ExpectedNormSqrtDim,
+            },
             ..TrainingConfig::default()
         }
     }
@@ -103,7 +108,7 @@ impl Options {
 /// Trains in stretches between checkpoints; an interrupted run goes on where it was.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(options.checkpoint_every > 0, "--checkpoint-every must be at least 1");
-    let shards = Shards::open(&options.activations)?;
+    let shards = shards(&options.activations)?;
     let size = Size { d_model: shards.width(), n_latents: options.latents };
     let start =
         Sae::<f32>::new(options.variant(), size, &mut Stream::named(options.seed, "dictionary start"))?;
@@ -152,17 +157,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let trained = training.finish()?;
     trained.save(&options.out)?;
     if let Some(path) = &options.metrics {
-        let mut lines = Vec::new();
-        for p in &trained.log {
-            let line = serde_json::json!({
-                "step": p.step, "rows": p.rows, "loss": p.losses.total, "reconstruction": p.losses.reconstruction,
-                "sparsity": p.losses.sparsity, "auxiliary": p.losses.auxiliary, "l0": p.losses.l0, "penalty": p.penalty,
-                "learning_rate": p.learning_rate, "explained_variance": p.explained_variance, "gamma": p.gamma,
-                "dead_fraction": p.dead_fraction,
-            });
-            writeln!(lines, "{line}")?;
-        }
-        collimate_tensor::files::write_atomically(path, |out| out.write_all(&lines))?;
+        let lines: String = trained.log.iter().map(|entry| entry.json_line() + "\n").collect();
+        collimate_tensor::files::write_atomically(path, |out| out.write_all(lines.as_bytes()))?;
     }
     if checkpoint.exists() {
         std::fs::remove_file(&checkpoint)?;

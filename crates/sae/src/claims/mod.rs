@@ -2,11 +2,16 @@
 //!
 //! Theorems must come out Upheld, counterexamples Refuted; for the empirical ones the verdict is data.
 
+mod directions;
 mod draw;
 mod equivalence;
+#[cfg(feature = "files")]
+mod files;
+mod fleet;
 mod gates;
 mod metrics;
 mod penalty;
+mod planted;
 mod selection;
 mod shrinkage;
 
@@ -22,11 +27,16 @@ use collimate_claims::Claims;
 /// assert!(examine(belief, &Budget::quick()).refuted());
 /// ```
 pub fn claims() -> Claims {
-    Claims::new()
+    let claims = Claims::new()
         .extend(gates::claims())
         .extend(penalty::claims())
         .extend(selection::claims())
         .extend(equivalence::claims())
         .extend(metrics::claims())
         .extend(shrinkage::claims())
+        .extend(planted::claims())
+        .extend(directions::claims());
+    #[cfg(feature = "files")]
+    let claims = claims.extend(files::claims());
+    claims
 }

@@ -101,7 +101,8 @@ impl Format {
                 }
             },
             _ if !path.exists() => {
-                let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+                let source =
+                    std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file or folder");
                 Err(SaeError::Io { path: path.to_owned(), source })
             }
             _ => Err(wrong(

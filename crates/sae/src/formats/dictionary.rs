@@ -171,6 +171,17 @@ impl<F: Scalar> Dictionary<F> {
         self.target
     }
 
+    /// The same with its decoder rows dealt out anew among the latents, as
+    /// [`null_dictionary`](crate::null_dictionary) does: the floor of reconstruction and of loss recovered.
+    ///
+    /// # Determinism
+    /// The order is drawn from `seed` alone.
+    #[must_use]
+    pub fn null(&self, seed: u64) -> Self {
+        let order = crate::metrics::dealt(self.size().n_latents, seed);
+        Self { w_dec: self.w_dec.select(Axis(0), &order), ..self.clone() }
+    }
+
     /// The fingerprint of every parameter and choice.
     pub fn fingerprint(&self) -> Fingerprint {
         let how = format!(

@@ -32,6 +32,9 @@ impl fmt::Display for WithNull {
     }
 }
 
+/// What the null of reconstructions is.
+pub(crate) const DEALT: &str = "decoder rows dealt out anew among the latents";
+
 /// The dictionary with its decoder rows dealt out anew among the latents: codes that mean nothing for their directions.
 ///
 /// The floor of every metric of reconstruction and of loss recovered: the codes, their number and the set of directions are
@@ -43,10 +46,15 @@ impl fmt::Display for WithNull {
 /// # Determinism
 /// The order is drawn from `seed` alone.
 pub fn null_dictionary<F: Scalar>(sae: &Sae<F>, seed: u64) -> Result<Sae<F>, SaeError> {
-    let order = Stream::named(seed, "null dictionary").permutation(sae.size().n_latents);
+    let order = dealt(sae.size().n_latents, seed);
     let variant: Variant = *sae.variant();
     let Weights { w_enc, w_dec, b_dec, per_latent } = sae.weights().clone();
     Sae::from_weights(variant, Weights { w_enc, w_dec: w_dec.select(Axis(0), &order), b_dec, per_latent })
+}
+
+/// The order in which decoder rows are dealt out.
+pub(crate) fn dealt(n_latents: usize, seed: u64) -> Vec<usize> {
+    Stream::named(seed, "null dictionary").permutation(n_latents)
 }
 
 /// Random directions of a given shape.

@@ -151,6 +151,34 @@ fn the_window_below_the_threshold_that_one_library_loses() {
 }
 
 #[test]
+fn a_first_step_but_for_the_thresholds_of_the_halved_window() {
+    // The steps of this case follow the halved window, for which no corrected values are stored. A first step of Adam does not
+    // depend on the length of the gradient, so what the window does not reach must agree all the same.
+    let name = "dl_jumprelu_update";
+    let sparsity = JumpReluSparsity::BatchTarget { l0: 3.0 };
+    let variant = Variant::from(JumpRelu { decoder: DecoderRows::UnitNorm, ..jump(0.25, sparsity) });
+    let case = Case::open(name);
+    let mut sae = case.sae(variant);
+    let mut moments = Moments::zeros(sae.weights());
+    let settings = Settings { penalty: 0.11, clip: Some(1.0), ..Settings::default() };
+    let x = &case.batches()[0];
+    let adam = Adam::without_momentum();
+    sae.step(&mut moments, x, &settings, &adam, 0.003, &mut Workspace::default()).unwrap();
+    let (ours, theirs) = (sae.weights(), case.weights("after1.", &variant));
+    // Entries whose gradient is as small as Adam's epsilon see the clipping.
+    let tolerance = Tolerance { rtol: 1e-5, atol: 1e-6 };
+    compare(name, &ours.w_enc, &theirs.w_enc, &tolerance);
+    compare(name, &ours.w_dec, &theirs.w_dec, &tolerance);
+    let vector = |v: &ndarray::Array1<f64>| v.clone().insert_axis(Axis(0));
+    compare(name, &vector(&ours.b_dec), &vector(&theirs.b_dec), &tolerance);
+    compare(name, &vector(&ours.per_latent[0]), &vector(&theirs.per_latent[0]), &tolerance);
+    assert!(
+        (&ours.per_latent[1] - &theirs.per_latent[1]).iter().any(|v| v.abs() > 1e-4),
+        "the defect is there"
+    );
+}
+
+#[test]
 fn the_largest_of_a_row_in_saelens() {
     for (dead, ranking, suffix) in cases() {
         let aux = AuxK { scale: AuxScale::FewDead, codes: AuxCodes::Signed, ..AuxK::new(3, 0.5) };
@@ -193,6 +221,32 @@ fn the_largest_of_a_batch() {
         TIGHT.check(&name, estimate.after(None, losses.smallest_kept).unwrap(), theirs);
         let levels = Levels::new(&[5, 10, 20]).unwrap();
         check(&format!("saelens_matryoshka_{dead}_{suffix}"), Matryoshka { batch, levels }, 0.0, "");
+    }
+}
+
+#[test]
+fn levels_that_revive_their_own_latents_but_for_that_loss() {
+    // SAELens can give each level an auxiliary loss of its own, with its own residual and dead latents. Here one residual, the
+    // last, revives all of them, as in the paper: everything of these cases but that loss must be met.
+    for (dead, ranking, suffix) in cases().filter(|(dead, ..)| *dead != "no_dead") {
+        let name = format!("saelens_matryoshka_{dead}_{suffix}_levelaux");
+        let case = Case::open(&name);
+        let batch = BatchTopK { ranking, ..BatchTopK::new(3.5) };
+        let levels = Levels::new(&[5, 10, 20]).unwrap();
+        let sae = case.sae(Matryoshka { batch, levels });
+        let x = case.matrix("in.x");
+        let codes = sae.encode(&x).unwrap();
+        compare(&name, &sae.decode(&codes).unwrap(), &case.matrix("out.recon"), &TIGHT);
+        let (losses, _) = sae.gradient(&x, &Settings::default(), &mut Workspace::default()).unwrap();
+        TIGHT.check(&name, losses.reconstruction, case.scalar("loss.mse_loss"));
+        let inner = case.scalar("loss.inner_mse_loss_5") + case.scalar("loss.inner_mse_loss_10");
+        TIGHT.check(&name, losses.further, inner);
+        let auxiliary = case.scalar("loss.auxiliary_reconstruction_loss");
+        assert!(auxiliary > 0.0);
+        TIGHT.check(&name, losses.total + auxiliary, case.scalar("loss.total"));
+        let estimate = ThresholdEstimate::FromZero { rate: 0.01 };
+        let theirs = case.scalar("out.threshold_after");
+        TIGHT.check(&name, estimate.after(None, losses.smallest_kept).unwrap(), theirs);
     }
 }
 

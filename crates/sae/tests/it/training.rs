@@ -2,9 +2,10 @@
 
 use collimate_grad::WarmUp;
 use collimate_sae::{
-    Adam, BiasStart, Gated, L1, Normalisation, Path, Planted, Relu, Resampling, Sae, SaeError, Settings,
-    Size, TargetL0, TopK, Trained, Training, TrainingConfig, Variant, Workspace, epochs, evaluate, mmcs,
-    mmcs_null, train_together,
+    AbsTopK, Adam, BatchTopK, BiasStart, Crosscoder, Gated, GatedDecoder, InputBias, JumpRelu, L1, Levels,
+    Magnitude, MatchingPursuit, Matryoshka, MultiTopK, Normalisation, PNorm, Path, PenaltyWeight, Planted,
+    Relu, Resampling, Sae, SaeError, Settings, Size, Skip, TargetL0, TopK, Trained, Training, TrainingConfig,
+    Transcoder, Variant, Workspace, epochs, evaluate, mmcs, mmcs_null, train_together,
 };
 use collimate_stream::Stream;
 use ndarray::Array2;
@@ -58,6 +59,100 @@ fn every_member_recovers_the_planted_directions() {
         for row in trained.sae.weights().w_dec.rows() {
             assert!((row.dot(&row) - 1.0).abs() < 1e-5, "decoder rows keep length one");
         }
+    }
+}
+
+#[test]
+fn every_choice_of_every_member_trains() {
+    let (_, rows, held_out) = planted();
+    let mut members: Vec<(Variant, f64)> = vec![
+        (Relu::norm_weighted().into(), 0.1),
+        (PNorm::power_sum(0.8).into(), 0.1),
+        (JumpRelu::paper().into(), 0.05),
+        (JumpRelu::tanh().into(), 0.05),
+        (TopK::new(3).with_aux(8).into(), 0.0),
+        (TopK { multi: Some(MultiTopK::paper()), ..TopK::new(3) }.into(), 0.0),
+        (BatchTopK::new(2.5).with_aux(8).into(), 0.0),
+        (Matryoshka { batch: BatchTopK::new(2.5), levels: Levels::new(&[16, 48]).unwrap() }.into(), 0.0),
+        (AbsTopK::new(3).into(), 0.0),
+        (MatchingPursuit { k: 3 }.into(), 0.0),
+        (Crosscoder::l1(2).into(), 0.1),
+        (Crosscoder::batch_topk(2, 3.0).into(), 0.0),
+    ];
+    for decoder in [
+        GatedDecoder::UnitNormFrozen,
+        GatedDecoder::UnitNormTrained,
+        GatedDecoder::NormWeightedFrozen,
+        GatedDecoder::NormWeightedTrained,
+    ] {
+        for magnitude in [Magnitude::Tied, Magnitude::TiedWithoutRescaling, Magnitude::Untied] {
+            members.push((Gated { magnitude, ..Gated::with_decoder(decoder) }.into(), 0.3));
+        }
+    }
+    for (variant, l1) in members {
+        let start = Sae::<f32>::new(variant, SIZE, &mut Stream::named(7, "init")).unwrap();
+        let before = evaluate(&start, [held_out.clone()]).unwrap().sums.mse();
+        let short = TrainingConfig {
+            steps: 150,
+            sparsity_warm_up: 50,
+            dead_after_rows: 5000,
+            log_every: 50,
+            resampling: Some(Resampling { every: 60, until: 100, encoder_scale: 0.2, rewarm_steps: 10 }),
+            ..config(l1)
+        };
+        let trained = train(variant, short, &rows);
+        let sums = evaluate(&trained.sae, [held_out.clone()]).unwrap().sums;
+        assert!(sums.mse() < 0.6 * before, "{variant:?}: {} after {before}", sums.mse());
+        assert!(
+            sums.l0() > 0.1 && trained.log.iter().all(|entry| entry.losses.total.is_finite()),
+            "{variant:?}"
+        );
+        let held = |row: ndarray::ArrayView1<'_, f32>| (row.dot(&row) - 1.0).abs() < 1e-4;
+        let unit = trained.sae.weights().w_dec.rows().into_iter().all(held);
+        assert!(unit || !variant.unit_norm_decoder(), "{variant:?}");
+    }
+}
+
+#[test]
+fn a_transcoder_to_itself_trains_as_the_dictionary_and_others_learn_their_map() {
+    let (_, rows, _) = planted();
+    for variant in [
+        Variant::from(Relu { penalty: PenaltyWeight::UnitNorm, input_bias: InputBias::NotSubtracted }),
+        TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(3).with_aux(8) }.into(),
+        BatchTopK { input_bias: InputBias::NotSubtracted, ..BatchTopK::new(2.5) }.into(),
+    ] {
+        let short = TrainingConfig {
+            steps: 100,
+            dead_after_rows: 5000,
+            normalisation: Normalisation::ExpectedNormSqrtDim,
+            ..config(0.1)
+        };
+        let sae = Sae::<f32>::new(variant, SIZE, &mut Stream::named(7, "init")).unwrap();
+        let transcoder = Transcoder::from_weights(variant, sae.weights().clone(), None).unwrap();
+        let alone = train(variant, short.clone(), &rows);
+        let both = ndarray::concatenate![ndarray::Axis(1), rows, rows];
+        let pairs = epochs(&both, 512, &mut Stream::named(7, "order"));
+        let trained = transcoder.train(&short, pairs, |_| ()).unwrap();
+        assert_eq!(trained.scale, alone.input_scale);
+        assert_eq!(trained.transcoder.weights(), alone.sae.weights(), "{variant:?}");
+        assert_eq!((&trained.log, &trained.dead), (&alone.log, &alone.dead));
+        // Another space: the first eight columns of the rows doubled, with a skip and without.
+        let y = rows.slice(ndarray::s![.., ..8]).mapv(|v| 2.0 * v);
+        let pairs = ndarray::concatenate![ndarray::Axis(1), rows, y];
+        for skip in [Skip::None, Skip::Zero] {
+            let start = Transcoder::<f32>::new(variant, 16, 8, 48, skip, &mut Stream::new(3, 0)).unwrap();
+            let order = epochs(&pairs, 512, &mut Stream::named(7, "order"));
+            let trained =
+                start.train(&TrainingConfig { steps: 400, ..short.clone() }, order, |_| ()).unwrap();
+            let off = &trained.transcoder.predict(&rows).unwrap() - &y;
+            let unexplained = off.mapv(|v| v * v).sum() / y.mapv(|v| v * v).sum();
+            assert!(unexplained < 0.3, "{variant:?} {skip:?}: {unexplained}");
+            assert_eq!(trained.transcoder.skip().is_some(), skip == Skip::Zero);
+        }
+        let steered = TrainingConfig { target_l0: Some(TargetL0 { l0: 2.0, gain: 0.1 }), ..short };
+        let start = Transcoder::<f32>::new(variant, 16, 8, 48, Skip::None, &mut Stream::new(3, 0)).unwrap();
+        let refused = start.train(&steered, epochs(&pairs, 512, &mut Stream::new(1, 0)), |_| ());
+        assert!(matches!(refused, Err(SaeError::Unsupported { .. })));
     }
 }
 

@@ -1,8 +1,8 @@
 use super::{Change, ErrorTerm, Inserted, direct_effect};
-use crate::real::{Laboratory, StudyError};
+use crate::real::StudyError;
 use collimate_sae::SaeError;
 use collimate_sae::formats::Dictionary;
-use collimate_transformer::{HookPoint, Run, Site};
+use collimate_transformer::{Decoder, HookPoint, Run, Site};
 use ndarray::{Array2, Axis, s};
 
 /// The part of a logit difference that is one latent's.
@@ -48,7 +48,7 @@ impl Attribution {
 /// # Errors
 /// [`StudyError::Dictionary`] unless the point lies in the residual stream; [`StudyError::Model`].
 pub fn direct_attribution(
-    laboratory: &Laboratory,
+    decoder: &Decoder,
     dictionary: &Dictionary<f32>,
     point: HookPoint,
     tokens: &[u32],
@@ -61,8 +61,7 @@ pub fn direct_attribution(
         let operation = "direct attribution outside the residual stream";
         return Err(SaeError::Unsupported { operation, architecture: "per-head or neuron" }.into());
     }
-    let decoder = &laboratory.decoder;
-    let rows = super::rows_at(laboratory, tokens, point)?;
+    let rows = super::rows_at(decoder, tokens, point)?;
     let last = rows.slice(s![-1.., ..]).to_owned();
     let out = dictionary.forward(&last)?;
     let end = decoder.residual(Run::of(tokens), decoder.config().n_layers, &mut ())?;
@@ -102,7 +101,7 @@ pub fn direct_attribution(
 /// # Errors
 /// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`].
 pub fn attribution_by_ablation(
-    laboratory: &Laboratory,
+    decoder: &Decoder,
     dictionary: &Dictionary<f32>,
     point: HookPoint,
     tokens: &[u32],
@@ -110,9 +109,8 @@ pub fn attribution_by_ablation(
     most: usize,
     mut keep_going: impl FnMut() -> bool,
 ) -> Result<Attribution, StudyError> {
-    let decoder = &laboratory.decoder;
     let clean = difference(&decoder.last_logits(Run::of(tokens), &mut ())?, a, b);
-    let rows = super::rows_at(laboratory, tokens, point)?;
+    let rows = super::rows_at(decoder, tokens, point)?;
     let out = dictionary.forward(&rows.slice(s![-1.., ..]).to_owned())?;
     let (latents, codes) = out.codes.row(0);
     let mut active: Vec<(u32, f32)> = latents.iter().copied().zip(codes.iter().copied()).collect();

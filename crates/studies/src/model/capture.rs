@@ -1,12 +1,12 @@
-use crate::real::{Laboratory, Sequence, StudyError};
+use crate::real::{Sequence, StudyError};
 use collimate_measure::Fingerprint;
 use collimate_sae::shards::{ShardWriter, Shards};
-use collimate_transformer::{Capture, HookPoint, Run};
+use collimate_transformer::{Capture, Decoder, HookPoint, Run};
 use ndarray::{Array2, ArrayViewD, ArrayViewMutD, Ix2, Ix3};
 use std::path::Path;
 
 /// An activation as rows, a row a position: heads side by side, `(h, t, e)` becoming `(t, h·e)`.
-pub(super) fn flat(activation: &ArrayViewD<'_, f32>) -> Array2<f32> {
+pub(crate) fn flat(activation: &ArrayViewD<'_, f32>) -> Array2<f32> {
     match activation.clone().into_dimensionality::<Ix3>() {
         Ok(heads) => {
             let (h, t, e) = heads.dim();
@@ -35,9 +35,9 @@ pub(super) fn put_back(rows: &Array2<f32>, activation: &mut ArrayViewMutD<'_, f3
 ///
 /// # Errors
 /// [`StudyError::Model`].
-pub fn rows_at(laboratory: &Laboratory, tokens: &[u32], point: HookPoint) -> Result<Array2<f32>, StudyError> {
+pub fn rows_at(decoder: &Decoder, tokens: &[u32], point: HookPoint) -> Result<Array2<f32>, StudyError> {
     let mut capture = Capture::at([point]);
-    laboratory.decoder.visit(Run::of(tokens), &mut capture)?;
+    decoder.visit(Run::of(tokens), &mut capture)?;
     Ok(flat(&capture.get(point)?.view()))
 }
 
@@ -48,14 +48,14 @@ pub fn rows_at(laboratory: &Laboratory, tokens: &[u32], point: HookPoint) -> Res
 /// # Errors
 /// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`] when a shard cannot be written.
 pub fn capture(
-    laboratory: &Laboratory,
+    decoder: &Decoder,
     sequences: &[Sequence],
     point: HookPoint,
     folder: &Path,
     mut progress: impl FnMut(usize) -> bool,
 ) -> Result<Shards, StudyError> {
     let start = Fingerprint::of(format!("{point}, position 0 dropped").as_bytes())
-        .and(&laboratory.decoder.fingerprint().0.to_le_bytes());
+        .and(&decoder.fingerprint().0.to_le_bytes());
     let source = sequences.iter().fold(start, |f, sequence| {
         let bytes: Vec<u8> = sequence.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         f.and(&sequence.document.to_le_bytes()).and(&bytes)
@@ -65,7 +65,7 @@ pub fn capture(
         if !progress(done) {
             return Err(StudyError::Interrupted);
         }
-        let rows = rows_at(laboratory, &sequence.tokens, point)?;
+        let rows = rows_at(decoder, &sequence.tokens, point)?;
         let writer = match &mut writer {
             Some(writer) => writer,
             None => writer.insert(ShardWriter::create(folder, rows.ncols(), 1 << 14, source)?),

@@ -1,6 +1,6 @@
-use crate::real::{Laboratory, Sequence, StudyError};
+use crate::real::{Sequence, StudyError};
 use collimate_sae::formats::Dictionary;
-use collimate_transformer::HookPoint;
+use collimate_transformer::{Decoder, HookPoint};
 use ndarray::s;
 
 /// One place at which a latent fires.
@@ -39,7 +39,7 @@ pub struct LatentTop {
 /// # Determinism
 /// Of equal codes the earlier place is kept.
 pub fn top_firings(
-    laboratory: &Laboratory,
+    decoder: &Decoder,
     dictionary: &Dictionary<f32>,
     point: HookPoint,
     sequences: &[Sequence],
@@ -56,7 +56,7 @@ pub fn top_firings(
         if !progress(number) {
             return Err(StudyError::Interrupted);
         }
-        let rows = super::rows_at(laboratory, &sequence.tokens, point)?;
+        let rows = super::rows_at(decoder, &sequence.tokens, point)?;
         let out = dictionary.forward(&rows.slice(s![1.., ..]).to_owned())?;
         let mut around = vec![vec![0.0; sequence.tokens.len()]; latents.len()];
         for (i, (active, values)) in out.codes.rows().enumerate() {

@@ -2,10 +2,11 @@ use super::{Laboratory, StudyError};
 use collimate_grad::{Decay, WarmUp};
 use collimate_sae::shards::Shards;
 use collimate_sae::{
-    Gated, L1, Progress, Relu, Resampling, Sae, SaeError, Size, TopK, Training, TrainingConfig, Variant,
+    BiasStart, Gated, GatedDecoder, L1, Magnitude, Normalisation, Progress, Relu, Resampling, Sae, SaeError,
+    Size, TopK, Trained, Training, TrainingConfig, Variant,
 };
 use collimate_stream::Stream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -18,10 +19,16 @@ pub enum Family {
     Gated,
     /// TopK.
     TopK,
+    /// Gated with the decoder trained by the auxiliary term too: an ablation.
+    GatedUnfrozen,
+    /// Gated with r held at zero: an ablation.
+    GatedWithoutR,
+    /// Gated with magnitude weights of its own: an ablation.
+    GatedUntied,
 }
 
 impl Family {
-    /// The three of them.
+    /// The three that are compared with each other, without the ablations.
     pub const ALL: [Family; 3] = [Family::Relu, Family::Gated, Family::TopK];
 
     /// The name for tables and figures.
@@ -30,6 +37,9 @@ impl Family {
             Self::Relu => "ReLU-L1",
             Self::Gated => "Gated",
             Self::TopK => "TopK",
+            Self::GatedUnfrozen => "Gated, auxiliary decoder trained",
+            Self::GatedWithoutR => "Gated without r",
+            Self::GatedUntied => "Gated, untied",
         }
     }
 }
@@ -58,6 +68,11 @@ impl Recipe {
         match self.family {
             Family::Relu => Relu::unit_norm().into(),
             Family::Gated => Gated::paper().into(),
+            Family::GatedUnfrozen => Gated::with_decoder(GatedDecoder::UnitNormTrained).into(),
+            Family::GatedWithoutR => {
+                Gated { magnitude: Magnitude::TiedWithoutRescaling, ..Gated::paper() }.into()
+            }
+            Family::GatedUntied => Gated { magnitude: Magnitude::Untied, ..Gated::paper() }.into(),
             Family::TopK => TopK::new(self.sparsity as usize).with_aux(self.n_latents / 8).into(),
         }
     }
@@ -110,9 +125,52 @@ impl Laboratory {
         shards: &Shards,
         recipe: &Recipe,
         stop: Arc<AtomicBool>,
-        mut progress: impl FnMut(&Progress),
+        progress: impl FnMut(&Progress),
     ) -> Result<Sae<f32>, StudyError> {
-        kept_or_trained(&self.cache.derived().join("dictionaries"), shards, recipe, stop, &mut progress)
+        Ok(self.trained(shards, recipe, stop, progress)?.sae)
+    }
+
+    /// The same with the log of its training and the scale of its inputs.
+    ///
+    /// # Errors
+    /// As [`Laboratory::dictionary`].
+    pub fn trained(
+        &self,
+        shards: &Shards,
+        recipe: &Recipe,
+        stop: Arc<AtomicBool>,
+        mut progress: impl FnMut(&Progress),
+    ) -> Result<Trained<f32>, StudyError> {
+        let start = recipe.untrained(shards.width())?;
+        kept_or_trained(&self.dictionaries(), shards, start, recipe.config(), stop, &mut progress)
+    }
+
+    /// The rescale-and-shift baseline of a finished ReLU dictionary, trained with the batch, the steps, the learning rate and the
+    /// seed of `recipe` in the units the dictionary was trained in; kept as [`Laboratory::dictionary`].
+    ///
+    /// # Errors
+    /// As [`Laboratory::dictionary`].
+    pub fn rescaled(
+        &self,
+        shards: &Shards,
+        relu: &Trained<f32>,
+        recipe: &Recipe,
+        stop: Arc<AtomicBool>,
+        mut progress: impl FnMut(&Progress),
+    ) -> Result<Trained<f32>, StudyError> {
+        let start = relu.sae.with_input_scale(1.0 / relu.input_scale)?.to_rescale_and_shift()?;
+        let config = TrainingConfig {
+            l1: L1::sum_over_dims(0.0),
+            normalisation: Normalisation::Fixed(relu.input_scale),
+            bias_start: BiasStart::Given,
+            resampling: None,
+            ..recipe.config()
+        };
+        kept_or_trained(&self.dictionaries(), shards, start, config, stop, &mut progress)
+    }
+
+    fn dictionaries(&self) -> PathBuf {
+        self.cache.derived().join("dictionaries")
     }
 
     /// The dictionary of a recipe before its first update: its decoder bias at the mean activation, its inputs scaled.
@@ -131,24 +189,24 @@ impl Laboratory {
 fn kept_or_trained(
     folder: &Path,
     shards: &Shards,
-    recipe: &Recipe,
+    start: Sae<f32>,
+    config: TrainingConfig,
     stop: Arc<AtomicBool>,
     progress: &mut dyn FnMut(&Progress),
-) -> Result<Sae<f32>, StudyError> {
-    let mut training = Training::new(recipe.untrained(shards.width())?, recipe.config())?
-        .on_data(shards.fingerprint())
-        .stop_on(stop);
+) -> Result<Trained<f32>, StudyError> {
+    let (seed, batch, steps) = (config.seed, config.batch, config.steps);
+    let mut training = Training::new(start, config)?.on_data(shards.fingerprint()).stop_on(stop);
     let path = folder.join(format!("{}.safetensors", training.origin()));
     // A file that is damaged or of another run is no reason to stop: it is made again.
     if let Some(trained) = training.finished(&path).ok().flatten() {
-        return Ok(trained.sae);
+        return Ok(trained);
     }
     std::fs::create_dir_all(folder).map_err(|source| StudyError::Io { path: folder.to_owned(), source })?;
     let unfinished = path.with_extension("unfinished");
     let _ = training.load_checkpoint(&unfinished);
-    let mut order = Stream::named(recipe.seed, "order of the rows");
-    let rows = shards.shuffled(1 << 16, recipe.batch, &mut order)?;
-    match training.advance(rows, recipe.steps, progress) {
+    let mut order = Stream::named(seed, "order of the rows");
+    let rows = shards.shuffled(1 << 16, batch, &mut order)?;
+    match training.advance(rows, steps, progress) {
         Err(SaeError::Interrupted { .. }) => {
             training.save_checkpoint(&unfinished)?;
             return Err(StudyError::Interrupted);
@@ -159,7 +217,7 @@ fn kept_or_trained(
     trained.save(&path)?;
     // Nothing reads it any more; if it cannot be deleted, it only takes up room.
     let _ = std::fs::remove_file(&unfinished);
-    Ok(trained.sae)
+    Ok(trained)
 }
 
 #[cfg(test)]
@@ -190,25 +248,29 @@ mod tests {
             batch: 64,
             learning_rate: 1e-3,
         };
+        let of = |folder: &Path, stop, progress: &mut dyn FnMut(&Progress)| {
+            let start = recipe.untrained(6).unwrap();
+            kept_or_trained(folder, &shards, start, recipe.config(), stop, progress)
+        };
         let (once, twice) = (folder.path().join("once"), folder.path().join("twice"));
         let never = || Arc::new(AtomicBool::new(false));
-        let whole = kept_or_trained(&once, &shards, &recipe, never(), &mut |_| ()).unwrap();
+        let whole = of(&once, never(), &mut |_| ()).unwrap().sae;
 
         let stop = never();
         let flag = Arc::clone(&stop);
         // The log comes every 4 steps: this stops the run in the middle.
         let mut at_half = |now: &Progress| flag.store(now.step >= 40, Ordering::Relaxed);
-        let stopped = kept_or_trained(&twice, &shards, &recipe, stop, &mut at_half);
+        let stopped = of(&twice, stop, &mut at_half);
         assert!(matches!(stopped, Err(StudyError::Interrupted)));
         let mut first = None;
         let mut note = |now: &Progress| {
             first.get_or_insert(now.step);
         };
-        let resumed = kept_or_trained(&twice, &shards, &recipe, never(), &mut note).unwrap();
+        let resumed = of(&twice, never(), &mut note).unwrap().sae;
         assert_eq!(first, Some(44), "it began again");
         assert_eq!(resumed.weights(), whole.weights());
         let mut asked = 0;
-        let kept = kept_or_trained(&twice, &shards, &recipe, never(), &mut |_| asked += 1).unwrap();
+        let kept = of(&twice, never(), &mut |_| asked += 1).unwrap().sae;
         assert_eq!(
             (kept.weights(), asked),
             (whole.weights(), 0),

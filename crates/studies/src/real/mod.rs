@@ -9,7 +9,7 @@ mod laboratory;
 mod probe;
 mod splice;
 
-pub use activations::{LAYER, mean_row};
+pub use activations::{LAYER, RESIDUAL, mean_row};
 pub use bootstrap::document_bootstrap;
 pub use claims::claims;
 pub use dictionaries::{Family, Recipe};

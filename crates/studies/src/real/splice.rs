@@ -1,6 +1,7 @@
-use super::{LAYER, Laboratory, Sequence, StudyError};
+use super::{Sequence, StudyError};
+use crate::model::rows_at;
 use collimate_sae::{DocumentSums, Evaluation, LossRecovered, Sae};
-use collimate_transformer::Run;
+use collimate_transformer::{Decoder, Edit, HookPoint, Run, Site};
 use ndarray::{Array1, Array2, s};
 
 /// Held-out text with the model's own losses on it, and those with the activations ablated.
@@ -8,8 +9,11 @@ use ndarray::{Array1, Array2, s};
 /// Position 0 is untouched in every run: its residual is a hundred times as long as the others, and no dictionary is
 /// trained on it. The prediction made there is left out of the sums, since no run changes it.
 pub struct HeldOut {
+    point: HookPoint,
     sequences: Vec<Sequence>,
-    residuals: Vec<Array2<f32>>,
+    /// What stands in front of the layer, where a run has to begin there.
+    before: Vec<Array2<f32>>,
+    rows: Vec<Array2<f32>>,
     clean: Vec<f64>,
     zero: Vec<f64>,
     mean: Vec<f64>,
@@ -24,11 +28,11 @@ pub struct DocumentLoss {
     pub predictions: u64,
     /// Of the model as it is.
     pub clean: f64,
-    /// With reconstructions in place of the residuals.
+    /// With reconstructions in place of the activations.
     pub reconstructed: f64,
     /// With zeros.
     pub zero: f64,
-    /// With the mean residual of the training text.
+    /// With the mean activation of the training text.
     pub mean: f64,
 }
 
@@ -41,28 +45,58 @@ pub struct Fidelity {
 }
 
 impl HeldOut {
-    /// Runs the model on the sequences: as it is, with zeros, and with `mean` behind layer [`LAYER`].
+    /// Runs the model on the sequences: as it is, with zeros, and with `mean` at the point, which is one of rows `[t, d]`.
     ///
     /// # Errors
     /// [`StudyError::Model`].
     pub fn new(
-        laboratory: &Laboratory,
+        decoder: &Decoder,
+        point: HookPoint,
         sequences: Vec<Sequence>,
         mean: &Array1<f32>,
     ) -> Result<Self, StudyError> {
-        let (mut residuals, mut clean, mut zero, mut ablated) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for sequence in &sequences {
-            let residual = laboratory.decoder.residual(Run::of(&sequence.tokens), LAYER + 1, &mut ())?;
-            clean.push(spliced(laboratory, sequence, &residual)?);
-            let mut changed = residual.clone();
+        let mut held_out = Self { point, ..Self::empty() };
+        for sequence in sequences {
+            let rows = rows_at(decoder, &sequence.tokens, point)?;
+            if point.site != Site::ResidualPost {
+                held_out.before.push(decoder.residual(Run::of(&sequence.tokens), point.layer, &mut ())?);
+            }
+            let i = held_out.sequences.len();
+            held_out.sequences.push(sequence);
+            held_out.clean.push(held_out.spliced(decoder, i, &rows)?);
+            let mut changed = rows.clone();
             changed.slice_mut(s![1.., ..]).fill(0.0);
-            zero.push(spliced(laboratory, sequence, &changed)?);
+            held_out.zero.push(held_out.spliced(decoder, i, &changed)?);
             changed.slice_mut(s![1.., ..]).assign(mean);
-            ablated.push(spliced(laboratory, sequence, &changed)?);
-            residuals.push(residual);
+            held_out.mean.push(held_out.spliced(decoder, i, &changed)?);
+            held_out.rows.push(rows);
         }
-        Ok(Self { sequences, residuals, clean, zero, mean: ablated })
+        Ok(held_out)
+    }
+
+    /// The rows of the sequences at the point alone: for [`HeldOut::reconstruction`], while every loss stays zero.
+    ///
+    /// # Errors
+    /// [`StudyError::Model`].
+    pub fn rows_only(
+        decoder: &Decoder,
+        point: HookPoint,
+        sequences: Vec<Sequence>,
+    ) -> Result<Self, StudyError> {
+        let rows = sequences.iter().map(|sequence| rows_at(decoder, &sequence.tokens, point));
+        Ok(Self { point, rows: rows.collect::<Result<_, _>>()?, sequences, ..Self::empty() })
+    }
+
+    fn empty() -> Self {
+        Self {
+            point: Site::ResidualPost.of_layer(0),
+            sequences: Vec::new(),
+            before: Vec::new(),
+            rows: Vec::new(),
+            clean: Vec::new(),
+            zero: Vec::new(),
+            mean: Vec::new(),
+        }
     }
 
     /// Splices a dictionary's reconstructions into the model, and measures them.
@@ -73,21 +107,21 @@ impl HeldOut {
     /// [`StudyError::Interrupted`], [`StudyError::Model`] and [`StudyError::Dictionary`].
     pub fn fidelity(
         &self,
-        laboratory: &Laboratory,
+        decoder: &Decoder,
         sae: &Sae<f32>,
         mut keep_going: impl FnMut() -> bool,
     ) -> Result<Fidelity, StudyError> {
         let mut evaluation = Evaluation::of(sae);
         let mut losses: Vec<DocumentLoss> = Vec::new();
-        for (i, (sequence, residual)) in self.sequences.iter().zip(&self.residuals).enumerate() {
+        for (i, (sequence, original)) in self.sequences.iter().zip(&self.rows).enumerate() {
             if !keep_going() {
                 return Err(StudyError::Interrupted);
             }
-            let rows = residual.slice(s![1.., ..]);
+            let rows = original.slice(s![1.., ..]);
             evaluation.push_documents(sae, &rows, &vec![sequence.document; rows.nrows()])?;
-            let mut changed = residual.clone();
+            let mut changed = original.clone();
             changed.slice_mut(s![1.., ..]).assign(&sae.reconstruct(&rows)?);
-            let reconstructed = spliced(laboratory, sequence, &changed)?;
+            let reconstructed = self.spliced(decoder, i, &changed)?;
             if losses.last().is_none_or(|last| last.document != sequence.document) {
                 losses.push(DocumentLoss { document: sequence.document, ..DocumentLoss::default() });
             }
@@ -107,8 +141,8 @@ impl HeldOut {
     /// [`StudyError::Dictionary`].
     pub fn reconstruction(&self, sae: &Sae<f32>) -> Result<DocumentSums, StudyError> {
         let mut evaluation = Evaluation::of(sae);
-        for (sequence, residual) in self.sequences.iter().zip(&self.residuals) {
-            let rows = residual.slice(s![1.., ..]);
+        for (sequence, original) in self.sequences.iter().zip(&self.rows) {
+            let rows = original.slice(s![1.., ..]);
             evaluation.push_documents(sae, &rows, &vec![sequence.document; rows.nrows()])?;
         }
         Ok(evaluation.documents)
@@ -131,12 +165,20 @@ impl HeldOut {
     pub fn predictions(&self) -> usize {
         self.sequences.iter().map(|s| s.tokens.len() - 2).sum()
     }
-}
 
-/// Σ −log p over the predictions made at positions 1, 2, …, with this residual stream behind layer [`LAYER`].
-fn spliced(laboratory: &Laboratory, sequence: &Sequence, residual: &Array2<f32>) -> Result<f64, StudyError> {
-    let run = Run::of(&sequence.tokens).from_layer(LAYER + 1, &residual.view());
-    Ok(laboratory.decoder.losses(run, &mut ())?.nll[1..].iter().sum())
+    /// Σ −log p over the predictions made at positions 1, 2, … of sequence `i`, with these rows at the point.
+    fn spliced(&self, decoder: &Decoder, i: usize, rows: &Array2<f32>) -> Result<f64, StudyError> {
+        let run = Run::of(&self.sequences[i].tokens);
+        let losses = match self.before.get(i) {
+            // What leaves the layer enters the next one: nothing of the layer has to run.
+            None => decoder.losses(run.from_layer(self.point.layer + 1, &rows.view()), &mut ())?,
+            Some(before) => {
+                let mut edit = Edit::at(self.point, |mut activation| activation.assign(rows));
+                decoder.losses(run.from_layer(self.point.layer, &before.view()), &mut edit)?
+            }
+        };
+        Ok(losses.nll[1..].iter().sum())
+    }
 }
 
 /// The four cross-entropies per prediction of some documents (numbers into `losses`, repetitions allowed).

@@ -1,6 +1,8 @@
 //! Integration tests of `collimate-studies`.
 
+mod attribution;
 mod data;
 mod model;
 mod numerics;
+mod recovered;
 mod worlds;

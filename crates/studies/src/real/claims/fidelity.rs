@@ -1,13 +1,12 @@
 //! Loss recovered against L0 for the members of the family.
 
-use super::comparison::{At, mean_difference};
 use super::protocol::{BELOW_NIGHTLY, Material, Protocol, material};
 use super::study;
 use crate::real::{DocumentLoss, Family, Laboratory, StudyError, document_bootstrap, loss_recovered};
 use collimate_claims::figure::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
-use collimate_sae::{DocumentSums, LossRecovered};
+use collimate_sae::{DocumentSums, LossRecovered, SweepPoint, difference_at_equal_l0};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,9 +63,9 @@ struct Point {
 }
 
 impl Point {
-    fn at(&self, drawn: &[usize]) -> At {
+    fn at(&self, drawn: &[usize]) -> SweepPoint {
         let value = loss_recovered(&self.losses, drawn.iter().copied()).against_zero();
-        At { l0: super::comparison::drawn_l0_and_gamma(&self.documents, drawn).0, value }
+        SweepPoint { l0: super::comparison::drawn_l0_and_gamma(&self.documents, drawn).0, value }
     }
 }
 
@@ -99,7 +98,7 @@ fn curve(
             ));
         })?;
         say("splicing into the model");
-        let fidelity = material.held_out.fidelity(laboratory, &sae, || !context.interrupted())?;
+        let fidelity = material.held_out.fidelity(&laboratory.decoder, &sae, || !context.interrupted())?;
         points.push(Point {
             sparsity,
             losses: fidelity.losses,
@@ -130,7 +129,7 @@ fn compare(
     let whole: Vec<usize> = (0..n).collect();
     let difference = |drawn: &[usize]| {
         let at = |member: Family| curves[&member].iter().map(|p| p.at(drawn)).collect::<Vec<_>>();
-        mean_difference(&at(family), &at(Family::Relu))
+        difference_at_equal_l0(&at(family), &at(Family::Relu))
     };
     let mut stream = context.named_stream("bootstrap");
     let replicates = document_bootstrap(n, protocol.replicates, &mut stream, difference);

@@ -3,10 +3,12 @@
 mod comparison;
 mod diagnosis;
 mod fidelity;
+mod fleet;
 mod induction;
 mod part_of_speech;
 mod protocol;
 mod shrinkage;
+mod sites;
 
 use super::{Laboratory, StudyError};
 use collimate_claims::{Claims, Context, Meta, Outcome, Study};
@@ -16,6 +18,7 @@ pub fn claims() -> Claims {
     induction::claims()
         .extend(fidelity::claims())
         .extend(shrinkage::claims())
+        .extend(sites::claims())
         .extend(part_of_speech::claims())
         .extend(diagnosis::claims())
 }

@@ -1,6 +1,6 @@
 //! Sizes of the studies by tier, and what several claims share: activations, held-out text, results of dictionaries.
 
-use crate::real::{Family, HeldOut, Laboratory, Recipe, Sequence, StudyError, mean_row};
+use crate::real::{Family, HeldOut, Laboratory, RESIDUAL, Recipe, Sequence, StudyError, mean_row};
 use crate::text::{Split, jargon};
 use collimate_claims::{Context, Tier};
 use collimate_sae::shards::Shards;
@@ -56,7 +56,9 @@ impl Protocol {
     pub(super) fn sparsities(family: Family) -> [f64; 5] {
         match family {
             Family::Relu => [0.8, 1.2, 1.8, 2.7, 4.0],
-            Family::Gated => [1.5, 2.5, 4.0, 6.0, 9.0],
+            Family::Gated | Family::GatedUnfrozen | Family::GatedWithoutR | Family::GatedUntied => {
+                [1.5, 2.5, 4.0, 6.0, 9.0]
+            }
             Family::TopK => [8.0, 16.0, 32.0, 64.0, 128.0],
         }
     }
@@ -99,8 +101,12 @@ pub(super) fn material(
         !context.interrupted()
     })?;
     context.progress(0, 1, "the model's own losses on held-out text");
-    let held_out =
-        HeldOut::new(laboratory, cut(&split.held_out, protocol.held_out_tokens)?, &mean_row(&shards)?)?;
+    let held_out = HeldOut::new(
+        &laboratory.decoder,
+        RESIDUAL,
+        cut(&split.held_out, protocol.held_out_tokens)?,
+        &mean_row(&shards)?,
+    )?;
     let material = Arc::new(Material { shards, held_out });
     made.insert(key, material.clone());
     Ok(material)

@@ -1,13 +1,13 @@
 //! The shrinkage of L1, and its absence from Gated dictionaries.
 
-use super::comparison::{At, drawn_l0_and_gamma, mean_difference};
+use super::comparison::drawn_l0_and_gamma;
 use super::protocol::{BELOW_NIGHTLY, Protocol, material};
 use super::study;
 use crate::real::{Family, Laboratory, StudyError, document_bootstrap};
 use collimate_claims::figure::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
-use collimate_sae::DocumentSums;
+use collimate_sae::{DocumentSums, SweepPoint, difference_at_equal_l0};
 
 const SHRINKS: Meta = Meta::empirical(
     "sae/gated-shrinks-less-than-l1",
@@ -31,10 +31,10 @@ pub(super) fn claims() -> Claims {
 /// Reconstruction sums by document for each sparsity of one member and seed.
 type Curve = Vec<DocumentSums>;
 
-fn bias(curve: &Curve, drawn: &[usize]) -> Vec<At> {
+fn bias(curve: &Curve, drawn: &[usize]) -> Vec<SweepPoint> {
     let at = |documents: &DocumentSums| {
         let (l0, gamma) = drawn_l0_and_gamma(documents, drawn);
-        At { l0, value: (1.0 - gamma).abs() }
+        SweepPoint { l0, value: (1.0 - gamma).abs() }
     };
     curve.iter().map(at).collect()
 }
@@ -64,7 +64,7 @@ fn shrinks(context: &mut Context, laboratory: &'static Laboratory) -> Result<Out
     }
     let n = pairs[0][0][0].len();
     let of_seed = |[relu, gated]: &[Curve; 2], drawn: &[usize]| {
-        mean_difference(&bias(relu, drawn), &bias(gated, drawn))
+        difference_at_equal_l0(&bias(relu, drawn), &bias(gated, drawn))
     };
     let mean =
         |drawn: &[usize]| pairs.iter().map(|pair| of_seed(pair, drawn)).sum::<f64>() / pairs.len() as f64;

@@ -1,0 +1,146 @@
+//! Loss and KL recovered where the answer is known, and activations written to shards.
+
+use collimate_measure::Fingerprint;
+use collimate_sae::formats::Dictionary;
+use collimate_sae::{InputBias, PenaltyWeight, Relu, Sae, Weights};
+use collimate_stream::Stream;
+use collimate_studies::model::{capture, recovered, recovered_with_null, rows_at, top_firings};
+use collimate_studies::real::{HeldOut, Sequence, StudyError, loss_recovered, mean_row};
+use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
+use ndarray::{Array1, Array2, Axis, concatenate, s};
+
+fn decoder() -> Decoder {
+    Decoder::random(Config::small(), &mut Stream::new(6, 0)).unwrap()
+}
+
+fn sequences(seed: u64) -> Vec<Sequence> {
+    let mut stream = Stream::new(seed, 0);
+    (0..4)
+        .map(|document| Sequence { document, tokens: (0..12).map(|_| stream.below(61) as u32).collect() })
+        .collect()
+}
+
+/// Codes ReLU(±x) and the decoder that puts them together again, `gain` times as long.
+fn identity(d: usize, gain: f32) -> Dictionary<f32> {
+    let eye = Array2::<f32>::eye(d);
+    let both = concatenate(Axis(0), &[eye.view(), (-&eye).view()]).unwrap();
+    let weights = Weights {
+        w_dec: &both * gain,
+        w_enc: both,
+        b_dec: Array1::zeros(d),
+        per_latent: vec![Array1::zeros(2 * d)],
+    };
+    let relu = Relu { penalty: PenaltyWeight::DecoderNorm, input_bias: InputBias::NotSubtracted };
+    Dictionary::try_from(&Sae::from_weights(relu, weights).unwrap()).unwrap()
+}
+
+#[test]
+fn a_perfect_dictionary_recovers_all_and_an_empty_one_nothing() {
+    let (decoder, sequences) = (decoder(), sequences(1));
+    let d = decoder.config().d_model;
+    for site in [Site::ResidualPost, Site::AttentionOutput, Site::MlpOutput] {
+        let point = HookPoint { layer: 1, site };
+        let mean = Array1::from_elem(d, 0.3);
+        let of = |gain| recovered(&decoder, &identity(d, gain), point, &sequences, &mean, |_| true).unwrap();
+        let perfect = of(1.0);
+        assert_eq!(perfect.predictions, 4 * 10);
+        assert!((perfect.loss.against_zero() - 1.0).abs() < 1e-4, "{:?}", perfect.loss);
+        assert!((perfect.loss.against_mean() - 1.0).abs() < 1e-4, "{:?}", perfect.loss);
+        assert!(perfect.kl.reconstructed.abs() < 1e-6 && (perfect.kl.against_zero() - 1.0).abs() < 1e-4);
+        // The clean loss is the model's own, without the prediction made at position 0.
+        let own: f64 = sequences
+            .iter()
+            .map(|q| decoder.losses(Run::of(&q.tokens), &mut ()).unwrap().nll[1..].iter().sum::<f64>())
+            .sum();
+        assert!((perfect.loss.clean - own / 40.0).abs() < 1e-5);
+        let empty = of(0.0);
+        assert!(empty.loss.against_zero().abs() < 1e-6 && empty.kl.against_zero().abs() < 1e-6, "{empty:?}");
+        assert_eq!(empty.loss.zero_ablated, perfect.loss.zero_ablated);
+    }
+}
+
+#[test]
+fn means_are_pooled_by_their_predictions_and_the_null_is_a_floor() {
+    let decoder = decoder();
+    let d = decoder.config().d_model;
+    let (point, mean) = (Site::ResidualPost.of_layer(0), Array1::from_elem(d, 0.1));
+    let (some, others) = (sequences(2), sequences(3)[..2].to_vec());
+    let both: Vec<Sequence> = some.iter().chain(&others).cloned().collect();
+    let dictionary = identity(d, 0.9);
+    let of =
+        |q: &[Sequence]| recovered_with_null(&decoder, &dictionary, 7, point, q, &mean, |_| true).unwrap();
+    let ([mut a, _], [b, _], [whole, null]) = (of(&some), of(&others), of(&both));
+    a.merge(&b);
+    assert_eq!(a.predictions, whole.predictions);
+    for (x, y) in [
+        (a.loss.clean, whole.loss.clean),
+        (a.loss.reconstructed, whole.loss.reconstructed),
+        (a.loss.mean_ablated, whole.loss.mean_ablated),
+        (a.kl.reconstructed, whole.kl.reconstructed),
+        (a.kl.zero_ablated, whole.kl.zero_ablated),
+    ] {
+        assert!((x - y).abs() < 1e-9, "{x} {y}");
+    }
+    // The same codes with the directions dealt out anew recover far less.
+    assert!(null.loss.against_zero() < whole.loss.against_zero() - 0.3, "{null:?} {whole:?}");
+    assert!(null.kl.against_zero() < whole.kl.against_zero() - 0.3);
+    let pairs = whole.with_null(&null, Fingerprint::of(b"dictionary"));
+    assert_eq!(pairs.len(), 11, "two ratios and four losses, two ratios and three divergences");
+    assert!(pairs.iter().all(|pair| pair.measured.n == 60 && pair.measured.quantity == pair.null.quantity));
+    assert!(pairs[0].to_string().contains("decoder rows dealt out anew"), "{}", pairs[0]);
+    assert_eq!(of(&others)[1], of(&others)[1], "the seed decides the null");
+}
+
+#[test]
+fn captured_shards_hold_the_rows_of_the_site() {
+    let (decoder, sequences) = (decoder(), sequences(4));
+    let folder = tempfile::tempdir().unwrap();
+    let point = Site::HeadOutput.of_layer(2);
+    let shards = capture(&decoder, &sequences, point, &folder.path().join("a"), |_| true).unwrap();
+    assert_eq!((shards.rows(), shards.width()), (4 * 11, 32));
+    let expected: Vec<Array2<f32>> = sequences
+        .iter()
+        .map(|q| rows_at(&decoder, &q.tokens, point).unwrap().slice(s![1.., ..]).to_owned())
+        .collect();
+    let views: Vec<_> = expected.iter().map(|rows| rows.view()).collect();
+    let expected = concatenate(Axis(0), &views).unwrap();
+    let mean = mean_row(&shards).unwrap();
+    let off = (&mean - &expected.mean_axis(Axis(0)).unwrap()).fold(0.0, |m: f32, v| m.max(v.abs()));
+    assert!(off < 1e-3, "{off}"); // stored in half precision
+    let stopped = capture(&decoder, &sequences, point, &folder.path().join("b"), |done| done < 2);
+    assert!(matches!(stopped, Err(StudyError::Interrupted)));
+    // Where a latent fires most is where its code is largest.
+    let dictionary = identity(32, 1.0);
+    let (tops, fired) = top_firings(&decoder, &dictionary, point, &sequences, &[3], 2, |_| true).unwrap();
+    let largest = expected.column(3).fold(0.0, |m: f32, &v| m.max(v));
+    assert!((tops[0].firings[0].code - largest).abs() < 1e-6);
+    assert_eq!(fired[3], expected.column(3).iter().filter(|v| **v > 0.0).count() as u64);
+    assert_eq!(tops[0].fired, fired[3]);
+}
+
+#[test]
+fn held_out_text_gives_the_same_losses_as_the_hooks_of_a_whole_run() {
+    let (decoder, sequences) = (decoder(), sequences(5));
+    let d = decoder.config().d_model;
+    let (mean, dictionary) = (Array1::from_elem(d, 0.2), identity(d, 0.8));
+    for site in [Site::ResidualPost, Site::AttentionOutput, Site::MlpOutput] {
+        let point = HookPoint { layer: 1, site };
+        let expected = recovered(&decoder, &dictionary, point, &sequences, &mean, |_| true).unwrap().loss;
+        let held_out = HeldOut::new(&decoder, point, sequences.clone(), &mean).unwrap();
+        let found = held_out.fidelity(&decoder, &dictionary.to_sae().unwrap(), || true).unwrap();
+        assert_eq!((found.losses.len(), held_out.predictions()), (4, 40));
+        let losses = loss_recovered(&found.losses, 0..4);
+        for (a, b) in [
+            (losses.clean, expected.clean),
+            (losses.reconstructed, expected.reconstructed),
+            (losses.zero_ablated, expected.zero_ablated),
+            (losses.mean_ablated, expected.mean_ablated),
+            (held_out.ablations().mean_ablated, expected.mean_ablated),
+        ] {
+            assert!((a - b).abs() < 1e-4, "{point}: {losses} and not {expected}");
+        }
+        let rows = HeldOut::rows_only(&decoder, point, sequences.clone()).unwrap();
+        let alone = rows.reconstruction(&dictionary.to_sae().unwrap()).unwrap();
+        assert_eq!(alone, found.evaluation.documents);
+    }
+}
