@@ -90,6 +90,7 @@ pub(super) struct Size {
     held_out_tokens: usize,
     n_latents: usize,
     steps: u64,
+    rescaling_steps: u64,
     batch: usize,
     /// Which λ of the ladder.
     rungs: &'static [usize],
@@ -112,8 +113,8 @@ pub(super) const PROTOCOL: &str = "Places: the residual stream behind layer 9 of
     training seeds (approximate). 243 dictionaries of 1500 updates and 81 of 375 in all claims of this protocol together";
 
 /// What runs below the nightly tier.
-pub(super) const BELOW_NIGHTLY: &str = "10,000 training tokens, 576 latents (864 for ReLU-L1), three λ, one seed, one learning rate, 120 \
-    updates of 256 rows, 1,500 held-out tokens, and explained variance in place of loss recovered. It tells large differences at the \
+pub(super) const BELOW_NIGHTLY: &str = "10,000 training tokens, 576 latents (864 for ReLU-L1), three λ, one seed, one learning rate, 100 \
+    updates of 256 rows for all, 1,500 held-out tokens, and explained variance in place of loss recovered. It tells large differences at the \
     very start of training and that every step of the protocol works; it cannot tell what holds at convergence, what the model \
     makes of the error, or how much training seeds differ";
 
@@ -125,6 +126,7 @@ impl Size {
                 held_out_tokens: 8000,
                 n_latents: 1152,
                 steps: 1500,
+                rescaling_steps: 375,
                 batch: 512,
                 rungs: &[0, 1, 2, 3, 4],
                 rates: &[3e-4, 1e-3, 3e-3],
@@ -137,7 +139,8 @@ impl Size {
             train_tokens: 10_000,
             held_out_tokens: 1500,
             n_latents: 576,
-            steps: 120,
+            steps: 100,
+            rescaling_steps: 100,
             batch: 256,
             rungs: &[0, 2, 4],
             rates: &[3e-3],
@@ -155,7 +158,7 @@ impl Size {
     fn recipe(&self, member: Member, rung: usize, seed: u64, learning_rate: f64) -> Recipe {
         let (n_latents, steps) = match member {
             Member::WideL1 => (self.n_latents * 3 / 2, self.steps),
-            Member::RescaleAndShift => (self.n_latents * 3 / 2, self.steps / 4),
+            Member::RescaleAndShift => (self.n_latents * 3 / 2, self.rescaling_steps),
             _ => (self.n_latents, self.steps),
         };
         let (family, sparsity) = (member.family(), member.ladder()[rung]);
