@@ -49,12 +49,24 @@ impl Peer {
     /// # Errors
     /// When the peer ended, or answers with anything but N numbers.
     pub fn ask<const N: usize>(&mut self, question: &str) -> Result<[f64; N]> {
+        let numbers = self.ask_all(question)?;
+        let count = numbers.len();
+        numbers
+            .try_into()
+            .ok()
+            .with_context(|| format!("the peer answered {count} numbers where {N} are expected"))
+    }
+
+    /// Sends one line and reads as many numbers as come back.
+    ///
+    /// # Errors
+    /// When the peer ended, or answers with anything but numbers.
+    pub fn ask_all(&mut self, question: &str) -> Result<Vec<f64>> {
         writeln!(self.to, "{question}")?;
         self.to.flush()?;
         let answer = self.line()?;
         let numbers: Option<Vec<f64>> = answer.split(' ').map(|word| word.parse().ok()).collect();
-        let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
-        numbers.with_context(|| format!("the peer answered `{answer}` where {N} numbers are expected"))
+        numbers.with_context(|| format!("the peer answered `{answer}` where numbers are expected"))
     }
 }
 

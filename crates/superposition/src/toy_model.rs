@@ -118,9 +118,36 @@ impl ToyLoss {
         Shape { hidden: self.hidden, activation: self.activation, importance: &self.importance }
     }
 
+    fn rows(&self) -> &[f64] {
+        self.data.as_slice().expect("the constructor stores row-major data")
+    }
+
     fn row(&self, index: usize) -> &[f64] {
         let n = self.data.ncols();
-        &self.data.as_slice().expect("the constructor stores row-major data")[index * n..(index + 1) * n]
+        &self.rows()[index * n..(index + 1) * n]
+    }
+
+    /// The loss and gradient by the kernel, for the few hidden dimensions that it is made for.
+    fn narrow(&self, w: &[f64], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [f64]) -> Option<f64> {
+        use crate::kernels::samples::{Samples, Work, loss_and_gradient};
+        let kernel = match (self.hidden, self.activation) {
+            (1, Activation::Relu) => loss_and_gradient::<1, true>,
+            (2, Activation::Relu) => loss_and_gradient::<2, true>,
+            (3, Activation::Relu) => loss_and_gradient::<3, true>,
+            (1, Activation::Linear) => loss_and_gradient::<1, false>,
+            (2, Activation::Linear) => loss_and_gradient::<2, false>,
+            (3, Activation::Linear) => loss_and_gradient::<3, false>,
+            _ => return None,
+        };
+        let indices = match batch {
+            Batch::All => None,
+            Batch::Indices(indices) => Some(indices),
+        };
+        let share = 1.0 / batch.len(self.n_samples()) as f64;
+        let samples = Samples { rows: self.rows(), indices };
+        let loss = kernel(w, &self.importance, samples, scratch.slot(Work::default), out);
+        out.iter_mut().for_each(|g| *g *= share);
+        Some(share * loss)
     }
 }
 
@@ -140,6 +167,9 @@ impl Objective<f64> for ToyLoss {
         scratch: &mut Scratch,
         out: &mut [f64],
     ) -> f64 {
+        if let Some(loss) = self.narrow(w, batch, scratch, out) {
+            return loss;
+        }
         out.fill(0.0);
         let shape = self.shape();
         let [work] = scratch.floats::<f64, 1>([shape.work()]);
@@ -366,4 +396,39 @@ pub fn linear_lowest_loss(
     let mut worth: Vec<f64> = importance.iter().zip(variance).map(|(i, v)| i * v).collect();
     worth.sort_by(|a, b| b.total_cmp(a));
     Ok(worth.iter().skip(hidden).sum())
+}
+
+#[cfg(test)]
+mod kernel_tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_is_the_plain_sum_over_samples() {
+        let mut stream = Stream::named(0, "toy loss kernel");
+        for (m, n, rows) in [(1, 1, 1), (1, 3, 9), (2, 6, 8), (2, 6, 23), (3, 5, 40)] {
+            for activation in [Activation::Relu, Activation::Linear] {
+                let data = Array2::from_shape_simple_fn((rows, n), || stream.uniform_in(-1.0, 1.0));
+                let importance: Vec<f64> = (0..n).map(|_| stream.uniform()).collect();
+                let loss = ToyLoss::new(m, activation, importance, data).unwrap();
+                let w: Vec<f64> = (0..loss.n_parameters()).map(|_| stream.normal()).collect();
+                let chosen: Vec<usize> = (0..13).map(|_| stream.below(rows)).collect();
+                for batch in [Batch::All, Batch::Indices(&chosen)] {
+                    let (mut fast, mut plain) = (vec![f64::NAN; w.len()], vec![0.0; w.len()]);
+                    let found = loss.loss_and_gradient_into(&w, batch, &mut Scratch::new(), &mut fast);
+                    let shape = loss.shape();
+                    let mut work = vec![0.0; shape.work()];
+                    let share = 1.0 / batch.len(rows) as f64;
+                    let all: Vec<usize> = (0..rows).collect();
+                    let indices = if batch == Batch::All { &all } else { &chosen };
+                    let mut add =
+                        |i: &usize| shape.accumulate(&w, loss.row(*i), share, &mut work, &mut plain);
+                    let expected: f64 = indices.iter().map(&mut add).sum();
+                    assert!((found - expected).abs() <= 1e-13 * (1.0 + expected), "{m} {n} {rows}");
+                    for (a, b) in fast.iter().zip(&plain) {
+                        assert!((a - b).abs() <= 1e-12 * (1.0 + b.abs()), "{m} {n} {rows}: {a} {b}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -250,7 +250,7 @@ fn state(n: usize, stream: &mut Stream) -> Result<State, SltError> {
 }
 
 /// The mean of a difference over data sets, in standard errors, with its size.
-fn paired(values: impl Iterator<Item = f64>) -> (f64, f64) {
+pub(super) fn paired(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let values: Vec<f64> = values.collect();
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;

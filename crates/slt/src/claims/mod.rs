@@ -1,5 +1,7 @@
 //! The crate's research claims.
 
+mod beginnings;
+mod by_chains;
 mod coefficients;
 mod corrected;
 mod estimates;
@@ -77,6 +79,17 @@ pub fn claims() -> Claims {
         .with(estimates::gibbs_gap())
         .with(estimates::waic())
         .with(estimates::order_of_architectures())
+        .with(beginnings::whole_baseline())
+        .with(beginnings::minibatch_baseline())
+        .with(beginnings::after_burn_in())
+        .with(beginnings::no_burn_in())
+        .with(by_chains::priors())
+        .with(by_chains::fibres())
+        .with(by_chains::symmetries())
+        .with(by_chains::unrealisable())
+        .with(by_chains::no_best_point())
+        .with(by_chains::first_order())
+        .with(by_chains::four_errors())
 }
 
 #[cfg(test)]

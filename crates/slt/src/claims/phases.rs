@@ -60,7 +60,7 @@ pub(super) fn fibres() -> impl Claim {
 }
 
 /// `E_t[tK]` for `K = (|w|² − 1)²` in d dimensions, by the radius.
-fn sphere(d: usize, t: f64) -> f64 {
+pub(super) fn sphere(d: usize, t: f64) -> f64 {
     let root = t.sqrt();
     let [z, u] = integrate((-root).max(-12.0), 12.0, 0.5, |s| {
         let r = 1.0 + s / root;
@@ -145,7 +145,7 @@ pub(super) fn unrealisable_everywhere() -> impl Claim {
 }
 
 /// A well with λ = 1/4 at height δ and one with λ = 1/2 at height 0, each on half of [−2, 2] under a flat prior.
-struct Wells {
+pub(super) struct Wells {
     delta: f64,
     quartic: f64,
     quadratic: f64,
@@ -153,7 +153,7 @@ struct Wells {
 
 impl Wells {
     /// `log Z` of each well.
-    fn log_partitions(&self, n: f64) -> [f64; 2] {
+    pub(super) fn log_partitions(&self, n: f64) -> [f64; 2] {
         let half = |power: i32, scale: f64| {
             let width = (n * scale).powf(-1.0 / f64::from(power));
             let [z] =
@@ -164,7 +164,7 @@ impl Wells {
     }
 
     /// Where the two weigh the same, by quadrature.
-    fn crossing(&self) -> Option<f64> {
+    pub(super) fn crossing(&self) -> Option<f64> {
         let lead = |log_n: f64| {
             let [a, b] = self.log_partitions(log_n.exp());
             a - b
@@ -192,7 +192,7 @@ impl Wells {
     }
 }
 
-fn wells(&(delta, quartic, quadratic): &(f64, f64, f64)) -> Wells {
+pub(super) fn wells(&(delta, quartic, quadratic): &(f64, f64, f64)) -> Wells {
     Wells { delta, quartic, quadratic }
 }
 

@@ -56,7 +56,7 @@ pub fn deep_linear(widths: &[usize], rank: usize) -> Result<LearningCoefficient,
 /// `Err` unless there are two widths, all positive, and none is below the rank.
 pub(super) fn check(widths: &[usize], rank: usize) -> Result<(), SltError> {
     if widths.len() < 2 {
-        return Err(SltError::Length { argument: "widths", expected: 2, given: widths.len() });
+        return Err(SltError::Length { argument: "widths (at least)", expected: 2, given: widths.len() });
     }
     if let Some(&bad) = widths.iter().find(|&&h| h == 0 || h > 1 << 31) {
         return Err(SltError::OutOfRange { name: "width", value: bad as f64, expected: "in 1..=2³¹" });

@@ -13,6 +13,8 @@ mod target;
 mod tune;
 
 pub use batch::BatchSampling;
+#[cfg(feature = "claims")]
+pub(crate) use batch::Batches;
 pub use chain::{Chain, Method, Step};
 pub use hmc::{MalaPoint, mala_log_acceptance};
 pub use preconditioned::{Divergence, Preconditioner};

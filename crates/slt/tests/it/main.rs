@@ -14,3 +14,4 @@ mod polynomial;
 mod reduced_rank;
 mod samplers;
 mod sgld;
+mod volumes;

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod narrow;
+pub(crate) mod samples;
 pub(crate) mod uniforms;
 pub(crate) mod wide;
 

@@ -2,7 +2,7 @@
 
 use super::certificate::{self, Sign};
 use super::newton::Newton;
-use super::{Polynomial, plane, root, whole, witness};
+use super::{Polynomial, plane, reduce, root, whole, witness};
 use crate::{LearningCoefficient, Rational, SltError};
 use num_rational::BigRational;
 use num_traits::{One, Signed, ToPrimitive};
@@ -57,7 +57,9 @@ impl fmt::Display for PolynomialCoefficient {
 ///                  real roots of the edge polynomials, again
 /// more             λ = max { Σ y : Σ_α y_α α ≤ 1, y ≥ 0 } over the exponents α, m the codimension of the face that holds
 ///                  (1, …, 1)/λ; certified if every compact face polynomial is proved positive where no variable is 0.
-///                  A perfect square K = c f²: half of what f has, when f has no singular zero there
+///                  Failing that: a variable that a flow or a completed square takes away (K constant along a vector field
+///                  that does not vanish at the origin; K = A z² + 2Bz + C with A(0) > 0), and what is left again; a
+///                  perfect square K = c f²: half of what f has, when f has no singular zero there
 /// ```
 ///
 /// All arithmetic is rational or in real algebraic numbers; nothing is rounded. A K that is not certified gets the value
@@ -274,8 +276,33 @@ fn two_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, SltError> {
             Err(negative(k))
         }
         Ok(found) => Ok(Found::certain(found.lambda, found.multiplicity)),
-        Err(limit) => bound(k, tau, limit),
+        Err(limit) => match reduced(k, tau)? {
+            Some(found) => Ok(found),
+            None => bound(k, tau, limit),
+        },
     }
+}
+
+/// What is left after a change of coordinates that takes a variable away, where that decides λ.
+fn reduced(k: &Polynomial, tau: &[u32]) -> Result<Option<Found>, SltError> {
+    let inside = |error| match error {
+        SltError::NotALoss { reason } => {
+            refuse(format!("in coordinates that complete a square the rest of it is none: {reason}"))
+        }
+        other => other,
+    };
+    let found = if let Some(fewer) = reduce::along_a_flow(k, tau) {
+        analyse(&fewer, tau)?
+    } else if let Some(rest) = reduce::completed_square(k, tau) {
+        let square = Found::certain(whole(1) / whole(2), 1);
+        match rest.terms.is_empty() {
+            true => square,
+            false => square.sum(analyse(&rest, tau).map_err(inside)?),
+        }
+    } else {
+        return Ok(None);
+    };
+    Ok(found.doubt.is_none().then_some(found))
 }
 
 /// The value of the Newton polyhedron, after all that shows negative values.
@@ -316,6 +343,9 @@ fn many_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, SltError> {
     }
     let (lambda, multiplicity) = newton.coefficient(tau);
     let Some(doubt) = doubt else { return Ok(Found::certain(lambda, multiplicity)) };
+    if let Some(found) = reduced(k, tau)? {
+        return Ok(found);
+    }
     match perfect_square(k, tau)? {
         Some(found) => Ok(found),
         None => Ok(Found { lambda, multiplicity, doubt: Some(doubt) }),

@@ -6,6 +6,7 @@ mod coefficient;
 mod newton;
 mod parse;
 mod plane;
+mod reduce;
 mod root;
 mod simplex;
 mod squarefree;

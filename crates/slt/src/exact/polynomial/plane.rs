@@ -14,6 +14,10 @@ const DEPTH: usize = 40;
 const FIELD: usize = 64;
 /// The most terms of a transformed factor.
 const TERMS: usize = 5000;
+/// Up to which powers of each coordinate transformed factors are computed, first few and then more; at last all.
+const CAPS: [u64; 4] = [12, 30, 64, ALL];
+/// A power that is never reached: nothing is left out.
+const ALL: u64 = u64::MAX;
 
 /// What the resolution shows of `|K|` at the origin.
 pub(super) struct Resolved {
@@ -26,10 +30,38 @@ pub(super) struct Resolved {
 type Plane = BTreeMap<(u32, u32), Number>;
 
 /// A square-free factor of K and its exponent.
+///
+/// A resolution looks at finitely many terms only, while their number grows with every translation. So terms of high powers
+/// are left out, and it is noted from which powers on: below them every term is right. As long as the factor is seen to have
+/// a pure power of each coordinate, what is left out lies beyond these two and is on no compact edge.
 #[derive(Clone)]
 struct Factor {
     terms: Plane,
     exponent: u32,
+    /// The lowest powers of the two coordinates at which terms may be missing.
+    known: [u64; 2],
+}
+
+impl Factor {
+    /// Whether the compact edges of the Newton polygon are certain.
+    fn is_clear(&self) -> bool {
+        let exact = self.known == [ALL; 2];
+        exact || (self.terms.keys().any(|e| e.1 == 0) && self.terms.keys().any(|e| e.0 == 0))
+    }
+}
+
+/// Why a resolution was given up.
+enum Limit {
+    /// Too many terms were left out: more of them may do.
+    Blurred,
+    /// In words.
+    Size(String),
+}
+
+impl From<String> for Limit {
+    fn from(words: String) -> Self {
+        Self::Size(words)
+    }
 }
 
 /// A coordinate axis: the order of K along it and one more than that of the Jacobian.
@@ -62,20 +94,35 @@ pub(super) fn resolve(k: &Polynomial, tau: &[u32]) -> Result<Resolved, String> {
     let factor = |(terms, exponent): (squarefree::Terms, u32)| Factor {
         terms: terms.into_iter().map(|(e, c)| (e, whole(c).into())).collect(),
         exponent,
+        known: [ALL; 2],
     };
-    let factors = parts.into_iter().map(factor).filter(|f| !f.terms.contains_key(&(0, 0))).collect();
-    let field = Field::default();
+    let factors: Vec<Factor> =
+        parts.into_iter().map(factor).filter(|f| !f.terms.contains_key(&(0, 0))).collect();
     let axis = |i: usize| Axis { order: shift[i].into(), jacobian: tau[i].into() };
-    let mut search = Search { best: None, changes_sign: false };
-    search.visit(Node { field, axes: [axis(0), axis(1)], factors }, 0)?;
-    let (lambda, multiplicity) = search.best.ok_or("K does not vanish at the origin")?;
-    Ok(Resolved { lambda, multiplicity, changes_sign: search.changes_sign })
+    let mut reason = String::new();
+    for cap in CAPS {
+        let mut search = Search { best: None, changes_sign: false, cap };
+        let node = Node { field: Field::default(), axes: [axis(0), axis(1)], factors: factors.clone() };
+        match search.visit(node, 0) {
+            Ok(()) => {
+                let (lambda, multiplicity) =
+                    search.best.ok_or("K does not vanish at the origin".to_owned())?;
+                return Ok(Resolved { lambda, multiplicity, changes_sign: search.changes_sign });
+            }
+            Err(Limit::Blurred) => {}
+            // A limit met with few terms would be met with all of them, unless it is one of their number.
+            Err(Limit::Size(words)) => reason = words,
+        }
+    }
+    Err(reason)
 }
 
 /// The pole found so far.
 struct Search {
     best: Option<(BigRational, u32)>,
     changes_sign: bool,
+    /// Terms with this power of a coordinate, or a higher one, are left out.
+    cap: u64,
 }
 
 impl Search {
@@ -91,9 +138,12 @@ impl Search {
         };
     }
 
-    fn visit(&mut self, node: Node, depth: usize) -> Result<(), String> {
+    fn visit(&mut self, node: Node, depth: usize) -> Result<(), Limit> {
         if depth > DEPTH {
-            return Err(format!("its resolution takes more than {DEPTH} blow-ups in a row"));
+            return Err(format!("its resolution takes more than {DEPTH} blow-ups in a row").into());
+        }
+        if !node.factors.iter().all(Factor::is_clear) {
+            return Err(Limit::Blurred);
         }
         let rays = rays(&node);
         let divisor = |&(a, b): &(u32, u32)| {
@@ -117,7 +167,7 @@ impl Search {
     }
 
     /// The points where factors meet the divisor of a weighted blow-up.
-    fn roots(&mut self, node: &Node, ray: (u32, u32), divisor: &Axis, depth: usize) -> Result<(), String> {
+    fn roots(&mut self, node: &Node, ray: (u32, u32), divisor: &Axis, depth: usize) -> Result<(), Limit> {
         let field = &node.field;
         let chart = Chart::of(ray);
         let edges: Vec<Vec<Number>> = node.factors.iter().map(|f| chart.edge(f)).collect();
@@ -138,14 +188,17 @@ impl Search {
             }
             for (field, root) in field.real_roots(&part) {
                 if field.degree() > FIELD {
-                    return Err(format!("its branches need a field of degree above {FIELD}"));
+                    return Err(format!("its branches need a field of degree above {FIELD}").into());
                 }
                 let mut axes = [divisor.clone(), Axis { order: BigInt::zero(), jacobian: BigInt::one() }];
                 let mut factors = Vec::new();
                 for factor in &node.factors {
-                    let mut moved = chart.transform(&field, factor, &root)?;
-                    // A branch may be the new axis itself.
+                    let mut moved = chart.transform(&field, factor, &root, self.cap)?;
+                    // A branch may be the new axis itself; where terms are missing it may only seem so.
                     let along = moved.terms.keys().map(|e| e.1).min().unwrap_or(0);
+                    if along > 0 && moved.known != [ALL; 2] {
+                        return Err(Limit::Blurred);
+                    }
                     axes[1].order += BigInt::from(along * factor.exponent);
                     moved.terms = moved.terms.into_iter().map(|((i, j), c)| ((i, j - along), c)).collect();
                     if !moved.terms.contains_key(&(0, 0)) {
@@ -249,14 +302,19 @@ impl Chart {
         out
     }
 
-    /// The factor in the coordinates `(e, s − root)`, without its powers of e and s.
-    fn transform(&self, field: &Field, factor: &Factor, root: &Number) -> Result<Factor, String> {
+    /// The factor in the coordinates `(e, s − root)`, without its powers of e and s, below the power `cap` of each.
+    fn transform(&self, field: &Field, factor: &Factor, root: &Number, cap: u64) -> Result<Factor, Limit> {
         let low = lowest(factor, (self.a, self.b));
         let first = factor.terms.keys().map(|e| self.powers(e).1).min().unwrap_or(0);
         let most = factor.terms.keys().map(|e| self.powers(e).1 - first).max().unwrap_or(0);
         if most > 500 {
-            return Err("its blow-ups reach a degree above 500".to_owned());
+            return Err("its blow-ups reach a degree above 500".to_owned().into());
         }
+        // What the factor does not know has at least this power of e.
+        let inherited = (factor.known[0].saturating_mul(self.a.into()))
+            .min(factor.known[1].saturating_mul(self.b.into()))
+            .saturating_sub(if factor.known == [ALL; 2] { 0 } else { low });
+        let mut known = [inherited, ALL];
         let mut powers = vec![Number::one()];
         for k in 0..most as usize {
             powers.push(field.multiply(&powers[k], root));
@@ -265,9 +323,17 @@ impl Chart {
         for (e, c) in &factor.terms {
             let (x, s) = self.powers(e);
             let (x, s) = (x - low, (s - first) as usize);
-            let x = x.to_u32().ok_or("its blow-ups reach a degree above 2³²")?;
+            if x >= inherited.min(cap) {
+                known[0] = known[0].min(cap);
+                continue;
+            }
+            let x = x.to_u32().ok_or_else(|| "its blow-ups reach a degree above 2³²".to_owned())?;
             let mut binomial = BigInt::one();
             for l in 0..=s {
+                if l as u64 >= cap {
+                    known[1] = cap;
+                    break;
+                }
                 let weight = Number::Rational(whole(binomial.clone()));
                 let term = field.multiply(&field.multiply(c, &weight), &powers[s - l]);
                 let sum = terms.remove(&(x, l as u32)).unwrap_or_else(Number::zero);
@@ -275,10 +341,47 @@ impl Chart {
                 binomial = binomial * (s - l) / (l + 1);
             }
             if terms.len() > TERMS {
-                return Err(format!("its blow-ups reach more than {TERMS} terms"));
+                return Err(format!("its blow-ups reach more than {TERMS} terms").into());
             }
         }
         terms.retain(|_, c| !field.is_zero(c));
-        Ok(Factor { terms, exponent: factor.exponent })
+        Ok(Factor { terms, exponent: factor.exponent, known })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_terms_are_enough_or_are_seen_not_to_be() {
+        // A contact of order 40 needs terms beyond the first caps, and the same polynomial with all terms agrees.
+        for text in [
+            "(y - x^2)^2 + x^30",
+            "(y - x - x^2)^2 + x^16",
+            "(y^2 - x^3)^2 + x^5*y^5",
+            "(y - x - x^2)^4*(y - x)^2",
+            "(x^2 - 2*y^2 + x^3*y)^4*(y - x^3)^2 + x^20*y^20",
+        ] {
+            let k: Polynomial = text.parse().unwrap();
+            let found = resolve(&k, &[1, 1]).unwrap_or_else(|reason| panic!("{text}: {reason}"));
+            let exact = all_terms(&k).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((&found.lambda, found.multiplicity), (&exact.0, exact.1), "{text}");
+        }
+    }
+
+    fn all_terms(k: &Polynomial) -> Option<(BigRational, u32)> {
+        let parts = squarefree::square_free(k).unwrap();
+        let factor = |(terms, exponent): (squarefree::Terms, u32)| Factor {
+            terms: terms.into_iter().map(|(e, c)| (e, whole(c).into())).collect(),
+            exponent,
+            known: [ALL; 2],
+        };
+        let one = || Axis { order: BigInt::zero(), jacobian: BigInt::one() };
+        let factors = parts.into_iter().map(factor).collect();
+        let mut search = Search { best: None, changes_sign: false, cap: ALL };
+        let node = Node { field: Field::default(), axes: [one(), one()], factors };
+        search.visit(node, 0).ok()?;
+        search.best
     }
 }

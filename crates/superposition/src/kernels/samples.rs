@@ -1,0 +1,97 @@
+//! Loss and gradient of a toy model on fixed samples in double precision, eight samples side by side: what a sampler calls
+//! a million times.
+
+use super::{CpuLevel, leveled};
+
+const LANES: usize = 8;
+type Lane = [f64; LANES];
+
+/// Working memory, kept between calls.
+#[derive(Default)]
+pub(crate) struct Work {
+    x: Vec<Lane>,
+    gradient: Vec<Lane>,
+}
+
+/// Rows of samples, and which of them count; all when there are no indices.
+#[derive(Clone, Copy)]
+pub(crate) struct Samples<'a> {
+    pub(crate) rows: &'a [f64],
+    pub(crate) indices: Option<&'a [usize]>,
+}
+
+#[inline(always)]
+fn add<const FUSED: bool>(a: f64, b: &Lane, sum: &mut Lane) {
+    for l in 0..LANES {
+        sum[l] = if FUSED { a.mul_add(b[l], sum[l]) } else { a * b[l] + sum[l] };
+    }
+}
+
+#[inline(always)]
+fn add_product<const FUSED: bool>(a: &Lane, b: &Lane, sum: &mut Lane) {
+    for l in 0..LANES {
+        sum[l] = if FUSED { a[l].mul_add(b[l], sum[l]) } else { a[l] * b[l] + sum[l] };
+    }
+}
+
+leveled! {
+    /// Σ over the samples of `Σ_i I_i (x_i − x'_i)²`, with its gradient by `W` (M × n) and `b` in `out`.
+    fn loss_and_gradient<FUSED, _R, _C, const M: usize, const RELU: bool>(
+        w: &[f64], importance: &[f64], samples: Samples<'_>, work: &mut Work, out: &mut [f64],
+    ) -> f64 {
+        let n = importance.len();
+        let (weights, bias) = w.split_at(M * n);
+        let count = samples.indices.map_or(samples.rows.len() / n, <[usize]>::len);
+        work.x.resize(n, [0.0; LANES]);
+        work.gradient.clear();
+        work.gradient.resize((M + 1) * n, [0.0; LANES]);
+        let (x, gradient) = (&mut work.x[..n], &mut work.gradient[..]);
+        let mut loss = [0.0; LANES];
+        for first in (0..count).step_by(LANES) {
+            let mut mask = [0.0; LANES];
+            for l in 0..LANES {
+                // An empty lane repeats a sample and counts for nothing.
+                let position = (first + l).min(count - 1);
+                mask[l] = if first + l < count { 1.0 } else { 0.0 };
+                let row = samples.indices.map_or(position, |indices| indices[position]);
+                for (x, &value) in x.iter_mut().zip(&samples.rows[row * n..(row + 1) * n]) {
+                    x[l] = value;
+                }
+            }
+            let mut hidden = [[0.0; LANES]; M];
+            for k in 0..M {
+                for (&w, x) in weights[k * n..(k + 1) * n].iter().zip(x.iter()) {
+                    add::<FUSED>(w, x, &mut hidden[k]);
+                }
+            }
+            let mut back = [[0.0; LANES]; M];
+            for i in 0..n {
+                let mut z = [bias[i]; LANES];
+                for k in 0..M {
+                    add::<FUSED>(weights[k * n + i], &hidden[k], &mut z);
+                }
+                let mut delta = [0.0; LANES];
+                for l in 0..LANES {
+                    let out = if RELU && z[l] <= 0.0 { 0.0 } else { z[l] };
+                    let error = (out - x[i][l]) * mask[l];
+                    loss[l] += importance[i] * error * error;
+                    delta[l] = if RELU && z[l] <= 0.0 { 0.0 } else { 2.0 * importance[i] * error };
+                }
+                for k in 0..M {
+                    add::<FUSED>(weights[k * n + i], &delta, &mut back[k]);
+                    add_product::<FUSED>(&hidden[k], &delta, &mut gradient[k * n + i]);
+                }
+                for l in 0..LANES {
+                    gradient[M * n + i][l] += delta[l];
+                }
+            }
+            for k in 0..M {
+                for (x, sum) in x.iter().zip(&mut gradient[k * n..(k + 1) * n]) {
+                    add_product::<FUSED>(&back[k], x, sum);
+                }
+            }
+        }
+        out.iter_mut().zip(gradient.iter()).for_each(|(out, lane)| *out = lane.iter().sum());
+        loss.iter().sum()
+    }
+}
