@@ -28,6 +28,7 @@ mod rotary;
 mod rotary_scaling;
 mod saved;
 mod scores;
+mod sink;
 mod statistics;
 mod tile;
 
