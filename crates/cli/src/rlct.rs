@@ -28,13 +28,13 @@ pub(crate) struct Options {
     #[arg(value_name = "POLYNOMIAL|MODEL", allow_hyphen_values = true)]
     what: String,
     /// The sizes of the model.
-    #[arg(value_name = "SIZE")]
+    #[arg(value_name = "SIZE", allow_negative_numbers = true)]
     sizes: Vec<usize>,
-    /// The rank of the true map of a linear network.
-    #[arg(long, default_value_t = 0)]
-    rank: usize,
+    /// The rank of the true map of a linear network; 0 by default.
+    #[arg(long, allow_negative_numbers = true)]
+    rank: Option<usize>,
     /// How many of the spare features of a polygon are switched off; all by default.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     dead: Option<usize>,
     /// Take the square of the polynomial.
     #[arg(long)]
@@ -95,12 +95,21 @@ fn to_json(answer: &Answer) -> Value {
 
 fn answer(options: &Options) -> Result<Answer> {
     let sizes = &options.sizes[..];
+    let rank = options.rank.unwrap_or(0);
+    for (given, name, models) in [
+        (options.rank.is_some(), "--rank", &["reduced-rank", "deep-linear"][..]),
+        (options.dead.is_some(), "--dead", &["gon"]),
+    ] {
+        if given && !models.contains(&options.what.as_str()) {
+            bail!("{name} is for {}", models.join(" and "));
+        }
+    }
     let model = match (options.what.as_str(), sizes) {
         ("regular", &[d]) if d > 0 => {
             LearningCoefficient::regular(u32::try_from(d).context("that many parameters")?)
         }
-        ("reduced-rank", &[m, h, n]) => reduced_rank(m, h, n, options.rank)?,
-        ("deep-linear", widths) => deep_linear(widths, options.rank)?,
+        ("reduced-rank", &[m, h, n]) => reduced_rank(m, h, n, rank)?,
+        ("deep-linear", widths) => deep_linear(widths, rank)?,
         ("tanh", &[hidden]) => {
             return Ok(Answer { lambda: tanh_network(hidden)?, multiplicity: None, doubt: None });
         }
@@ -148,7 +157,10 @@ fn polynomial(options: &Options) -> Result<Answer> {
     }
     let found = learning_coefficient_with_prior(&k, &prior);
     let found = match found {
-        Err(error @ collimate_slt::SltError::NotALoss { .. }) if !options.square => {
+        // The square of what vanishes at the origin is a loss; that of a constant is none.
+        Err(error @ collimate_slt::SltError::NotALoss { .. })
+            if !options.square && error.to_string().contains("negative values") =>
+        {
             return Err(anyhow::Error::from(error).context("refused; --square takes its square instead"));
         }
         other => other?,

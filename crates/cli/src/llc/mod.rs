@@ -34,41 +34,41 @@ pub(crate) struct Options {
     /// The model, or `trace`.
     model: String,
     /// Its sizes, or the file of the trace.
-    #[arg(value_name = "SIZE|FILE")]
+    #[arg(value_name = "SIZE|FILE", allow_negative_numbers = true)]
     sizes: Vec<String>,
     /// The rank of the true map of a linear network.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     rank: usize,
     /// The number of samples n that the temperature speaks of; β = 1/log n.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, allow_negative_numbers = true)]
     n: usize,
     /// nβ, instead of n/log n.
-    #[arg(long, value_name = "NBETA")]
+    #[arg(long, value_name = "NBETA", allow_negative_numbers = true)]
     n_beta: Option<f64>,
     /// The localisation γ; 1 by default, and 0 on a box.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     gamma: Option<f64>,
     /// hmc, mala or sgld.
     #[arg(long, default_value = "hmc")]
     method: String,
     /// The step size; by default the one at which 80 % (HMC), 57 % (MALA) or, of the MALA steps at the ε of SGLD, 95 % are
     /// accepted.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     epsilon: Option<f64>,
     /// Chains.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
     chains: usize,
     /// Draws of each chain.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, allow_negative_numbers = true)]
     draws: usize,
     /// Steps of each chain before its first draw; of a trace, draws to leave out.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     burn_in: Option<usize>,
     /// The baseline L(w*) of a trace.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     baseline: Option<f64>,
     /// The seed.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Also estimate over a grid of ε, nβ and γ around these settings by SGLD, and write the figure to this file.
     #[arg(long, value_name = "SVG")]

@@ -41,9 +41,12 @@ impl Model {
         let sizes = || -> Result<Vec<usize>> {
             sizes.iter().map(|text| text.parse().with_context(|| format!("{text:?} is no size"))).collect()
         };
+        if rank > 0 && !["reduced-rank", "deep-linear"].contains(&name) {
+            bail!("--rank is for reduced-rank and deep-linear");
+        }
         match name {
-            "reduced-rank" => reduced_rank(&sizes()?, rank),
-            "deep-linear" => deep_linear(&sizes()?, rank),
+            "reduced-rank" => reduced_rank(&affordable(sizes()?)?, rank),
+            "deep-linear" => deep_linear(&affordable(sizes()?)?, rank),
             "toy-model" => toy_model(&sizes()?),
             "crossing" => crossing(&sizes()?),
             other => bail!("{other:?} is no model: see collimate llc --help"),
@@ -62,6 +65,23 @@ impl Model {
     }
 }
 
+/// More parameters than this are refused before anything is allocated.
+const PARAMETERS: usize = 1_000_000;
+
+/// The widths of a linear network that is small enough to sample.
+fn affordable(widths: Vec<usize>) -> Result<Vec<usize>> {
+    let pairs = widths.windows(2).map(|pair| pair[0].saturating_mul(pair[1]));
+    let parameters = pairs.fold(0usize, usize::saturating_add);
+    let widest = widths.iter().map(|width| width.saturating_mul(*width)).max().unwrap_or(0);
+    if parameters.max(widest) > PARAMETERS {
+        bail!(
+            "a linear network of widths {widths:?} is too large to sample here (limit: {PARAMETERS} parameters, widths up to 1000); \
+             `collimate rlct` gives its exact λ"
+        );
+    }
+    Ok(widths)
+}
+
 fn crossing(sizes: &[usize]) -> Result<Model> {
     let powers = sizes.iter().map(|&k| u32::try_from(k)).collect::<Result<Vec<_>, _>>()?;
     let exact = NormalCrossing::flat(&powers)?;
@@ -78,7 +98,8 @@ fn crossing(sizes: &[usize]) -> Result<Model> {
 fn polynomial(text: &str) -> Result<Model> {
     let k: Polynomial = text.parse().with_context(|| format!("in {text:?}"))?;
     // A function that is no loss is refused here, with the reason.
-    let exact = learning_coefficient(&k)?;
+    let exact = learning_coefficient(&k)
+        .context("refused; where it vanishes at the origin, its square in the form \"(…)^2\" is a loss")?;
     Ok(Model {
         name: format!("{text} on [-1, 1]^{}", k.variables().len()),
         objective: Box::new(PolynomialLoss::new(&k)),

@@ -12,6 +12,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let (Some(n_beta), Some(baseline)) = (options.n_beta, options.baseline) else {
         bail!("a trace needs --n-beta, the factor of its mean loss, and --baseline, the loss at w*");
     };
+    if !baseline.is_finite() {
+        bail!("--baseline {baseline}: the loss at w* is a finite number");
+    }
     let trace = if path.ends_with(".npy") {
         OutsideTrace::from_any(&*read_npy(path)?.to_f64())?
     } else {

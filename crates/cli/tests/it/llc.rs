@@ -75,6 +75,13 @@ fn what_is_no_model_is_refused() {
         (vec!["llc", "reduced-rank", "2", "1"], "three sizes"),
         (vec!["llc", "crossing", "1", "--method", "gibbs"], "is no method"),
         (vec!["llc", "polynomial", "x + y"], "no loss"),
+        (vec!["llc", "polynomial", "x + y"], "its square"),
+        (vec!["llc", "reduced-rank", "5", "3", "5", "--rank", "-2"], "invalid value '-2'"),
+        (vec!["llc", "reduced-rank", "5", "3", "5", "--gamma", "-1"], "localisation = -1"),
+        (vec!["llc", "reduced-rank", "5", "3", "5", "--n-beta", "nan"], "positive and finite"),
+        (vec!["llc", "reduced-rank", "1000000", "1000000", "1000000"], "too large to sample"),
+        (vec!["llc", "crossing", "1", "--rank", "1"], "--rank is for"),
+        (vec!["llc", "trace", "x.csv", "--n-beta", "3", "--baseline", "nan"], "a finite number"),
     ] {
         let (status, _, said) = run(folder.path(), &arguments);
         assert!(status == 2 && said.contains(word), "{arguments:?}: {said}");

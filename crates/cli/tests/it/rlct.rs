@@ -52,8 +52,14 @@ fn refusals_name_the_reason_and_the_way_on() {
         (&["x^2", "3"], "takes no sizes"),
         (&["x^2", "--prior", "z"], "which the polynomial has not"),
         (&["mixture", "--square"], "for polynomials"),
+        (&["reduced-rank", "5", "3", "5", "--rank", "-1"], "invalid value '-1' for '--rank"),
+        (&["reduced-rank", "-5", "3", "5"], "invalid value '-5'"),
+        (&["x^2", "--rank", "3"], "--rank is for reduced-rank and deep-linear"),
+        (&["deep-linear", "3"], "widths (at least): expected 2"),
     ] {
         let (status, _, said) = output(arguments);
         assert!(status == 2 && said.contains(words), "{arguments:?}: {status} {said}");
+        // A square helps only what vanishes at the origin.
+        assert_eq!(said.contains("--square takes"), ["x + y", "x^2 - y^2"].contains(&arguments[0]), "{said}");
     }
 }

@@ -5,4 +5,5 @@ mod data;
 mod model;
 mod numerics;
 mod recovered;
+mod staircase;
 mod worlds;

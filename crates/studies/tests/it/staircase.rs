@@ -1,0 +1,58 @@
+//! The toy model of superposition in training, with the exact learning coefficient of each level its loss comes to rest at.
+
+use collimate_grad::{Batch, Objective, Scratch};
+use collimate_slt::{Phase, levels_along, toy_model_gon};
+use collimate_stream::Stream;
+use collimate_superposition::gons::{Gon, Spare};
+use collimate_superposition::one_active::OneActive;
+
+const FEATURES: usize = 6;
+
+/// Polygons with their exact losses and coefficients: corners, and spare features that are on.
+fn level(corners: usize, on: usize) -> Phase {
+    let loss = Gon::critical(corners).unwrap().loss(FEATURES, Spare { on }).unwrap();
+    let coefficient = toy_model_gon(corners, FEATURES, FEATURES - corners - on).unwrap();
+    Phase { loss, coefficient, constant: 0.0 }
+}
+
+/// Plain gradient descent on the loss of infinitely many data from random weights: the loss every 20 steps.
+fn train(stream: &mut Stream) -> Vec<f64> {
+    let model = OneActive::new(2, FEATURES).unwrap();
+    let (mut scratch, mut gradient) = (Scratch::new(), vec![0.0; model.n_parameters()]);
+    let mut w: Vec<f64> = (0..model.n_parameters())
+        .map(|i| if i < 2 * FEATURES { stream.normal() } else { 0.5 * stream.normal() })
+        .collect();
+    let mut losses = Vec::new();
+    for step in 0..4000 {
+        let loss = model.loss_and_gradient_into(&w, Batch::All, &mut scratch, &mut gradient);
+        w.iter_mut().zip(&gradient).for_each(|(w, g)| *w -= 0.2 * g);
+        if step % 20 == 0 {
+            losses.push(loss);
+        }
+    }
+    losses
+}
+
+#[test]
+fn training_comes_to_rest_at_levels_whose_coefficient_is_exact() {
+    // The lower the loss, the higher λ: 7, 17/2, 17/2.
+    let levels = [level(5, 0), level(5, 1), level(6, 0)];
+    assert!(levels.windows(2).all(|pair| pair[0].loss > pair[1].loss));
+    assert!(levels.windows(2).all(|pair| pair[0].coefficient.lambda <= pair[1].coefficient.lambda));
+    let parent = Stream::named(0, "staircase");
+    let mut rests = [0; 3];
+    for run in 0..24 {
+        let losses = train(&mut parent.child(run));
+        assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + 1e-12), "run {run} does not descend");
+        let along = levels_along(&losses, &levels, 2e-4);
+        // At the start it is at no level, and once at rest at a level it stays: each of them is a minimum.
+        assert_eq!(along[0], None);
+        let Some(last) = along[along.len() - 1] else { continue };
+        rests[last] += 1;
+        let since = along.iter().position(|at| *at == Some(last)).unwrap();
+        assert!(along[since..].iter().all(|at| *at == Some(last)), "run {run} left a minimum");
+        assert!(losses.len() - since > 50, "run {run} was at rest for {} checkpoints", losses.len() - since);
+    }
+    assert!(rests.iter().all(|&runs| runs > 0), "runs at each level: {rests:?}");
+    assert!(rests.iter().sum::<i32>() >= 12, "{rests:?}");
+}
