@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adam;
 #[cfg(feature = "claims")]
 pub mod claims;
 pub mod data;

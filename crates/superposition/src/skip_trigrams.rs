@@ -1,9 +1,8 @@
 //! Attention heads in superposition: more behaviours than heads, trained.
 
+use crate::adam;
 use crate::error::{SuperpositionError, require};
-use collimate_grad::{
-    Adam, AdamConfig, Batch, Decay, Objective, Optimiser, Schedule, ScheduleConfig, Scratch, WarmUp,
-};
+use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::Stream;
 
 /// One attention layer that has to complete skip-trigrams `source … destination → answer`, each pair with an answer of its own.
@@ -230,39 +229,17 @@ impl SkipTrigrams {
     ) -> Result<TrainedTrigrams, SuperpositionError> {
         self.check()?;
         require(batch > 0, "batch", 0.0, "at least 1")?;
-        let schedule = Schedule::new(ScheduleConfig {
-            peak: learning_rate,
-            total_steps: steps.max(1),
-            warm_up: WarmUp::None,
-            decay: Decay::Cosine { to: 0.0 },
-        })
-        .map_err(|_| SuperpositionError::OutOfRange {
-            argument: "learning_rate",
-            given: learning_rate,
-            allowed: "positive and finite",
-        })?;
         let mut initial = stream.child(0);
         let scale = 1.0 / (self.dimension as f64).sqrt();
         let mut point: Vec<f64> = (0..self.heads * self.each()).map(|_| scale * initial.normal()).collect();
         // Outputs that start at the mean of their answers are not dead from the beginning.
         point.resize(self.parameters(), self.present / self.destinations as f64);
-        let mut adam = Adam::<f64>::new(point.len(), AdamConfig::default()).expect("the defaults are valid");
-        let (mut data, mut gradient) = (stream.child(1), vec![0.0; point.len()]);
-        let mut work = vec![0.0; self.work()];
-        for step in 0..steps {
-            gradient.fill(0.0);
+        let (mut data, mut work) = (stream.child(1), vec![0.0; self.work()]);
+        adam::train(&mut point, steps, learning_rate, |point, gradient| {
             for sample in self.samples(batch, &mut data) {
-                self.accumulate(&point, &sample, 1.0 / batch as f64, &mut work, &mut gradient);
+                self.accumulate(point, &sample, 1.0 / batch as f64, &mut work, gradient);
             }
-            adam.step(schedule.rate(step), &gradient, &mut point).map_err(|_| {
-                SuperpositionError::NotConverged {
-                    search: "training",
-                    steps: step as usize,
-                    gradient: f64::NAN,
-                    tolerance: f64::MAX,
-                }
-            })?;
-        }
+        })?;
         Ok(TrainedTrigrams { task: *self, parameters: point })
     }
 }

@@ -1,10 +1,9 @@
 //! The toy model `x' = act(WᵀW x + b)`: forward, exact gradient, training, and the linear model's optimum.
 
+use crate::adam;
 use crate::data::SparseFeatures;
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
-use collimate_grad::{
-    Adam, AdamConfig, Batch, Decay, Objective, Optimiser, Schedule, ScheduleConfig, Scratch, WarmUp,
-};
+use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::Stream;
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 
@@ -289,49 +288,28 @@ impl TrainingConfig {
         require(self.batch > 0, "batch", self.batch as f64, "at least 1")?;
         let decay = self.importance_decay;
         require(decay > 0.0 && decay.is_finite(), "importance_decay", decay, "positive and finite")?;
-        let rate = self.learning_rate;
-        require(rate > 0.0 && rate.is_finite(), "learning_rate", rate, "positive and finite")?;
         let source = SparseFeatures::uniform(n, self.on_probability)?;
         let importance: Vec<f64> = (0..n).map(|i| decay.powi(i as i32)).collect();
         let shape = Shape { hidden: m, activation: self.activation, importance: &importance };
-        let schedule = Schedule::new(ScheduleConfig {
-            peak: rate,
-            total_steps: self.steps.max(1),
-            warm_up: WarmUp::None,
-            decay: Decay::Cosine { to: 0.0 },
-        })
-        .expect("the rate was checked above");
-
         let mut initial = stream.child(0);
         let scale = (2.0 / (m + n) as f64).sqrt();
         let mut point: Vec<f64> = (0..m * n).map(|_| scale * initial.normal()).collect();
         point.resize((m + 1) * n, 0.0);
-        let mut adam = Adam::<f64>::new(point.len(), AdamConfig::default()).expect("the defaults are valid");
         let mut data = stream.child(1);
-        let (mut x, zero) = (vec![0.0; n], vec![0.0; n]);
-        let (mut work, mut gradient) = (vec![0.0; shape.work()], vec![0.0; point.len()]);
+        let (mut x, zero, mut work) = (vec![0.0; n], vec![0.0; n], vec![0.0; shape.work()]);
         let share = 1.0 / self.batch as f64;
-        for step in 0..self.steps {
-            gradient.fill(0.0);
+        adam::train(&mut point, self.steps, self.learning_rate, |point, gradient| {
             let mut silent = 0;
             for _ in 0..self.batch {
                 if source.fill(&mut x, &mut data) {
-                    shape.accumulate(&point, &x, share, &mut work, &mut gradient);
+                    shape.accumulate(point, &x, share, &mut work, gradient);
                 } else {
                     silent += 1;
                 }
             }
             // Most samples of a sparse source are zero; they all have the same gradient.
-            shape.accumulate(&point, &zero, share * f64::from(silent), &mut work, &mut gradient);
-            adam.step(schedule.rate(step), &gradient, &mut point).map_err(|_| {
-                SuperpositionError::NotConverged {
-                    search: "training",
-                    steps: step as usize,
-                    gradient: f64::NAN,
-                    tolerance: f64::MAX,
-                }
-            })?;
-        }
+            shape.accumulate(point, &zero, share * f64::from(silent), &mut work, gradient);
+        })?;
         let b = Array1::from(point.split_off(m * n));
         let w = Array2::from_shape_vec((m, n), point).expect("the point holds m n weights and n biases");
         Ok(ToyModel { w, b, activation: self.activation })

@@ -1,11 +1,10 @@
 //! Models with a hidden layer of neurons: autoencoders in a privileged basis, and networks that compute on features.
 
+use crate::adam;
 use crate::data::Source;
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
 use crate::toy_model::Activation;
-use collimate_grad::{
-    Adam, AdamConfig, Batch, Decay, Objective, Optimiser, Schedule, ScheduleConfig, Scratch, WarmUp,
-};
+use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::Stream;
 use collimate_tensor::matmul;
 use ndarray::{Array1, Array2, ArrayRef2, Axis};
@@ -253,36 +252,15 @@ impl TwoLayerConfig {
         self.check()?;
         require_shape("source.features()", &[self.features()], &[source.features()])?;
         require(batch > 0, "batch", 0.0, "at least 1")?;
-        let schedule = Schedule::new(ScheduleConfig {
-            peak: learning_rate,
-            total_steps: steps.max(1),
-            warm_up: WarmUp::None,
-            decay: Decay::Cosine { to: 0.0 },
-        })
-        .map_err(|_| SuperpositionError::OutOfRange {
-            argument: "learning_rate",
-            given: learning_rate,
-            allowed: "positive and finite",
-        })?;
         let (m, n) = (self.neurons, self.features());
         let mut initial = stream.child(0);
         let scale = (2.0 / (m + n) as f64).sqrt();
         let mut point: Vec<f64> = (0..self.parameters() - n).map(|_| scale * initial.normal()).collect();
         point.resize(self.parameters(), 0.0);
-        let mut adam = Adam::<f64>::new(point.len(), AdamConfig::default()).expect("the defaults are valid");
-        let (mut data, mut gradient) = (stream.child(1), vec![0.0; point.len()]);
-        for step in 0..steps {
-            let x = source.rows(batch, &mut data);
-            self.accumulate(&point, &x, &mut gradient);
-            adam.step(schedule.rate(step), &gradient, &mut point).map_err(|_| {
-                SuperpositionError::NotConverged {
-                    search: "training",
-                    steps: step as usize,
-                    gradient: f64::NAN,
-                    tolerance: f64::MAX,
-                }
-            })?;
-        }
+        let mut data = stream.child(1);
+        adam::train(&mut point, steps, learning_rate, |point, gradient| {
+            self.accumulate(point, &source.rows(batch, &mut data), gradient);
+        })?;
         Ok(self.model(&point))
     }
 

@@ -1,6 +1,6 @@
 //! The diagnosis of polysemantic neurons, on the neurons of a language model and on the latents of a dictionary.
 
-use super::protocol::{BELOW_NIGHTLY, Protocol};
+use super::protocol::{BELOW_NIGHTLY, Protocol, material};
 use super::study;
 use crate::diagnosis::{LabelSet, Tally, labels};
 use crate::real::{Family, LAYER, Laboratory, StudyError};
@@ -64,23 +64,18 @@ fn objects(context: &Context, laboratory: &Laboratory) -> Result<Objects, StudyE
     let protocol = Protocol::of(context.tier());
     let documents = jargon();
     let split = Split::by_document(documents.len(), 0.2, 0);
-    let cut = |chosen: &[usize], limit| {
-        laboratory.sequences(chosen.iter().map(|&i| (i as u32, documents[i].text.as_str())), limit)
-    };
-    let train = cut(&split.train, protocol.train_tokens)?;
-    let shards = laboratory.activations(&train, |done| {
-        context.progress(done as u64, train.len() as u64, "capturing activations behind layer 9");
-        !context.interrupted()
-    })?;
+    let held_out = laboratory
+        .sequences(split.held_out.iter().map(|&i| (i as u32, documents[i].text.as_str())), TOKENS)?;
+    let shards = &material(context, laboratory, &protocol)?.shards;
     let recipe = protocol.recipe(Family::TopK, K, 0);
-    let sae = laboratory.dictionary(&shards, &recipe, context.interrupt_flag(), |_| ())?;
+    let sae = laboratory.dictionary(shards, &recipe, context.interrupt_flag(), |_| ())?;
     let embedding = Site::ResidualPre.of_layer(0);
     let behind = Site::ResidualPost.of_layer(LAYER);
     let layers = [2, LAYER, 20].map(|layer| Site::MlpNeurons.of_layer(layer));
     let points = [embedding, behind, layers[0], layers[1], layers[2]];
     let mut pieces = Vec::new();
     let mut parts: Vec<Vec<Array2<f32>>> = vec![Vec::new(); points.len()];
-    for sequence in cut(&split.held_out, TOKENS)? {
+    for sequence in held_out {
         let mut capture = Capture::at(points);
         laboratory.decoder.visit(Run::of(&sequence.tokens), &mut capture)?;
         // Position 0 is the start token, whose activations are a hundred times as large as all others.

@@ -29,8 +29,10 @@ const FITS: u64 = 4;
 pub(super) fn claims() -> Claims {
     Claims::new().with(Proportion::new(ABSORBS).hypotheses(0.5, 0.9).errors(1e-3, 1e-3).cap(200).trial(
         |stream| {
-            let drops = [drop(stream, true), drop(stream, false)];
-            matches!(drops, [Ok(with_child), Ok(control)] if with_child >= 0.2 && control <= 0.05)
+            // Training that fails says nothing about absorption, so it must not count as a trial without success.
+            let [with_child, control] = [true, false]
+                .map(|hierarchical| drop(stream, hierarchical).expect("these sizes can be trained"));
+            with_child >= 0.2 && control <= 0.05
         },
     ))
 }
