@@ -46,7 +46,7 @@ impl<F: Scalar> PackedMatrix<F> {
     /// # Errors
     /// [`ShapeError::Mismatch`] when `a` does not have k columns.
     pub fn matmul(&self, a: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
-        let mut c = Array2::zeros((a.nrows(), self.panels.n));
+        let mut c = crate::zeros((a.nrows(), self.panels.n));
         self.matmul_into(a, &mut c)?;
         Ok(c)
     }
