@@ -1,10 +1,10 @@
 //! The toy model of superposition in training, with the exact learning coefficient of each level its loss comes to rest at.
 
-use collimate_grad::{Batch, Objective, Scratch};
 use collimate_slt::{Phase, levels_along, toy_model_gon};
 use collimate_stream::Stream;
 use collimate_superposition::gons::{Gon, Spare};
 use collimate_superposition::one_active::OneActive;
+use collimate_superposition::staircase::walk;
 
 const FEATURES: usize = 6;
 
@@ -18,18 +18,14 @@ fn level(corners: usize, on: usize) -> Phase {
 /// Plain gradient descent on the loss of infinitely many data from random weights: the loss every 20 steps.
 fn train(stream: &mut Stream) -> Vec<f64> {
     let model = OneActive::new(2, FEATURES).unwrap();
-    let (mut scratch, mut gradient) = (Scratch::new(), vec![0.0; model.n_parameters()]);
-    let mut w: Vec<f64> = (0..model.n_parameters())
-        .map(|i| if i < 2 * FEATURES { stream.normal() } else { 0.5 * stream.normal() })
-        .collect();
+    let start = model.draw(1.0, 0.5, stream);
     let mut losses = Vec::new();
-    for step in 0..4000 {
-        let loss = model.loss_and_gradient_into(&w, Batch::All, &mut scratch, &mut gradient);
-        w.iter_mut().zip(&gradient).for_each(|(w, g)| *w -= 0.2 * g);
+    let watch = |step, loss| {
         if step % 20 == 0 {
             losses.push(loss);
         }
-    }
+    };
+    walk(&model, &start, 0.2, 4000, watch).unwrap();
     losses
 }
 
