@@ -127,7 +127,8 @@ fn compare(options: &Options) -> Result<()> {
             probe.measure();
             bare.push(milliseconds(|| bare_product(&x, &encoder.t(), &mut products)));
             let mut result = Ok(());
-            contender.times.push(milliseconds(|| result = contender.step(&x)));
+            let time = milliseconds(|| result = contender.step(&x));
+            contender.times.push(time);
             result?;
         }
     }

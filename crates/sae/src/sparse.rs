@@ -97,7 +97,7 @@ impl<'a, F: Float, R: Rule<F>> Selection<'a, F, R> {
             tiles.lend(|tile| {
                 tile.resize(ROW_BLOCK * stride, F::zero());
                 let tile = &mut tile[..rows * stride];
-                let input_rows = ArrayView2::from_shape((rows, self.width), *input).expect(fits);
+                let input_rows = ArrayView2::from_shape((rows, self.width), input).expect(fits);
                 let mut products = ArrayViewMut2::from_shape((rows, stride), &mut *tile).expect(fits);
                 let mut products = products.slice_mut(s![.., ..self.n]);
                 packed.serial_matmul_into(&input_rows, &mut products).expect(fits);
