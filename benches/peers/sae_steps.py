@@ -83,7 +83,9 @@ def saelens(variant, d, n, rows, k, x):
         "relu": lambda: StandardTrainingSAE(StandardTrainingSAEConfig(**size)),
         "jumprelu": lambda: JumpReLUTrainingSAE(JumpReLUTrainingSAEConfig(**size)),
     }[variant]()
-    config = SAETrainerConfig(total_training_samples=rows * 100000, train_batch_size_samples=rows)
+    config = SAETrainerConfig(
+        total_training_samples=rows * 100000, train_batch_size_samples=rows, lr=1e-4, lr_end=1e-5
+    )
     trainer = SAETrainer(cfg=config, sae=sae, data_provider=iter([]))
 
     def step():

@@ -394,21 +394,27 @@ pub(crate) fn run<F: Float, R: Rule<F>, S: Sink<F>>(
     let mut result = Ok(());
     if losses.dense {
         let mut buffers = std::mem::take(&mut ws.dense);
-        for (b, ((block, sink), active)) in
-            blocks.iter_mut().zip(sinks).zip(active.chunks_mut(BLOCK)).enumerate()
-        {
-            block.bias.clear();
-            block.bias.resize(width_in, F::zero());
-            let gradients = dense::backward(rule, variant, lambda, sink.decoder(), b, ws, &mut buffers);
-            if let Err(error) = gradients {
-                result = Err(error);
+        let mut tasks: Vec<_> = blocks.iter_mut().zip(sinks).zip(active.chunks_mut(BLOCK)).collect();
+        let mut start = 0;
+        for tasks in tasks.chunks_mut(dense::BLOCKS) {
+            let width = tasks.iter().map(|task| task.1.len()).sum();
+            let decoder = tasks.iter().map(|((_, sink), _)| sink.decoder());
+            result = dense::backward(rule, variant, lambda, decoder, (start, width), ws, &mut buffers);
+            if result.is_err() {
                 break;
             }
-            for (index, active) in active.iter_mut().enumerate() {
-                block.gradient.clear(wide, d);
-                buffers.latent(index, &mut block.gradient);
-                finish(sink, &mut block.gradient, &mut block.bias, index, active);
-            }
+            let buffers = &buffers;
+            each(ws.serial, tasks, |b, ((block, sink), active)| {
+                let LatentBlock { bias, gradient, .. } = &mut **block;
+                bias.clear();
+                bias.resize(width_in, F::zero());
+                for (index, active) in active.iter_mut().enumerate() {
+                    gradient.clear(wide, d);
+                    buffers.latent(b * BLOCK + index, gradient);
+                    finish(sink, gradient, bias, index, active);
+                }
+            });
+            start += width;
         }
         ws.dense = buffers;
     } else {

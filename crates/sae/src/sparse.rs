@@ -13,6 +13,8 @@ use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, s};
 
 /// Rows that are encoded at once: enough for the product, few enough for the memory.
 const ENCODE_ROWS: usize = 1024;
+/// Rows from which the density of a batch is guessed.
+const SAMPLE: usize = 64;
 /// From so many rows on an encoder is packed for them.
 const PACK_FROM: usize = 256;
 
@@ -107,23 +109,21 @@ impl<'a, F: Float, R: Rule<F>> Selection<'a, F, R> {
     }
 }
 
-/// The share of active latents in every eighth row.
-pub(crate) fn density<F: Float, R: Rule<F>>(rule: &R, sae: &Sae<F>, ws: &mut Workspace<F>) -> f64 {
-    const EVERY: usize = 8;
-    let (n, width, slice) = (sae.size().n_latents, sae.input_width(), "standard layout");
+/// The share of active latents in some rows that lie equally far apart.
+pub(crate) fn density<F: Float, R: Rule<F>>(rule: &R, sae: &Sae<F>, ws: &Workspace<F>) -> f64 {
+    let slice = "standard layout";
     let selection = Selection::new(rule, sae, &ws.constants, &ws.decoder_norm);
-    let products = ws.products.as_slice().expect(slice).chunks(ROW_BLOCK * n);
-    let input = ws.input.as_slice().expect(slice).chunks(ROW_BLOCK * width);
-    let mut tasks: Vec<_> = ws.rows.iter_mut().zip(products.zip(input)).map(|task| (task, 0)).collect();
-    each(ws.serial, &mut tasks, |_, ((block, (products, input)), active)| {
-        for (products, input) in products.chunks(n).zip(input.chunks(width)).step_by(EVERY) {
-            block.entries.clear();
-            selection.row(products, input, &mut block.scratch, &mut block.entries);
-            *active += block.entries.len();
-        }
-    });
-    let active: usize = tasks.iter().map(|task| task.1).sum();
-    active as f64 / (ws.input.nrows().div_ceil(EVERY) * n).max(1) as f64
+    let (mut scratch, mut entries) = (Scratch::default(), Vec::new());
+    let (mut active, mut all) = (0, 0);
+    let step = ws.input.nrows().div_ceil(SAMPLE).max(1);
+    for (products, input) in ws.products.rows().into_iter().zip(ws.input.rows()).step_by(step) {
+        entries.clear();
+        let (products, input) = (products.to_slice().expect(slice), input.to_slice().expect(slice));
+        selection.row(products, input, &mut scratch, &mut entries);
+        active += entries.len();
+        all += products.len();
+    }
+    active as f64 / all.max(1) as f64
 }
 
 /// Selection for a step; returns the smallest score that was kept where the batch is selected from as a whole.

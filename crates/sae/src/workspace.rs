@@ -41,6 +41,8 @@ pub(crate) struct RowBlock<F> {
     pub(crate) residual_sum: Vec<F>,
     pub(crate) aux_sum: Vec<F>,
     pub(crate) column_sums: Vec<F>,
+    /// Rows of numbers, one a latent, that are not kept.
+    pub(crate) columns: [Vec<F>; 3],
 }
 
 /// The buffers of a step, kept between steps so that none is allocated twice.

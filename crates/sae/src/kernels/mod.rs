@@ -4,27 +4,21 @@
 //! for and sums run over a fixed number of lanes, so the level does not change a bit.
 #![allow(unsafe_code)]
 
-pub(crate) mod combine;
-pub(crate) mod dots;
-pub(crate) mod selection;
-
-pub(crate) use selection::Ranks;
-
 use collimate_tensor::{CpuLevel, Scalar};
 
 /// Defines a function that runs its body compiled for the level of this processor.
 macro_rules! leveled {
-    ($($(#[$doc:meta])+ fn $name:ident<F>($($arg:ident: $ty:ty),*) $(-> $ret:ty)? $body:block)*) => {$(
+    ($($(#[$doc:meta])+ fn $name:ident<$($kind:ident: $bound:path),+>($($arg:ident: $ty:ty),*) $(-> $ret:ty)? $body:block)*) => {$(
         $(#[$doc])+
-        pub(crate) fn $name<F: Scalar>($($arg: $ty),*) $(-> $ret)? {
+        pub(crate) fn $name<$($kind: $bound),+>($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
-            fn plain<F: Scalar>($($arg: $ty),*) $(-> $ret)? $body
+            fn plain<$($kind: $bound),+>($($arg: $ty),*) $(-> $ret)? $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                fn avx512<F: Scalar>($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
+                fn avx512<$($kind: $bound),+>($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2<F: Scalar>($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
+                fn avx2<$($kind: $bound),+>($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
                 match CpuLevel::current() {
                     // SAFETY: the level was detected, so the processor has these instructions.
                     CpuLevel::Avx512 => return unsafe { avx512($($arg),*) },
@@ -37,6 +31,13 @@ macro_rules! leveled {
         }
     )*};
 }
+
+pub(crate) mod combine;
+pub(crate) mod dots;
+pub(crate) mod entries;
+pub(crate) mod selection;
+
+pub(crate) use selection::Ranks;
 
 /// The numbers of an Adam update that do not change from parameter to parameter.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ pub(crate) struct AdamNumbers<F> {
 
 leveled! {
     /// One Adam update of a run of parameters.
-    fn adam<F>(numbers: &AdamNumbers<F>, w: &mut [F], m: &mut [F], v: &mut [F], g: &[F]) {
+    fn adam<F: Scalar>(numbers: &AdamNumbers<F>, w: &mut [F], m: &mut [F], v: &mut [F], g: &[F]) {
         let AdamNumbers { beta1, beta2, rate, correction, epsilon } = *numbers;
         let (rest1, rest2) = (F::one() - beta1, F::one() - beta2);
         let n = g.len();

@@ -9,8 +9,7 @@ use collimate_tensor::Scalar;
 /// Buffers of a search for the largest.
 #[derive(Clone, Debug, Default)]
 pub struct Ranks<F> {
-    maxima: Vec<u32>,
-    keys: Vec<u64>,
+    maxima: Vec<F>,
     positions: Vec<u32>,
     values: Vec<F>,
 }
@@ -110,29 +109,33 @@ pub(crate) mod f32 {
     ) {
         #[cfg(target_arch = "x86_64")]
         if CpuLevel::current() == CpuLevel::Avx512 && a.len() == b.len() && k > 0 {
-            let Ranks { maxima, keys, positions, values } = ranks;
+            let Ranks { maxima, positions, values } = ranks;
+            // Of short rows every value is a group.
+            let size = if a.len() <= 16 * k { 1 } else { 2 * a.len() / (5 * k) };
             // SAFETY: the level was detected, and the slices are equally long.
-            unsafe { avx512::maxima(a, b, (2 * a.len() / (5 * k)).max(1), maxima) };
+            unsafe { avx512::maxima(a, b, size, maxima) };
             // The smallest number above zero, so that reaching it is exceeding zero.
             let mut bound = f32::from_bits(1);
             if maxima.len() >= k {
-                // Numbers that are not negative are ordered as their bits are.
-                let (_, &mut last, _) = maxima.select_nth_unstable_by(k - 1, |x, y| y.cmp(x));
-                bound = bound.max(f32::from_bits(last));
+                // SAFETY: the level was detected; maxima are neither negative nor NaN.
+                bound = bound.max(unsafe { avx512::bound(maxima, k) }.0);
             }
-            // SAFETY: as above.
+            // SAFETY: as for the maxima.
             unsafe { avx512::reaching(a, b, bound, positions, values) };
             kept.clear();
             let found = positions.iter().copied().zip(values.iter().copied());
             if positions.len() <= k {
                 return kept.extend(found);
             }
-            // Larger values first, of equal ones the earlier position.
-            let key = |position: u32, value: f32| (u64::from(value.to_bits()) << 32) | u64::from(!position);
-            keys.clear();
-            keys.extend(found.clone().map(|(position, value)| key(position, value)));
-            let (_, &mut last, _) = keys.select_nth_unstable_by(k - 1, |x, y| y.cmp(x));
-            kept.extend(found.filter(|&(position, value)| key(position, value) >= last));
+            // SAFETY: the level was detected; what reached the bound is positive, and there are more than k.
+            let (bound, count) = unsafe { avx512::bound(values, k) };
+            // Of those that equal the bound, the last are too many.
+            let mut equal = values.iter().filter(|&&value| value == bound).count() + k - count;
+            kept.extend(found.filter(|&(_, value)| {
+                let stays = value > bound || (value == bound && equal > 0);
+                equal -= usize::from(stays && value == bound);
+                stays
+            }));
             return;
         }
         let _ = ranks;
@@ -214,10 +217,35 @@ mod avx512 {
         }
     }
 
-    /// The maxima of groups of about `size` of a + b, none below zero, as bits.
+    /// A bound that at least k of some numbers reach, and how many do: exactly k, or the bound is the k-th largest.
+    // Safety: none of the numbers is negative or NaN, and there are at least k.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn bound(numbers: &[f32], k: usize) -> (f32, usize) {
+        // Such numbers are ordered as their bits are. At least k reach `low`, fewer reach `high`.
+        let (mut low, mut high) = (0, f32::INFINITY.to_bits() + 1);
+        let mut reached = numbers.len();
+        while reached > k && high - low > 1 {
+            let middle = low + (high - low) / 2;
+            let bound = _mm512_set1_ps(f32::from_bits(middle));
+            let mut count = 0;
+            for start in (0..numbers.len()).step_by(LANES) {
+                // SAFETY: `start` lies within the slice; what is not a number reaches nothing.
+                let some = unsafe { load(numbers, start, f32::NAN) };
+                count += _mm512_cmp_ps_mask::<_CMP_GE_OQ>(some, bound).count_ones() as usize;
+            }
+            if count >= k {
+                (low, reached) = (middle, count);
+            } else {
+                high = middle;
+            }
+        }
+        (f32::from_bits(low), reached)
+    }
+
+    /// The maxima of groups of about `size` of a + b, none below zero.
     // Safety: the slices are equally long.
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn maxima(a: &[f32], b: &[f32], size: usize, out: &mut Vec<u32>) {
+    pub(super) unsafe fn maxima(a: &[f32], b: &[f32], size: usize, out: &mut Vec<f32>) {
         out.clear();
         let n = a.len();
         let mut start = 0;
@@ -233,7 +261,7 @@ mod avx512 {
                     start += LANES;
                 }
                 out.reserve(LANES);
-                _mm512_storeu_si512(out.as_mut_ptr().add(out.len()).cast(), _mm512_castps_si512(most));
+                _mm512_storeu_ps(out.as_mut_ptr().add(out.len()), most);
                 out.set_len(out.len() + LANES);
             }
         }
