@@ -53,6 +53,9 @@ fn run_all(options: &Options) -> Result<Count> {
     bring_data(options)?;
     let mut count = unit_and_integration(options, nextest)?;
     if options.filters.is_empty() {
+        if options.slow {
+            count = count.plus(independent_sampler(options, nextest)?);
+        }
         count = count.plus(documentation(options)?);
     }
     Ok(count)
@@ -119,6 +122,16 @@ fn unit_and_integration(options: &Options, nextest: bool) -> Result<Count> {
         }
     }
     counted(&mut command, options)
+}
+
+/// Our samplers beside nuts-rs, whose linear algebra takes so long to build that no other chore does it.
+fn independent_sampler(options: &Options, nextest: bool) -> Result<Count> {
+    let mut command = cargo_command();
+    match nextest {
+        true => command.args(["nextest", "run", colour()]),
+        false => command.args(["test", colour(), "--test", "it"]),
+    };
+    counted(command.args(["--package", "collimate-slt", "--features", "nuts", "nuts::"]), options)
 }
 
 fn documentation(options: &Options) -> Result<Count> {

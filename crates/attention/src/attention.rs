@@ -4,6 +4,7 @@ use crate::hooked::Tile;
 use crate::plan::{Pairs, Plan};
 use crate::saved::turn;
 use crate::{AttentionError, Element, Gradients, HeadAxes, HeadMap, Mask, Rotary, RotaryTable, Saved};
+use collimate_tensor::zeros;
 use ndarray::{
     ArcArray, Array, Array3, Array4, ArrayRef, ArrayRef3, ArrayView, ArrayViewMut4, CowArray, Ix3,
 };
@@ -118,7 +119,7 @@ impl Attention {
 
     /// The output and what the backward pass and the views of the pattern need: q, k, v, the output and the log-sum-exp, O(t + s).
     ///
-    /// q, k and v are copied; [`Attention::forward_shared`] does without.
+    /// q, k, v and the output are copied; [`Attention::forward_shared`] does without.
     ///
     /// # Errors
     /// [`AttentionError`] when shapes, head counts or parameters do not fit; [`AttentionError::Overflow`] and
@@ -131,14 +132,12 @@ impl Attention {
         k: &ArrayRef<F, D>,
         v: &ArrayRef<F, D>,
     ) -> Result<(Array<F, D>, Saved<F, D>), AttentionError> {
-        self.forward_shared(
-            q.to_owned().into_shared(),
-            k.to_owned().into_shared(),
-            v.to_owned().into_shared(),
-        )
+        let [q, k, v] = [q, k, v].map(|x| x.to_owned().into_shared());
+        let (out, saved) = self.forward_shared(q, k, v)?;
+        Ok((out.into_owned(), saved))
     }
 
-    /// As [`Attention::forward`], sharing q, k and v with the caller instead of copying them.
+    /// As [`Attention::forward`], sharing q, k, v and the output with the caller instead of copying them.
     ///
     /// Shared arrays come from `into_shared`, and cloning one copies nothing. With rotary positions q and k are rotated into
     /// copies, unless nobody else holds them.
@@ -162,7 +161,7 @@ impl Attention {
         q: ArcArray<F, D>,
         k: ArcArray<F, D>,
         v: ArcArray<F, D>,
-    ) -> Result<(Array<F, D>, Saved<F, D>), AttentionError> {
+    ) -> Result<(ArcArray<F, D>, Saved<F, D>), AttentionError> {
         let plan = self.plan::<F, D>(&q.view(), &k.view(), &v.view(), None)?;
         self.run(plan, q, k, v, None)
     }
@@ -175,20 +174,21 @@ impl Attention {
         k: ArcArray<F, D>,
         v: ArcArray<F, D>,
         sink: Option<Vec<F>>,
-    ) -> Result<(Array<F, D>, Saved<F, D>), AttentionError> {
+    ) -> Result<(ArcArray<F, D>, Saved<F, D>), AttentionError> {
         let tables = self.tables(&plan)?;
         let (mut q, mut k, v) = (D::lift(q), D::lift(k), D::lift(v));
         if let Some(tables) = &tables {
             let rotated = rotate(tables, q.into_owned(), k.into_owned())?;
             (q, k) = (rotated.0.into_shared(), rotated.1.into_shared());
         }
-        let mut out = Array4::zeros((plan.batch, plan.heads, plan.queries, plan.value_width));
-        let mut kept = Kept::new(&plan);
+        let mut out = zeros((plan.batch, plan.heads, plan.queries, plan.value_width));
+        let mut log_sum_exp = plan.no_keys();
         let input =
             Input { plan: &plan, q: q.view(), k: k.view(), v: v.view(), sink: sink.as_deref(), edit: None };
-        F::forward(&input, out.view_mut(), Some(&mut kept))?;
+        F::forward(&input, out.view_mut(), Some(&mut log_sum_exp))?;
+        let kept = Kept { out: out.into_shared(), log_sum_exp };
         let log_sum_exp = D::lower_rows(kept.log_sum_exp.mapv(|x| x * F::from_f64(LN_2)));
-        Ok((D::lower(out), Saved { plan, q, k, v, sink, kept, log_sum_exp, tables }))
+        Ok((D::lower(kept.out.clone()), Saved { plan, q, k, v, sink, kept, log_sum_exp, tables }))
     }
 
     /// Writes the output into `out` (h, t, e) or (b, h, t, e) of any strides and keeps nothing: the prefill path.
@@ -318,7 +318,7 @@ impl Attention {
         if let Some(tables) = self.tables(&plan)? {
             (q, k) = rotate(&tables, q, k)?;
         }
-        let mut out = Array4::zeros((plan.batch, plan.heads, plan.queries, plan.value_width));
+        let mut out = zeros((plan.batch, plan.heads, plan.queries, plan.value_width));
         let (q, k, v) = (q.view(), k.view(), D::lift(v.view()));
         run(Input { plan: &plan, q, k, v, sink: None, edit: None }, out.view_mut())?;
         Ok(D::lower(out))

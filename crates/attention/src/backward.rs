@@ -5,10 +5,11 @@
 
 use crate::forward::Kept;
 use crate::kernels::{Join, Tiles};
-use crate::plan::{KEY_TILE, Plan, QUERY_BLOCK};
+use crate::plan::{KEY_TILE, Piece, Plan, QUERY_BLOCK};
 use crate::poison::Poisoned;
 use crate::tile::{self, Arena, Space};
-use ndarray::{Array3, Array4, ArrayView2, ArrayView4, ArrayViewMut2, Axis, ShapeBuilder, s};
+use collimate_tensor::{dot, zeros};
+use ndarray::{Array3, Array4, ArrayView2, ArrayView4, ArrayViewMut2, Axis, CowArray, Ix1, ShapeBuilder, s};
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
 
@@ -73,9 +74,9 @@ pub(crate) fn backward<F: Tiles>(pass: &Pass<'_, F>, d_out: &ArrayView4<'_, F>) 
     let shares = if batch * heads >= TASKS { 1 } else { TASKS.div_ceil((batch * heads).max(1)).min(tiles) };
     let length = tiles.div_ceil(shares) * KEY_TILE;
     // One row of matrices a task: (share, batch and head) for q, (batch and head) for k and v.
-    let mut d_q = Array4::zeros((shares, batch * heads, plan.queries, plan.width));
-    let mut d_k = Array3::zeros((batch * heads, plan.keys, plan.width));
-    let mut d_v = Array3::zeros((batch * heads, plan.keys, plan.value_width));
+    let mut d_q: Array4<F> = zeros((shares, batch * heads, plan.queries, plan.width));
+    let mut d_k: Array3<F> = zeros((batch * heads, plan.keys, plan.width));
+    let mut d_v: Array3<F> = zeros((batch * heads, plan.keys, plan.value_width));
     let mut tasks = Vec::with_capacity(shares * batch * heads);
     let mut rest: Vec<_> = d_k.outer_iter_mut().zip(d_v.outer_iter_mut()).map(Some).collect();
     for (share, mut remaining) in d_q.outer_iter_mut().enumerate() {
@@ -125,7 +126,7 @@ fn gathered<F: Tiles>(
         // A map between equal numbers of heads is the identity.
         return of_heads;
     }
-    let mut sum = Array4::zeros((plan.batch, heads, rows, width));
+    let mut sum: Array4<F> = zeros((plan.batch, heads, rows, width));
     for batch in 0..plan.batch {
         for head in 0..plan.heads {
             let part = of_heads.slice(s![batch, head, .., ..]);
@@ -198,44 +199,56 @@ fn run_share<F: Tiles>(
         mean.fill(zero);
         for (i, query) in queries.clone().enumerate() {
             base[i] = log_sum_exp[query];
-            mean[i] = d_out.row(i).dot(&out.row(query));
+            // Rows that do not lie in one piece are copied, so that strides change no bit.
+            let (d_out, out) = (d_out.row(i), out.row(query));
+            let [d_out, out] = [d_out.as_standard_layout(), out.as_standard_layout()];
+            mean[i] = dot(in_one_piece(&d_out), in_one_piece(&out));
         }
         d_q_columns[..d * width].fill(zero);
-        for keys in Plan::tiles(seen) {
+        let all = width;
+        for Piece { keys, queries: part, full } in plan.pieces(queries.clone(), seen, F::whole(1)) {
             let (k, v) = (k.slice(s![keys.clone(), ..]), v.slice(s![keys.clone(), ..]));
+            // The columns of the queries that see these keys.
+            let (first, width) = (part.start, F::whole(part.end) - part.start);
+            let columns = first..first + width;
             let (p, d_z) = (&mut p[..keys.len() * width], &mut d_z[..keys.len() * width]);
-            let full = plan.all_attend(queries.clone(), keys.clone());
-            F::product(&k, q_columns, width, Join::Replace, p);
+            F::product_part(&k, (&q_columns[first..], all), width, Join::Replace, (p, width));
             if let Some(cap) = plan.softcap {
                 F::softcap(p, &mut slope[..keys.len() * width], F::from_f64(cap * LOG2_E));
             }
-            F::pattern(p, width, base);
-            F::product(&v, d_out_columns, width, Join::Replace, d_z);
+            F::pattern(p, width, &base[columns.clone()]);
+            F::product_part(&v, (&d_out_columns[first..], all), width, Join::Replace, (d_z, width));
+            let mean = &mean[columns];
             match plan.softcap {
                 Some(_) => F::softmax_backward_sloped(p, slope, d_z, width, mean),
                 None => F::softmax_backward(p, d_z, width, mean),
             }
             if !full {
-                plan.fill_masked(queries.clone(), keys.clone(), zero, p, width);
-                plan.fill_masked(queries.clone(), keys.clone(), zero, d_z, width);
+                let masked = queries.start + part.start..queries.start + part.end;
+                plan.fill_masked(masked.clone(), keys.clone(), zero, p, width);
+                plan.fill_masked(masked, keys.clone(), zero, d_z, width);
             }
             let local = keys.start - share.keys.start..keys.end - share.keys.start;
             let (of_k, of_v) = (padded_k.rows(local.clone()), padded_v.rows(local));
-            let matrix = |tile| tile_view(tile, queries.len(), width);
-            F::product(&matrix(&*p), d_out_rows, wide_e, Join::Add, of_v);
-            F::product(&matrix(&*d_z), q_rows, wide_d, Join::Add, of_k);
+            let matrix = |tile| tile_view(tile, part.len(), width);
+            F::product(&matrix(&*p), &d_out_rows[first * wide_e..], wide_e, Join::Add, of_v);
+            F::product(&matrix(&*d_z), &q_rows[first * wide_d..], wide_d, Join::Add, of_k);
             let attends = |j: usize, i: usize| plan.attends(queries.start + i, keys.start + j);
             if let Some(bad) = &bad_d_out {
-                bad.add_to_rows(&d_out, F::one(), p, width, attends, of_v, wide_e);
+                bad.add_to_rows(&d_out, F::one(), p, (first, width), attends, of_v, wide_e);
             }
             if let Some(bad) = &bad_q {
-                bad.add_to_rows(&q, scale, d_z, width, attends, of_k, wide_d);
+                bad.add_to_rows(&q, scale, d_z, (first, width), attends, of_k, wide_d);
             }
             match if full { None } else { Poisoned::find(&k) } {
-                None => F::product(&k.t(), d_z, width, Join::Add, d_q_columns),
+                None => {
+                    F::product_part(&k.t(), (d_z, width), width, Join::Add, (&mut d_q_columns[first..], all))
+                }
                 Some(bad) => {
-                    F::product(&bad.clean.t(), d_z, width, Join::Add, d_q_columns);
-                    bad.add_to_columns(&k, d_z, queries.len(), width, attends, d_q_columns);
+                    let (clean, d_q) = (bad.clean.t(), &mut d_q_columns[first..]);
+                    F::product_part(&clean, (d_z, width), width, Join::Add, (d_q, all));
+                    let attends = |j: usize, i: usize| attends(j, first + i);
+                    bad.add_to_columns(&k, d_z, part.len(), width, attends, (d_q, all));
                 }
             }
         }
@@ -243,6 +256,10 @@ fn run_share<F: Tiles>(
     }
     padded_k.finish();
     padded_v.finish();
+}
+
+fn in_one_piece<'a, F>(row: &'a CowArray<'_, F, Ix1>) -> &'a [F] {
+    row.as_slice().expect("a row in standard layout is contiguous")
 }
 
 /// The rows without those that are not finite.

@@ -2,15 +2,15 @@
 
 use crate::HeadMap;
 use crate::element::Edit;
+use crate::kernels::Tiles;
 use crate::plan::{Plan, QUERY_BLOCK};
 use crate::poison::Guarded;
 use crate::scores::{scores_into, softmax_with_log_sum_exp};
 use crate::tile::{self, product, scratch};
-use collimate_tensor::Scalar;
 use ndarray::{ArrayRef3, Axis, s};
 
 /// Fills `out` (h, t, e) from a pattern that `edit` changes row by row.
-pub(crate) fn forward_editing<F: Scalar>(
+pub(crate) fn forward_editing<F: Tiles>(
     plan: &Plan,
     q: &ArrayRef3<F>,
     k: &ArrayRef3<F>,
@@ -49,7 +49,7 @@ pub(crate) fn forward_editing<F: Scalar>(
 }
 
 /// `out = pattern · v` head by head.
-pub(crate) fn apply_pattern<F: Scalar>(
+pub(crate) fn apply_pattern<F: Tiles>(
     map: &HeadMap,
     pattern: &ArrayRef3<F>,
     v: &ArrayRef3<F>,

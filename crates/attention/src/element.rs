@@ -1,6 +1,6 @@
 use crate::algebra::{self, Arguments, Trace, Variant};
 use crate::backward::{Gradients4, Pass};
-use crate::forward::{Input, Kept};
+use crate::forward::Input;
 use crate::hooked::TileEdit;
 use crate::kernels::Tiles;
 use crate::plan::Plan;
@@ -28,7 +28,7 @@ pub(crate) mod kernels_of {
         fn forward(
             input: &Input<'_, Self>,
             out: ArrayViewMut4<'_, Self>,
-            kept: Option<&mut Kept<Self>>,
+            log_sum_exp: Option<&mut Array3<Self>>,
         ) -> Result<(), AttentionError>;
         fn forward_editing_pattern(
             input: &Input<'_, Self>,
@@ -80,9 +80,9 @@ pub(crate) mod kernels_of {
                 fn forward(
                     input: &Input<'_, $F>,
                     out: ArrayViewMut4<'_, $F>,
-                    kept: Option<&mut Kept<$F>>,
+                    log_sum_exp: Option<&mut Array3<$F>>,
                 ) -> Result<(), AttentionError> {
-                    crate::forward::forward(input, out, kept)
+                    crate::forward::forward(input, out, log_sum_exp)
                 }
                 fn forward_editing_pattern(
                     input: &Input<'_, $F>,

@@ -8,12 +8,12 @@ use crate::few;
 use crate::hooked::{Tile, TileEdit, as_queries};
 use crate::kernels::{Join, Tiles};
 use crate::overflow::{self, Suspect};
-use crate::plan::{KEY_TILE, Plan, QUERY_BLOCK};
+use crate::plan::{KEY_TILE, Piece, Plan, QUERY_BLOCK};
 use crate::poison::{Poisoned, row_is_finite};
 use crate::tile::{self, Arena};
 use ndarray::{
-    Array3, Array4, ArrayView2, ArrayView4, ArrayViewMut1, ArrayViewMut2, ArrayViewMut4, Axis, CowArray,
-    concatenate, s,
+    ArcArray, Array3, ArrayView2, ArrayView4, ArrayViewMut1, ArrayViewMut2, ArrayViewMut4, Axis, CowArray,
+    Ix4, concatenate, s,
 };
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
@@ -30,44 +30,30 @@ pub struct Input<'a, F> {
     pub(crate) edit: Option<TileEdit<'a, F>>,
 }
 
-/// What a forward pass keeps for the derivatives: the output (b, h, t, e), and the log-sum-exp of the scores (b, h, t) in units
-/// of log 2, in which it cancels exactly against the scores of the tiles.
+/// What a forward pass keeps for the derivatives: the output (b, h, t, e), which it shares with the caller, and the log-sum-exp of
+/// the scores (b, h, t) in units of log 2, in which it cancels exactly against the scores of the tiles.
 #[derive(Clone, Debug)]
-pub struct Kept<F> {
-    pub(crate) out: Array4<F>,
+pub(crate) struct Kept<F> {
+    pub(crate) out: ArcArray<F, Ix4>,
     pub(crate) log_sum_exp: Array3<F>,
-}
-
-impl<F: Tiles> Kept<F> {
-    pub(crate) fn new(plan: &Plan) -> Self {
-        let (b, h, t) = (plan.batch, plan.heads, plan.queries);
-        Self {
-            out: Array4::zeros((b, h, t, plan.value_width)),
-            log_sum_exp: Array3::from_elem((b, h, t), F::neg_infinity()),
-        }
-    }
 }
 
 /// Where the results of the queries of one head go.
 pub(crate) struct Rows<'a, F> {
     pub(crate) head: usize,
     pub(crate) out: ArrayViewMut2<'a, F>,
-    kept: Option<(ArrayViewMut2<'a, F>, ArrayViewMut1<'a, F>)>,
+    log_sum_exp: Option<ArrayViewMut1<'a, F>>,
 }
 
 impl<'a, F> Rows<'a, F> {
     /// Those of the first `count` queries, and the others.
     fn split(self, count: usize) -> (Self, Self) {
         let (out, rest) = self.out.split_at(Axis(0), count);
-        let (kept, rest_kept) = match self.kept {
-            Some((x, sums)) => {
-                let ((x, rest), (sums, rest_sums)) =
-                    (x.split_at(Axis(0), count), sums.split_at(Axis(0), count));
-                (Some((x, sums)), Some((rest, rest_sums)))
-            }
-            None => (None, None),
-        };
-        (Self { head: self.head, out, kept }, Self { head: self.head, out: rest, kept: rest_kept })
+        let (own, others) = self.log_sum_exp.map(|sums| sums.split_at(Axis(0), count)).unzip();
+        (
+            Self { head: self.head, out, log_sum_exp: own },
+            Self { head: self.head, out: rest, log_sum_exp: others },
+        )
     }
 }
 
@@ -80,27 +66,23 @@ pub(crate) struct Block<'a, F> {
     suspects: Vec<Suspect>,
 }
 
-/// Fills `out` (b, h, t, e) and, when asked, what the derivatives need.
+/// Fills `out` (b, h, t, e) and, when asked, the log-sum-exp of the scores (b, h, t) in units of log 2.
 pub(crate) fn forward<F: Tiles>(
     input: &Input<'_, F>,
     mut out: ArrayViewMut4<'_, F>,
-    mut kept: Option<&mut Kept<F>>,
+    mut log_sum_exp: Option<&mut Array3<F>>,
 ) -> Result<(), AttentionError> {
     let plan = input.plan;
     let mut outs: Vec<_> = out.outer_iter_mut().collect();
     let outs = outs.iter_mut().flat_map(|out| out.outer_iter_mut());
-    let (mut keeps, mut sums) = match kept.as_mut() {
-        Some(kept) => (kept.out.outer_iter_mut().collect(), kept.log_sum_exp.outer_iter_mut().collect()),
-        None => (Vec::new(), Vec::new()),
-    };
-    let mut keeps = keeps.iter_mut().flat_map(|x| x.outer_iter_mut());
+    let mut sums: Vec<_> = log_sum_exp.as_mut().map_or_else(Vec::new, |sums| sums.outer_iter_mut().collect());
     let mut sums = sums.iter_mut().flat_map(|x| x.outer_iter_mut());
     // An intervention is handed one head at a time.
     let together = if input.edit.is_some() { 1 } else { plan.heads_together() };
     let mut blocks = Vec::with_capacity(plan.batch * plan.heads * plan.queries.div_ceil(QUERY_BLOCK));
     let mut rows: Vec<_> = outs
         .enumerate()
-        .map(|(index, out)| Some(Rows { head: index % plan.heads, out, kept: keeps.next().zip(sums.next()) }))
+        .map(|(index, out)| Some(Rows { head: index % plan.heads, out, log_sum_exp: sums.next() }))
         .collect();
     let mut order: Vec<usize> = (0..plan.heads).collect();
     order.sort_by_key(|&head| plan.key_head(head));
@@ -184,14 +166,15 @@ impl<F: Tiles> Block<'_, F> {
         for (copy, rows) in self.heads.iter_mut().enumerate() {
             let first = copy * count;
             write(copy, factor, &mut rows.out);
+            // One look at all rows, where they follow each other.
+            let sound = rows.out.as_slice().is_some_and(F::all_finite);
             for (i, (out, query)) in rows.out.rows().into_iter().zip(self.queries.clone()).enumerate() {
                 let nothing = total[first + i] == F::zero() && !plan.keys_of(query).is_empty();
-                if nothing || !row_is_finite(out) {
+                if nothing || !sound && !row_is_finite(out) {
                     self.suspects.push(Suspect { batch: self.batch, head: rows.head, query });
                 }
             }
-            if let Some((kept, log_sum_exp)) = &mut rows.kept {
-                kept.assign(&rows.out);
+            if let Some(log_sum_exp) = &mut rows.log_sum_exp {
                 for (i, to) in log_sum_exp.iter_mut().enumerate() {
                     let (top, total) = (top[first + i], total[first + i]);
                     *to = if total == F::zero() { F::neg_infinity() } else { top + total.log2() };
@@ -219,19 +202,28 @@ fn run_block<F: Tiles>(input: &Input<'_, F>, arena: &mut Arena<F>, block: &mut B
     let (top, total, factor) = (space.take(width), space.take(width), space.take(width));
     sum.fill(F::zero());
     block.start(input.sink, top, total);
-    for keys in Plan::tiles(plan.keys_of_block(block.queries.clone())) {
+    let seen = plan.keys_of_block(block.queries.clone());
+    // An intervention is handed all queries of a block, and heads that share one are masked one by one.
+    let pieces = if copies > 1 || edit.is_some() {
+        plan.whole_tiles(block.queries.clone(), seen, count * copies)
+    } else {
+        plan.pieces(block.queries.clone(), seen, F::whole(1))
+    };
+    for Piece { keys, queries, full } in pieces {
         let (k, v) = (k.slice(s![keys.clone(), ..]), v.slice(s![keys.clone(), ..]));
+        let (first, all) = (queries.start, width);
+        let width = F::whole(queries.end) - first;
         let tile = &mut tile[..keys.len() * width];
-        F::product(&k, q_columns, width, Join::Replace, tile);
-        let full = plan.all_attend(block.queries.clone(), keys.clone());
+        F::product_part(&k, (&q_columns[first..], all), width, Join::Replace, (tile, width));
         if let Some(cap) = plan.softcap {
             F::softcap_only(tile, F::from_f64(cap * unit));
         }
         let mask = |tile: &mut [F]| {
             if !full {
+                let first = block.queries.start + first;
                 (0..copies).for_each(|copy| {
-                    let tile = &mut tile[copy * count..];
-                    plan.fill_masked(block.queries.clone(), keys.clone(), F::neg_infinity(), tile, width);
+                    let (tile, masked) = (&mut tile[copy * count..], first..first + queries.len() / copies);
+                    plan.fill_masked(masked, keys.clone(), F::neg_infinity(), tile, width);
                 });
             }
         };
@@ -244,17 +236,21 @@ fn run_block<F: Tiles>(input: &Input<'_, F>, arena: &mut Arena<F>, block: &mut B
             tile.iter_mut().for_each(|score| *score *= unit);
             mask(tile);
         }
+        let (top, total, factor) =
+            (&mut top[first..][..width], &mut total[first..][..width], &mut factor[first..][..width]);
         F::absorb(tile, width, top, total, factor);
+        let (tile, sum) = (&*tile, (&mut sum[first..], all));
         // Where every pair is attended to, NaN goes where it should by itself.
         match if full && edit.is_none() { None } else { Poisoned::find(&v) } {
-            None => F::product(&v.t(), tile, width, Join::Scale(factor), sum),
+            None => F::product_part(&v.t(), (tile, width), width, Join::Scale(factor), sum),
             Some(poisoned) => {
-                F::product(&poisoned.clean.t(), tile, width, Join::Scale(factor), sum);
+                let (sum, all) = sum;
+                F::product_part(&poisoned.clean.t(), (tile, width), width, Join::Scale(factor), (sum, all));
                 let attends = |j: usize, i: usize| {
-                    plan.attends(block.queries.start + i % count, keys.start + j)
+                    plan.attends(block.queries.start + (first + i) % count, keys.start + j)
                         && (edit.is_none() || tile[j * width + i] != F::zero())
                 };
-                poisoned.add_to_columns(&v, tile, count * copies, width, attends, sum);
+                poisoned.add_to_columns(&v, tile, queries.len(), width, attends, (sum, all));
             }
         }
     }

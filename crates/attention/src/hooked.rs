@@ -1,7 +1,7 @@
 //! Interventions inside the tiles of a forward pass, in memory linear in the length.
 
 use crate::AttentionError;
-use crate::forward::{self, Input, Kept};
+use crate::forward::{self, Input};
 use crate::kernels::{Join, Tiles};
 use crate::plan::{KEY_TILE, Plan};
 use crate::poison::Poisoned;
@@ -44,8 +44,8 @@ pub(crate) fn forward_editing_pattern<F: Tiles>(
     edit: TileEdit<'_, F>,
 ) -> Result<(), AttentionError> {
     let Input { plan, q, k, v, .. } = input;
-    let mut kept = Kept::new(plan);
-    forward::forward(input, out.view_mut(), Some(&mut kept))?;
+    let mut log_sum_exp = plan.no_keys();
+    forward::forward(input, out.view_mut(), Some(&mut log_sum_exp))?;
     let mut batches: Vec<_> = out.outer_iter_mut().collect();
     let mut blocks = Vec::new();
     for (index, mut rows) in batches.iter_mut().flat_map(|out| out.outer_iter_mut()).enumerate() {
@@ -59,7 +59,7 @@ pub(crate) fn forward_editing_pattern<F: Tiles>(
         let (batch, head, queries) = (*batch, *head, queries.clone());
         let (key_head, value_head) = (plan.key_head(head), plan.value_head(head));
         let q = q.slice(s![batch, head, queries.clone(), ..]);
-        let lse = kept.log_sum_exp.slice(s![batch, head, queries.clone()]);
+        let lse = log_sum_exp.slice(s![batch, head, queries.clone()]);
         let (d, e, width) = (plan.width, plan.value_width, F::whole(queries.len()));
         let mut space = arena.space(&[KEY_TILE * width, d * width, e * width, width, width]);
         let (tile, q_columns, sum) =
@@ -97,7 +97,7 @@ fn add_values<F: Tiles>(v: &ArrayView2<'_, F>, tile: &[F], queries: usize, width
         Some(bad) => {
             F::product(&bad.clean.t(), tile, width, Join::Add, sum);
             let weighs = |j: usize, i: usize| tile[j * width + i] != F::zero();
-            bad.add_to_columns(v, tile, queries, width, weighs, sum);
+            bad.add_to_columns(v, tile, queries, width, weighs, (sum, width));
         }
     }
 }

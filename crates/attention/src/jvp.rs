@@ -8,6 +8,7 @@ use crate::kernels::{Join, Tiles};
 use crate::plan::{KEY_TILE, Plan};
 use crate::poison::Poisoned;
 use crate::tile::{self, Arena};
+use collimate_tensor::zeros;
 use ndarray::{Array4, ArrayView4, ArrayViewMut2, Axis, s};
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
@@ -26,7 +27,7 @@ pub(crate) fn jvp<F: Tiles>(
     sink: Option<&[F]>,
 ) -> Array4<F> {
     let plan = pass.plan;
-    let mut out = Array4::zeros((plan.batch, plan.heads, plan.queries, plan.value_width));
+    let mut out: Array4<F> = zeros((plan.batch, plan.heads, plan.queries, plan.value_width));
     let mut batches: Vec<_> = out.outer_iter_mut().collect();
     let mut blocks = Vec::new();
     for (index, mut rows) in batches.iter_mut().flat_map(|out| out.outer_iter_mut()).enumerate() {
@@ -103,7 +104,7 @@ fn run_block<F: Tiles>(
                 Some(bad) => {
                     F::product(&bad.clean.t(), weights, width, Join::Add, sum);
                     let attends = |j: usize, i: usize| plan.attends(queries.start + i, keys.start + j);
-                    bad.add_to_columns(&values, weights, queries.len(), width, attends, sum);
+                    bad.add_to_columns(&values, weights, queries.len(), width, attends, (sum, width));
                 }
             }
         }

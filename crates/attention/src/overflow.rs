@@ -2,8 +2,9 @@
 
 use crate::AttentionError;
 use crate::forward::Input;
+use crate::kernels::Tiles;
 use crate::poison::row_is_finite;
-use collimate_tensor::{Scalar, dot};
+use collimate_tensor::dot;
 use ndarray::s;
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ pub(crate) struct Suspect {
 }
 
 /// An error for the first suspect of which everything it attends to is finite.
-pub(crate) fn check<F: Scalar>(
+pub(crate) fn check<F: Tiles>(
     input: &Input<'_, F>,
     mut suspects: Vec<Suspect>,
 ) -> Result<(), AttentionError> {

@@ -1,5 +1,7 @@
 use crate::algebra::{PairKeys, Pairing};
 use crate::{HeadMap, Mask};
+use collimate_tensor::Scalar;
+use ndarray::Array3;
 use std::ops::Range;
 
 /// How many queries one task takes. A constant, so that tiles and bits do not depend on the number of threads.
@@ -7,6 +9,19 @@ pub(crate) const QUERY_BLOCK: usize = 64;
 
 /// How many keys one step of a block takes in. A constant for the same reason.
 pub(crate) const KEY_TILE: usize = 128;
+
+/// How many keys a step takes in where the mask cuts through a tile: less of it is computed in vain.
+const CUT: usize = 32;
+
+/// Keys of a tile, and the queries of a block that attend to some of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) keys: Range<usize>,
+    /// Counted from the start of the block; the first is the first of a vector, so is the one after the last, if it is there.
+    pub(crate) queries: Range<usize>,
+    /// Whether all of these queries attend to all of these keys.
+    pub(crate) full: bool,
+}
 
 /// The checked sizes and choices of one call: what the kernels read.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +93,48 @@ impl Plan {
         keys.step_by(KEY_TILE).map(move |start| start..(start + KEY_TILE).min(end))
     }
 
+    /// The keys `seen`, in pieces: whole tiles where every query of the block attends, smaller ones without the queries that see
+    /// nothing of them where the mask cuts through. Vectors have `lanes` queries.
+    pub(crate) fn pieces(&self, block: Range<usize>, seen: Range<usize>, lanes: usize) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::with_capacity(seen.len().div_ceil(KEY_TILE) + KEY_TILE / CUT);
+        for tile in Self::tiles(seen) {
+            if self.all_attend(block.clone(), tile.clone()) {
+                pieces.push(Piece { keys: tile, queries: 0..block.len(), full: true });
+                continue;
+            }
+            let mut joined = false;
+            for start in tile.clone().step_by(CUT) {
+                let keys = start..(start + CUT).min(tile.end);
+                let full = self.all_attend(block.clone(), keys.clone());
+                match pieces.last_mut().filter(|last| joined && full && last.full) {
+                    Some(last) => last.keys.end = keys.end,
+                    None => {
+                        // Both ends of the attended keys move upwards with the query.
+                        let before = |query: &usize| self.keys_of(*query).end <= keys.start;
+                        let first = block.clone().take_while(before).count();
+                        let behind = |query: &usize| self.keys_of(*query).start >= keys.end;
+                        let past = block.len() - block.clone().rev().take_while(behind).count();
+                        if first < past {
+                            let past = past.next_multiple_of(lanes).min(block.len());
+                            pieces.push(Piece { keys, queries: first - first % lanes..past, full });
+                        }
+                    }
+                }
+                joined = full;
+            }
+        }
+        pieces
+    }
+
+    /// The keys `seen`, in whole tiles with all `columns` of a block.
+    pub(crate) fn whole_tiles(&self, block: Range<usize>, seen: Range<usize>, columns: usize) -> Vec<Piece> {
+        let piece = |keys: Range<usize>| {
+            let full = self.all_attend(block.clone(), keys.clone());
+            Piece { keys, queries: 0..columns, full }
+        };
+        Self::tiles(seen).map(piece).collect()
+    }
+
     /// Whether a query attends to a key.
     pub(crate) fn attends(&self, query: usize, key: usize) -> bool {
         self.keys_of(query).contains(&key)
@@ -120,6 +177,11 @@ impl Plan {
         (QUERY_BLOCK / self.queries.max(1)).max(1)
     }
 
+    /// The log-sum-exp of queries that have no key yet (b, h, t): −∞.
+    pub(crate) fn no_keys<F: Scalar>(&self) -> Array3<F> {
+        Array3::from_elem((self.batch, self.heads, self.queries), F::neg_infinity())
+    }
+
     /// The multiply-adds of a forward pass without a mask.
     pub(crate) fn work(&self) -> usize {
         self.batch * self.heads * self.queries * self.keys * (self.width + self.value_width)
@@ -129,5 +191,48 @@ impl Plan {
     pub(crate) fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let queries = self.queries;
         (0..queries).step_by(QUERY_BLOCK).map(move |start| start..(start + QUERY_BLOCK).min(queries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Offset;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Every pair that attends is in one piece; a full piece has no other; nothing lies outside of the block.
+        #[test]
+        fn pieces_hold_every_pair_that_attends_once(
+            (queries, keys) in (1..200usize, 0..400usize),
+            start in 0..200usize,
+            offset in -100..300isize,
+            back in proptest::option::of(0..150usize),
+            lanes in prop::sample::select(vec![1usize, 8, 16]),
+        ) {
+            let offset = Offset::fixed(offset);
+            let mask = back.map_or(Mask::causal(offset), |back| Mask::window(offset, back));
+            let map = HeadMap::multi_head();
+            let plan = Plan {
+                batch: 1, heads: 1, queries, keys, width: 1, value_width: 1, scale: 1.0, softcap: None, map, pairs: None, mask,
+            };
+            let start = start % queries;
+            let block = start..(start + QUERY_BLOCK).min(queries);
+            let mut times = vec![0; block.len() * keys];
+            for Piece { keys: of_piece, queries: part, full } in plan.pieces(block.clone(), plan.keys_of_block(block.clone()), lanes) {
+                prop_assert!(of_piece.len() <= KEY_TILE && part.end <= block.len() && !part.is_empty());
+                prop_assert!(part.start % lanes == 0 && (part.end % lanes == 0 || part.end == block.len()));
+                for i in part {
+                    for j in of_piece.clone() {
+                        prop_assert!(!full || plan.attends(block.start + i, j));
+                        times[i * keys + j] += 1;
+                    }
+                }
+            }
+            for (place, times) in times.into_iter().enumerate() {
+                let attends = plan.attends(block.start + place / keys, place % keys);
+                prop_assert!(times == 1 || times == 0 && !attends, "query {} key {}", place / keys, place % keys);
+            }
+        }
     }
 }

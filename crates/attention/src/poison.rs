@@ -1,4 +1,5 @@
-use collimate_tensor::{Scalar, axpy};
+use crate::kernels::Tiles;
+use collimate_tensor::axpy;
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ pub(crate) struct Guarded<'a, F> {
     bad: Vec<usize>,
 }
 
-impl<'a, F: Scalar> Guarded<'a, F> {
+impl<'a, F: Tiles> Guarded<'a, F> {
     pub(crate) fn new(raw: ArrayView2<'a, F>) -> Self {
         let bad: Vec<usize> = (0..raw.nrows()).filter(|&i| !row_is_finite(raw.row(i))).collect();
         let mut clean = CowArray::from(raw);
@@ -53,9 +54,13 @@ pub(crate) struct Poisoned<F> {
     rows: Vec<usize>,
 }
 
-impl<F: Scalar> Poisoned<F> {
+impl<F: Tiles> Poisoned<F> {
     /// None when all numbers are finite, which is to say nearly always.
     pub(crate) fn find(tile: &ArrayView2<'_, F>) -> Option<Self> {
+        // One look at all of it, where rows follow each other.
+        if tile.as_slice().is_some_and(F::all_finite) {
+            return None;
+        }
         let rows: Vec<usize> = (0..tile.nrows()).filter(|&i| !row_is_finite(tile.row(i))).collect();
         if rows.is_empty() {
             return None;
@@ -67,7 +72,8 @@ impl<F: Scalar> Poisoned<F> {
         Some(Self { clean, rows })
     }
 
-    /// `sum[e][i] += weights[j][i] · raw[j][e]` for the rows j that were left out, where `reaches(j, i)`.
+    /// `sum[e][i] += weights[j][i] · raw[j][e]` for the rows j that were left out, where `reaches(j, i)`. Rows of weights are
+    /// `width` apart, those of sums `sum_row`.
     pub(crate) fn add_to_columns(
         &self,
         raw: &ArrayView2<'_, F>,
@@ -75,52 +81,47 @@ impl<F: Scalar> Poisoned<F> {
         columns: usize,
         width: usize,
         reaches: impl Fn(usize, usize) -> bool,
-        sum: &mut [F],
+        (sum, sum_row): (&mut [F], usize),
     ) {
         for &j in &self.rows {
             for i in (0..columns).filter(|&i| reaches(j, i)) {
                 for (e, &x) in raw.row(j).iter().enumerate() {
-                    sum[e * width + i] += weights[j * width + i] * x;
+                    sum[e * sum_row + i] += weights[j * width + i] * x;
                 }
             }
         }
     }
 }
 
-impl<F: Scalar> Poisoned<F> {
-    /// `sum[j] += factor · weights[j][i] · raw[i]` for the rows i that were left out, where `reaches(j, i)`.
+impl<F: Tiles> Poisoned<F> {
+    /// `sum[j] += factor · weights[j][i − first] · raw[i]` for the rows i that were left out, where `reaches(j, i)`.
     pub(crate) fn add_to_rows(
         &self,
         raw: &ArrayView2<'_, F>,
         factor: F,
         weights: &[F],
-        width: usize,
+        (first, width): (usize, usize),
         reaches: impl Fn(usize, usize) -> bool,
         sum: &mut [F],
         wide: usize,
     ) {
-        for &i in &self.rows {
+        for &i in self.rows.iter().filter(|&&i| (first..first + width).contains(&i)) {
             for (j, (weights, sum)) in weights.chunks_exact(width).zip(sum.chunks_exact_mut(wide)).enumerate()
             {
                 if reaches(j, i) {
-                    sum.iter_mut().zip(raw.row(i)).for_each(|(to, &x)| *to += factor * weights[i] * x);
+                    sum.iter_mut()
+                        .zip(raw.row(i))
+                        .for_each(|(to, &x)| *to += factor * weights[i - first] * x);
                 }
             }
         }
     }
 }
 
-/// Whether all numbers of a row are finite: a sum of `x · 0` is 0 exactly then.
-pub(crate) fn row_is_finite<F: Scalar>(row: ndarray::ArrayView1<'_, F>) -> bool {
-    let zero = F::zero();
-    let Some(row) = row.as_slice() else { return row.iter().all(|x| x.is_finite()) };
-    // Sixteen sums at once, so that the compiler can use vector registers.
-    let (chunks, tail) = row.as_chunks::<16>();
-    let mut lanes = [zero; 16];
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += x * zero;
-        }
+/// Whether all numbers of a row are finite.
+pub(crate) fn row_is_finite<F: Tiles>(row: ndarray::ArrayView1<'_, F>) -> bool {
+    match row.as_slice() {
+        Some(row) => F::all_finite(row),
+        None => row.iter().all(|x| x.is_finite()),
     }
-    lanes.iter().all(|&lane| lane == zero) && tail.iter().all(|x| x.is_finite())
 }

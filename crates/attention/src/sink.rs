@@ -4,7 +4,7 @@ use crate::algebra::{PairKeys, Pairing};
 use crate::error::check_shape;
 use crate::plan::Pairs;
 use crate::{Attention, AttentionError, Element, HeadAxes, Saved};
-use ndarray::{ArcArray, Array, Array3, Ix3};
+use ndarray::{ArcArray, Ix3};
 
 impl Attention {
     /// As [`Attention::forward_shared`] with a learned sink: a logit for each query head joins the denominator of its rows and is
@@ -35,7 +35,7 @@ impl Attention {
         k: ArcArray<F, D>,
         v: ArcArray<F, D>,
         sink: &[F],
-    ) -> Result<(Array<F, D>, Saved<F, D>), AttentionError> {
+    ) -> Result<(ArcArray<F, D>, Saved<F, D>), AttentionError> {
         let plan = self.plan::<F, D>(&q.view(), &k.view(), &v.view(), None)?;
         check_shape("sink", "(h)", &[plan.heads], &[sink.len()])?;
         self.run(plan, q, k, v, Some(sink.to_vec()))
@@ -47,7 +47,7 @@ impl Attention {
         [q, k, v]: [ArcArray<F, Ix3>; 3],
         (pairing, keys): (Pairing, PairKeys),
         sink: Option<Vec<F>>,
-    ) -> Result<(Array3<F>, Saved<F>), AttentionError> {
+    ) -> Result<(ArcArray<F, Ix3>, Saved<F>), AttentionError> {
         let pairs = Pairs { pairing, keys, key_heads: k.dim().0 };
         let plan = self.plan::<F, Ix3>(&q.view(), &k.view(), &v.view(), Some(pairs))?;
         self.run(plan, q, k, v, sink)

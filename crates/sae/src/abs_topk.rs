@@ -1,6 +1,6 @@
-use crate::InputBias;
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use collimate_tensor::{Scalar, top_k};
+use crate::{Float, InputBias};
+use collimate_tensor::top_k;
 
 /// The AbsTopK dictionary: the k pre-activations of a row that are largest in magnitude are kept with their signs.
 ///
@@ -28,7 +28,7 @@ impl AbsTopK {
     }
 }
 
-impl<F: Scalar> Rule<F> for AbsTopK {
+impl<F: Float> Rule<F> for AbsTopK {
     const ELEMENTWISE: bool = false;
 
     fn select(&self, row: &Row<'_, F>, scratch: &mut Scratch<F>, out: &mut Vec<Entry<F>>) {

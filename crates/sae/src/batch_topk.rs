@@ -1,8 +1,7 @@
 use crate::relu::select_above;
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
 use crate::topk::scores;
-use crate::{AuxK, InputBias, Ranking};
-use collimate_tensor::Scalar;
+use crate::{AuxK, Float, InputBias, Ranking};
 
 /// The BatchTopK dictionary: the k·B largest positive pre-activations of a batch of B rows are kept, wherever they are.
 ///
@@ -89,7 +88,7 @@ impl BatchTopK {
     }
 }
 
-impl<F: Scalar> Rule<F> for BatchTopK {
+impl<F: Float> Rule<F> for BatchTopK {
     const ELEMENTWISE: bool = false;
 
     fn keep(&self, rows: usize) -> Option<usize> {

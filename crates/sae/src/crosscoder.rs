@@ -1,6 +1,6 @@
 use crate::relu::select_above;
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{AuxK, BatchTopK, InputBias, Ranking, Sae, SaeError, Variant};
+use crate::{AuxK, BatchTopK, Float, InputBias, Ranking, Sae, SaeError, Variant};
 use collimate_tensor::{Scalar, sum_of_squares};
 use ndarray::Array2;
 
@@ -68,7 +68,7 @@ impl Crosscoder {
     }
 }
 
-impl<F: Scalar> Rule<F> for Crosscoder {
+impl<F: Float> Rule<F> for Crosscoder {
     // The L1 form could run densely; its start is short and the sparse path serves both.
     const ELEMENTWISE: bool = false;
 

@@ -1,34 +1,44 @@
 //! The same step by products over all latents, for the start of training, when most latents are active.
 //!
-//! Latents are taken in blocks of columns, so that nothing larger than a batch of one block is kept.
+//! Latents are taken in stretches of columns, so that besides the encoder products nothing larger than a batch of one
+//! stretch is kept.
 
 use crate::float::Float;
+use crate::kernels::entries::{OfRow, Stretch, activate, contribute, sum};
 use crate::latents::{BLOCK, Gradient};
 use crate::rule::Rule;
 use crate::sparse::column_sum;
-use crate::step::{ROW_BLOCK, constants_of, each};
+use crate::step::{ROW_BLOCK, each};
 use crate::workspace::{RowSums, Workspace};
 use crate::{SaeError, Variant, Weights};
 use collimate_tensor::{Scalar, dot, matmul_into, sum_of_squares};
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, s};
+
+/// How many blocks of latents make a stretch: enough for fast products, few enough for the cache.
+pub(crate) const BLOCKS: usize = 4;
+/// Latents in a stretch.
+const WIDE: usize = BLOCKS * BLOCK;
 
 /// The buffers of the dense path.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffers<F> {
-    /// Codes of the block, later the coefficients on the first residual.
+    /// Codes of the stretch, later by what the first residual counts.
     codes: Array2<F>,
     /// The same for the second residual.
     gates: Array2<F>,
-    /// Products with the first residual, later the coefficients on the input.
+    /// Products with the first residual, later by what the input counts.
     dots: Array2<F>,
-    dots_aux: Array2<F>,
+    /// The decoder rows of the stretch.
+    atoms: Array2<F>,
     encoder: Array2<F>,
     decoder: Array2<F>,
-    /// Per latent of the block: three vector gradients, the sum of the encoder coefficients, the pull on the norm, activity.
+    /// What the latents of the stretch add up besides rows, sum by sum.
     sums: Vec<F>,
+    /// Constants that the member does not have.
+    none: Vec<F>,
 }
 
-/// How many sums are kept for a latent.
+/// How many sums are kept: three vector gradients, the encoder coefficients, the pull on the norm, how often active.
 const SUMS: usize = 6;
 
 impl<F: Scalar> Default for Buffers<F> {
@@ -38,10 +48,11 @@ impl<F: Scalar> Default for Buffers<F> {
             codes: empty(),
             gates: empty(),
             dots: empty(),
-            dots_aux: empty(),
+            atoms: empty(),
             encoder: empty(),
             decoder: empty(),
             sums: Vec::new(),
+            none: Vec::new(),
         }
     }
 }
@@ -53,25 +64,38 @@ impl<F: Float> Buffers<F> {
                 *a = Array2::zeros(shape);
             }
         };
-        let second = if two { rows } else { 0 };
         set(&mut self.codes, (rows, width));
-        set(&mut self.gates, (second, width));
+        set(&mut self.gates, (if two { rows } else { 0 }, width));
         set(&mut self.dots, (rows, width));
-        set(&mut self.dots_aux, (second, width));
+        set(&mut self.atoms, (width, d));
         set(&mut self.encoder, (width, width_in));
         set(&mut self.decoder, (width, d));
+        self.none.resize(width, F::zero());
     }
 
-    /// The gradient of latent `index` of the block.
+    /// The gradient of latent `index` of the stretch.
     pub(crate) fn latent(&self, index: usize, out: &mut Gradient<F>) {
         out.encoder.copy_from_slice(self.encoder.row(index).to_slice().expect("standard layout"));
         out.decoder.copy_from_slice(self.decoder.row(index).to_slice().expect("standard layout"));
-        let sums = &self.sums[index * SUMS..(index + 1) * SUMS];
-        out.per_latent = [sums[0], sums[1], sums[2]];
-        out.pre = sums[3];
-        out.norm_pull = sums[4];
-        out.active = sums[5] > F::zero();
+        let sum = |which: usize| self.sums[which * self.decoder.nrows() + index];
+        out.per_latent = [sum(0), sum(1), sum(2)];
+        out.pre = sum(3);
+        out.norm_pull = sum(4);
+        out.active = sum(5) > F::zero();
     }
+}
+
+/// What the latents of a stretch are read with.
+fn stretch<'a, F: Float>(
+    constants: &'a [Vec<F>; 3],
+    norms: &'a [F],
+    penalty: &'a [F],
+    none: &'a [F],
+    (start, width): (usize, usize),
+) -> Stretch<'a, F> {
+    let range = start..start + width;
+    let constants = [0, 1, 2].map(|j| constants[j].get(range.clone()).unwrap_or(&none[..width]));
+    Stretch { constants, norms: &norms[range.clone()], penalty: &penalty[range] }
 }
 
 /// Both decodes: the residuals, and Σ q of each row.
@@ -97,10 +121,10 @@ pub(crate) fn forward<F: Float, R: Rule<F>>(
         }
     }
     let mut buffers = std::mem::take(&mut ws.dense);
-    for start in (0..n).step_by(BLOCK) {
-        let width = BLOCK.min(n - start);
+    for start in (0..n).step_by(WIDE) {
+        let width = WIDE.min(n - start);
         buffers.resize(rows, width, ws.input.ncols(), d, two);
-        let (constants, norm) = (&ws.constants, &ws.decoder_norm);
+        let of = stretch(&ws.constants, &ws.decoder_norm, &ws.penalty, &buffers.none, (start, width));
         let products = ws.products.as_slice().expect(slice);
         let codes = buffers.codes.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
         let mut gates = buffers.gates.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
@@ -111,19 +135,18 @@ pub(crate) fn forward<F: Float, R: Rule<F>>(
             .map(|(block, (codes, products))| (block, codes, gates.next().unwrap_or_default(), products))
             .collect();
         each(ws.serial, &mut tasks, |_, (block, codes, gates, products)| {
+            let [amounts, extras, spare] = &mut block.columns;
+            for row in [&mut *amounts, &mut *extras, &mut *spare] {
+                row.resize(width, F::zero());
+            }
             for (r, products) in products.chunks(n).enumerate() {
-                for i in 0..width {
-                    let latent = start + i;
-                    let of_latent = constants_of(constants, latent);
-                    let entry = rule.activate(of_latent, latent, products[latent]).unwrap_or_default();
-                    block.sums.extra += rule.extra(of_latent, &entry).to_f64();
-                    codes[r * width + i] = entry.code;
-                    if two {
-                        gates[r * width + i] = entry.gate;
-                    }
-                    block.penalties[r] += rule.amount(&entry, norm[latent]).0;
-                    block.sums.active += u64::from(entry.code != F::zero());
-                }
+                let products = &products[start..start + width];
+                let row = r * width..(r + 1) * width;
+                let gates = if two { &mut gates[row.clone()] } else { &mut spare[..width] };
+                let active = activate(rule, products, &of, &mut codes[row], gates, amounts, extras);
+                block.penalties[r] += sum(&amounts[..width]);
+                block.sums.extra += sum(&extras[..width]).to_f64();
+                block.sums.active += u64::from(active);
             }
         });
         let atoms = weights.w_dec.slice(s![start..start + width, ..]);
@@ -142,9 +165,14 @@ pub(crate) fn residual_sums<F: Float>(target: &[F], ws: &mut Workspace<F>) {
     let slice = "standard layout";
     let residual = ws.residual.as_slice().expect(slice);
     let mut aux = ws.aux.as_slice().expect(slice).chunks(ROW_BLOCK * d);
-    for (block, (residual, target)) in
-        ws.rows.iter_mut().zip(residual.chunks(ROW_BLOCK * d).zip(target.chunks(ROW_BLOCK * d)))
-    {
+    let rows = residual.chunks(ROW_BLOCK * d).zip(target.chunks(ROW_BLOCK * d));
+    let mut tasks: Vec<_> = ws
+        .rows
+        .iter_mut()
+        .zip(rows)
+        .map(|(block, (residual, target))| (block, residual, target, aux.next()))
+        .collect();
+    each(ws.serial, &mut tasks, |_, (block, residual, target, aux)| {
         block.dead_entries.clear();
         for (residual, y) in residual.chunks(d).zip(target.chunks(d)) {
             block.sums.residual2 += sum_of_squares(residual).to_f64();
@@ -152,82 +180,65 @@ pub(crate) fn residual_sums<F: Float>(target: &[F], ws: &mut Workspace<F>) {
             block.sums.input_residual += dot(y, residual).to_f64();
         }
         column_sum(residual, d, &mut block.residual_sum);
-        if let Some(aux) = aux.next() {
+        if let Some(aux) = aux {
             block.sums.aux2 += aux.chunks(d).map(|row| sum_of_squares(row).to_f64()).sum::<f64>();
             column_sum(aux, d, &mut block.aux_sum);
         }
-    }
+    });
 }
 
-/// The gradients of one block of latents.
-pub(crate) fn backward<F: Float, R: Rule<F>>(
+/// The gradients of the stretch that begins at latent `start`, whose decoder rows come in blocks.
+pub(crate) fn backward<'a, F: Float, R: Rule<F>>(
     rule: &R,
     variant: &Variant,
     lambda: F,
-    decoder: &[F],
-    block: usize,
+    decoder: impl Iterator<Item = &'a [F]>,
+    (start, width): (usize, usize),
     ws: &mut Workspace<F>,
     buffers: &mut Buffers<F>,
 ) -> Result<(), SaeError> {
     let (rows, d) = ws.residual.dim();
     let (n, two) = (ws.products.ncols(), rule.second().is_some());
-    let (start, width) = (block * BLOCK, decoder.len() / d);
     buffers.resize(rows, width, ws.input.ncols(), d, two);
-    let atoms = ArrayView2::from_shape((width, d), decoder).expect("whole rows");
-    matmul_into(F::one(), &ws.residual, &atoms.t(), F::zero(), &mut buffers.dots)?;
-    if two {
-        matmul_into(F::one(), &ws.aux, &atoms.t(), F::zero(), &mut buffers.dots_aux)?;
-    }
     let slice = "standard layout";
+    let atoms = buffers.atoms.as_slice_mut().expect(slice).chunks_mut(BLOCK * d);
+    atoms.zip(decoder).for_each(|(to, from)| to.copy_from_slice(from));
+    matmul_into(F::one(), &ws.residual, &buffers.atoms.t(), F::zero(), &mut buffers.dots)?;
+    if two {
+        matmul_into(F::one(), &ws.aux, &buffers.atoms.t(), F::zero(), &mut buffers.gates)?;
+    }
     let per_row = F::from_f64(1.0 / rows as f64);
-    let (constants, penalty, norms) = (&ws.constants, &ws.penalty, &ws.decoder_norm);
+    let of = stretch(&ws.constants, &ws.decoder_norm, &ws.penalty, &buffers.none, (start, width));
     let products = ws.products.as_slice().expect(slice).chunks(ROW_BLOCK * n);
     let codes = buffers.codes.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
     let dots = buffers.dots.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
     let mut gates = buffers.gates.as_slice_mut().expect(slice).chunks_mut(ROW_BLOCK * width);
-    let mut dots_aux = buffers.dots_aux.as_slice().expect(slice).chunks(ROW_BLOCK * width);
     let mut tasks: Vec<_> = ws
         .rows
         .iter_mut()
         .zip(products.zip(codes).zip(dots))
         .map(|(block, ((products, codes), dots))| {
-            let (gates, dots_aux) = (gates.next().unwrap_or_default(), dots_aux.next().unwrap_or_default());
-            (block, products, codes, dots, gates, dots_aux)
+            (block, products, codes, dots, gates.next().unwrap_or_default())
         })
         .collect();
-    each(ws.serial, &mut tasks, |_, (block, products, codes, dots, gates, dots_aux)| {
+    each(ws.serial, &mut tasks, |_, (block, products, codes, dots, gates)| {
+        let spare = &mut block.columns[2];
+        spare.resize(width, F::zero());
         let sums = &mut block.column_sums;
         sums.clear();
         sums.resize(width * SUMS, F::zero());
+        let mut sums = sums.chunks_exact_mut(width);
+        let mut next = || sums.next().expect("as many as there are");
+        let (first, second, third, encoder, pull, active) = (next(), next(), next(), next(), next(), next());
         for (r, products) in products.chunks(n).enumerate() {
-            for i in 0..width {
-                let (latent, at) = (start + i, r * width + i);
-                let constants = constants_of(constants, latent);
-                let Some(mut entry) = rule.activate(constants, latent, products[latent]) else {
-                    dots[at] = F::zero();
-                    codes[at] = F::zero();
-                    if two {
-                        gates[at] = F::zero();
-                    }
-                    continue;
-                };
-                let dot_aux = if two { dots_aux[at] } else { F::zero() };
-                entry.slope = rule.amount(&entry, norms[latent]).1 * block.penalties[r];
-                rule.local(constants, &mut entry, dots[at], dot_aux, penalty[latent]);
-                let c = rule.contribution(constants, &entry).times(per_row);
-                dots[at] = c.encoder;
-                codes[at] = c.decoder;
-                if two {
-                    gates[at] = c.decoder_aux;
-                }
-                let sums = &mut sums[i * SUMS..(i + 1) * SUMS];
-                sums.iter_mut().zip(c.per_latent).for_each(|(sum, value)| *sum += value);
-                sums[3] += c.encoder;
-                sums[4] += rule.norm_pull(constants, &entry, norms[latent], lambda) * per_row;
-                if entry.code != F::zero() {
-                    sums[5] += F::one();
-                }
-            }
+            let products = &products[start..start + width];
+            let range = r * width..(r + 1) * width;
+            let row = OfRow { slope: block.penalties[r], per_row, lambda, two };
+            let gates = if two { &mut gates[range.clone()] } else { &mut spare[..width] };
+            let (dots, codes) = (&mut dots[range.clone()], &mut codes[range]);
+            contribute(
+                rule, products, &of, row, dots, gates, codes, first, second, third, encoder, pull, active,
+            );
         }
     });
     buffers.sums.clear();

@@ -1,5 +1,5 @@
 use crate::adam::{Adam, Moments};
-use crate::kernels;
+use crate::kernels::{Ranks, combine, dots, selection};
 use crate::step::{self, Losses, Settings};
 use crate::workspace::Workspace;
 use crate::{Sae, SaeError, Weights};
@@ -32,6 +32,21 @@ pub trait Float: Scalar + sealed::Sealed {
     fn combine(indices: &[u32], amounts: &[Self], rows: &[Self], out: &mut [Self]);
 
     #[doc(hidden)]
+    fn combine_twice(indices: &[u32], amounts: [&[Self]; 2], rows: &[Self], out: [&mut [Self]; 2]);
+
+    #[doc(hidden)]
+    fn dots<const T: usize>(indices: &[u32], rows: &[Self], vectors: [&[Self]; T], out: [&mut Vec<Self>; T]);
+
+    #[doc(hidden)]
+    fn above(a: &[Self], b: &[Self], bound: Self, out: &mut Vec<u32>);
+
+    #[doc(hidden)]
+    fn above_each(a: &[Self], b: &[Self], t: &[Self], half: Self, out: &mut Vec<u32>);
+
+    #[doc(hidden)]
+    fn largest(a: &[Self], b: &[Self], k: usize, ranks: &mut Ranks<Self>, kept: &mut Vec<(u32, Self)>);
+
+    #[doc(hidden)]
     fn step(
         sae: &mut Sae<Self>,
         moments: &mut Moments<Self>,
@@ -62,7 +77,38 @@ macro_rules! float {
             }
 
             fn combine(indices: &[u32], amounts: &[Self], rows: &[Self], out: &mut [Self]) {
-                kernels::$scalar::combine(indices, amounts, rows, out);
+                combine::$scalar::combine(indices, amounts, rows, out);
+            }
+
+            fn combine_twice(indices: &[u32], amounts: [&[Self]; 2], rows: &[Self], out: [&mut [Self]; 2]) {
+                combine::$scalar::combine_twice(indices, amounts, rows, out);
+            }
+
+            fn dots<const T: usize>(
+                indices: &[u32],
+                rows: &[Self],
+                vectors: [&[Self]; T],
+                out: [&mut Vec<Self>; T],
+            ) {
+                dots::$scalar::dots(indices, rows, vectors, out);
+            }
+
+            fn above(a: &[Self], b: &[Self], bound: Self, out: &mut Vec<u32>) {
+                selection::$scalar::above(a, b, bound, out);
+            }
+
+            fn above_each(a: &[Self], b: &[Self], t: &[Self], half: Self, out: &mut Vec<u32>) {
+                selection::$scalar::above_each(a, b, t, half, out);
+            }
+
+            fn largest(
+                a: &[Self],
+                b: &[Self],
+                k: usize,
+                ranks: &mut Ranks<Self>,
+                kept: &mut Vec<(u32, Self)>,
+            ) {
+                selection::$scalar::largest(a, b, k, ranks, kept);
             }
 
             fn step(

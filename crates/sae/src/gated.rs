@@ -1,6 +1,6 @@
 use crate::relu::select_above;
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{InputBias, JumpRelu, Sae, SaeError, Variant, Weights};
+use crate::{Float, InputBias, JumpRelu, Sae, SaeError, Variant, Weights};
 use collimate_tensor::{Scalar, dot};
 use ndarray::Array1;
 
@@ -72,7 +72,7 @@ impl Gated {
     }
 }
 
-impl<F: Scalar> Rule<F> for Gated {
+impl<F: Float> Rule<F> for Gated {
     // An untied magnitude path is computed where the gate is open, so only the sparse path knows it.
     const ELEMENTWISE: bool = true;
 

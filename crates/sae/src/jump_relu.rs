@@ -1,5 +1,5 @@
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{InputBias, kernels};
+use crate::{Float, InputBias};
 use collimate_tensor::Scalar;
 
 /// The JumpReLU dictionary: a latent counts only above its own threshold, and the thresholds are trained.
@@ -159,7 +159,7 @@ impl JumpRelu {
     }
 }
 
-impl<F: Scalar> Rule<F> for JumpRelu {
+impl<F: Float> Rule<F> for JumpRelu {
     const ELEMENTWISE: bool = true;
 
     fn constants(&self, [b_enc, threshold, other]: [F; 3]) -> [F; 3] {
@@ -178,7 +178,7 @@ impl<F: Scalar> Rule<F> for JumpRelu {
             found.extend(0..row.products.len() as u32);
         } else {
             let half = F::from_f64(0.5 * self.bandwidth);
-            kernels::above_each(row.products, b_enc, threshold, half, found);
+            F::above_each(row.products, b_enc, threshold, half, found);
         }
         for latent in found.iter().map(|&latent| latent as usize) {
             let pull = pull.get(latent).copied().unwrap_or(F::zero());

@@ -2,7 +2,7 @@
 
 use crate::adam::Update;
 use crate::float::Float;
-use crate::rule::{Entry, Rule};
+use crate::rule::{Contribution, Entry, Rule};
 use crate::step::{Losses, Settings, constants_of, each};
 use crate::workspace::{RowBlock, Workspace};
 use crate::{SaeError, Variant, Weights, dense, normalise};
@@ -16,29 +16,21 @@ pub(crate) const BLOCK: usize = 256;
 pub(crate) struct LatentBlock<F> {
     sorted: Sorted<F>,
     dead: Sorted<F>,
+    /// What the entries of each latent add up to besides rows.
+    sums: Vec<Sums<F>>,
     /// Σ_i s_i w_i with s_i = Σ_rows ∂h_i: what b_dec gets through the centred input.
     pub(crate) bias: Vec<F>,
     pub(crate) gradient: Gradient<F>,
-    amounts: Amounts<F>,
 }
 
-/// The rows in which one latent was active, and by what each counts.
-#[derive(Clone, Debug, Default)]
-struct Amounts<F> {
-    rows: Vec<u32>,
-    encoder: Vec<F>,
-    magnitude: Vec<F>,
-    decoder: Vec<F>,
-    decoder_aux: Vec<F>,
-}
-
-impl<F> Amounts<F> {
-    fn clear(&mut self) {
-        self.rows.clear();
-        for amounts in [&mut self.encoder, &mut self.magnitude, &mut self.decoder, &mut self.decoder_aux] {
-            amounts.clear();
-        }
-    }
+/// What the entries of one latent add up to besides rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums<F> {
+    per_latent: [F; 3],
+    encoder: F,
+    magnitude: F,
+    norm_pull: F,
+    active: bool,
 }
 
 /// The gradient of one latent.
@@ -67,24 +59,37 @@ impl<F: Scalar> Gradient<F> {
     }
 }
 
-/// Entries of a block of latents, latent by latent, rows ascending within.
+/// The entries of a block of latents, latent by latent, rows ascending within: the row of each, and by what its inputs and
+/// residuals count.
 #[derive(Clone, Debug, Default)]
 struct Sorted<F> {
     starts: Vec<u32>,
-    items: Vec<(u32, Entry<F>)>,
+    rows: Vec<u32>,
+    encoder: Vec<F>,
+    magnitude: Vec<F>,
+    decoder: Vec<F>,
+    decoder_aux: Vec<F>,
+}
+
+/// Which of the amounts a member uses.
+#[derive(Clone, Copy)]
+struct Uses {
+    magnitude: bool,
+    decoder_aux: bool,
 }
 
 impl<F: Scalar> Sorted<F> {
-    /// A counting sort of the entries that fall into latent block `block`.
+    /// A counting sort of the entries that fall into latent block `block`; `of` tells what an entry adds.
     fn gather<'a>(
         &mut self,
         rows: &'a [RowBlock<F>],
-        block: usize,
-        width: usize,
-        blocks: usize,
+        (block, blocks): (usize, usize),
+        uses: Uses,
+        sums: &mut [Sums<F>],
         part: impl Fn(&'a RowBlock<F>) -> (&'a [Entry<F>], &'a [u32]),
+        of: impl Fn(&Entry<F>, &mut Sums<F>) -> Contribution<F>,
     ) {
-        let first = block * BLOCK;
+        let (first, width) = (block * BLOCK, sums.len());
         self.starts.clear();
         self.starts.resize(width + 1, 0);
         let stride = blocks + 1;
@@ -99,16 +104,35 @@ impl<F: Scalar> Sorted<F> {
         for i in 0..width {
             self.starts[i + 1] += self.starts[i];
         }
-        self.items.clear();
-        self.items.resize(self.starts[width] as usize, (0, Entry::default()));
+        let count = self.starts[width] as usize;
+        // What was there before is overwritten.
+        self.rows.resize(count, 0);
+        self.encoder.resize(count, F::zero());
+        self.decoder.resize(count, F::zero());
+        self.magnitude.resize(if uses.magnitude { count } else { 0 }, F::zero());
+        self.decoder_aux.resize(if uses.decoder_aux { count } else { 0 }, F::zero());
         let mut row = 0;
         for row_block in rows {
             let (entries, cuts) = part(row_block);
             for cuts in cuts.chunks(stride) {
                 for entry in &entries[cuts[block] as usize..cuts[block + 1] as usize] {
-                    let slot = &mut self.starts[entry.latent as usize - first];
-                    self.items[*slot as usize] = (row, *entry);
-                    *slot += 1;
+                    let index = entry.latent as usize - first;
+                    let sums = &mut sums[index];
+                    let c = of(entry, sums);
+                    let slot = self.starts[index] as usize;
+                    self.rows[slot] = row;
+                    self.encoder[slot] = c.encoder;
+                    self.decoder[slot] = c.decoder;
+                    if uses.magnitude {
+                        self.magnitude[slot] = c.magnitude;
+                        sums.magnitude += c.magnitude;
+                    }
+                    if uses.decoder_aux {
+                        self.decoder_aux[slot] = c.decoder_aux;
+                    }
+                    sums.encoder += c.encoder;
+                    sums.per_latent.iter_mut().zip(c.per_latent).for_each(|(sum, value)| *sum += value);
+                    self.starts[index] += 1;
                 }
                 row += 1;
             }
@@ -118,8 +142,8 @@ impl<F: Scalar> Sorted<F> {
         self.starts.insert(0, 0);
     }
 
-    fn of(&self, index: usize) -> &[(u32, Entry<F>)] {
-        &self.items[self.starts[index] as usize..self.starts[index + 1] as usize]
+    fn of(&self, index: usize) -> std::ops::Range<usize> {
+        self.starts[index] as usize..self.starts[index + 1] as usize
     }
 }
 
@@ -355,36 +379,42 @@ pub(crate) fn run<F: Float, R: Rule<F>, S: Sink<F>>(
     let mut blocks = std::mem::take(&mut ws.latents);
     let mut active = std::mem::take(&mut ws.active);
     let (pulls, layers) = (variant.penalty_trains_decoder(), variant.layers());
-    let finish = |sink: &mut S, block: &mut LatentBlock<F>, index: usize, active: &mut bool| {
-        let gradient = &mut block.gradient;
-        if pulls && gradient.norm_pull != F::zero() {
-            let row = &sink.decoder()[index * d..(index + 1) * d];
-            pull_norm(gradient.norm_pull, layers, row, &mut gradient.decoder);
-        }
-        // The centred input reaches b_dec through the gate rows; an untied magnitude path adds its own above.
-        axpy(gradient.pre, &sink.encoder()[index * wide..index * wide + width_in], &mut block.bias);
-        *active = gradient.active;
-        sink.take(index, gradient);
-    };
+    let finish =
+        |sink: &mut S, gradient: &mut Gradient<F>, bias: &mut [F], index: usize, active: &mut bool| {
+            if pulls && gradient.norm_pull != F::zero() {
+                let row = &sink.decoder()[index * d..(index + 1) * d];
+                pull_norm(gradient.norm_pull, layers, row, &mut gradient.decoder);
+            }
+            // The centred input reaches b_dec through the gate rows; an untied magnitude path adds its own above.
+            axpy(gradient.pre, &sink.encoder()[index * wide..index * wide + width_in], bias);
+            *active = gradient.active;
+            sink.take(index, gradient);
+        };
     let n_blocks = blocks.len();
     let mut result = Ok(());
     if losses.dense {
         let mut buffers = std::mem::take(&mut ws.dense);
-        for (b, ((block, sink), active)) in
-            blocks.iter_mut().zip(sinks).zip(active.chunks_mut(BLOCK)).enumerate()
-        {
-            block.bias.clear();
-            block.bias.resize(width_in, F::zero());
-            let gradients = dense::backward(rule, variant, lambda, sink.decoder(), b, ws, &mut buffers);
-            if let Err(error) = gradients {
-                result = Err(error);
+        let mut tasks: Vec<_> = blocks.iter_mut().zip(sinks).zip(active.chunks_mut(BLOCK)).collect();
+        let mut start = 0;
+        for tasks in tasks.chunks_mut(dense::BLOCKS) {
+            let width = tasks.iter().map(|task| task.1.len()).sum();
+            let decoder = tasks.iter().map(|((_, sink), _)| sink.decoder());
+            result = dense::backward(rule, variant, lambda, decoder, (start, width), ws, &mut buffers);
+            if result.is_err() {
                 break;
             }
-            for (index, active) in active.iter_mut().enumerate() {
-                block.gradient.clear(wide, d);
-                buffers.latent(index, &mut block.gradient);
-                finish(sink, block, index, active);
-            }
+            let buffers = &buffers;
+            each(ws.serial, tasks, |b, ((block, sink), active)| {
+                let LatentBlock { bias, gradient, .. } = &mut **block;
+                bias.clear();
+                bias.resize(width_in, F::zero());
+                for (index, active) in active.iter_mut().enumerate() {
+                    gradient.clear(wide, d);
+                    buffers.latent(b * BLOCK + index, gradient);
+                    finish(sink, gradient, bias, index, active);
+                }
+            });
+            start += width;
         }
         ws.dense = buffers;
     } else {
@@ -398,78 +428,89 @@ pub(crate) fn run<F: Float, R: Rule<F>, S: Sink<F>>(
         let aux_scale = ws.aux_scale;
         let per_row = F::from_f64(1.0 / ws.input.nrows() as f64);
         let has_dead = rows.iter().any(|block| !block.dead_entries.is_empty());
-        let second = variant.aux_trains_decoder();
+        let uses = Uses { magnitude: wide > width_in, decoder_aux: variant.aux_trains_decoder() };
         let mut tasks: Vec<_> = blocks.iter_mut().zip(sinks).zip(active.chunks_mut(BLOCK)).collect();
         each(ws.serial, &mut tasks, |b, ((block, sink), active)| {
             let width = active.len();
-            block.sorted.gather(rows, b, width, n_blocks, |r| (&r.entries, &r.cuts));
-            if has_dead {
-                block.dead.gather(rows, b, width, n_blocks, |r| (&r.dead_entries, &r.dead_cuts));
-            }
-            block.bias.clear();
-            block.bias.resize(width_in, F::zero());
-            let mut amounts = std::mem::take(&mut block.amounts);
-            for index in 0..width {
-                let latent = b * BLOCK + index;
-                let (constants, norm) = (constants_of(constants, latent), norms[latent]);
-                block.gradient.clear(wide, d);
-                let gradient = &mut block.gradient;
-                amounts.clear();
-                let mut pre_magnitude = F::zero();
-                for (row, entry) in block.sorted.of(index) {
-                    let c = rule.contribution(constants, entry).times(per_row);
-                    amounts.rows.push(*row);
-                    amounts.encoder.push(c.encoder);
-                    amounts.decoder.push(c.decoder);
-                    if wide > width_in {
-                        amounts.magnitude.push(c.magnitude);
-                        pre_magnitude += c.magnitude;
-                    }
-                    if second {
-                        amounts.decoder_aux.push(c.decoder_aux);
-                    }
-                    gradient.pre += c.encoder;
-                    gradient.per_latent.iter_mut().zip(c.per_latent).for_each(|(sum, value)| *sum += value);
+            let LatentBlock { sorted, dead, sums, bias, gradient } = &mut **block;
+            sums.clear();
+            sums.resize(width, Sums::default());
+            let place = (b, n_blocks);
+            sorted.gather(
+                rows,
+                place,
+                uses,
+                sums,
+                |r| (&r.entries, &r.cuts),
+                |entry, sums| {
+                    let latent = entry.latent as usize;
+                    let constants = constants_of(constants, latent);
                     if pulls {
-                        gradient.norm_pull += rule.norm_pull(constants, entry, norm, lambda) * per_row;
+                        sums.norm_pull += rule.norm_pull(constants, entry, norms[latent], lambda) * per_row;
                     }
-                    gradient.active |= entry.code != F::zero();
-                }
+                    sums.active |= entry.code != F::zero();
+                    rule.contribution(constants, entry).times(per_row)
+                },
+            );
+            if has_dead {
+                let neither = Uses { magnitude: false, decoder_aux: false };
+                let factor = aux_scale * per_row;
+                dead.gather(
+                    rows,
+                    place,
+                    neither,
+                    sums,
+                    |r| (&r.dead_entries, &r.dead_cuts),
+                    |entry, _| {
+                        let encoder = entry.d_code * factor;
+                        Contribution {
+                            encoder,
+                            magnitude: F::zero(),
+                            decoder: (entry.code + entry.code) * factor,
+                            decoder_aux: F::zero(),
+                            per_latent: [encoder, F::zero(), F::zero()],
+                        }
+                    },
+                );
+            }
+            bias.clear();
+            bias.resize(width_in, F::zero());
+            for index in 0..width {
+                let of_latent = sums[index];
+                gradient.clear(wide, d);
+                gradient.per_latent = of_latent.per_latent;
+                gradient.pre = of_latent.encoder;
+                gradient.norm_pull = of_latent.norm_pull;
+                gradient.active = of_latent.active;
+                let range = sorted.of(index);
+                let rows = &sorted.rows[range.clone()];
                 let (gate_row, magnitude_row) = gradient.encoder.split_at_mut(width_in);
-                F::combine(&amounts.rows, &amounts.encoder, input, gate_row);
-                if wide > width_in {
-                    F::combine(&amounts.rows, &amounts.magnitude, input, magnitude_row);
+                F::combine(rows, &sorted.encoder[range.clone()], input, gate_row);
+                if uses.magnitude {
+                    F::combine(rows, &sorted.magnitude[range.clone()], input, magnitude_row);
                     let path = index * wide + width_in..(index + 1) * wide;
-                    axpy(pre_magnitude, &sink.encoder()[path], &mut block.bias);
+                    axpy(of_latent.magnitude, &sink.encoder()[path], bias);
                 }
                 let errors = match variant.levels() {
                     None => residual,
                     Some(levels) => {
                         let size = residual.len();
-                        &suffix[levels.of(latent as u32) * size..][..size]
+                        &suffix[levels.of((b * BLOCK + index) as u32) * size..][..size]
                     }
                 };
-                F::combine(&amounts.rows, &amounts.decoder, errors, &mut gradient.decoder);
-                if second {
-                    F::combine(&amounts.rows, &amounts.decoder_aux, aux, &mut gradient.decoder);
+                F::combine(rows, &sorted.decoder[range.clone()], errors, &mut gradient.decoder);
+                if uses.decoder_aux {
+                    F::combine(rows, &sorted.decoder_aux[range], aux, &mut gradient.decoder);
                 }
                 if has_dead {
-                    let factor = aux_scale * per_row;
-                    amounts.clear();
-                    for (row, entry) in block.dead.of(index) {
-                        let encoder = entry.d_code * factor;
-                        amounts.rows.push(*row);
-                        amounts.encoder.push(encoder);
-                        amounts.decoder.push((entry.code + entry.code) * factor);
-                        gradient.pre += encoder;
-                        gradient.per_latent[0] += encoder;
-                    }
-                    F::combine(&amounts.rows, &amounts.encoder, input, &mut gradient.encoder[..width_in]);
-                    F::combine(&amounts.rows, &amounts.decoder, revive, &mut gradient.decoder);
+                    let range = dead.of(index);
+                    let rows = &dead.rows[range.clone()];
+                    let gate_row = &mut gradient.encoder[..width_in];
+                    F::combine(rows, &dead.encoder[range.clone()], input, gate_row);
+                    F::combine(rows, &dead.decoder[range], revive, &mut gradient.decoder);
                 }
-                finish(sink, block, index, &mut active[index]);
+                finish(sink, gradient, bias, index, &mut active[index]);
             }
-            block.amounts = amounts;
         });
     }
     ws.latents = blocks;

@@ -35,6 +35,7 @@ mod rows;
 mod rule;
 mod sae;
 pub mod shards;
+mod spare;
 mod sparse;
 mod step;
 mod topk;

@@ -1,6 +1,5 @@
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{BatchTopK, SaeError};
-use collimate_tensor::Scalar;
+use crate::{BatchTopK, Float, SaeError};
 
 /// The Matryoshka dictionary: a BatchTopK dictionary whose first m₁, m₂, … latents must each reconstruct by themselves.
 ///
@@ -103,7 +102,7 @@ impl Levels {
     }
 }
 
-impl<F: Scalar> Rule<F> for Matryoshka {
+impl<F: Float> Rule<F> for Matryoshka {
     const ELEMENTWISE: bool = false;
 
     fn keep(&self, rows: usize) -> Option<usize> {

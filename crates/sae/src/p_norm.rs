@@ -1,7 +1,7 @@
 use crate::relu::select_above;
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{InputBias, PenaltyWeight};
-use collimate_tensor::{Scalar, SparseRows};
+use crate::{Float, InputBias, PenaltyWeight};
+use collimate_tensor::SparseRows;
 
 /// The standard dictionary under a power of its codes in place of L1, whose p a training run may lower (p-annealing).
 ///
@@ -50,7 +50,7 @@ impl PNorm {
     }
 
     /// The mean penalty of some codes.
-    pub(crate) fn of_codes<F: Scalar>(&self, codes: &SparseRows<F>, norms: &[F]) -> f64 {
+    pub(crate) fn of_codes<F: Float>(&self, codes: &SparseRows<F>, norms: &[F]) -> f64 {
         let rows = codes.rows().map(|(columns, values)| {
             let powers = columns
                 .iter()
@@ -62,7 +62,7 @@ impl PNorm {
     }
 }
 
-impl<F: Scalar> Rule<F> for PNorm {
+impl<F: Float> Rule<F> for PNorm {
     const ELEMENTWISE: bool = true;
 
     fn select(&self, row: &Row<'_, F>, scratch: &mut Scratch<F>, out: &mut Vec<Entry<F>>) {

@@ -1,6 +1,5 @@
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{InputBias, PenaltyWeight, kernels};
-use collimate_tensor::Scalar;
+use crate::{Float, InputBias, PenaltyWeight};
 
 /// The standard dictionary: ReLU codes under an L1 penalty.
 ///
@@ -38,7 +37,7 @@ impl Relu {
     }
 }
 
-impl<F: Scalar> Rule<F> for Relu {
+impl<F: Float> Rule<F> for Relu {
     const ELEMENTWISE: bool = true;
 
     fn select(&self, row: &Row<'_, F>, scratch: &mut Scratch<F>, out: &mut Vec<Entry<F>>) {
@@ -71,7 +70,7 @@ impl<F: Scalar> Rule<F> for Relu {
 }
 
 /// Calls `take` for each latent with product + bias above a bound, in ascending order.
-pub(crate) fn select_above<F: Scalar>(
+pub(crate) fn select_above<F: Float>(
     products: &[F],
     bias: &[F],
     bound: F,
@@ -79,7 +78,7 @@ pub(crate) fn select_above<F: Scalar>(
     mut take: impl FnMut(usize, F, F),
 ) {
     found.clear();
-    kernels::above(products, bias, bound, found);
+    F::above(products, bias, bound, found);
     for &latent in found.iter() {
         take(latent as usize, products[latent as usize], bias[latent as usize]);
     }

@@ -1,6 +1,6 @@
 use crate::relu::select_above;
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{InputBias, Sae, SaeError, Variant, Weights};
+use crate::{Float, InputBias, Sae, SaeError, Variant, Weights};
 use collimate_tensor::Scalar;
 use ndarray::Array1;
 
@@ -22,7 +22,7 @@ pub struct RescaleAndShift {
     pub input_bias: InputBias,
 }
 
-impl<F: Scalar> Rule<F> for RescaleAndShift {
+impl<F: Float> Rule<F> for RescaleAndShift {
     const ELEMENTWISE: bool = true;
 
     fn constants(&self, [b_gate, b_mag, r]: [F; 3]) -> [F; 3] {

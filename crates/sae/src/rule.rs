@@ -1,5 +1,7 @@
 //! What one member of the family adds to the common step.
 
+use crate::float::Float;
+use crate::kernels::Ranks;
 use collimate_tensor::Scalar;
 
 /// One active latent of one row, and the gradients with respect to it.
@@ -71,6 +73,7 @@ pub(crate) struct Scratch<F> {
     pub(crate) latents: Vec<u32>,
     pub(crate) first: Vec<F>,
     pub(crate) second: Vec<F>,
+    pub(crate) ranks: Ranks<F>,
 }
 
 /// What a row of encoder products is read with.
@@ -89,7 +92,7 @@ pub(crate) struct Row<'a, F> {
 }
 
 /// A member of the family: how a row of encoder products becomes entries, and how an entry sends its gradient back.
-pub(crate) trait Rule<F: Scalar>: Sync {
+pub(crate) trait Rule<F: Float>: Sync {
     /// Whether a latent's activity depends on its own product only, so that a dense path exists.
     const ELEMENTWISE: bool;
 

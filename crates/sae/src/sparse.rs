@@ -2,16 +2,21 @@
 
 use crate::float::Float;
 use crate::latents;
-use crate::rule::{Entry, Row, Rule, Vectors};
+use crate::rule::{Entry, Row, Rule, Scratch, Vectors};
+use crate::spare::Spare;
 use crate::step::{ROW_BLOCK, SERIAL, Settings, constants_of, each, gate_rows};
 use crate::topk::select_dead;
-use crate::workspace::{PRODUCT_ROWS, RowBlock, RowSums, Workspace, in_chunks};
-use crate::{InputBias, Ranking, Sae, SaeError, batch, kernels};
-use collimate_tensor::{Scalar, SparseRows, dot, matmul_into, sum_of_squares};
-use ndarray::{Array2, ArrayRef2};
+use crate::workspace::{RowBlock, RowSums, Workspace, stride, tiled};
+use crate::{AuxK, InputBias, Ranking, Sae, SaeError, batch};
+use collimate_tensor::{PackedMatrix, Scalar, SparseRows, dot, matmul_into, sum_of_squares};
+use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, s};
 
 /// Rows that are encoded at once: enough for the product, few enough for the memory.
 const ENCODE_ROWS: usize = 1024;
+/// Rows from which the density of a batch is guessed.
+const SAMPLE: usize = 64;
+/// From so many rows on an encoder is packed for them.
+const PACK_FROM: usize = 256;
 
 /// Which latents of each row are active.
 struct Selection<'a, F, R> {
@@ -19,32 +24,106 @@ struct Selection<'a, F, R> {
     constants: Vectors<'a, F>,
     norms: &'a [F],
     encoder: &'a [F],
-    dead: &'a [u32],
+    /// The auxiliary loss, and the latents it is for.
+    aux: Option<(AuxK, Ranking, &'a [u32])>,
     above: F,
     n: usize,
     width: usize,
 }
 
-impl<F: Float, R: Rule<F>> Selection<'_, F, R> {
-    /// Fills the entries of some blocks of rows.
+impl<'a, F: Float, R: Rule<F>> Selection<'a, F, R> {
+    fn new(rule: &'a R, sae: &'a Sae<F>, constants: &'a [Vec<F>; 3], norms: &'a [F]) -> Self {
+        Self {
+            rule,
+            constants: [&constants[0], &constants[1], &constants[2]],
+            norms,
+            encoder: sae.weights().w_enc.as_slice().expect("standard layout"),
+            aux: None,
+            above: F::zero(),
+            n: sae.size().n_latents,
+            width: sae.input_width(),
+        }
+    }
+
+    /// The entries of one row.
+    fn row(&self, products: &[F], input: &[F], scratch: &mut Scratch<F>, out: &mut Vec<Entry<F>>) {
+        let Selection { constants, norms, encoder, above, .. } = *self;
+        self.rule.select(&Row { products, constants, norms, input, encoder, above }, scratch, out);
+    }
+
+    /// Fills the entries of a block of rows, whose products lie `stride` apart.
+    fn block(&self, block: &mut RowBlock<F>, products: &[F], stride: usize, input: &[F]) {
+        let RowBlock { entries, ends, dead_entries, dead_ends, dead_cuts, scratch, .. } = block;
+        entries.clear();
+        ends.clear();
+        dead_entries.clear();
+        dead_ends.clear();
+        dead_cuts.clear();
+        for (products, input) in products.chunks(stride).zip(input.chunks(self.width)) {
+            self.row(&products[..self.n], input, scratch, entries);
+            ends.push(entries.len() as u32);
+            if let Some((aux, ranking, dead)) = &self.aux {
+                let mut pre = std::mem::take(&mut scratch.second);
+                pre.clear();
+                pre.extend(dead.iter().map(|&i| products[i as usize] + self.constants[0][i as usize]));
+                let from = dead_entries.len();
+                select_dead(aux, *ranking, dead, &pre, self.norms, scratch, dead_entries);
+                scratch.second = pre;
+                dead_ends.push(dead_entries.len() as u32);
+                push_cuts(dead_cuts, &dead_entries[from..], from, self.n);
+            }
+        }
+    }
+
+    /// Fills the entries of blocks of rows from products that were made before.
     fn run(&self, serial: bool, blocks: &mut [RowBlock<F>], products: &[F], input: &[F]) {
         let rows = products.chunks(ROW_BLOCK * self.n).zip(input.chunks(ROW_BLOCK * self.width));
         let mut tasks: Vec<_> = blocks.iter_mut().zip(rows).collect();
-        each(serial, &mut tasks, |_, (block, (products, input))| {
-            block.entries.clear();
-            block.ends.clear();
-            block.dead_pre.clear();
-            for (products, input) in products.chunks(self.n).zip(input.chunks(self.width)) {
-                let Selection { constants, norms, encoder, above, .. } = *self;
-                let row = Row { products, constants, norms, input, encoder, above };
-                self.rule.select(&row, &mut block.scratch, &mut block.entries);
-                block.ends.push(block.entries.len() as u32);
-                let bias = constants[0];
-                let dead = self.dead.iter().map(|&i| products[i as usize] + bias[i as usize]);
-                block.dead_pre.extend(dead);
-            }
+        each(serial, &mut tasks, |_, (block, (products, input))| self.block(block, products, self.n, input));
+    }
+
+    /// The same with products that each task makes for its own rows and forgets.
+    fn run_tiled(
+        &self,
+        serial: bool,
+        blocks: &mut [RowBlock<F>],
+        packed: &PackedMatrix<F>,
+        tiles: &Spare<Vec<F>>,
+        input: &[F],
+    ) {
+        let stride = stride::<F>(self.n);
+        let mut tasks: Vec<_> = blocks.iter_mut().zip(input.chunks(ROW_BLOCK * self.width)).collect();
+        each(serial, &mut tasks, |_, (block, input)| {
+            let rows = input.len() / self.width;
+            let fits = "shapes of one workspace";
+            tiles.lend(|tile| {
+                tile.resize(ROW_BLOCK * stride, F::zero());
+                let tile = &mut tile[..rows * stride];
+                let input_rows = ArrayView2::from_shape((rows, self.width), input).expect(fits);
+                let mut products = ArrayViewMut2::from_shape((rows, stride), &mut *tile).expect(fits);
+                let mut products = products.slice_mut(s![.., ..self.n]);
+                packed.serial_matmul_into(&input_rows, &mut products).expect(fits);
+                self.block(block, tile, stride, input);
+            });
         });
     }
+}
+
+/// The share of active latents in some rows that lie equally far apart.
+pub(crate) fn density<F: Float, R: Rule<F>>(rule: &R, sae: &Sae<F>, ws: &Workspace<F>) -> f64 {
+    let slice = "standard layout";
+    let selection = Selection::new(rule, sae, &ws.constants, &ws.decoder_norm);
+    let (mut scratch, mut entries) = (Scratch::default(), Vec::new());
+    let (mut active, mut all) = (0, 0);
+    let step = ws.input.nrows().div_ceil(SAMPLE).max(1);
+    for (products, input) in ws.products.rows().into_iter().zip(ws.input.rows()).step_by(step) {
+        entries.clear();
+        let (products, input) = (products.to_slice().expect(slice), input.to_slice().expect(slice));
+        selection.row(products, input, &mut scratch, &mut entries);
+        active += entries.len();
+        all += products.len();
+    }
+    active as f64 / all.max(1) as f64
 }
 
 /// Selection for a step; returns the smallest score that was kept where the batch is selected from as a whole.
@@ -56,30 +135,15 @@ pub(crate) fn select<F: Float, R: Rule<F>>(
 ) -> Result<f64, SaeError> {
     let (n, slice) = (sae.size().n_latents, "standard layout");
     let input = ws.input.as_slice().expect(slice);
-    let width = sae.input_width();
-    let mut selection = Selection {
-        rule,
-        constants: [&ws.constants[0], &ws.constants[1], &ws.constants[2]],
-        norms: &ws.decoder_norm,
-        encoder: sae.weights().w_enc.as_slice().expect(slice),
-        dead: if sae.variant().aux().is_some() { settings.dead } else { &[] },
-        above: F::zero(),
-        n,
-        width,
-    };
+    let mut selection = Selection::new(rule, sae, &ws.constants, &ws.decoder_norm);
+    let ranking = sae.variant().ranking().unwrap_or(Ranking::PreActivation);
+    let aux = sae.variant().aux().filter(|_| !settings.dead.is_empty());
+    selection.aux = aux.map(|aux| (aux, ranking, settings.dead));
     let rows = ws.input.nrows();
     let mut smallest = F::zero();
-    if in_chunks(rule, rows) {
-        for (start, blocks) in
-            (0..rows).step_by(PRODUCT_ROWS).zip(ws.rows.chunks_mut(PRODUCT_ROWS / ROW_BLOCK))
-        {
-            let stop = rows.min(start + PRODUCT_ROWS);
-            let mut products = ws.products.slice_mut(ndarray::s![..stop - start, ..]);
-            let chunk = ws.input.slice(ndarray::s![start..stop, ..]);
-            matmul_into(F::one(), &chunk, &gate_rows(sae).t(), F::zero(), &mut products)?;
-            let products = products.as_slice().expect(slice);
-            selection.run(ws.serial, blocks, products, &input[start * width..stop * width]);
-        }
+    if tiled(rule, rows) {
+        let packed = ws.packed.as_ref().expect("packed before");
+        selection.run_tiled(ws.serial, &mut ws.rows, packed, &ws.tiles, input);
     } else if let Some(keep) = rule.keep(rows) {
         let products = ws.products.as_slice().expect(slice);
         // What so few of all scores exceed need not be sorted; when the sample misled, everything positive is.
@@ -128,14 +192,13 @@ pub(crate) fn decode<F: Float, R: Rule<F>>(
     ws: &mut Workspace<F>,
 ) {
     let (weights, variant) = (sae.weights(), sae.variant());
-    let (n, d) = weights.w_dec.dim();
+    let d = weights.w_dec.ncols();
     let slice = "standard layout";
     let decoder = weights.w_dec.as_slice().expect(slice);
     let bias = weights.b_dec.as_slice().expect("contiguous");
-    let (penalty, norms, constants) = (&ws.penalty, &ws.decoder_norm, &ws.constants);
+    let (penalty, constants) = (&ws.penalty, &ws.constants);
     let second = rule.second().is_some();
-    let aux = variant.aux().filter(|_| !settings.dead.is_empty());
-    let ranking = variant.ranking().unwrap_or(Ranking::PreActivation);
+    let has_dead = variant.aux().is_some() && !settings.dead.is_empty();
     let levels = variant.levels();
     let rows = ws.residual.nrows();
     let run = ROW_BLOCK * d;
@@ -160,11 +223,9 @@ pub(crate) fn decode<F: Float, R: Rule<F>>(
         })
         .collect();
     each(ws.serial, &mut tasks, |_, (block, residual, target, aux_rows, revive, nested)| {
-        block.dead_entries.clear();
-        block.dead_cuts.clear();
         let mut sums = RowSums::default();
         let mut scratch = std::mem::take(&mut block.scratch);
-        let mut from = 0;
+        let (mut from, mut dead_from) = (0, 0);
         for r in 0..residual.len() / d {
             let range = r * d..(r + 1) * d;
             let end = block.ends[r] as usize;
@@ -178,15 +239,16 @@ pub(crate) fn decode<F: Float, R: Rule<F>>(
             scratch.latents.extend(entries.iter().map(|entry| entry.latent));
             scratch.first.clear();
             scratch.first.extend(entries.iter().map(|entry| entry.code));
-            if second {
-                let aux = &mut aux_rows[range.clone()];
-                aux.copy_from_slice(residual);
-                scratch.second.clear();
-                scratch.second.extend(entries.iter().map(|entry| entry.gate));
-                F::combine(&scratch.latents, &scratch.second, decoder, aux);
-                sums.aux2 += sum_of_squares(aux).to_f64();
-            }
             match levels {
+                None if second => {
+                    let aux = &mut aux_rows[range.clone()];
+                    aux.copy_from_slice(residual);
+                    scratch.second.clear();
+                    scratch.second.extend(entries.iter().map(|entry| entry.gate));
+                    let amounts = [&scratch.first[..], &scratch.second];
+                    F::combine_twice(&scratch.latents, amounts, decoder, [&mut *residual, &mut *aux]);
+                    sums.aux2 += sum_of_squares(aux).to_f64();
+                }
                 None => F::combine(&scratch.latents, &scratch.first, decoder, residual),
                 Some(levels) => {
                     let mut start = 0;
@@ -226,17 +288,16 @@ pub(crate) fn decode<F: Float, R: Rule<F>>(
             };
             if second {
                 let aux = &aux_rows[range.clone()];
-                for entry in entries.iter_mut() {
-                    let atom = &decoder[entry.latent as usize * d..(entry.latent as usize + 1) * d];
-                    let (on_residual, on_aux) = kernels::dot_twice(atom, residual, aux);
-                    local(entry, on_residual, on_aux);
-                }
+                let products = [&mut scratch.values, &mut scratch.first];
+                F::dots(&scratch.latents, decoder, [&*residual, aux], products);
+                let products = scratch.values.iter().zip(&scratch.first);
+                entries.iter_mut().zip(products).for_each(|(e, (&dot, &on_aux))| local(e, dot, on_aux));
             } else if let Some(levels) = levels {
                 let mut start = 0;
                 for (level, &width) in levels.widths().iter().enumerate() {
                     let stop = start + scratch.latents[start..].partition_point(|&i| i < width);
                     let row = &nested[level][range.clone()];
-                    kernels::dots(&scratch.latents[start..stop], decoder, row, &mut scratch.values);
+                    F::dots(&scratch.latents[start..stop], decoder, [row], [&mut scratch.values]);
                     let products = scratch.values.iter();
                     entries[start..stop]
                         .iter_mut()
@@ -245,23 +306,21 @@ pub(crate) fn decode<F: Float, R: Rule<F>>(
                     start = stop;
                 }
             } else {
-                kernels::dots(&scratch.latents, decoder, residual, &mut scratch.values);
+                F::dots(&scratch.latents, decoder, [&*residual], [&mut scratch.values]);
                 entries.iter_mut().zip(&scratch.values).for_each(|(e, &dot)| local(e, dot, F::zero()));
             }
-            if let Some(aux) = &aux {
+            if has_dead {
                 let revive = &mut revive[range.clone()];
-                let from = block.dead_entries.len();
-                let pre = &block.dead_pre[r * settings.dead.len()..(r + 1) * settings.dead.len()];
-                select_dead(aux, ranking, settings.dead, pre, norms, &mut scratch, &mut block.dead_entries);
-                let entries = &mut block.dead_entries[from..];
-                push_cuts(&mut block.dead_cuts, entries, from, n);
+                let end = block.dead_ends[r] as usize;
+                let entries = &mut block.dead_entries[dead_from..end];
+                dead_from = end;
                 revive.copy_from_slice(residual);
                 scratch.latents.clear();
                 scratch.latents.extend(entries.iter().map(|entry| entry.latent));
                 scratch.first.clear();
                 scratch.first.extend(entries.iter().map(|entry| entry.code));
                 F::combine(&scratch.latents, &scratch.first, decoder, revive);
-                kernels::dots(&scratch.latents, decoder, revive, &mut scratch.values);
+                F::dots(&scratch.latents, decoder, [&*revive], [&mut scratch.values]);
                 for (entry, &on_aux) in entries.iter_mut().zip(&scratch.values) {
                     entry.d_code = on_aux + on_aux;
                 }
@@ -289,32 +348,30 @@ pub(crate) fn encode<F: Float, R: Rule<F>>(
     let (weights, n) = (sae.weights(), sae.size().n_latents);
     let threshold = sae.variant().threshold();
     let keep = rule.keep(x.nrows()).filter(|_| threshold.is_none());
-    let selection = Selection {
-        rule,
-        constants: [&constants[0], &constants[1], &constants[2]],
-        norms,
-        encoder: weights.w_enc.as_slice().expect("standard layout"),
-        dead: &[],
-        above: F::from_f64(threshold.unwrap_or(0.0)),
-        n,
-        width: sae.input_width(),
-    };
+    let mut selection = Selection::new(rule, sae, constants, norms);
+    selection.above = F::from_f64(threshold.unwrap_or(0.0));
+    let (tiles, slice) = (Spare::default(), "standard layout");
+    let packed = (x.nrows() >= PACK_FROM).then(|| PackedMatrix::new(&gate_rows(sae).t()));
     let mut codes = SparseRows::new(n);
     let mut all: Vec<RowBlock<F>> = Vec::new();
     let mut blocks: Vec<RowBlock<F>> = Vec::new();
     for start in (0..x.nrows()).step_by(ENCODE_ROWS) {
-        let chunk = x.slice(ndarray::s![start..(start + ENCODE_ROWS).min(x.nrows()), ..]);
+        let chunk = x.slice(s![start..(start + ENCODE_ROWS).min(x.nrows()), ..]);
         let mut input = chunk.as_standard_layout().into_owned();
         if sae.variant().input_bias() == InputBias::Subtracted {
             input -= &weights.b_dec;
         }
-        let mut products = Array2::zeros((chunk.nrows(), n));
-        matmul_into(F::one(), &input, &gate_rows(sae).t(), F::zero(), &mut products)?;
         blocks.resize_with(chunk.nrows().div_ceil(ROW_BLOCK), RowBlock::default);
-        let slice = "standard layout";
         let serial = chunk.nrows() * n < SERIAL;
-        let (products, input) = (products.as_slice().expect(slice), input.as_slice().expect(slice));
-        selection.run(serial, &mut blocks, products, input);
+        let centred = input.as_slice().expect(slice);
+        match &packed {
+            Some(packed) => selection.run_tiled(serial, &mut blocks, packed, &tiles, centred),
+            None => {
+                let mut products = Array2::zeros((chunk.nrows(), n));
+                matmul_into(F::one(), &input, &gate_rows(sae).t(), F::zero(), &mut products)?;
+                selection.run(serial, &mut blocks, products.as_slice().expect(slice), centred);
+            }
+        }
         if keep.is_some() {
             all.append(&mut blocks);
         } else {

@@ -9,10 +9,10 @@ use crate::adam::{Adam, Moments, Update};
 use crate::float::Float;
 use crate::latents::{self, CollectBlock, NormBlock, Split, StepBlock};
 use crate::rule::Rule;
-use crate::workspace::{RowSums, Workspace, in_chunks, set_constants, set_norms};
+use crate::workspace::{RowSums, Workspace, set_constants, set_norms, tiled};
 use crate::{AuxScale, InputBias, Sae, SaeError, Variant, Weights, dense, matching_pursuit, sparse};
-use collimate_tensor::{Scalar, axpy, matmul_into};
-use ndarray::{ArrayRef2, ArrayView2, s};
+use collimate_tensor::{PackedMatrix, Scalar, axpy, matmul_into};
+use ndarray::{ArrayRef2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 /// Rows in one task.
@@ -280,6 +280,20 @@ pub(crate) fn gate_rows<F: Float>(sae: &Sae<F>) -> ArrayView2<'_, F> {
     sae.weights().w_enc.slice(s![.., ..sae.input_width()])
 }
 
+/// Packs the encoder in the place of the last.
+pub(crate) fn pack<F: Scalar>(
+    encoder: &ArrayRef2<F>,
+    packed: &mut Option<PackedMatrix<F>>,
+) -> Result<(), SaeError> {
+    match packed {
+        Some(packed) if packed.shape() == (encoder.ncols(), encoder.nrows()) => {
+            packed.repack(&encoder.t())?
+        }
+        _ => *packed = Some(PackedMatrix::new(&encoder.t())),
+    }
+    Ok(())
+}
+
 /// Everything before the latents are visited: product, selection, residuals, losses.
 fn begin<F: Float, R: Rule<F>>(
     rule: &R,
@@ -296,14 +310,17 @@ fn begin<F: Float, R: Rule<F>>(
     ws.prepare(rule, sae, b, settings);
     let weights = sae.weights();
     let subtract = variant.input_bias() == InputBias::Subtracted;
-    for (mut to, from) in ws.input.rows_mut().into_iter().zip(x.rows()) {
+    let input = ws.input.axis_chunks_iter_mut(Axis(0), ROW_BLOCK);
+    let mut tasks: Vec<_> = input.zip(x.axis_chunks_iter(Axis(0), ROW_BLOCK)).collect();
+    each(ws.serial, &mut tasks, |_, (to, from)| {
+        to.assign(from);
         if subtract {
-            ndarray::Zip::from(&mut to).and(&from).and(&weights.b_dec).for_each(|t, &x, &b| *t = x - b);
-        } else {
-            to.assign(&from);
+            *to -= &weights.b_dec;
         }
-    }
-    if !in_chunks(rule, b) {
+    });
+    if tiled(rule, b) {
+        pack(&gate_rows(sae), &mut ws.packed)?;
+    } else {
         matmul_into(F::one(), &ws.input, &gate_rows(sae).t(), F::zero(), &mut ws.products)?;
     }
     let y = y.as_standard_layout();
@@ -312,7 +329,7 @@ fn begin<F: Float, R: Rule<F>>(
     let dense = match settings.path {
         Path::Sparse => false,
         Path::Dense => elementwise,
-        Path::Auto => elementwise && density(rule, ws) > DENSE_ABOVE,
+        Path::Auto => elementwise && sparse::density(rule, sae, ws) > DENSE_ABOVE,
     };
     let mut losses = Losses { dense, ..Losses::default() };
     if dense {
@@ -397,18 +414,6 @@ fn penalties<F: Float, R: Rule<F>>(rule: &R, ws: &mut Workspace<F>) -> f64 {
         *q = slope;
     }
     total / rows
-}
-
-/// The share of active latents in every eighth row.
-fn density<F: Float, R: Rule<F>>(rule: &R, ws: &Workspace<F>) -> f64 {
-    let (mut active, mut seen) = (0usize, 0usize);
-    for row in ws.products.rows().into_iter().step_by(8) {
-        seen += row.len();
-        for (i, &product) in row.iter().enumerate() {
-            active += usize::from(rule.activate(constants_of(&ws.constants, i), i, product).is_some());
-        }
-    }
-    active as f64 / seen.max(1) as f64
 }
 
 pub(crate) fn constants_of<F: Scalar>(constants: &[Vec<F>; 3], latent: usize) -> [F; 3] {

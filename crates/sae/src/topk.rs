@@ -1,5 +1,5 @@
 use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{InputBias, kernels};
+use crate::{Float, InputBias};
 use collimate_tensor::{Scalar, top_k};
 
 /// The TopK dictionary: the k largest pre-activations of a row are kept, no penalty is needed.
@@ -108,7 +108,7 @@ impl TopK {
     }
 }
 
-impl<F: Scalar> Rule<F> for TopK {
+impl<F: Float> Rule<F> for TopK {
     const ELEMENTWISE: bool = false;
 
     fn second(&self) -> Option<F> {
@@ -116,10 +116,10 @@ impl<F: Scalar> Rule<F> for TopK {
     }
 
     fn select(&self, row: &Row<'_, F>, scratch: &mut Scratch<F>, out: &mut Vec<Entry<F>>) {
-        let Scratch { values, kept, first, best, .. } = scratch;
+        let Scratch { values, kept, first, best, ranks, .. } = scratch;
         let wide = self.multi.map_or(self.k, |multi| multi.factor.saturating_mul(self.k));
         match self.ranking {
-            Ranking::PreActivation => kernels::largest(row.products, row.constants[0], wide, kept),
+            Ranking::PreActivation => F::largest(row.products, row.constants[0], wide, ranks, kept),
             Ranking::TimesDecoderNorm => {
                 scores(self.ranking, row, values);
                 top_k(values, wide, kept);
@@ -171,7 +171,7 @@ pub(crate) fn scores<F: Scalar>(ranking: Ranking, row: &Row<'_, F>, out: &mut Ve
 }
 
 /// The auxiliary entries of a row: the best of the dead latents `dead`, whose pre-activations are `pre`.
-pub(crate) fn select_dead<F: Scalar>(
+pub(crate) fn select_dead<F: Float>(
     aux: &AuxK,
     ranking: Ranking,
     dead: &[u32],
@@ -180,12 +180,12 @@ pub(crate) fn select_dead<F: Scalar>(
     scratch: &mut Scratch<F>,
     out: &mut Vec<Entry<F>>,
 ) {
-    let Scratch { values, kept, .. } = scratch;
+    let Scratch { values, kept, ranks, .. } = scratch;
     values.clear();
     let k = aux.k.min(dead.len());
     if ranking == Ranking::PreActivation && aux.codes == AuxCodes::Positive {
         values.resize(pre.len(), F::zero());
-        kernels::largest(pre, values, k, kept);
+        F::largest(pre, values, k, ranks, kept);
     } else {
         let norm = |i: u32| if ranking == Ranking::TimesDecoderNorm { norms[i as usize] } else { F::one() };
         values.extend(dead.iter().zip(pre).map(|(&i, &pre)| pre * norm(i)));

@@ -3,9 +3,10 @@
 use crate::float::Float;
 use crate::latents::{self, LatentBlock};
 use crate::rule::{Entry, Rule, Scratch};
+use crate::spare::Spare;
 use crate::step::{ROW_BLOCK, SERIAL, Settings};
 use crate::{PullOver, Sae, Variant, Weights, batch, dense};
-use collimate_tensor::{Scalar, sum_of_squares};
+use collimate_tensor::{PackedMatrix, Scalar, sum_of_squares};
 use ndarray::Array2;
 
 /// Sums over the rows of one block.
@@ -29,9 +30,9 @@ pub(crate) struct RowBlock<F> {
     pub(crate) ends: Vec<u32>,
     /// Where the entries of each row and latent block begin: `cuts[row * (blocks + 1) + block]`.
     pub(crate) cuts: Vec<u32>,
-    /// The pre-activations of the dead latents, row after row, where there is an auxiliary loss.
-    pub(crate) dead_pre: Vec<F>,
+    /// The same of the dead latents, where there is an auxiliary loss.
     pub(crate) dead_entries: Vec<Entry<F>>,
+    pub(crate) dead_ends: Vec<u32>,
     pub(crate) dead_cuts: Vec<u32>,
     /// Σ q of each row, later the derivative of its penalty with respect to that.
     pub(crate) penalties: Vec<F>,
@@ -40,15 +41,21 @@ pub(crate) struct RowBlock<F> {
     pub(crate) residual_sum: Vec<F>,
     pub(crate) aux_sum: Vec<F>,
     pub(crate) column_sums: Vec<F>,
+    /// Rows of numbers, one a latent, that are not kept.
+    pub(crate) columns: [Vec<F>; 3],
 }
 
 /// The buffers of a step, kept between steps so that none is allocated twice.
 #[derive(Clone, Debug)]
-pub struct Workspace<F> {
+pub struct Workspace<F: Scalar> {
     /// x − b_dec, or x.
     pub(crate) input: Array2<F>,
-    /// The encoder products; of some rows at a time where nothing needs those of all.
+    /// The encoder products, where those of a whole batch are needed together.
     pub(crate) products: Array2<F>,
+    /// The encoder, packed for products with a few rows, where they are not.
+    pub(crate) packed: Option<PackedMatrix<F>>,
+    /// The encoder products of the rows of a task.
+    pub(crate) tiles: Spare<Vec<F>>,
     /// x̂ − y.
     pub(crate) residual: Array2<F>,
     /// The residual of the second decode.
@@ -77,6 +84,8 @@ impl<F: Scalar> Default for Workspace<F> {
         Self {
             input: empty(),
             products: empty(),
+            packed: None,
+            tiles: Spare::default(),
             residual: empty(),
             aux: empty(),
             revive: empty(),
@@ -117,7 +126,7 @@ impl<F: Float> Workspace<F> {
         };
         let only_if = |wanted: bool, rows: usize| if wanted { (rows, d) } else { (0, d) };
         resize(&mut self.input, (rows, sae.input_width()));
-        let at_once = if in_chunks(rule, rows) { PRODUCT_ROWS.min(rows) } else { rows };
+        let at_once = if tiled(rule, rows) { 0 } else { rows };
         resize(&mut self.products, (at_once, n));
         resize(&mut self.residual, (rows, d));
         resize(&mut self.aux, only_if(rule.second().is_some(), rows));
@@ -153,12 +162,16 @@ impl<F: Float> Workspace<F> {
     }
 }
 
-/// Rows whose encoder products are kept at once, where those of a batch are not needed together: a multiple of the block.
-pub(crate) const PRODUCT_ROWS: usize = 1024;
+/// How far the rows of a tile of products lie apart: not a multiple of 1 KiB, which would crowd a few sets of the cache.
+pub(crate) fn stride<F>(n: usize) -> usize {
+    let stride = n.next_multiple_of(16);
+    if (stride * size_of::<F>()).is_multiple_of(1024) { stride + 16 } else { stride }
+}
 
-/// Whether a step may forget the products of some rows before it makes those of the next.
-pub(crate) fn in_chunks<F: Scalar, R: Rule<F>>(rule: &R, rows: usize) -> bool {
-    !R::ELEMENTWISE && rule.keep(rows).is_none()
+/// Whether a task may forget the products of its rows once it has selected from them. A batch that is no more than one tile
+/// is not worth packing for.
+pub(crate) fn tiled<F: Float, R: Rule<F>>(rule: &R, rows: usize) -> bool {
+    rows > ROW_BLOCK && !R::ELEMENTWISE && rule.keep(rows).is_none()
 }
 
 /// The norms of the decoder rows (added up over layers) where the member wants them, otherwise ones.
@@ -175,7 +188,7 @@ pub(crate) fn set_norms<F: Scalar>(variant: &Variant, weights: &Weights<F>, norm
     }
 }
 
-pub(crate) fn set_constants<F: Scalar, R: Rule<F>>(
+pub(crate) fn set_constants<F: Float, R: Rule<F>>(
     rule: &R,
     weights: &Weights<F>,
     constants: &mut [Vec<F>; 3],

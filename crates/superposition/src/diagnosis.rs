@@ -28,7 +28,7 @@
 
 use crate::error::{SuperpositionError, require_finite, require_shape};
 use crate::geometry::{cosines, feature_norms};
-use crate::polysemanticity::{linear_r_squared, neuron_top_share};
+use crate::polysemanticity::{linear_r_squared_each, neuron_top_share};
 use crate::spectrum::Spectrum;
 use ndarray::{Array1, Array2, ArrayRef2, Axis};
 use std::f64::consts::PI;
@@ -251,13 +251,18 @@ fn of_features(
             return Ok(Explanation::ALL.to_vec());
         }
         let mut seen = 0.0_f64;
-        for column in labels.columns() {
-            let raw = linear_r_squared(activations, &column)?;
+        for raw in linear_r_squared_each(activations, labels) {
             let chance = activations.ncols() as f64 / (states as f64 - 1.0);
             seen = seen.max((raw - chance) / (1.0 - chance));
         }
         evidence.push(Evidence { quantity: "best linear readout", value: seen, bound: NO_TRACE });
-        return Ok(if seen <= NO_TRACE { vec![Compositional] } else { vec![NonLinear] });
+        if seen <= NO_TRACE {
+            return Ok(vec![Compositional]);
+        }
+        // What labels do not explain linearly speaks of another use of the neurons, unless labels fix it in another way.
+        let fixed = fixed_by_labels(activations, labels);
+        evidence.push(Evidence { quantity: "variance fixed by the features", value: fixed, bound: LINEAR });
+        return Ok(if fixed < LINEAR { Explanation::ALL.to_vec() } else { vec![NonLinear] });
     }
     // One row a feature; those with no direction to speak of are not represented at all.
     let norms = feature_norms(&fit.directions.t());
@@ -297,9 +302,13 @@ fn of_features(
     Ok(if present.len() > dimensions { vec![Superposition] } else { vec![RotatedBasis, Superposition] })
 }
 
-/// Orthogonal directions (one row each): along the neurons or not.
+/// Orthogonal directions (one row each): along the neurons or not. Neurons that hardly answer to any of them do not count.
 fn basis(directions: &Array2<f64>, evidence: &mut Vec<Evidence>) -> Explanation {
-    let share = neuron_top_share(&directions.t()).map_or(f64::NAN, |shares| least(&shares));
+    let answers = feature_norms(directions);
+    let most = answers.iter().copied().fold(0.0, f64::max);
+    let answering: Vec<usize> = (0..answers.len()).filter(|&k| answers[k] > NOISE * most).collect();
+    let neurons = directions.select(Axis(1), &answering);
+    let share = neuron_top_share(&neurons.t()).map_or(f64::NAN, |shares| least(&shares));
     evidence.push(Evidence {
         quantity: "least share of a neuron in one feature",
         value: share,
@@ -363,18 +372,36 @@ fn solve(mut a: Array2<f64>, mut b: Array2<f64>) -> Array2<f64> {
 
 /// How well the labels of the nearest other state predict: 1 is perfect, 0 as good as the mean, −1 chance.
 fn nearest_neighbour_skill(activations: &ArrayRef2<f64>, labels: &Array2<f64>) -> f64 {
-    let squares: Vec<f64> = activations.rows().into_iter().map(|row| row.dot(&row)).collect();
-    let products = activations.dot(&activations.t());
-    let nearest = |i: usize| {
-        let distance = |j: usize| squares[j] - 2.0 * products[[i, j]];
-        (0..squares.len()).filter(|&j| j != i).fold(usize::MAX, |best, j| {
-            if best == usize::MAX || distance(j) < distance(best) { j } else { best }
-        })
-    };
-    let neighbours: Vec<usize> = (0..squares.len()).map(nearest).collect();
+    let neighbours = nearest(activations);
     let skill = |column: ndarray::ArrayView1<f64>| {
         let missed: f64 = neighbours.iter().enumerate().map(|(i, &j)| (column[i] - column[j]).powi(2)).sum();
         1.0 - missed / (column.var(0.0) * column.len() as f64)
     };
     labels.columns().into_iter().map(skill).sum::<f64>() / labels.ncols() as f64
+}
+
+/// The share of the activations' variance that labels fix in any way, by pairs of states with the nearest labels.
+///
+/// ```text
+/// 1 − Σ_i ‖h_i − h_near(i)‖² / (2 Σ_i ‖h_i − mean‖²)
+/// ```
+fn fixed_by_labels(activations: &ArrayRef2<f64>, labels: &Array2<f64>) -> f64 {
+    let apart = |(i, &j): (usize, &usize)| {
+        activations.row(i).iter().zip(activations.row(j)).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
+    };
+    let total = activations.var_axis(Axis(0), 0.0).sum() * activations.nrows() as f64;
+    1.0 - nearest(labels).iter().enumerate().map(apart).sum::<f64>() / (2.0 * total)
+}
+
+/// The nearest other state of each; of equally near ones the next in order, so that they make different pairs.
+fn nearest(points: &ArrayRef2<f64>) -> Vec<usize> {
+    let states = points.nrows();
+    let squares: Vec<f64> = points.rows().into_iter().map(|row| row.dot(&row)).collect();
+    let products = points.dot(&points.t());
+    let of = |i: usize| {
+        let distance = |j: usize| squares[j] - 2.0 * products[[i, j]];
+        let others = (1..states).map(|step| (i + step) % states);
+        others.reduce(|best, j| if distance(j) < distance(best) { j } else { best }).unwrap_or(i)
+    };
+    (0..states).map(of).collect()
 }

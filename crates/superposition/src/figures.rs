@@ -2,9 +2,9 @@
 
 use crate::error::SuperpositionError;
 use crate::geometry::{dimensions_per_feature, feature_dimensionality};
-use crate::phase::PhaseDiagram;
+use crate::phase::{PhaseDiagram, Region};
 use crate::toy_model::ToyModel;
-use collimate_claims::figure::{Chart, Figure, HeatMap, Series};
+use collimate_claims::figure::{Chart, Figure, HeatMap, RegionMap, Series};
 use ndarray::{ArrayRef2, s};
 
 /// `WᵀW` as a grid of colours.
@@ -120,12 +120,45 @@ pub fn phase_boundaries(diagrams: &[(&str, &PhaseDiagram)]) -> Figure {
 pub fn phase_map(name: &str, diagram: &PhaseDiagram) -> Figure {
     let upside_down = diagram.sharing.slice(s![..;-1, ..]).to_owned();
     HeatMap::new(
-        format!("Phase diagram, {name}"),
-        "1: two opposite features of equal length; 0: one feature alone. Rows from the densest at the top, columns by importance.",
+        format!("How far two features share a dimension, {name}"),
+        "1: two opposite features of equal length; 0: one feature alone; negative: two features of the same sign.",
         upside_down,
     )
-    .axes("importance, from least to most", "density, densest first")
+    .axes("importance of the second feature", "density")
+    .at(&diagram.importances, &diagram.densities)
     .figure()
+}
+
+/// Several phase diagrams side by side, each cell in the colour of its named [`Region`].
+///
+/// # Panics
+/// When the diagrams are over different importances or densities.
+///
+/// # Examples
+/// ```
+/// use collimate_superposition::{figures::phase_regions, phase::canonical};
+/// let diagram = canonical(&[0.5, 2.0], &[0.1, 0.9])?;
+/// let figure = phase_regions(&[("canonical", &diagram)]);
+/// assert!(figure.svg.contains("superposition, antipodal") && figure.svg.contains("dedicated dimension"));
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
+pub fn phase_regions(diagrams: &[(&str, &PhaseDiagram)]) -> Figure {
+    let mut map = RegionMap::new(
+        "What becomes of the second of two features",
+        "Canonical: the best of a few natural candidates. Optimum: over all weights and biases. Trained: the best of a few models.",
+        &Region::ALL.map(Region::name),
+    );
+    if let Some((_, first)) = diagrams.first() {
+        map = map
+            .columns("importance of the second feature", &first.importances)
+            .rows("density", &first.densities);
+        for (name, diagram) in diagrams {
+            let axes = |d: &PhaseDiagram| (d.importances.clone(), d.densities.clone());
+            assert_eq!(axes(diagram), axes(first), "diagrams in one picture share their axes");
+            map = map.panel(*name, diagram.region.mapv(|region| region as usize));
+        }
+    }
+    map.figure()
 }
 
 /// Points and features of a model that was trained on a finite data set, as two stars.
@@ -158,6 +191,33 @@ pub fn loss_staircase(losses: &[f64], named: &[(f64, &str)]) -> Figure {
     .with(Series::line("", sorted.iter().enumerate().map(|(i, &loss)| (share(i), loss))));
     for (loss, name) in named {
         chart = chart.reference(*loss, *name);
+    }
+    chart.figure()
+}
+
+/// The highest loss in the picture of a staircase: a model that puts out nothing loses 1/3.
+pub const TOP_STEP: f64 = 0.34;
+
+/// The loss over training of several runs, with the levels at which it may rest.
+///
+/// The steps are counted from 1, for a logarithmic axis. Losses above [`TOP_STEP`] are left out: the start would leave no room for the
+/// levels.
+pub fn staircase(runs: &[Vec<(u64, f64)>], named: &[(f64, String)]) -> Figure {
+    let mut chart = Chart::new(
+        "A staircase of polygons",
+        "The loss of each run over its steps; it rests at levels, each of them a regular polygon of features.",
+    )
+    .axes("step", "loss")
+    .log_x()
+    .log_y();
+    let low = |(_, loss): &&(u64, f64)| *loss <= TOP_STEP;
+    for run in runs {
+        chart = chart.with(
+            Series::line("", run.iter().filter(low).map(|&(step, loss)| (step as f64 + 1.0, loss))).plain(),
+        );
+    }
+    for (loss, name) in named {
+        chart = chart.reference(*loss, name);
     }
     chart.figure()
 }

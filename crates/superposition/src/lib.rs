@@ -24,6 +24,7 @@ pub mod pursuit;
 pub mod recognition;
 pub mod skip_trigrams;
 mod spectrum;
+pub mod staircase;
 pub mod toy_model;
 pub mod two_features;
 pub mod two_layer;

@@ -6,6 +6,7 @@
 
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
 use collimate_grad::{Batch, HessianVectorProducts, Objective, Scratch};
+use collimate_stream::Stream;
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 
 /// The loss of the one-active-feature model with `c` features and `r` hidden dimensions.
@@ -60,6 +61,15 @@ impl OneActive {
     /// The number of parameters, `r c + c`.
     pub fn parameters(&self) -> usize {
         (self.hidden + 1) * self.features
+    }
+
+    /// A random point: independent normal weights and biases of these standard deviations.
+    ///
+    /// # Determinism
+    /// A function of the stream.
+    pub fn draw(&self, weights: f64, biases: f64, stream: &mut Stream) -> Vec<f64> {
+        let split = self.hidden * self.features;
+        (0..self.parameters()).map(|i| stream.normal() * if i < split { weights } else { biases }).collect()
     }
 
     /// Puts a weight matrix (r × c) and a bias (c) into one flat vector.

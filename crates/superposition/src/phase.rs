@@ -11,6 +11,61 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use std::sync::Arc;
 
+/// What becomes of the second feature, in the words of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Region {
+    /// The first feature has the dimension: `[1, 0]`.
+    NotRepresented,
+    /// The second feature has the dimension: `[0, 1]`.
+    Dedicated,
+    /// Both are represented, with opposite signs: `[1, −1]`.
+    Antipodal,
+    /// Both are represented with the same sign, so that each adds to the other.
+    SideBySide,
+    /// Neither is: both weights are below [`ABSENT`].
+    Neither,
+}
+
+impl Region {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::NotRepresented, Self::Dedicated, Self::Antipodal, Self::SideBySide, Self::Neither];
+
+    /// The region that two weights lie in; both represented means a sharing beyond ±[`SUPERPOSED`].
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_superposition::phase::Region;
+    /// assert_eq!(Region::of([1.0, -0.8]), Region::Antipodal);
+    /// assert_eq!(Region::of([0.02, -1.0]), Region::Dedicated);
+    /// ```
+    pub fn of(w: [f64; 2]) -> Self {
+        let shared = sharing(w);
+        if w[0].abs().max(w[1].abs()) < ABSENT {
+            Self::Neither
+        } else if shared > SUPERPOSED {
+            Self::Antipodal
+        } else if shared < -SUPERPOSED {
+            Self::SideBySide
+        } else if w[0].abs() >= w[1].abs() {
+            Self::NotRepresented
+        } else {
+            Self::Dedicated
+        }
+    }
+
+    /// The name for figures, as said of the second feature.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotRepresented => "not represented",
+            Self::Dedicated => "dedicated dimension",
+            Self::Antipodal => "superposition, antipodal",
+            Self::SideBySide => "superposition, same sign",
+            Self::Neither => "neither represented",
+        }
+    }
+}
+
 /// How far two features share one dimension, over importances and densities.
 ///
 /// ```text
@@ -24,6 +79,8 @@ pub struct PhaseDiagram {
     pub densities: Vec<f64>,
     /// `s`, densities × importances.
     pub sharing: Array2<f64>,
+    /// What the two features do, densities × importances.
+    pub region: Array2<Region>,
     /// The loss, densities × importances.
     pub loss: Array2<f64>,
 }
@@ -31,11 +88,14 @@ pub struct PhaseDiagram {
 /// The sharing from which on a cell counts as superposition when a boundary is drawn.
 pub const SUPERPOSED: f64 = 0.1;
 
+/// A weight below this represents nothing.
+pub const ABSENT: f64 = 0.1;
+
 impl PhaseDiagram {
     /// For each importance the largest density at which the features share the dimension; those without are left out.
     pub fn boundary(&self) -> Vec<(f64, f64)> {
         let highest = |column: usize| {
-            let shared = |row: &usize| self.sharing[[*row, column]] > SUPERPOSED;
+            let shared = |row: &usize| self.region[[*row, column]] == Region::Antipodal;
             let rows = (0..self.densities.len()).filter(shared);
             rows.map(|row| self.densities[row])
                 .fold(None, |m: Option<f64>, d| Some(m.map_or(d, |m| m.max(d))))
@@ -62,25 +122,25 @@ fn sharing(w: [f64; 2]) -> f64 {
     if length == 0.0 { 0.0 } else { -2.0 * w[0] * w[1] / length }
 }
 
-/// Fills a diagram cell by cell, on all threads.
+/// Fills a diagram cell by cell with weights and their loss, on all threads.
 fn fill(
     importances: &[f64],
     densities: &[f64],
-    cell: impl Fn(usize, TwoFeatures) -> Result<(f64, f64), SuperpositionError> + Sync,
+    cell: impl Fn(usize, TwoFeatures) -> Result<([f64; 2], f64), SuperpositionError> + Sync,
 ) -> Result<PhaseDiagram, SuperpositionError> {
     let columns = importances.len();
-    let cells: Vec<(f64, f64)> = (0..columns * densities.len())
+    let cells: Vec<([f64; 2], f64)> = (0..columns * densities.len())
         .into_par_iter()
         .map(|i| cell(i, TwoFeatures::new(densities[i / columns], importances[i % columns])?))
         .collect::<Result<_, _>>()?;
-    let part = |f: fn(&(f64, f64)) -> f64| {
-        Array2::from_shape_fn((densities.len(), columns), |(r, c)| f(&cells[r * columns + c]))
-    };
+    let shape = (densities.len(), columns);
+    let at = |(row, column): (usize, usize)| cells[row * columns + column];
     Ok(PhaseDiagram {
         importances: importances.to_vec(),
         densities: densities.to_vec(),
-        sharing: part(|c| c.0),
-        loss: part(|c| c.1),
+        sharing: Array2::from_shape_fn(shape, |cell| sharing(at(cell).0)),
+        region: Array2::from_shape_fn(shape, |cell| Region::of(at(cell).0)),
+        loss: Array2::from_shape_fn(shape, |cell| at(cell).1),
     })
 }
 
@@ -90,8 +150,13 @@ fn fill(
 /// [`SuperpositionError::OutOfRange`] for an importance or a density out of range.
 pub fn canonical(importances: &[f64], densities: &[f64]) -> Result<PhaseDiagram, SuperpositionError> {
     fill(importances, densities, |_, model| {
-        let (alone, together) = (model.dedicated(), model.superpose_last());
-        Ok((f64::from(u8::from(together < alone)), together.min(alone)))
+        let candidates = [
+            ([1.0, 0.0], model.ignore_last()),
+            ([0.0, 1.0], model.ignore_first()),
+            ([1.0, -1.0], model.superpose_last()),
+        ];
+        // Of equal ones the first.
+        Ok(candidates.into_iter().fold(candidates[0], |best, one| if one.1 < best.1 { one } else { best }))
     })
 }
 
@@ -121,7 +186,7 @@ pub fn optimised(
 ) -> Result<PhaseDiagram, SuperpositionError> {
     fill(importances, densities, |i, model| {
         let best = model.optimum(starts, &mut stream.child(i as u64))?;
-        Ok((sharing(best.w), best.loss))
+        Ok((best.w, best.loss))
     })
 }
 
@@ -184,11 +249,11 @@ pub fn trained(
     let columns: Vec<Vec<[f64; 4]>> = (0..importances.len()).map(column).collect::<Result<_, _>>()?;
     fill(importances, densities, |cell, model| {
         let (row, column) = (cell / importances.len(), cell % importances.len());
-        let mut best = (0.0, f64::INFINITY);
+        let mut best = ([0.0; 2], f64::INFINITY);
         for point in &columns[column][row * config.models..(row + 1) * config.models] {
             let loss = model.loss_and_gradient(point, &mut [0.0; 4])?;
             if loss < best.1 {
-                best = (sharing([point[0], point[1]]), loss);
+                best = ([point[0], point[1]], loss);
             }
         }
         Ok(best)

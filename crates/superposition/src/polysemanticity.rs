@@ -215,16 +215,26 @@ pub fn linear_r_squared(
     require_shape("target", &[activations.nrows()], target.shape())?;
     require_finite("activations", activations.iter())?;
     require_finite("target", target.iter())?;
+    Ok(explained_by(&Spectrum::of(&centred(activations)), target))
+}
+
+/// [`linear_r_squared`] of every column of checked targets.
+pub(crate) fn linear_r_squared_each(activations: &ArrayRef2<f64>, targets: &ArrayRef2<f64>) -> Vec<f64> {
     let spectrum = Spectrum::of(&centred(activations));
+    targets.columns().into_iter().map(|target| explained_by(&spectrum, &target)).collect()
+}
+
+/// The share of a target's variance inside the column space of centred activations.
+fn explained_by(spectrum: &Spectrum, target: &ArrayRef1<f64>) -> f64 {
     let mean = target.sum() / target.len() as f64;
     let residual = target.mapv(|y| y - mean);
     let total = residual.dot(&residual);
     if total == 0.0 {
-        return Ok(1.0);
+        return 1.0;
     }
     let rank = spectrum.rank(crate::geometry::RANK_TOLERANCE);
     let explained: f64 = (0..rank).map(|k| spectrum.left.column(k).dot(&residual).powi(2)).sum();
-    Ok(explained / total)
+    explained / total
 }
 
 fn centred(activations: &ArrayRef2<f64>) -> Array2<f64> {

@@ -24,7 +24,7 @@ const SERIAL: usize = 1 << 18;
 /// # Ok::<(), collimate_tensor::ShapeError>(())
 /// ```
 pub fn matmul<F: Scalar>(a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
-    let mut c = Array2::zeros((a.nrows(), b.ncols()));
+    let mut c = crate::zeros((a.nrows(), b.ncols()));
     matmul_into(F::one(), a, b, F::zero(), &mut c)?;
     Ok(c)
 }
@@ -85,7 +85,7 @@ pub fn batched_matmul<F: Scalar>(a: &ArrayRef3<F>, b: &ArrayRef3<F>) -> Result<A
     let (batch, m, k) = a.dim();
     let n = b.dim().2;
     ShapeError::check("b", &[batch, k, n], b.shape())?;
-    let mut c = Array3::zeros((batch, m, n));
+    let mut c = crate::zeros((batch, m, n));
     let one = |i: usize, out: &mut ArrayRef2<F>, threads: bool| {
         F::matmul_kernel(
             F::one(),

@@ -46,7 +46,7 @@ impl<F: Scalar> PackedMatrix<F> {
     /// # Errors
     /// [`ShapeError::Mismatch`] when `a` does not have k columns.
     pub fn matmul(&self, a: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
-        let mut c = Array2::zeros((a.nrows(), self.panels.n));
+        let mut c = crate::zeros((a.nrows(), self.panels.n));
         self.matmul_into(a, &mut c)?;
         Ok(c)
     }
@@ -68,6 +68,30 @@ impl<F: Scalar> PackedMatrix<F> {
     pub fn add_matmul_into(&self, a: &ArrayRef2<F>, c: &mut ArrayRef2<F>) -> Result<(), ShapeError> {
         self.check(a, c)?;
         F::packed_kernel(a, &self.panels, true, c);
+        Ok(())
+    }
+
+    /// Packs another matrix of the same shape in the place of this one.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] for another shape.
+    pub fn repack(&mut self, b: &ArrayRef2<F>) -> Result<(), ShapeError> {
+        ShapeError::check("b", &[self.panels.k, self.panels.n], b.shape())?;
+        F::repack_kernel(b, &mut self.panels);
+        Ok(())
+    }
+
+    /// c ← a·b on the calling thread, for callers whose tasks are blocks of rows.
+    ///
+    /// Each sum over k runs in ascending order in the fewest equal parts of at most 512, not in blocks of 192: less
+    /// precise than [`PackedMatrix::matmul_into`], as [`matmul_into`](crate::matmul_into) is. It is fastest where the
+    /// rows of `c` are contiguous and do not lie a multiple of 1 KiB apart.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] naming the argument that does not fit.
+    pub fn serial_matmul_into(&self, a: &ArrayRef2<F>, c: &mut ArrayRef2<F>) -> Result<(), ShapeError> {
+        self.check(a, c)?;
+        F::serial_kernel(a, &self.panels, c);
         Ok(())
     }
 

@@ -56,6 +56,10 @@ pub trait Scalar: sealed::Sealed + NdFloat + Default + Sum {
         c: &mut ArrayRef2<Self>,
     );
     #[doc(hidden)]
+    fn repack_kernel(b: &ArrayRef2<Self>, panels: &mut packed::Panels<Self>);
+    #[doc(hidden)]
+    fn serial_kernel(a: &ArrayRef2<Self>, b: &packed::Panels<Self>, c: &mut ArrayRef2<Self>);
+    #[doc(hidden)]
     fn softmax_kernel(row: &mut [Self]);
     #[doc(hidden)]
     fn softmax_rows_kernel(rows: &mut [Self], columns: usize);
@@ -122,6 +126,12 @@ macro_rules! scalar {
                 c: &mut ArrayRef2<Self>,
             ) {
                 packed::$f::product(a, b, accumulate, c);
+            }
+            fn repack_kernel(b: &ArrayRef2<Self>, panels: &mut packed::Panels<Self>) {
+                packed::$f::repack(b, panels);
+            }
+            fn serial_kernel(a: &ArrayRef2<Self>, b: &packed::Panels<Self>, c: &mut ArrayRef2<Self>) {
+                packed::$f::serial(a, b, c);
             }
             fn softmax_kernel(row: &mut [Self]) {
                 rows::$f::softmax(row);

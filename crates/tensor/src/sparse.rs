@@ -109,7 +109,7 @@ impl<F: Scalar> SparseRows<F> {
 
     /// The matrix (rows, columns) with zeros written out.
     pub fn to_dense(&self) -> Array2<F> {
-        let mut dense = Array2::zeros((self.n_rows(), self.n_columns));
+        let mut dense = crate::zeros((self.n_rows(), self.n_columns));
         for i in 0..self.n_rows() {
             let (columns, values) = self.row(i);
             for (&j, &v) in columns.iter().zip(values) {

@@ -220,7 +220,7 @@ pub(crate) fn row_mut<F>(x: &mut ArrayRef3<F>, h: usize, i: usize) -> &mut [F] {
 const PARALLEL: usize = 1 << 16;
 
 /// Runs on the rows of each head of an array in standard layout; heads are independent, so threads change no bit.
-pub(crate) fn for_each_head<F: Scalar>(x: &mut Array3<F>, run: impl Fn(usize, &mut [F]) + Sync) {
+pub(crate) fn for_each_head<F: Scalar>(x: &mut ArrayRef3<F>, run: impl Fn(usize, &mut [F]) + Sync) {
     let (_, rows, width) = x.dim();
     let size = (rows * width).max(1);
     let all = x.as_slice_mut().expect("own arrays are in standard layout");

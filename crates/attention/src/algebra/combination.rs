@@ -4,8 +4,8 @@ use super::score::Reads;
 use super::{Parameter, Parameters};
 use crate::plan::Pairs;
 use crate::{AttentionError, HeadMap};
-use collimate_tensor::{Scalar, dot};
-use ndarray::Array3;
+use collimate_tensor::{Scalar, dot, zeros};
+use ndarray::{Array3, ArrayRef3};
 
 /// Which two query heads a differential head subtracts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -196,7 +196,7 @@ impl Combination {
     /// Calls `run` with the pair, the query, its two heads and its weight.
     fn for_each<F: Scalar>(
         pairing: Pairing,
-        x: &Array3<F>,
+        x: &ArrayRef3<F>,
         weight: &[F],
         mut run: impl FnMut(usize, usize, [usize; 2], F),
     ) {
@@ -209,11 +209,11 @@ impl Combination {
     }
 
     /// The outputs of the variant from those of the heads; also patterns, whose rows combine in the same way.
-    pub(crate) fn forward<F: Scalar>(&self, parameters: &Parameters<F>, x: &Array3<F>) -> Array3<F> {
+    pub(crate) fn forward<F: Scalar>(&self, parameters: &Parameters<F>, x: &ArrayRef3<F>) -> Array3<F> {
         let (heads, queries, width) = x.dim();
-        let Some(pairing) = self.pairing() else { return x.clone() };
+        let Some(pairing) = self.pairing() else { return x.to_owned() };
         let weight = self.weight(parameters, heads / 2, queries);
-        let mut out = Array3::zeros((heads / 2, queries, width));
+        let mut out = zeros((heads / 2, queries, width));
         for_each_head(&mut out, |p, out| {
             let [a, b] = Self::pair(pairing, p, heads / 2);
             for (i, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
@@ -228,14 +228,14 @@ impl Combination {
     pub(crate) fn vjp<F: Scalar>(
         &self,
         parameters: &Parameters<F>,
-        x: &Array3<F>,
+        x: &ArrayRef3<F>,
         d: Array3<F>,
         into: &mut Parameters<F>,
     ) -> Array3<F> {
         let (heads, queries, width) = x.dim();
         let Some(pairing) = self.pairing() else { return d };
         let weight = self.weight(parameters, heads / 2, queries);
-        let mut d_x = Array3::zeros(x.dim());
+        let mut d_x: Array3<F> = zeros(x.dim());
         for_each_head(&mut d_x, |head, rows| {
             let (p, second) = pairing.of(head, heads);
             for (i, row_of_head) in rows.chunks_exact_mut(width.max(1)).enumerate() {
@@ -272,7 +272,7 @@ impl Combination {
     pub(crate) fn jvp<F: Scalar>(
         &self,
         [parameters, direction]: [&Parameters<F>; 2],
-        x: &Array3<F>,
+        x: &ArrayRef3<F>,
         x_dot: Array3<F>,
     ) -> Array3<F> {
         let Some(pairing) = self.pairing() else { return x_dot };

@@ -1,9 +1,9 @@
-use super::arguments::for_each_head;
+use super::arguments::{for_each_head, row};
 use super::normaliser::sigmoid;
 use super::rows::{Gain, Rms};
 use super::{Parameter, Parameters};
 use collimate_tensor::Scalar;
-use ndarray::Array3;
+use ndarray::{Array3, ArrayRef3};
 
 /// How many gates a head has for each query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ impl OutputChange {
     }
 
     /// Changes the output.
-    pub(crate) fn forward<F: Scalar>(&self, parameters: &Parameters<F>, out: &mut Array3<F>) {
+    pub(crate) fn forward<F: Scalar>(&self, parameters: &Parameters<F>, out: &mut ArrayRef3<F>) {
         let width = out.dim().2;
         match *self {
             Self::Scale(factor) => {
@@ -82,17 +82,27 @@ impl OutputChange {
     pub(crate) fn vjp<F: Scalar>(
         &self,
         parameters: &Parameters<F>,
-        x: &Array3<F>,
+        x: &ArrayRef3<F>,
         mut d: Array3<F>,
         into: &mut Parameters<F>,
     ) -> Array3<F> {
         let width = x.dim().2;
         match *self {
             Self::Scale(factor) => d.mapv_inplace(|d| d * F::from_f64(factor)),
-            Self::HeadNorm { epsilon, gain } => for_each(x, |h, i| {
-                let by_gain = (gain == Gain::Learned).then(|| into.values_mut(Parameter::HeadGain));
-                Rms::new(x, &[(h, i)], epsilon).vjp(x, &[(h, i)], gain_of(parameters, gain), by_gain, &mut d);
-            }),
+            Self::HeadNorm { epsilon, gain } => {
+                if gain == Gain::Learned {
+                    let sums = into.values_mut(Parameter::HeadGain);
+                    for_each(x, |h, i| {
+                        Rms::of(row(x, h, i), epsilon).collect(row(x, h, i), row(&d, h, i), sums)
+                    });
+                }
+                let gain = gain_of(parameters, gain);
+                for_each_head(&mut d, |h, rows| {
+                    for (i, d) in rows.chunks_exact_mut(width.max(1)).enumerate() {
+                        Rms::of(row(x, h, i), epsilon).vjp_of_row(row(x, h, i), gain, d);
+                    }
+                });
+            }
             Self::Gate(form) => {
                 let (gate, by_gate) = (parameters.values(Parameter::Gate), into.values_mut(Parameter::Gate));
                 let numbers = d.as_slice_mut().expect("own arrays are in standard layout").iter_mut().zip(x);
@@ -109,7 +119,7 @@ impl OutputChange {
     pub(crate) fn jvp<F: Scalar>(
         &self,
         [parameters, direction]: [&Parameters<F>; 2],
-        x: &Array3<F>,
+        x: &ArrayRef3<F>,
         mut dot: Array3<F>,
     ) -> Array3<F> {
         let width = x.dim().2;
@@ -145,7 +155,7 @@ fn gain_of<F: Scalar>(parameters: &Parameters<F>, gain: Gain) -> Option<&[F]> {
     (gain == Gain::Learned).then(|| parameters.values(Parameter::HeadGain))
 }
 
-fn for_each<F>(x: &Array3<F>, mut run: impl FnMut(usize, usize)) {
+fn for_each<F>(x: &ArrayRef3<F>, mut run: impl FnMut(usize, usize)) {
     let (heads, rows, _) = x.dim();
     (0..heads).for_each(|h| (0..rows).for_each(|i| run(h, i)));
 }

@@ -31,15 +31,23 @@ pub(crate) fn forward<F: Element>(
         None => core_forward(variant, &sizes, &reads, last, &arguments)?,
     };
     let (combined, heads) = match variant.combination {
-        Combination::Plain => (heads, Array3::zeros((0, 0, 0))),
-        _ => (variant.combination.forward(&arguments.parameters, &heads), heads),
+        Combination::Plain => (heads, nothing()),
+        _ => (variant.combination.forward(&arguments.parameters, &heads).into_shared(), heads),
     };
     let (mut out, mut outputs) = (combined, Vec::new());
     for change in &variant.output {
-        outputs.push(if change.looks_back() { out.clone() } else { Array3::zeros((0, 0, 0)) });
+        // Writing to a shared array copies it first.
+        outputs.push(if change.looks_back() { out.clone() } else { nothing() });
         change.forward(&arguments.parameters, &mut out);
     }
+    // A copy only where nothing changed the output, which the trace then shares.
+    let out = out.into_owned();
     Ok((out, Trace { variant: variant.clone(), arguments, sizes, reads, rows, core, heads, outputs }))
+}
+
+/// In the place of an array that no derivative looks at.
+fn nothing<F: Element>() -> ArcArray<F, Ix3> {
+    Array3::zeros((0, 0, 0)).into_shared()
 }
 
 fn seen_by<F: Element>(variant: &Variant, sizes: &Sizes, arguments: &Shared<F>) -> Seen {
@@ -63,7 +71,7 @@ fn core_forward<F: Element>(
     reads: &Reads,
     [q, k]: &[ArcArray<F, Ix3>; 2],
     arguments: &Shared<F>,
-) -> Result<(Core<F>, Array3<F>), AttentionError> {
+) -> Result<(Core<F>, ArcArray<F, Ix3>), AttentionError> {
     let parameters = &arguments.parameters;
     let seen = seen_by(variant, sizes, arguments);
     let at = setting(sizes, &seen);
@@ -93,7 +101,7 @@ fn core_forward<F: Element>(
     }
     let mut out = Array3::zeros((sizes.heads, sizes.queries, sizes.value_width));
     apply(&at, reads, patterns.last().expect("there is the first"), &arguments.v, &mut out);
-    Ok((Core::Plain { seen, logits, patterns }, out))
+    Ok((Core::Plain { seen, logits, patterns }, out.into_shared()))
 }
 
 /// The learned number of a head that joins its rows in the normaliser.

@@ -4,7 +4,7 @@ use super::arguments::{row, row_mut};
 use super::score::length;
 use super::{Parameter, Parameters};
 use crate::{AttentionError, Element, Rotary};
-use collimate_tensor::Scalar;
+use collimate_tensor::{Scalar, dot, sum_of_squares};
 use ndarray::{Array3, ArrayRef3};
 
 /// One change of the query and key rows. Their order is part of the variant: models norm before they rotate (Qwen 3,
@@ -239,6 +239,12 @@ impl<F: Scalar> Rms<F> {
 
     /// That of a single row.
     pub(crate) fn of(row: &[F], epsilon: f64) -> Self {
+        let count = F::from_f64(row.len().max(1) as f64);
+        let squares = sum_of_squares(row) + count * F::from_f64(epsilon);
+        // Squares out of range are taken again with more care.
+        if squares.is_finite() && squares > F::min_positive_value().sqrt() {
+            return Self { inverse: (count / squares).sqrt(), count };
+        }
         Self::over(row.iter().copied(), row.len(), epsilon)
     }
 
@@ -255,6 +261,24 @@ impl<F: Scalar> Rms<F> {
                 *x *= self.inverse * factor(gain, n, c, cells.len());
             }
         }
+    }
+
+    /// [`Rms::vjp`] of a single row, less the gradient by the gain.
+    pub(crate) fn vjp_of_row(&self, x: &[F], gain: Option<&[F]>, d: &mut [F]) {
+        if let Some(gain) = gain {
+            d.iter_mut().zip(gain).for_each(|(d, &gain)| *d *= gain);
+        }
+        let mut mean = self.inverse * dot(x, d) / self.count;
+        if !mean.is_finite() {
+            // The product went out of range, although the divided row does not.
+            mean = x.iter().zip(&*d).fold(F::zero(), |sum, (&x, &d)| sum + x * self.inverse * d / self.count);
+        }
+        d.iter_mut().zip(x).for_each(|(d, &x)| *d = (*d - x * self.inverse * mean) * self.inverse);
+    }
+
+    /// `sums += y d`, what the gain of a single row collects.
+    pub(crate) fn collect(&self, x: &[F], d: &[F], sums: &mut [F]) {
+        sums.iter_mut().zip(x.iter().zip(d)).for_each(|(sum, (&x, &d))| *sum += x * self.inverse * d);
     }
 
     /// With y = x/rms: `dx = (g d − y mean(y g d)) / rms`, and the gain collects y d.

@@ -20,7 +20,7 @@ pub(super) fn forward<F: Element>(
     attention: Attention,
     [q, k]: &[ArcArray<F, Ix3>; 2],
     arguments: &Shared<F>,
-) -> Result<(Core<F>, Array3<F>), AttentionError> {
+) -> Result<(Core<F>, ArcArray<F, Ix3>), AttentionError> {
     let (q, k, v) = (q.clone(), k.clone(), arguments.v.clone());
     let sink = sink(variant, &arguments.parameters, q.dim().0);
     let (out, saved) = match (variant.combination, sink) {

@@ -17,9 +17,9 @@ pub struct Trace<F> {
     pub(crate) rows: Vec<[ArcArray<F, Ix3>; 2]>,
     pub(crate) core: Core<F>,
     /// The outputs of the heads, where the variant combines them.
-    pub(crate) heads: Array3<F>,
+    pub(crate) heads: ArcArray<F, Ix3>,
     /// The output before each change that looks back at it.
-    pub(crate) outputs: Vec<Array3<F>>,
+    pub(crate) outputs: Vec<ArcArray<F, Ix3>>,
 }
 
 /// How the heads were computed.

@@ -2,7 +2,7 @@
 
 use super::largest;
 use super::order::normal;
-use crate::algebra::{Arguments, Combination, Gain, PairKeys, Pairing, Parameter, Variant, lambda_init};
+use crate::algebra::{Arguments, Combination, Gain, OutputChange, PairKeys, Pairing, Parameter, Variant};
 use crate::{HeadMap, Offset};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::{Array1, Array2, Array3, Axis, arr1, stack};
@@ -123,8 +123,21 @@ pub fn differential_equal_maps(attention: impl DifferentialAttends) -> impl Clai
     })
 }
 
-/// The weight that training starts from.
-pub(super) fn first_weight() -> impl Claim {
+/// The factor behind the norm of Differential V1 of this crate at a depth.
+pub(super) fn own_factor(depth: usize) -> f64 {
+    let variant =
+        Variant::differential_v1(Offset::zero(), Pairing::Neighbours, PairKeys::Paired, depth, Gain::None);
+    match variant.output[..] {
+        [_, OutputChange::Scale(factor)] => factor,
+        _ => f64::NAN,
+    }
+}
+
+/// The weight that training starts from: λ_init by depth, counted from 0, and the factor behind the norm of the output.
+pub fn differential_first_weight(
+    lambda_init: impl Fn(usize) -> f64 + Send + Sync + 'static,
+    factor: impl Fn(usize) -> f64 + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/differential-first-weight",
         Subject::Attention,
@@ -137,22 +150,12 @@ pub(super) fn first_weight() -> impl Claim {
         .names(&["depth"])
         .input(|dims, _| Some(dims[0]))
         .admits(|depth| *depth <= 60)
-        .margin(|&depth| {
-            let of = |depth| {
-                Variant::differential_v1(
-                    Offset::zero(),
-                    Pairing::Neighbours,
-                    PairKeys::Paired,
-                    depth,
-                    Gain::None,
-                )
-            };
-            let crate::algebra::OutputChange::Scale(factor) = of(depth).output[1] else { return -1.0 };
+        .margin(move |&depth| {
             let shares = [lambda_init(depth), lambda_init(depth + 1)];
             let published = 0.8 - 0.6 * (-0.3 * depth as f64).exp();
-            let first = (lambda_init(0) - 0.2).abs().max((shares[0] - published).abs());
+            let off = [lambda_init(0) - 0.2, shares[0] - published, factor(depth) - (1.0 - shares[0])];
             let rises = (shares[1] - shares[0]).min(0.8 - shares[1]);
-            rises.min(1e-12 - first).min(1e-12 - (factor - (1.0 - shares[0])).abs())
+            rises.min(1e-12 - largest(&off))
         })
 }
 

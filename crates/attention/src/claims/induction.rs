@@ -1,38 +1,48 @@
 //! A two-layer induction head built by hand.
 
-use crate::{Attention, Mask, Offset, Saved, Scale, prefix_matching};
+use super::AttendsWith;
+use crate::{Attention, Mask, Offset, Scale};
 use collimate_claims::{Claim, Exact, Meta, Subject};
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Axis, concatenate, s};
 
 /// One-hot rows: row `i` has a 1 in column `columns[i]`.
 fn one_hot(columns: &[usize], width: usize) -> Array2<f64> {
     Array2::from_shape_fn((columns.len(), width), |(i, j)| f64::from(u8::from(columns[i] == j)))
 }
 
-/// One causal head that looks with the inverse temperature `beta`.
-fn head(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, beta: f64) -> (Array2<f64>, Saved<f64>) {
-    let rows = |x: &Array2<f64>| -> Array3<f64> { x.clone().insert_axis(Axis(0)) };
-    let attention =
-        Attention::scaled_dot_product().scale(Scale::Fixed(beta)).mask(Mask::causal(Offset::zero()));
-    let (out, saved) = attention.forward(&rows(q), &rows(k), &rows(v)).expect("shapes fit");
-    (out.index_axis_move(Axis(0), 0), saved)
+/// Causal attention of this crate with that scale.
+pub(super) fn own_head(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, beta: &f64) -> Array2<f64> {
+    use super::Attends;
+    let causal = Mask::causal(Offset::zero());
+    Attention::scaled_dot_product().scale(Scale::Fixed(*beta)).mask(causal).attend_to(q, k, v)
 }
 
 /// The pattern of the second head and its prediction of the next token, for tokens after a start token 0.
-fn induction(tokens: &[usize], vocabulary: usize, beta: f64) -> (Array2<f64>, Array2<f64>) {
+fn induction(
+    head: &impl AttendsWith<f64>,
+    tokens: &[usize],
+    vocabulary: usize,
+    beta: f64,
+) -> (Array2<f64>, Array2<f64>) {
     let n = tokens.len();
     let token = one_hot(tokens, vocabulary);
     // Layer 1: each position looks at the one before it and writes that token beside its own.
     let before: Vec<usize> = (0..n).map(|i| i.saturating_sub(1)).collect();
     let positions: Vec<usize> = (0..n).collect();
-    let (previous, _) = head(&one_hot(&before, n), &one_hot(&positions, n), &token, beta);
-    // Layer 2: look for a position whose previous token is mine, and copy the token there.
-    let (prediction, saved) = head(&token, &previous, &token, beta);
-    (saved.pattern(0).expect("there is one head"), prediction)
+    let previous = head.attend_with(&one_hot(&before, n), &one_hot(&positions, n), &token, &beta);
+    // Layer 2: look for a position whose previous token is mine, and copy the token there; beside the tokens stand unit
+    // vectors, which copy the pattern.
+    let values = concatenate(Axis(1), &[Array2::eye(n).view(), token.view()]).expect("both have n rows");
+    let out = head.attend_with(&token, &previous, &values, &beta);
+    (out.slice(s![.., ..n]).to_owned(), out.slice(s![.., n..]).to_owned())
 }
 
-/// Two layers of one head each copy a repeated sequence, exactly as the temperature goes to zero.
-pub(super) fn hand_built() -> impl Claim {
+/// Two layers of one head each copy a repeated sequence, exactly as the temperature goes to zero. `head` is causal attention that
+/// takes its scale; `prefix_matching` is a score of a pattern (n, n) on its tokens.
+pub fn hand_built_induction_head(
+    head: impl AttendsWith<f64>,
+    prefix_matching: impl Fn(&Array2<f64>, &[u32]) -> f64 + Send + Sync + 'static,
+) -> impl Claim {
     let meta = Meta::theorem(
         "attention/hand-built-induction-head",
         Subject::Attention,
@@ -50,13 +60,13 @@ pub(super) fn hand_built() -> impl Claim {
             sorted.sort_unstable();
             sorted.iter().enumerate().all(|(i, &token)| i == token) && (5.0..=60.0).contains(beta)
         })
-        .margin(|(order, beta)| {
+        .margin(move |(order, beta)| {
             let n = order.len();
             let run = order.iter().map(|token| token + 1);
             let tokens: Vec<usize> = std::iter::once(0).chain(run.clone()).chain(run).collect();
-            let (pattern, prediction) = induction(&tokens, n + 1, *beta);
+            let (pattern, prediction) = induction(&head, &tokens, n + 1, *beta);
             let ids: Vec<u32> = tokens.iter().map(|&token| token as u32).collect();
-            let score = prefix_matching(&pattern, &ids).expect("the run is repeated").value;
+            let score = prefix_matching(&pattern, &ids);
             // Each layer leaks at most one exp(−gap) to each of at most 2n other keys.
             let leak = 2.0 * n as f64 * (-beta).exp();
             let bound = 2.0 * n as f64 * (-beta * (1.0 - 2.0 * leak)).exp();

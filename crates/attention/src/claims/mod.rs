@@ -1,16 +1,18 @@
 //! What is said about attention, as programs that answer Upheld, Refuted or Inconclusive.
 //!
-//! Nearly all claims are functions over what they speak of: hand them your own. What they need is a small trait or a plain function:
+//! All claims are functions over what they speak of: hand them your own. What they need is a small trait or a plain function:
 //!
 //! | yours is | trait |
 //! |---|---|
 //! | a map of rows to rows | [`SelfAttention`] |
 //! | attention of queries to keys and values | [`Attends`]; with log-sum-exps [`AttendsWithSum`], with gradients [`HasGradients`], with heads [`AttendsByHead`] |
-//! | only the scores | [`Scores`] |
+//! | the same with a slope, a bias, gates, a sink, a window or a scale | [`AttendsWith`] that, or a function |
+//! | only the scores | [`Scores`]; of steps [`StepScores`] |
 //! | a difference of two maps | [`DifferentialAttends`] |
+//! | latent attention | [`LatentAttends`] |
 //! | linear or recurrent | [`KeepsState`] |
 //! | a head of a residual stream, by its weights | [`ResidualHead`] |
-//! | a composition score, a rollout, a rotation, random features, a way to join parts | a function |
+//! | a composition score, a rollout, a rotation, slopes, random features, a way to join parts | a function |
 //!
 //! ```
 //! use collimate_attention::claims::{SelfAttention, permutation_equivariance};
@@ -38,7 +40,9 @@ mod differential;
 mod identities;
 mod induction;
 mod initialisation;
+mod latent;
 mod linear;
+mod logit_changes;
 mod order;
 mod performer;
 mod positions;
@@ -54,23 +58,36 @@ pub use circuits::{
 };
 pub use derivatives::{HasGradients, key_gradients_cancel, no_gradient_to_the_future};
 pub use differential::{
-    DifferentialAttends, differential_common_error, differential_equal_maps, differential_lowers_noise,
-    differential_noise_variance, differential_non_negative, differential_row_sum,
+    DifferentialAttends, differential_common_error, differential_equal_maps, differential_first_weight,
+    differential_lowers_noise, differential_noise_variance, differential_non_negative, differential_row_sum,
 };
-pub use identities::{plus_one_is_zero_sink, same_output, sink_is_gate};
+pub use identities::{
+    groups_at_the_ends, hopfield_update, plus_one_is_zero_sink, same_output, sink_is_gate,
+    wide_window_is_causal,
+};
+pub use induction::hand_built_induction_head;
 pub use initialisation::{
     averages_contract, gradient_through_depth_with_norms, gradient_through_depth_without_norms,
     output_variance_with_scale, output_variance_without_scale, skips_contract,
     unscaled_scores_have_unit_variance,
 };
+pub use latent::{LatentAttends, latent_absorbed_is_expanded};
 pub use linear::{
     KeepsState, Tokens, additive_memory_overwrites, bidirectional_linear_is_last, causal_linear_pattern_rank,
     delta_exact_memory, delta_forgets_order, linear_forgets_order, linear_forms_agree, linear_pattern_rank,
     linear_state_is_all,
 };
+pub use logit_changes::{
+    alibi_is_key_bias, alibi_is_relative, alibi_slopes_are_geometric, constant_forgetting_is_alibi,
+    softcap_order_is_irrelevant,
+};
 pub use order::{causal_permutation_equivariance, global_lipschitz, permutation_equivariance};
 pub use performer::{performer_unbiased, performer_unbiased_with_epsilon, performer_variance};
-pub use positions::{rotary_composes, rotary_decays, rotary_keeps_norms};
+pub use positions::{rotary_composes, rotary_decays, rotary_is_relative, rotary_keeps_norms};
+pub use product_rule::{
+    StepScores, companion_invariances, product_rule_diagonal, product_rule_leibniz,
+    product_rule_published_weights, product_rule_telescopes, product_rule_zero_on_constants,
+};
 pub use rank::{pattern_rank, score_rank};
 pub use scores::{Scores, correlated_scores_stay_small, score_second_moment, unit_score_variance};
 pub use weights::{
@@ -78,9 +95,9 @@ pub use weights::{
     softmax_half_lipschitz, split_keys_merge, split_keys_monoid,
 };
 
-use crate::algebra::{LogitChange, Normaliser, Variant};
+use crate::algebra::{Distance, LatentForm, LogitChange, Normaliser, Variant, lambda_init};
 use crate::linear::Form;
-use crate::{Attention, HeadMap, Mask, Offset, Scale};
+use crate::{Attention, HeadMap, Mask, Offset, Scale, prefix_matching};
 use collimate_claims::Claims;
 use linear::Member;
 use ndarray::{Array2, Axis};
@@ -100,6 +117,21 @@ pub trait SelfAttention: Send + Sync + 'static {
 pub trait Attends: Send + Sync + 'static {
     /// The output for each query.
     fn attend_to(&self, q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>) -> Array2<f64>;
+}
+
+/// Attention of one head with one thing more: a slope, a bias, gates, a sink, a window, a scale. Functions are such attention.
+pub trait AttendsWith<P>: Send + Sync + 'static {
+    /// The output (t, e) for queries (t, d), keys (s, d) and values (s, e).
+    fn attend_with(&self, q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, with: &P) -> Array2<f64>;
+}
+
+impl<P, A> AttendsWith<P> for A
+where
+    A: Fn(&Array2<f64>, &Array2<f64>, &Array2<f64>, &P) -> Array2<f64> + Send + Sync + 'static,
+{
+    fn attend_with(&self, q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, with: &P) -> Array2<f64> {
+        self(q, k, v, with)
+    }
 }
 
 /// One head with q = k = v = x.
@@ -132,6 +164,12 @@ pub fn claims() -> Claims {
     let plus_one = identities::causal().normaliser(Normaliser::SoftmaxPlusOne);
     let unscaled = plain.scale(Scale::Fixed(1.0));
     let [interleaved, _] = positions::turns();
+    let own_matching = |pattern: &Array2<f64>, tokens: &[u32]| {
+        prefix_matching(pattern, tokens).expect("a token is repeated").value
+    };
+    let [expanded, absorbed] = [LatentForm::Expanded, LatentForm::Absorbed].map(latent::InForm);
+    let groupings = [HeadMap::grouped_by_floor, HeadMap::grouped_by_modulo].map(identities::Groups);
+    let distances = [Distance::Signed, Distance::Absolute].map(logit_changes::WithAlibi);
     let ways = [
         (Form::Recurrent, Form::Parallel),
         (Form::Chunked { size: 3 }, Form::Recurrent),
@@ -162,28 +200,28 @@ pub fn claims() -> Claims {
         .with(no_gradient_to_the_future(causal))
         .with(key_gradients_cancel(causal))
         .with(rotary_keeps_norms(positions::turns()))
-        .with(positions::relative())
+        .with(rotary_is_relative(positions::own_rotary()))
         .with(rotary_composes(positions::turns()))
         .with(rotary_decays(interleaved))
-        .with(induction::hand_built())
+        .with(hand_built_induction_head(induction::own_head, own_matching))
         .with(differential_row_sum(differential::Own))
         .with(differential_equal_maps(differential::Own))
-        .with(differential::first_weight())
+        .with(differential_first_weight(lambda_init, differential::own_factor))
         .with(differential_non_negative(differential::Own))
         .with(differential_common_error(differential::combined))
         .with(differential_noise_variance(differential::combined))
         .with(differential_lowers_noise(differential::combined))
         .with(sink_is_gate(causal, identities::own_sink))
         .with(plus_one_is_zero_sink(causal, plus_one, identities::own_sink))
-        .with(identities::absorbed_is_expanded())
-        .with(identities::groups_at_the_ends())
-        .with(identities::alibi_is_key_bias())
-        .with(identities::alibi_is_relative())
-        .with(identities::alibi_slopes_are_geometric())
-        .with(identities::forgetting_is_alibi())
-        .with(identities::wide_window_is_causal())
-        .with(identities::softcap_order())
-        .with(identities::hopfield_update())
+        .with(latent_absorbed_is_expanded(expanded, absorbed))
+        .with(groups_at_the_ends(groupings, identities::Ends))
+        .with(alibi_is_key_bias(logit_changes::own_alibi, logit_changes::own_biased))
+        .with(alibi_is_relative(distances))
+        .with(alibi_slopes_are_geometric(logit_changes::own_slopes))
+        .with(constant_forgetting_is_alibi(logit_changes::own_forgetting, logit_changes::own_alibi))
+        .with(wide_window_is_causal(identities::own_window, identities::causal()))
+        .with(softcap_order_is_irrelevant(logit_changes::own_cap_first, logit_changes::own_bias_first))
+        .with(hopfield_update(identities::own_scaled))
         .with(unscaled_scores_have_unit_variance(unscaled))
         .with(output_variance_with_scale(plain))
         .with(output_variance_without_scale(unscaled))
@@ -203,12 +241,12 @@ pub fn claims() -> Claims {
         .with(performer_unbiased(performer::own_features(0.0)))
         .with(performer_unbiased_with_epsilon(performer::own_features(1e-4)))
         .with(performer_variance(performer::own_features(0.0)))
-        .with(product_rule::leibniz())
-        .with(product_rule::telescopes())
-        .with(product_rule::zero_on_constants())
-        .with(product_rule::published_weights_are_one())
-        .with(product_rule::published_is_the_diagonal())
-        .with(product_rule::companions_are_invariant())
+        .with(product_rule_leibniz(product_rule::Own))
+        .with(product_rule_telescopes(product_rule::Own))
+        .with(product_rule_zero_on_constants(product_rule::Own))
+        .with(product_rule_published_weights(product_rule::own_weights))
+        .with(product_rule_diagonal(product_rule::Own))
+        .with(companion_invariances(product_rule::own_companions))
         .with(circuits_are_the_head(circuits::Own))
         .with(circuits_have_no_basis(circuits::own_score))
         .with(composition_is_a_share(circuits::own_score))

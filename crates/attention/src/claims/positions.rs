@@ -2,7 +2,7 @@
 
 use super::largest;
 use super::order::normal;
-use super::scores::scores;
+use super::scores::{Scores, scores};
 use crate::{Attention, Mask, Offset, Rotary, RotaryLayout};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::{Array1, Array2, Array3, s};
@@ -54,8 +54,30 @@ pub fn rotary_keeps_norms(
         })
 }
 
-/// Scores depend on the distance of the positions only.
-pub(super) fn relative() -> impl Claim {
+/// Rotary scores of this crate.
+pub(super) struct Turned {
+    layout: RotaryLayout,
+    mask: Mask,
+}
+
+/// Both layouts of this crate: a query for every key, and the last query alone.
+pub(super) fn own_rotary() -> [(Turned, Turned); 2] {
+    // Without a mask, so that queries before their keys are compared as well.
+    let masks = (Mask::none(), Mask::causal(Offset::keys_minus_queries()));
+    LAYOUTS.map(|layout| (Turned { layout, mask: masks.0 }, Turned { layout, mask: masks.1 }))
+}
+
+impl Scores for Turned {
+    fn scores(&self, q: &Array2<f64>, k: &Array2<f64>) -> Array2<f64> {
+        let rotary = Rotary { layout: self.layout, ..Rotary::interleaved(q.ncols(), BASE) };
+        scores(Attention::scaled_dot_product().rotary(rotary).mask(self.mask), q, k)
+    }
+}
+
+/// Scores depend on the distance of the positions only. Each of `ways` scores as many queries as keys, and beside it the last
+/// query alone against all keys, as when decoding.
+pub fn rotary_is_relative<A: Scores, B: Scores>(ways: impl IntoIterator<Item = (A, B)>) -> impl Claim {
+    let ways: Vec<(A, B)> = ways.into_iter().collect();
     let meta = Meta::theorem(
         "attention/rotary-is-relative",
         Subject::Attention,
@@ -68,20 +90,18 @@ pub(super) fn relative() -> impl Claim {
         .names(&["x", "first"])
         .input(|dims, stream| Some((normal(stream, dims[0] + dims[1], 2 * dims[2]), dims[1])))
         .admits(|(x, first)| *first < x.nrows() && x.iter().all(|v| v.abs() <= 30.0))
-        .margin(|(x, first)| {
+        .margin(move |(x, first)| {
             let short: Array2<f64> = x.slice(s![*first.., ..]).to_owned();
-            let error = LAYOUTS.map(|layout| {
-                let rotary = Rotary { layout, ..Rotary::interleaved(x.ncols(), BASE) };
-                let attention = Attention::scaled_dot_product().rotary(rotary);
-                // Without a mask, so that queries before their keys are compared as well.
-                let (long, short) =
-                    (scores(attention.mask(Mask::none()), x, x), scores(attention, &short, &short));
-                let decode = attention.mask(Mask::causal(Offset::keys_minus_queries()));
-                let last = x.slice(s![x.nrows() - 1.., ..]).to_owned();
-                let last = scores(decode, &last, x).row(0).to_owned() - long.row(x.nrows() - 1);
-                let moved = &long.slice(s![*first.., *first..]) - &short;
-                largest(moved.iter().chain(&last))
-            });
+            let last = x.slice(s![x.nrows() - 1.., ..]).to_owned();
+            let error: Vec<f64> = ways
+                .iter()
+                .map(|(all, decode)| {
+                    let long = all.scores(x, x);
+                    let moved = &long.slice(s![*first.., *first..]) - &all.scores(&short, &short);
+                    let decoded = &decode.scores(&last, x).row(0) - &long.row(x.nrows() - 1);
+                    largest(moved.iter().chain(&decoded))
+                })
+                .collect();
             1e-10 * (1.0 + largest(x) * largest(x)) - largest(&error)
         })
 }

@@ -199,6 +199,22 @@ macro_rules! columns {
                     }
                 }
 
+                /// Clears `finite` when a number is not: a sum of `x · 0` is 0 exactly when all are.
+                fn check_finite(x: &[$f], finite: &mut bool) {
+                    // Several chains at once: each sum waits for the one before it.
+                    let mut sums = [[0.0; C]; 4];
+                    let mut chunks = x.chunks_exact(4 * C);
+                    for chunk in &mut chunks {
+                        for (sums, x) in sums.iter_mut().zip(chunk.chunks_exact(C)) {
+                            for i in 0..C {
+                                sums[i] += x[i] * 0.0;
+                            }
+                        }
+                    }
+                    let rest = chunks.remainder().iter().all(|x| x.is_finite());
+                    *finite &= rest && sums.iter().flatten().all(|&sum| sum == 0.0);
+                }
+
                 /// `x ← x · y`.
                 fn times(x: &mut [$f], y: &[$f]) {
                     for (x, y) in x.chunks_exact_mut(C).zip(y.chunks_exact(C)) {
@@ -267,6 +283,31 @@ mod tests {
         assert_eq!(super::f32::exp2_of(-140.0), 0.0);
         assert_eq!((super::f32::exp2_of(0.0), super::f64::exp2_of(0.0)), (1.0, 1.0));
         assert!(super::f32::exp2_of(f32::NAN).is_nan() && super::f64::exp2_of(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn one_number_that_is_not_finite_is_found_wherever_it_stands() {
+        for level in [CpuLevel::Portable, CpuLevel::Avx2, CpuLevel::Avx512] {
+            if level > CpuLevel::detected() {
+                continue;
+            }
+            for length in [0, 1, 31, 64, 65, 200] {
+                let mut x: Vec<f32> = (0..length).map(|i| i as f32 * 1e36 - 1e38).collect();
+                let finite = |x: &[f32]| {
+                    let mut finite = true;
+                    super::f32::check_finite(level, x, &mut finite);
+                    finite
+                };
+                assert!(finite(&x), "{level:?} {length}");
+                for place in 0..length {
+                    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                        let sound = std::mem::replace(&mut x[place], bad);
+                        assert!(!finite(&x), "{level:?} {bad} at {place} of {length}");
+                        x[place] = sound;
+                    }
+                }
+            }
+        }
     }
 
     macro_rules! against_the_definition {

@@ -20,21 +20,24 @@ macro_rules! product {
         pub(crate) mod $f {
             use super::*;
 
-            /// `c ← a·b`, joined to what `c` holds: `a` (m, k) of any strides, `b` (k, width), `c` (m, width), where the width is a
-            /// number of whole vectors.
+            /// `c ← a·b`, joined to what `c` holds: `a` (m, k) of any strides, `b` (k, width) and `c` (m, width) with rows that lie
+            /// as far apart as the second number says, where the width is a number of whole vectors.
             ///
             /// # Panics
             /// When a slice is too short, which would be a fault of this crate.
             pub(crate) fn product(
                 level: CpuLevel,
                 a: &ArrayRef2<$f>,
-                b: &[$f],
+                (b, b_row): (&[$f], usize),
                 width: usize,
                 join: Join<'_, $f>,
-                c: &mut [$f],
+                (c, c_row): (&mut [$f], usize),
             ) {
                 let ((m, k), lanes) = (a.dim(), lanes(level, size_of::<$f>()));
-                assert!(b.len() >= k * width && c.len() >= m * width, "operands of a tile product");
+                let fits = |length: usize, rows: usize, row: usize| {
+                    rows == 0 || row >= width && length >= (rows - 1) * row + width
+                };
+                assert!(fits(b.len(), k, b_row) && fits(c.len(), m, c_row), "operands of a tile product");
                 assert_eq!(width % lanes, 0, "a row of a tile is whole vectors");
                 let (mode, factors) = match join {
                     Join::Replace => (0, &[][..]),
@@ -54,23 +57,23 @@ macro_rules! product {
                         // factors are there by the asserts, and `c` is borrowed mutably.
                         at += unsafe {
                             let a = a.as_ptr().offset(at as isize * row);
-                            let c = c.as_mut_ptr().add(at * width + first * lanes);
+                            let c = c.as_mut_ptr().add(at * c_row + first * lanes);
                             let b = b.as_ptr().add(first * lanes);
                             let factors = factors.as_ptr().wrapping_add(first * lanes);
                             let left = m - at;
                             match level {
                                 #[cfg(target_arch = "x86_64")]
                                 CpuLevel::Avx512 => {
-                                    rows!($avx512, count, left, (k, a, row, step, b, width, mode, factors, c);
+                                    rows!($avx512, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row);
                                         4: 6 4 2 1; 3: 8 4 2 1; 2: 12 8 4 2 1; 1: 12 6 3 2 1)
                                 }
                                 #[cfg(target_arch = "x86_64")]
                                 CpuLevel::Avx2 => {
-                                    rows!($avx2, count, left, (k, a, row, step, b, width, mode, factors, c);
+                                    rows!($avx2, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row);
                                         2: 6 4 2 1; 1: 8 4 2 1)
                                 }
                                 _ => {
-                                    rows!($portable, count, left, (k, a, row, step, b, width, mode, factors, c);
+                                    rows!($portable, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row);
                                         1: 4 2 1)
                                 }
                             }
@@ -102,8 +105,8 @@ product!(f64, avx512_f64, avx2_f64, portable_f64);
 macro_rules! kernel {
     ($name:ident, $f:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $fma:ident, $set1:ident,
      $add:ident, $store:ident) => {
-        // Safety: `a` holds M rows of k numbers at the strides given, `b` k rows and `c` M rows of V vectors, `stride` apart; in
-        // mode 2 `factors` holds V vectors. `c` is ours alone.
+        // Safety: `a` holds M rows of k numbers at the strides given, `b` k rows and `c` M rows of V vectors, `stride` and
+        // `to_row` apart; in mode 2 `factors` holds V vectors. `c` is ours alone.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
         unsafe fn $name<const M: usize, const V: usize>(
@@ -116,6 +119,7 @@ macro_rules! kernel {
             mode: u8,
             factors: *const $f,
             c: *mut $f,
+            to_row: usize,
         ) {
             use std::arch::x86_64::*;
             let mut sums = [[$zero(); V]; M];
@@ -135,7 +139,7 @@ macro_rules! kernel {
                 }
                 for i in 0..M {
                     for j in 0..V {
-                        let to = c.add(i * stride + j * $lanes);
+                        let to = c.add(i * to_row + j * $lanes);
                         let sum = match mode {
                             0 => sums[i][j],
                             1 => $add($load(to), sums[i][j]),
@@ -211,6 +215,7 @@ macro_rules! portable {
             mode: u8,
             factors: *const $f,
             c: *mut $f,
+            to_row: usize,
         ) {
             const { assert!(V == 1) };
             let mut sums = [[0.0; $lanes]; M];
@@ -227,7 +232,7 @@ macro_rules! portable {
                 }
                 for i in 0..M {
                     for j in 0..$lanes {
-                        let to = c.add(i * stride + j);
+                        let to = c.add(i * to_row + j);
                         *to = match mode {
                             0 => sums[i][j],
                             1 => *to + sums[i][j],
@@ -264,15 +269,21 @@ mod tests {
                 // A matrix with columns that lie far apart, and rows backwards.
                 let big = Array2::from_shape_fn((2 * $m, 3 * $k + 1), |(i, j)| number(i, j));
                 let a = big.slice(s![..;-2, ..3 * $k;3]);
-                let b: Vec<$f> = (0..$k * width).map(|i| number(i, 5)).collect();
+                // The panel and the result are parts of wider rows.
+                let (b_row, c_row) = (width + 3, width + 5);
+                let b: Vec<$f> = (0..$k * b_row).map(|i| number(i, 5)).collect();
                 let factors: Vec<$f> = (0..width).map(|i| number(7, i)).collect();
                 for join in [Join::Replace, Join::Add, Join::Scale(&factors)] {
-                    let before: Vec<$f> = (0..$m * width).map(|i| number(3, i)).collect();
+                    let before: Vec<$f> = (0..$m * c_row).map(|i| number(3, i)).collect();
                     let mut c = before.clone();
-                    $f::product(level, &a, &b, width, join, &mut c);
+                    $f::product(level, &a, (&b, b_row), width, join, (&mut c, c_row));
                     for (at, (&c, &before)) in c.iter().zip(&before).enumerate() {
-                        let (i, j) = (at / width, at % width);
-                        let sum: $f = (0..$k).map(|p| a[[i, p]] * b[p * width + j]).sum();
+                        let (i, j) = (at / c_row, at % c_row);
+                        if j >= width {
+                            prop_assert_eq!(c, before, "past the columns");
+                            continue;
+                        }
+                        let sum: $f = (0..$k).map(|p| a[[i, p]] * b[p * b_row + j]).sum();
                         let expected = match join {
                             Join::Replace => sum,
                             Join::Add => before + sum,

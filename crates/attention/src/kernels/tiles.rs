@@ -9,7 +9,18 @@ pub trait Tiles: Scalar {
     fn whole(columns: usize) -> usize;
     /// `c ← a·b`, joined to what `c` holds.
     #[doc(hidden)]
-    fn product(a: &ArrayRef2<Self>, b: &[Self], width: usize, join: Join<'_, Self>, c: &mut [Self]);
+    fn product(a: &ArrayRef2<Self>, b: &[Self], width: usize, join: Join<'_, Self>, c: &mut [Self]) {
+        Self::product_part(a, (b, width), width, join, (c, width));
+    }
+    /// The same for `width` columns of wider rows, which lie as far apart as the second numbers say.
+    #[doc(hidden)]
+    fn product_part(
+        a: &ArrayRef2<Self>,
+        b: (&[Self], usize),
+        width: usize,
+        join: Join<'_, Self>,
+        c: (&mut [Self], usize),
+    );
     /// `c[i][j] = ⟨a[i], b[j]⟩` for a few rows of `b`; rows of `a` are contiguous, those of `c` are `width` apart.
     #[doc(hidden)]
     fn dots(a: &ArrayRef2<Self>, b: &[Self], columns: usize, width: usize, c: &mut [Self]);
@@ -40,6 +51,9 @@ pub trait Tiles: Scalar {
     /// `z ← cap · tanh(z / cap)`.
     #[doc(hidden)]
     fn softcap_only(tile: &mut [Self], cap: Self);
+    /// Whether all numbers are finite.
+    #[doc(hidden)]
+    fn all_finite(x: &[Self]) -> bool;
     /// `x ← x · y`.
     #[doc(hidden)]
     fn times(x: &mut [Self], y: &[Self]);
@@ -54,7 +68,13 @@ macro_rules! tiles {
             fn whole(columns: usize) -> usize {
                 columns.next_multiple_of(lanes(CpuLevel::current(), size_of::<$f>()))
             }
-            fn product(a: &ArrayRef2<$f>, b: &[$f], width: usize, join: Join<'_, $f>, c: &mut [$f]) {
+            fn product_part(
+                a: &ArrayRef2<$f>,
+                b: (&[$f], usize),
+                width: usize,
+                join: Join<'_, $f>,
+                c: (&mut [$f], usize),
+            ) {
                 micro::$f::product(CpuLevel::current(), a, b, width, join, c)
             }
             fn dots(a: &ArrayRef2<$f>, b: &[$f], columns: usize, width: usize, c: &mut [$f]) {
@@ -86,6 +106,11 @@ macro_rules! tiles {
             }
             fn softcap_only(tile: &mut [$f], cap: $f) {
                 columns::$f::softcap_only(CpuLevel::current(), tile, cap)
+            }
+            fn all_finite(x: &[$f]) -> bool {
+                let mut finite = true;
+                columns::$f::check_finite(CpuLevel::current(), x, &mut finite);
+                finite
             }
             fn times(x: &mut [$f], y: &[$f]) {
                 columns::$f::times(CpuLevel::current(), x, y)

@@ -4,6 +4,7 @@ mod algebra;
 mod bad_input;
 mod circuits;
 mod claims;
+mod claims_of_users;
 mod conformance;
 mod definition;
 mod derivatives;

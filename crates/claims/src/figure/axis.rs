@@ -1,5 +1,7 @@
 //! Scales and ticks.
 
+use super::canvas::text_width;
+
 /// How an axis spaces its values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
@@ -73,6 +75,27 @@ impl Axis {
     }
 }
 
+/// Round values along cells that stand for ascending values, each with its place counted in cells from the middle of the
+/// first, as many as fit into so many pixels.
+pub(super) fn cell_marks(values: &[f64], pixels: f64) -> Vec<(f64, String)> {
+    let [low, .., high] = *values else {
+        return values.iter().map(|value| (0.0, format!("{value}"))).collect();
+    };
+    let log = low > 0.0;
+    let scale = |value: f64| if log { value.log10() } else { value };
+    let ticks = if log { logarithmic(low.log10(), high.log10()) } else { linear(low, high) };
+    let place = |value: f64| {
+        let above = values.iter().position(|&v| v >= value).unwrap_or(values.len() - 1).max(1);
+        let (a, b) = (scale(values[above - 1]), scale(values[above]));
+        let share = if b > a { (scale(value) - a) / (b - a) } else { 0.0 };
+        (above - 1) as f64 + share.clamp(0.0, 1.0)
+    };
+    let room = |ticks: &[(f64, String)]| ticks.iter().map(|(_, label)| text_width(label) + 6.0).sum::<f64>();
+    let crowded = room(&ticks) > pixels;
+    let whole = |value: f64| !crowded || !log || (value.log10() - value.log10().round()).abs() < 1e-9;
+    ticks.into_iter().filter(|(value, _)| whole(*value)).map(|(value, label)| (place(value), label)).collect()
+}
+
 fn linear(low: f64, high: f64) -> Vec<(f64, String)> {
     let rough = (high - low) / 5.0;
     let power = 10f64.powf(rough.log10().floor());
@@ -124,6 +147,20 @@ mod tests {
         assert_eq!(labels(linear(-2.0, 2.0)), ["−2", "−1", "0", "1", "2"]);
         assert_eq!(labels(logarithmic(0.0, 2.0)), ["1", "2", "5", "10", "20", "50", "100"]);
         assert_eq!(labels(logarithmic(-3.0, 0.0)), ["0.001", "0.01", "0.1", "1"]);
+    }
+
+    #[test]
+    fn cells_are_marked_at_round_values() {
+        let values: Vec<f64> = (0..5).map(|i| 0.1 * 10f64.powf(f64::from(i) / 2.0)).collect();
+        let marks = cell_marks(&values, 60.0);
+        assert_eq!(marks.iter().map(|(_, label)| label.as_str()).collect::<Vec<_>>(), ["0.1", "1", "10"]);
+        assert!(
+            marks.iter().zip([0.0, 2.0, 4.0]).all(|((cell, _), at)| (cell - at).abs() < 1e-6),
+            "{marks:?}"
+        );
+        assert_eq!(cell_marks(&values, 500.0).len(), 7);
+        assert_eq!(cell_marks(&[], 9.0), []);
+        assert_eq!(cell_marks(&[2.5], 9.0), [(0.0, "2.5".to_owned())]);
     }
 
     #[test]

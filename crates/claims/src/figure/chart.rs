@@ -1,7 +1,7 @@
 //! Lines and points.
 
 use super::axis::{Axis, Scale};
-use super::canvas::{Anchor, Canvas, Frame, WIDTH, legend_height};
+use super::canvas::{Anchor, Canvas, FONT, Frame, WIDTH, legend_height};
 use super::{Figure, PALETTE};
 
 /// A point with an optional vertical error bar.
@@ -24,18 +24,26 @@ pub struct Series {
     pub points: Vec<Point>,
     /// Whether a line joins them.
     pub joined: bool,
+    /// Whether the line is thin and without markers or dashes: one of many alike.
+    pub plain: bool,
 }
 
 impl Series {
     /// Points joined by a line.
     pub fn line(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
         let points = points.into_iter().map(|(x, y)| Point { x, y, bar: None }).collect();
-        Self { name: name.into(), points, joined: true }
+        Self { name: name.into(), points, joined: true, plain: false }
     }
 
     /// Points alone.
     pub fn points(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
         Self { joined: false, ..Self::line(name, points) }
+    }
+
+    /// As one of many lines that are alike: thin, without markers.
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
+        self
     }
 
     /// With error bars, one `(low, high)` for each point.
@@ -126,7 +134,7 @@ impl Chart {
     /// The picture.
     pub fn figure(self) -> Figure {
         let colour = |i: usize| PALETTE[i % PALETTE.len()];
-        let named = self.series.len() > 1 || self.series.iter().any(|series| !series.name.is_empty());
+        let named = self.series.iter().any(|series| !series.name.is_empty());
         let entries: Vec<(String, String)> = match named {
             true => {
                 self.series.iter().enumerate().map(|(i, s)| (s.name.clone(), colour(i).to_owned())).collect()
@@ -149,16 +157,25 @@ impl Chart {
         let mut canvas = Canvas::new(&self.title, frame.bottom + 44.0);
         canvas.legend(&entries);
         canvas.axes(frame, &x, &y);
+        let mut names = Vec::new();
         for (value, name) in self.references.iter().filter(|(value, _)| self.scales.1.shows(*value)) {
             let at = y.place(*value);
             let dashes = "stroke-dasharray=\"6 4\" stroke-opacity=\"0.8\"";
             canvas.line((frame.left, at), (frame.right, at), "currentColor", dashes);
-            // At the end with fewer points in the way.
+            // At the end with fewer points in the way, unless another name stands there.
             let crowd = |left: bool| {
                 let near = |p: &&Point| (at - 20.0..at + 4.0).contains(&y.place(p.y));
                 points().filter(near).filter(|p| (x.place(p.x) < WIDTH / 2.0) == left).count()
             };
-            if crowd(true) < crowd(false) {
+            let taken = |left: bool| {
+                names.iter().any(|&(side, y): &(bool, f64)| side == left && (y - at).abs() < 1.2 * FONT)
+            };
+            let left = crowd(true) < crowd(false);
+            let Some(left) = [left, !left].into_iter().find(|&left| !taken(left)) else { continue };
+            if !name.is_empty() {
+                names.push((left, at));
+            }
+            if left {
                 canvas.text(frame.left + 4.0, at - 5.0, Anchor::Start, name);
             } else {
                 canvas.text(frame.right - 3.0, at - 5.0, Anchor::End, name);
@@ -168,11 +185,8 @@ impl Chart {
             let place = |p: &Point| (x.place(p.x), y.place(p.y));
             if series.joined {
                 for run in series.points.split(|p| !shown(&p)) {
-                    canvas.path(
-                        &run.iter().map(place).collect::<Vec<_>>(),
-                        colour(i),
-                        DASHES[i % DASHES.len()],
-                    );
+                    let extra = if series.plain { THIN } else { DASHES[i % DASHES.len()] };
+                    canvas.path(&run.iter().map(place).collect::<Vec<_>>(), colour(i), extra);
                 }
             }
             for point in series.points.iter().filter(shown) {
@@ -187,7 +201,7 @@ impl Chart {
                     }
                 }
                 // Long lines need no marker at each point.
-                if !series.joined || series.points.len() <= 60 {
+                if !series.joined || (series.points.len() <= 60 && !series.plain) {
                     let value = |v: f64| crate::report::short(v);
                     canvas.marker(
                         i,
@@ -224,6 +238,9 @@ impl Frame {
         [around(x, width), around(y, height)]
     }
 }
+
+/// The look of one of many lines.
+const THIN: &str = "style=\"stroke-width:1.2\" stroke-opacity=\"0.55\"";
 
 /// Line patterns, so that colour is never the only difference.
 const DASHES: [&str; 3] = ["", "stroke-dasharray=\"7 3\"", "stroke-dasharray=\"2 3\""];

@@ -1,6 +1,7 @@
 //! Heat maps.
 
 use super::Figure;
+use super::axis::cell_marks;
 use super::canvas::{Anchor, Canvas, Frame, WIDTH, number};
 use ndarray::Array2;
 
@@ -24,17 +25,25 @@ pub struct HeatMap {
     caption: String,
     labels: (String, String),
     values: Array2<f64>,
+    marks: Option<(Vec<f64>, Vec<f64>)>,
 }
 
 impl HeatMap {
     /// A heat map.
     pub fn new(title: impl Into<String>, caption: impl Into<String>, values: Array2<f64>) -> Self {
-        Self { title: title.into(), caption: caption.into(), labels: Default::default(), values }
+        Self { title: title.into(), caption: caption.into(), labels: Default::default(), values, marks: None }
     }
 
     /// What columns and rows are.
     pub fn axes(mut self, columns: impl Into<String>, rows: impl Into<String>) -> Self {
         self.labels = (columns.into(), rows.into());
+        self
+    }
+
+    /// With axes marked at round values in place of indices: the value of each column, and of each row from the bottom up; both
+    /// ascending. The last row of the matrix is then the lowest value.
+    pub fn at(mut self, columns: &[f64], rows: &[f64]) -> Self {
+        self.marks = Some((columns.to_vec(), rows.to_vec()));
         self
     }
 
@@ -55,11 +64,20 @@ impl HeatMap {
             // Cells overlap by a hair, or seams show between them.
             canvas.rectangle(x, y, cell + 0.3, cell + 0.3, &colour(value / largest), &tip);
         }
-        for i in marked(rows) {
-            canvas.text(left - 6.0, frame.top + (i as f64 + 0.5) * cell + 4.2, Anchor::End, &i.to_string());
+        let indices = |count| marked(count).map(|i| (i as f64, i.to_string())).collect();
+        let (across, down): (Vec<_>, Vec<_>) = match &self.marks {
+            None => (indices(columns), indices(rows)),
+            Some((x, y)) => {
+                let last = y.len().saturating_sub(1) as f64;
+                let down = cell_marks(y, f64::INFINITY).into_iter().map(|(cell, label)| (last - cell, label));
+                (cell_marks(x, width), down.collect())
+            }
+        };
+        for (i, label) in down {
+            canvas.text(left - 6.0, frame.top + (i + 0.5) * cell + 4.2, Anchor::End, &label);
         }
-        for j in marked(columns) {
-            canvas.text(left + (j as f64 + 0.5) * cell, frame.bottom + 16.0, Anchor::Middle, &j.to_string());
+        for (j, label) in across {
+            canvas.text(left + (j + 0.5) * cell, frame.bottom + 16.0, Anchor::Middle, &label);
         }
         canvas.text((frame.left + frame.right) / 2.0, frame.bottom + 35.0, Anchor::Middle, &self.labels.0);
         canvas.turned_text(14.0, (frame.top + frame.bottom) / 2.0, -90.0, "middle", &self.labels.1);

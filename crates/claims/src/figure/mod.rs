@@ -6,6 +6,7 @@ mod canvas;
 mod chart;
 mod heat_map;
 mod histogram;
+mod region_map;
 
 pub use axis::Scale;
 pub use bars::Bars;
@@ -14,6 +15,7 @@ pub(crate) use canvas::escape;
 pub use chart::{Chart, Point, Series};
 pub use heat_map::HeatMap;
 pub use histogram::Histogram;
+pub use region_map::RegionMap;
 
 /// A figure for the report.
 ///

@@ -34,7 +34,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     if directions.is_empty() {
         bail!("{} holds no number", options.file.display());
     }
-    let all = LargeGeometry::of(&directions)?;
+    let all = LargeGeometry::of(&directions)
+        .with_context(|| format!("cannot measure {}", options.file.display()))?;
     let (n, d) = directions.dim();
     let mut shares = all.dimensionality.to_vec();
     shares.sort_by(f64::total_cmp);

@@ -3,6 +3,7 @@
 mod diagnose;
 mod geometry;
 mod phase;
+mod staircase;
 mod train;
 
 use anyhow::Context;
@@ -25,6 +26,8 @@ enum What {
     Train(train::Options),
     /// Phase diagrams of two features in one dimension: by candidates, at the optimum, as trained.
     Phase(phase::Options),
+    /// Train on one active feature in two dimensions; print at which exact levels the loss comes to rest, each a polygon.
+    Staircase(staircase::Options),
     /// Say what arrangement the columns of a matrix in an npy file form, with every reading that fits.
     Geometry(geometry::Options),
     /// Say which explanations of polysemantic neurons activations and labels allow, with the evidence; or that they cannot tell.
@@ -36,6 +39,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match &options.what {
         What::Train(options) => train::run(options),
         What::Phase(options) => phase::run(options),
+        What::Staircase(options) => staircase::run(options),
         What::Geometry(options) => geometry::run(options),
         What::Diagnose(options) => diagnose::run(options),
     }

@@ -1,9 +1,15 @@
 //! `collimate tms phase`.
 
+use anyhow::Context;
 use collimate_stream::Stream;
-use collimate_superposition::figures::{phase_boundaries, phase_map};
-use collimate_superposition::phase::{TrainedConfig, canonical, logarithmic, optimised, trained};
-use std::path::PathBuf;
+use collimate_superposition::figures::{phase_boundaries, phase_map, phase_regions};
+use collimate_superposition::phase::{
+    PhaseDiagram, TrainedConfig, canonical, logarithmic, optimised, trained,
+};
+use collimate_tensor::files::write_atomically;
+use ndarray::Array2;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
 
 /// The options of `collimate tms phase`.
 #[derive(clap::Args)]
@@ -23,7 +29,7 @@ pub(super) struct Options {
     /// The seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// A folder for figures.
+    /// A folder for figures and for `phase.json`: losses, sharing and the named region of every cell.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -56,9 +62,34 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if let Some(folder) = &options.out {
         let pairs: Vec<_> = diagrams.iter().map(|(name, diagram)| (*name, diagram)).collect();
-        let mut drawn = vec![("boundaries", phase_boundaries(&pairs))];
+        let mut drawn = vec![("regions", phase_regions(&pairs)), ("boundaries", phase_boundaries(&pairs))];
         drawn.extend(diagrams.iter().map(|(name, diagram)| (*name, phase_map(name, diagram))));
         super::write_figures(folder, &drawn)?;
+        write_json(folder, &pairs)?;
     }
+    Ok(())
+}
+
+/// All diagrams as numbers and named regions: each table has a list for each density, with an entry for each importance.
+fn write_json(folder: &Path, diagrams: &[(&str, &PhaseDiagram)]) -> anyhow::Result<()> {
+    fn table<T: Clone>(cells: &Array2<T>, value: impl Fn(T) -> Value) -> Value {
+        cells.rows().into_iter().map(|row| row.iter().cloned().map(&value).collect::<Value>()).collect()
+    }
+    let one = |diagram: &PhaseDiagram| {
+        json!({
+            "region": table(&diagram.region, |region| region.name().into()),
+            "sharing": table(&diagram.sharing, Value::from),
+            "loss": table(&diagram.loss, Value::from),
+            "boundary": diagram.boundary(),
+        })
+    };
+    let named: Map<String, Value> =
+        diagrams.iter().map(|(name, diagram)| ((*name).to_owned(), one(diagram))).collect();
+    let axes = diagrams[0].1;
+    let all = json!({ "importances": axes.importances, "densities": axes.densities, "diagrams": named });
+    let path = folder.join("phase.json");
+    write_atomically(&path, |file| serde_json::to_writer_pretty(file, &all).map_err(std::io::Error::from))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}", path.display());
     Ok(())
 }

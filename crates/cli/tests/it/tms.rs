@@ -37,6 +37,45 @@ fn a_small_phase_diagram() {
         run(folder.path(), &["tms", "phase", "--importances", "3", "--densities", "5", "--models", "0"]);
     assert_eq!(status, 0, "{said}");
     assert!(printed.contains("canonical") && printed.contains("optimum"), "{printed}");
+    let arguments =
+        ["tms", "phase", "--importances", "3", "--densities", "4", "--models", "1", "--out", "drawn"];
+    let (status, _, said) = run(folder.path(), &arguments);
+    assert_eq!(status, 0, "{said}");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join("drawn").join(name)).unwrap();
+    assert!(read("regions.svg").contains("superposition, antipodal"));
+    let all: serde_json::Value = serde_json::from_str(&read("phase.json")).unwrap();
+    for name in ["canonical", "optimum", "trained"] {
+        let regions = &all["diagrams"][name]["region"];
+        // The sparsest features share the dimension; of dense ones the more important one has it.
+        assert_eq!(regions[0][1], "superposition, antipodal", "{name}");
+        assert_eq!((regions.as_array().unwrap().len(), regions[3].as_array().unwrap().len()), (4, 3));
+        if name != "trained" {
+            assert_eq!(
+                (&regions[3][0], &regions[3][2]),
+                (&"not represented".into(), &"dedicated dimension".into())
+            );
+        }
+        assert!(all["diagrams"][name]["loss"][0][0].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn a_staircase_ends_at_polygons() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments =
+        ["tms", "staircase", "--runs", "4", "--steps", "2000", "--start", "0.3", "--out", "drawn"];
+    let (status, printed, said) = run(folder.path(), &arguments);
+    assert_eq!(status, 0, "{said}");
+    // Losses and coefficients are exact, whatever the runs do.
+    assert!(printed.contains("hexagon          0.048192    17/2"), "{printed}");
+    let svg = std::fs::read_to_string(folder.path().join("drawn").join("staircase.svg")).unwrap();
+    assert!(svg.matches("<path").count() >= 4 && svg.contains("pentagon"), "{printed}");
+    for (option, value) in [("--features", "9"), ("--rate", "0"), ("--runs", "0")] {
+        let (status, _, said) = run(folder.path(), &["tms", "staircase", option, value]);
+        assert!(status == 2 && said.contains(option), "{said}");
+    }
+    let (status, _, said) = run(folder.path(), &["tms", "staircase", "--rate", "1e200", "--runs", "1"]);
+    assert!(status == 2 && said.contains("smaller rate"), "{said}");
 }
 
 #[test]

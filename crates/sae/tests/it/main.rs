@@ -4,6 +4,7 @@ mod cases;
 #[cfg(feature = "claims")]
 mod claims;
 mod conformance;
+mod crowded;
 mod family;
 #[cfg(feature = "files")]
 mod files;

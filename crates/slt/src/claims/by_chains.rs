@@ -12,12 +12,12 @@ use collimate_stream::Stream;
 use ndarray::{Array2, array};
 
 /// Five standard errors minus the distance from the exact value, and what happened in words.
-fn judged(found: ChainMean, exact: f64, what: &str) -> (f64, String) {
+pub(super) fn judged(found: ChainMean, exact: f64, what: &str) -> (f64, String) {
     let note = format!("{what}: {:.4} ± {:.4}, exact {exact:.4}", found.value, found.standard_error);
     (5.0 - ((found.value - exact) / found.standard_error).abs(), note)
 }
 
-fn of_all(judged: impl IntoIterator<Item = (f64, String)>) -> Outcome {
+pub(super) fn of_all(judged: impl IntoIterator<Item = (f64, String)>) -> Outcome {
     let (margins, notes): (Vec<f64>, Vec<String>) = judged.into_iter().unzip();
     let least = margins.iter().copied().fold(f64::INFINITY, |a, b| if b.is_nan() { b } else { a.min(b) });
     notes.into_iter().fold(Outcome::of_margin(least), Outcome::note)

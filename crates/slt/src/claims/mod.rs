@@ -6,9 +6,11 @@ mod coefficients;
 mod corrected;
 mod estimates;
 mod finite;
+mod identities;
 mod laplace;
 mod phases;
 mod polynomials;
+mod responses;
 mod sampler;
 mod scaling;
 
@@ -90,6 +92,13 @@ pub fn claims() -> Claims {
         .with(by_chains::no_best_point())
         .with(by_chains::first_order())
         .with(by_chains::four_errors())
+        .with(identities::cross_validation_sum())
+        .with(identities::gibbs_sum())
+        .with(identities::waic_is_cross_validation())
+        .with(identities::mirrored())
+        .with(responses::influence())
+        .with(responses::data_refined())
+        .with(responses::point_alone())
 }
 
 #[cfg(test)]

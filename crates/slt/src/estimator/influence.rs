@@ -1,16 +1,44 @@
 use super::SampleLosses;
 use crate::{ChainMean, NBeta};
+use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
 use ndarray::Array2;
 
 /// A response of the posterior to a change of its data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Susceptibility {
-    /// χ.
+    /// Which response.
+    pub quantity: Quantity,
+    /// χ or B.
     pub value: f64,
     /// Its Monte-Carlo error at fixed data.
     pub standard_error: f64,
     /// Effective draws.
     pub ess: f64,
+}
+
+const SUSCEPTIBILITY: Quantity = Quantity {
+    name: "susceptibility",
+    definition: "−nβ Cov(φ, ΔL): the derivative of E[φ] by the share of ΔL in the loss",
+    unit: Unit::One,
+};
+const INFLUENCE: Quantity = Quantity {
+    name: "Bayesian influence",
+    definition: "−Cov(ℓ_i, ℓ_j): the derivative of E[ℓ_j] by the weight of sample i, over β",
+    unit: Unit::One,
+};
+
+impl Susceptibility {
+    fn of(quantity: Quantity, scale: f64, found: ChainMean) -> Self {
+        let (value, standard_error) = (scale * found.value, scale.abs() * found.standard_error);
+        Self { quantity, value, standard_error, ess: found.ess }
+    }
+
+    /// The response as a measurement that names its estimand.
+    pub fn measurement(&self, object: Fingerprint) -> Measurement {
+        let n = if self.ess.is_finite() { self.ess as u64 } else { 0 };
+        Measurement::estimate(&self.quantity, self.value, self.standard_error, n, object)
+            .estimating("the first-order response of this posterior at its data, temperature and prior")
+    }
 }
 
 /// How an observable answers when a little of another loss is mixed into the posterior's.
@@ -39,13 +67,7 @@ pub struct Susceptibility {
 /// # References
 /// Baker et al. (2025), arXiv 2504.18274, definition 2.
 pub fn susceptibility(observable: &[Vec<f64>], change: &[Vec<f64>], n_beta: NBeta) -> Susceptibility {
-    let found = ChainMean::covariance(observable, change);
-    let scale = n_beta.get();
-    Susceptibility {
-        value: -scale * found.value,
-        standard_error: scale * found.standard_error,
-        ess: found.ess,
-    }
+    Susceptibility::of(SUSCEPTIBILITY, -n_beta.get(), ChainMean::covariance(observable, change))
 }
 
 impl SampleLosses {
@@ -69,6 +91,6 @@ impl SampleLosses {
     /// One entry of [`SampleLosses::influence`] with its Monte-Carlo error.
     pub fn influence_of(&self, sample: usize, on: usize) -> Susceptibility {
         let found = ChainMean::covariance(&self.of_sample(on), &self.of_sample(sample));
-        Susceptibility { value: -found.value, standard_error: found.standard_error, ess: found.ess }
+        Susceptibility::of(INFLUENCE, -1.0, found)
     }
 }

@@ -10,6 +10,7 @@ use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
 /// functional variance      V_n = Σ_i Var_w[ℓ_i(w)]
 /// singular fluctuation     ν   = (β/2) V_n
 /// WAIC                     T_n + (β/n) V_n
+/// cross validation   C_n = −(1/n) Σ_i log E_w[e^{−ℓ_i} | without i] = (1/n) Σ_i log (E_w[e^{βℓ_i}] / E_w[e^{(β−1)ℓ_i}])
 /// ```
 ///
 /// Averaged over data sets, to leading order with λ, ν and the loss `L₀` of the truth (Watanabe's equations of state):
@@ -19,10 +20,14 @@ use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
 /// Gibbs generalisation  L₀ + (λ/β + ν)/n            Gibbs training  L₀ + (λ/β − ν)/n
 /// ```
 ///
+/// On each data set, not only on average, `G_gibbs + T_gibbs = 2λ/(βn)` and, at β = 1, `G_bayes + C_n = 2λ/n`, all taken above
+/// the loss of the truth on the same samples and up to what vanishes faster.
+///
 /// All losses are per sample in nats; WAIC on the deviance scale is this one times 2n.
 ///
 /// # References
-/// Watanabe (2009), section 6.3; Watanabe (2010), definition 2 and theorem 1.
+/// Watanabe (2009), section 6.3; Watanabe (2010), definition 2 and theorems 1 and 2; Gelfand, Dey & Chang (1992) for
+/// leaving one out by importance weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PosteriorErrors {
     /// `E_w[L_n(w)]`.
@@ -35,6 +40,8 @@ pub struct PosteriorErrors {
     pub singular_fluctuation: Measurement,
     /// `T_n + (β/n) V_n`.
     pub waic: Measurement,
+    /// `C_n`: leaving one out by importance weights. Its error grows where single samples hold the posterior.
+    pub cross_validation: Measurement,
 }
 
 const GIBBS: Quantity =
@@ -51,6 +58,11 @@ const FLUCTUATION: Quantity =
 const WAIC: Quantity = Quantity {
     name: "WAIC",
     definition: "Bayes training error + (β/n) functional variance, per sample",
+    unit: Unit::Nats,
+};
+const CROSS_VALIDATION: Quantity = Quantity {
+    name: "leave-one-out cross validation",
+    definition: "mean over the samples of −log E_w[e^{−ℓ}] under the posterior without the sample",
     unit: Unit::Nats,
 };
 
@@ -89,7 +101,23 @@ impl SampleLosses {
             functional_variance: make(&VARIANCE, variance.value, variance, 1.0),
             singular_fluctuation: make(&FLUCTUATION, 0.5 * beta * variance.value, variance, 0.5 * beta),
             waic: make(&WAIC, bayes + beta / n * variance.value, both, 1.0),
+            cross_validation: self.cross_validation(beta, object),
         })
+    }
+
+    /// `C_n`: a posterior without sample i is this one weighted by `e^{βℓ_i}`.
+    fn cross_validation(&self, beta: f64, object: Fingerprint) -> Measurement {
+        let n = self.samples() as f64;
+        let (without, predicted) = (self.log_mean_exp(beta), self.log_mean_exp(beta - 1.0));
+        let value = without.iter().zip(&predicted).map(|(a, b)| a - b).sum::<f64>() / n;
+        // The derivative of each logarithm along the draws.
+        let weights = |row: &[f64]| -> f64 {
+            let logs = row.iter().zip(&without).zip(&predicted);
+            logs.map(|((x, a), b)| (beta * x - a).exp() - ((beta - 1.0) * x - b).exp()).sum::<f64>() / n
+        };
+        let found = ChainMean::of(&self.trace(weights));
+        Measurement::estimate(&CROSS_VALIDATION, value, found.standard_error, found.ess as u64, object)
+            .estimating("leaving each sample out of this posterior in turn")
     }
 
     /// `E_w` of the mean loss over these samples: the Gibbs training error, or on test data the generalisation error.

@@ -126,14 +126,19 @@ impl SampleLosses {
 
     /// `log E[e^{−ℓ_i}]` for each sample: the log of its predictive density.
     pub fn log_predictive(&self) -> Vec<f64> {
+        self.log_mean_exp(-1.0)
+    }
+
+    /// `log E[e^{s ℓ_i}]` for each sample.
+    pub(crate) fn log_mean_exp(&self, s: f64) -> Vec<f64> {
         let mut highest = vec![f64::NEG_INFINITY; self.samples];
         for row in self.values.chunks_exact(self.samples) {
-            highest.iter_mut().zip(row).for_each(|(high, x)| *high = high.max(-x));
+            highest.iter_mut().zip(row).for_each(|(high, x)| *high = high.max(s * x));
         }
         let mut sums = vec![0.0; self.samples];
         for row in self.values.chunks_exact(self.samples) {
             for ((sum, x), high) in sums.iter_mut().zip(row).zip(&highest) {
-                *sum += (-x - high).exp();
+                *sum += (s * x - high).exp();
             }
         }
         let count = (self.chains * self.draws) as f64;
@@ -153,6 +158,11 @@ impl SampleLosses {
             row.iter_mut().zip(&means).for_each(|(x, mean)| *x -= mean);
         }
         centred.t().dot(&centred) / (count as f64 - 1.0)
+    }
+
+    /// The mean loss over the samples along the chains, `[chains][draws]`: what a susceptibility takes as the change of data.
+    pub fn mean_losses(&self) -> Vec<Vec<f64>> {
+        self.trace(|row| row.iter().sum::<f64>() / self.samples as f64)
     }
 
     /// The loss of one sample along the chains.

@@ -1,9 +1,8 @@
 //! Estimators against exact values.
 
-use collimate_grad::Objective;
 use collimate_measure::Fingerprint;
 use collimate_slt::{
-    Beta, Boundary, ChainMean, CrossingLoss, CrossingOracle, FreeEnergy, LossScale, NBeta, NormalCrossing,
+    Beta, Boundary, CrossingLoss, CrossingOracle, FreeEnergy, LossScale, NBeta, NormalCrossing,
     QuadraticLoss, Region, SampleLosses, Sampling, Target, TwoTemperatures, VolumeSlope, Wbic,
     susceptibility,
 };
@@ -127,6 +126,7 @@ fn errors_of_a_conjugate_posterior() {
         (&found.functional_variance, variance),
         (&found.singular_fluctuation, 0.5 * variance),
         (&found.waic, bayes + variance / count),
+        (&found.cross_validation, left_out(&samples, gamma, 1.0)),
     ] {
         within(m.value, m.standard_error.unwrap(), exact, m.quantity.name);
     }
@@ -139,8 +139,39 @@ fn errors_of_a_conjugate_posterior() {
         within(one.value, one.standard_error, -(v * dot + v * v), &format!("influence {i} {j}"));
         assert!((influence[[i, j]] - one.value).abs() < 0.02 * v * v + 1e-3 * one.value.abs());
     }
-    // A sample's weight, changed by h, moves the mean: the derivative of E[ℓ_j] is n-free −β Cov.
+    let measured = losses.influence_of(0, 1).measurement(Fingerprint::of(b"location"));
+    assert!(measured.to_string().contains("estimates the first-order response"), "{measured}");
     assert!(losses.posterior_errors(0.0, Fingerprint::of(b"")).is_err());
+}
+
+/// The mean over samples of `−log E e^{−ℓ}` under the conjugate posterior of all other samples at β.
+fn left_out(samples: &[Vec<f64>], gamma: f64, beta: f64) -> f64 {
+    let n = samples.len() as f64;
+    let v = 1.0 / (beta * (n - 1.0) + gamma);
+    let sums: Vec<f64> = (0..2).map(|k| samples.iter().map(|x| x[k]).sum()).collect();
+    let of = |x: &Vec<f64>| {
+        let squares: f64 = (0..2).map(|k| (beta * v * (sums[k] - x[k]) - x[k]).powi(2)).sum();
+        (1.0 + v).ln() + 0.5 * squares / (1.0 + v)
+    };
+    samples.iter().map(of).sum::<f64>() / n
+}
+
+#[test]
+fn leaving_one_out_at_any_temperature() {
+    let (n, gamma) = (40usize, 2.0);
+    let (objective, samples) = location(n, &mut Stream::new(17, 0));
+    for beta in [0.4, 2.0] {
+        let t = NBeta::new(beta * n as f64).unwrap();
+        let target = Target::new(&objective, &[0.0; 2], t).unwrap().localised(gamma).unwrap();
+        let sampling = Sampling { draws: 4000, ..Sampling::hmc(8) };
+        let recorded =
+            SampleLosses::record(&sampling, &target, &[&objective], &mut Stream::new(18, 0)).unwrap();
+        let found = recorded.losses[0].posterior_errors(beta, Fingerprint::of(b"")).unwrap().cross_validation;
+        let exact = left_out(&samples, gamma, beta);
+        within(found.value, found.standard_error.unwrap(), exact, &format!("β = {beta}"));
+        // It could have told the error on own data from it.
+        assert!(exact - recorded.losses[0].bayes(Fingerprint::of(b"")).value > 0.02, "β = {beta}");
+    }
 }
 
 #[test]
@@ -158,46 +189,6 @@ fn susceptibilities_are_derivatives_of_expectations() {
     within(chi.value, chi.standard_error, -1.0, "χ of w");
     let chi = susceptibility(&squares, &run.observers, t);
     within(chi.value, chi.standard_error, 0.0, "χ of w²");
-}
-
-#[test]
-fn cubic_corrections_have_their_proved_limits() {
-    // V = (a₂/2) x² + (a₃/6) x³ + (a₄/24) x⁴: t² Cov_t(x², x) → −2 a₃/a₂³, machine-checked elsewhere; here along chains.
-    struct Well;
-    impl Objective<f64> for Well {
-        fn n_parameters(&self) -> usize {
-            1
-        }
-        fn n_samples(&self) -> usize {
-            1
-        }
-        fn loss_and_gradient_into(
-            &self,
-            w: &[f64],
-            _: collimate_grad::Batch<'_>,
-            _: &mut collimate_grad::Scratch,
-            out: &mut [f64],
-        ) -> f64 {
-            let x = w[0];
-            out[0] = 2.0 * x + 0.5 * x * x + x * x * x / 3.0;
-            x * x + x.powi(3) / 6.0 + x.powi(4) / 12.0
-        }
-    }
-    let t = 400.0;
-    let target = Target::new(&Well, &[0.0], NBeta::new(t).unwrap()).unwrap();
-    let run = Sampling { draws: 20_000, ..Sampling::hmc(6) }
-        .observe(&target, &mut Stream::new(5, 0), |_| Vec::new())
-        .unwrap();
-    let squares: Vec<Vec<f64>> =
-        run.observers.iter().map(|w| w.iter().map(|x: &f64| x * x).collect()).collect();
-    let found = ChainMean::covariance(&squares, &run.observers);
-    // a₂ = 2, a₃ = 1: −2/8, with a correction of order 1/t.
-    let scaled = t * t * found.value;
-    assert!(
-        (scaled + 0.25).abs() < 4.5 * t * t * found.standard_error + 0.01,
-        "{scaled} ± {}",
-        t * t * found.standard_error
-    );
 }
 
 #[test]

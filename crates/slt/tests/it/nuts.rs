@@ -74,7 +74,9 @@ fn another_sampler_finds_the_same_expectation() {
                 let (w, _) = sampler.draw().unwrap();
                 objective.loss(&w, Batch::All, &mut scratch)
             };
-            (0..500).for_each(|_| drop(draw()));
+            for _ in 0..500 {
+                draw();
+            }
             (0..2000).map(|_| draw()).collect()
         })
         .collect();

@@ -1,6 +1,6 @@
 //! The finite-n oracle against a published-size table, closed forms and direct integration.
 
-use collimate_slt::{Beta, CrossingOracle, NBeta, NormalCrossing, QuadraticOracle};
+use collimate_slt::{Beta, CrossingOracle, LocalisedCrossing, NBeta, NormalCrossing, QuadraticOracle};
 use proptest::prelude::*;
 
 fn oracle(powers: &[u32], prior: &[u32]) -> CrossingOracle {
@@ -25,6 +25,28 @@ fn the_table_of_tempered_values() {
         for (exponent, expected) in (2..).zip(expected) {
             let found = oracle.tempered_llc_at(10usize.pow(exponent), Beta::InverseLogN).unwrap();
             assert!((found - expected).abs() < 5.1e-5, "{powers:?} {prior:?} n = 1e{exponent}: {found}");
+        }
+    }
+}
+
+#[test]
+fn the_table_of_localised_values() {
+    // The powers, w*, nβ, and the tempered value at γ = 1, 10 and 100.
+    for (powers, centre, n_beta, expected) in [
+        (&[1][..], &[0.0][..], 145.0f64, [0.4983, 0.4833, 0.3718]),
+        (&[2], &[0.0], 145.0, [0.2431, 0.1903, 0.0311]),
+        (&[3], &[0.0], 145.0, [0.1569, 0.0913, 0.0020]),
+        (&[1, 1], &[0.0, 0.0], 145.0, [0.3614, 0.2021, 0.0131]),
+        (&[1, 1], &[1.0, 0.0], 145.0, [0.3805, 0.4609, 0.3684]),
+        (&[1, 1], &[1.0, 0.0], 8686.0, [0.4197, 0.4919, 0.4970]),
+    ] {
+        let crossing = NormalCrossing::flat(powers).unwrap();
+        for (gamma, expected) in [1.0, 10.0, 100.0].into_iter().zip(expected) {
+            let found = LocalisedCrossing::new(&crossing, centre, gamma).unwrap().tempered_llc(n_beta.ln());
+            assert!(
+                (found - expected).abs() < 5.1e-5,
+                "{powers:?} at {centre:?}, nβ = {n_beta}, γ = {gamma}: {found}"
+            );
         }
     }
 }

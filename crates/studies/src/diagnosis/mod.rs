@@ -1,7 +1,9 @@
 #![doc = include_str!("../../../../docs/diagnosis.md")]
 
 mod labels;
+mod planted;
 mod tally;
 
 pub use labels::{LabelSet, labels};
-pub use tally::Tally;
+pub use planted::plant;
+pub use tally::{Tally, moving};

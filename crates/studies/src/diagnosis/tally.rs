@@ -37,10 +37,8 @@ impl Tally {
         size: usize,
         stream: &mut Stream,
     ) -> Result<Self, SuperpositionError> {
-        let moving: Vec<usize> =
-            (0..activations.ncols()).filter(|&k| activations.column(k).var(0.0) > 0.0).collect();
         let mut tally = Self::default();
-        for group in moving.chunks_exact(size.max(1)) {
+        for group in moving(activations).chunks_exact(size.max(1)) {
             let neurons: Array2<f64> = activations.select(Axis(1), group);
             let found = diagnose(&neurons, Some(labels))?;
             tally.groups += 1;
@@ -63,6 +61,11 @@ impl Tally {
         sorted.sort_by(f64::total_cmp);
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
+}
+
+/// The neurons that do not have the same value in all states.
+pub fn moving(activations: &ArrayRef2<f64>) -> Vec<usize> {
+    (0..activations.ncols()).filter(|&k| activations.column(k).var(0.0) > 0.0).collect()
 }
 
 impl fmt::Display for Tally {

@@ -2,7 +2,10 @@ use crate::real::StudyError;
 use collimate_sae::SaeError;
 use collimate_stream::Stream;
 use collimate_superposition::data::{Source, World, WorldConfig};
-use ndarray::{Array2, ArrayRef2};
+use ndarray::{Array2, ArrayRef2, Axis};
+
+/// Rows that are made at once.
+const BLOCK: usize = 4096;
 
 /// Activations made of known features along known directions.
 ///
@@ -53,7 +56,12 @@ impl Scene {
             return Err(SaeError::Mismatch { argument: "directions", expected, given }.into());
         }
         let embed = |a: &Array2<f64>| a.dot(&directions).mapv(|x| x as f32);
-        let train = embed(&source.rows(rows, &mut stream.child(0)));
+        // Block by block: the features of all rows at once may take more memory than the rows.
+        let (mut train, mut draw) = (Array2::zeros((rows, directions.ncols())), stream.child(0));
+        for mut block in train.axis_chunks_iter_mut(Axis(0), BLOCK) {
+            let features = source.rows(block.nrows(), &mut draw);
+            block.assign(&embed(&features));
+        }
         let truth = source.rows(held_out, &mut stream.child(1));
         Ok(Self { rows: train, held_out: embed(&truth), truth, directions })
     }

@@ -1,10 +1,10 @@
 //! The toy model of superposition in training, with the exact learning coefficient of each level its loss comes to rest at.
 
-use collimate_grad::{Batch, Objective, Scratch};
-use collimate_slt::{Phase, levels_along, toy_model_gon};
+use collimate_slt::{Beta, Llc, NBeta, Phase, Sampling, levels_along, toy_model_gon};
 use collimate_stream::Stream;
 use collimate_superposition::gons::{Gon, Spare};
 use collimate_superposition::one_active::OneActive;
+use collimate_superposition::staircase::walk;
 
 const FEATURES: usize = 6;
 
@@ -18,18 +18,14 @@ fn level(corners: usize, on: usize) -> Phase {
 /// Plain gradient descent on the loss of infinitely many data from random weights: the loss every 20 steps.
 fn train(stream: &mut Stream) -> Vec<f64> {
     let model = OneActive::new(2, FEATURES).unwrap();
-    let (mut scratch, mut gradient) = (Scratch::new(), vec![0.0; model.n_parameters()]);
-    let mut w: Vec<f64> = (0..model.n_parameters())
-        .map(|i| if i < 2 * FEATURES { stream.normal() } else { 0.5 * stream.normal() })
-        .collect();
+    let start = model.draw(1.0, 0.5, stream);
     let mut losses = Vec::new();
-    for step in 0..4000 {
-        let loss = model.loss_and_gradient_into(&w, Batch::All, &mut scratch, &mut gradient);
-        w.iter_mut().zip(&gradient).for_each(|(w, g)| *w -= 0.2 * g);
+    let watch = |step, loss| {
         if step % 20 == 0 {
             losses.push(loss);
         }
-    }
+    };
+    walk(&model, &start, 0.2, 4000, watch).unwrap();
     losses
 }
 
@@ -55,4 +51,28 @@ fn training_comes_to_rest_at_levels_whose_coefficient_is_exact() {
     }
     assert!(rests.iter().all(|&runs| runs > 0), "runs at each level: {rests:?}");
     assert!(rests.iter().sum::<i32>() >= 12, "{rests:?}");
+}
+
+#[test]
+fn chains_at_a_level_find_its_coefficient() {
+    // So cold that what curvature there is leaves little to the localisation: λ itself, to a twentieth.
+    let n_beta = NBeta::new(1e5).unwrap();
+    let mut found = Vec::new();
+    for (corners, lambda) in [(5, 7.0), (6, 8.5)] {
+        let (model, mut centre) =
+            Gon::critical(corners).unwrap().parameters(FEATURES, Spare { on: 0 }).unwrap();
+        // A spare feature that is off has a negative bias.
+        centre[2 * FEATURES + corners..].fill(-0.5);
+        let exact = toy_model_gon(corners, FEATURES, FEATURES - corners).unwrap();
+        assert_eq!(exact.lambda_f64(), lambda);
+        let sampling = Sampling { draws: 1000, ..Sampling::hmc(24) };
+        let llc = Llc { localisation: 20.0, sampling, ..Llc::at(10_000, Beta::of_n_beta(n_beta, 10_000)) };
+        let estimate = llc.estimate(&model, &centre, &mut Stream::new(corners as u64, 0)).unwrap();
+        assert!(
+            (estimate.value - lambda).abs() < 4.5 * estimate.standard_error + 0.05 * lambda,
+            "{estimate}"
+        );
+        found.push(estimate.value);
+    }
+    assert!(found[1] - found[0] > 1.0, "{found:?}");
 }

@@ -1,13 +1,12 @@
-//! Claims about trained models that take a fleet: representation, correlation, scaling, memorisation, computation.
+//! Claims about trained models that take a fleet: representation, correlation, memorisation, computation.
 
-use super::decoding::log_slope;
 use crate::data::{FeatureSets, FiniteData, RowNorm, Signed, Source, SparseFeatures, Together};
 use crate::fleet::{Fleet, FleetConfig};
 use crate::geometry::{feature_dimensionality, feature_norms};
 use crate::toy_model::{Activation, ToyModel};
 use crate::two_layer::{Target, TwoLayer, TwoLayerConfig};
 use collimate_claims::figure::{Chart, Series};
-use collimate_claims::{Claims, Exact, Mean, Meta, Outcome, Proportion, Study, Subject, Tier, Why};
+use collimate_claims::{Claims, Exact, Mean, Meta, Outcome, Proportion, Study, Subject, Tier};
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::Stream;
 use ndarray::Array2;
@@ -69,7 +68,7 @@ fn pair_cosines(w: &Array2<f64>) -> Vec<f64> {
 
 /// The claims of this file.
 pub(super) fn claims() -> Claims {
-    Claims::new().extend(representation()).extend(dependence()).extend(computation()).extend(scaling())
+    Claims::new().extend(representation()).extend(dependence()).extend(computation())
 }
 
 fn representation() -> Claims {
@@ -272,65 +271,4 @@ fn computation() -> Claims {
             let ignored: f64 = (0..20).map(|i| labels.column(i).var(0.0)).sum();
             model.loss(&x, &target).is_ok_and(|loss| loss < 0.98 * ignored)
         }))
-}
-
-fn scaling() -> Claims {
-    let width = Meta::empirical(
-        "superposition/loss-falls-as-one-over-width",
-        Subject::Superposition,
-        "in strong superposition the loss falls as one over the number of dimensions",
-        "200 equally frequent features on 1 % of the time in 8, 12, 16, 24, 32, 48, 64 dimensions; 6,000 steps of Adam at 3e-3 with a cosine, \
-         512 samples each; the slope of the loss over the last 500 steps, on logarithmic axes, lies between −1.2 and −0.8",
-    )
-    .code("T22")
-    .source("Liu, Liu, Gore (2025), Superposition Yields Robust Neural Scaling")
-    .tier(Tier::Nightly);
-    let exponent = Meta::counterexample(
-        "superposition/weak-scaling-forgets-the-data",
-        Subject::Superposition,
-        "when only the most frequent features are represented, the loss falls with the width as fast whatever their frequencies",
-    )
-    .code("T23")
-    .source("Liu, Liu, Gore (2025): the slope is then inherited from the frequencies");
-    Claims::new()
-        .with(Study::new(width).run(|context| {
-            let mut points = Vec::new();
-            for m in [8, 12, 16, 24, 32, 48, 64] {
-                let mut config = settings(200, m, 6000, 3e-3);
-                config.batch = 512;
-                let stream = context.named_stream("models").child(m as u64);
-                let trained = Fleet::new(config, &stream).and_then(|mut fleet| {
-                    fleet.launch(uniform(200, 0.01))?;
-                    fleet.run(5500)?;
-                    fleet.run(500)
-                });
-                match trained {
-                    Ok(loss) => points.push((m as f64, loss[0])),
-                    Err(error) => return Outcome::inconclusive(Why::Invalid(error.to_string())),
-                }
-            }
-            let slope = log_slope(&points);
-            let figure = Chart::new("Loss over width", "200 features, each on 1 % of the time.")
-                .axes("hidden dimensions", "loss")
-                .log_x()
-                .log_y()
-                .with(Series::line("", points))
-                .figure();
-            Outcome::of_margin(0.2 - (slope + 1.0).abs()).estimate(slope).figure(figure)
-        }))
-        .with(
-            Exact::new(exponent)
-                .names(&["one", "other"])
-                .input(|_, stream| Some((stream.uniform_in(0.1, 1.0), stream.uniform_in(0.1, 1.0))))
-                .admits(|&(one, other)| (0.1..=1.0).contains(&one) && (0.1..=1.0).contains(&other))
-                .margin(|&(one, other)| {
-                    let slope = |alpha: f64| {
-                        let source =
-                            SparseFeatures::zipf(1000, 1.0 + alpha, 1.0, 0.0).expect("a finite exponent");
-                        let left = |m: usize| source.on_probability()[m..].iter().sum::<f64>() / 3.0;
-                        (left(100) / left(10)).ln() / 10.0_f64.ln()
-                    };
-                    0.05 - (slope(one) - slope(other)).abs()
-                }),
-        )
 }

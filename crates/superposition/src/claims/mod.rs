@@ -9,6 +9,7 @@ mod geometry;
 mod neurons;
 mod one_active;
 mod polysemanticity;
+mod scaling;
 mod toy_model;
 mod two_features;
 
@@ -33,5 +34,6 @@ pub fn claims() -> Claims {
         .extend(diagnosis::claims())
         .extend(decoding::claims())
         .extend(fleets::claims())
+        .extend(scaling::claims())
         .extend(neurons::claims())
 }

@@ -3,6 +3,7 @@
 use crate::descent::{Descent, DescentConfig, descend};
 use crate::gons::{Gon, Spare};
 use crate::one_active::{OneActive, cross_talk, own_error};
+use crate::staircase::levels;
 use collimate_claims::figure::{Chart, Series};
 use collimate_claims::{Claims, Exact, Meta, Outcome, Proportion, Study, Subject};
 use collimate_stream::Stream;
@@ -178,7 +179,7 @@ fn gradient_error(model: &OneActive, point: &[f64]) -> f64 {
 
 /// A random start for six features in two dimensions: normal weights of this size, and normal biases.
 fn start(weights: f64, biases: f64, stream: &mut Stream) -> Vec<f64> {
-    (0..18).map(|i| stream.normal() * if i < 12 { weights } else { biases }).collect()
+    OneActive::new(2, 6).expect("two and six").draw(weights, biases, stream)
 }
 
 /// The start of most training code: small weights, no bias.
@@ -194,12 +195,7 @@ fn endpoint(start: &[f64]) -> Descent {
 
 /// The losses of the polygons among six features, spare biases on or off.
 fn ladder() -> Vec<f64> {
-    let mut losses = Vec::new();
-    for corners in 3..=6 {
-        let gon = Gon::critical(corners).expect("three to six corners");
-        losses.extend((0..=6 - corners).map(|on| gon.loss(6, Spare { on }).expect("it fits")));
-    }
-    losses
+    levels(6).expect("three to eight features").into_iter().map(|level| level.loss).collect()
 }
 
 fn on_the_ladder(value: f64) -> bool {

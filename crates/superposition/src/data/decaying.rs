@@ -103,10 +103,11 @@ impl Source for DecayingFeatures {
         let mut causes = vec![0.0; self.loadings.ncols()];
         stream.fill_normal(&mut causes);
         for ((x, &p), loading) in row.iter_mut().zip(&self.on_probability).zip(self.loadings.rows()) {
-            let moved: f64 = loading.iter().zip(&causes).map(|(l, z)| l * z).sum();
-            // Another normal number lies below `moved` with probability Φ(moved), so Φ itself is never needed.
-            let allowed = stream.normal() < moved;
-            *x = if stream.bernoulli(2.0 * p) && allowed { 1.0 - stream.uniform() } else { 0.0 };
+            let other = stream.normal();
+            // Another normal number lies below the common part with probability Φ of it, so Φ itself is never needed; and the common
+            // part only where the feature may be on at all.
+            let allowed = || other < loading.iter().zip(&causes).map(|(l, z)| l * z).sum::<f64>();
+            *x = if stream.bernoulli(2.0 * p) && allowed() { 1.0 - stream.uniform() } else { 0.0 };
         }
     }
 }

@@ -1,8 +1,8 @@
 //! One model of a fleet: its parameters, its data, its optimiser.
 
-use super::FleetConfig;
 use super::narrow::Narrow;
 use super::wide::Wide;
+use super::{FleetConfig, Lengths};
 use crate::data::Source;
 use crate::error::SuperpositionError;
 use crate::kernels::uniforms::Uniforms;
@@ -48,6 +48,8 @@ pub(super) struct Instance {
     adam: Adam<f32>,
     data: Data,
     engine: Engine,
+    /// How strongly columns are drawn towards length one.
+    pull: f32,
     step: u64,
 }
 
@@ -87,6 +89,10 @@ impl Instance {
             adam,
             data,
             engine,
+            pull: match config.lengths {
+                Lengths::Free => 0.0,
+                Lengths::DrawnToOne { strength } => strength as f32,
+            },
             step: 0,
         })
     }
@@ -97,6 +103,9 @@ impl Instance {
         for _ in 0..steps {
             sum += self.loss_and_gradient();
             let rate = schedule.rate(self.step);
+            if self.pull > 0.0 {
+                self.draw_lengths(self.pull * rate as f32);
+            }
             self.adam.step(rate, &self.gradient, &mut self.parameters).map_err(|_| {
                 SuperpositionError::NotConverged {
                     search: "training",
@@ -108,6 +117,23 @@ impl Instance {
             self.step += 1;
         }
         Ok(sum / steps.max(1) as f64)
+    }
+
+    /// Moves each column this share of its way to length one.
+    fn draw_lengths(&mut self, share: f32) {
+        let Shape { features: n, hidden: m, .. } = self.shape;
+        let weights = &mut self.parameters[..m * n];
+        let mut factor = vec![0.0_f32; n];
+        for row in weights.chunks_exact(n) {
+            factor.iter_mut().zip(row).for_each(|(f, w)| *f += w * w);
+        }
+        // A column without direction has nowhere to go.
+        for f in &mut factor {
+            *f = if *f > 0.0 { 1.0 - share * (1.0 - 1.0 / f.sqrt()) } else { 1.0 };
+        }
+        for row in weights.chunks_exact_mut(n) {
+            row.iter_mut().zip(&factor).for_each(|(w, f)| *w *= f);
+        }
     }
 
     /// The loss of a fresh batch; its gradient is kept.

@@ -18,6 +18,25 @@ use instance::Instance;
 use rayon::prelude::*;
 use std::sync::Arc;
 
+/// What becomes of the lengths of the features' directions, beside what the loss does to them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lengths {
+    /// Nothing.
+    Free,
+    /// Every step also draws each column towards length one, which keeps all features represented: strong superposition.
+    ///
+    /// ```text
+    /// w_i ← w_i − η · strength · w_i (1 − 1/‖w_i‖)      η the learning rate of the step
+    /// ```
+    ///
+    /// # References
+    /// Y. Liu, Z. Liu, J. Gore (2025), "Superposition Yields Robust Neural Scaling", which calls it negative weight decay.
+    DrawnToOne {
+        /// How strongly; at least 0.
+        strength: f64,
+    },
+}
+
 /// What all instances of a [`Fleet`] have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FleetConfig {
@@ -33,6 +52,8 @@ pub struct FleetConfig {
     pub schedule: ScheduleConfig,
     /// The optimiser.
     pub adam: AdamConfig,
+    /// Whether columns are drawn towards length one.
+    pub lengths: Lengths,
 }
 
 impl FleetConfig {
@@ -51,6 +72,7 @@ impl FleetConfig {
                 decay: Decay::None,
             },
             adam: AdamConfig::default(),
+            lengths: Lengths::Free,
         }
     }
 }
@@ -91,7 +113,7 @@ impl Fleet {
     /// A fleet without instances.
     ///
     /// # Errors
-    /// [`SuperpositionError::OutOfRange`] for empty sizes, a learning rate, schedule or optimiser out of range;
+    /// [`SuperpositionError::OutOfRange`] for empty sizes, a learning rate, schedule, optimiser or strength out of range;
     /// [`SuperpositionError::NotFinite`] for importances that are NaN or infinite.
     pub fn new(config: FleetConfig, stream: &Stream) -> Result<Self, SuperpositionError> {
         require(config.hidden > 0, "hidden", 0.0, "at least 1")?;
@@ -100,6 +122,9 @@ impl Fleet {
         require_finite("importance", &config.importance)?;
         for &i in &config.importance {
             require(i >= 0.0, "importance", i, "at least 0")?;
+        }
+        if let Lengths::DrawnToOne { strength } = config.lengths {
+            require(strength >= 0.0 && strength.is_finite(), "strength", strength, "at least 0 and finite")?;
         }
         let peak = config.schedule.peak;
         let schedule = Schedule::new(config.schedule).map_err(|_| SuperpositionError::OutOfRange {

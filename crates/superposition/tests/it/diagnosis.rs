@@ -67,3 +67,16 @@ fn without_grounds_it_abstains() {
     assert!(diagnose(&h, Some(&Array2::zeros((3, 1)))).is_err());
     assert!(diagnose(&Array2::from_elem((9, 1), f64::NAN), None).is_err());
 }
+
+#[test]
+fn what_labels_leave_open_is_not_taken_for_a_bend() {
+    // Four neurons with a feature each, and as much variance of something else in four others: linear as can be, and half explained.
+    let stream = &mut Stream::new(3, 0);
+    let x = SparseFeatures::uniform(4, 0.3).unwrap().rows(400, stream);
+    let mut h = Array2::from_shape_simple_fn((400, 8), || 0.3 * stream.normal());
+    h.slice_mut(ndarray::s![.., ..4]).assign(&x);
+    assert_eq!(diagnose(&h, Some(&x)).unwrap().answer(), None);
+    // A square beside a slope: fixed by the labels, and not linear in them.
+    let x = Array2::from_shape_simple_fn((400, 4), || stream.below(3) as f64 - 1.0);
+    assert_eq!(answer(&x.mapv(|x| x * x + 0.3 * x), &x), Some(Explanation::NonLinear));
+}

@@ -3,8 +3,8 @@
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::Stream;
 use collimate_superposition::data::{FeatureSets, Source, SparseFeatures, Together};
-use collimate_superposition::fleet::{Fleet, FleetConfig};
-use collimate_superposition::geometry::feature_dimensionality;
+use collimate_superposition::fleet::{Fleet, FleetConfig, Lengths};
+use collimate_superposition::geometry::{feature_dimensionality, feature_norms};
 use std::sync::Arc;
 
 fn sparse(n: usize, p: f64) -> Arc<dyn Source> {
@@ -83,6 +83,31 @@ fn wide_models_learn_too() {
     fleet.run(800).unwrap();
     let last = fleet.run(50).unwrap()[0];
     assert!(last < 0.5 * first, "{first} to {last}");
+}
+
+#[test]
+fn lengths_are_drawn_to_one() {
+    // Without importance there is no loss, so the draw is all that moves; narrow and wide models share it.
+    for hidden in [2, 6] {
+        let mut config =
+            FleetConfig { lengths: Lengths::DrawnToOne { strength: 0.5 }, ..FleetConfig::new(3, hidden) };
+        config.importance = vec![0.0; 3];
+        config.batch = 8;
+        config.schedule.peak = 0.1;
+        let mut start = vec![0.0; 3 * (hidden + 1)];
+        (start[0], start[1]) = (4.0, 0.25);
+        let mut fleet = Fleet::new(config.clone(), &Stream::new(1, 0)).unwrap();
+        fleet.launch_from(sparse(3, 0.5), &start).unwrap();
+        fleet.run(1).unwrap();
+        // 4 − 0.05 · 4 · 3/4,  1/4 + 0.05 · 1/4 · 3,  and nothing for the column without direction.
+        let lengths = feature_norms(&fleet.model(0).w);
+        assert!((lengths[0] - 3.85).abs() < 1e-6 && (lengths[1] - 0.2875).abs() < 1e-6 && lengths[2] == 0.0);
+        fleet.run(2000).unwrap();
+        let lengths = feature_norms(&fleet.model(0).w);
+        assert!((lengths[0] - 1.0).abs() < 1e-3 && (lengths[1] - 1.0).abs() < 1e-3, "{lengths}");
+        config.lengths = Lengths::DrawnToOne { strength: -1.0 };
+        assert!(Fleet::new(config, &Stream::new(0, 0)).is_err());
+    }
 }
 
 #[test]

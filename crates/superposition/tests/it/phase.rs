@@ -1,7 +1,7 @@
 //! Phase diagrams: candidates, optimum, training.
 
 use collimate_stream::Stream;
-use collimate_superposition::phase::{TrainedConfig, canonical, logarithmic, optimised, trained};
+use collimate_superposition::phase::{Region, TrainedConfig, canonical, logarithmic, optimised, trained};
 use collimate_superposition::two_features::canonical_boundary;
 
 #[test]
@@ -35,4 +35,22 @@ fn bad_ranges_are_refused() {
     assert!(canonical(&[0.0], &[0.5]).is_err() && canonical(&[1.0], &[1.5]).is_err());
     let none = TrainedConfig { models: 0, ..Default::default() };
     assert!(trained(&[1.0], &[0.5], none, &Stream::new(0, 0)).is_err());
+}
+
+#[test]
+fn regions_are_those_of_the_weights() {
+    use Region::*;
+    for (w, region) in [
+        ([1.0, 0.0], NotRepresented),
+        ([-0.03, -1.0], Dedicated),
+        ([-1.0, 0.7], Antipodal),
+        ([0.5, 0.5], SideBySide),
+        ([0.05, -0.05], Neither),
+    ] {
+        assert_eq!(Region::of(w), region, "{w:?}");
+    }
+    // Of three candidates each wins somewhere, and where it wins its loss is the least.
+    let diagram = canonical(&[0.3, 3.0], &[0.1, 0.9]).unwrap();
+    assert_eq!(diagram.region, ndarray::array![[Antipodal, Antipodal], [NotRepresented, Dedicated]]);
+    assert_eq!(diagram.sharing, ndarray::array![[1.0, 1.0], [0.0, 0.0]]);
 }

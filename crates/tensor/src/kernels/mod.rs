@@ -6,4 +6,5 @@
 
 pub(crate) mod gemm;
 pub(crate) mod packed;
+pub(crate) mod pages;
 pub(crate) mod rows;

@@ -17,6 +17,8 @@ const SERIAL: usize = 1 << 18;
 const TASK_ROWS: usize = 96;
 /// So many products are added up on their own before they join the total.
 const SUM_BLOCK: usize = 192;
+/// The same where the result is to be that of the general product, which adds up the fewest equal parts within this.
+const LONG_SUM: usize = 512;
 
 /// A matrix (k, n) cut into panels.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ impl<F: Scalar> Clone for Panels<F> {
     }
 }
 
-/// A pointer that tasks write disjoint tiles through.
+/// A pointer that tasks read through, or write disjoint tiles.
 #[derive(Clone, Copy)]
 struct Tiles<F>(*mut F);
 // SAFETY: each task writes only the rows and columns of its own tile.
@@ -90,24 +92,78 @@ macro_rules! packed {
             pub(crate) fn pack(b: &ArrayRef2<$f>) -> Panels<$f> {
                 let (k, n) = b.dim();
                 let level = CpuLevel::current();
-                let width = tile(level).0;
-                let mut panels = Panels::zeros(k, n, width, level);
+                let mut panels = Panels::zeros(k, n, tile(level).0, level);
+                repack(b, &mut panels);
+                panels
+            }
+
+            /// Packs a matrix of the same shape in the place of another.
+            pub(crate) fn repack(b: &ArrayRef2<$f>, panels: &mut Panels<$f>) {
+                let (k, n) = b.dim();
                 if k == 0 || n == 0 {
-                    return panels;
+                    return;
                 }
-                let start = panels.start;
+                let (start, width) = (panels.start, panels.width);
                 let size = n.div_ceil(width) * width * k;
+                let (down, across) = (b.strides()[0], b.strides()[1]);
+                let from = Tiles(b.as_ptr().cast_mut());
                 let fill = |(index, panel): (usize, &mut [$f])| {
                     let first = index * width;
-                    let block = b.slice_axis(Axis(1), (first..n.min(first + width)).into());
-                    for (column, from) in block.columns().into_iter().enumerate() {
-                        for (row, &value) in from.iter().enumerate() {
-                            panel[row * width + column] = value;
+                    // A few rows of the panel at a time, which stay in the first-level cache for all columns.
+                    for rows in (0..k).step_by($line) {
+                        let part = &mut panel[rows * width..k.min(rows + $line) * width];
+                        for column in 0..width.min(n - first) {
+                            let places = part.iter_mut().skip(column).step_by(width);
+                            for (row, place) in places.enumerate() {
+                                // SAFETY: an element of `b`, which is borrowed: row below k, column below n.
+                                *place = unsafe {
+                                    let at =
+                                        (rows + row) as isize * down + (first + column) as isize * across;
+                                    *from.get().offset(at)
+                                };
+                            }
                         }
                     }
                 };
                 panels.data[start..start + size].par_chunks_mut(width * k).enumerate().for_each(fill);
-                panels
+            }
+
+            /// c ← a·b on the calling thread.
+            pub(crate) fn serial(a: &ArrayRef2<$f>, b: &Panels<$f>, c: &mut ArrayRef2<$f>) {
+                let m = a.nrows();
+                if m == 0 || b.n == 0 {
+                    return;
+                }
+                if b.k == 0 {
+                    return c.fill(0.0);
+                }
+                if c.strides()[1] != 1 && b.n > 1 {
+                    let mut dense = ndarray::Array2::zeros(c.raw_dim());
+                    serial(a, b, &mut dense);
+                    return c.assign(&dense);
+                }
+                if (a.strides()[1] != 1 && b.k > 1) || a.strides()[0] < 0 {
+                    return serial(&a.as_standard_layout(), b, c);
+                }
+                let part = b.k.div_ceil(b.k.div_ceil(LONG_SUM));
+                let (a_stride, c_stride) = (a.strides()[0] as usize, c.strides()[0]);
+                let step = tile(b.level).1;
+                let to = c.as_mut_ptr();
+                for index in 0..b.n.div_ceil(b.width) {
+                    let first_column = index * b.width;
+                    let columns = b.width.min(b.n - first_column);
+                    for row in (0..m).step_by(step) {
+                        let height = step.min(m - row);
+                        // SAFETY: rows `row..row + height` of `a` hold k values at unit stride, the panel k·width
+                        // values; `c` is borrowed mutably and its columns have unit stride.
+                        unsafe {
+                            let a = a.as_ptr().add(row * a_stride);
+                            let to = to.offset(row as isize * c_stride).add(first_column);
+                            let panel = b.panel(index).as_ptr();
+                            run(b.level, height, b.k, part, a, a_stride, panel, false, to, c_stride, columns);
+                        }
+                    }
+                }
             }
 
             pub(crate) fn product(
@@ -167,7 +223,11 @@ macro_rules! packed {
                             let a = a.as_ptr().add(row * a_stride);
                             let to = out.get().offset(row as isize * c_stride).add(first_column);
                             let panel = b.panel(panel).as_ptr();
-                            run(b.level, height, b.k, a, a_stride, panel, accumulate, to, c_stride, columns);
+                            let part = SUM_BLOCK;
+                            run(
+                                b.level, height, b.k, part, a, a_stride, panel, accumulate, to, c_stride,
+                                columns,
+                            );
                         }
                     }
                 };
@@ -186,6 +246,7 @@ macro_rules! packed {
                 level: CpuLevel,
                 height: usize,
                 k: usize,
+                part: usize,
                 a: *const $f,
                 a_stride: usize,
                 panel: *const $f,
@@ -196,14 +257,14 @@ macro_rules! packed {
             ) {
                 let (width, _) = tile(level);
                 let block = |start: usize, add: bool, to: *mut $f, stride: isize| {
-                    let length = SUM_BLOCK.min(k - start);
+                    let length = part.min(k - start);
                     // SAFETY: the caller's promises for all of k, handed on for a part of it.
                     unsafe {
                         let (a, panel) = (a.add(start), panel.add(start * width));
                         dispatch(level, height, length, a, a_stride, panel, add, to, stride)
                     }
                 };
-                if columns == width && k <= SUM_BLOCK {
+                if columns == width && k <= part {
                     return block(0, accumulate, c, c_stride);
                 }
                 // The rows of `c` may lie a power of two apart, all in the same few sets of the first-level cache:
@@ -223,7 +284,7 @@ macro_rules! packed {
                     }
                 }
                 let mut buffer = Buffer([0.0; 8 * 3 * $line]);
-                for start in (0..k).step_by(SUM_BLOCK) {
+                for start in (0..k).step_by(part) {
                     block(start, start > 0, buffer.0.as_mut_ptr(), width as isize);
                 }
                 for (i, row) in buffer.0.chunks_exact(width).take(height).enumerate() {

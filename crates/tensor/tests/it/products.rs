@@ -30,7 +30,16 @@ fn check<F: Scalar>(m: usize, k: usize, n: usize, seed: u64) -> bool {
         .and(&packed.matmul(&a).unwrap())
         .and(&old)
         .all(|s, p, o| (*s - (*p + *o)).abs() <= F::epsilon() * F::from_f64(4.0) * (p.abs() + o.abs()));
+    let serial = |packed: &PackedMatrix<F>, a: &ArrayRef2<F>| {
+        let mut c = Array2::from_elem((m, n + 3), F::nan());
+        packed.serial_matmul_into(a, &mut c.slice_mut(s![.., ..n])).unwrap();
+        c.slice(s![.., ..n]).to_owned()
+    };
+    let mut repacked = packed.clone();
+    repacked.repack(&b_t.t()).unwrap();
     close(&matmul(&a, &b).unwrap(), &a, &b)
+        && close(&serial(&packed, &a), &a, &b)
+        && close(&serial(&repacked, &a_t.t()), &a_t.t(), &b_t.t())
         && close(&matmul(&a_t.t(), &b_t.t()).unwrap(), &a_t.t(), &b_t.t())
         && close(&packed.matmul(&a).unwrap(), &a, &b)
         && close(&PackedMatrix::new(&b_t.t()).matmul(&a_t.t()).unwrap(), &a_t.t(), &b_t.t())
@@ -89,6 +98,28 @@ fn a_packed_product_does_not_depend_on_the_number_of_rows() {
     for i in 0..100 {
         assert_eq!(packed.matmul(&a.slice(s![i..=i, ..])).unwrap().row(0), whole.row(i));
     }
+}
+
+#[test]
+fn a_product_on_one_thread_does_not_depend_on_the_number_of_rows() {
+    let stream = &mut Stream::new(6, 1);
+    for k in [130, 600, 1100] {
+        let (a, b) = (normal::<f32>(21, k, stream), normal::<f32>(k, 70, stream));
+        let mut packed = PackedMatrix::new(&normal(k, 70, stream));
+        packed.repack(&b).unwrap();
+        let mut whole = Array2::zeros((21, 70));
+        packed.serial_matmul_into(&a, &mut whole).unwrap();
+        assert!(close(&whole, &a, &b));
+        let mut row = Array2::zeros((1, 70));
+        for i in 0..21 {
+            packed.serial_matmul_into(&a.slice(s![i..=i, ..]), &mut row).unwrap();
+            assert_eq!(row.row(0), whole.row(i));
+        }
+        let mut columns = Array2::zeros((70, 21));
+        packed.serial_matmul_into(&a, &mut columns.view_mut().reversed_axes()).unwrap();
+        assert_eq!(columns.t(), whole);
+    }
+    assert!(PackedMatrix::new(&normal::<f32>(3, 4, stream)).repack(&Array2::zeros((4, 3))).is_err());
 }
 
 #[test]

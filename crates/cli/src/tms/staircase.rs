@@ -1,0 +1,93 @@
+//! `collimate tms staircase`.
+
+use clap::builder::RangedU64ValueParser;
+use collimate_slt::toy_model_gon;
+use collimate_stream::Stream;
+use collimate_superposition::figures;
+use collimate_superposition::one_active::OneActive;
+use collimate_superposition::staircase::{Level, level_of, levels, walk};
+use std::path::PathBuf;
+
+/// How close to a level a loss counts as resting there.
+const TOLERANCE: f64 = 2e-4;
+
+/// The options of `collimate tms staircase`.
+#[derive(clap::Args)]
+pub(super) struct Options {
+    /// Features, of which exactly one is on in each sample; the model has two dimensions.
+    #[arg(long, default_value_t = 6, value_parser = RangedU64ValueParser::<usize>::new().range(3..=8))]
+    features: usize,
+    /// How many runs.
+    #[arg(long, default_value_t = 24, value_parser = super::count())]
+    runs: usize,
+    /// Steps of plain gradient descent on the exact loss.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// The learning rate.
+    #[arg(long, default_value_t = 0.2, value_parser = super::positive, allow_negative_numbers = true)]
+    rate: f64,
+    /// The standard deviation of the starting weights; biases start at half of it.
+    #[arg(long, default_value_t = 1.0, value_parser = super::positive, allow_negative_numbers = true)]
+    start: f64,
+    /// The seed of the starts.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// A folder for figures.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(options: &Options) -> anyhow::Result<()> {
+    let o = options;
+    super::make_folder(o.out.as_deref())?;
+    let model = OneActive::new(2, o.features)?;
+    let levels = levels(o.features)?;
+    let starts = Stream::named(o.seed, "staircase");
+    let (mut traces, mut ends) = (Vec::new(), Vec::new());
+    for run in 0..o.runs {
+        let start = model.draw(o.start, 0.5 * o.start, &mut starts.child(run as u64));
+        let mut trace: Vec<(u64, f64)> = Vec::new();
+        let mut last = (0, f64::NAN);
+        // Two in a hundred apart: as evenly as a logarithmic axis shows them.
+        walk(&model, &start, o.rate, o.steps, |step, loss| {
+            last = (step, loss);
+            if trace.last().is_none_or(|&(kept, _)| step as f64 >= 1.02 * kept as f64 + 0.5) {
+                trace.push(last);
+            }
+        })?;
+        if trace.last() != Some(&last) {
+            trace.push(last);
+        }
+        ends.push(last.1);
+        traces.push(trace);
+    }
+    let at: Vec<Option<Level>> = ends.iter().map(|&loss| level_of(&levels, loss, TOLERANCE)).collect();
+    println!("level                loss  lambda  runs that end there");
+    for level in &levels {
+        let dead = o.features - level.corners - level.on;
+        let lambda = toy_model_gon(level.corners, o.features, dead).map(|c| c.lambda.to_string());
+        let runs = at.iter().flatten().filter(|other| *other == level).count();
+        println!(
+            "{:14}  {:9.6}  {:>6}  {runs:19}",
+            level.name(),
+            level.loss,
+            lambda.unwrap_or_else(|_| "–".to_owned())
+        );
+    }
+    println!("{:32}  {:19}", "no level", at.iter().filter(|level| level.is_none()).count());
+    if let Some(folder) = &o.out {
+        // Names of levels at which no run rests would only crowd the picture.
+        let reached = |level: &&Level| at.iter().flatten().any(|other| other == *level);
+        let named: Vec<(f64, String)> =
+            levels.iter().filter(reached).map(|level| (level.loss, level.name())).collect();
+        let short: Vec<(f64, &str)> = named.iter().map(|(loss, name)| (*loss, name.as_str())).collect();
+        super::write_figures(
+            folder,
+            &[
+                ("staircase", figures::staircase(&traces, &named)),
+                ("endings", figures::loss_staircase(&ends, &short)),
+            ],
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! The rules of a member applied to all latents of a row at once, whether they are active or not.
+//!
+//! Inactive latents take the same way as active ones and what they yield is set to zero, so that the loops have no
+//! branches and run in vectors.
+
+use crate::float::Float;
+use crate::rule::Rule;
+use collimate_tensor::{CpuLevel, Scalar};
+
+/// What the latents of a stretch are read with, one number a latent each.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretch<'a, F> {
+    /// The constants of the member; zeros for those that it does not have.
+    pub(crate) constants: [&'a [F]; 3],
+    /// The norms of the decoder rows where the member wants them, otherwise ones.
+    pub(crate) norms: &'a [F],
+    /// λ times the weight of each latent in the penalty.
+    pub(crate) penalty: &'a [F],
+}
+
+/// What a row of a batch gives to all its entries.
+#[derive(Clone, Copy)]
+pub(crate) struct OfRow<F> {
+    /// The derivative of the row's penalty with respect to Σ q.
+    pub(crate) slope: F,
+    /// One over the number of rows.
+    pub(crate) per_row: F,
+    pub(crate) lambda: F,
+    /// Whether there is a second decode.
+    pub(crate) two: bool,
+}
+
+leveled! {
+    /// The codes of a row, those of the second decode, what the penalty adds up and the further terms of the loss, latent by
+    /// latent; returns how many codes are not zero.
+    fn activate<F: Float, R: Rule<F>>(
+        rule: &R,
+        products: &[F],
+        of: &Stretch<'_, F>,
+        codes: &mut [F],
+        gates: &mut [F],
+        amounts: &mut [F],
+        extras: &mut [F]
+    ) -> u32 {
+        let n = products.len();
+        let [first, second, third] = of.constants.map(|c| &c[..n]);
+        let norms = &of.norms[..n];
+        let (codes, gates) = (&mut codes[..n], &mut gates[..n]);
+        let (amounts, extras) = (&mut amounts[..n], &mut extras[..n]);
+        let mut active = 0;
+        for i in 0..n {
+            let constants = [first[i], second[i], third[i]];
+            let entry = rule.activate(constants, i, products[i]).unwrap_or_default();
+            codes[i] = entry.code;
+            gates[i] = entry.gate;
+            amounts[i] = rule.amount(&entry, norms[i]).0;
+            extras[i] = rule.extra(constants, &entry);
+            active += u32::from(entry.code != F::zero());
+        }
+        active
+    }
+
+    /// What the latents of a row add to their gradients. On entry `dots` and `gates` hold their products with the two
+    /// residuals, on return by what the input and the second residual count; `codes` then holds by what the first counts.
+    /// What else a latent adds up goes onto the sums.
+    fn contribute<F: Float, R: Rule<F>>(
+        rule: &R,
+        products: &[F],
+        of: &Stretch<'_, F>,
+        row: OfRow<F>,
+        dots: &mut [F],
+        gates: &mut [F],
+        codes: &mut [F],
+        first_sum: &mut [F],
+        second_sum: &mut [F],
+        third_sum: &mut [F],
+        encoder_sum: &mut [F],
+        pull_sum: &mut [F],
+        active: &mut [F]
+    ) {
+        let n = products.len();
+        let [first, second, third] = of.constants.map(|c| &c[..n]);
+        let (norms, penalty) = (&of.norms[..n], &of.penalty[..n]);
+        let (dots, gates, codes) = (&mut dots[..n], &mut gates[..n], &mut codes[..n]);
+        let (first_sum, second_sum, third_sum) = (&mut first_sum[..n], &mut second_sum[..n], &mut third_sum[..n]);
+        let (encoder_sum, pull_sum, active) = (&mut encoder_sum[..n], &mut pull_sum[..n], &mut active[..n]);
+        let zero = F::zero();
+        for i in 0..n {
+            let constants = [first[i], second[i], third[i]];
+            let found = rule.activate(constants, i, products[i]);
+            let only = if found.is_some() { row.per_row } else { zero };
+            let mut entry = found.unwrap_or_default();
+            entry.slope = rule.amount(&entry, norms[i]).1 * row.slope;
+            rule.local(constants, &mut entry, dots[i], if row.two { gates[i] } else { zero }, penalty[i]);
+            let c = rule.contribution(constants, &entry).times(only);
+            dots[i] = c.encoder;
+            gates[i] = c.decoder_aux;
+            codes[i] = c.decoder;
+            first_sum[i] += c.per_latent[0];
+            second_sum[i] += c.per_latent[1];
+            third_sum[i] += c.per_latent[2];
+            encoder_sum[i] += c.encoder;
+            pull_sum[i] += rule.norm_pull(constants, &entry, norms[i], row.lambda) * only;
+            active[i] += if entry.code != zero { F::one() } else { zero };
+        }
+    }
+
+    /// The sum of a run, over sixteen lanes.
+    fn sum<F: Scalar>(x: &[F]) -> F {
+        let mut lanes = [F::zero(); 16];
+        let chunks = x.chunks_exact(16);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            for j in 0..16 {
+                lanes[j] += chunk[j];
+            }
+        }
+        lanes.iter_mut().zip(rest).for_each(|(lane, &v)| *lane += v);
+        let mut width = 8;
+        while width > 0 {
+            for j in 0..width {
+                let upper = lanes[j + width];
+                lanes[j] += upper;
+            }
+            width /= 2;
+        }
+        lanes[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Gated, InputBias, JumpRelu, PNorm, Relu, RescaleAndShift};
+    use collimate_stream::Stream;
+    use proptest::prelude::*;
+
+    /// Both kernels against entries that are made one by one, and only where there are any.
+    fn agree<F: Float, R: Rule<F>>(rule: &R, n: usize, seed: u64) -> Result<(), TestCaseError> {
+        let mut stream = Stream::new(seed, 4);
+        let mut draw =
+            |shift: f64| -> Vec<F> { (0..n).map(|_| F::from_f64(stream.normal() + shift)).collect() };
+        let products = draw(0.0);
+        let vectors =
+            [draw(0.0), draw(0.3), draw(0.1)].map(|v| v.iter().map(|x| x.abs()).collect::<Vec<F>>());
+        let (norms, penalty) = (draw(4.0), draw(0.0));
+        let (on_first, on_second) = (draw(0.0), draw(0.0));
+        let of =
+            Stretch { constants: [&vectors[0], &vectors[1], &vectors[2]], norms: &norms, penalty: &penalty };
+        let number = F::from_f64;
+        let row = OfRow {
+            slope: number(0.7),
+            per_row: number(0.25),
+            lambda: number(0.3),
+            two: seed.is_multiple_of(2),
+        };
+        let blank = || vec![number(9.0); n];
+        let (mut codes, mut gates, mut amounts, mut extras) = (blank(), blank(), blank(), blank());
+        let active = activate(rule, &products, &of, &mut codes, &mut gates, &mut amounts, &mut extras);
+        let (mut dots, mut auxiliary, mut decoder) = (on_first.clone(), on_second.clone(), blank());
+        let mut sums: [Vec<F>; 6] = std::array::from_fn(|_| blank());
+        let [a, b, c, d, e, f] = &mut sums;
+        contribute(rule, &products, &of, row, &mut dots, &mut auxiliary, &mut decoder, a, b, c, d, e, f);
+        let mut count = 0;
+        for i in 0..n {
+            let constants = [0, 1, 2].map(|j| vectors[j][i]);
+            let mut expected = [number(9.0); 6];
+            let mut coefficients = [F::zero(); 3];
+            let (mut code, mut gate, mut amount, mut extra) = (F::zero(), F::zero(), F::zero(), F::zero());
+            if let Some(mut entry) = rule.activate(constants, i, products[i]) {
+                let slope;
+                (code, gate, extra) = (entry.code, entry.gate, rule.extra(constants, &entry));
+                (amount, slope) = rule.amount(&entry, norms[i]);
+                entry.slope = slope * row.slope;
+                let second = if row.two { on_second[i] } else { F::zero() };
+                rule.local(constants, &mut entry, on_first[i], second, penalty[i]);
+                let c = rule.contribution(constants, &entry).times(row.per_row);
+                coefficients = [c.encoder, c.decoder_aux, c.decoder];
+                for (to, term) in expected.iter_mut().zip(c.per_latent) {
+                    *to += term;
+                }
+                expected[3] += c.encoder;
+                expected[4] += rule.norm_pull(constants, &entry, norms[i], row.lambda) * row.per_row;
+                if entry.code != F::zero() {
+                    expected[5] += F::one();
+                    count += 1;
+                }
+            }
+            prop_assert_eq!([codes[i], gates[i], amounts[i], extras[i]], [code, gate, amount, extra]);
+            prop_assert_eq!([dots[i], auxiliary[i], decoder[i]], coefficients);
+            prop_assert_eq!([0, 1, 2, 3, 4, 5].map(|j| sums[j][i]), expected);
+        }
+        prop_assert_eq!(active, count);
+        let plain: f64 = products.iter().map(|&x| x.to_f64()).sum();
+        prop_assert!((sum(&products).to_f64() - plain).abs() < 1e-4);
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn all_latents_at_once_are_those_one_by_one(n in 0usize..70, seed in 0u64..300) {
+            fn members<F: Float>(n: usize, seed: u64) -> Result<(), TestCaseError> {
+                agree::<F, _>(&Relu::unit_norm(), n, seed)?;
+                agree::<F, _>(&Relu::norm_weighted(), n, seed)?;
+                agree::<F, _>(&PNorm::power_sum(0.5), n, seed)?;
+                agree::<F, _>(&Gated::paper(), n, seed)?;
+                agree::<F, _>(&Gated::with_decoder(crate::GatedDecoder::NormWeightedTrained), n, seed)?;
+                agree::<F, _>(&RescaleAndShift { input_bias: InputBias::Subtracted }, n, seed)?;
+                agree::<F, _>(&JumpRelu::paper(), n, seed)?;
+                agree::<F, _>(&JumpRelu { bandwidth: 0.4, ..JumpRelu::tanh() }, n, seed)
+            }
+            members::<f32>(n, seed)?;
+            members::<f64>(n, seed)?;
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Coefficients refined by data and by weights, at a `w*` that other data had fixed.
+
+use collimate_slt::{
+    Beta, Doubt, Llc, LlcEstimate, NBeta, QuadraticLoss, QuadraticOracle, ReducedRank, ReducedRankConfig,
+    ReducedRankOracle, Region, Sampling,
+};
+use collimate_stream::Stream;
+use ndarray::{Array2, array};
+
+fn agrees(found: &LlcEstimate, exact: f64, what: &str) {
+    let z = (found.value - exact) / found.standard_error;
+    assert!(found.ess > 500.0 && z.abs() < 4.5, "{what}: {found}, exact {exact}, z = {z:.2}");
+}
+
+fn llc(gamma: f64) -> Llc {
+    let sampling = Sampling { draws: 3000, ..Sampling::hmc(8) };
+    Llc { localisation: gamma, sampling, ..Llc::at(1000, Beta::inverse_log_n()) }
+}
+
+#[test]
+fn data_that_reach_one_input_see_the_model_of_one_input() {
+    let config = ReducedRankConfig { inputs: 3, hidden: 1, outputs: 2, noise: 1.0 };
+    let root = 3f64.sqrt();
+    // w* = 0 is a minimum of both: all inputs of the training data, and a probe along the first alone. E[x xᵀ] = I on each.
+    let training = ReducedRank::new(config, &(root * Array2::eye(3)), &Array2::zeros((3, 2))).unwrap();
+    let probe = ReducedRank::new(config, &array![[1.0, 0.0, 0.0]], &Array2::zeros((1, 2))).unwrap();
+    let (llc, w_star) = (llc(1.0), [0.0; 5]);
+    let n_beta = llc.beta.n_beta(llc.n).unwrap();
+    let exact = |inputs| {
+        let config = ReducedRankConfig { inputs, ..config };
+        ReducedRankOracle::new(config, 1.0).unwrap().tempered_llc(n_beta)
+    };
+    let mut stream = Stream::new(1, 0);
+    let whole = llc.estimate(&training, &w_star, &mut stream).unwrap();
+    let refined = llc.estimate(&probe, &w_star, &mut stream).unwrap();
+    agrees(&whole, exact(3), "training data");
+    agrees(&refined, exact(1), "probe");
+    assert!(whole.value - refined.value > 0.1, "{whole}\n{refined}");
+}
+
+#[test]
+fn weights_and_data_together() {
+    // A = (1, 2, 0) and B = 0 realise the truth 0. With A held, the loss is quadratic in B, of curvature A Σ Aᵀ for each
+    // output, and Σ is that of the probe: diag(2, 0, 1).
+    let config = ReducedRankConfig { inputs: 3, hidden: 1, outputs: 2, noise: 0.5 };
+    let x = array![[2.0, 0.0, 0.0], [0.0, 0.0, 2f64.sqrt()]];
+    let probe = ReducedRank::new(config, &x, &Array2::zeros((2, 2))).unwrap();
+    let region = Region::everywhere(5).moving(&[false, false, false, true, true]).unwrap();
+    let llc = Llc { region: Some(region), ..llc(5.0) };
+    let n_beta = llc.beta.n_beta(llc.n).unwrap();
+    let exact = QuadraticOracle::new(vec![2.0 / 0.25; 2], n_beta, 5.0, 1e-6).unwrap().posterior_llc();
+    let found = llc.estimate(&probe, &[1.0, 2.0, 0.0, 0.0, 0.0], &mut Stream::new(2, 0)).unwrap();
+    agrees(&found, exact, "doubly refined");
+    assert!(found.diagnosis().doubts.is_empty(), "{found}");
+}
+
+/// `nβ (E[L'] − L'(w*))` of a quadratic loss around the mean of other data, localised at w*.
+fn at_another_mean(h: f64, n_beta: NBeta, gamma: f64, w_star: f64, mean: f64) -> f64 {
+    let (t, a) = (n_beta.get(), n_beta.get() * h + gamma);
+    let centre = (t * h * mean + gamma * w_star) / a;
+    0.5 * t * h * ((centre - mean).powi(2) + 1.0 / a - (w_star - mean).powi(2))
+}
+
+#[test]
+fn other_data_move_the_minimum_and_that_is_seen() {
+    // w* is the mean of 200 samples; the loss is that of 200 others, whose mean is another.
+    let (h, gamma) = (2.0, 50.0);
+    let mut stream = Stream::new(3, 0);
+    let mut data = || -> Vec<Vec<f64>> { (0..200).map(|_| vec![stream.normal()]).collect() };
+    let (own, other) = (data(), data());
+    let mean = |data: &[Vec<f64>]| data.iter().map(|x| x[0]).sum::<f64>() / data.len() as f64;
+    let (w_star, centre) = (mean(&own), mean(&other));
+    let llc = llc(gamma);
+    let n_beta = llc.beta.n_beta(llc.n).unwrap();
+    let mut stream = Stream::new(4, 0);
+    let [here, there] = [own, other]
+        .map(|data| llc.estimate(&QuadraticLoss::of_samples(&[h], data), &[w_star], &mut stream).unwrap());
+    agrees(&here, at_another_mean(h, n_beta, gamma, w_star, w_star), "own data");
+    agrees(&there, at_another_mean(h, n_beta, gamma, w_star, centre), "other data");
+    assert!(here.value - there.value > 0.05, "{here}\n{there}");
+    let unconverged =
+        |found: &LlcEstimate| found.diagnosis().doubts.iter().any(|d| matches!(d, Doubt::Unconverged { .. }));
+    assert!(!unconverged(&here) && unconverged(&there), "{here}\n{there}");
+}
