@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod diagnosis;
+pub mod induction;
 pub mod model;
 pub mod numerics;
 pub mod real;

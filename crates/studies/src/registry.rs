@@ -14,6 +14,7 @@ pub fn registry() -> Claims {
     Claims::new()
         .extend(crate::numerics::claims())
         .extend(collimate_attention::claims::claims())
+        .extend(crate::induction::claims())
         .extend(collimate_superposition::claims::claims())
         .extend(collimate_sae::claims::claims())
         .extend(collimate_slt::claims())

@@ -1,6 +1,8 @@
 use crate::data::DataError;
 use crate::text::brown::BrownError;
+use collimate_attention::AttentionError;
 use collimate_claims::{Outcome, Why};
+use collimate_grad::GradError;
 use collimate_measure::MeasureError;
 use collimate_sae::SaeError;
 use collimate_superposition::SuperpositionError;
@@ -24,6 +26,12 @@ pub enum StudyError {
     /// A world of features that cannot be.
     #[error(transparent)]
     World(#[from] SuperpositionError),
+    /// Attention that could not be computed.
+    #[error(transparent)]
+    Attention(#[from] AttentionError),
+    /// An optimiser that could not go on.
+    #[error(transparent)]
+    Training(#[from] GradError),
     /// The labelled corpus.
     #[error(transparent)]
     Brown(#[from] BrownError),

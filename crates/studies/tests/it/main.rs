@@ -2,6 +2,7 @@
 
 mod attribution;
 mod data;
+mod induction;
 mod model;
 mod numerics;
 mod recovered;
