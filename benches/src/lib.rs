@@ -3,11 +3,13 @@
 mod alternating;
 mod kernels;
 mod memory;
+mod options;
 mod side_by_side;
 
 pub use alternating::{Contender, Timing, alternate, drift};
 pub use kernels::{Counting, bare_product};
 pub use memory::peak_bytes;
+pub use options::options;
 pub use side_by_side::{Peer, Probe, load, median, milliseconds};
 
 use collimate_stream::Stream;

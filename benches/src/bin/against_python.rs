@@ -6,7 +6,7 @@
 //! pause, since its threads keep spinning for a while. The bare product of the kernel crate is the probe: where its
 //! time drifts by more than 15 % the machine was not steady, and the run says so.
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use collimate_benches::{Peer, Probe, load, median, milliseconds, normal_matrix};
 use collimate_tensor::{CpuLevel, matmul_into};
 use collimate_transformer::{Decoder, Run};
@@ -83,16 +83,15 @@ fn report(name: &str, options: &Options, peer: &mut Peer, mut ours: impl FnMut()
 
 fn options() -> Result<Options> {
     let mut options = Options { python: "python3".into(), model: None, rounds: 15, threads: 2 };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(name) = arguments.next() {
-        let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
-        match name.as_str() {
-            "--python" => options.python = value,
-            "--model" => options.model = Some(value),
+    collimate_benches::options("--python, --model, --rounds, --threads", |name, value| {
+        match name {
+            "--python" => options.python = value.into(),
+            "--model" => options.model = Some(value.into()),
             "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
             "--threads" => options.threads = value.parse()?,
-            _ => bail!("unknown option {name}; known: --python, --model, --rounds, --threads"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(options)
 }

@@ -7,7 +7,7 @@
 //! probe, and its rate what ours is compared with. Prints a table in Markdown. Set `COLLIMATE_CPU=avx2` for the smaller
 //! instruction set (PyTorch keeps its own). Without `--python` the rows that need it are left out.
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use collimate_attention::algebra::{Arguments, Gain, MaskRule, PairKeys, Pairing, Parameter, Variant};
 use collimate_attention::{Attention, HeadMap, Mask, Offset};
 use collimate_benches::{Counting, Peer, Probe, load, median, milliseconds, peak_bytes};
@@ -378,16 +378,15 @@ fn both(attention: &Attention, [q, k, v, d_out]: [&ArcArray<f32, Ix4>; 4]) {
 
 fn options() -> Result<Options> {
     let mut options = Options { python: None, rounds: 15, threads: 2, only: None };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(name) = arguments.next() {
-        let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
-        match name.as_str() {
-            "--python" => options.python = Some(value),
+    collimate_benches::options("--python, --rounds, --threads, --only", |name, value| {
+        match name {
+            "--python" => options.python = Some(value.into()),
             "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
             "--threads" => options.threads = value.parse()?,
-            "--only" => options.only = Some(value),
-            _ => bail!("unknown option {name}; known: --python, --rounds, --threads, --only"),
+            "--only" => options.only = Some(value.into()),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(options)
 }

@@ -6,7 +6,7 @@
 //! γ and ε. Times are medians over the rounds; the effective draws of the loss come from all rounds, a fifth of each chain
 //! left out, by one estimator for all. Our chains are short, so a turn runs several and takes the mean time of one.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use collimate_benches::{Peer, Probe, load, median, milliseconds};
 use collimate_grad::Objective;
 use collimate_slt::{
@@ -268,15 +268,14 @@ fn turns(
 
 fn options() -> Result<Options> {
     let mut options = Options { python: "python3".into(), rounds: 7, only: String::new() };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(name) = arguments.next() {
-        let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
-        match name.as_str() {
-            "--python" => options.python = value,
+    collimate_benches::options("--python, --rounds, --only", |name, value| {
+        match name {
+            "--python" => options.python = value.into(),
             "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
-            "--only" => options.only = value,
-            _ => bail!("unknown option {name}; known: --python, --rounds, --only"),
+            "--only" => options.only = value.into(),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(options)
 }

@@ -6,7 +6,7 @@
 //! library does, takes a step of Adam and normalises. The peers do the same dense work whatever the density; ours is given
 //! where it matters. The bare encoder product is timed beside them on both sides.
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use collimate_benches::{Peer, Probe, bare_product, load, median, milliseconds, normal_matrix};
 use collimate_sae::{
     Adam, BatchTopK, Gated, JumpRelu, Moments, Relu, Sae, Settings, Size, TopK, Variant, Workspace,
@@ -150,18 +150,17 @@ fn compare(options: &Options) -> Result<()> {
 fn options() -> Result<Options> {
     let size = Size { d_model: 384, n_latents: 6144 };
     let mut options = Options { python: "python3".into(), rounds: 7, threads: 2, size, rows: 2048 };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(name) = arguments.next() {
-        let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
-        match name.as_str() {
-            "--python" => options.python = value,
+    collimate_benches::options("--python, --rounds, --threads, --d, --latents, --rows", |name, value| {
+        match name {
+            "--python" => options.python = value.into(),
             "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
             "--threads" => options.threads = value.parse()?,
             "--d" => options.size.d_model = value.parse()?,
             "--latents" => options.size.n_latents = value.parse()?,
             "--rows" => options.rows = value.parse()?,
-            _ => bail!("unknown option {name}; known: --python, --rounds, --threads, --d, --latents, --rows"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(options)
 }

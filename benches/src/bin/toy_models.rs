@@ -6,7 +6,7 @@
 //! Both sides draw their data, compute loss and gradient in f32 and take a step of AdamW with the same numbers. The
 //! bare product of the kernel crate is the probe: where it drifts by more than 15 % the machine was not steady.
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use collimate_benches::{Peer, Probe, median};
 use collimate_grad::{AdamConfig, WeightDecay};
 use collimate_stream::Stream;
@@ -199,16 +199,15 @@ fn compare(options: &Options, size: &Size) -> Result<String> {
 
 fn options() -> Result<Options> {
     let mut options = Options { python: "python3".into(), rounds: 15, threads: 2, only: None };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(name) = arguments.next() {
-        let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
-        match name.as_str() {
-            "--python" => options.python = value,
+    collimate_benches::options("--python, --rounds, --threads, --only", |name, value| {
+        match name {
+            "--python" => options.python = value.into(),
             "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
             "--threads" => options.threads = value.parse()?,
-            "--only" => options.only = Some(value),
-            _ => bail!("unknown option {name}; known: --python, --rounds, --threads, --only"),
+            "--only" => options.only = Some(value.into()),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(options)
 }

@@ -139,7 +139,8 @@ impl Attention {
 
     /// As [`Attention::forward`], sharing q, k, v and the output with the caller instead of copying them.
     ///
-    /// Shared arrays come from `into_shared`, and cloning one copies nothing. With rotary positions q and k are rotated into
+    /// Shared arrays come from `into_shared`, and cloning one copies nothing; writing to the output copies it while the saved state
+    /// lives. With rotary positions q and k are rotated into
     /// copies, unless nobody else holds them.
     ///
     /// # Errors

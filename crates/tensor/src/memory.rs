@@ -3,8 +3,11 @@ use ndarray::{Array, Dimension, ShapeBuilder};
 
 /// An array of zeros whose memory, when it is large, comes in large pages where the system has them.
 ///
-/// The first touch of a fresh array costs a page fault every 4 KiB, and for results of some megabytes that adds up to a tenth of
-/// the kernel that fills them. Every function of this workspace that returns a large array allocates it here.
+/// The first touch of a fresh array costs a page fault every 4 KiB, a large page one every 2 MiB: `cargo xtask bench ratios` shows the
+/// difference between a product into a fresh array and one into memory that is used again.
+///
+/// # Shapes
+/// Any; the elements lie in the order of the shape.
 ///
 /// # Determinism
 /// The numbers are those of `Array::zeros`; only the time of the first touch differs.

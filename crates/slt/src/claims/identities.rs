@@ -150,7 +150,16 @@ fn judge(sets: &[Errors], sum: &Sum, what: &str, outcome: &mut (f64, Vec<String>
     ));
 }
 
-fn concluded((margin, notes): (f64, Vec<String>)) -> Outcome {
+/// Judges a sum on every model at every β.
+fn judge_all(context: &mut Context, betas: &[f64], sum: impl Fn(Model, f64) -> Sum) -> Outcome {
+    let mut found = (f64::INFINITY, Vec::new());
+    for (model, &beta) in MODELS.into_iter().flat_map(|model| betas.iter().map(move |beta| (model, beta))) {
+        match data_sets(context, model, beta) {
+            Ok(sets) => judge(&sets, &sum(model, beta), &format!("{}, β = {beta}", model.name()), &mut found),
+            Err(error) => return super::corrected::outcome(Err(error)),
+        }
+    }
+    let (margin, notes) = found;
     notes.into_iter().fold(Outcome::of_margin(margin), Outcome::note)
 }
 
@@ -167,20 +176,11 @@ pub(super) fn cross_validation_sum() -> impl Claim {
     .source("Watanabe (2010), theorem 1 and equation 30: the sum is asymptotically constant")
     .tier(Tier::Standard);
     Study::new(meta).run(|context| {
-        let mut found = (f64::INFINITY, Vec::new());
-        for model in MODELS {
-            let sets = match data_sets(context, model, 1.0) {
-                Ok(sets) => sets,
-                Err(error) => return super::corrected::outcome(Err(error)),
-            };
-            let sum = Sum {
-                value: |e| e.bayes_new + e.left_out,
-                part: |e| e.bayes_new,
-                mean: 2.0 * model.lambda(),
-            };
-            judge(&sets, &sum, model.name(), &mut found);
-        }
-        concluded(found)
+        judge_all(context, &[1.0], |model, _| Sum {
+            value: |e| e.bayes_new + e.left_out,
+            part: |e| e.bayes_new,
+            mean: 2.0 * model.lambda(),
+        })
     })
 }
 
@@ -194,20 +194,11 @@ pub(super) fn gibbs_sum() -> impl Claim {
     .source("Watanabe (2010), theorem 1; by parts in the size of K")
     .tier(Tier::Standard);
     Study::new(meta).run(|context| {
-        let mut found = (f64::INFINITY, Vec::new());
-        for (model, beta) in MODELS.into_iter().flat_map(|model| [(model, 1.0), (model, 2.0)]) {
-            let sets = match data_sets(context, model, beta) {
-                Ok(sets) => sets,
-                Err(error) => return super::corrected::outcome(Err(error)),
-            };
-            let sum = Sum {
-                value: |e| e.gibbs_new + e.gibbs_own,
-                part: |e| e.gibbs_new,
-                mean: 2.0 * model.lambda() / beta,
-            };
-            judge(&sets, &sum, &format!("{}, β = {beta}", model.name()), &mut found);
-        }
-        concluded(found)
+        judge_all(context, &[1.0, 2.0], |model, beta| Sum {
+            value: |e| e.gibbs_new + e.gibbs_own,
+            part: |e| e.gibbs_new,
+            mean: 2.0 * model.lambda() / beta,
+        })
     })
 }
 
@@ -221,16 +212,11 @@ pub(super) fn waic_is_cross_validation() -> impl Claim {
     .source("Watanabe (2010), theorem 1: they differ by O_p(n^{−3/2}) at most")
     .tier(Tier::Standard);
     Study::new(meta).run(|context| {
-        let mut found = (f64::INFINITY, Vec::new());
-        for model in MODELS {
-            let sets = match data_sets(context, model, 1.0) {
-                Ok(sets) => sets,
-                Err(error) => return super::corrected::outcome(Err(error)),
-            };
-            let sum = Sum { value: |e| e.left_out - e.waic, part: |e| e.left_out - e.bayes_new, mean: 0.0 };
-            judge(&sets, &sum, model.name(), &mut found);
-        }
-        concluded(found)
+        judge_all(context, &[1.0], |_, _| Sum {
+            value: |e| e.left_out - e.waic,
+            part: |e| e.left_out - e.bayes_new,
+            mean: 0.0,
+        })
     })
 }
 
