@@ -6,7 +6,7 @@ use collimate_grad::{Adam, AdamConfig, Decay, Optimiser, Schedule, ScheduleConfi
 /// Moves a point by `steps` updates; `gradient` adds the gradient at a point to zeros.
 ///
 /// # Errors
-/// [`SuperpositionError::OutOfRange`] for a rate that is not positive and finite, [`SuperpositionError::NotConverged`]
+/// [`SuperpositionError::OutOfRange`] for a rate that is not positive and finite, [`SuperpositionError::Diverged`]
 /// with the step at which the gradient stopped being finite.
 pub(crate) fn train(
     point: &mut [f64],
@@ -28,12 +28,8 @@ pub(crate) fn train(
     for step in 0..steps {
         sums.fill(0.0);
         gradient(point, &mut sums);
-        adam.step(schedule.rate(step), &sums, point).map_err(|_| SuperpositionError::NotConverged {
-            search: "training",
-            steps: step as usize,
-            gradient: f64::NAN,
-            tolerance: f64::MAX,
-        })?;
+        adam.step(schedule.rate(step), &sums, point)
+            .map_err(|error| SuperpositionError::diverged(step + 1, &error))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a caller's arguments, or with a search that did not end.
 
+use collimate_grad::GradError;
 use thiserror::Error;
 
 /// Every way in which a function of this crate can fail.
@@ -48,6 +49,26 @@ pub enum SuperpositionError {
         /// The largest gradient that counts as converged.
         tolerance: f64,
     },
+    /// A training run left the finite numbers.
+    #[error(
+        "training left the finite numbers at step {step}: {quantity} is {value}; a smaller learning rate is needed"
+    )]
+    Diverged {
+        /// The update, counted from 1, whose gradient or result is not finite.
+        step: u64,
+        /// What is not finite.
+        quantity: &'static str,
+        /// NaN or infinity.
+        value: f64,
+    },
+}
+
+impl SuperpositionError {
+    /// What an optimiser that is fed slices of the right lengths can refuse at update `step`: a gradient that is not finite.
+    pub(crate) fn diverged(step: u64, error: &GradError) -> Self {
+        let value = if let GradError::NonFinite { value, .. } = error { *value } else { f64::NAN };
+        Self::Diverged { step, quantity: "the gradient", value }
+    }
 }
 
 /// Fails when a slice holds a number that is not finite.

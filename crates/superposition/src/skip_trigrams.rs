@@ -215,7 +215,7 @@ impl SkipTrigrams {
     /// Trains on fresh samples with Adam, the rate falling along half a cosine.
     ///
     /// # Errors
-    /// [`SuperpositionError::OutOfRange`] for empty sizes, a probability or a rate out of range; [`SuperpositionError::NotConverged`] when a
+    /// [`SuperpositionError::OutOfRange`] for empty sizes, a probability or a rate out of range; [`SuperpositionError::Diverged`] when a
     /// gradient stops being finite.
     ///
     /// # Determinism

@@ -72,7 +72,7 @@ pub fn level_of(levels: &[Level], loss: f64, tolerance: f64) -> Option<Level> {
 ///
 /// # Errors
 /// [`SuperpositionError::Shape`] and [`SuperpositionError::NotFinite`] for a bad start, [`SuperpositionError::OutOfRange`] for a rate
-/// that is not positive and finite, [`SuperpositionError::NotConverged`] when so large a rate makes the point leave all bounds.
+/// that is not positive and finite, [`SuperpositionError::Diverged`] when so large a rate makes the point leave all bounds.
 ///
 /// # Determinism
 /// No randomness.
@@ -92,12 +92,7 @@ pub fn walk(
         point.iter_mut().zip(&gradient).for_each(|(w, g)| *w -= rate * g);
         loss = model.value_and_gradient(&point, &mut gradient);
         if !loss.is_finite() {
-            return Err(SuperpositionError::NotConverged {
-                search: "gradient descent; try a smaller rate: it",
-                steps: step as usize + 1,
-                gradient: f64::NAN,
-                tolerance: f64::MAX,
-            });
+            return Err(SuperpositionError::Diverged { step: step + 1, quantity: "the loss", value: loss });
         }
     }
     watch(steps, loss);
@@ -127,7 +122,7 @@ mod tests {
         let start = model.draw(1.0, 0.0, &mut Stream::new(1, 0));
         assert!(walk(&model, &start, f64::NAN, 1, |_, _| ()).is_err());
         let far = walk(&model, &start, 1e200, 5, |_, _| ());
-        assert!(matches!(far, Err(SuperpositionError::NotConverged { .. })), "{far:?}");
+        assert!(matches!(far, Err(SuperpositionError::Diverged { step: 1, .. })), "{far:?}");
         assert!(super::levels(2).is_err() && super::levels(9).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use crate::adam;
 use crate::data::SparseFeatures;
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
-use collimate_grad::{Batch, Objective, Scratch};
+use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 use collimate_stream::Stream;
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 
@@ -78,7 +78,8 @@ impl ToyModel {
     }
 }
 
-/// The importance-weighted loss of a toy model on fixed samples; an [`Objective`] over `W` (row-major), then `b`.
+/// The importance-weighted loss of a toy model on fixed samples; an [`Objective`] over `W` (row-major), then `b`, with the losses of
+/// single samples.
 ///
 /// ```text
 /// L = 1/B Σ_x Σ_i I_i (x_i − x'_i)²
@@ -179,6 +180,22 @@ impl Objective<f64> for ToyLoss {
             Batch::Indices(indices) => indices.iter().map(|&i| add(i)).sum(),
         }
     }
+
+    fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<f64>> {
+        Some(self)
+    }
+}
+
+impl PerSampleLosses<f64> for ToyLoss {
+    fn per_sample_losses_into(&self, w: &[f64], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [f64]) {
+        let [hidden] = scratch.floats::<f64, 1>([self.hidden]);
+        let shape = self.shape();
+        let mut of = |index: usize| shape.loss(w, self.row(index), hidden);
+        match batch {
+            Batch::All => out.iter_mut().enumerate().for_each(|(i, out)| *out = of(i)),
+            Batch::Indices(indices) => out.iter_mut().zip(indices).for_each(|(out, &i)| *out = of(i)),
+        }
+    }
 }
 
 /// The sizes a sample's gradient needs.
@@ -193,6 +210,20 @@ impl Shape<'_> {
     /// The working memory of [`Shape::accumulate`]: hidden state, its gradient, and the output's.
     fn work(&self) -> usize {
         2 * self.hidden + self.importance.len()
+    }
+
+    /// The loss of one sample; `hidden` is working memory.
+    fn loss(&self, w: &[f64], x: &[f64], hidden: &mut [f64]) -> f64 {
+        let n = self.importance.len();
+        let (weights, bias) = w.split_at(self.hidden * n);
+        for (h, row) in hidden.iter_mut().zip(weights.chunks_exact(n)) {
+            *h = row.iter().zip(x).map(|(w, x)| w * x).sum();
+        }
+        let of = |i: usize| {
+            let z = (0..self.hidden).map(|k| weights[k * n + i] * hidden[k]).sum::<f64>() + bias[i];
+            self.importance[i] * (self.activation.apply(z) - x[i]).powi(2)
+        };
+        (0..n).map(of).sum()
     }
 
     /// Adds `share` times the loss of one sample, and its gradient to `out`.

@@ -237,7 +237,7 @@ impl TwoLayerConfig {
     ///
     /// # Errors
     /// [`SuperpositionError::Shape`] and [`SuperpositionError::OutOfRange`] for sizes and rates that do not fit,
-    /// [`SuperpositionError::NotConverged`] when a gradient stops being finite.
+    /// [`SuperpositionError::Diverged`] when a gradient stops being finite.
     ///
     /// # Determinism
     /// Start and data draw from `stream.child(0)` and `stream.child(1)`.

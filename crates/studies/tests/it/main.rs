@@ -7,4 +7,5 @@ mod model;
 mod numerics;
 mod recovered;
 mod staircase;
+mod toy_responses;
 mod worlds;

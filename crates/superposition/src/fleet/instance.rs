@@ -101,21 +101,20 @@ impl Instance {
     pub(super) fn run(&mut self, steps: u64, schedule: &Schedule) -> Result<f64, SuperpositionError> {
         let mut sum = 0.0;
         for _ in 0..steps {
-            sum += self.loss_and_gradient();
+            let loss = self.loss_and_gradient();
+            finite(self.step + 1, "the loss", loss)?;
+            sum += loss;
             let rate = schedule.rate(self.step);
             if self.pull > 0.0 {
                 self.draw_lengths(self.pull * rate as f32);
             }
-            self.adam.step(rate, &self.gradient, &mut self.parameters).map_err(|_| {
-                SuperpositionError::NotConverged {
-                    search: "training",
-                    steps: self.step as usize,
-                    gradient: f64::NAN,
-                    tolerance: f64::MAX,
-                }
-            })?;
+            self.adam
+                .step(rate, &self.gradient, &mut self.parameters)
+                .map_err(|error| SuperpositionError::diverged(self.step + 1, &error))?;
             self.step += 1;
         }
+        // Further steps would find it in the loss; after the last one nothing else looks.
+        self.parameters.iter().try_for_each(|&w| finite(self.step, "a parameter", f64::from(w)))?;
         Ok(sum / steps.max(1) as f64)
     }
 
@@ -154,6 +153,10 @@ impl Instance {
             activation,
         }
     }
+}
+
+fn finite(step: u64, quantity: &'static str, value: f64) -> Result<(), SuperpositionError> {
+    if value.is_finite() { Ok(()) } else { Err(SuperpositionError::Diverged { step, quantity, value }) }
 }
 
 #[cfg(test)]

@@ -185,7 +185,7 @@ impl Fleet {
     /// Importance-weighted squared error of a sample, summed over features; before each step.
     ///
     /// # Errors
-    /// [`SuperpositionError::NotConverged`] when a gradient stops being finite.
+    /// [`SuperpositionError::Diverged`] when a loss, a gradient or a parameter stops being finite.
     pub fn run(&mut self, steps: u64) -> Result<Vec<f64>, SuperpositionError> {
         let schedule = &self.schedule;
         self.instances.par_iter_mut().map(|instance| instance.run(steps, schedule)).collect()

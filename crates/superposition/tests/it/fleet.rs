@@ -2,6 +2,7 @@
 
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::Stream;
+use collimate_superposition::SuperpositionError;
 use collimate_superposition::data::{FeatureSets, Source, SparseFeatures, Together};
 use collimate_superposition::fleet::{Fleet, FleetConfig, Lengths};
 use collimate_superposition::geometry::{feature_dimensionality, feature_norms};
@@ -129,4 +130,31 @@ fn bad_fleets_are_refused() {
     assert!(fleet.launch(sparse(4, 0.5)).is_err());
     assert!(fleet.launch_from(sparse(5, 0.5), &[0.0; 3]).is_err());
     assert!(fleet.launch_from(sparse(5, 0.5), &[f64::INFINITY; 15]).is_err());
+}
+
+#[test]
+fn what_left_the_finite_numbers_is_named_with_its_step() {
+    // Narrow and wide models; after a first step of this size the products of the weights are too large for f32.
+    for hidden in [2, 6] {
+        let mut config = FleetConfig { batch: 8, ..FleetConfig::new(5, hidden) };
+        config.schedule.peak = 1e30;
+        let mut fleet = Fleet::new(config.clone(), &Stream::new(1, 0)).unwrap();
+        fleet.launch(sparse(5, 0.5)).unwrap();
+        fleet.run(1).unwrap();
+        let error = fleet.run(5).unwrap_err();
+        assert!(
+            matches!(error, SuperpositionError::Diverged { step: 2, quantity: "the loss", value } if !value.is_finite()),
+            "{error}"
+        );
+        assert!(error.to_string().contains("step 2") && error.to_string().contains("smaller"), "{error}");
+        // One step so large that the parameters themselves overflow, and no further step to see it.
+        config.schedule.peak = 1e39;
+        let mut fleet = Fleet::new(config, &Stream::new(1, 0)).unwrap();
+        fleet.launch(sparse(5, 0.5)).unwrap();
+        let error = fleet.run(1).unwrap_err();
+        assert!(
+            matches!(error, SuperpositionError::Diverged { step: 1, quantity: "a parameter", .. }),
+            "{error}"
+        );
+    }
 }

@@ -41,6 +41,16 @@ proptest! {
         let indices: Vec<usize> = (0..b).rev().collect();
         let again = Objective::loss(&loss, &point, Batch::Indices(&indices), &mut Scratch::new());
         prop_assert!((found - again).abs() <= 1e-12 * (1.0 + naive));
+        // The loss is the mean of those of single samples, whatever batch they are asked in.
+        let each = loss.per_sample_losses().unwrap();
+        let (mut all, mut backwards) = (vec![0.0; b], vec![0.0; b]);
+        each.per_sample_losses_into(&point, Batch::All, &mut Scratch::new(), &mut all);
+        each.per_sample_losses_into(&point, Batch::Indices(&indices), &mut Scratch::new(), &mut backwards);
+        prop_assert!((all.iter().sum::<f64>() / b as f64 - naive).abs() <= 1e-12 * (1.0 + naive));
+        for (i, one) in all.iter().enumerate() {
+            let alone = Objective::loss(&loss, &point, Batch::Indices(&[i]), &mut Scratch::new());
+            prop_assert!((one - alone).abs() <= 1e-12 * (1.0 + alone) && backwards[b - 1 - i] == *one);
+        }
     }
 
     #[test]
