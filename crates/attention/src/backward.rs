@@ -3,6 +3,7 @@
 //! Each task writes gradients of its own; heads that share a key head, and the shares of one head, are summed afterwards in
 //! their order, so the bits do not depend on the threads.
 
+use crate::algebra::Pairing;
 use crate::forward::Kept;
 use crate::kernels::{Join, Tiles};
 use crate::plan::{KEY_TILE, Piece, Plan, QUERY_BLOCK};
@@ -33,6 +34,17 @@ pub struct Pass<'a, F> {
     /// The logit of the sink of each head, whose share the log-sum-exp already has.
     pub(crate) sink: Option<&'a [F]>,
     pub(crate) kept: &'a Kept<F>,
+    /// The loss sees the heads as differences of pairs, first − weight · second, and its gradient is by these.
+    pub(crate) difference: Option<(Pairing, F)>,
+}
+
+impl<F: Tiles> Pass<'_, F> {
+    /// Where the gradient by the output of a head stands among those handed in, and the factor on it.
+    fn outer(&self, head: usize) -> (usize, F) {
+        let Some((pairing, weight)) = self.difference else { return (head, F::one()) };
+        let (pair, second) = pairing.of(head, self.plan.heads);
+        (pair, if second == 0 { F::one() } else { -weight })
+    }
 }
 
 /// The gradient by the logits of the sinks: each takes what its share of a row would have given to the rest.
@@ -40,11 +52,13 @@ pub(crate) fn sink_gradient<F: Tiles>(pass: &Pass<'_, F>, d_out: &ArrayView4<'_,
     let sink = pass.sink?;
     let mut gradient = vec![F::zero(); sink.len()];
     for (batch, d_out) in d_out.outer_iter().enumerate() {
-        for (head, d_out) in d_out.outer_iter().enumerate() {
+        for head in 0..pass.plan.heads {
+            let (outer, factor) = pass.outer(head);
+            let d_out = d_out.index_axis(Axis(0), outer);
             let out = pass.kept.out.slice(s![batch, head, .., ..]);
             let log_sum_exp = pass.kept.log_sum_exp.slice(s![batch, head, ..]);
             for ((d_out, out), &sum) in d_out.rows().into_iter().zip(out.rows()).zip(log_sum_exp) {
-                gradient[head] -= sink_share(sink[head], sum) * d_out.dot(&out);
+                gradient[head] -= sink_share(sink[head], sum) * factor * d_out.dot(&out);
             }
         }
     }
@@ -116,7 +130,7 @@ pub(crate) fn backward<F: Tiles>(pass: &Pass<'_, F>, d_out: &ArrayView4<'_, F>) 
 fn gathered<F: Tiles>(
     plan: &Plan,
     heads: usize,
-    read: impl Fn(usize) -> usize,
+    read: impl Fn(usize) -> usize + Sync,
     of_heads: Array3<F>,
 ) -> Array4<F> {
     let (_, rows, width) = of_heads.dim();
@@ -126,14 +140,22 @@ fn gathered<F: Tiles>(
         // A map between equal numbers of heads is the identity.
         return of_heads;
     }
-    let mut sum: Array4<F> = zeros((plan.batch, heads, rows, width));
-    for batch in 0..plan.batch {
-        for head in 0..plan.heads {
-            let part = of_heads.slice(s![batch, head, .., ..]);
-            sum.slice_mut(s![batch, read(head), .., ..]).scaled_add(F::one(), &part);
-        }
-    }
-    sum
+    let mut sums: Array3<F> = zeros((plan.batch * heads, rows, width));
+    let mut tasks: Vec<_> = sums.outer_iter_mut().enumerate().collect();
+    tile::run(
+        &mut tasks,
+        of_heads.len(),
+        || (),
+        |(), (index, sum)| {
+            let (batch, at) = (*index / heads, *index % heads);
+            sum.fill(F::zero());
+            for head in (0..plan.heads).filter(|&head| read(head) == at) {
+                *sum += &of_heads.slice(s![batch, head, .., ..]);
+            }
+        },
+    );
+    drop(tasks);
+    sums.into_shape_with_order((plan.batch, heads, rows, width)).expect("a new array is contiguous")
 }
 
 fn run_share<F: Tiles>(
@@ -146,7 +168,8 @@ fn run_share<F: Tiles>(
     let (zero, scale) = (F::zero(), F::from_f64(plan.scale));
     let (batch, head) = (share.batch, share.head);
     let (key_head, value_head) = (plan.key_head(head), plan.value_head(head));
-    let (q, d_out) = (pass.q.slice(s![batch, head, .., ..]), d_out.slice(s![batch, head, .., ..]));
+    let (outer, weight) = pass.outer(head);
+    let (q, d_out) = (pass.q.slice(s![batch, head, .., ..]), d_out.slice(s![batch, outer, .., ..]));
     let (k, v) = (pass.k.slice(s![batch, key_head, .., ..]), pass.v.slice(s![batch, value_head, .., ..]));
     let out = pass.kept.out.slice(s![batch, head, .., ..]);
     let log_sum_exp = pass.kept.log_sum_exp.slice(s![batch, head, ..]);
@@ -179,6 +202,9 @@ fn run_share<F: Tiles>(
     let (base, mean, factor) = (space.take(most), space.take(most), space.take(most));
     factor.fill(scale);
     let slope = space.take(slope_room);
+    // A fresh page that is read before it is written costs a second fault, for which the other threads stop.
+    share.d_k.fill(zero);
+    share.d_v.fill(zero);
     // Gradients whose rows are whole vectors are summed where they will stay.
     let mut padded_k = Padded::new(&mut share.d_k, wide_d, &mut space, room_k);
     let mut padded_v = Padded::new(&mut share.d_v, wide_e, &mut space, room_v);
@@ -192,9 +218,9 @@ fn run_share<F: Tiles>(
         let (q, d_out) = (q.slice(s![queries.clone(), ..]), d_out.slice(s![queries.clone(), ..]));
         let (bad_q, bad_d_out) = (Poisoned::find(&q), Poisoned::find(&d_out));
         F::into_columns(&q, F::from_f64(plan.scale * LOG2_E), width, q_columns);
-        F::into_columns(&d_out, F::one(), width, d_out_columns);
+        F::into_columns(&d_out, weight, width, d_out_columns);
         F::into_rows(&clean(&bad_q, &q), scale, wide_d, q_rows);
-        F::into_rows(&clean(&bad_d_out, &d_out), F::one(), wide_e, d_out_rows);
+        F::into_rows(&clean(&bad_d_out, &d_out), weight, wide_e, d_out_rows);
         base.fill(zero);
         mean.fill(zero);
         for (i, query) in queries.clone().enumerate() {
@@ -202,7 +228,7 @@ fn run_share<F: Tiles>(
             // Rows that do not lie in one piece are copied, so that strides change no bit.
             let (d_out, out) = (d_out.row(i), out.row(query));
             let [d_out, out] = [d_out.as_standard_layout(), out.as_standard_layout()];
-            mean[i] = dot(in_one_piece(&d_out), in_one_piece(&out));
+            mean[i] = weight * dot(in_one_piece(&d_out), in_one_piece(&out));
         }
         d_q_columns[..d * width].fill(zero);
         let all = width;
@@ -235,7 +261,7 @@ fn run_share<F: Tiles>(
             F::product(&matrix(&*d_z), &q_rows[first * wide_d..], wide_d, Join::Add, of_k);
             let attends = |j: usize, i: usize| plan.attends(queries.start + i, keys.start + j);
             if let Some(bad) = &bad_d_out {
-                bad.add_to_rows(&d_out, F::one(), p, (first, width), attends, of_v, wide_e);
+                bad.add_to_rows(&d_out, weight, p, (first, width), attends, of_v, wide_e);
             }
             if let Some(bad) = &bad_q {
                 bad.add_to_rows(&q, scale, d_z, (first, width), attends, of_k, wide_d);

@@ -1,10 +1,11 @@
+use crate::algebra::Pairing;
 use crate::backward::Pass;
 use crate::error::check_shape;
 use crate::forward::Kept;
 use crate::plan::Plan;
 use crate::scores::{fill_masked, scores_into, softmax_with_log_sum_exp};
 use crate::{AttentionError, Element, HeadAxes, RotaryTable};
-use ndarray::{ArcArray, Array, Array1, Array2, Array4, ArrayRef, Axis, Ix3, Ix4, s};
+use ndarray::{ArcArray, Array, Array1, Array2, Array4, ArrayRef, ArrayView4, Axis, Ix3, Ix4, s};
 use std::ops::Range;
 
 /// What a forward pass keeps: the (rotated) q and k, v, the output, and the log-sum-exp of each row of scores.
@@ -164,13 +165,33 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
 
     fn pass(&self) -> Pass<'_, F> {
         let (q, k, v) = (self.q.view(), self.k.view(), self.v.view());
-        Pass { plan: &self.plan, q, k, v, sink: self.sink.as_deref(), kept: &self.kept }
+        Pass { plan: &self.plan, q, k, v, sink: self.sink.as_deref(), kept: &self.kept, difference: None }
     }
 
     pub(crate) fn backward(&self, d_out: &ArrayRef<F, D>) -> Result<Gradients<F, D>, AttentionError> {
         let d_out = D::lift(d_out.view());
         check::<D>("d_out", D::LETTERS[3], self.kept.out.shape(), d_out.shape())?;
-        let mut gradients = F::backward(&self.pass(), &d_out);
+        self.gradients(&self.pass(), &d_out)
+    }
+
+    /// The gradients of a loss, from its gradient by the differences of pairs of heads, first − weight · second (p, t, e), and that
+    /// by the logits of the sinks.
+    pub(crate) fn backward_of_differences(
+        &self,
+        d_out: &ArrayRef<F, D>,
+        difference: (Pairing, F),
+    ) -> Result<(Gradients<F, D>, Option<Vec<F>>), AttentionError> {
+        let d_out = D::lift(d_out.view());
+        let pass = Pass { difference: Some(difference), ..self.pass() };
+        Ok((self.gradients(&pass, &d_out)?, F::sink_gradient(&pass, &d_out)))
+    }
+
+    fn gradients(
+        &self,
+        pass: &Pass<'_, F>,
+        d_out: &ArrayView4<'_, F>,
+    ) -> Result<Gradients<F, D>, AttentionError> {
+        let mut gradients = F::backward(pass, d_out);
         if let Some((at_queries, at_keys)) = &self.tables {
             turn(&mut gradients.q, |x| at_queries.apply_inverse(x))?;
             turn(&mut gradients.k, |x| at_keys.apply_inverse(x))?;

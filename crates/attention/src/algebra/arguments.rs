@@ -179,12 +179,6 @@ pub(crate) struct Shared<F> {
 }
 
 impl<F: Scalar> Shared<F> {
-    /// Zeros in the same shapes.
-    pub(crate) fn zeros_like(&self) -> Arguments<F> {
-        let [q, k, v] = [&self.q, &self.k, &self.v].map(|x| Array3::zeros(x.dim()));
-        Arguments { q, k, v, parameters: self.parameters.zeros_like() }
-    }
-
     /// Whether a direction has the shapes of these arguments.
     pub(crate) fn check_direction(&self, direction: &Arguments<F>) -> Result<(), AttentionError> {
         use crate::error::check_shape;

@@ -224,28 +224,36 @@ impl Combination {
         out
     }
 
-    /// The gradient by the outputs of the heads.
-    pub(crate) fn vjp<F: Scalar>(
-        &self,
-        parameters: &Parameters<F>,
-        x: &ArrayRef3<F>,
-        d: Array3<F>,
-        into: &mut Parameters<F>,
-    ) -> Array3<F> {
-        let (heads, queries, width) = x.dim();
+    /// The gradient by the outputs of the heads, from that by their combination.
+    pub(crate) fn to_heads<F: Scalar>(&self, parameters: &Parameters<F>, d: Array3<F>) -> Array3<F> {
         let Some(pairing) = self.pairing() else { return d };
-        let weight = self.weight(parameters, heads / 2, queries);
-        let mut d_x: Array3<F> = zeros(x.dim());
+        let (pairs, queries, width) = d.dim();
+        let weight = self.weight(parameters, pairs, queries);
+        let mut d_x: Array3<F> = zeros((2 * pairs, queries, width));
         for_each_head(&mut d_x, |head, rows| {
-            let (p, second) = pairing.of(head, heads);
+            let (p, second) = pairing.of(head, 2 * pairs);
             for (i, row_of_head) in rows.chunks_exact_mut(width.max(1)).enumerate() {
                 let factor = if second == 0 { F::one() } else { -weight[p * queries + i] };
                 row_of_head.iter_mut().zip(row(&d, p, i)).for_each(|(x, &d)| *x = factor * d);
             }
         });
+        d_x
+    }
+
+    /// Adds the gradient by what the weights are made of.
+    pub(crate) fn collect<F: Scalar>(
+        &self,
+        parameters: &Parameters<F>,
+        x: &ArrayRef3<F>,
+        d: &ArrayRef3<F>,
+        into: &mut Parameters<F>,
+    ) {
+        let (heads, queries, _) = x.dim();
+        let Some(pairing) = self.pairing() else { return };
+        let weight = self.weight(parameters, heads / 2, queries);
         let mut by_weight = vec![F::zero(); weight.len()];
         Self::for_each(pairing, x, &weight, |p, i, [_, b], _| {
-            by_weight[p * queries + i] = -dot(row(&d, p, i), row(x, b, i));
+            by_weight[p * queries + i] = -dot(row(d, p, i), row(x, b, i));
         });
         match self {
             Self::DifferentialV2 { .. } => {
@@ -265,7 +273,6 @@ impl Combination {
                 }
             }
         }
-        d_x
     }
 
     /// The direction of the outputs of the variant.

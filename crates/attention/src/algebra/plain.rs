@@ -148,17 +148,18 @@ pub(crate) fn backward<F: Element>(
     let Trace { variant, arguments, sizes, reads, rows, core, heads, outputs } = trace;
     let parameters = &arguments.parameters;
     check_shape("d_out", "(h, t, e)", &[sizes.out_heads, sizes.queries, sizes.value_width], d_out.shape())?;
-    let mut gradient = arguments.zeros_like();
-    let into = &mut gradient.parameters;
+    let mut by_parameters = parameters.zeros_like();
+    let into = &mut by_parameters;
     let mut d = d_out.as_standard_layout().into_owned();
     for (change, before) in variant.output.iter().zip(outputs).rev() {
         d = change.vjp(parameters, before, d, into);
     }
-    let d = variant.combination.vjp(parameters, heads, d, into);
+    variant.combination.collect(parameters, heads, &d, into);
     let last = rows.last().expect("there is the first");
     let (mut d_rows, d_v) = match core {
-        Core::Tiled(saved) => tiled::backward(variant, saved, &d, into)?,
+        Core::Tiled(saved) => tiled::backward(variant, saved, d, parameters, into)?,
         Core::Plain { seen, logits, patterns } => {
+            let d = variant.combination.to_heads(parameters, d);
             let at = setting(sizes, seen);
             let (p, before) = patterns.split_last().expect("there is the first");
             let (mut d_p, d_v) = apply_vjp(&at, reads, p, &arguments.v, &d);
@@ -189,11 +190,10 @@ pub(crate) fn backward<F: Element>(
         }
     };
     for (change, [q, k]) in variant.rows.iter().zip(rows).rev() {
-        d_rows = change.vjp(sizes.offset, parameters, [q, k], d_rows, &mut gradient.parameters)?;
+        d_rows = change.vjp(sizes.offset, parameters, [q, k], d_rows, into)?;
     }
-    [gradient.q, gradient.k] = d_rows;
-    gradient.v = d_v;
-    Ok(gradient)
+    let [q, k] = d_rows;
+    Ok(Arguments { q, k, v: d_v, parameters: by_parameters })
 }
 
 fn gather<F: Element>(x: &Array3<F>, h: usize, i: usize, keys: &[usize], into: &mut Vec<F>) {

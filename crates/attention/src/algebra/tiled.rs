@@ -33,16 +33,27 @@ pub(super) fn forward<F: Element>(
     Ok((Core::Tiled(Box::new(saved)), out))
 }
 
-/// The gradients by the rows and by the values; that by the sinks is added to the others.
+/// The gradients by the rows and by the values, from that by the output of the combination; that by the sinks is added to the
+/// others.
 pub(super) fn backward<F: Element>(
     variant: &Variant,
     saved: &Saved<F>,
-    d_out: &Array3<F>,
+    d_out: Array3<F>,
+    parameters: &Parameters<F>,
     into: &mut Parameters<F>,
 ) -> Result<([Array3<F>; 2], Array3<F>), AttentionError> {
-    let g = saved.backward(d_out)?;
+    let (g, by_sink) = match variant.combination {
+        Combination::DifferentialV1 { pairing, .. } => {
+            let weight = variant.combination.weight(parameters, 1, 1)[0];
+            saved.backward_of_differences(&d_out, (pairing, weight))?
+        }
+        _ => {
+            let d_heads = variant.combination.to_heads(parameters, d_out);
+            (saved.backward(&d_heads)?, saved.sink_gradient(&d_heads)?.map(|sums| sums.to_vec()))
+        }
+    };
     if variant.normaliser == Normaliser::LearnedSink
-        && let Some(by_sink) = saved.sink_gradient(d_out)?
+        && let Some(by_sink) = by_sink
     {
         into.values_mut(Parameter::Sink).iter_mut().zip(by_sink).for_each(|(into, d)| *into += d);
     }
