@@ -225,7 +225,7 @@ impl Combination {
     }
 
     /// The gradient by the outputs of the heads, from that by their combination.
-    pub(crate) fn to_heads<F: Scalar>(&self, parameters: &Parameters<F>, d: Array3<F>) -> Array3<F> {
+    pub(crate) fn by_heads<F: Scalar>(&self, parameters: &Parameters<F>, d: Array3<F>) -> Array3<F> {
         let Some(pairing) = self.pairing() else { return d };
         let (pairs, queries, width) = d.dim();
         let weight = self.weight(parameters, pairs, queries);

@@ -159,7 +159,7 @@ pub(crate) fn backward<F: Element>(
     let (mut d_rows, d_v) = match core {
         Core::Tiled(saved) => tiled::backward(variant, saved, d, parameters, into)?,
         Core::Plain { seen, logits, patterns } => {
-            let d = variant.combination.to_heads(parameters, d);
+            let d = variant.combination.by_heads(parameters, d);
             let at = setting(sizes, seen);
             let (p, before) = patterns.split_last().expect("there is the first");
             let (mut d_p, d_v) = apply_vjp(&at, reads, p, &arguments.v, &d);

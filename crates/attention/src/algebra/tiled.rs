@@ -48,7 +48,7 @@ pub(super) fn backward<F: Element>(
             saved.backward_of_differences(&d_out, (pairing, weight))?
         }
         _ => {
-            let d_heads = variant.combination.to_heads(parameters, d_out);
+            let d_heads = variant.combination.by_heads(parameters, d_out);
             (saved.backward(&d_heads)?, saved.sink_gradient(&d_heads)?.map(|sums| sums.to_vec()))
         }
     };
