@@ -98,8 +98,12 @@ impl<F: Float> Rule<F> for Gated {
         });
     }
 
-    fn activate(&self, [b_gate, b_mag, scale]: [F; 3], latent: usize, product: F) -> Option<Entry<F>> {
-        (product + b_gate > F::zero()).then(|| entry(latent, product, b_gate, b_mag, scale))
+    fn activate(&self, [b_gate, b_mag, scale]: [F; 3], latent: usize, product: F) -> (Entry<F>, bool) {
+        let on = product + b_gate > F::zero();
+        let mut new = entry(latent, product, b_gate, b_mag, scale);
+        new.code = if on { new.code } else { F::zero() };
+        new.gate = if on { new.gate } else { F::zero() };
+        (new, on)
     }
 
     fn amount(&self, entry: &Entry<F>, norm: F) -> (F, F) {

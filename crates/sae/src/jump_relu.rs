@@ -183,22 +183,27 @@ impl<F: Float> Rule<F> for JumpRelu {
         for latent in found.iter().map(|&latent| latent as usize) {
             let pull = pull.get(latent).copied().unwrap_or(F::zero());
             let constants = [b_enc[latent], threshold[latent], pull];
-            out.extend(Rule::<F>::activate(self, constants, latent, row.products[latent]));
+            let (entry, on) = Rule::<F>::activate(self, constants, latent, row.products[latent]);
+            if on {
+                out.push(entry);
+            }
         }
     }
 
-    fn activate(&self, [b_enc, theta, pull]: [F; 3], latent: usize, product: F) -> Option<Entry<F>> {
+    fn activate(&self, [b_enc, theta, pull]: [F; 3], latent: usize, product: F) -> (Entry<F>, bool) {
         let z = product + b_enc;
         let half = F::from_f64(0.5 * self.bandwidth);
         let on = z > theta;
         let near = (self.jumped(z) - theta).abs() < half;
-        (on || near || pull > F::zero()).then(|| Entry {
+        let takes_part = on | near | (pull > F::zero());
+        let new = Entry {
             latent: latent as u32,
             pre: product,
             code: if on { z } else { F::zero() },
-            gate: z,
+            gate: if takes_part { z } else { F::zero() },
             ..Entry::default()
-        })
+        };
+        (new, takes_part)
     }
 
     fn amount(&self, entry: &Entry<F>, norm: F) -> (F, F) {

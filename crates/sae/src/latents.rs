@@ -428,6 +428,7 @@ pub(crate) fn run<F: Float, R: Rule<F>, S: Sink<F>>(
         let aux_scale = ws.aux_scale;
         let per_row = F::from_f64(1.0 / ws.input.nrows() as f64);
         let has_dead = rows.iter().any(|block| !block.dead_entries.is_empty());
+        let ends = variant.revival_ends(norms.len());
         let uses = Uses { magnitude: wide > width_in, decoder_aux: variant.aux_trains_decoder() };
         let mut tasks: Vec<_> = blocks.iter_mut().zip(sinks).zip(active.chunks_mut(BLOCK)).collect();
         each(ws.serial, &mut tasks, |b, ((block, sink), active)| {
@@ -462,6 +463,7 @@ pub(crate) fn run<F: Float, R: Rule<F>, S: Sink<F>>(
                     sums,
                     |r| (&r.dead_entries, &r.dead_cuts),
                     |entry, _| {
+                        let factor = entry.slope * factor;
                         let encoder = entry.d_code * factor;
                         Contribution {
                             encoder,
@@ -507,6 +509,8 @@ pub(crate) fn run<F: Float, R: Rule<F>, S: Sink<F>>(
                     let rows = &dead.rows[range.clone()];
                     let gate_row = &mut gradient.encoder[..width_in];
                     F::combine(rows, &dead.encoder[range.clone()], input, gate_row);
+                    let plane = ends.partition_point(|&end| end <= (b * BLOCK + index) as u32);
+                    let revive = &revive[plane * residual.len()..][..residual.len()];
                     F::combine(rows, &dead.decoder[range], revive, &mut gradient.decoder);
                 }
                 finish(sink, gradient, bias, index, &mut active[index]);

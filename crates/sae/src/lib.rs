@@ -33,6 +33,7 @@ mod resample;
 mod rescale_and_shift;
 mod rows;
 mod rule;
+mod run;
 mod sae;
 pub mod shards;
 mod spare;
@@ -76,7 +77,7 @@ pub use progress::Progress;
 pub use rows::{IntoRows, ShuffleBuffer, epochs};
 pub use step::{Losses, Path, Settings};
 pub use training::{Trained, Training, train_together};
-pub use transcoder_training::TrainedTranscoder;
+pub use transcoder_training::{TrainedTranscoder, TranscoderTraining};
 pub use workspace::Workspace;
 
 // Metrics.

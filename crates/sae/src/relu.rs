@@ -47,9 +47,9 @@ impl<F: Float> Rule<F> for Relu {
         });
     }
 
-    fn activate(&self, vectors: [F; 3], latent: usize, product: F) -> Option<Entry<F>> {
+    fn activate(&self, vectors: [F; 3], latent: usize, product: F) -> (Entry<F>, bool) {
         let code = product + vectors[0];
-        (code > F::zero()).then(|| Entry { latent: latent as u32, pre: product, code, ..Entry::default() })
+        Entry::of(latent, product, code, code > F::zero())
     }
 
     fn amount(&self, entry: &Entry<F>, norm: F) -> (F, F) {

@@ -37,9 +37,9 @@ impl<F: Float> Rule<F> for RescaleAndShift {
         });
     }
 
-    fn activate(&self, [b_gate, b_mag, scale]: [F; 3], latent: usize, pre: F) -> Option<Entry<F>> {
+    fn activate(&self, [b_gate, b_mag, scale]: [F; 3], latent: usize, pre: F) -> (Entry<F>, bool) {
         let code = (scale * pre + b_mag).max(F::zero());
-        (pre + b_gate > F::zero()).then(|| Entry { latent: latent as u32, pre, code, ..Entry::default() })
+        Entry::of(latent, pre, code, pre + b_gate > F::zero())
     }
 
     fn local(&self, _: [F; 3], entry: &mut Entry<F>, dot: F, _: F, _: F) {

@@ -23,6 +23,15 @@ pub(crate) struct Entry<F> {
     pub(crate) d_gate: F,
 }
 
+impl<F: Scalar> Entry<F> {
+    /// An entry of one path, as one that does not take part where `on` is false.
+    #[inline(always)]
+    pub(crate) fn of(latent: usize, pre: F, code: F, on: bool) -> (Self, bool) {
+        let code = if on { code } else { F::zero() };
+        (Self { latent: latent as u32, pre, code, ..Self::default() }, on)
+    }
+}
+
 /// What an entry adds to the gradients of its latent.
 #[derive(Clone, Copy)]
 pub(crate) struct Contribution<F> {
@@ -114,8 +123,9 @@ pub(crate) trait Rule<F: Float>: Sync {
     /// Appends the active latents of a row in ascending order.
     fn select(&self, row: &Row<'_, F>, scratch: &mut Scratch<F>, out: &mut Vec<Entry<F>>);
 
-    /// The entry of one latent, if it is active; only for elementwise members.
-    fn activate(&self, _constants: [F; 3], _latent: usize, _product: F) -> Option<Entry<F>> {
+    /// The entry of one latent, and whether it takes part; only for elementwise members. The code and gate of one that does
+    /// not are zero. (An option would cost the dense path a branch for each latent, and its loops their vectors.)
+    fn activate(&self, _constants: [F; 3], _latent: usize, _product: F) -> (Entry<F>, bool) {
         unreachable!("a member that is not elementwise has no dense path")
     }
 

@@ -24,8 +24,8 @@ struct Selection<'a, F, R> {
     constants: Vectors<'a, F>,
     norms: &'a [F],
     encoder: &'a [F],
-    /// The auxiliary loss, and the latents it is for.
-    aux: Option<(AuxK, Ranking, &'a [u32])>,
+    /// The auxiliary loss, and the latents it is for: those of each residual by themselves.
+    aux: Option<(AuxK, Ranking, Vec<&'a [u32]>)>,
     above: F,
     n: usize,
     width: usize,
@@ -62,12 +62,14 @@ impl<'a, F: Float, R: Rule<F>> Selection<'a, F, R> {
         for (products, input) in products.chunks(stride).zip(input.chunks(self.width)) {
             self.row(&products[..self.n], input, scratch, entries);
             ends.push(entries.len() as u32);
-            if let Some((aux, ranking, dead)) = &self.aux {
+            if let Some((aux, ranking, groups)) = &self.aux {
                 let mut pre = std::mem::take(&mut scratch.second);
-                pre.clear();
-                pre.extend(dead.iter().map(|&i| products[i as usize] + self.constants[0][i as usize]));
                 let from = dead_entries.len();
-                select_dead(aux, *ranking, dead, &pre, self.norms, scratch, dead_entries);
+                for dead in groups {
+                    pre.clear();
+                    pre.extend(dead.iter().map(|&i| products[i as usize] + self.constants[0][i as usize]));
+                    select_dead(aux, *ranking, dead, &pre, self.norms, scratch, dead_entries);
+                }
                 scratch.second = pre;
                 dead_ends.push(dead_entries.len() as u32);
                 push_cuts(dead_cuts, &dead_entries[from..], from, self.n);
@@ -138,7 +140,13 @@ pub(crate) fn select<F: Float, R: Rule<F>>(
     let mut selection = Selection::new(rule, sae, &ws.constants, &ws.decoder_norm);
     let ranking = sae.variant().ranking().unwrap_or(Ranking::PreActivation);
     let aux = sae.variant().aux().filter(|_| !settings.dead.is_empty());
-    selection.aux = aux.map(|aux| (aux, ranking, settings.dead));
+    let mut left = settings.dead;
+    let groups = sae.variant().revival_ends(n).into_iter().map(|end| {
+        let (group, rest) = left.split_at(left.partition_point(|&i| i < end));
+        left = rest;
+        group
+    });
+    selection.aux = aux.map(|aux| (aux, ranking, groups.collect()));
     let rows = ws.input.nrows();
     let mut smallest = F::zero();
     if tiled(rule, rows) {
@@ -200,10 +208,23 @@ pub(crate) fn decode<F: Float, R: Rule<F>>(
     let second = rule.second().is_some();
     let has_dead = variant.aux().is_some() && !settings.dead.is_empty();
     let levels = variant.levels();
+    let ends = variant.revival_ends(weights.w_dec.nrows());
+    let of_level = ends.len() > 1;
+    // How much the auxiliary loss of each group counts; one, where a factor for all of them does it.
+    let mut dead_before = 0;
+    let shares: Vec<f64> = ends
+        .iter()
+        .map(|&end| {
+            let dead = settings.dead.partition_point(|&i| i < end);
+            let few = (dead - std::mem::replace(&mut dead_before, dead)) as f64;
+            variant.aux().map_or(1.0, |aux| aux.scale.of_group(few, aux.k))
+        })
+        .collect();
     let rows = ws.residual.nrows();
     let run = ROW_BLOCK * d;
     let mut seconds = ws.aux.as_slice_mut().expect(slice).chunks_mut(run);
-    let mut revives = ws.revive.as_slice_mut().expect(slice).chunks_mut(run);
+    let revives = ws.revive.as_slice_mut().expect(slice).chunks_mut(rows * d);
+    let mut revives: Vec<_> = revives.map(|plane| plane.chunks_mut(run)).collect();
     let mut suffixes: Vec<_> = match levels {
         None => Vec::new(),
         Some(_) => {
@@ -218,8 +239,9 @@ pub(crate) fn decode<F: Float, R: Rule<F>>(
         .map(|(block, (residual, target))| {
             let nested: Vec<&mut [F]> =
                 suffixes.iter_mut().map(|level| level.next().unwrap_or_default()).collect();
-            let (second, revive) = (seconds.next().unwrap_or_default(), revives.next().unwrap_or_default());
-            (block, residual, target, second, revive, nested)
+            let revive: Vec<&mut [F]> =
+                revives.iter_mut().map(|plane| plane.next().unwrap_or_default()).collect();
+            (block, residual, target, seconds.next().unwrap_or_default(), revive, nested)
         })
         .collect();
     each(ws.serial, &mut tasks, |_, (block, residual, target, aux_rows, revive, nested)| {
@@ -261,6 +283,9 @@ pub(crate) fn decode<F: Float, R: Rule<F>>(
                             residual,
                         );
                         start = stop;
+                        if of_level && has_dead {
+                            revive[level][range.clone()].copy_from_slice(residual);
+                        }
                         let (to, weight) = (&mut nested[level][range.clone()], levels.weights()[level]);
                         let factor = F::from_f64(weight);
                         to.iter_mut().zip(&*residual).for_each(|(to, &e)| *to = factor * e);
@@ -310,21 +335,29 @@ pub(crate) fn decode<F: Float, R: Rule<F>>(
                 entries.iter_mut().zip(&scratch.values).for_each(|(e, &dot)| local(e, dot, F::zero()));
             }
             if has_dead {
-                let revive = &mut revive[range.clone()];
                 let end = block.dead_ends[r] as usize;
-                let entries = &mut block.dead_entries[dead_from..end];
+                let mut left = &mut block.dead_entries[dead_from..end];
                 dead_from = end;
-                revive.copy_from_slice(residual);
-                scratch.latents.clear();
-                scratch.latents.extend(entries.iter().map(|entry| entry.latent));
-                scratch.first.clear();
-                scratch.first.extend(entries.iter().map(|entry| entry.code));
-                F::combine(&scratch.latents, &scratch.first, decoder, revive);
-                F::dots(&scratch.latents, decoder, [&*revive], [&mut scratch.values]);
-                for (entry, &on_aux) in entries.iter_mut().zip(&scratch.values) {
-                    entry.d_code = on_aux + on_aux;
+                for ((plane, &end), &share) in revive.iter_mut().zip(&ends).zip(&shares) {
+                    let stop = left.partition_point(|entry| entry.latent < end);
+                    let (entries, rest) = left.split_at_mut(stop);
+                    left = rest;
+                    let revive = &mut plane[range.clone()];
+                    if !of_level {
+                        revive.copy_from_slice(residual);
+                    }
+                    scratch.latents.clear();
+                    scratch.latents.extend(entries.iter().map(|entry| entry.latent));
+                    scratch.first.clear();
+                    scratch.first.extend(entries.iter().map(|entry| entry.code));
+                    F::combine(&scratch.latents, &scratch.first, decoder, revive);
+                    F::dots(&scratch.latents, decoder, [&*revive], [&mut scratch.values]);
+                    for (entry, &on_aux) in entries.iter_mut().zip(&scratch.values) {
+                        entry.d_code = on_aux + on_aux;
+                        entry.slope = F::from_f64(share);
+                    }
+                    sums.revive2 += share * sum_of_squares(revive).to_f64();
                 }
-                sums.revive2 += sum_of_squares(revive).to_f64();
             }
         }
         block.scratch = scratch;

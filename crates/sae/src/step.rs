@@ -386,6 +386,8 @@ fn begin<F: Float, R: Rule<F>>(
             let variance = losses.reconstruction - mean2;
             let factor = match aux.scale {
                 AuxScale::FewDead => (settings.dead.len() as f64 / aux.k as f64).min(1.0),
+                // Each level has a share of its own, and its entries bring it.
+                AuxScale::FewDeadOfLevel => 1.0,
                 // A residual without variance has nothing for dead latents to explain.
                 AuxScale::ResidualVariance if variance > 0.0 => 1.0 / variance,
                 AuxScale::ResidualVariance => 0.0,

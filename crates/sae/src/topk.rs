@@ -70,6 +70,16 @@ pub enum AuxScale {
     /// As it is, times min(number of dead latents / k_aux, 1): SAELens, and sparsify (which divides both terms of its loss by
     /// the variance of the inputs).
     FewDead,
+    /// The same for each level of a Matryoshka dictionary by itself: its dead latents model its own residual, k_aux of
+    /// them in a row, and the losses add up. An option of SAELens; with one level it is [`AuxScale::FewDead`].
+    FewDeadOfLevel,
+}
+
+impl AuxScale {
+    /// The share of a group of so many dead latents, where each group has one.
+    pub(crate) fn of_group(self, dead: f64, k: usize) -> f64 {
+        if self == AuxScale::FewDeadOfLevel { (dead / k as f64).min(1.0) } else { 1.0 }
+    }
 }
 
 /// Which dead latents take part in the auxiliary loss.

@@ -1,9 +1,7 @@
-use crate::anneal::AnnealState;
 use crate::config::start_bias;
-use crate::rows::{Batches, IntoRows};
-use crate::{
-    Float, Moments, PNorm, Path, Progress, Sae, SaeError, Settings, TrainingConfig, Variant, Workspace,
-};
+use crate::rows::IntoRows;
+use crate::run::{Run, State, advance, scaled};
+use crate::{Float, Moments, Progress, Sae, SaeError, TrainingConfig, Workspace};
 use collimate_grad::Schedule;
 use collimate_measure::Fingerprint;
 use collimate_stream::Stream;
@@ -52,28 +50,6 @@ pub struct Training<F: Float> {
     stop: Option<Arc<AtomicBool>>,
 }
 
-/// What a training run knows besides the weights and their moments.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct State {
-    /// Steps done.
-    pub(crate) step: u64,
-    /// Rows taken from the source.
-    pub(crate) rows: u64,
-    /// The factor of the inputs, once it is known.
-    pub(crate) input_scale: Option<f64>,
-    /// Rows since each latent was last active.
-    pub(crate) idle: Vec<u64>,
-    /// The step of the last resampling.
-    pub(crate) resampled: Option<u64>,
-    /// What the controller of the number of active latents multiplies λ with.
-    pub(crate) steered: f64,
-    /// Where the annealing of the exponent stands.
-    pub(crate) anneal: AnnealState,
-    /// The exponent it began with.
-    pub(crate) first_p: f64,
-    pub(crate) log: Vec<Progress>,
-}
-
 /// A finished dictionary and how it came about.
 #[derive(Clone, Debug)]
 pub struct Trained<F: Float> {
@@ -103,18 +79,9 @@ impl<F: Float> Training<F> {
         let schedule = config.schedule()?;
         let described = format!("{TRAINER} {config:?} {:?}", sae.variant());
         let origin = Fingerprint::of(described.as_bytes()).and(&sae.fingerprint().0.to_le_bytes());
-        let idle = vec![0; sae.size().n_latents];
-        let first_p = match sae.variant() {
-            Variant::PNorm(norm) => norm.p,
-            other if config.p_anneal.is_some() => {
-                let (operation, architecture) = ("annealing an exponent", other.name());
-                return Err(SaeError::Unsupported { operation, architecture });
-            }
-            _ => 0.0,
-        };
         Ok(Self {
             moments: Moments::zeros(sae.weights()),
-            state: State { idle, steered: 1.0, anneal: AnnealState::new(), first_p, ..State::default() },
+            state: State::new(sae.variant(), sae.size().n_latents, &config)?,
             workspace: Workspace::default(),
             batch: Array2::zeros((config.batch, sae.size().d_model)),
             stop: None,
@@ -162,6 +129,11 @@ impl<F: Float> Training<F> {
         self.origin
     }
 
+    /// How it is trained.
+    pub fn config(&self) -> &TrainingConfig {
+        &self.config
+    }
+
     /// Steps done.
     pub fn step(&self) -> u64 {
         self.state.step
@@ -201,101 +173,32 @@ impl<F: Float> Training<F> {
         advance(std::slice::from_mut(self), rows, stop, &mut |_, now| progress(now), &mut |_| Ok(()))
     }
 
-    /// Whether the flag of [`Training::stop_on`] is set.
-    fn interrupted(&self) -> bool {
-        self.stop.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
-    }
-
-    /// Takes the scale of the inputs and the start of the decoder bias from a sample.
-    fn calibrate(&mut self, sample: &ArrayRef2<f32>) -> Result<(), SaeError> {
-        crate::weights::finite("the first rows", sample)?;
-        let scale = self.config.normalisation.factor(sample)?;
-        if let Some(bias) = self.config.bias_start.of(sample) {
-            start_bias(&mut self.sae, &bias, scale);
-        }
-        self.state.input_scale = Some(scale);
-        Ok(())
-    }
-
     /// One step on a batch in normalised units.
-    fn train_on(&mut self, batch: &ArrayRef2<F>) -> Result<Option<Progress>, SaeError> {
-        let step = self.state.step;
-        let warm = self.config.penalty(step, self.sae.size().d_model);
-        let penalty = warm * self.state.steered * self.state.anneal.factor;
-        let exponents = self.exponents(batch, step)?;
-        let learning_rate = self.schedule.rate(step) * self.rewarming(step);
-        let dead = self.dead();
-        let settings = Settings { penalty, dead: &dead, clip: self.config.gradient_clip, path: Path::Auto };
-        let adam = self.config.adam;
-        let losses =
-            self.sae.step(&mut self.moments, batch, &settings, &adam, learning_rate, &mut self.workspace)?;
-        self.state.step += 1;
-        self.state.rows += batch.nrows() as u64;
-        if let (Some(target), true) = (self.config.target_l0, self.state.step >= self.config.sparsity_warm_up)
-        {
-            self.state.steered *= target.change(losses.l0);
-        }
-        if self.sae.variant().selects_over_the_batch() {
-            let threshold = self.config.threshold.after(self.sae.variant().threshold(), losses.smallest_kept);
-            let variant = self.sae.variant_mut();
-            *variant = variant.with_threshold(threshold);
-        }
-        if let Some(anneal) = self.config.p_anneal
-            && let Some(p) = anneal.observe(self.state.first_p, &mut self.state.anneal, step, exponents)
-        {
-            self.set_exponent(p);
-        }
-        for (idle, &active) in self.state.idle.iter_mut().zip(self.workspace.active()) {
-            *idle = if active { 0 } else { *idle + batch.nrows() as u64 };
-        }
-        if let Some(resampling) = self.config.resampling
-            && self.state.step.is_multiple_of(resampling.every)
-            && self.state.step <= resampling.until
+    fn step_on(&mut self, batch: &ArrayRef2<F>) -> Result<Option<Progress>, SaeError> {
+        let (config, state) = (&self.config, &mut self.state);
+        let plan = state.plan(config, &self.schedule, &self.sae, batch)?;
+        let (settings, adam) = (plan.settings(config), config.adam);
+        let losses = self.sae.step(
+            &mut self.moments,
+            batch,
+            &settings,
+            &adam,
+            plan.learning_rate,
+            &mut self.workspace,
+        )?;
+        state.learn(config, &mut self.sae, &plan, &losses, (self.workspace.active(), batch.nrows()));
+        if let Some(resampling) = config.resampling
+            && state.step.is_multiple_of(resampling.every)
+            && state.step <= resampling.until
         {
             self.resample(batch, resampling.encoder_scale)?;
         }
-        let done = self.state.step;
-        if !done.is_multiple_of(self.config.log_every) && done != self.config.steps {
-            return Ok(None);
-        }
-        let now = Progress {
-            step: done,
-            rows: self.state.rows,
-            losses,
-            penalty,
-            learning_rate,
-            explained_variance: 1.0 - losses.reconstruction / variance(batch),
-            gamma: losses.output_norm2 / losses.input_output,
-            dead_fraction: self.dead().len() as f64 / self.sae.size().n_latents as f64,
-        };
-        self.state.log.push(now.clone());
-        Ok(Some(now))
-    }
-
-    pub(crate) fn set_exponent(&mut self, p: f64) {
-        if let Variant::PNorm(norm) = self.sae.variant_mut() {
-            norm.p = p;
-        }
-    }
-
-    /// The penalty of the batch at this exponent and at the next, when an annealing wants to know.
-    fn exponents(&self, batch: &ArrayRef2<F>, step: u64) -> Result<Option<[f64; 2]>, SaeError> {
-        let (Some(anneal), Variant::PNorm(now)) = (self.config.p_anneal, *self.sae.variant()) else {
-            return Ok(None);
-        };
-        let Some(p) = anneal.next_exponent(self.state.first_p, &self.state.anneal, step) else {
-            return Ok(None);
-        };
-        let codes = self.sae.encode(batch)?;
-        let norms = self.sae.penalty_norms();
-        let at = |p: f64| PNorm { p, ..now }.of_codes(&codes, &norms);
-        Ok(Some([at(now.p), at(p)]))
+        Ok(self.state.report(&self.config, &plan, losses, batch))
     }
 
     /// The latents that were off for at least `dead_after_rows` rows.
     pub fn dead(&self) -> Vec<u32> {
-        let idle = self.state.idle.iter().enumerate();
-        idle.filter(|(_, idle)| **idle >= self.config.dead_after_rows).map(|(i, _)| i as u32).collect()
+        self.state.dead(&self.config)
     }
 
     fn resample(&mut self, batch: &ArrayRef2<F>, encoder_scale: f64) -> Result<(), SaeError> {
@@ -318,19 +221,6 @@ impl<F: Float> Training<F> {
         Ok(())
     }
 
-    /// The factor of the learning rate after a resampling: from a tenth to one by a cosine.
-    fn rewarming(&self, step: u64) -> f64 {
-        let (Some(resampling), Some(event)) = (self.config.resampling, self.state.resampled) else {
-            return 1.0;
-        };
-        let since = step - event;
-        if since >= resampling.rewarm_steps {
-            return 1.0;
-        }
-        let angle = std::f64::consts::PI * since as f64 / resampling.rewarm_steps as f64;
-        0.1 + 0.9 * 0.5 * (1.0 - angle.cos())
-    }
-
     /// Folds the scale of the inputs and closes the run.
     ///
     /// # Errors
@@ -349,6 +239,41 @@ impl<F: Float> Training<F> {
             dead,
             origin: self.origin,
         })
+    }
+}
+
+impl<F: Float> Run for Training<F> {
+    fn config(&self) -> &TrainingConfig {
+        &self.config
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn width(&self) -> usize {
+        self.sae.size().d_model
+    }
+
+    fn interrupted(&self) -> bool {
+        self.stop.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    fn calibrate(&mut self, sample: &ArrayRef2<f32>) -> Result<(), SaeError> {
+        let scale = self.config.normalisation.factor(sample)?;
+        if let Some(bias) = self.config.bias_start.of(sample) {
+            start_bias(&mut self.sae, &bias, scale);
+        }
+        self.state.input_scale = Some(scale);
+        Ok(())
+    }
+
+    fn train_on(&mut self, raw: &ArrayRef2<f32>) -> Result<Option<Progress>, SaeError> {
+        let mut batch = std::mem::take(&mut self.batch);
+        scaled(self.state.input_scale, raw, &mut batch);
+        let outcome = self.step_on(&batch);
+        self.batch = batch;
+        outcome
     }
 }
 
@@ -387,74 +312,4 @@ where
     let steps = runs.iter().map(|run| run.config.steps).max().unwrap_or(0);
     advance(&mut runs, rows, steps, &mut progress, &mut |_| Ok(()))?;
     runs.into_iter().map(Training::finish).collect()
-}
-
-/// Advances some runs over the same rows until `stop` steps are done or each has done its own. `after` is called after
-/// every step.
-pub(crate) fn advance<F: Float, I>(
-    runs: &mut [Training<F>],
-    rows: I,
-    stop: u64,
-    progress: &mut dyn FnMut(usize, &Progress),
-    after: &mut dyn FnMut(&[Training<F>]) -> Result<(), SaeError>,
-) -> Result<(), SaeError>
-where
-    I: IntoIterator<Item: IntoRows>,
-{
-    let Some(first) = runs.first() else { return Ok(()) };
-    let (width, batch, seen) = (first.sae.size().d_model, first.config.batch, first.state.rows);
-    let (calibration, mut step) = (first.config.calibration_rows, first.state.step);
-    for run in runs.iter() {
-        let same = run.sae.size().d_model == width
-            && run.config.batch == batch
-            && run.config.calibration_rows == calibration
-            && (run.state.rows, run.state.step) == (seen, step);
-        if !same {
-            let expected = "the same for all: width, batch, calibration rows, rows seen";
-            return Err(SaeError::OutOfRange { name: "runs", expected, given: run.state.rows as f64 });
-        }
-    }
-    let mut batches = Batches::new(rows.into_iter(), width);
-    if runs.iter().any(|run| run.state.input_scale.is_none()) {
-        let sample = batches.peek(calibration)?;
-        for run in runs.iter_mut().filter(|run| run.state.input_scale.is_none()) {
-            run.calibrate(&sample)?;
-        }
-    }
-    batches.take(usize::try_from(seen).expect("rows fit memory addresses"), |_, _| ())?;
-    let mut raw = Array2::<f32>::zeros((batch, width));
-    while step < stop {
-        if runs.iter().any(Training::interrupted) {
-            return Err(SaeError::Interrupted { step });
-        }
-        let flat = raw.as_slice_mut().expect("standard layout");
-        batches.take(batch, |row, values| flat[row * width..(row + 1) * width].copy_from_slice(values))?;
-        for (which, run) in runs.iter_mut().enumerate().filter(|(_, run)| step < run.config.steps) {
-            let scale = F::from_f64(run.state.input_scale.expect("calibrated above"));
-            let mut scaled = std::mem::take(&mut run.batch);
-            scaled.zip_mut_with(&raw, |to, &v| *to = scale * F::from_f64(f64::from(v)));
-            let outcome = run.train_on(&scaled);
-            run.batch = scaled;
-            if let Some(now) = outcome? {
-                progress(which, &now);
-            }
-        }
-        step += 1;
-        after(runs)?;
-    }
-    Ok(())
-}
-
-/// Mean over rows of ‖x − x̄‖².
-pub(crate) fn variance<F: Float>(x: &ArrayRef2<F>) -> f64 {
-    let n = x.nrows() as f64;
-    let mut mean = vec![0.0; x.ncols()];
-    let mut norm2 = 0.0;
-    for row in x.rows() {
-        for (mean, &v) in mean.iter_mut().zip(row) {
-            *mean += v.to_f64();
-            norm2 += v.to_f64() * v.to_f64();
-        }
-    }
-    norm2 / n - mean.iter().map(|m| (m / n).powi(2)).sum::<f64>()
 }

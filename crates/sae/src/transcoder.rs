@@ -4,6 +4,7 @@ use crate::step::{Losses, Settings};
 use crate::weights::finite;
 use crate::workspace::Workspace;
 use crate::{InputBias, Sae, SaeError, Size, Variant, Weights};
+use collimate_measure::Fingerprint;
 use collimate_stream::Stream;
 use collimate_tensor::{SparseRows, matmul, matmul_into, sum_of_squares};
 use ndarray::{Array2, ArrayRef2};
@@ -141,13 +142,20 @@ impl<F: Float> Transcoder<F> {
         self.skip.as_ref()
     }
 
-    pub(crate) fn set_decoder_bias(&mut self, bias: &ndarray::Array1<F>) {
-        self.sae.weights_mut().b_dec.assign(bias);
+    /// The dictionary without the skip.
+    pub(crate) fn sae(&self) -> &Sae<F> {
+        &self.sae
     }
 
-    pub(crate) fn set_threshold(&mut self, threshold: Option<f64>) {
-        let variant = self.sae.variant_mut();
-        *variant = variant.with_threshold(threshold);
+    pub(crate) fn sae_mut(&mut self) -> &mut Sae<F> {
+        &mut self.sae
+    }
+
+    /// The fingerprint of the variant and of every parameter.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let skip = self.skip.iter().flatten();
+        let bytes: Vec<u8> = skip.flat_map(|&v| v.to_f64().to_bits().to_le_bytes()).collect();
+        self.sae.fingerprint().and(&bytes)
     }
 
     /// The widths of the input and of the output.

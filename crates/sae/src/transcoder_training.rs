@@ -1,124 +1,241 @@
-use crate::rows::{Batches, IntoRows};
-use crate::training::variance;
-use crate::{BiasStart, Float, Path, Progress, SaeError, Settings, TrainingConfig, Transcoder, Workspace};
-use ndarray::{Array2, s};
+use crate::config::start_bias;
+use crate::rows::IntoRows;
+use crate::run::{Run, State, advance, scaled};
+use crate::training::TRAINER;
+use crate::{Float, Moments, Progress, SaeError, SkipMoments, TrainingConfig, Transcoder, Workspace};
+use collimate_grad::Schedule;
+use collimate_measure::Fingerprint;
+use ndarray::{Array2, ArrayRef2, s};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A transcoder on its way, trained on rows `[x | y]`: each input with its output beside it.
+///
+/// Everything of the configuration but resampling holds as for [`Training`](crate::Training), with one factor for inputs
+/// and outputs, taken from the inputs, and the decoder bias at the mean or the median of the outputs. A transcoder of a
+/// space to itself, without a skip, trains as the dictionary does.
+///
+/// # Determinism
+/// The same transcoder, configuration and rows give the same bits, on any number of threads; so does a run that was
+/// stopped, saved and continued on the same rows from their beginning.
+///
+/// # Examples
+/// ```
+/// use collimate_grad::WarmUp;
+/// use collimate_sae::{InputBias, Skip, TopK, TrainingConfig, Transcoder, TranscoderTraining, epochs};
+/// use collimate_stream::Stream;
+/// let mut stream = Stream::new(1, 0);
+/// // y is a shuffled copy of x: three columns each.
+/// let x = ndarray::Array2::from_shape_fn((256, 3), |_| stream.normal() as f32);
+/// let pairs = ndarray::concatenate![ndarray::Axis(1), x, x.select(ndarray::Axis(1), &[2, 0, 1])];
+/// let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(3) };
+/// let start = Transcoder::<f32>::new(top, 3, 3, 12, Skip::None, &mut stream)?;
+/// let config = TrainingConfig { steps: 200, batch: 32, learning_rate: 1e-2, warm_up: WarmUp::None, ..Default::default() };
+/// let trained = TranscoderTraining::new(start, config)?.run(epochs(&pairs, 32, &mut stream), |_| ())?;
+/// assert!(trained.log.last().unwrap().explained_variance > 0.7);
+/// # Ok::<(), collimate_sae::SaeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TranscoderTraining<F: Float> {
+    pub(crate) config: TrainingConfig,
+    pub(crate) transcoder: Transcoder<F>,
+    pub(crate) moments: (Moments<F>, Option<SkipMoments<F>>),
+    pub(crate) state: State,
+    pub(crate) origin: Fingerprint,
+    schedule: Schedule,
+    workspace: Workspace<F>,
+    x: Array2<F>,
+    y: Array2<F>,
+    stop: Option<Arc<AtomicBool>>,
+}
 
 /// A finished transcoder and how it came about.
 #[derive(Clone, Debug)]
 pub struct TrainedTranscoder<F: Float> {
     /// The transcoder, for rows as they come.
     pub transcoder: Transcoder<F>,
+    /// How it was trained.
+    pub config: TrainingConfig,
     /// The factor of inputs and outputs during training, folded into `transcoder`.
     pub scale: f64,
     /// One entry every `log_every` steps and one for the last; `explained_variance` is that of the outputs, and in `losses`
     /// `input` stands for what the latents have to explain.
     pub log: Vec<Progress>,
+    /// Rows seen.
+    pub rows: u64,
     /// The latents that were dead at the end.
     pub dead: Vec<u32>,
+    /// Of everything that made it: the start, the configuration and the data as far as they were named.
+    pub origin: Fingerprint,
 }
 
-impl<F: Float> Transcoder<F> {
-    /// Trains to the last step on rows `[x | y]`: each input with its output beside it.
-    ///
-    /// Everything of the configuration holds as for [`Training`](crate::Training), with one factor for inputs and outputs, taken
-    /// from the inputs, and the decoder bias at the mean or the median of the outputs. A transcoder of a space to itself,
-    /// without a skip, trains as the dictionary does. There are no checkpoints: an interrupted run begins anew.
+impl<F: Float> TranscoderTraining<F> {
+    /// A run that has not begun.
     ///
     /// # Errors
-    /// As [`Training::run`](crate::Training::run); [`SaeError::Unsupported`] for resampling, for an annealed exponent and for a
-    /// steered λ.
+    /// [`SaeError::OutOfRange`] for a value of the configuration outside its range, [`SaeError::Unsupported`] for resampling
+    /// (nobody has said which output direction a dead latent should get) or for annealing an exponent that is not there.
+    pub fn new(transcoder: Transcoder<F>, config: TrainingConfig) -> Result<Self, SaeError> {
+        let schedule = config.schedule()?;
+        if config.resampling.is_some() {
+            let (operation, architecture) = ("resampling", "transcoder");
+            return Err(SaeError::Unsupported { operation, architecture });
+        }
+        let ((d_in, d_out), n) = (transcoder.widths(), transcoder.weights().w_dec.nrows());
+        let described = format!("{TRAINER} transcoder {config:?} {:?}", transcoder.variant());
+        let start = transcoder.fingerprint().0.to_le_bytes();
+        Ok(Self {
+            moments: transcoder.moments(),
+            state: State::new(transcoder.variant(), n, &config)?,
+            origin: Fingerprint::of(described.as_bytes()).and(&start),
+            workspace: Workspace::default(),
+            x: Array2::zeros((config.batch, d_in)),
+            y: Array2::zeros((config.batch, d_out)),
+            stop: None,
+            schedule,
+            config,
+            transcoder,
+        })
+    }
+
+    /// Stops before the next step once `flag` is set, with [`SaeError::Interrupted`]: for Ctrl-C.
     ///
-    /// # Determinism
-    /// The same bits on any number of threads.
+    /// After [`TranscoderTraining::advance`] was interrupted the run is whole: save a checkpoint, go on or finish it.
+    #[must_use]
+    pub fn stop_on(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.stop = Some(flag);
+        self
+    }
+
+    /// Names the rows that the run will see, so that [`TranscoderTraining::origin`] tells runs on different data apart.
+    #[must_use]
+    pub fn on_data(mut self, data: Fingerprint) -> Self {
+        self.origin = self.origin.and(&data.0.to_le_bytes());
+        self
+    }
+
+    /// The fingerprint of everything that makes the result: start, configuration, and data if named.
+    pub fn origin(&self) -> Fingerprint {
+        self.origin
+    }
+
+    /// How it is trained.
+    pub fn config(&self) -> &TrainingConfig {
+        &self.config
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    /// The latents that were off for at least `dead_after_rows` rows.
+    pub fn dead(&self) -> Vec<u32> {
+        self.state.dead(&self.config)
+    }
+
+    /// Trains to the last step, telling `progress` every `log_every` steps.
     ///
-    /// # Examples
-    /// ```
-    /// use collimate_grad::WarmUp;
-    /// use collimate_sae::{epochs, InputBias, Skip, TopK, TrainingConfig, Transcoder};
-    /// use collimate_stream::Stream;
-    /// let mut stream = Stream::new(1, 0);
-    /// // y is a shuffled copy of x: three columns each.
-    /// let x = ndarray::Array2::from_shape_fn((256, 3), |_| stream.normal() as f32);
-    /// let pairs = ndarray::concatenate![ndarray::Axis(1), x, x.select(ndarray::Axis(1), &[2, 0, 1])];
-    /// let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(3) };
-    /// let start = Transcoder::<f32>::new(top, 3, 3, 12, Skip::None, &mut stream)?;
-    /// let config = TrainingConfig { steps: 200, batch: 32, learning_rate: 1e-2, warm_up: WarmUp::None, ..Default::default() };
-    /// let trained = start.train(&config, epochs(&pairs, 32, &mut stream), |_| ())?;
-    /// assert!(trained.log.last().unwrap().explained_variance > 0.7);
-    /// # Ok::<(), collimate_sae::SaeError>(())
-    /// ```
-    pub fn train<I>(
+    /// A run that was continued skips the rows it has already seen, so the source must be the same from its beginning.
+    ///
+    /// # Errors
+    /// As [`Training::run`](crate::Training::run).
+    pub fn run<I>(
         mut self,
-        config: &TrainingConfig,
         rows: I,
         mut progress: impl FnMut(&Progress),
     ) -> Result<TrainedTranscoder<F>, SaeError>
     where
         I: IntoIterator<Item: IntoRows>,
     {
-        let schedule = config.schedule()?;
-        for (asked, operation) in [
-            (config.resampling.is_some(), "resampling"),
-            (config.p_anneal.is_some(), "annealing an exponent"),
-            (config.target_l0.is_some(), "steering λ"),
-        ] {
-            if asked {
-                return Err(SaeError::Unsupported { operation, architecture: "transcoder" });
-            }
-        }
-        let ((d_in, d_out), n) = (self.widths(), self.weights().w_dec.nrows());
-        let mut batches = Batches::new(rows.into_iter(), d_in + d_out);
-        let sample = batches.peek(config.calibration_rows)?;
-        crate::weights::finite("the first rows", &sample)?;
-        let scale = config.normalisation.factor(&sample.slice(s![.., ..d_in]))?;
-        if config.bias_start != BiasStart::Given
-            && let Some(bias) = config.bias_start.of(&sample.slice(s![.., d_in..]))
-        {
-            self.set_decoder_bias(&bias.mapv(|b| F::from_f64(scale * b)));
-        }
-        let (mut moments, mut workspace) = (self.moments(), Workspace::default());
-        let (mut x, mut y) =
-            (Array2::<F>::zeros((config.batch, d_in)), Array2::<F>::zeros((config.batch, d_out)));
-        let (mut idle, mut log) = (vec![0_u64; n], Vec::new());
-        let dead_of = |idle: &[u64]| -> Vec<u32> {
-            let dead = idle.iter().enumerate().filter(|(_, idle)| **idle >= config.dead_after_rows);
-            dead.map(|(i, _)| i as u32).collect()
+        let last = self.config.steps;
+        self.advance(rows, last, &mut progress)?;
+        self.finish()
+    }
+
+    /// Trains until `step` steps are done, as [`TranscoderTraining::run`] does, and stays open.
+    ///
+    /// # Errors
+    /// As [`TranscoderTraining::run`].
+    pub fn advance<I>(
+        &mut self,
+        rows: I,
+        step: u64,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<(), SaeError>
+    where
+        I: IntoIterator<Item: IntoRows>,
+    {
+        let stop = step.min(self.config.steps);
+        advance(std::slice::from_mut(self), rows, stop, &mut |_, now| progress(now), &mut |_| Ok(()))
+    }
+
+    /// Folds the scale of the rows and closes the run.
+    ///
+    /// # Errors
+    /// [`SaeError::OutOfRange`] when the run has not seen a row yet.
+    pub fn finish(self) -> Result<TrainedTranscoder<F>, SaeError> {
+        let Some(scale) = self.state.input_scale else {
+            return Err(SaeError::OutOfRange { name: "rows seen", expected: "at least 1", given: 0.0 });
         };
-        for step in 0..config.steps {
-            batches.take(config.batch, |row, values| {
-                let scaled = |v: &f32| F::from_f64(scale) * F::from_f64(f64::from(*v));
-                x.row_mut(row).iter_mut().zip(&values[..d_in]).for_each(|(to, v)| *to = scaled(v));
-                y.row_mut(row).iter_mut().zip(&values[d_in..]).for_each(|(to, v)| *to = scaled(v));
-            })?;
-            let penalty = config.penalty(step, d_out);
-            let dead = dead_of(&idle);
-            let settings = Settings { penalty, dead: &dead, clip: config.gradient_clip, path: Path::Auto };
-            let learning_rate = schedule.rate(step);
-            let losses =
-                self.step(&mut moments, &x, &y, &settings, &config.adam, learning_rate, &mut workspace)?;
-            if self.variant().selects_over_the_batch() {
-                let threshold = config.threshold.after(self.variant().threshold(), losses.smallest_kept);
-                self.set_threshold(threshold);
-            }
-            for (idle, &active) in idle.iter_mut().zip(workspace.active()) {
-                *idle = if active { 0 } else { *idle + config.batch as u64 };
-            }
-            let done = step + 1;
-            if done.is_multiple_of(config.log_every) || done == config.steps {
-                let now = Progress {
-                    step: done,
-                    rows: done * config.batch as u64,
-                    losses,
-                    penalty,
-                    learning_rate,
-                    explained_variance: 1.0 - losses.reconstruction / variance(&y),
-                    gamma: losses.output_norm2 / losses.input_output,
-                    dead_fraction: dead_of(&idle).len() as f64 / n as f64,
-                };
-                progress(&now);
-                log.push(now);
-            }
+        let dead = self.dead();
+        Ok(TrainedTranscoder {
+            transcoder: self.transcoder.with_scale(scale)?,
+            config: self.config,
+            scale,
+            log: self.state.log,
+            rows: self.state.rows,
+            dead,
+            origin: self.origin,
+        })
+    }
+
+    /// One step on inputs and outputs in normalised units.
+    fn step_on(&mut self, x: &ArrayRef2<F>, y: &ArrayRef2<F>) -> Result<Option<Progress>, SaeError> {
+        let Self { config, state, transcoder, moments, workspace, .. } = self;
+        let plan = state.plan(config, &self.schedule, transcoder.sae(), x)?;
+        let (settings, adam) = (plan.settings(config), config.adam);
+        let losses = transcoder.step(moments, x, y, &settings, &adam, plan.learning_rate, workspace)?;
+        state.learn(config, transcoder.sae_mut(), &plan, &losses, (workspace.active(), x.nrows()));
+        Ok(state.report(config, &plan, losses, y))
+    }
+}
+
+impl<F: Float> Run for TranscoderTraining<F> {
+    fn config(&self) -> &TrainingConfig {
+        &self.config
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn width(&self) -> usize {
+        let (d_in, d_out) = self.transcoder.widths();
+        d_in + d_out
+    }
+
+    fn interrupted(&self) -> bool {
+        self.stop.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    fn calibrate(&mut self, sample: &ArrayRef2<f32>) -> Result<(), SaeError> {
+        let d_in = self.transcoder.widths().0;
+        let scale = self.config.normalisation.factor(&sample.slice(s![.., ..d_in]))?;
+        if let Some(bias) = self.config.bias_start.of(&sample.slice(s![.., d_in..])) {
+            start_bias(self.transcoder.sae_mut(), &bias, scale);
         }
-        Ok(TrainedTranscoder { transcoder: self.with_scale(scale)?, scale, log, dead: dead_of(&idle) })
+        self.state.input_scale = Some(scale);
+        Ok(())
+    }
+
+    fn train_on(&mut self, raw: &ArrayRef2<f32>) -> Result<Option<Progress>, SaeError> {
+        let d_in = self.transcoder.widths().0;
+        let (mut x, mut y) = (std::mem::take(&mut self.x), std::mem::take(&mut self.y));
+        scaled(self.state.input_scale, &raw.slice(s![.., ..d_in]), &mut x);
+        scaled(self.state.input_scale, &raw.slice(s![.., d_in..]), &mut y);
+        let outcome = self.step_on(&x, &y);
+        (self.x, self.y) = (x, y);
+        outcome
     }
 }

@@ -1,7 +1,7 @@
 use crate::{
-    AbsTopK, AuxK, BatchTopK, Crosscoder, CrosscoderSparsity, DecoderRows, Gated, GatedDecoder, JumpRelu,
-    JumpReluSparsity, Levels, Magnitude, MatchingPursuit, Matryoshka, PNorm, Ranking, Relu, RescaleAndShift,
-    SaeError, Size, ThresholdParameter, TopK,
+    AbsTopK, AuxK, AuxScale, BatchTopK, Crosscoder, CrosscoderSparsity, DecoderRows, Gated, GatedDecoder,
+    JumpRelu, JumpReluSparsity, Levels, Magnitude, MatchingPursuit, Matryoshka, PNorm, Ranking, Relu,
+    RescaleAndShift, SaeError, Size, ThresholdParameter, TopK,
 };
 
 /// Whether the encoder sees x or x − b_dec. Libraries disagree, so it is always stored.
@@ -169,6 +169,15 @@ impl Variant {
                 CrosscoderSparsity::L1 => None,
             },
             _ => None,
+        }
+    }
+
+    /// Where the latents end whose residuals dead ones revive by: at each level where that is chosen, else at the last.
+    pub(crate) fn revival_ends(&self, n_latents: usize) -> Vec<u32> {
+        let of_level = self.aux().is_some_and(|aux| aux.scale == AuxScale::FewDeadOfLevel);
+        match self.levels() {
+            Some(levels) if of_level => levels.widths().to_vec(),
+            _ => vec![n_latents as u32],
         }
     }
 

@@ -60,7 +60,7 @@ pub struct Workspace<F: Scalar> {
     pub(crate) residual: Array2<F>,
     /// The residual of the second decode.
     pub(crate) aux: Array2<F>,
-    /// What the dead latents leave of the residual.
+    /// What the dead latents leave of the residual, or of the residual of each level.
     pub(crate) revive: Array2<F>,
     /// The suffix sums of the residuals of nested levels, level by level.
     pub(crate) suffix: Array2<F>,
@@ -130,7 +130,8 @@ impl<F: Float> Workspace<F> {
         resize(&mut self.products, (at_once, n));
         resize(&mut self.residual, (rows, d));
         resize(&mut self.aux, only_if(rule.second().is_some(), rows));
-        resize(&mut self.revive, only_if(variant.aux().is_some() && !settings.dead.is_empty(), rows));
+        let revived = variant.revival_ends(n).len() * rows;
+        resize(&mut self.revive, only_if(variant.aux().is_some() && !settings.dead.is_empty(), revived));
         let levels = variant.levels().map_or(0, |levels| levels.len());
         resize(&mut self.suffix, only_if(levels > 0, levels * rows));
         self.rows.resize_with(rows.div_ceil(ROW_BLOCK), RowBlock::default);

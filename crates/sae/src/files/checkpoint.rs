@@ -1,11 +1,142 @@
-use super::dictionary::{fingerprint, log_of, log_tensor, number, tensors_of, text, weights_of, write};
+use super::dictionary::{
+    fingerprint, log_of, log_tensor, matrix, number, tensor, tensors_of, text, weights_of, write,
+};
 use crate::anneal::AnnealState;
-use crate::training::{State, advance};
-use crate::{Float, IntoRows, Progress, Sae, SaeError, Training, Variant};
+use crate::run::{Run, State, advance};
+use crate::{
+    Float, IntoRows, Moments, Progress, Sae, SaeError, SkipMoments, Training, Transcoder, TranscoderTraining,
+    Variant, Weights,
+};
+use collimate_measure::Fingerprint;
 use collimate_tensor::files::{FileArray, FileData, Safetensors};
+use ndarray::Array2;
 use std::path::Path;
 
 const FORMAT: &str = "collimate training state 2";
+
+/// What a checkpoint holds besides tensors of weights.
+fn written<'a>(
+    state: &State,
+    variant: &Variant,
+    (origin, updates): (Fingerprint, u64),
+    tensors: &mut Vec<(String, FileArray)>,
+) -> Result<Vec<(&'a str, String)>, SaeError> {
+    let State { step, rows, input_scale, idle, resampled, steered, anneal, first_p: _, log } = state;
+    let idle: Vec<i64> = idle.iter().map(|&rows| rows as i64).collect();
+    tensors.push(("idle".into(), FileArray::new(vec![idle.len()], FileData::I64(idle))?));
+    tensors.push(("log".into(), log_tensor(log)?));
+    let recent: Vec<f64> = anneal.recent.iter().flatten().copied().collect();
+    tensors.push(("recent".into(), FileArray::new(vec![recent.len()], FileData::F64(recent))?));
+    let optional = |value: Option<String>| value.unwrap_or_else(|| "none".into());
+    Ok(vec![
+        ("format", FORMAT.into()),
+        ("origin", origin.to_string()),
+        ("step", step.to_string()),
+        ("rows", rows.to_string()),
+        ("updates", updates.to_string()),
+        ("input_scale", optional(input_scale.map(|scale| format!("{scale:?}")))),
+        ("resampled", optional(resampled.map(|step| step.to_string()))),
+        ("variant", variant.to_string()),
+        ("steered", format!("{steered:?}")),
+        ("stage", anneal.stage.to_string()),
+        ("factor", format!("{:?}", anneal.factor)),
+    ])
+}
+
+/// A checkpoint of one certain run, open.
+struct Checkpoint<'a> {
+    path: &'a Path,
+    file: Safetensors,
+    /// As it was then: a threshold or an exponent may have moved since the start.
+    variant: Variant,
+}
+
+impl<'a> Checkpoint<'a> {
+    fn open(path: &'a Path, run: Fingerprint, architecture: &str) -> Result<Self, SaeError> {
+        let wrong = |reason: String| SaeError::File { path: path.to_owned(), reason };
+        let file = Safetensors::open(path)?;
+        let format = text(path, &file, "format")?;
+        if format != FORMAT {
+            return Err(wrong(format!("its format is '{format}', not '{FORMAT}'")));
+        }
+        let origin = fingerprint(path, &file, "origin")?;
+        if origin != run {
+            return Err(wrong(format!("it belongs to the run {origin}, not to {run}")));
+        }
+        let variant: Variant =
+            text(path, &file, "variant")?.parse().map_err(|e| wrong(format!("variant: {e}")))?;
+        if variant.name() != architecture {
+            return Err(wrong(format!("it holds a {} dictionary", variant.name())));
+        }
+        Ok(Self { path, file, variant })
+    }
+
+    fn wrong(&self, reason: impl Into<String>) -> SaeError {
+        SaeError::File { path: self.path.to_owned(), reason: reason.into() }
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T, SaeError> {
+        number(self.path, &self.file, key)
+    }
+
+    fn optional<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, SaeError> {
+        let some = text(self.path, &self.file, key)? != "none";
+        some.then(|| self.number(key)).transpose()
+    }
+
+    /// Weights, or moments, of the shapes that the run has.
+    fn weights<F: Float>(&self, prefix: &str, like: &Weights<F>) -> Result<Weights<F>, SaeError> {
+        let weights = weights_of(prefix, self.path, &self.file, &self.variant)?;
+        let weights = weights.checked(self.variant.per_latent_names(), like.w_enc.ncols())?;
+        if weights.size() != like.size() {
+            return Err(self.wrong("its tensors have another size than the dictionary"));
+        }
+        Ok(weights)
+    }
+
+    fn state(&self, n_latents: usize, first_p: f64) -> Result<State, SaeError> {
+        let idle = self.file.read("idle")?.to_i64();
+        let idle: Option<Vec<u64>> =
+            idle.and_then(|idle| idle.iter().map(|&rows| u64::try_from(rows).ok()).collect());
+        let idle = idle.filter(|idle| idle.len() == n_latents);
+        let recent: Vec<f64> = self.file.read("recent")?.to_f64().into_iter().collect();
+        Ok(State {
+            step: self.number("step")?,
+            rows: self.number("rows")?,
+            input_scale: self.optional("input_scale")?,
+            idle: idle.ok_or_else(|| self.wrong("'idle' does not hold one count a latent"))?,
+            resampled: self.optional("resampled")?,
+            steered: self.number("steered")?,
+            anneal: AnnealState {
+                stage: self.number("stage")?,
+                recent: recent.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect(),
+                factor: self.number("factor")?,
+            },
+            first_p,
+            log: log_of(self.path, &self.file)?,
+        })
+    }
+}
+
+/// Advances one run and saves it after every `every` steps.
+fn advance_saving<R: Run, I>(
+    run: &mut R,
+    rows: I,
+    step: u64,
+    every: u64,
+    progress: &mut dyn FnMut(&Progress),
+    save: impl Fn(&R) -> Result<(), SaeError>,
+) -> Result<(), SaeError>
+where
+    I: IntoIterator<Item: IntoRows>,
+{
+    let stop = step.min(run.config().steps);
+    let mut save = |runs: &[R]| {
+        let due = |run: &&R| run.state().step.is_multiple_of(every.max(1));
+        runs.first().filter(due).map_or(Ok(()), &save)
+    };
+    advance(std::slice::from_mut(run), rows, stop, &mut |_, now| progress(now), &mut save)
+}
 
 impl<F: Float> Training<F> {
     /// Writes everything that is needed to go on: weights, both moments, counters, log. All or nothing.
@@ -13,31 +144,11 @@ impl<F: Float> Training<F> {
     /// # Errors
     /// [`SaeError::Format`] when the file cannot be written.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let variant = self.sae.variant();
+        let (variant, moments) = (self.sae.variant(), &self.moments);
         let mut tensors = tensors_of("", self.sae.weights(), variant);
-        tensors.extend(tensors_of("first.", &self.moments.first, variant));
-        tensors.extend(tensors_of("second.", &self.moments.second, variant));
-        let State { step, rows, input_scale, idle, resampled, steered, anneal, first_p: _, log } =
-            &self.state;
-        let idle: Vec<i64> = idle.iter().map(|&rows| rows as i64).collect();
-        tensors.push(("idle".into(), FileArray::new(vec![idle.len()], FileData::I64(idle))?));
-        tensors.push(("log".into(), log_tensor(log)?));
-        let recent: Vec<f64> = anneal.recent.iter().flatten().copied().collect();
-        tensors.push(("recent".into(), FileArray::new(vec![recent.len()], FileData::F64(recent))?));
-        let optional = |value: Option<String>| value.unwrap_or_else(|| "none".into());
-        let metadata = [
-            ("format", FORMAT.into()),
-            ("origin", self.origin.to_string()),
-            ("step", step.to_string()),
-            ("rows", rows.to_string()),
-            ("updates", self.moments.updates.to_string()),
-            ("input_scale", optional(input_scale.map(|scale| format!("{scale:?}")))),
-            ("resampled", optional(resampled.map(|step| step.to_string()))),
-            ("variant", variant.to_string()),
-            ("steered", format!("{steered:?}")),
-            ("stage", anneal.stage.to_string()),
-            ("factor", format!("{:?}", anneal.factor)),
-        ];
+        tensors.extend(tensors_of("first.", &moments.first, variant));
+        tensors.extend(tensors_of("second.", &moments.second, variant));
+        let metadata = written(&self.state, variant, (self.origin, moments.updates), &mut tensors)?;
         write(path.as_ref(), tensors, &metadata)
     }
 
@@ -58,13 +169,7 @@ impl<F: Float> Training<F> {
     where
         I: IntoIterator<Item: IntoRows>,
     {
-        let path = path.as_ref();
-        let stop = step.min(self.config.steps);
-        let mut save = |runs: &[Training<F>]| {
-            let due = |run: &&Training<F>| run.step().is_multiple_of(every.max(1));
-            runs.first().filter(due).map_or(Ok(()), |run| run.save_checkpoint(path))
-        };
-        advance(std::slice::from_mut(self), rows, stop, &mut |_, now| progress(now), &mut save)
+        advance_saving(self, rows, step, every, progress, |run| run.save_checkpoint(path.as_ref()))
     }
 
     /// Goes back to where a checkpoint was written.
@@ -76,65 +181,90 @@ impl<F: Float> Training<F> {
     /// [`SaeError::File`] for the checkpoint of another run or a file that is no checkpoint, [`SaeError::Format`] for a
     /// file that is not sound.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let path = path.as_ref();
-        let wrong = |reason: String| SaeError::File { path: path.to_owned(), reason };
-        let file = Safetensors::open(path)?;
-        let format = text(path, &file, "format")?;
-        if format != FORMAT {
-            return Err(wrong(format!("its format is '{format}', not '{FORMAT}'")));
-        }
-        let origin = fingerprint(path, &file, "origin")?;
-        if origin != self.origin {
-            return Err(wrong(format!("it belongs to the run {origin}, not to {}", self.origin)));
-        }
-        // The run is the same by its origin; its variant may have moved on: a threshold, an exponent.
-        let variant: Variant =
-            text(path, &file, "variant")?.parse().map_err(|e| wrong(format!("variant: {e}")))?;
-        if variant.name() != self.sae.variant().name() {
-            return Err(wrong(format!("it holds a {} dictionary", variant.name())));
-        }
-        let width = self.sae.weights().w_enc.ncols();
-        let read = |prefix: &str| -> Result<_, SaeError> {
-            weights_of(prefix, path, &file, &variant)?.checked(variant.per_latent_names(), width)
-        };
-        let (weights, first, second) = (read("")?, read("first.")?, read("second.")?);
-        let size = self.sae.size();
-        if weights.size() != size || first.size() != size || second.size() != size {
-            return Err(wrong("its tensors have another size than the dictionary".into()));
-        }
-        let idle = file.read("idle")?.to_i64();
-        let idle: Option<Vec<u64>> =
-            idle.and_then(|idle| idle.iter().map(|&rows| u64::try_from(rows).ok()).collect());
-        let idle = idle.filter(|idle| idle.len() == size.n_latents);
-        let optional =
-            |key: &'static str| Ok::<_, SaeError>((text(path, &file, key)? != "none").then_some(key));
-        let input_scale = optional("input_scale")?.map(|key| number(path, &file, key)).transpose()?;
-        let resampled = optional("resampled")?.map(|key| number(path, &file, key)).transpose()?;
-        let state = State {
-            step: number(path, &file, "step")?,
-            rows: number(path, &file, "rows")?,
-            input_scale,
-            idle: idle.ok_or_else(|| wrong("'idle' does not hold one count a latent".into()))?,
-            resampled,
-            steered: number(path, &file, "steered")?,
-            anneal: AnnealState {
-                stage: number(path, &file, "stage")?,
-                recent: pairs(&file.read("recent")?.to_f64().into_iter().collect::<Vec<_>>()),
-                factor: number(path, &file, "factor")?,
-            },
-            first_p: self.state.first_p,
-            log: log_of(path, &file)?,
-        };
+        let saved = Checkpoint::open(path.as_ref(), self.origin, self.sae.variant().name())?;
+        let like = self.sae.weights();
+        let weights = saved.weights("", like)?;
+        let first = saved.weights("first.", like)?;
+        let second = saved.weights("second.", like)?;
+        let state = saved.state(self.state.idle.len(), self.state.first_p)?;
+        let updates = saved.number("updates")?;
         // Nothing of this run changes before everything was read.
-        self.sae = Sae::from_weights(variant, weights)?;
-        self.moments.first = first;
-        self.moments.second = second;
-        self.moments.updates = number(path, &file, "updates")?;
+        self.sae = Sae::from_weights(saved.variant, weights)?;
+        self.moments = Moments { first, second, updates };
         self.state = state;
         Ok(())
     }
 }
 
-fn pairs(values: &[f64]) -> std::collections::VecDeque<[f64; 2]> {
-    values.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect()
+impl<F: Float> TranscoderTraining<F> {
+    /// Writes everything that is needed to go on: weights, skip, their moments, counters, log. All or nothing.
+    ///
+    /// # Errors
+    /// [`SaeError::Format`] when the file cannot be written.
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
+        let (variant, (moments, of_skip)) = (self.transcoder.variant(), &self.moments);
+        let mut tensors = tensors_of("", self.transcoder.weights(), variant);
+        tensors.extend(tensors_of("first.", &moments.first, variant));
+        tensors.extend(tensors_of("second.", &moments.second, variant));
+        if let (Some(skip), Some(of_skip)) = (self.transcoder.skip(), of_skip) {
+            for (name, matrix) in
+                [("w_skip", skip), ("first.w_skip", &of_skip.first), ("second.w_skip", &of_skip.second)]
+            {
+                tensors.push((name.into(), tensor(matrix.shape(), matrix.iter())));
+            }
+        }
+        let metadata = written(&self.state, variant, (self.origin, moments.updates), &mut tensors)?;
+        write(path.as_ref(), tensors, &metadata)
+    }
+
+    /// Trains until `step` steps are done, as [`TranscoderTraining::advance`] does, and saves a checkpoint after every `every`
+    /// steps.
+    ///
+    /// # Errors
+    /// As [`TranscoderTraining::advance`] and [`TranscoderTraining::save_checkpoint`].
+    pub fn advance_saving<I>(
+        &mut self,
+        rows: I,
+        step: u64,
+        path: impl AsRef<Path>,
+        every: u64,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<(), SaeError>
+    where
+        I: IntoIterator<Item: IntoRows>,
+    {
+        advance_saving(self, rows, step, every, progress, |run| run.save_checkpoint(path.as_ref()))
+    }
+
+    /// Goes back to where a checkpoint was written, as [`Training::load_checkpoint`] does.
+    ///
+    /// # Errors
+    /// As [`Training::load_checkpoint`].
+    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), SaeError> {
+        let path = path.as_ref();
+        let saved = Checkpoint::open(path, self.origin, self.transcoder.variant().name())?;
+        let like = self.transcoder.weights();
+        let weights = saved.weights("", like)?;
+        let first = saved.weights("first.", like)?;
+        let second = saved.weights("second.", like)?;
+        let shape = self.transcoder.skip().map(|skip| skip.dim());
+        let of_skip = |name: &str| -> Result<Option<Array2<F>>, SaeError> {
+            let Some(shape) = shape else { return Ok(None) };
+            let matrix = matrix::<F>(path, &saved.file, name)?;
+            if matrix.dim() != shape {
+                return Err(saved.wrong(format!("'{name}' has another shape than the skip")));
+            }
+            Ok(Some(matrix))
+        };
+        let skip = of_skip("w_skip")?;
+        let moments = of_skip("first.w_skip")?.zip(of_skip("second.w_skip")?);
+        let state = saved.state(self.state.idle.len(), self.state.first_p)?;
+        let updates = saved.number("updates")?;
+        // Nothing of this run changes before everything was read.
+        self.transcoder = Transcoder::from_weights(saved.variant, weights, skip)?;
+        let of_skip = moments.map(|(first, second)| SkipMoments { first, second });
+        self.moments = (Moments { first, second, updates }, of_skip);
+        self.state = state;
+        Ok(())
+    }
 }

@@ -164,7 +164,7 @@ pub(super) fn tensors_of<F: Scalar>(
     tensors
 }
 
-fn tensor<'a, F: Scalar>(shape: &[usize], values: impl Iterator<Item = &'a F>) -> FileArray {
+pub(super) fn tensor<'a, F: Scalar>(shape: &[usize], values: impl Iterator<Item = &'a F>) -> FileArray {
     // Both ways are exact: an f32 widened and narrowed again is itself.
     let data = if F::NAME == "f32" {
         FileData::F32(values.map(|&v| v.to_f64() as f32).collect())
@@ -185,17 +185,17 @@ pub(super) fn weights_of<F: Scalar>(
         let wrong = |_| SaeError::File { path: path.to_owned(), reason: format!("'{name}' is not a vector") };
         Ok(array.into_dimensionality::<ndarray::Ix1>().map_err(wrong)?.mapv(F::from_f64))
     };
-    let matrix = |name: &str| -> Result<Array2<F>, SaeError> {
-        let array = file.read(&format!("{prefix}{name}"))?.to_f64();
-        let wrong = |_| SaeError::File { path: path.to_owned(), reason: format!("'{name}' is not a matrix") };
-        Ok(array.into_dimensionality::<ndarray::Ix2>().map_err(wrong)?.mapv(F::from_f64))
-    };
     Ok(Weights {
-        w_enc: matrix("w_enc")?,
-        w_dec: matrix("w_dec")?,
+        w_enc: matrix(path, file, &format!("{prefix}w_enc"))?,
+        w_dec: matrix(path, file, &format!("{prefix}w_dec"))?,
         b_dec: vector("b_dec")?,
         per_latent: variant.per_latent_names().iter().map(|name| vector(name)).collect::<Result<_, _>>()?,
     })
+}
+
+pub(super) fn matrix<F: Scalar>(path: &Path, file: &Safetensors, name: &str) -> Result<Array2<F>, SaeError> {
+    let wrong = |_| SaeError::File { path: path.to_owned(), reason: format!("'{name}' is not a matrix") };
+    Ok(file.read(name)?.to_f64().into_dimensionality::<ndarray::Ix2>().map_err(wrong)?.mapv(F::from_f64))
 }
 
 pub(super) fn text<'a>(path: &Path, file: &'a Safetensors, key: &str) -> Result<&'a str, SaeError> {

@@ -38,7 +38,9 @@ words! {
     }
     Magnitude { Tied = "tied", TiedWithoutRescaling = "tied_without_rescaling", Untied = "untied" }
     Ranking { PreActivation = "pre_activation", TimesDecoderNorm = "times_decoder_norm" }
-    AuxScale { ResidualVariance = "residual_variance", FewDead = "few_dead" }
+    AuxScale {
+        ResidualVariance = "residual_variance", FewDead = "few_dead", FewDeadOfLevel = "few_dead_of_level"
+    }
     AuxCodes { Positive = "positive", Signed = "signed" }
     DecoderRows { UnitNorm = "unit_norm", Free = "free" }
     ThresholdParameter { Raw = "raw", Log = "log" }
@@ -268,6 +270,7 @@ mod tests {
         let input_bias = InputBias::NotSubtracted;
         let gated = |decoder, magnitude| Variant::from(Gated { decoder, magnitude, input_bias });
         let signed = AuxK { scale: AuxScale::FewDead, codes: AuxCodes::Signed, ..AuxK::new(5, 0.1) };
+        let of_level = AuxK { scale: AuxScale::FewDeadOfLevel, ..signed };
         let batch = BatchTopK { ranking: Ranking::TimesDecoderNorm, ..BatchTopK::new(3.5) };
         let levels = Levels::new(&[2, 5]).unwrap().weighted(&[0.5, 1.0]).unwrap();
         let target = JumpReluSparsity::RowTarget { l0: 12.0 };
@@ -284,6 +287,7 @@ mod tests {
             batch.with_aux(7).into(),
             BatchTopK { threshold: Some(0.25), ..batch }.into(),
             Matryoshka { batch, levels }.into(),
+            Matryoshka { batch: BatchTopK { aux: Some(of_level), ..batch }, levels }.into(),
             AbsTopK::new(4).into(),
             MatchingPursuit { k: 3 }.into(),
             Crosscoder::l1(3).into(),

@@ -2,11 +2,11 @@
 
 use super::{Activation, Dictionary, RowNormalisation, Target};
 use crate::{
-    Gated, GatedDecoder, InputBias, JumpRelu, Magnitude, PenaltyWeight, Ranking, Relu, Sae, SaeError,
-    ThresholdParameter, TopK, Variant, Weights,
+    Float, Gated, GatedDecoder, InputBias, JumpRelu, Magnitude, PenaltyWeight, Ranking, Relu, Sae, SaeError,
+    ThresholdParameter, TopK, Transcoder, Variant, Weights,
 };
 use collimate_tensor::Scalar;
-use ndarray::ArrayRef2;
+use ndarray::{Array2, ArrayRef2};
 use std::fmt;
 
 impl<F: Scalar> TryFrom<&Sae<F>> for Dictionary<F> {
@@ -15,12 +15,27 @@ impl<F: Scalar> TryFrom<&Sae<F>> for Dictionary<F> {
     /// A threshold that takes the place of a selection becomes JumpReLU; norms that a selection multiplies by are folded, the
     /// codes then being the products. [`SaeError::Unsupported`] for members whose codes are not one of [`Activation`].
     fn try_from(sae: &Sae<F>) -> Result<Self, SaeError> {
+        Self::of(sae, None, Target::Input)
+    }
+}
+
+impl<F: Float> TryFrom<&Transcoder<F>> for Dictionary<F> {
+    type Error = SaeError;
+
+    /// As for a [`Sae`], with the skip.
+    fn try_from(transcoder: &Transcoder<F>) -> Result<Self, SaeError> {
+        Self::of(transcoder.sae(), transcoder.skip().cloned(), Target::Other)
+    }
+}
+
+impl<F: Scalar> Dictionary<F> {
+    fn of(sae: &Sae<F>, w_skip: Option<Array2<F>>, target: Target) -> Result<Self, SaeError> {
         let variant = sae.variant();
         let refuse = |architecture| {
             Err(SaeError::Unsupported { operation: "use as a dictionary of another library", architecture })
         };
         if variant.threshold().is_some() {
-            return Self::try_from(&sae.to_jump_relu()?);
+            return Self::of(&sae.to_jump_relu()?, w_skip, target);
         }
         let Weights { w_enc, w_dec, b_dec, per_latent } = sae.weights().clone();
         let mut vectors = per_latent.into_iter();
@@ -43,25 +58,14 @@ impl<F: Scalar> TryFrom<&Sae<F>> for Dictionary<F> {
             }
             other => return refuse(other.name()),
         };
-        let (row_normalisation, target) = (RowNormalisation::None, Target::Input);
-        let input_bias = variant.input_bias();
-        let dictionary = Dictionary {
-            w_enc,
-            w_dec,
-            b_dec,
-            w_skip: None,
-            activation,
-            input_bias,
-            row_normalisation,
-            target,
-        };
+        let (row_normalisation, input_bias) = (RowNormalisation::None, variant.input_bias());
+        let dictionary =
+            Dictionary { w_enc, w_dec, b_dec, w_skip, activation, input_bias, row_normalisation, target };
         let by_norms = variant.ranking() == Some(Ranking::TimesDecoderNorm);
         let dictionary = dictionary.checked()?;
         Ok(if by_norms { dictionary.fold_selection_norms() } else { dictionary })
     }
-}
 
-impl<F: Scalar> Dictionary<F> {
     /// The same dictionary as a member of the family, to be evaluated, spliced and trained on.
     ///
     /// The penalty of a ReLU or gated one is not in any file: decoder rows of length one (to 10⁻³) are taken to be held

@@ -50,11 +50,11 @@ leveled! {
         let mut active = 0;
         for i in 0..n {
             let constants = [first[i], second[i], third[i]];
-            let entry = rule.activate(constants, i, products[i]).unwrap_or_default();
+            let (entry, on) = rule.activate(constants, i, products[i]);
             codes[i] = entry.code;
             gates[i] = entry.gate;
             amounts[i] = rule.amount(&entry, norms[i]).0;
-            extras[i] = rule.extra(constants, &entry);
+            extras[i] = if on { rule.extra(constants, &entry) } else { F::zero() };
             active += u32::from(entry.code != F::zero());
         }
         active
@@ -87,9 +87,8 @@ leveled! {
         let zero = F::zero();
         for i in 0..n {
             let constants = [first[i], second[i], third[i]];
-            let found = rule.activate(constants, i, products[i]);
-            let only = if found.is_some() { row.per_row } else { zero };
-            let mut entry = found.unwrap_or_default();
+            let (mut entry, on) = rule.activate(constants, i, products[i]);
+            let only = if on { row.per_row } else { zero };
             entry.slope = rule.amount(&entry, norms[i]).1 * row.slope;
             rule.local(constants, &mut entry, dots[i], if row.two { gates[i] } else { zero }, penalty[i]);
             let c = rule.contribution(constants, &entry).times(only);
@@ -167,7 +166,8 @@ mod tests {
             let mut expected = [number(9.0); 6];
             let mut coefficients = [F::zero(); 3];
             let (mut code, mut gate, mut amount, mut extra) = (F::zero(), F::zero(), F::zero(), F::zero());
-            if let Some(mut entry) = rule.activate(constants, i, products[i]) {
+            let (mut entry, on) = rule.activate(constants, i, products[i]);
+            if on {
                 let slope;
                 (code, gate, extra) = (entry.code, entry.gate, rule.extra(constants, &entry));
                 (amount, slope) = rule.amount(&entry, norms[i]);

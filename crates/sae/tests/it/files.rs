@@ -2,8 +2,9 @@
 
 use collimate_grad::WarmUp;
 use collimate_sae::{
-    Gated, L1, Planted, Relu, Resampling, Sae, SaeError, Size, TopK, Training, TrainingConfig, Variant,
-    epochs,
+    BatchTopK, Crosscoder, Gated, InputBias, JumpRelu, L1, PAnneal, PNorm, PenaltyWeight, Planted, Relu,
+    Resampling, Sae, SaeError, Size, Skip, TargetL0, TopK, Training, TrainingConfig, Transcoder,
+    TranscoderTraining, Variant, epochs,
 };
 use collimate_stream::Stream;
 use ndarray::Array2;
@@ -38,8 +39,14 @@ fn a_checkpoint_goes_on_bit_for_bit() {
     let path = folder.path().join("state.safetensors");
     let rows = rows();
     let source = || epochs(&rows, 50, &mut Stream::new(4, 0));
-    for variant in [Variant::from(Relu::unit_norm()), Gated::paper().into(), TopK::new(3).with_aux(2).into()]
-    {
+    for variant in [
+        Variant::from(Relu::unit_norm()),
+        Gated::paper().into(),
+        TopK::new(3).with_aux(2).into(),
+        JumpRelu::tanh().into(),
+        Crosscoder::l1(2).into(),
+        Crosscoder::batch_topk(3, 2.0).into(),
+    ] {
         let whole = training(variant, 1).run(source(), |_| ()).unwrap();
         for stop in [0, 1, 10, 26, 39] {
             let mut part = training(variant, 1);
@@ -54,6 +61,79 @@ fn a_checkpoint_goes_on_bit_for_bit() {
             assert_eq!((rest.log, rest.dead, rest.rows), (whole.log.clone(), whole.dead.clone(), whole.rows));
         }
     }
+}
+
+fn transcoder(variant: Variant, skip: Skip, seed: u64) -> TranscoderTraining<f32> {
+    let start = Transcoder::new(variant, 6, 4, 20, skip, &mut Stream::named(seed, "init")).unwrap();
+    let annealed = matches!(variant, Variant::PNorm(_));
+    let anneal = PAnneal { start: 5, end: 35, p_end: 0.5, stages: 4, queue: 3 };
+    let config = TrainingConfig {
+        resampling: None,
+        p_anneal: annealed.then_some(anneal),
+        target_l0: annealed.then_some(TargetL0 { l0: 3.0, gain: 0.05 }),
+        gradient_clip: Some(1.0),
+        ..training(TopK::new(1), 1).config().clone()
+    };
+    TranscoderTraining::new(start, config).unwrap()
+}
+
+/// Inputs with outputs that are partly linear in them and partly not.
+fn pairs() -> Array2<f32> {
+    let x = rows();
+    let y = Array2::from_shape_fn((x.nrows(), 4), |(i, j)| x[[i, j + 1]] - 0.5 * x[[i, j]].abs());
+    ndarray::concatenate![ndarray::Axis(1), x, y]
+}
+
+#[test]
+fn a_transcoder_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let pairs = pairs();
+    let source = || epochs(&pairs, 50, &mut Stream::new(4, 0));
+    let input_bias = InputBias::NotSubtracted;
+    let relu = Relu { penalty: PenaltyWeight::UnitNorm, input_bias };
+    for (variant, skip) in [
+        (Variant::from(relu), Skip::None),
+        (TopK { input_bias, ..TopK::new(3).with_aux(2) }.into(), Skip::Zero),
+        (BatchTopK { input_bias, ..BatchTopK::new(2.5) }.into(), Skip::Zero),
+        (PNorm { input_bias, ..PNorm::power_sum(1.0) }.into(), Skip::Zero),
+    ] {
+        let whole = transcoder(variant, skip, 1).run(source(), |_| ()).unwrap();
+        for stop in [0, 1, 10, 26, 39] {
+            let mut part = transcoder(variant, skip, 1);
+            part.advance_saving(source(), stop, &path, 5, &mut |_| ()).unwrap();
+            part.save_checkpoint(&path).unwrap();
+            drop(part);
+            let mut again = transcoder(variant, skip, 1);
+            again.load_checkpoint(&path).unwrap();
+            assert_eq!(again.step(), stop);
+            let rest = again.run(source(), |_| ()).unwrap();
+            assert_eq!(rest.transcoder, whole.transcoder, "{variant} stopped at {stop}");
+            assert_eq!((rest.log, rest.dead, rest.rows), (whole.log.clone(), whole.dead.clone(), whole.rows));
+        }
+        let skip_moved = whole.transcoder.skip().is_none_or(|skip| skip.iter().any(|v| v.abs() > 0.01));
+        assert!(skip_moved, "{variant}");
+    }
+}
+
+#[test]
+fn what_does_not_belong_to_a_transcoder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let top = Variant::from(TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(3) });
+    transcoder(top, Skip::Zero, 1).save_checkpoint(&path).unwrap();
+    for (skip, seed) in [(Skip::Zero, 2), (Skip::None, 1)] {
+        let error = transcoder(top, skip, seed).load_checkpoint(&path).unwrap_err();
+        assert!(error.to_string().contains("belongs to the run"), "{error}");
+    }
+    // A file of the right run without its skip.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(7).position(|w| w == b"\"w_skip").unwrap();
+    bytes[at + 1] = b'v';
+    std::fs::write(&path, bytes).unwrap();
+    let mut run = transcoder(top, Skip::Zero, 1);
+    assert!(run.load_checkpoint(&path).unwrap_err().to_string().contains("w_skip"));
+    assert_eq!(run.step(), 0);
 }
 
 #[test]

@@ -4,7 +4,10 @@ use crate::cases::folder;
 use collimate_sae::formats::{
     Activation, Dictionary, Format, RowNormalisation, Target, agreement, read, read_as, write_saelens,
 };
-use collimate_sae::{Float, Gated, InputBias, JumpRelu, Relu, Sae, SaeError, Size, TopK, Variant};
+use collimate_sae::{
+    BatchTopK, Float, Gated, InputBias, JumpRelu, PenaltyWeight, Relu, Sae, SaeError, Size, Skip, TopK,
+    Transcoder, Variant,
+};
 use collimate_stream::Stream;
 use collimate_tensor::files::Safetensors;
 use ndarray::{Array1, Array2};
@@ -450,4 +453,42 @@ fn what_a_reader_decided_is_said() {
     let normalised = read::<f32>(folder().join("checkpoints/saelens_gated_layer_norm")).unwrap().dictionary;
     assert_eq!(normalised.row_normalisation(), RowNormalisation::LayerNorm);
     assert!(normalised.clone().fold_input_scale(2.0).is_err() && normalised.to_sae().is_err());
+}
+
+#[test]
+fn a_trained_transcoder_is_written_for_saelens() {
+    let input_bias = InputBias::NotSubtracted;
+    let relu = Relu { penalty: PenaltyWeight::UnitNorm, input_bias };
+    let mut stream = Stream::new(5, 0);
+    let x = Array2::from_shape_simple_fn((40, 6), || stream.normal());
+    let folder = tempfile::tempdir().unwrap();
+    for (variant, skip, written) in [
+        (Variant::from(relu), Skip::Zero, true),
+        (JumpRelu::with_input_bias(input_bias).into(), Skip::Zero, true),
+        (BatchTopK { input_bias, threshold: Some(0.3), ..BatchTopK::new(2.0) }.into(), Skip::None, true),
+        (TopK { input_bias, ..TopK::new(2) }.into(), Skip::Zero, false),
+    ] {
+        let start = Transcoder::<f64>::new(variant, 6, 4, 15, skip, &mut stream).unwrap();
+        let mut weights = start.weights().clone();
+        weights.w_dec.mapv_inplace(|_| stream.normal());
+        weights.b_dec.mapv_inplace(|_| stream.normal());
+        let skip = start.skip().map(|skip| skip.mapv(|_| stream.normal()));
+        let transcoder = Transcoder::from_weights(variant, weights, skip).unwrap();
+        let dictionary = Dictionary::try_from(&transcoder).unwrap();
+        let expected = transcoder.predict(&x).unwrap();
+        let off =
+            |d: &Dictionary<f64>| (d.forward(&x).unwrap().reconstruction - &expected).mapv(f64::abs).sum();
+        assert!(off(&dictionary) < 1e-10, "{variant}");
+        assert_eq!(
+            dictionary.forward(&x).unwrap().codes.to_dense(),
+            transcoder.encode(&x).unwrap().to_dense()
+        );
+        let outcome = write_saelens(&dictionary, folder.path(), &[]);
+        assert_eq!(outcome.is_ok(), written, "{variant}");
+        if written {
+            let back = read::<f64>(folder.path()).unwrap().dictionary;
+            assert_eq!(back.target(), Target::Other);
+            assert!(off(&back) < 1e-10, "{variant}");
+        }
+    }
 }

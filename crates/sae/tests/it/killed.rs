@@ -2,8 +2,8 @@
 
 use collimate_grad::WarmUp;
 use collimate_sae::{
-    BatchTopK, L1, PAnneal, PNorm, Planted, Resampling, Sae, Size, TargetL0, Trained, Training,
-    TrainingConfig, Variant, epochs,
+    BatchTopK, InputBias, L1, PAnneal, PNorm, Planted, Progress, Resampling, Sae, Size, Skip, TargetL0, TopK,
+    Training, TrainingConfig, Transcoder, TranscoderTraining, Variant, epochs,
 };
 use collimate_stream::Stream;
 use std::path::Path;
@@ -12,11 +12,9 @@ use std::process::{Command, Stdio};
 const CHECKPOINT: &str = "COLLIMATE_TEST_CHECKPOINT";
 const STEPS: u64 = 240;
 
-fn start(variant: Variant) -> Training<f32> {
-    let size = Size { d_model: 16, n_latents: 48 };
-    let annealed = matches!(variant, Variant::PNorm(_));
+fn config(annealed: bool) -> TrainingConfig {
     let anneal = PAnneal { start: 20, end: 200, p_end: 0.5, stages: 5, queue: 6 };
-    let config = TrainingConfig {
+    TrainingConfig {
         steps: STEPS,
         batch: 64,
         l1: L1::sum_over_dims(0.2),
@@ -35,26 +33,78 @@ fn start(variant: Variant) -> Training<f32> {
         gradient_clip: Some(1.0),
         log_every: 20,
         ..TrainingConfig::default()
-    };
-    let sae = Sae::new(variant, size, &mut Stream::named(7, "init")).unwrap();
-    Training::new(sae, config).unwrap()
+    }
 }
 
-fn variant(name: &str) -> Variant {
-    if name == "p_norm" { PNorm::power_sum(1.0).into() } else { BatchTopK::new(3.0).with_aux(8).into() }
+/// A run of either kind.
+enum Run {
+    Dictionary(Box<Training<f32>>),
+    Transcoder(Box<TranscoderTraining<f32>>),
+}
+
+impl Run {
+    fn start(name: &str) -> Self {
+        let mut stream = Stream::named(7, "init");
+        let size = Size { d_model: 16, n_latents: 48 };
+        let variant: Variant = match name {
+            "p_norm" => PNorm::power_sum(1.0).into(),
+            "batchtopk" => BatchTopK::new(3.0).with_aux(8).into(),
+            _ => {
+                let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(3).with_aux(8) };
+                let start = Transcoder::new(top, 16, 12, 48, Skip::Zero, &mut stream).unwrap();
+                return Self::Transcoder(TranscoderTraining::new(start, config(false)).unwrap().into());
+            }
+        };
+        let sae = Sae::new(variant, size, &mut stream).unwrap();
+        Self::Dictionary(Training::new(sae, config(name == "p_norm")).unwrap().into())
+    }
+
+    fn step(&self) -> u64 {
+        match self {
+            Run::Dictionary(run) => run.step(),
+            Run::Transcoder(run) => run.step(),
+        }
+    }
+
+    fn load(&mut self, path: &Path) {
+        match self {
+            Run::Dictionary(run) => run.load_checkpoint(path),
+            Run::Transcoder(run) => run.load_checkpoint(path),
+        }
+        .expect("what is on disk is always whole");
+    }
+
+    /// Goes on to the end, saving after each step: the fingerprint of the result and the log.
+    fn end(self, path: &Path) -> (String, Vec<Progress>) {
+        let planted = Planted::random(24, 16, 0.06, 0.0, &mut Stream::named(7, "planted"));
+        let rows = planted.rows(2000, &mut Stream::named(7, "rows"));
+        let mut order = Stream::named(7, "order");
+        match self {
+            Run::Dictionary(mut run) => {
+                let rows = epochs(&rows, 100, &mut order);
+                run.advance_saving(rows, STEPS, path, 1, &mut |_| ()).unwrap();
+                let trained = run.finish().unwrap();
+                (trained.sae.fingerprint().to_string(), trained.log)
+            }
+            Run::Transcoder(mut run) => {
+                let y = rows.slice(ndarray::s![.., ..12]).mapv(f32::abs);
+                let pairs = ndarray::concatenate![ndarray::Axis(1), rows, y];
+                let pairs = epochs(&pairs, 100, &mut order);
+                run.advance_saving(pairs, STEPS, path, 1, &mut |_| ()).unwrap();
+                let trained = run.finish().unwrap();
+                (trained.transcoder.fingerprint().to_string(), trained.log)
+            }
+        }
+    }
 }
 
 /// Goes on from the checkpoint, if there is one, to the end.
-fn run(name: &str, checkpoint: &Path) -> Trained<f32> {
-    let planted = Planted::random(24, 16, 0.06, 0.0, &mut Stream::named(7, "planted"));
-    let rows = planted.rows(2000, &mut Stream::named(7, "rows"));
-    let mut training = start(variant(name));
+fn run(name: &str, checkpoint: &Path) -> (String, Vec<Progress>) {
+    let mut run = Run::start(name);
     if checkpoint.exists() {
-        training.load_checkpoint(checkpoint).unwrap();
+        run.load(checkpoint);
     }
-    let rows = epochs(&rows, 100, &mut Stream::named(7, "order"));
-    training.advance_saving(rows, STEPS, checkpoint, 1, &mut |_| ()).unwrap();
-    training.finish().unwrap()
+    run.end(checkpoint)
 }
 
 /// Called without the environment variable it is the test; with it, the process that is killed.
@@ -67,7 +117,7 @@ fn a_killed_run_ends_in_the_same_bits() {
     }
     let folder = tempfile::tempdir().unwrap();
     let mut stream = Stream::named(11, "kill");
-    for name in ["p_norm", "batchtopk"] {
+    for name in ["p_norm", "batchtopk", "transcoder"] {
         let whole = run(name, &folder.path().join("whole"));
         std::fs::remove_file(folder.path().join("whole")).unwrap();
         let checkpoint = folder.path().join(format!("{name}.safetensors"));
@@ -85,14 +135,14 @@ fn a_killed_run_ends_in_the_same_bits() {
             child.kill().unwrap();
             child.wait().unwrap();
             if checkpoint.exists() {
-                let mut part = start(variant(name));
-                part.load_checkpoint(&checkpoint).expect("what is on disk is always whole");
+                let mut part = Run::start(name);
+                part.load(&checkpoint);
                 reached.push(part.step());
             }
         }
         let resumed = run(name, &checkpoint);
-        assert_eq!(resumed.sae, whole.sae, "{name} killed after {reached:?}");
-        assert_eq!(resumed.log, whole.log, "{name} killed after {reached:?}");
-        assert!(whole.log.last().unwrap().losses.l0 > 0.5);
+        assert_eq!(resumed.0, whole.0, "{name} killed after {reached:?}");
+        assert_eq!(resumed.1, whole.1, "{name} killed after {reached:?}");
+        assert!(whole.1.last().unwrap().losses.l0 > 0.5);
     }
 }

@@ -5,7 +5,7 @@ use collimate_sae::{
     AbsTopK, Adam, BatchTopK, BiasStart, Crosscoder, Gated, GatedDecoder, InputBias, JumpRelu, L1, Levels,
     Magnitude, MatchingPursuit, Matryoshka, MultiTopK, Normalisation, PNorm, Path, PenaltyWeight, Planted,
     Relu, Resampling, Sae, SaeError, Settings, Size, Skip, TargetL0, TopK, Trained, Training, TrainingConfig,
-    Transcoder, Variant, Workspace, epochs, evaluate, mmcs, mmcs_null, train_together,
+    Transcoder, TranscoderTraining, Variant, Workspace, epochs, evaluate, mmcs, mmcs_null, train_together,
 };
 use collimate_stream::Stream;
 use ndarray::Array2;
@@ -132,7 +132,7 @@ fn a_transcoder_to_itself_trains_as_the_dictionary_and_others_learn_their_map() 
         let alone = train(variant, short.clone(), &rows);
         let both = ndarray::concatenate![ndarray::Axis(1), rows, rows];
         let pairs = epochs(&both, 512, &mut Stream::named(7, "order"));
-        let trained = transcoder.train(&short, pairs, |_| ()).unwrap();
+        let trained = TranscoderTraining::new(transcoder, short.clone()).unwrap().run(pairs, |_| ()).unwrap();
         assert_eq!(trained.scale, alone.input_scale);
         assert_eq!(trained.transcoder.weights(), alone.sae.weights(), "{variant:?}");
         assert_eq!((&trained.log, &trained.dead), (&alone.log, &alone.dead));
@@ -142,17 +142,17 @@ fn a_transcoder_to_itself_trains_as_the_dictionary_and_others_learn_their_map() 
         for skip in [Skip::None, Skip::Zero] {
             let start = Transcoder::<f32>::new(variant, 16, 8, 48, skip, &mut Stream::new(3, 0)).unwrap();
             let order = epochs(&pairs, 512, &mut Stream::named(7, "order"));
-            let trained =
-                start.train(&TrainingConfig { steps: 400, ..short.clone() }, order, |_| ()).unwrap();
+            let longer = TrainingConfig { steps: 400, ..short.clone() };
+            let trained = TranscoderTraining::new(start, longer).unwrap().run(order, |_| ()).unwrap();
             let off = &trained.transcoder.predict(&rows).unwrap() - &y;
             let unexplained = off.mapv(|v| v * v).sum() / y.mapv(|v| v * v).sum();
             assert!(unexplained < 0.3, "{variant:?} {skip:?}: {unexplained}");
             assert_eq!(trained.transcoder.skip().is_some(), skip == Skip::Zero);
         }
-        let steered = TrainingConfig { target_l0: Some(TargetL0 { l0: 2.0, gain: 0.1 }), ..short };
+        let resampling = Resampling { every: 10, until: 50, encoder_scale: 0.2, rewarm_steps: 5 };
+        let asked = TrainingConfig { resampling: Some(resampling), ..short };
         let start = Transcoder::<f32>::new(variant, 16, 8, 48, Skip::None, &mut Stream::new(3, 0)).unwrap();
-        let refused = start.train(&steered, epochs(&pairs, 512, &mut Stream::new(1, 0)), |_| ());
-        assert!(matches!(refused, Err(SaeError::Unsupported { .. })));
+        assert!(matches!(TranscoderTraining::new(start, asked), Err(SaeError::Unsupported { .. })));
     }
 }
 
