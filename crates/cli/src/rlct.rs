@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use collimate_slt::{
-    Certainty, LearningCoefficient, Polynomial, Rational, deep_linear, gaussian_mixture,
+    Certainty, LearningCoefficient, NormalCrossing, Polynomial, Rational, deep_linear, gaussian_mixture,
     learning_coefficient_with_prior, reduced_rank, tanh_network, toy_model_gon,
 };
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ Models:
   deep-linear H0 H1 …  a deep linear network of these widths, at a true map of --rank
   tanh H               H tanh units with one input and one output, truth zero (λ only)
   mixture              (1 − a) N(0,1) + a N(b,1), truth N(0,1)
+  crossing K1 K2 …     the product of w_i^(2 K_i)
   gon K C              the K-gon of C features in the toy model of superposition, --dead spare ones switched off
 
 Examples:
@@ -29,7 +30,7 @@ pub(crate) struct Options {
     what: String,
     /// The sizes of the model.
     #[arg(value_name = "SIZE", allow_negative_numbers = true)]
-    sizes: Vec<usize>,
+    sizes: Vec<String>,
     /// The rank of the true map of a linear network; 0 by default.
     #[arg(long, allow_negative_numbers = true)]
     rank: Option<usize>,
@@ -94,7 +95,6 @@ fn to_json(answer: &Answer) -> Value {
 }
 
 fn answer(options: &Options) -> Result<Answer> {
-    let sizes = &options.sizes[..];
     let rank = options.rank.unwrap_or(0);
     for (given, name, models) in [
         (options.rank.is_some(), "--rank", &["reduced-rank", "deep-linear"][..]),
@@ -104,7 +104,16 @@ fn answer(options: &Options) -> Result<Answer> {
             bail!("{name} is for {}", models.join(" and "));
         }
     }
-    let model = match (options.what.as_str(), sizes) {
+    if options.what == "polynomial" {
+        let [text] = &options.sizes[..] else { bail!("polynomial takes one polynomial, in quotes") };
+        return polynomial(text, options);
+    }
+    let size = |text: &String| {
+        let number = text.parse::<usize>();
+        number.with_context(|| format!("invalid value '{text}': a size is a whole number of at least 0"))
+    };
+    let sizes = options.sizes.iter().map(size).collect::<Result<Vec<_>>>()?;
+    let model = match (options.what.as_str(), &sizes[..]) {
         ("regular", &[d]) if d > 0 => {
             LearningCoefficient::regular(u32::try_from(d).context("that many parameters")?)
         }
@@ -113,21 +122,27 @@ fn answer(options: &Options) -> Result<Answer> {
         ("tanh", &[hidden]) => {
             return Ok(Answer { lambda: tanh_network(hidden)?, multiplicity: None, doubt: None });
         }
+        ("crossing", powers @ [_, ..]) => {
+            let power = |&k: &usize| u32::try_from(k).with_context(|| format!("{k} is too large a power"));
+            let powers = powers.iter().map(power).collect::<Result<Vec<_>>>()?;
+            NormalCrossing::flat(&powers)?.learning_coefficient()
+        }
         ("mixture", []) => gaussian_mixture(),
         ("gon", &[corners, features]) => {
             let dead = options.dead.unwrap_or(features.saturating_sub(corners));
             toy_model_gon(corners, features, dead)?
         }
-        (name @ ("regular" | "reduced-rank" | "tanh" | "mixture" | "gon"), _) => {
+        (name @ ("regular" | "reduced-rank" | "tanh" | "mixture" | "gon" | "crossing"), _) => {
             let sizes = match name {
                 "reduced-rank" => "three sizes, M H N",
                 "gon" => "two sizes, corners and features",
                 "mixture" => "no sizes",
+                "crossing" => "at least one power, K1 K2 …",
                 _ => "one size, at least 1",
             };
             bail!("{name} takes {sizes}");
         }
-        (_, []) => return polynomial(options),
+        (text, []) => return polynomial(text, options),
         (text, _) => {
             bail!("{text:?} is not the name of a model, and a polynomial takes no sizes (see --help)")
         }
@@ -138,8 +153,8 @@ fn answer(options: &Options) -> Result<Answer> {
     Ok(model.into())
 }
 
-fn polynomial(options: &Options) -> Result<Answer> {
-    let mut k: Polynomial = options.what.parse().with_context(|| format!("in {:?}", options.what))?;
+fn polynomial(text: &str, options: &Options) -> Result<Answer> {
+    let mut k: Polynomial = text.parse().with_context(|| format!("in {text:?}"))?;
     if options.square {
         k = k.power(2)?;
     }

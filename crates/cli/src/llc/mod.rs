@@ -5,12 +5,13 @@ mod outside;
 
 use anyhow::{Context, Result, bail};
 use collimate_slt::{
-    BatchSampling, Beta, Boundary, Llc, LlcEstimate, Method, NBeta, Region, Sampling, StepSize, Sweep,
+    BatchSampling, Beta, Boundary, Llc, LlcEstimate, Method, NBeta, Region, Sampling, StepBias, StepSize,
+    Sweep,
 };
 use collimate_stream::Stream;
 use models::Model;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The options of `collimate llc`.
 #[derive(clap::Args)]
@@ -55,6 +56,9 @@ pub(crate) struct Options {
     /// accepted.
     #[arg(long, allow_negative_numbers = true)]
     epsilon: Option<f64>,
+    /// With sgld: run at ε/2 too, and print what of the estimate is the bias of the step.
+    #[arg(long)]
+    halve: bool,
     /// Chains.
     #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
     chains: usize,
@@ -84,16 +88,30 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return outside::run(options);
     }
     let model = Model::named(&options.model, &options.sizes, options.rank)?;
+    if let Some(folder) = options.sweep.as_deref().and_then(Path::parent)
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        bail!("--sweep: {} is no folder; make it first", folder.display());
+    }
     let mut stream = Stream::named(options.seed, "collimate llc");
     let llc = settings(options, &model)?;
     let n_beta = llc.beta.n_beta(llc.n)?;
-    let found = llc
-        .estimate(&*model.objective, &model.centre, &mut stream)?
-        .beside(model.tempered(n_beta, llc.localisation)?, model.lambda);
+    let (found, bias) = if options.halve {
+        if llc.sampling.method.is_corrected() {
+            bail!("--halve is for --method sgld: the chains of mala and hmc have no bias of the step");
+        }
+        let bias = llc.step_bias(&*model.objective, &model.centre, &mut stream)?;
+        (bias.whole.clone(), Some(bias))
+    } else {
+        (llc.estimate(&*model.objective, &model.centre, &mut stream)?, None)
+    };
+    let found = found.beside(model.tempered(n_beta, llc.localisation)?, model.lambda);
     if options.json {
-        println!("{:#}", to_json(&model, &found));
+        println!("{:#}", to_json(&model, &found, bias.as_ref()));
     } else {
         println!("{}\n{found}\n{}", model.name, found.diagnosis());
+        bias.iter().for_each(|bias| println!("{bias}"));
     }
     if let Some(path) = &options.sweep {
         std::fs::write(path, sweep(&llc, &found, &model, &mut stream)?.svg())
@@ -145,9 +163,9 @@ fn sweep(llc: &Llc, found: &LlcEstimate, model: &Model, stream: &mut Stream) -> 
     Ok(Sweep::run(&base, &*model.objective, &model.centre, axes, stream)?)
 }
 
-fn to_json(model: &Model, found: &LlcEstimate) -> Value {
+fn to_json(model: &Model, found: &LlcEstimate, bias: Option<&StepBias>) -> Value {
     let diagnosis = found.diagnosis();
-    json!({
+    let mut value = json!({
         "model": model.name,
         "estimate": found.value,
         "standard_error": found.standard_error,
@@ -165,5 +183,11 @@ fn to_json(model: &Model, found: &LlcEstimate) -> Value {
         "multiplicity": model.lambda.map(|exact| exact.multiplicity),
         "trusted": diagnosis.trusted(),
         "doubts": diagnosis.doubts.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(bias) = bias {
+        let pair = |(value, error): (f64, f64)| json!({ "value": value, "standard_error": error });
+        value["step_bias"] = pair(bias.bias());
+        value["extrapolated"] = pair(bias.extrapolated());
+    }
+    value
 }

@@ -83,7 +83,11 @@ fn affordable(widths: Vec<usize>) -> Result<Vec<usize>> {
 }
 
 fn crossing(sizes: &[usize]) -> Result<Model> {
-    let powers = sizes.iter().map(|&k| u32::try_from(k)).collect::<Result<Vec<_>, _>>()?;
+    if sizes.is_empty() {
+        bail!("crossing takes at least one power, K1 K2 …");
+    }
+    let power = |&k: &usize| u32::try_from(k).with_context(|| format!("{k} is too large a power"));
+    let powers = sizes.iter().map(power).collect::<Result<Vec<_>>>()?;
     let exact = NormalCrossing::flat(&powers)?;
     Ok(Model {
         name: format!("normal crossing {powers:?} on [-1, 1]^{}", powers.len()),
@@ -98,8 +102,12 @@ fn crossing(sizes: &[usize]) -> Result<Model> {
 fn polynomial(text: &str) -> Result<Model> {
     let k: Polynomial = text.parse().with_context(|| format!("in {text:?}"))?;
     // A function that is no loss is refused here, with the reason.
-    let exact = learning_coefficient(&k)
-        .context("refused; where it vanishes at the origin, its square in the form \"(…)^2\" is a loss")?;
+    let exact = learning_coefficient(&k).map_err(|error| {
+        // The square of what vanishes at the origin is a loss; that of a constant is none.
+        let squared = error.to_string().contains("negative values");
+        let way = if squared { "refused; its square in the form \"(…)^2\" is a loss" } else { "refused" };
+        anyhow::Error::from(error).context(way)
+    })?;
     Ok(Model {
         name: format!("{text} on [-1, 1]^{}", k.variables().len()),
         objective: Box::new(PolynomialLoss::new(&k)),
@@ -153,6 +161,9 @@ fn deep_linear(widths: &[usize], rank: usize) -> Result<Model> {
 
 fn toy_model(sizes: &[usize]) -> Result<Model> {
     let &[corners, features] = sizes else { bail!("toy-model takes two sizes, corners and features") };
+    if features > PARAMETERS / 3 {
+        bail!("a toy model of {features} features is too large to sample here (limit: {})", PARAMETERS / 3);
+    }
     let (model, mut centre) = Gon::critical(corners)?.parameters(features, Spare { on: 0 })?;
     // A spare feature that is off has a negative bias: at 0 the loss has a kink.
     for i in corners..features {

@@ -16,7 +16,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         bail!("--baseline {baseline}: the loss at w* is a finite number");
     }
     let trace = if path.ends_with(".npy") {
-        OutsideTrace::from_any(&*read_npy(path)?.to_f64())?
+        OutsideTrace::from_any(&*read_npy(path)?.to_f64()).with_context(|| format!("in {path}"))?
     } else {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
         read_csv(&text).with_context(|| format!("in {path}"))?

@@ -1,10 +1,7 @@
 //! `collimate tms diagnose`.
 
-use anyhow::Context;
 use collimate_superposition::diagnosis::diagnose;
-use collimate_tensor::files::read_npy;
-use ndarray::{Array2, Ix2};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The options of `collimate tms diagnose`.
 #[derive(clap::Args)]
@@ -17,8 +14,8 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
-    let activations = matrix(&options.activations)?;
-    let labels = options.labels.as_deref().map(matrix).transpose()?;
+    let activations = super::matrix(&options.activations)?;
+    let labels = options.labels.as_deref().map(super::matrix).transpose()?;
     let found = diagnose(&activations, labels.as_deref())?;
     match found.answer() {
         Some(explanation) => println!("explanation  {explanation:?}"),
@@ -34,12 +31,4 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         println!("no labels were given: --labels FILE with the features of each state");
     }
     Ok(())
-}
-
-fn matrix(file: &Path) -> anyhow::Result<Array2<f64>> {
-    let array = read_npy(file)?.to_f64();
-    let shape = array.shape().to_vec();
-    array
-        .into_dimensionality::<Ix2>()
-        .with_context(|| format!("{} has shape {shape:?}; a matrix is needed", file.display()))
 }

@@ -1,11 +1,9 @@
 //! `collimate tms geometry`.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use collimate_superposition::geometry::rank;
 use collimate_superposition::large::LargeGeometry;
 use collimate_superposition::recognition::{Recognition, recognise};
-use collimate_tensor::files::read_npy;
-use ndarray::Ix2;
 use std::path::PathBuf;
 
 /// The options of `collimate tms geometry`.
@@ -13,8 +11,8 @@ use std::path::PathBuf;
 pub(super) struct Options {
     /// A matrix, one column a feature.
     file: PathBuf,
-    /// How far a cosine may be off.
-    #[arg(long, default_value_t = 0.05, value_parser = super::positive, allow_negative_numbers = true)]
+    /// How far a cosine may be off; at most 0.5.
+    #[arg(long, default_value_t = 0.05, value_parser = tolerance, allow_negative_numbers = true)]
     tolerance: f64,
     /// One row a feature, as in decoders of dictionaries.
     #[arg(long)]
@@ -25,15 +23,8 @@ pub(super) struct Options {
 const NAMED: usize = 512;
 
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
-    let array = read_npy(&options.file)?.to_f64();
-    let shape = array.shape().to_vec();
-    let matrix = array
-        .into_dimensionality::<Ix2>()
-        .with_context(|| format!("{} has shape {shape:?}; a matrix is needed", options.file.display()))?;
+    let matrix = super::matrix(&options.file)?;
     let directions = if options.rows { matrix } else { matrix.reversed_axes() };
-    if directions.is_empty() {
-        bail!("{} holds no number", options.file.display());
-    }
     let all = LargeGeometry::of(&directions)
         .with_context(|| format!("cannot measure {}", options.file.display()))?;
     let (n, d) = directions.dim();
@@ -43,17 +34,24 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     println!("sum of dimensionalities  {:.4}", shares.iter().sum::<f64>());
     println!("median dimensionality    {:.4}", shares[n / 2]);
     println!("largest |cosine|         {:.4}", all.coherence);
-    println!(
-        "frame potential          {:.4}  (at least {:.4})",
-        all.frame_potential,
-        (n * n) as f64 / d as f64
-    );
+    // Each direction with itself gives 1; those of length 0 have none.
+    let present = all.norms.iter().filter(|norm| **norm > 0.0).count() as f64;
+    let least = present.max(present * present / d as f64);
+    println!("frame potential          {:.4}  (at least {least:.4})", all.frame_potential);
     if n <= NAMED {
         let columns = directions.reversed_axes();
         println!("rank                     {}", rank(&columns)?);
         println!("arrangement              {}", words(&recognise(&columns, options.tolerance)?));
     }
     Ok(())
+}
+
+/// A number above 0 and at most 1/2.
+fn tolerance(text: &str) -> Result<f64, String> {
+    super::positive(text)
+        .ok()
+        .filter(|&x| x <= 0.5)
+        .ok_or_else(|| "a number above 0 and at most 0.5 is needed".to_owned())
 }
 
 /// An arrangement in one line: factors joined by `+`, alternatives by `or`, names of several factors in brackets.
@@ -65,7 +63,10 @@ pub(super) fn words(found: &Recognition) -> String {
             _ => names.join(" or "),
         }
     };
-    let mut text = found.factors.iter().map(factor).collect::<Vec<_>>().join(" + ");
+    let mut text = match found.factors.is_empty() {
+        true => "none".to_owned(),
+        false => found.factors.iter().map(factor).collect::<Vec<_>>().join(" + "),
+    };
     for (shape, factors) in found.merged_readings() {
         text += &format!(" [{} of these: {shape}]", factors.len());
     }

@@ -6,10 +6,11 @@ mod phase;
 mod staircase;
 mod train;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::builder::RangedU64ValueParser;
 use collimate_claims::Figure;
-use collimate_tensor::files::write_atomically;
+use collimate_tensor::files::{read_npy, write_atomically};
+use ndarray::{Array2, Ix2};
 use std::io::Write;
 use std::path::Path;
 
@@ -45,9 +46,35 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// A count of at least one.
-fn count() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..)
+/// A count of at least one and not absurdly many.
+fn count(most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most)
+}
+
+/// More numbers than this (1.6 GB as `f64`) are refused before anything is allocated.
+const NUMBERS: usize = 200_000_000;
+
+/// Refuses what would take more memory than any machine this is meant for has.
+fn affordable(what: &str, sizes: &[usize]) -> anyhow::Result<()> {
+    let numbers = sizes.iter().fold(1, |product: usize, &size| product.saturating_mul(size));
+    if numbers > NUMBERS {
+        let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+        bail!("{what}: {} numbers are too many to hold here; the limit is 2·10⁸", sizes.join(" × "));
+    }
+    Ok(())
+}
+
+/// A matrix of finite or other numbers from an npy file.
+fn matrix(file: &Path) -> anyhow::Result<Array2<f64>> {
+    let array = read_npy(file)?.to_f64();
+    let shape = array.shape().to_vec();
+    match array.into_dimensionality::<Ix2>() {
+        Ok(matrix) if matrix.is_empty() => {
+            bail!("{} holds no number: its shape is {shape:?}", file.display())
+        }
+        Ok(matrix) => Ok(matrix),
+        Err(_) => bail!("{} has shape {shape:?}; a matrix, with two axes, is needed", file.display()),
+    }
 }
 
 /// A number above 0.

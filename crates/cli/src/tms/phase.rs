@@ -1,6 +1,7 @@
 //! `collimate tms phase`.
 
 use anyhow::Context;
+use clap::builder::RangedU64ValueParser;
 use collimate_stream::Stream;
 use collimate_superposition::figures::{phase_boundaries, phase_map, phase_regions};
 use collimate_superposition::phase::{
@@ -15,16 +16,16 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// How many importances, from 0.1 to 10.
-    #[arg(long, default_value_t = 21, value_parser = super::count())]
+    #[arg(long, default_value_t = 21, value_parser = super::count(2000))]
     importances: usize,
     /// How many densities, from 0.01 to 1.
-    #[arg(long, default_value_t = 40, value_parser = super::count())]
+    #[arg(long, default_value_t = 40, value_parser = super::count(2000))]
     densities: usize,
     /// Random starts of each search for the optimum, beside the natural ones.
     #[arg(long, default_value_t = 4)]
     starts: u64,
     /// Trained models of each cell; 0 leaves training out.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(..=10_000))]
     models: usize,
     /// The seed.
     #[arg(long, default_value_t = 0)]
@@ -35,6 +36,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
+    super::affordable("cells × models", &[options.importances, options.densities, options.models])?;
     super::make_folder(options.out.as_deref())?;
     let stream = Stream::new(options.seed, 0);
     let importances = logarithmic(0.1, 10.0, options.importances)?;

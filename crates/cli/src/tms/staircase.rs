@@ -18,7 +18,7 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 6, value_parser = RangedU64ValueParser::<usize>::new().range(3..=8))]
     features: usize,
     /// How many runs.
-    #[arg(long, default_value_t = 24, value_parser = super::count())]
+    #[arg(long, default_value_t = 24, value_parser = super::count(100_000))]
     runs: usize,
     /// Steps of plain gradient descent on the exact loss.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]

@@ -1,5 +1,6 @@
 //! `collimate tms train`.
 
+use anyhow::bail;
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::Stream;
 use collimate_superposition::data::{FiniteData, RowNorm, Source, SparseFeatures};
@@ -17,19 +18,19 @@ const TOLERANCE: f64 = 0.1;
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// Features of each model.
-    #[arg(long, default_value_t = 5, value_parser = super::count())]
+    #[arg(long, default_value_t = 5, value_parser = super::count(10_000_000))]
     features: usize,
     /// Hidden dimensions of each model.
-    #[arg(long, default_value_t = 2, value_parser = super::count())]
+    #[arg(long, default_value_t = 2, value_parser = super::count(10_000_000))]
     hidden: usize,
     /// How many models; their features are on with probabilities from 1 down to the sparsest, evenly in the logarithm.
-    #[arg(long, default_value_t = 8, value_parser = super::count())]
+    #[arg(long, default_value_t = 8, value_parser = super::count(1_000_000))]
     models: usize,
     /// The lowest on-probability.
     #[arg(long, default_value_t = 0.05, value_parser = super::probability, allow_negative_numbers = true)]
     sparsest: f64,
     /// Train each model on so many fixed points of unit length, drawn once, in place of fresh samples.
-    #[arg(long, value_name = "T", value_parser = super::count())]
+    #[arg(long, value_name = "T", value_parser = super::count(10_000_000))]
     points: Option<usize>,
     /// Feature i has importance DECAY^i.
     #[arg(long, default_value_t = 1.0, value_name = "DECAY", value_parser = super::positive, allow_negative_numbers = true)]
@@ -38,7 +39,7 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
     /// Samples a step.
-    #[arg(long, default_value_t = 1024, value_parser = super::count())]
+    #[arg(long, default_value_t = 1024, value_parser = super::count(100_000_000))]
     batch: usize,
     /// The learning rate at the start; it falls to zero along half a cosine.
     #[arg(long, default_value_t = 3e-3, value_parser = super::positive, allow_negative_numbers = true)]
@@ -56,9 +57,19 @@ const MOMENTS: u64 = 5;
 
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let o = options;
+    super::affordable("models × features × (hidden dimensions + 1)", &[o.models, o.features, o.hidden + 1])?;
+    super::affordable("models × points × features", &[o.models, o.points.unwrap_or(0), o.features])?;
+    let importance: Vec<f64> = (0..o.features).map(|i| o.importance.powi(i as i32)).collect();
+    if let Some(i) = importance.iter().position(|x| !x.is_finite()) {
+        bail!(
+            "--importance {}: feature {i} would have an importance of {}^{i}, which is no finite number; take one nearer to 1",
+            o.importance,
+            o.importance
+        );
+    }
     super::make_folder(o.out.as_deref())?;
     let config = FleetConfig {
-        importance: (0..o.features).map(|i| o.importance.powi(i as i32)).collect(),
+        importance,
         batch: o.batch,
         schedule: ScheduleConfig {
             peak: o.rate,
@@ -98,7 +109,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         let sum = feature_dimensionality(&model.w)?.sum();
         let each = dimensions_per_feature(&model.w)?;
         println!(
-            "{density:14.4}  {}  {represented:11}  {sum:9.3}  {each:6.3}  {}",
+            "{}  {}  {represented:11}  {sum:9.3}  {each:6.3}  {}",
+            if *density < 1e-3 { format!("{density:14.1e}") } else { format!("{density:14.4}") },
             if *loss < 100.0 { format!("{loss:8.5}") } else { format!("{loss:8.1e}") },
             super::geometry::words(&recognise(&model.w, TOLERANCE)?)
         );

@@ -38,6 +38,24 @@ fn the_other_models_run() {
 }
 
 #[test]
+fn the_bias_of_a_step_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments =
+        ["llc", "reduced-rank", "2", "1", "2", "--method", "sgld", "--epsilon", "4e-3", "--halve"];
+    let (status, out, said) = run(folder.path(), &arguments);
+    assert!(status == 0 && out.contains("is the step") && out.contains("at ε → 0"), "{out}{said}");
+    let (_, out, _) = run(folder.path(), &[&arguments[..], &["--json"]].concat());
+    let value: Value = serde_json::from_str(&out).unwrap();
+    let number = |of: &str, key: &str| value[of][key].as_f64().unwrap();
+    // Euler steps widen the posterior; extrapolated, its exact value is met.
+    assert!(number("step_bias", "value") > 0.0, "{out}");
+    let off = number("extrapolated", "value") - value["exact"].as_f64().unwrap();
+    assert!(off.abs() < 4.5 * number("extrapolated", "standard_error"), "{out}");
+    let (status, _, said) = run(folder.path(), &["llc", "crossing", "1", "--halve"]);
+    assert!(status == 2 && said.contains("--method sgld"), "{said}");
+}
+
+#[test]
 fn a_sweep_is_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["llc", "reduced-rank", "2", "1", "2", "--draws", "200", "--sweep", "sweep.svg"];
@@ -76,6 +94,13 @@ fn what_is_no_model_is_refused() {
         (vec!["llc", "crossing", "1", "--method", "gibbs"], "is no method"),
         (vec!["llc", "polynomial", "x + y"], "no loss"),
         (vec!["llc", "polynomial", "x + y"], "its square"),
+        (vec!["llc", "polynomial", "1 + x^2"], "refused: K is no loss"),
+        (vec!["llc", "crossing"], "at least one power"),
+        (vec!["llc", "crossing", "99999999999"], "too large a power"),
+        (vec!["llc", "crossing", "1", "--draws", "1000000000000000000"], "thin them"),
+        (vec!["llc", "crossing", "1", "--chains", "100000000000"], "thin them"),
+        (vec!["llc", "toy-model", "5", "100000000"], "too large to sample"),
+        (vec!["llc", "crossing", "1", "--sweep", "nowhere/s.svg"], "nowhere is no folder"),
         (vec!["llc", "reduced-rank", "5", "3", "5", "--rank", "-2"], "invalid value '-2'"),
         (vec!["llc", "reduced-rank", "5", "3", "5", "--gamma", "-1"], "localisation = -1"),
         (vec!["llc", "reduced-rank", "5", "3", "5", "--n-beta", "nan"], "positive and finite"),

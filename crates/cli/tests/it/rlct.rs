@@ -17,6 +17,8 @@ fn polynomials_and_models() {
         (&["regular", "5"], "lambda = 5/2, multiplicity = 1\n"),
         (&["tanh", "2"], "lambda = 2/3, multiplicity not known\n"),
         (&["mixture"], "lambda = 1/2, multiplicity = 2\n"),
+        (&["crossing", "1", "3", "3"], "lambda = 1/6, multiplicity = 2\n"),
+        (&["polynomial", "x^2*y^4 + x^4*y^2"], "lambda = 1/3, multiplicity = 1\n"),
         (&["gon", "5", "6"], "lambda = 7, multiplicity = 1\n"),
         (&["gon", "5", "6", "--dead", "0"], "lambda = 17/2, multiplicity = 1\n"),
         (&["x^2 - y^2", "--square"], "lambda = 1/2, multiplicity = 2\n"),
@@ -55,6 +57,11 @@ fn refusals_name_the_reason_and_the_way_on() {
         (&["reduced-rank", "5", "3", "5", "--rank", "-1"], "invalid value '-1' for '--rank"),
         (&["reduced-rank", "-5", "3", "5"], "invalid value '-5'"),
         (&["x^2", "--rank", "3"], "--rank is for reduced-rank and deep-linear"),
+        (&["polynomial", "x^2", "--rank", "3"], "--rank is for"),
+        (&["polynomial"], "one polynomial, in quotes"),
+        (&["crossing"], "at least one power"),
+        (&["crossing", "99999999999"], "too large a power"),
+        (&["regular", "x"], "'x': a size is a whole number"),
         (&["deep-linear", "3"], "widths (at least): expected 2"),
     ] {
         let (status, _, said) = output(arguments);

@@ -75,7 +75,10 @@ fn a_staircase_ends_at_polygons() {
         assert!(status == 2 && said.contains(option), "{said}");
     }
     let (status, _, said) = run(folder.path(), &["tms", "staircase", "--rate", "1e200", "--runs", "1"]);
-    assert!(status == 2 && said.contains("smaller rate"), "{said}");
+    assert!(
+        status == 2 && said.contains("step 1: the loss is") && said.contains("smaller learning rate"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -89,6 +92,21 @@ fn a_square_is_named_twice() {
     std::fs::write(&file, "no array").unwrap();
     let (status, _, said) = run(folder.path(), &["tms", "geometry", "square.npy"]);
     assert!(status == 2 && said.contains("square.npy"), "{said}");
+    // Directions of length 0 have no arrangement, and no bound either.
+    write_npy(&file, &FileArray::from(ndarray::Array2::<f64>::zeros((2, 3)))).unwrap();
+    let (status, printed, said) = run(folder.path(), &["tms", "geometry", "square.npy"]);
+    assert!(status == 0 && printed.contains("(at least 0.0000)"), "{printed}{said}");
+    assert!(printed.contains("arrangement              none; 3 absent"), "{printed}");
+    let (status, printed, said) = run(folder.path(), &["tms", "geometry", "square.npy", "--tolerance", "2"]);
+    assert!(status == 2 && printed.is_empty() && said.contains("at most 0.5"), "{said}");
+    for what in ["geometry", "diagnose"] {
+        write_npy(&file, &FileArray::from(array![1.0_f64, 2.0])).unwrap();
+        let (status, _, said) = run(folder.path(), &["tms", what, "square.npy"]);
+        assert_eq!(
+            (status, said.as_str()),
+            (2, "error: square.npy has shape [2]; a matrix, with two axes, is needed\n")
+        );
+    }
 }
 
 #[test]
@@ -139,6 +157,25 @@ fn options_that_make_no_sense_are_named() {
     }
     let (status, _, said) = run(folder.path(), &["tms", "phase", "--importances", "0"]);
     assert!(status == 2 && said.contains("--importances"), "{said}");
+    // What would not fit into any memory is refused before it is tried.
+    for (arguments, word) in [
+        (vec!["train", "--features", "1000000", "--hidden", "1000000"], "too many to hold"),
+        (vec!["train", "--points", "10000000", "--features", "1000"], "too many to hold"),
+        (vec!["train", "--models", "100000000000"], "--models"),
+        (vec!["train", "--batch", "1000000000000"], "--batch"),
+        (vec!["train", "--importance", "1e300"], "feature 2 would have an importance"),
+        (vec!["phase", "--importances", "100000000000"], "--importances"),
+        (vec!["phase", "--models", "100000000000"], "--models"),
+        (vec!["staircase", "--runs", "100000000000"], "--runs"),
+    ] {
+        let (status, _, said) = run(folder.path(), &[&["tms"], &arguments[..]].concat());
+        assert!(status == 2 && said.contains(word), "{arguments:?}: {said}");
+    }
+    // So large a rate leaves the finite numbers: where, and what to do.
+    let arguments = ["tms", "train", "--rate", "1e30", "--steps", "20", "--batch", "16", "--models", "2"];
+    let (status, printed, said) = run(folder.path(), &arguments);
+    assert!(status == 2 && printed.is_empty(), "{said}");
+    assert!(said.contains("at step 2: the loss is") && said.contains("smaller learning rate"), "{said}");
     // A folder that cannot be made is found out before anything is trained.
     std::fs::write(folder.path().join("file"), "").unwrap();
     let (status, printed, said) = run(folder.path(), &["tms", "train", "--out", "file/figures"]);

@@ -35,6 +35,9 @@ pub struct Sampling {
 /// Steps of the pilot chain of [`StepSize::ByAcceptance`].
 const PILOT: usize = 2000;
 
+/// Each draw's loss and distance are kept; more of them than this (1.6 GB) are refused: thin them instead.
+const DRAWS: usize = 100_000_000;
+
 impl Sampling {
     /// SGLD: four chains of 2000 draws after 1000 steps, ε = 0.1/(nβ).
     pub fn sgld(batch: BatchSampling) -> Self {
@@ -72,7 +75,8 @@ impl Sampling {
     /// Runs the chains from the centre of `target`, in parallel, each on its own child of one number drawn from `stream`.
     ///
     /// # Errors
-    /// [`SltError::OutOfRange`] for no chains, fewer than 8 draws or a thinning of 0; what [`Chain::new`], [`Chain::step`] and [`tune_step_size`] return.
+    /// [`SltError::OutOfRange`] for no chains, fewer than 8 draws or a thinning of 0; [`SltError::TooLarge`] for more than 10⁸ draws
+    /// altogether; what [`Chain::new`], [`Chain::step`] and [`tune_step_size`] return.
     ///
     /// # Determinism
     /// The same bits on any number of threads.
@@ -101,6 +105,11 @@ impl Sampling {
                 let expected = if least == 1 { "at least 1" } else { "at least 8" };
                 return Err(SltError::OutOfRange { name, value: value as f64, expected });
             }
+        }
+        let given = self.chains.saturating_mul(self.draws);
+        if given > DRAWS {
+            let what = "draws of all chains (thin them instead)";
+            return Err(SltError::TooLarge { what, limit: DRAWS, given });
         }
         let parent = Stream::new(stream.bits(), 0);
         let step_size = self.resolve(target, &mut parent.child(u64::MAX))?;
