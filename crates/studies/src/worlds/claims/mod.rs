@@ -1,6 +1,7 @@
 //! The claims on worlds.
 
 mod absorption;
+mod decaying;
 mod hedging;
 mod noise;
 mod recovery;
@@ -10,7 +11,11 @@ use collimate_claims::{Claims, Outcome};
 
 /// All claims about dictionaries on worlds whose features are known.
 pub fn claims() -> Claims {
-    recovery::claims().extend(absorption::claims()).extend(hedging::claims()).extend(noise::claims())
+    recovery::claims()
+        .extend(absorption::claims())
+        .extend(hedging::claims())
+        .extend(noise::claims())
+        .extend(decaying::claims())
 }
 
 /// The outcome, or what went wrong as one.
