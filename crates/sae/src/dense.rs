@@ -75,8 +75,10 @@ impl<F: Float> Buffers<F> {
 
     /// The gradient of latent `index` of the stretch.
     pub(crate) fn latent(&self, index: usize, out: &mut Gradient<F>) {
-        out.encoder.copy_from_slice(self.encoder.row(index).to_slice().expect("standard layout"));
-        out.decoder.copy_from_slice(self.decoder.row(index).to_slice().expect("standard layout"));
+        for (out, rows) in [(&mut out.encoder, &self.encoder), (&mut out.decoder, &self.decoder)] {
+            out.clear();
+            out.extend_from_slice(rows.row(index).to_slice().expect("standard layout"));
+        }
         let sum = |which: usize| self.sums[which * self.decoder.nrows() + index];
         out.per_latent = [sum(0), sum(1), sum(2)];
         out.pre = sum(3);

@@ -122,19 +122,16 @@ impl<F: Float> Rule<F> for Gated {
     fn contribution(&self, [_, _, scale]: [F; 3], entry: &Entry<F>) -> Contribution<F> {
         let trained =
             matches!(self.decoder, GatedDecoder::NormWeightedTrained | GatedDecoder::UnitNormTrained);
-        let (encoder, magnitude, r) = match self.magnitude {
-            Magnitude::Tied => {
-                (scale * entry.d_code + entry.d_gate, F::zero(), entry.d_code * scale * entry.pre)
-            }
-            Magnitude::TiedWithoutRescaling => (scale * entry.d_code + entry.d_gate, F::zero(), F::zero()),
-            Magnitude::Untied => (entry.d_gate, entry.d_code, F::zero()),
-        };
+        // Selections of values, not branches: the dense path runs this in vectors.
+        let only_if = |wanted: bool, value: F| if wanted { value } else { F::zero() };
+        let (rescales, untied) = (self.magnitude == Magnitude::Tied, self.magnitude == Magnitude::Untied);
+        let tied = scale * entry.d_code;
         Contribution {
-            encoder,
-            magnitude,
+            encoder: only_if(!untied, tied) + entry.d_gate,
+            magnitude: only_if(untied, entry.d_code),
             decoder: entry.code + entry.code,
             decoder_aux: if trained { entry.gate + entry.gate } else { F::zero() },
-            per_latent: [entry.d_gate, entry.d_code, r],
+            per_latent: [entry.d_gate, entry.d_code, only_if(rescales, tied * entry.pre)],
         }
     }
 }

@@ -409,7 +409,6 @@ pub(crate) fn run<F: Float, R: Rule<F>, S: Sink<F>>(
                 bias.clear();
                 bias.resize(width_in, F::zero());
                 for (index, active) in active.iter_mut().enumerate() {
-                    gradient.clear(wide, d);
                     buffers.latent(b * BLOCK + index, gradient);
                     finish(sink, gradient, bias, index, active);
                 }

@@ -90,7 +90,9 @@ leveled! {
             let (mut entry, on) = rule.activate(constants, i, products[i]);
             let only = if on { row.per_row } else { zero };
             entry.slope = rule.amount(&entry, norms[i]).1 * row.slope;
-            rule.local(constants, &mut entry, dots[i], if row.two { gates[i] } else { zero }, penalty[i]);
+            // Read in any case: a load that depends on a condition would be a branch.
+            let second = gates[i];
+            rule.local(constants, &mut entry, dots[i], if row.two { second } else { zero }, penalty[i]);
             let c = rule.contribution(constants, &entry).times(only);
             dots[i] = c.encoder;
             gates[i] = c.decoder_aux;
