@@ -1,6 +1,6 @@
 //! `collimate sae eval`.
 
-use super::rows::shards;
+use super::rows::Place;
 use crate::stop::on_interrupt;
 use crate::terminal::Steps;
 use crate::texts::Source;
@@ -8,7 +8,6 @@ use anyhow::{bail, ensure};
 use collimate_sae::formats::{self, Target};
 use collimate_sae::{Evaluation, WithNull};
 use collimate_studies::model::recovered_with_null;
-use collimate_studies::real::mean_row;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -17,9 +16,8 @@ use std::sync::atomic::Ordering;
 pub(crate) struct Options {
     /// The dictionary: a file or folder of any readable format.
     sae: PathBuf,
-    /// The shards of `collimate activations`.
-    #[arg(long, value_name = "DIR")]
-    activations: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// At most so many rows.
     #[arg(long, default_value_t = 1 << 16)]
     rows: u64,
@@ -45,28 +43,29 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.in_model {
         options.source.check()?;
     }
-    let shards = shards(&options.activations)?;
-    let (d, width) = (dictionary.size().d_model, shards.width());
+    let rows = options.place.open()?;
+    let (d, width) = (dictionary.size().d_model, rows.width());
     ensure!(d == width, "the dictionary takes rows of width {d}, but the activations have width {width}");
-    let centre = mean_row(&shards)?.mapv(f64::from).to_vec();
+    let mean = rows.mean()?;
+    let centre = mean.mapv(f64::from).to_vec();
     let new = || Evaluation::sized(dictionary.size(), dictionary.fingerprint()).centred_at(centre.clone());
     let (mut evaluation, mut null) = (new()?, new()?);
     let dealt = dictionary.null(options.null_seed);
-    let total = options.rows.min(shards.rows());
+    let total = options.rows.min(rows.count());
     let stop = on_interrupt("ending")?;
     let mut steps = Steps::new("rows", total);
-    for block in shards.blocks(2048) {
-        let block = block?;
+    for block in rows.blocks(2048) {
+        let (block, documents) = block?;
         if evaluation.sums.rows >= total {
             break;
         }
         if stop.load(Ordering::SeqCst) {
             bail!("interrupted");
         }
-        let out = dictionary.forward(&block.rows)?;
-        evaluation.push_codes(&block.rows, &out.codes, &out.reconstruction, Some(&block.documents))?;
-        let out = dealt.forward(&block.rows)?;
-        null.push_codes(&block.rows, &out.codes, &out.reconstruction, Some(&block.documents))?;
+        let out = dictionary.forward(&block)?;
+        evaluation.push_codes(&block, &out.codes, &out.reconstruction, documents.as_deref())?;
+        let out = dealt.forward(&block)?;
+        null.push_codes(&block, &out.codes, &out.reconstruction, documents.as_deref())?;
         steps.at(evaluation.sums.rows, "");
     }
     steps.finish();
@@ -82,7 +81,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let there = laboratory.width(point);
         ensure!(there == d, "{point} has width {there}, but the dictionary takes rows of width {d}");
         let sequences = source.sequences(&laboratory)?;
-        let mean = mean_row(&shards)?;
         let mut steps = Steps::new("sequences", sequences.len() as u64);
         let decoder = &laboratory.decoder;
         let going = |done: usize| {

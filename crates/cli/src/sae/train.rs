@@ -1,13 +1,13 @@
 //! `collimate sae train`.
 
-use super::rows::shards;
+use super::rows::Place;
 use crate::stop::on_interrupt;
 use crate::terminal::Steps;
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use collimate_grad::{Decay, WarmUp};
 use collimate_sae::{
-    BatchTopK, Gated, JumpRelu, L1, Normalisation, Progress, Relu, Resampling, Sae, SaeError, Size, TopK,
-    Training, TrainingConfig, Variant,
+    BatchTopK, Gated, JumpRelu, L1, Levels, Matryoshka, Normalisation, PAnneal, PNorm, Progress, Relu,
+    Resampling, Sae, SaeError, Size, TargetL0, TopK, Training, TrainingConfig, Variant,
 };
 use collimate_stream::Stream;
 use std::io::Write;
@@ -16,9 +16,8 @@ use std::path::PathBuf;
 /// The options of `collimate sae train`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The shards of `collimate activations`.
-    #[arg(long, value_name = "DIR")]
-    activations: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// The file to write the dictionary to; its checkpoint stands beside it until it is done.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -28,13 +27,16 @@ pub(crate) struct Options {
     /// How many latents.
     #[arg(long)]
     latents: usize,
-    /// How many latents a row may use (topk), or uses on average (batchtopk).
-    #[arg(long, required_if_eq_any([("variant", "topk"), ("variant", "batchtopk")]))]
+    /// How many latents a row may use (topk), or uses on average (batchtopk, matryoshka).
+    #[arg(long, required_if_eq_any([("variant", "topk"), ("variant", "batchtopk"), ("variant", "matryoshka")]))]
     k: Option<usize>,
     /// λ beside a loss that sums over dimensions, for inputs with E‖x‖ = √d (relu, gated) or E‖x‖² = 1 (jumprelu, whose
     /// bandwidth 0.001 belongs to that scale).
-    #[arg(long, required_if_eq_any([("variant", "relu"), ("variant", "gated"), ("variant", "jumprelu")]))]
+    #[arg(long, allow_negative_numbers = true, required_if_eq_any([("variant", "relu"), ("variant", "pnorm"), ("variant", "gated"), ("variant", "jumprelu")]))]
     l1: Option<f64>,
+    /// Steer λ, from --l1 on, until a row uses so many latents.
+    #[arg(long, value_name = "L0", conflicts_with = "k", allow_negative_numbers = true)]
+    target_l0: Option<f64>,
     /// How many updates.
     #[arg(long, default_value_t = 10_000)]
     steps: u64,
@@ -42,7 +44,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 2048)]
     batch: usize,
     /// The highest learning rate.
-    #[arg(long, default_value_t = 3e-4)]
+    #[arg(long, default_value_t = 3e-4, allow_negative_numbers = true)]
     learning_rate: f64,
     /// The seed of the start and of the order of the rows.
     #[arg(long, default_value_t = 0)]
@@ -58,23 +60,32 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Member {
     Relu,
+    /// ReLU under Σ fᵖ, p lowered from 1 to 0.2 in the middle of the run.
+    Pnorm,
     Gated,
     Topk,
     Batchtopk,
+    /// Batchtopk whose first eighth, quarter and half of the latents must reconstruct by themselves.
+    Matryoshka,
     Jumprelu,
 }
 
 impl Options {
-    fn variant(&self) -> Variant {
-        match self.variant {
+    fn variant(&self) -> anyhow::Result<Variant> {
+        let batch = || BatchTopK::new(self.k.unwrap_or(1) as f64).with_aux((self.latents / 8).max(1));
+        Ok(match self.variant {
             Member::Relu => Relu::unit_norm().into(),
+            Member::Pnorm => PNorm::power_sum(1.0).into(),
             Member::Gated => Gated::paper().into(),
             Member::Topk => TopK::new(self.k.unwrap_or(1)).with_aux((self.latents / 8).max(1)).into(),
-            Member::Batchtopk => {
-                BatchTopK::new(self.k.unwrap_or(1) as f64).with_aux((self.latents / 8).max(1)).into()
+            Member::Batchtopk => batch().into(),
+            Member::Matryoshka => {
+                ensure!(self.latents >= 8, "--latents must be at least 8 for four levels");
+                let widths = [8, 4, 2, 1].map(|part| (self.latents / part) as u32);
+                Matryoshka { batch: batch(), levels: Levels::new(&widths)? }.into()
             }
             Member::Jumprelu => JumpRelu::paper().into(),
-        }
+        })
     }
 
     fn config(&self) -> TrainingConfig {
@@ -93,7 +104,16 @@ impl Options {
             decay: Decay::LinearOverLast { share: 0.2, to: 0.0 },
             sparsity_warm_up: self.steps / 5,
             dead_after_rows: (self.steps * self.batch as u64 / 8).max(1),
-            resampling: matches!(self.variant, Member::Relu | Member::Gated).then_some(resampling),
+            resampling: matches!(self.variant, Member::Relu | Member::Pnorm | Member::Gated)
+                .then_some(resampling),
+            p_anneal: matches!(self.variant, Member::Pnorm).then_some(PAnneal {
+                start: self.steps / 5,
+                end: (self.steps * 4 / 5).max(self.steps / 5 + 1),
+                p_end: 0.2,
+                stages: 10,
+                queue: 10,
+            }),
+            target_l0: self.target_l0.map(|l0| TargetL0 { l0, gain: 0.01 }),
             log_every: (self.steps / 100).max(1),
             seed: self.seed,
             normalisation: match self.variant {
@@ -108,12 +128,12 @@ impl Options {
 /// Trains in stretches between checkpoints; an interrupted run goes on where it was.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(options.checkpoint_every > 0, "--checkpoint-every must be at least 1");
-    let shards = shards(&options.activations)?;
-    let size = Size { d_model: shards.width(), n_latents: options.latents };
+    let rows = options.place.open()?;
+    let size = Size { d_model: rows.width(), n_latents: options.latents };
     let start =
-        Sae::<f32>::new(options.variant(), size, &mut Stream::named(options.seed, "dictionary start"))?;
+        Sae::<f32>::new(options.variant()?, size, &mut Stream::named(options.seed, "dictionary start"))?;
     let stop = on_interrupt("writing a checkpoint; the same command goes on from it")?;
-    let mut training = Training::new(start, options.config())?.on_data(shards.fingerprint()).stop_on(stop);
+    let mut training = Training::new(start, options.config())?.on_data(rows.fingerprint()).stop_on(stop);
     if let Some(done) = training.finished(&options.out)? {
         println!("{}: this run is done already ({} rows)", options.out.display(), done.rows);
         return Ok(());
@@ -125,7 +145,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     );
     let checkpoint = options.out.with_extension("checkpoint");
     if checkpoint.exists() {
-        training.load_checkpoint(&checkpoint)?;
+        training.load_checkpoint(&checkpoint).with_context(|| {
+            format!(
+                "cannot go on from {}: give the options that began it, or remove it to begin anew",
+                checkpoint.display()
+            )
+        })?;
         eprintln!("going on from step {} ({})", training.step(), checkpoint.display());
     }
     let mut steps = Steps::new("updates", options.steps);
@@ -144,7 +169,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     };
     // The rows begin anew and are passed over as far as they were used: their order depends on the seed alone.
     let mut order = Stream::named(options.seed, "order of the rows");
-    let rows = shards.shuffled(1 << 16, options.batch, &mut order)?;
+    let rows = rows.shuffled(options.batch, &mut order)?;
     match training.advance_saving(rows, options.steps, &checkpoint, options.checkpoint_every, &mut show) {
         Ok(()) => {}
         Err(SaeError::Interrupted { step }) => {

@@ -168,3 +168,76 @@ fn training_on_shards_goes_on_is_finished_and_evaluated() {
     let (status, _, said) = run(folder.path(), &["sae", "eval", &case("dl_gated"), "--activations", "acts"]);
     assert!(status == 2 && said.contains("width 8"), "{said}");
 }
+
+/// The options of a short run on a place of rows.
+fn train<'a>(place: &'a str, variant: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut all =
+        vec!["sae", "train", "--activations", place, "--out", "sae.safetensors", "--variant", variant];
+    all.extend(["--latents", "16", "--steps", "40", "--batch", "32"]);
+    all.extend(more);
+    all
+}
+
+#[test]
+fn training_takes_a_file_of_rows_and_every_member() {
+    use collimate_tensor::files::{FileArray, write_npy, write_safetensors};
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::Stream::new(2, 0);
+    let rows = ndarray::Array2::from_shape_fn((300, 6), |_| stream.normal() as f32);
+    let array = FileArray::from(rows.clone());
+    write_npy(folder.path().join("rows.npy"), &array).unwrap();
+    let both = [("a", FileArray::from(rows.slice(ndarray::s![..9, ..]).to_owned())), ("b", array)];
+    write_safetensors(folder.path().join("rows.safetensors"), &both, &[]).unwrap();
+    for (variant, more) in [
+        ("relu", &["--l1", "0.1"][..]),
+        ("pnorm", &["--l1", "0.1"]),
+        ("gated", &["--l1", "0.1", "--target-l0", "3"]),
+        ("topk", &["--k", "2"]),
+        ("batchtopk", &["--k", "2"]),
+        ("matryoshka", &["--k", "2"]),
+        ("jumprelu", &["--l1", "0.1"]),
+    ] {
+        let (status, out, said) = run(folder.path(), &train("rows.npy", variant, more));
+        assert!(status == 0 && out.contains("16 latents"), "{variant}: {out}{said}");
+        let eval = ["sae", "eval", "sae.safetensors", "--activations", "rows.safetensors", "--key", "b"];
+        let (status, out, said) = run(folder.path(), &eval);
+        assert!(status == 0 && out.contains("L0 = "), "{variant}: {out}{said}");
+        std::fs::remove_file(folder.path().join("sae.safetensors")).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_told_with_the_next_step() {
+    use collimate_tensor::files::{FileArray, write_npy};
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, array: FileArray| write_npy(folder.path().join(name), &array).unwrap();
+    let mut rows = ndarray::Array2::<f32>::ones((300, 6));
+    write("good.npy", FileArray::from(rows.clone()));
+    rows[[7, 2]] = f32::NAN;
+    write("nan.npy", FileArray::from(rows));
+    write("vector.npy", FileArray::from(ndarray::Array1::<f32>::ones(9)));
+    write("empty.npy", FileArray::from(ndarray::Array2::<f32>::ones((0, 6))));
+    std::fs::write(folder.path().join("rows.csv"), "1,2\n").unwrap();
+    std::fs::write(folder.path().join("hostile.npy"), b"\x93NUMPY\x01\x00\xff\xff{'descr': '<f4'").unwrap();
+    let refused = |arguments: &[&str], parts: &[&str]| {
+        let (status, out, said) = run(folder.path(), arguments);
+        assert_eq!(status, 2, "{arguments:?}: {out}{said}");
+        parts.iter().for_each(|part| assert!(said.contains(part), "{part}: {said}"));
+        assert!(!folder.path().join("sae.safetensors").exists());
+    };
+    let topk = |place| train(place, "topk", &["--k", "2"]);
+    refused(&topk("nowhere"), &["nowhere", "collimate activations --out", ".npy"]);
+    refused(&topk("nan.npy"), &["nan.npy", "row 7, column 2 is NaN"]);
+    refused(&topk("vector.npy"), &["vector.npy", "[9]", "rows are wanted"]);
+    refused(&topk("empty.npy"), &["empty.npy", "[0, 6]"]);
+    refused(&topk("rows.csv"), &["rows.csv", "expected a file .safetensors"]);
+    refused(&topk("hostile.npy"), &["hostile.npy"]);
+    refused(&train("good.npy", "topk", &["--k", "17"]), &["k must be between 1 and n_latents"]);
+    refused(&train("good.npy", "topk", &[]), &["--k"]);
+    refused(&train("good.npy", "gated", &[]), &["--l1"]);
+    refused(&train("good.npy", "gated", &["--l1", "-1"]), &["l1"]);
+    refused(&train("good.npy", "gated", &["--l1", "nan"]), &["l1"]);
+    // A checkpoint of other options.
+    std::fs::write(folder.path().join("sae.checkpoint"), b"{}").unwrap();
+    refused(&topk("good.npy"), &["sae.checkpoint", "remove it to begin anew"]);
+}
