@@ -1,6 +1,7 @@
 //! `cargo xtask faults`: every claim must notice a fault in the code it speaks of.
 
 mod list;
+mod switch;
 mod tree;
 
 pub(crate) use list::Fault;
@@ -47,7 +48,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     ensure!(!chosen.is_empty(), "no fault is chosen by {arguments:?}");
     let mut rows: Vec<String> = Vec::new();
-    // The page is written after each round, so that an interrupted run keeps what it found.
+    // The page is written after each fault, so that an interrupted run keeps what it found.
     let results = try_all(&chosen, |results| {
         rows.extend(results.iter().map(row));
         std::fs::write(PAGE, page(&faults, &rows, &before)).with_context(|| format!("cannot write {PAGE}"))
@@ -117,85 +118,62 @@ type Results<'a> = Vec<(&'a Fault, Vec<(&'a str, bool)>)>;
 
 fn try_all<'a>(
     faults: &[&'a Fault],
-    mut after_round: impl FnMut(&Results<'a>) -> Result<()>,
+    mut after_each: impl FnMut(&Results<'a>) -> Result<()>,
 ) -> Result<Results<'a>> {
-    let tree = Tree::new()?;
+    let (files, switched) = switch::switched(faults, |file| Ok(std::fs::read_to_string(file)?))?;
+    let mut tree = Tree::new(&files)?;
     let claims = claims::list(None)?;
     let tiers: BTreeMap<String, String> = claims.iter().map(|c| (c.id.clone(), c.tier.clone())).collect();
     let named: BTreeSet<&str> = faults.iter().flat_map(|fault| split(fault).0).collect();
-    let rounds = rounds(faults, &claims);
     println!(
-        "{} faults in {} rounds; first the verdicts without a fault ({} claims)",
+        "{} faults, {} of them behind a switch; first the verdicts without a fault ({} claims)",
         faults.len(),
-        rounds.len(),
+        switched.len(),
         named.len()
     );
     let sound = verdicts(&tree, named.into_iter(), &tiers, true)?;
     let mut results = Vec::new();
-    for (number, round) in rounds.iter().enumerate() {
-        let of_round = try_round(&tree, round, &tiers, &sound)
-            .with_context(|| format!("in round {} of {}", number + 1, rounds.len()))?;
-        println!("round {} of {} is done", number + 1, rounds.len());
-        after_round(&of_round)?;
-        results.extend(of_round);
+    // Those that need a build of their own come last.
+    let (first, last): (Vec<usize>, Vec<usize>) = (1..=faults.len()).partition(|n| switched.contains(n));
+    for (done, number) in first.into_iter().chain(last).enumerate() {
+        let fault = faults[number - 1];
+        let held = switched.contains(&number);
+        tree.switch_on(if held { number } else { 0 });
+        let applied = if held { None } else { Some(tree.apply(fault)?) };
+        let result =
+            try_one(&tree, fault, &tiers, &sound).with_context(|| format!("with {:?}", fault.name))?;
+        drop(applied);
+        println!("{} of {} faults are tried", done + 1, faults.len());
+        let of_one = vec![(fault, result)];
+        after_each(&of_one)?;
+        results.extend(of_one);
     }
     Ok(results)
 }
 
-/// Builds once with every fault of the round in place.
-fn try_round<'a>(
+/// What should catch a fault that is on or in place, and whether it does.
+fn try_one<'a>(
     tree: &Tree,
-    round: &[&'a Fault],
+    fault: &'a Fault,
     tiers: &BTreeMap<String, String>,
     sound: &BTreeMap<String, String>,
-) -> Result<Results<'a>> {
-    let _applied = round.iter().map(|fault| tree.apply(fault)).collect::<Result<Vec<_>>>()?;
-    let names: Vec<&str> = round.iter().map(|fault| &*fault.name).collect();
-    let ids = round.iter().flat_map(|fault| split(fault).0);
-    let keep = round.iter().all(|fault| fault.keeps_dictionaries);
-    let broken = verdicts(tree, ids, tiers, keep).with_context(|| format!("with {names:?}"))?;
-    let mut results = Vec::new();
-    for fault in round {
-        println!("fault: {}", fault.name);
-        let (ids, tests) = split(fault);
-        let mut caught = Vec::new();
-        for id in ids {
-            let (before, after) = (sound.get(id), broken.get(id));
-            println!("  {id}: {} -> {}", before.map_or("-", |v| v), after.map_or("-", |v| v));
-            ensure!(before.is_some() && after.is_some(), "{id} gave no verdict");
-            caught.push((id, before != after));
-        }
-        for test in tests {
-            let failed = test_fails(tree, fault, test)?;
-            println!("  test {test}: {}", if failed { "fails" } else { "passes" });
-            caught.push((test, failed));
-        }
-        results.push((*fault, caught));
+) -> Result<Vec<(&'a str, bool)>> {
+    println!("fault: {}", fault.name);
+    let (ids, tests) = split(fault);
+    let broken = verdicts(tree, ids.iter().copied(), tiers, fault.keeps_dictionaries)?;
+    let mut caught = Vec::new();
+    for id in ids {
+        let (before, after) = (sound.get(id), broken.get(id));
+        println!("  {id}: {} -> {}", before.map_or("-", |v| v), after.map_or("-", |v| v));
+        ensure!(before.is_some() && after.is_some(), "{id} gave no verdict");
+        caught.push((id, before != after));
     }
-    Ok(results)
-}
-
-/// The crates that do not see each other: a fault in one cannot change what a claim of another computes.
-const APART: [&str; 4] = ["attention", "sae", "slt", "superposition"];
-
-/// The faults, in groups that are built together: at most one of each research crate, and only where all that should
-/// notice it is that crate's own; any other fault is alone.
-fn rounds<'a>(faults: &[&'a Fault], claims: &[Claim]) -> Vec<Vec<&'a Fault>> {
-    let mut alone = Vec::new();
-    let mut lines: BTreeMap<&str, Vec<&Fault>> = BTreeMap::new();
-    for &fault in faults {
-        let home = APART.iter().find(|name| fault.file.starts_with(&format!("crates/{name}/src/")));
-        let own = |home: &str| {
-            split(fault).0.iter().all(|id| claims.iter().any(|c| c.id == *id && c.subject == home && !c.real))
-        };
-        match home {
-            Some(home) if own(home) => lines.entry(home).or_default().push(fault),
-            _ => alone.push(vec![fault]),
-        }
+    for test in tests {
+        let failed = test_fails(tree, fault, test)?;
+        println!("  test {test}: {}", if failed { "fails" } else { "passes" });
+        caught.push((test, failed));
     }
-    let longest = lines.values().map(Vec::len).max().unwrap_or(0);
-    let together = (0..longest).map(|i| lines.values().filter_map(|line| line.get(i).copied()).collect());
-    together.chain(alone).collect()
+    Ok(caught)
 }
 
 /// The claims and the tests that should catch a fault.
@@ -322,24 +300,6 @@ mod tests {
         let second = page(&[fault(), other.clone()], std::slice::from_ref(&again), &first);
         assert!(second.contains(&again) && second.ends_with(&tried));
         assert!(!page(&[other], &[], &second).contains("sign"), "a fault that is no longer listed goes");
-    }
-
-    #[test]
-    fn only_faults_that_cannot_meet_share_a_round() {
-        let at = |file: &str, id: &str| Fault { file: file.into(), caught_by: vec![id.into()], ..fault() };
-        let faults = [
-            at("crates/sae/src/a.rs", "sae/x"),
-            at("crates/sae/src/a.rs", "sae/x"),
-            at("crates/slt/src/a.rs", "slt/y"),
-            at("crates/slt/src/a.rs", "sae/x"),
-            at("crates/tensor/src/a.rs", "slt/y"),
-        ];
-        let claims = ["sae/x", "slt/y"].map(|id| Claim { real: false, ..named(id) });
-        let faults: Vec<&Fault> = faults.iter().collect();
-        let sizes = |rounds: Vec<Vec<&Fault>>| rounds.iter().map(Vec::len).collect::<Vec<_>>();
-        assert_eq!(sizes(rounds(&faults, &claims)), [2, 1, 1, 1]);
-        let real = claims.map(|claim| Claim { real: true, ..claim });
-        assert_eq!(sizes(rounds(&faults, &real)), [1; 5]);
     }
 
     #[test]

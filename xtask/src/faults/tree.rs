@@ -1,42 +1,49 @@
 //! A copy of the tracked tree in which faults are applied.
 
-use super::Fault;
+use super::{Fault, switch};
 use crate::process::{cargo_command, line, target_folder, tracked_files};
 use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The copy, its own target folder (the packages it depends on are built there once), and the folder of reports.
+/// The copy, and its own target folder (the packages it depends on are built there once).
 pub(crate) struct Tree {
     folder: PathBuf,
     target: PathBuf,
+    /// The fault that is switched on, 0 for none.
+    number: usize,
 }
 
-/// A fault that is in place; dropping this value puts the sound line back.
+/// A fault that is in place; dropping this value puts the file back.
 pub(crate) struct Applied {
     path: PathBuf,
-    sound: String,
+    before: String,
 }
 
 impl Drop for Applied {
     fn drop(&mut self) {
-        if let Err(error) = fs::write(&self.path, &self.sound) {
+        if let Err(error) = fs::write(&self.path, &self.before) {
             eprintln!("xtask: {} keeps its fault: {error}", self.path.display());
         }
     }
 }
 
 impl Tree {
-    /// Copies what git tracks. A file that did not change since the last copy keeps its time, so cargo builds little.
-    pub(crate) fn new() -> Result<Self> {
+    /// Copies what git tracks, with some files in other words. A file that did not change since the last copy keeps its time, so
+    /// cargo builds little.
+    pub(crate) fn new(instead: &BTreeMap<String, String>) -> Result<Self> {
         let base = target_folder()?.join("faults");
-        let tree = Self { folder: base.join("tree"), target: base.join("target") };
+        let tree = Self { folder: base.join("tree"), target: base.join("target"), number: 0 };
         let files = tracked_files()?;
         tree.delete_strangers(&tree.folder, &files)?;
         for file in &files {
             let (from, to) = (Path::new(file), tree.folder.join(file));
-            let bytes = fs::read(from).with_context(|| format!("cannot read {file}"))?;
+            let bytes = match instead.get(file) {
+                Some(text) => text.clone().into_bytes(),
+                None => fs::read(from).with_context(|| format!("cannot read {file}"))?,
+            };
             if fs::read(&to).is_ok_and(|there| there == bytes) {
                 continue;
             }
@@ -63,14 +70,20 @@ impl Tree {
         Ok(())
     }
 
-    /// Puts a fault in place.
+    /// Switches on the fault of that number in what runs from now on; 0 for none.
+    pub(crate) fn switch_on(&mut self, number: usize) {
+        self.number = number;
+    }
+
+    /// Puts a fault in place of the sound text of its file, for which another build is needed.
     pub(crate) fn apply(&self, fault: &Fault) -> Result<Applied> {
         let path = self.folder.join(&fault.file);
-        let sound = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let before = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let sound = fs::read_to_string(&fault.file).with_context(|| format!("cannot read {}", fault.file))?;
         let times = sound.matches(&fault.find).count();
         ensure!(times == 1, "the line of {:?} occurs {times} times in {}", fault.name, fault.file);
         fs::write(&path, sound.replacen(&fault.find, &fault.replace, 1))?;
-        Ok(Applied { path, sound })
+        Ok(Applied { path, before })
     }
 
     /// A command that works in the copy.
@@ -78,6 +91,9 @@ impl Tree {
         command
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", &self.target)
+            .env(switch::VARIABLE, self.number.to_string())
+            // A change of one line builds little.
+            .env("CARGO_INCREMENTAL", "1")
             // A test that a fault breaks must leave no regression file in the copy.
             .env("PROPTEST_FAILURE_PERSISTENCE", "off")
     }
