@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(!chosen.is_empty(), "no fault is chosen by {arguments:?}");
     let mut rows: Vec<String> = Vec::new();
     // The page is written after each fault, so that an interrupted run keeps what it found.
-    let results = try_all(&chosen, |results| {
+    let (results, failures) = try_all(&chosen, |results| {
         rows.extend(results.iter().map(row));
         std::fs::write(PAGE, page(&faults, &rows, &before)).with_context(|| format!("cannot write {PAGE}"))
     })?;
@@ -60,6 +60,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .filter(|(_, caught)| caught.iter().any(|(_, yes)| !yes))
         .map(|(fault, _)| &*fault.name)
         .collect();
+    ensure!(failures.is_empty(), "could not be tried, see above: {}", failures.join(", "));
     ensure!(missed.is_empty(), "not caught as their lists say: {}", missed.join(", "));
     Ok(())
 }
@@ -119,7 +120,7 @@ type Results<'a> = Vec<(&'a Fault, Vec<(&'a str, bool)>)>;
 fn try_all<'a>(
     faults: &[&'a Fault],
     mut after_each: impl FnMut(&Results<'a>) -> Result<()>,
-) -> Result<Results<'a>> {
+) -> Result<(Results<'a>, Vec<&'a str>)> {
     let (files, switched) = switch::switched(faults, |file| Ok(std::fs::read_to_string(file)?))?;
     let mut tree = Tree::new(&files)?;
     let claims = claims::list(None)?;
@@ -132,7 +133,7 @@ fn try_all<'a>(
         named.len()
     );
     let sound = verdicts(&tree, named.into_iter(), &tiers, true)?;
-    let mut results = Vec::new();
+    let (mut results, mut failures) = (Vec::new(), Vec::new());
     // Those that need a build of their own come last.
     let (first, last): (Vec<usize>, Vec<usize>) = (1..=faults.len()).partition(|n| switched.contains(n));
     for (done, number) in first.into_iter().chain(last).enumerate() {
@@ -148,7 +149,7 @@ fn try_all<'a>(
         after_each(&of_one)?;
         results.extend(of_one);
     }
-    Ok(results)
+    Ok((results, failures))
 }
 
 /// What should catch a fault that is on or in place, and whether it does.
