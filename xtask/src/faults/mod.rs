@@ -141,13 +141,21 @@ fn try_all<'a>(
         let held = switched.contains(&number);
         tree.switch_on(if held { number } else { 0 });
         let applied = if held { None } else { Some(tree.apply(fault)?) };
-        let result =
-            try_one(&tree, fault, &tiers, &sound).with_context(|| format!("with {:?}", fault.name))?;
+        let result = try_one(&tree, fault, &tiers, &sound);
         drop(applied);
         println!("{} of {} faults are tried", done + 1, faults.len());
-        let of_one = vec![(fault, result)];
-        after_each(&of_one)?;
-        results.extend(of_one);
+        match result {
+            Ok(caught) => {
+                let of_one = vec![(fault, caught)];
+                after_each(&of_one)?;
+                results.extend(of_one);
+            }
+            // One wrong entry must not cost the others their turn.
+            Err(error) => {
+                println!("  {error:#}");
+                failures.push(fault.name.as_str());
+            }
+        }
     }
     Ok((results, failures))
 }
@@ -222,7 +230,7 @@ fn test_fails(tree: &Tree, fault: &Fault, test: &str) -> Result<bool> {
         .find(|manifest| manifest.is_file())
         .with_context(|| format!("{} belongs to no package", fault.file))?;
     let manifest = manifest.to_string_lossy().into_owned();
-    let base = ["test", "--quiet", "--manifest-path", &manifest, "--lib", "--tests"];
+    let base = ["test", "--quiet", "--manifest-path", &manifest, "--all-features", "--lib", "--tests"];
     tree.cargo(&[&base[..], &["--no-run"]].concat())?;
     let mut command = cargo_command();
     let output = tree.prepare(&mut command).args(base).args(["--", "--exact", test]).output()?;
