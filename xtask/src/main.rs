@@ -23,7 +23,7 @@ cargo xtask CHORE
   data [--full] …         download the language model, with --full also the labelled corpus
   bench [NAME] [ARGS…]    criterion benchmarks; `bench debug-caller` compares the profiles
   docs [--open]           build the documentation; `docs --claims` rewrites docs/claims.md
-  faults [--check] [WORD] break the code one line at a time and demand that a claim notices
+  faults [--check|--untried] [WORD] break the code one line at a time and demand that a claim notices
 ";
 
 fn main() -> ExitCode {

@@ -163,35 +163,25 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
         self.scores_tile(head, queries, 0..self.plan.keys)
     }
 
-    fn pass(&self) -> Pass<'_, F> {
+    fn pass(&self, difference: Option<(Pairing, F)>) -> Pass<'_, F> {
         let (q, k, v) = (self.q.view(), self.k.view(), self.v.view());
-        Pass { plan: &self.plan, q, k, v, sink: self.sink.as_deref(), kept: &self.kept, difference: None }
+        Pass { plan: &self.plan, q, k, v, sink: self.sink.as_deref(), kept: &self.kept, difference }
     }
 
     pub(crate) fn backward(&self, d_out: &ArrayRef<F, D>) -> Result<Gradients<F, D>, AttentionError> {
         let d_out = D::lift(d_out.view());
         check::<D>("d_out", D::LETTERS[3], self.kept.out.shape(), d_out.shape())?;
-        self.gradients(&self.pass(), &d_out)
+        self.gradients(&d_out, None)
     }
 
-    /// The gradients of a loss, from its gradient by the differences of pairs of heads, first − weight · second (p, t, e), and that
-    /// by the logits of the sinks.
-    pub(crate) fn backward_of_differences(
+    /// The gradients of a loss, from its gradient by the output of the heads (b, h, t, e) or, with a weight, by the differences of
+    /// pairs of them, first − weight · second (b, h/2, t, e). The caller has checked the shape.
+    pub(crate) fn gradients(
         &self,
-        d_out: &ArrayRef<F, D>,
-        difference: (Pairing, F),
-    ) -> Result<(Gradients<F, D>, Option<Vec<F>>), AttentionError> {
-        let d_out = D::lift(d_out.view());
-        let pass = Pass { difference: Some(difference), ..self.pass() };
-        Ok((self.gradients(&pass, &d_out)?, F::sink_gradient(&pass, &d_out)))
-    }
-
-    fn gradients(
-        &self,
-        pass: &Pass<'_, F>,
         d_out: &ArrayView4<'_, F>,
+        difference: Option<(Pairing, F)>,
     ) -> Result<Gradients<F, D>, AttentionError> {
-        let mut gradients = F::backward(pass, d_out);
+        let mut gradients = F::backward(&self.pass(difference), d_out);
         if let Some((at_queries, at_keys)) = &self.tables {
             turn(&mut gradients.q, |x| at_queries.apply_inverse(x))?;
             turn(&mut gradients.k, |x| at_keys.apply_inverse(x))?;
@@ -210,7 +200,16 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
     pub fn sink_gradient(&self, d_out: &ArrayRef<F, D>) -> Result<Option<Array1<F>>, AttentionError> {
         let d_out = D::lift(d_out.view());
         check::<D>("d_out", D::LETTERS[3], self.kept.out.shape(), d_out.shape())?;
-        Ok(F::sink_gradient(&self.pass(), &d_out).map(Array1::from_vec))
+        Ok(self.gradient_by_sinks(&d_out, None).map(Array1::from_vec))
+    }
+
+    /// What [`Saved::gradients`] is to q, k and v, to the logits of the sinks.
+    pub(crate) fn gradient_by_sinks(
+        &self,
+        d_out: &ArrayView4<'_, F>,
+        difference: Option<(Pairing, F)>,
+    ) -> Option<Vec<F>> {
+        F::sink_gradient(&self.pass(difference), d_out)
     }
 
     /// The derivative of the output along directions of q, k, v and of the sinks, which otherwise stand still.
@@ -226,12 +225,12 @@ impl<F: Element, D: HeadAxes> Saved<F, D> {
         check::<D>("the direction of k", D::LETTERS[1], self.k.shape(), k.shape())?;
         check::<D>("the direction of v", D::LETTERS[2], self.v.shape(), v.shape())?;
         let Some((at_queries, at_keys)) = &self.tables else {
-            return Ok(D::lower(F::jvp(&self.pass(), [q, k, v], sink)));
+            return Ok(D::lower(F::jvp(&self.pass(None), [q, k, v], sink)));
         };
         let (mut q, mut k) = (q.to_owned(), k.to_owned());
         turn(&mut q, |x| at_queries.apply(x))?;
         turn(&mut k, |x| at_keys.apply(x))?;
-        Ok(D::lower(F::jvp(&self.pass(), [q.view(), k.view(), v], sink)))
+        Ok(D::lower(F::jvp(&self.pass(None), [q.view(), k.view(), v], sink)))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use collimate_slt::{
-    Certainty, LearningCoefficient, NormalCrossing, Polynomial, Rational, deep_linear, gaussian_mixture,
-    learning_coefficient_with_prior, reduced_rank, tanh_network, toy_model_gon,
+    Certainty, LearningCoefficient, NormalCrossing, Polynomial, Rational, SltError, deep_linear,
+    gaussian_mixture, learning_coefficient_with_prior, reduced_rank, tanh_network, toy_model_gon,
 };
 use serde_json::{Value, json};
 
@@ -122,22 +122,17 @@ fn answer(options: &Options) -> Result<Answer> {
         ("tanh", &[hidden]) => {
             return Ok(Answer { lambda: tanh_network(hidden)?, multiplicity: None, doubt: None });
         }
-        ("crossing", powers @ [_, ..]) => {
-            let power = |&k: &usize| u32::try_from(k).with_context(|| format!("{k} is too large a power"));
-            let powers = powers.iter().map(power).collect::<Result<Vec<_>>>()?;
-            NormalCrossing::flat(&powers)?.learning_coefficient()
-        }
+        ("crossing", sizes) => NormalCrossing::flat(&powers(sizes)?)?.learning_coefficient(),
         ("mixture", []) => gaussian_mixture(),
         ("gon", &[corners, features]) => {
             let dead = options.dead.unwrap_or(features.saturating_sub(corners));
             toy_model_gon(corners, features, dead)?
         }
-        (name @ ("regular" | "reduced-rank" | "tanh" | "mixture" | "gon" | "crossing"), _) => {
+        (name @ ("regular" | "reduced-rank" | "tanh" | "mixture" | "gon"), _) => {
             let sizes = match name {
                 "reduced-rank" => "three sizes, M H N",
                 "gon" => "two sizes, corners and features",
                 "mixture" => "no sizes",
-                "crossing" => "at least one power, K1 K2 …",
                 _ => "one size, at least 1",
             };
             bail!("{name} takes {sizes}");
@@ -151,6 +146,21 @@ fn answer(options: &Options) -> Result<Answer> {
         bail!("--square and --prior are for polynomials");
     }
     Ok(model.into())
+}
+
+/// Whether what is no loss has a square that is one: it vanishes at the origin, so it must be negative near there.
+pub(crate) fn only_the_sign_is_wrong(k: &Polynomial, error: &SltError) -> bool {
+    let vanishes = k.terms().all(|(exponents, _)| exponents.iter().any(|&exponent| exponent > 0));
+    matches!(error, SltError::NotALoss { .. }) && vanishes && k.terms().next().is_some()
+}
+
+/// The powers of a normal crossing.
+pub(crate) fn powers(sizes: &[usize]) -> Result<Vec<u32>> {
+    if sizes.is_empty() {
+        bail!("crossing takes at least one power, K1 K2 …");
+    }
+    let power = |&k: &usize| u32::try_from(k).with_context(|| format!("{k} is too large a power"));
+    sizes.iter().map(power).collect()
 }
 
 fn polynomial(text: &str, options: &Options) -> Result<Answer> {
@@ -172,10 +182,7 @@ fn polynomial(text: &str, options: &Options) -> Result<Answer> {
     }
     let found = learning_coefficient_with_prior(&k, &prior);
     let found = match found {
-        // The square of what vanishes at the origin is a loss; that of a constant is none.
-        Err(error @ collimate_slt::SltError::NotALoss { .. })
-            if !options.square && error.to_string().contains("negative values") =>
-        {
+        Err(error) if !options.square && only_the_sign_is_wrong(&k, &error) => {
             return Err(anyhow::Error::from(error).context("refused; --square takes its square instead"));
         }
         other => other?,

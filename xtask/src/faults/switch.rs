@@ -10,15 +10,19 @@ use std::ops::Range;
 pub(crate) const VARIABLE: &str = "COLLIMATE_FAULT";
 
 /// What a crate with faults gets at the end of its root.
-const READER: &str = r#"
+fn reader() -> String {
+    format!(
+        "
 #[inline]
-pub(crate) fn fault_switch() -> usize {
-    static NUMBER: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
-        std::env::var("COLLIMATE_FAULT").ok().and_then(|number| number.parse().ok()).unwrap_or(0)
-    });
+pub(crate) fn fault_switch() -> usize {{
+    static NUMBER: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {{
+        std::env::var({VARIABLE:?}).ok().and_then(|number| number.parse().ok()).unwrap_or(0)
+    }});
     *NUMBER
+}}
+"
+    )
 }
-"#;
 
 /// The inside of the braces of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,27 +38,25 @@ pub(crate) fn switched(
     faults: &[&Fault],
     read: impl Fn(&str) -> Result<String>,
 ) -> Result<(BTreeMap<String, String>, BTreeSet<usize>)> {
-    let (mut files, mut numbers) = (BTreeMap::new(), BTreeSet::new());
+    let (mut files, mut roots, mut numbers) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     let mut by_file: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, fault) in faults.iter().enumerate() {
         by_file.entry(&fault.file).or_default().push(index);
     }
     for (file, indices) in by_file {
         // What belongs to no library is left to builds of its own.
-        let Some(root) = root_of(file) else { continue };
-        let Ok(root_text) = files.get(&root).cloned().map_or_else(|| read(&root), Ok) else { continue };
-        let text = if file == root { root_text.clone() } else { read(file)? };
-        let (text, put) =
-            switch_file(&text, &indices.iter().map(|&i| (i + 1, faults[i])).collect::<Vec<_>>())
-                .with_context(|| format!("in {file}"))?;
-        if put.is_empty() {
-            continue;
+        let Some(root) = root_of(file).filter(|root| read(root).is_ok()) else { continue };
+        let faults: Vec<_> = indices.into_iter().map(|index| (index + 1, faults[index])).collect();
+        let (text, put) = switch_file(&read(file)?, &faults).with_context(|| format!("in {file}"))?;
+        if !put.is_empty() {
+            numbers.extend(put);
+            files.insert(file.to_owned(), text);
+            roots.insert(root);
         }
-        numbers.extend(put);
-        files.insert(file.to_owned(), text);
-        let root_text = if file == root { files[file].clone() } else { root_text };
-        let ready = root_text.ends_with(READER);
-        files.insert(root, if ready { root_text } else { root_text + READER });
+    }
+    for root in roots {
+        let text = files.remove(&root).map_or_else(|| read(&root), Ok)?;
+        files.insert(root, text + &reader());
     }
     Ok((files, numbers))
 }

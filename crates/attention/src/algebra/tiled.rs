@@ -4,7 +4,7 @@ use super::arguments::Shared;
 use super::trace::Core;
 use super::{Combination, Normaliser, Parameter, Parameters, Variant};
 use crate::{Attention, AttentionError, Element, Saved};
-use ndarray::{ArcArray, Array3, ArrayRef3, Ix3};
+use ndarray::{ArcArray, Array3, ArrayRef3, Axis, Ix3};
 
 /// The logits of the sinks, if the normaliser has them.
 fn sink<F: Element>(variant: &Variant, parameters: &Parameters<F>, heads: usize) -> Option<Vec<F>> {
@@ -42,18 +42,16 @@ pub(super) fn backward<F: Element>(
     parameters: &Parameters<F>,
     into: &mut Parameters<F>,
 ) -> Result<([Array3<F>; 2], Array3<F>), AttentionError> {
-    let (g, by_sink) = match variant.combination {
+    let (d_out, difference) = match variant.combination {
         Combination::DifferentialV1 { pairing, .. } => {
-            let weight = variant.combination.weight(parameters, 1, 1)[0];
-            saved.backward_of_differences(&d_out, (pairing, weight))?
+            (d_out, Some((pairing, variant.combination.weight(parameters, 1, 1)[0])))
         }
-        _ => {
-            let d_heads = variant.combination.by_heads(parameters, d_out);
-            (saved.backward(&d_heads)?, saved.sink_gradient(&d_heads)?.map(|sums| sums.to_vec()))
-        }
+        _ => (variant.combination.by_heads(parameters, d_out), None),
     };
+    let d_out = d_out.view().insert_axis(Axis(0));
+    let g = saved.gradients(&d_out, difference)?;
     if variant.normaliser == Normaliser::LearnedSink
-        && let Some(by_sink) = by_sink
+        && let Some(by_sink) = saved.gradient_by_sinks(&d_out, difference)
     {
         into.values_mut(Parameter::Sink).iter_mut().zip(by_sink).for_each(|(into, d)| *into += d);
     }

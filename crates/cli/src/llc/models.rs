@@ -83,11 +83,7 @@ fn affordable(widths: Vec<usize>) -> Result<Vec<usize>> {
 }
 
 fn crossing(sizes: &[usize]) -> Result<Model> {
-    if sizes.is_empty() {
-        bail!("crossing takes at least one power, K1 K2 …");
-    }
-    let power = |&k: &usize| u32::try_from(k).with_context(|| format!("{k} is too large a power"));
-    let powers = sizes.iter().map(power).collect::<Result<Vec<_>>>()?;
+    let powers = crate::rlct::powers(sizes)?;
     let exact = NormalCrossing::flat(&powers)?;
     Ok(Model {
         name: format!("normal crossing {powers:?} on [-1, 1]^{}", powers.len()),
@@ -103,8 +99,7 @@ fn polynomial(text: &str) -> Result<Model> {
     let k: Polynomial = text.parse().with_context(|| format!("in {text:?}"))?;
     // A function that is no loss is refused here, with the reason.
     let exact = learning_coefficient(&k).map_err(|error| {
-        // The square of what vanishes at the origin is a loss; that of a constant is none.
-        let squared = error.to_string().contains("negative values");
+        let squared = crate::rlct::only_the_sign_is_wrong(&k, &error);
         let way = if squared { "refused; its square in the form \"(…)^2\" is a loss" } else { "refused" };
         anyhow::Error::from(error).context(way)
     })?;

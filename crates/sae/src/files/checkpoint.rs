@@ -14,6 +14,16 @@ use std::path::Path;
 
 const FORMAT: &str = "collimate training state 2";
 
+/// The weights with their moments, as tensors.
+fn tensors_of_trained<F: Float>(
+    weights: &Weights<F>,
+    moments: &Moments<F>,
+    variant: &Variant,
+) -> Vec<(String, FileArray)> {
+    let parts = [("", weights), ("first.", &moments.first), ("second.", &moments.second)];
+    parts.into_iter().flat_map(|(prefix, part)| tensors_of(prefix, part, variant)).collect()
+}
+
 /// What a checkpoint holds besides tensors of weights.
 fn written<'a>(
     state: &State,
@@ -94,6 +104,13 @@ impl<'a> Checkpoint<'a> {
         Ok(weights)
     }
 
+    /// The weights with their moments.
+    fn trained<F: Float>(&self, like: &Weights<F>) -> Result<(Weights<F>, Moments<F>), SaeError> {
+        let [first, second] = ["first.", "second."].map(|prefix| self.weights(prefix, like));
+        let moments = Moments { first: first?, second: second?, updates: self.number("updates")? };
+        Ok((self.weights("", like)?, moments))
+    }
+
     fn state(&self, n_latents: usize, first_p: f64) -> Result<State, SaeError> {
         let idle = self.file.read("idle")?.to_i64();
         let idle: Option<Vec<u64>> =
@@ -145,9 +162,7 @@ impl<F: Float> Training<F> {
     /// [`SaeError::Format`] when the file cannot be written.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
         let (variant, moments) = (self.sae.variant(), &self.moments);
-        let mut tensors = tensors_of("", self.sae.weights(), variant);
-        tensors.extend(tensors_of("first.", &moments.first, variant));
-        tensors.extend(tensors_of("second.", &moments.second, variant));
+        let mut tensors = tensors_of_trained(self.sae.weights(), moments, variant);
         let metadata = written(&self.state, variant, (self.origin, moments.updates), &mut tensors)?;
         write(path.as_ref(), tensors, &metadata)
     }
@@ -182,15 +197,11 @@ impl<F: Float> Training<F> {
     /// file that is not sound.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), SaeError> {
         let saved = Checkpoint::open(path.as_ref(), self.origin, self.sae.variant().name())?;
-        let like = self.sae.weights();
-        let weights = saved.weights("", like)?;
-        let first = saved.weights("first.", like)?;
-        let second = saved.weights("second.", like)?;
+        let (weights, moments) = saved.trained(self.sae.weights())?;
         let state = saved.state(self.state.idle.len(), self.state.first_p)?;
-        let updates = saved.number("updates")?;
         // Nothing of this run changes before everything was read.
         self.sae = Sae::from_weights(saved.variant, weights)?;
-        self.moments = Moments { first, second, updates };
+        self.moments = moments;
         self.state = state;
         Ok(())
     }
@@ -203,9 +214,7 @@ impl<F: Float> TranscoderTraining<F> {
     /// [`SaeError::Format`] when the file cannot be written.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
         let (variant, (moments, of_skip)) = (self.transcoder.variant(), &self.moments);
-        let mut tensors = tensors_of("", self.transcoder.weights(), variant);
-        tensors.extend(tensors_of("first.", &moments.first, variant));
-        tensors.extend(tensors_of("second.", &moments.second, variant));
+        let mut tensors = tensors_of_trained(self.transcoder.weights(), moments, variant);
         if let (Some(skip), Some(of_skip)) = (self.transcoder.skip(), of_skip) {
             for (name, matrix) in
                 [("w_skip", skip), ("first.w_skip", &of_skip.first), ("second.w_skip", &of_skip.second)]
@@ -243,10 +252,7 @@ impl<F: Float> TranscoderTraining<F> {
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), SaeError> {
         let path = path.as_ref();
         let saved = Checkpoint::open(path, self.origin, self.transcoder.variant().name())?;
-        let like = self.transcoder.weights();
-        let weights = saved.weights("", like)?;
-        let first = saved.weights("first.", like)?;
-        let second = saved.weights("second.", like)?;
+        let (weights, moments) = saved.trained(self.transcoder.weights())?;
         let shape = self.transcoder.skip().map(|skip| skip.dim());
         let of_skip = |name: &str| -> Result<Option<Array2<F>>, SaeError> {
             let Some(shape) = shape else { return Ok(None) };
@@ -257,13 +263,11 @@ impl<F: Float> TranscoderTraining<F> {
             Ok(Some(matrix))
         };
         let skip = of_skip("w_skip")?;
-        let moments = of_skip("first.w_skip")?.zip(of_skip("second.w_skip")?);
+        let moments_of_skip = of_skip("first.w_skip")?.zip(of_skip("second.w_skip")?);
         let state = saved.state(self.state.idle.len(), self.state.first_p)?;
-        let updates = saved.number("updates")?;
         // Nothing of this run changes before everything was read.
         self.transcoder = Transcoder::from_weights(saved.variant, weights, skip)?;
-        let of_skip = moments.map(|(first, second)| SkipMoments { first, second });
-        self.moments = (Moments { first, second, updates }, of_skip);
+        self.moments = (moments, moments_of_skip.map(|(first, second)| SkipMoments { first, second }));
         self.state = state;
         Ok(())
     }

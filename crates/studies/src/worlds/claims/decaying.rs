@@ -5,9 +5,9 @@ use super::settle;
 use crate::real::StudyError;
 use crate::worlds::{Measured, Member, Recipe, Scene};
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier, Why};
-use collimate_sae::{BiasStart, Sae};
+use collimate_sae::{BiasStart, Sae, mmcs};
 use collimate_superposition::data::{DecayingConfig, DecayingFeatures};
-use ndarray::{Array2, ArrayRef2, Axis};
+use ndarray::s;
 
 const SHARKEY: &str =
     "after Sharkey, Braun, Millidge (2022), Taking features out of superposition with sparse autoencoders";
@@ -69,22 +69,6 @@ fn trained(
     Ok((sae, measured))
 }
 
-/// The largest cosine of each feature's direction with a row of a dictionary.
-fn best_cosines(directions: &ArrayRef2<f64>, dictionary: &ArrayRef2<f64>) -> Vec<f64> {
-    let unit = |rows: &ArrayRef2<f64>| -> Array2<f64> {
-        let mut rows = rows.to_owned();
-        for mut row in rows.axis_iter_mut(Axis(0)) {
-            let norm = row.dot(&row).sqrt();
-            if norm > 0.0 {
-                row /= norm;
-            }
-        }
-        rows
-    };
-    let cosines = unit(directions).dot(&unit(dictionary).t());
-    cosines.rows().into_iter().map(|row| row.iter().copied().fold(f64::NEG_INFINITY, f64::max)).collect()
-}
-
 /// One line of a table.
 fn line(name: &str, measured: &Measured) -> String {
     let sums = &measured.evaluation.sums;
@@ -105,10 +89,9 @@ fn line(name: &str, measured: &Measured) -> String {
 
 fn frequent(context: &mut Context) -> Result<Outcome, StudyError> {
     let scene = scene(context)?;
-    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let (width, n) = (DecayingConfig::WIDTH, scene.directions.nrows());
     let random = Scene::random(n, width, &mut context.named_stream("random directions"));
-    let floor = mean(&best_cosines(&scene.directions, &random));
+    let floor = mmcs(&scene.directions, &random);
     let mut margin = f64::INFINITY;
     let mut notes = vec![format!("random directions: mean best cosine {floor:.3}")];
     for (done, (member, sparsity)) in [(Member::Relu, 1.0), (Member::TopK, 5.0)].into_iter().enumerate() {
@@ -118,8 +101,8 @@ fn frequent(context: &mut Context) -> Result<Outcome, StudyError> {
         }
         let (sae, measured) = trained(context, &scene, member, n, sparsity)?;
         let decoder = sae.weights().w_dec.mapv(f64::from);
-        let best = best_cosines(&scene.directions, &decoder);
-        let [frequent, rare] = [&best[..ENDS], &best[n - ENDS..]].map(mean);
+        let [frequent, rare] =
+            [0..ENDS, n - ENDS..n].map(|ends| mmcs(&scene.directions.slice(s![ends, ..]), &decoder));
         margin = margin.min(frequent - floor - 0.6).min(floor + 0.1 - rare);
         let name =
             format!("{}, best cosine of the frequent {frequent:.3}, of the rare {rare:.3}", member.name());
