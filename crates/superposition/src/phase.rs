@@ -129,10 +129,11 @@ fn fill(
     cell: impl Fn(usize, TwoFeatures) -> Result<([f64; 2], f64), SuperpositionError> + Sync,
 ) -> Result<PhaseDiagram, SuperpositionError> {
     let columns = importances.len();
-    let cells: Vec<([f64; 2], f64)> = (0..columns * densities.len())
-        .into_par_iter()
-        .map(|i| cell(i, TwoFeatures::new(densities[i / columns], importances[i % columns])?))
-        .collect::<Result<_, _>>()?;
+    let one = |i: usize| cell(i, TwoFeatures::new(densities[i / columns], importances[i % columns])?);
+    let all: Vec<Result<([f64; 2], f64), SuperpositionError>> =
+        (0..columns * densities.len()).into_par_iter().map(one).collect();
+    // Of several errors the first by number, on any number of threads.
+    let cells = all.into_iter().collect::<Result<Vec<_>, _>>()?;
     let shape = (densities.len(), columns);
     let at = |(row, column): (usize, usize)| cells[row * columns + column];
     Ok(PhaseDiagram {

@@ -2,8 +2,9 @@
 
 use crate::adam;
 use crate::error::{SuperpositionError, require};
-use collimate_grad::{Batch, Objective, Scratch};
+use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 use collimate_stream::Stream;
+use std::ops::Range;
 
 /// One attention layer that has to complete skip-trigrams `source … destination → answer`, each pair with an answer of its own.
 ///
@@ -130,32 +131,34 @@ impl SkipTrigrams {
         (0..count).map(|_| one(stream)).collect()
     }
 
-    /// The loss of one sample times `share`; the gradient is added to `out`.
-    fn accumulate(
-        &self,
-        w: &[f64],
-        sample: &TrigramSample,
-        share: f64,
-        work: &mut [f64],
-        out: &mut [f64],
-    ) -> f64 {
-        let (r, c) = (self.dimension, self.answers());
-        let bias = self.heads * self.each();
-        let (z, rest) = work.split_at_mut(c);
-        let (mixed, rest) = rest.split_at_mut(self.heads * r);
+    /// The parts of the working memory: outputs, what each head mixes of the values, how much it attends to each source, and
+    /// the gradient of what one head mixes.
+    fn parts<'a>(&self, work: &'a mut [f64]) -> [&'a mut [f64]; 4] {
+        let (z, rest) = work.split_at_mut(self.answers());
+        let (mixed, rest) = rest.split_at_mut(self.heads * self.dimension);
         let (weight, pull) = rest.split_at_mut(self.heads * self.sources);
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let row = |start: usize, i: usize| start + i * r..start + (i + 1) * r;
-        z.copy_from_slice(&w[bias..bias + c]);
+        [z, mixed, weight, pull]
+    }
+
+    /// The numbers `i·r..(i + 1)·r` after `start`: one vector of a head.
+    fn row(&self, start: usize, i: usize) -> Range<usize> {
+        start + i * self.dimension..start + (i + 1) * self.dimension
+    }
+
+    /// The outputs before their ReLU, with what led to them.
+    fn forward(&self, w: &[f64], sample: &TrigramSample, work: &mut [f64]) {
+        let (r, bias) = (self.dimension, self.heads * self.each());
+        let [z, mixed, weight, _] = self.parts(work);
+        z.copy_from_slice(&w[bias..bias + self.answers()]);
         mixed.fill(0.0);
         for h in 0..self.heads {
             let at = self.places(h);
-            let query = &w[row(at.query, sample.destination)];
+            let query = &w[self.row(at.query, sample.destination)];
             let weight = &mut weight[h * self.sources..(h + 1) * self.sources];
             // The place to rest at has score 0, so the largest score is at least that.
             let mut top = 0.0_f64;
             for &a in &sample.sources {
-                weight[a] = dot(query, &w[row(at.key, a)]);
+                weight[a] = dot(query, &w[self.row(at.key, a)]);
                 top = top.max(weight[a]);
             }
             let mut total = (-top).exp();
@@ -166,37 +169,58 @@ impl SkipTrigrams {
             let mixed = &mut mixed[h * r..(h + 1) * r];
             for &a in &sample.sources {
                 weight[a] /= total;
-                mixed.iter_mut().zip(&w[row(at.value, a)]).for_each(|(m, v)| *m += weight[a] * v);
+                mixed.iter_mut().zip(&w[self.row(at.value, a)]).for_each(|(m, v)| *m += weight[a] * v);
             }
             for (answer, z) in z.iter_mut().enumerate() {
-                *z += dot(&w[row(at.answer, answer)], mixed);
+                *z += dot(&w[self.row(at.answer, answer)], mixed);
             }
         }
+    }
+
+    /// The loss of one sample times `share`; the outputs in `work` become their derivatives.
+    fn judge(&self, w: &[f64], sample: &TrigramSample, share: f64, work: &mut [f64]) -> f64 {
+        self.forward(w, sample, work);
         let mut loss = 0.0;
-        for (answer, z) in z.iter_mut().enumerate() {
+        for (answer, z) in work[..self.answers()].iter_mut().enumerate() {
             let (source, destination) = (answer / self.destinations, answer % self.destinations);
             let wanted = destination == sample.destination && sample.sources.contains(&source);
             let error = z.max(0.0) - f64::from(u8::from(wanted));
             loss += share * error * error;
             *z = if *z > 0.0 { 2.0 * share * error } else { 0.0 };
-            out[bias + answer] += *z;
         }
+        loss
+    }
+
+    /// The loss of one sample times `share`; the gradient is added to `out`.
+    fn accumulate(
+        &self,
+        w: &[f64],
+        sample: &TrigramSample,
+        share: f64,
+        work: &mut [f64],
+        out: &mut [f64],
+    ) -> f64 {
+        let (r, bias) = (self.dimension, self.heads * self.each());
+        let loss = self.judge(w, sample, share, work);
+        let [z, mixed, weight, pull] = self.parts(work);
+        out[bias..].iter_mut().zip(&*z).for_each(|(out, delta)| *out += delta);
         for h in 0..self.heads {
             let at = self.places(h);
             let (mixed, weight) = (&mixed[h * r..(h + 1) * r], &weight[h * self.sources..]);
             pull[..r].fill(0.0);
             for (answer, &delta) in z.iter().enumerate().filter(|(_, delta)| **delta != 0.0) {
-                let place = row(at.answer, answer);
+                let place = self.row(at.answer, answer);
                 for k in 0..r {
                     out[place.start + k] += delta * mixed[k];
                     pull[k] += delta * w[place.start + k];
                 }
             }
             let pull = &pull[..r];
-            let mean: f64 = sample.sources.iter().map(|&a| weight[a] * dot(&w[row(at.value, a)], pull)).sum();
+            let mean: f64 =
+                sample.sources.iter().map(|&a| weight[a] * dot(&w[self.row(at.value, a)], pull)).sum();
             for &a in &sample.sources {
                 let (query, key, value) =
-                    (row(at.query, sample.destination), row(at.key, a), row(at.value, a));
+                    (self.row(at.query, sample.destination), self.row(at.key, a), self.row(at.value, a));
                 let score = weight[a] * (dot(&w[value.clone()], pull) - mean);
                 for k in 0..r {
                     out[value.start + k] += weight[a] * pull[k];
@@ -250,17 +274,19 @@ impl TrainedTrigrams {
     /// # Units and range
     /// Squared error of a sample, summed over answers; 0 for no sample.
     pub fn loss(&self, samples: &[TrigramSample]) -> f64 {
-        let (mut work, mut dropped) = (vec![0.0; self.task.work()], vec![0.0; self.parameters.len()]);
+        let mut work = vec![0.0; self.task.work()];
         let share = 1.0 / samples.len().max(1) as f64;
-        samples
-            .iter()
-            .map(|s| self.task.accumulate(&self.parameters, s, share, &mut work, &mut dropped))
-            .sum()
+        samples.iter().map(|s| self.task.judge(&self.parameters, s, share, &mut work)).sum()
     }
 }
 
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
 /// The loss of a layer on fixed samples, as an [`Objective`]: per head queries (destinations × dimension), keys, values (sources × dimension
-/// each) and answers (answers × dimension), then the biases; answer `a · destinations + d` belongs to the pair (a, d).
+/// each) and answers (answers × dimension), then the biases; answer `a · destinations + d` belongs to the pair (a, d). It knows the losses of
+/// single samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrigramLoss {
     task: SkipTrigrams,
@@ -309,6 +335,23 @@ impl Objective<f64> for TrigramLoss {
         match batch {
             Batch::All => self.data.iter().map(&mut add).sum(),
             Batch::Indices(indices) => indices.iter().map(|&i| add(&self.data[i])).sum(),
+        }
+    }
+
+    fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<f64>> {
+        Some(self)
+    }
+}
+
+impl PerSampleLosses<f64> for TrigramLoss {
+    fn per_sample_losses_into(&self, w: &[f64], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [f64]) {
+        let [work] = scratch.floats::<f64, 1>([self.task.work()]);
+        let mut of = |sample: &TrigramSample| self.task.judge(w, sample, 1.0, work);
+        match batch {
+            Batch::All => out.iter_mut().zip(&self.data).for_each(|(out, sample)| *out = of(sample)),
+            Batch::Indices(indices) => {
+                out.iter_mut().zip(indices).for_each(|(out, &i)| *out = of(&self.data[i]));
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::adam;
 use crate::data::Source;
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
 use crate::toy_model::Activation;
-use collimate_grad::{Batch, Objective, Scratch};
+use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 use collimate_stream::Stream;
 use collimate_tensor::matmul;
 use ndarray::{Array1, Array2, ArrayRef2, Axis};
@@ -191,26 +191,49 @@ impl TwoLayerConfig {
         Ok(())
     }
 
-    /// The mean loss of some samples; its gradient is written to `out`.
-    fn accumulate(&self, w: &[f64], x: &Array2<f64>, out: &mut [f64]) -> f64 {
+    /// The encoder (block 0) or the decoder (block 1) among the parameters.
+    fn matrix(&self, w: &[f64], block: usize) -> Array2<f64> {
         let (m, n) = (self.neurons, self.features());
-        let matrix = |block: usize| Array2::from_shape_fn((m, n), |(k, i)| w[block * m * n + k * n + i]);
-        let encoder = matrix(0);
-        let tied = self.weights == Weights::Tied;
-        let own_decoder = if tied { None } else { Some(matrix(1)) };
-        let decoder = own_decoder.as_ref().unwrap_or(&encoder);
-        let bias_at = if tied { m * n } else { 2 * m * n };
-        let product =
-            |a: &ArrayRef2<f64>, b: &ArrayRef2<f64>| matmul(a, b).expect("the inner sizes are equal");
-        let before = product(x, &encoder.t());
+        Array2::from_shape_fn((m, n), |(k, i)| w[block * m * n + k * n + i])
+    }
+
+    /// The block of the parameters that decodes.
+    fn decoder_block(&self) -> usize {
+        usize::from(self.weights == Weights::Untied)
+    }
+
+    /// What the model makes of some samples.
+    fn forward(&self, w: &[f64], x: &ArrayRef2<f64>) -> Pass {
+        let decoder = self.matrix(w, self.decoder_block());
+        let before = product(x, &self.matrix(w, 0).t());
         let hidden = before.mapv(|z| self.hidden.apply(z));
-        let mut delta = product(&hidden, decoder);
+        let mut output = product(&hidden, &decoder);
+        let bias = &w[w.len() - self.features()..];
+        for mut row in output.rows_mut() {
+            row.iter_mut().zip(bias).for_each(|(z, b)| *z += b);
+        }
+        Pass { decoder, before, hidden, output }
+    }
+
+    /// The loss of each sample.
+    fn losses(&self, w: &[f64], x: &ArrayRef2<f64>, out: &mut [f64]) {
+        let (output, target) = (self.forward(w, x).output, self.target.of(x));
+        for (loss, (z, target)) in out.iter_mut().zip(output.rows().into_iter().zip(target.rows())) {
+            let of = |i: usize| self.importance[i] * (self.output.apply(z[i]) - target[i]).powi(2);
+            *loss = (0..self.features()).map(of).sum();
+        }
+    }
+
+    /// The mean loss of some samples; its gradient is written to `out`.
+    fn accumulate(&self, w: &[f64], x: &ArrayRef2<f64>, out: &mut [f64]) -> f64 {
+        let (m, n) = (self.neurons, self.features());
+        let Pass { decoder, before, hidden, output: mut delta } = self.forward(w, x);
         let target = self.target.of(x);
         let share = 1.0 / x.nrows() as f64;
         let mut loss = 0.0;
         for (mut row, target) in delta.rows_mut().into_iter().zip(target.rows()) {
             for i in 0..n {
-                let z = row[i] + w[bias_at + i];
+                let z = row[i];
                 let error = self.output.apply(z) - target[i];
                 loss += share * self.importance[i] * error * error;
                 row[i] = 2.0 * share * self.importance[i] * error * self.output.slope(z);
@@ -222,12 +245,11 @@ impl TwoLayerConfig {
         let d_encoder = product(&back.t(), x);
         let (first, rest) = out.split_at_mut(m * n);
         first.iter_mut().zip(&d_encoder).for_each(|(o, g)| *o = *g);
-        if tied {
-            first.iter_mut().zip(&d_decoder).for_each(|(o, g)| *o += *g);
-        } else {
-            rest[..m * n].iter_mut().zip(&d_decoder).for_each(|(o, g)| *o = *g);
+        match self.weights {
+            Weights::Tied => first.iter_mut().zip(&d_decoder).for_each(|(o, g)| *o += *g),
+            Weights::Untied => rest[..m * n].iter_mut().zip(&d_decoder).for_each(|(o, g)| *o = *g),
         }
-        for (o, column) in out[bias_at..].iter_mut().zip(delta.axis_iter(Axis(1))) {
+        for (o, column) in out[w.len() - n..].iter_mut().zip(delta.axis_iter(Axis(1))) {
             *o = column.sum();
         }
         loss
@@ -266,15 +288,44 @@ impl TwoLayerConfig {
 
     /// The model with these parameters: encoder (neurons × n), decoder (the same) unless tied, bias (n).
     fn model(&self, w: &[f64]) -> TwoLayer {
-        let (m, n) = (self.neurons, self.features());
-        let matrix = |block: usize| Array2::from_shape_fn((m, n), |(k, i)| w[block * m * n + k * n + i]);
-        let decoder = if self.weights == Weights::Tied { None } else { Some(matrix(1)) };
-        let bias = Array1::from(w[w.len() - n..].to_vec());
-        TwoLayer { encoder: matrix(0), decoder, bias, hidden: self.hidden, output: self.output }
+        let decoder = match self.weights {
+            Weights::Tied => None,
+            Weights::Untied => Some(self.matrix(w, 1)),
+        };
+        let bias = Array1::from(w[w.len() - self.features()..].to_vec());
+        TwoLayer { encoder: self.matrix(w, 0), decoder, bias, hidden: self.hidden, output: self.output }
     }
 }
 
-/// The loss of a two-layer model on fixed samples, as an [`Objective`] over encoder, decoder (unless tied) and bias.
+/// What a pass over some samples leaves for the way back.
+struct Pass {
+    decoder: Array2<f64>,
+    /// The neurons before their activation.
+    before: Array2<f64>,
+    hidden: Array2<f64>,
+    /// The outputs before their activation.
+    output: Array2<f64>,
+}
+
+fn product(a: &ArrayRef2<f64>, b: &ArrayRef2<f64>) -> Array2<f64> {
+    matmul(a, b).expect("the inner sizes are equal")
+}
+
+/// The loss of a two-layer model on fixed samples, as an [`Objective`] over encoder, decoder (unless tied) and bias, with the losses of
+/// single samples.
+///
+/// # Examples
+/// ```
+/// use collimate_grad::{Batch, Objective, Scratch};
+/// use collimate_superposition::two_layer::{TwoLayerConfig, TwoLayerLoss};
+/// use ndarray::array;
+/// let loss = TwoLayerLoss::new(TwoLayerConfig::absolute_value(1, 1), array![[0.5], [-0.5]])?;
+/// // Encoder, decoder, bias: one neuron sees one sign.
+/// let (w, mut each) = ([1.0, 1.0, 0.0], [0.0; 2]);
+/// loss.per_sample_losses().unwrap().per_sample_losses_into(&w, Batch::All, &mut Scratch::new(), &mut each);
+/// assert_eq!(each, [0.0, 0.25]);
+/// # Ok::<(), collimate_superposition::SuperpositionError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwoLayerLoss {
     config: TwoLayerConfig,
@@ -309,6 +360,19 @@ impl Objective<f64> for TwoLayerLoss {
         match batch {
             Batch::All => self.config.accumulate(w, &self.data, out),
             Batch::Indices(indices) => self.config.accumulate(w, &self.data.select(Axis(0), indices), out),
+        }
+    }
+
+    fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<f64>> {
+        Some(self)
+    }
+}
+
+impl PerSampleLosses<f64> for TwoLayerLoss {
+    fn per_sample_losses_into(&self, w: &[f64], batch: Batch<'_>, _: &mut Scratch, out: &mut [f64]) {
+        match batch {
+            Batch::All => self.config.losses(w, &self.data, out),
+            Batch::Indices(indices) => self.config.losses(w, &self.data.select(Axis(0), indices), out),
         }
     }
 }

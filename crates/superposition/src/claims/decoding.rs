@@ -1,5 +1,6 @@
 //! Claims about how many features fit and how they are read back.
 
+use super::largest;
 use crate::polysemanticity::rotated_code;
 use crate::pursuit::{guaranteed_sparsity, matching_pursuit};
 use crate::{geometry, polytope};
@@ -45,7 +46,7 @@ fn sparse_code(n: usize, k: usize, value: impl Fn(&mut Stream) -> f64, stream: &
 fn decoding_error(w: &Array2<f64>, x: &Array1<f64>) -> f64 {
     let active = x.iter().filter(|v| **v != 0.0).count();
     match matching_pursuit(w, &w.dot(x), active) {
-        Ok(found) => (found - x).iter().fold(0.0, |m: f64, e| m.max(e.abs())),
+        Ok(found) => largest((found - x).iter().map(|e| e.abs())),
         Err(_) => f64::NAN,
     }
 }

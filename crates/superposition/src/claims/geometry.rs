@@ -1,5 +1,6 @@
 //! Claims about shares of dimension, interference and coherence.
 
+use super::{largest, smaller};
 use crate::polysemanticity::{rotated_code, turned_code};
 use crate::{Spectrum, geometry, polytope};
 use collimate_claims::{
@@ -72,7 +73,7 @@ fn dimensionality(w: &ArrayRef2<f64>) -> ndarray::Array1<f64> {
 }
 
 fn largest_difference(a: &ArrayRef1<f64>, b: &ArrayRef1<f64>) -> f64 {
-    a.iter().zip(b).fold(0.0, |m, (a, b)| if (a - b).is_nan() { f64::NAN } else { m.max((a - b).abs()) })
+    largest(a.iter().zip(b).map(|(a, b)| (a - b).abs()))
 }
 
 fn inequalities() -> Claims {
@@ -185,11 +186,6 @@ fn tightness(w: &ArrayRef2<f64>) -> f64 {
     geometry::frame_potential(w).expect("finite") * w.nrows() as f64 / (n * n)
 }
 
-/// The smaller number; NaN wins, so that it reaches the margin.
-fn smaller(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
-}
-
 /// One of the ideal arrangements, all of them tight frames of unit vectors.
 fn ideal(shape: usize, size: usize) -> Option<Array2<f64>> {
     match shape {
@@ -273,7 +269,7 @@ fn identities() -> Claims {
                 .input(|d, _| ideal(d[0], d[1]))
                 .margin(|w| {
                     let share = w.nrows() as f64 / w.ncols() as f64;
-                    1e-12 - dimensionality(w).fold(0.0_f64, |m, d| m.max((d - share).abs()))
+                    1e-12 - largest(dimensionality(w).iter().map(|d| (d - share).abs()))
                 }),
         )
         .with(
@@ -307,7 +303,7 @@ fn beliefs() -> Claims {
         .with(
             Exact::new(antiprism)
                 .input(|_, _| polytope::square_antiprism(polytope::equal_edge_half_height()).ok())
-                .margin(|w| 1e-6 - dimensionality(w).fold(0.0_f64, |m, d| m.max((d - 0.375).abs()))),
+                .margin(|w| 1e-6 - largest(dimensionality(w).iter().map(|d| (d - 0.375).abs()))),
         )
         .with(
             Exact::new(identifies)

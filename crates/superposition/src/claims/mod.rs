@@ -9,11 +9,22 @@ mod geometry;
 mod neurons;
 mod one_active;
 mod polysemanticity;
+mod quotients;
 mod scaling;
 mod toy_model;
 mod two_features;
 
 use collimate_claims::Claims;
+
+/// The largest of some numbers that are at least 0; NaN when one of them is, so that it reaches the margin.
+fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().fold(0.0, |m, x| if m.is_nan() || x.is_nan() { f64::NAN } else { m.max(x) })
+}
+
+/// The smaller number; NaN wins, so that it reaches the margin.
+fn smaller(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+}
 
 /// All claims of this crate.
 ///

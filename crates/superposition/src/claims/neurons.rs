@@ -1,5 +1,6 @@
 //! Claims about neurons that are shared by accident, and about heads that do several things.
 
+use super::largest;
 use crate::head::HeadBehaviours;
 use crate::incidental::{Incidental, collisions, polysemantic_neurons};
 use crate::skip_trigrams::SkipTrigrams;
@@ -108,7 +109,7 @@ pub(super) fn claims() -> Claims {
                         return f64::NAN;
                     };
                     let wrong = answers.iter().zip(&strengths).map(|(a, s)| (a - s).abs());
-                    1e-12 - wrong.chain(disturbance).fold(0.0, f64::max)
+                    1e-12 - largest(wrong.chain(disturbance))
                 }),
         )
 }

@@ -1,5 +1,6 @@
 //! Claims about neurons that mean several things without superposition.
 
+use super::{largest, smaller};
 use crate::geometry::{feature_dimensionality, interference};
 use crate::polysemanticity::{
     ParityCode, circular_code, level_code, linear_r_squared, neuron_top_share, read_level, rotated_code,
@@ -15,18 +16,13 @@ const fn theorem(id: &'static str, code: &'static str, statement: &'static str) 
     Meta::theorem(id, Subject::Superposition, statement).code(code).source(CHAN)
 }
 
-fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
-    values.into_iter().fold(0.0, |m, x| if x.is_nan() { f64::NAN } else { m.max(x) })
-}
-
 /// How far a code is from giving each feature a dimension of its own, by three measures.
 fn superposition(w: &ArrayRef2<f64>) -> f64 {
-    let share =
-        feature_dimensionality(w).expect("finite").iter().map(|d| (1.0 - d).abs()).fold(0.0, f64::max);
-    let disturbed = interference(w).expect("finite").iter().copied().fold(0.0, f64::max);
+    let share = feature_dimensionality(w).expect("finite").mapv(|d| (1.0 - d).abs());
+    let disturbed = interference(w).expect("finite");
     // Encoded and decoded by the same directions, every feature comes back.
     let decoded = w.t().dot(w) - Array2::<f64>::eye(w.ncols());
-    share.max(disturbed).max(largest(decoded.iter().map(|x| x.abs())))
+    largest(share.into_iter().chain(disturbed).chain(decoded.mapv(f64::abs)))
 }
 
 /// The claims of this file.
@@ -101,14 +97,10 @@ pub(super) fn claims() -> Claims {
             let mut margin = f64::INFINITY;
             for feature in 0..q {
                 let truth = code.features.column(feature);
-                let error = code
-                    .activations
-                    .iter()
-                    .zip(&truth)
-                    .map(|(&h, &x)| (read_level(h, feature + 1) - x).abs())
-                    .fold(0.0, f64::max);
+                let read = |(&h, &x): (&f64, &f64)| (read_level(h, feature + 1) - x).abs();
+                let error = largest(code.activations.iter().zip(&truth).map(read));
                 let Ok(fit) = linear_r_squared(&code.activations, &truth) else { return f64::NAN };
-                margin = margin.min(1e-12 - error).min(0.99 - fit);
+                margin = smaller(margin, smaller(1e-12 - error, 0.99 - fit));
             }
             margin
         }))

@@ -1,5 +1,7 @@
 //! Claims about two sparse features in one dimension and the boundary of superposition.
 
+use super::largest;
+use super::quotients::gradient_error;
 use crate::two_features::{TwoFeatures, canonical_boundary, optimised_boundary};
 use collimate_claims::figure::{Chart, Series};
 use collimate_claims::{Claim, Claims, Exact, Meta, Outcome, Study, Subject, Why};
@@ -56,7 +58,7 @@ fn exact() -> Claims {
                         loss(&equal, [1.0, -1.0, 0.0, 0.0]) - equal.superpose_first(),
                         loss(&model, [1.0, -1.0, 0.0, 0.0]) - model.superpose_last(),
                     ];
-                    1e-13 * (1.0 + r) - worst.iter().fold(0.0_f64, |m, e| m.max(e.abs()))
+                    1e-13 * (1.0 + r) - largest(worst.map(f64::abs))
                 }),
         )
         .with(
@@ -80,27 +82,25 @@ fn exact() -> Claims {
                     let point: Vec<f64> = (0..4).map(|_| 0.7 * stream.normal()).collect();
                     Some((stream.uniform_in(0.01, 1.0), stream.normal().exp(), point))
                 })
-                .margin(|(s, r, point)| {
-                    const STEP: f64 = 1e-5;
-                    let Ok(model) = TwoFeatures::new(*s, *r) else { return f64::NAN };
-                    let at = [point[0], point[1], point[2], point[3]];
-                    let mut exact = [0.0; 4];
-                    let value = model.loss_and_gradient(&at, &mut exact).unwrap_or(f64::NAN);
-                    let error = (0..4).map(|i| {
-                        let moved = |h: f64| {
-                            let mut p = at;
-                            p[i] += h;
-                            loss(&model, p)
-                        };
-                        ((moved(STEP) - moved(-STEP)) / (2.0 * STEP) - exact[i]).abs()
-                    });
-                    1e-6 * (1.0 + value) - error.fold(0.0, f64::max)
-                }),
+                .margin(|(s, r, point)| gradient_margin(*s, *r, point)),
         )
 }
 
 fn loss(model: &TwoFeatures, parameters: [f64; 4]) -> f64 {
     model.loss_and_gradient(&parameters, &mut [0.0; 4]).unwrap_or(f64::NAN)
+}
+
+fn gradient_margin(density: f64, importance: f64, point: &[f64]) -> f64 {
+    let Ok(model) = TwoFeatures::new(density, importance) else { return f64::NAN };
+    let &[w1, w2, b1, b2] = point else { return f64::NAN };
+    let mut exact = [0.0; 4];
+    match model.loss_and_gradient(&[w1, w2, b1, b2], &mut exact) {
+        Ok(value) => {
+            let error = gradient_error(|p| loss(&model, [p[0], p[1], p[2], p[3]]), point, &exact);
+            1e-6 * (1.0 + value) - error
+        }
+        Err(_) => f64::NAN,
+    }
 }
 
 fn boundaries() -> Claims {
@@ -205,4 +205,29 @@ fn phase_diagram(points: usize) -> Result<collimate_claims::figure::Figure, crat
     .with(Series::line("canonical comparison", canonical))
     .with(Series::line("optimum over all parameters", optimised))
     .figure())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_near_a_corner_does_not_refute_its_gradient_and_a_wrong_gradient_does() {
+        // Slope 0.0012 and bias −0.0002 of the second output.
+        let (s, r) = (0.14768047193238382, 1.1667266483764787);
+        let point =
+            [-0.6318650790763167, -0.035078627713442834, -0.06583771955206291, -0.0002071672471989772];
+        assert!(gradient_margin(s, r, &point) > 0.0);
+        let model = TwoFeatures::new(s, r).unwrap();
+        let mut exact = [0.0; 4];
+        let value = model.loss_and_gradient(&point, &mut exact).unwrap();
+        for i in 0..4 {
+            let mut wrong = exact;
+            wrong[i] += 1e-5;
+            assert!(
+                gradient_error(|p| loss(&model, [p[0], p[1], p[2], p[3]]), &point, &wrong)
+                    > 1e-6 * (1.0 + value)
+            );
+        }
+    }
 }

@@ -3,10 +3,11 @@
 //! One instance never waits for another: it draws its data, computes its gradient and takes its step alone, in `f32`, and
 //! the instances are spread over the threads. Models with up to four hidden dimensions (the ones whose features are
 //! drawn as stars) run with samples side by side and their weights in registers; larger ones with features side by side
-//! and tiles of samples that stay in the cache.
+//! and tiles of samples that stay in the cache. Other trainable models run [`together`], as they are.
 
 mod instance;
 mod narrow;
+mod together;
 mod wide;
 
 use crate::data::Source;
@@ -17,6 +18,8 @@ use collimate_stream::Stream;
 use instance::Instance;
 use rayon::prelude::*;
 use std::sync::Arc;
+
+pub use together::together;
 
 /// What becomes of the lengths of the features' directions, beside what the loss does to them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -185,10 +188,13 @@ impl Fleet {
     /// Importance-weighted squared error of a sample, summed over features; before each step.
     ///
     /// # Errors
-    /// [`SuperpositionError::Diverged`] when a loss, a gradient or a parameter stops being finite.
+    /// [`SuperpositionError::Diverged`] when a loss, a gradient or a parameter stops being finite: that of the instance with the lowest
+    /// number.
     pub fn run(&mut self, steps: u64) -> Result<Vec<f64>, SuperpositionError> {
         let schedule = &self.schedule;
-        self.instances.par_iter_mut().map(|instance| instance.run(steps, schedule)).collect()
+        let all: Vec<Result<f64, SuperpositionError>> =
+            self.instances.par_iter_mut().map(|instance| instance.run(steps, schedule)).collect();
+        all.into_iter().collect()
     }
 
     /// The model of one instance as it stands.

@@ -19,6 +19,29 @@ fn random(rows: usize, columns: usize, stream: &mut Stream) -> Array2<f64> {
     Array2::from_shape_fn((rows, columns), |_| stream.normal())
 }
 
+/// The losses of single samples are those of batches of one, in whatever batch they are asked for, and their mean is the loss.
+fn per_sample_losses_agree(loss: &dyn Objective<f64>, w: &[f64]) {
+    let (each, b, mut scratch) = (loss.per_sample_losses().unwrap(), loss.n_samples(), Scratch::new());
+    let mut all = vec![f64::NAN; b];
+    each.per_sample_losses_into(w, Batch::All, &mut scratch, &mut all);
+    let whole = loss.loss(w, Batch::All, &mut scratch);
+    let close = |found: f64, expected: f64| {
+        assert!((found - expected).abs() <= 1e-12 * (1.0 + expected), "{found}, expected {expected}");
+    };
+    close(all.iter().sum::<f64>() / b as f64, whole);
+    let repeated: Vec<usize> = (0..2 * b + 1).map(|k| (2 * k + k / b) % b).collect();
+    let mut some = vec![f64::NAN; repeated.len()];
+    each.per_sample_losses_into(w, Batch::Indices(&repeated), &mut scratch, &mut some);
+    for (&i, &one) in repeated.iter().zip(&some) {
+        close(one, loss.loss(w, Batch::Indices(&[i]), &mut scratch));
+        close(one, all[i]);
+    }
+    close(
+        some.iter().sum::<f64>() / some.len() as f64,
+        loss.loss(w, Batch::Indices(&repeated), &mut scratch),
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
@@ -54,6 +77,7 @@ proptest! {
         prop_assert!(distance(&exact, &differences) < 1e-5 * (1.0 + value));
         let backwards = loss.loss(&point, Batch::Indices(&[2, 1, 0]), &mut Scratch::new());
         prop_assert!((value - backwards).abs() < 1e-12 * (1.0 + value));
+        per_sample_losses_agree(&loss, &point);
     }
 }
 
@@ -156,6 +180,7 @@ proptest! {
         prop_assert!(distance(&exact, &differences) < 1e-6 * (1.0 + value));
         let trained = TrainedTrigrams { task, parameters: point };
         prop_assert!((trained.loss(&samples) - value).abs() < 1e-12 * (1.0 + value));
+        per_sample_losses_agree(&loss, &trained.parameters);
     }
 }
 

@@ -3,9 +3,12 @@
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::Stream;
 use collimate_superposition::SuperpositionError;
-use collimate_superposition::data::{FeatureSets, Source, SparseFeatures, Together};
-use collimate_superposition::fleet::{Fleet, FleetConfig, Lengths};
+use collimate_superposition::data::{FeatureSets, Signed, Source, SparseFeatures, Together};
+use collimate_superposition::fleet::{Fleet, FleetConfig, Lengths, together};
 use collimate_superposition::geometry::{feature_dimensionality, feature_norms};
+use collimate_superposition::incidental::Incidental;
+use collimate_superposition::skip_trigrams::SkipTrigrams;
+use collimate_superposition::two_layer::TwoLayerConfig;
 use std::sync::Arc;
 
 fn sparse(n: usize, p: f64) -> Arc<dyn Source> {
@@ -157,4 +160,52 @@ fn what_left_the_finite_numbers_is_named_with_its_step() {
             "{error}"
         );
     }
+}
+
+fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
+}
+
+#[test]
+fn every_model_that_trains_gives_the_same_bits_together_on_any_number_of_threads() {
+    let (stream, source) = (Stream::new(5, 0), Signed(SparseFeatures::uniform(4, 0.3).unwrap()));
+    let layers = [
+        TwoLayerConfig::absolute_value(4, 6),
+        TwoLayerConfig::neurons(4, 3),
+        TwoLayerConfig::compressed(4, 2, Some(ndarray::Array2::eye(4))),
+    ];
+    let accident = Incidental { features: 6, neurons: 8, steps: 50, ..Incidental::default() };
+    let run = |threads| {
+        on_threads(threads, || {
+            let computing = together(7, &stream, |i, s| layers[i % 3].train(&source, 16, 30, 1e-2, s));
+            let heads = together(5, &stream, |_, s| SkipTrigrams::default().train(8, 20, 1e-2, s));
+            let shared = together(5, &stream, |_, s| accident.train(s));
+            (computing.unwrap(), heads.unwrap(), shared.unwrap())
+        })
+    };
+    let (computing, heads, shared) = run(1);
+    for threads in [2, 3] {
+        assert_eq!(run(threads), (computing.clone(), heads.clone(), shared.clone()), "{threads} threads");
+    }
+    // Each is what it would be by itself, with the stream of its number.
+    let alone = |i: usize| layers[i % 3].train(&source, 16, 30, 1e-2, &stream.child(i as u64)).unwrap();
+    assert_eq!(computing, (0..7).map(alone).collect::<Vec<_>>());
+    assert_eq!(shared[4], accident.train(&mut stream.child(4)).unwrap());
+    assert_ne!(heads[0], heads[1]);
+}
+
+#[test]
+fn of_several_errors_the_first_by_number_is_named() {
+    let refuse = |number: usize, _: &mut Stream| match number {
+        2 | 5 | 6 => {
+            Err(SuperpositionError::OutOfRange { argument: "x", given: number as f64, allowed: "none" })
+        }
+        _ => Ok(number),
+    };
+    for threads in [1, 2, 3] {
+        let error = on_threads(threads, || together(8, &Stream::new(1, 0), refuse)).unwrap_err();
+        assert!(error.to_string().starts_with("x is 2,"), "{error}");
+    }
+    assert_eq!(together(2, &Stream::new(1, 0), refuse).unwrap(), [0, 1]);
+    assert!(together(0, &Stream::new(1, 0), refuse).unwrap().is_empty());
 }
