@@ -25,6 +25,7 @@ mod loss_recovered;
 mod matching_pursuit;
 mod matryoshka;
 mod metrics;
+mod model;
 mod p_norm;
 mod planted;
 mod progress;
@@ -42,7 +43,6 @@ mod step;
 mod topk;
 mod training;
 mod transcoder;
-mod transcoder_training;
 mod variant;
 mod weights;
 mod workspace;
@@ -73,11 +73,11 @@ pub use anneal::{PAnneal, TargetL0};
 pub use config::{BiasStart, L1, LossConvention, Normalisation, Resampling, TrainingConfig};
 #[cfg(feature = "files")]
 pub use files::read_rows;
+pub use model::Model;
 pub use progress::Progress;
 pub use rows::{IntoRows, ShuffleBuffer, epochs};
 pub use step::{Losses, Path, Settings};
 pub use training::{Trained, Training, train_together};
-pub use transcoder_training::{TrainedTranscoder, TranscoderTraining};
 pub use workspace::Workspace;
 
 // Metrics.

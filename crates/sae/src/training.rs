@@ -1,23 +1,28 @@
 use crate::config::start_bias;
+use crate::model::AllMoments;
 use crate::rows::IntoRows;
 use crate::run::{Run, State, advance, scaled};
-use crate::{Float, Moments, Progress, Sae, SaeError, TrainingConfig, Workspace};
+use crate::{Model, Progress, SaeError, TrainingConfig, Workspace};
 use collimate_grad::Schedule;
 use collimate_measure::Fingerprint;
 use collimate_stream::Stream;
-use collimate_tensor::sum_of_squares;
-use ndarray::{Array2, ArrayRef2};
+use collimate_tensor::{Scalar, sum_of_squares};
+use ndarray::{Array2, ArrayRef2, s};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Changes whenever the same configuration would train to other weights, so that no cache serves an old dictionary.
 pub(crate) const TRAINER: &str = "collimate-sae trainer 2";
 
-/// A dictionary on its way.
+/// A dictionary or a transcoder on its way.
 ///
 /// Rows are scaled by the configured normalisation, the decoder bias starts where the configuration says, then each step
 /// takes one batch. When all steps are done the scale is folded into the biases, so the finished dictionary takes rows as
 /// they come.
+///
+/// A [`Transcoder`](crate::Transcoder) is trained on rows `[x | y]`, each input with its output beside it: with one factor for
+/// both, taken from the inputs, and the decoder bias at the mean or the median of the outputs. Resampling is not for it. A
+/// transcoder of a space to itself, without a skip, trains as the dictionary does.
 ///
 /// # Determinism
 /// The same dictionary, configuration and rows give the same bits, on any number of threads; so does a run that was
@@ -37,29 +42,47 @@ pub(crate) const TRAINER: &str = "collimate-sae trainer 2";
 /// assert_eq!((trained.log.len(), trained.rows), (2, 320));
 /// # Ok::<(), collimate_sae::SaeError>(())
 /// ```
+/// A transcoder, whose outputs are a shuffled copy of its inputs, three columns each:
+/// ```
+/// use collimate_grad::WarmUp;
+/// use collimate_sae::{InputBias, Skip, TopK, Training, TrainingConfig, Transcoder, epochs};
+/// use collimate_stream::Stream;
+/// let mut stream = Stream::new(1, 0);
+/// let x = ndarray::Array2::from_shape_fn((256, 3), |_| stream.normal() as f32);
+/// let pairs = ndarray::concatenate![ndarray::Axis(1), x, x.select(ndarray::Axis(1), &[2, 0, 1])];
+/// let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(3) };
+/// let start = Transcoder::<f32>::new(top, 3, 3, 12, Skip::None, &mut stream)?;
+/// let config = TrainingConfig { steps: 200, batch: 32, learning_rate: 1e-2, warm_up: WarmUp::None, ..Default::default() };
+/// let trained = Training::new(start, config)?.run(epochs(&pairs, 32, &mut stream), |_| ())?;
+/// assert!(trained.log.last().unwrap().explained_variance > 0.7);
+/// # Ok::<(), collimate_sae::SaeError>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct Training<F: Float> {
+pub struct Training<M: Model> {
     pub(crate) config: TrainingConfig,
-    pub(crate) sae: Sae<F>,
-    pub(crate) moments: Moments<F>,
+    pub(crate) model: M,
+    pub(crate) moments: AllMoments<M::Float>,
     pub(crate) state: State,
     pub(crate) origin: Fingerprint,
     schedule: Schedule,
-    workspace: Workspace<F>,
-    batch: Array2<F>,
+    workspace: Workspace<M::Float>,
+    x: Array2<M::Float>,
+    /// Of no rows where the input is the target.
+    y: Array2<M::Float>,
     stop: Option<Arc<AtomicBool>>,
 }
 
-/// A finished dictionary and how it came about.
+/// A finished dictionary or transcoder and how it came about.
 #[derive(Clone, Debug)]
-pub struct Trained<F: Float> {
-    /// The dictionary, for rows as they come.
-    pub sae: Sae<F>,
+pub struct Trained<M> {
+    /// The dictionary or the transcoder, for rows as they come.
+    pub model: M,
     /// How it was trained.
     pub config: TrainingConfig,
-    /// The factor of the inputs during training, folded into `sae`.
+    /// The factor of the inputs (and outputs) during training, folded into `model`.
     pub input_scale: f64,
-    /// One entry every `log_every` steps and one for the last.
+    /// One entry every `log_every` steps and one for the last. For a transcoder `explained_variance` is that of the outputs, and
+    /// in `losses` `input` stands for what the latents have to explain.
     pub log: Vec<Progress>,
     /// Rows seen.
     pub rows: u64,
@@ -69,26 +92,31 @@ pub struct Trained<F: Float> {
     pub origin: Fingerprint,
 }
 
-impl<F: Float> Training<F> {
+impl<M: Model> Training<M> {
     /// A run that has not begun.
     ///
     /// # Errors
-    /// [`SaeError::OutOfRange`] for a value of the configuration outside its range, [`SaeError::Unsupported`] for a
-    /// dictionary that cannot be trained.
-    pub fn new(sae: Sae<F>, config: TrainingConfig) -> Result<Self, SaeError> {
+    /// [`SaeError::OutOfRange`] for a value of the configuration outside its range, [`SaeError::Unsupported`] for resampling a
+    /// transcoder (nobody has said which output direction a dead latent should get) and for annealing an exponent that is
+    /// not there.
+    pub fn new(model: M, config: TrainingConfig) -> Result<Self, SaeError> {
         let schedule = config.schedule()?;
-        let described = format!("{TRAINER} {config:?} {:?}", sae.variant());
-        let origin = Fingerprint::of(described.as_bytes()).and(&sae.fingerprint().0.to_le_bytes());
+        M::allow(&config)?;
+        let variant = model.dictionary().variant();
+        let described = format!("{TRAINER}{} {config:?} {variant:?}", M::KIND);
+        let origin = Fingerprint::of(described.as_bytes()).and(&model.identity().0.to_le_bytes());
+        let (d_in, d_out) = widths(&model);
         Ok(Self {
-            moments: Moments::zeros(sae.weights()),
-            state: State::new(sae.variant(), sae.size().n_latents, &config)?,
+            moments: model.no_moments(),
+            state: State::new(variant, model.dictionary().size().n_latents, &config)?,
             workspace: Workspace::default(),
-            batch: Array2::zeros((config.batch, sae.size().d_model)),
+            x: Array2::zeros((config.batch, d_in)),
+            y: Array2::zeros((if M::PAIRED { config.batch } else { 0 }, d_out)),
             stop: None,
             schedule,
             origin,
             config,
-            sae,
+            model,
         })
     }
 
@@ -147,7 +175,7 @@ impl<F: Float> Training<F> {
     /// [`SaeError::Exhausted`] when the rows end before the steps do, [`SaeError::Diverged`] with the step and the tensor
     /// that is not finite, [`SaeError::NonFiniteInput`], [`SaeError::Interrupted`] (the run is then lost: use
     /// [`Training::advance`] to keep it), and whatever the source reports.
-    pub fn run<I>(mut self, rows: I, mut progress: impl FnMut(&Progress)) -> Result<Trained<F>, SaeError>
+    pub fn run<I>(mut self, rows: I, mut progress: impl FnMut(&Progress)) -> Result<Trained<M>, SaeError>
     where
         I: IntoIterator<Item: IntoRows>,
     {
@@ -174,26 +202,23 @@ impl<F: Float> Training<F> {
     }
 
     /// One step on a batch in normalised units.
-    fn step_on(&mut self, batch: &ArrayRef2<F>) -> Result<Option<Progress>, SaeError> {
-        let (config, state) = (&self.config, &mut self.state);
-        let plan = state.plan(config, &self.schedule, &self.sae, batch)?;
-        let (settings, adam) = (plan.settings(config), config.adam);
-        let losses = self.sae.step(
-            &mut self.moments,
-            batch,
-            &settings,
-            &adam,
-            plan.learning_rate,
-            &mut self.workspace,
-        )?;
-        state.learn(config, &mut self.sae, &plan, &losses, (self.workspace.active(), batch.nrows()));
+    fn step_on(
+        &mut self,
+        x: &ArrayRef2<M::Float>,
+        y: &ArrayRef2<M::Float>,
+    ) -> Result<Option<Progress>, SaeError> {
+        let Self { config, state, model, moments, workspace, .. } = self;
+        let plan = state.plan(config, &self.schedule, model.dictionary(), x)?;
+        let (settings, rate) = (plan.settings(config), (&config.adam, plan.learning_rate));
+        let losses = model.update(moments, (x, y), &settings, rate, workspace)?;
+        state.learn(config, model.dictionary_mut(), &plan, &losses, (workspace.active(), x.nrows()));
         if let Some(resampling) = config.resampling
             && state.step.is_multiple_of(resampling.every)
             && state.step <= resampling.until
         {
-            self.resample(batch, resampling.encoder_scale)?;
+            self.resample(x, resampling.encoder_scale)?;
         }
-        Ok(self.state.report(&self.config, &plan, losses, batch))
+        Ok(self.state.report(&self.config, &plan, losses, y))
     }
 
     /// The latents that were off for at least `dead_after_rows` rows.
@@ -201,7 +226,7 @@ impl<F: Float> Training<F> {
         self.state.dead(&self.config)
     }
 
-    fn resample(&mut self, batch: &ArrayRef2<F>, encoder_scale: f64) -> Result<(), SaeError> {
+    fn resample(&mut self, batch: &ArrayRef2<M::Float>, encoder_scale: f64) -> Result<(), SaeError> {
         let dead = self.dead();
         if dead.is_empty() {
             return Ok(());
@@ -215,23 +240,24 @@ impl<F: Float> Training<F> {
             .collect();
         // A child stream for each event: nothing about the generator has to be stored to continue a run.
         let mut stream = Stream::named(self.config.seed, "sae.resample").child(self.state.step);
-        self.sae.resample(&mut self.moments, &dead, batch, &losses, encoder_scale, &mut stream)?;
+        let sae = self.model.dictionary_mut();
+        sae.resample(&mut self.moments.0, &dead, batch, &losses, encoder_scale, &mut stream)?;
         dead.iter().for_each(|&latent| self.state.idle[latent as usize] = 0);
         self.state.resampled = Some(self.state.step);
         Ok(())
     }
 
-    /// Folds the scale of the inputs and closes the run.
+    /// Folds the scale of the rows and closes the run.
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] when the run has not seen a row yet.
-    pub fn finish(self) -> Result<Trained<F>, SaeError> {
+    pub fn finish(self) -> Result<Trained<M>, SaeError> {
         let Some(input_scale) = self.state.input_scale else {
             return Err(SaeError::OutOfRange { name: "rows seen", expected: "at least 1", given: 0.0 });
         };
         let dead = self.dead();
         Ok(Trained {
-            sae: self.sae.with_input_scale(input_scale)?,
+            model: self.model.unscaled(input_scale)?,
             config: self.config,
             input_scale,
             log: self.state.log,
@@ -242,7 +268,13 @@ impl<F: Float> Training<F> {
     }
 }
 
-impl<F: Float> Run for Training<F> {
+/// The widths of the input and of what is to be reconstructed.
+fn widths<M: Model>(model: &M) -> (usize, usize) {
+    let sae = model.dictionary();
+    (sae.input_width(), sae.size().d_model)
+}
+
+impl<M: Model> Run for Training<M> {
     fn config(&self) -> &TrainingConfig {
         &self.config
     }
@@ -252,7 +284,8 @@ impl<F: Float> Run for Training<F> {
     }
 
     fn width(&self) -> usize {
-        self.sae.size().d_model
+        let (d_in, d_out) = widths(&self.model);
+        if M::PAIRED { d_in + d_out } else { d_in }
     }
 
     fn interrupted(&self) -> bool {
@@ -260,19 +293,25 @@ impl<F: Float> Run for Training<F> {
     }
 
     fn calibrate(&mut self, sample: &ArrayRef2<f32>) -> Result<(), SaeError> {
-        let scale = self.config.normalisation.factor(sample)?;
-        if let Some(bias) = self.config.bias_start.of(sample) {
-            start_bias(&mut self.sae, &bias, scale);
+        let d_in = widths(&self.model).0;
+        let target = s![.., if M::PAIRED { d_in } else { 0 }..];
+        let scale = self.config.normalisation.factor(&sample.slice(s![.., ..d_in]))?;
+        if let Some(bias) = self.config.bias_start.of(&sample.slice(target)) {
+            start_bias(self.model.dictionary_mut(), &bias, scale);
         }
         self.state.input_scale = Some(scale);
         Ok(())
     }
 
     fn train_on(&mut self, raw: &ArrayRef2<f32>) -> Result<Option<Progress>, SaeError> {
-        let mut batch = std::mem::take(&mut self.batch);
-        scaled(self.state.input_scale, raw, &mut batch);
-        let outcome = self.step_on(&batch);
-        self.batch = batch;
+        let d_in = widths(&self.model).0;
+        let (mut x, mut y) = (std::mem::take(&mut self.x), std::mem::take(&mut self.y));
+        scaled(self.state.input_scale, &raw.slice(s![.., ..d_in]), &mut x);
+        if M::PAIRED {
+            scaled(self.state.input_scale, &raw.slice(s![.., d_in..]), &mut y);
+        }
+        let outcome = self.step_on(&x, if M::PAIRED { &y } else { &x });
+        (self.x, self.y) = (x, y);
         outcome
     }
 }
@@ -301,11 +340,11 @@ impl<F: Float> Run for Training<F> {
 /// assert_eq!((both.len(), heard), (2, [3, 3]));
 /// # Ok::<(), collimate_sae::SaeError>(())
 /// ```
-pub fn train_together<F: Float, I>(
-    mut runs: Vec<Training<F>>,
+pub fn train_together<M: Model, I>(
+    mut runs: Vec<Training<M>>,
     rows: I,
     mut progress: impl FnMut(usize, &Progress),
-) -> Result<Vec<Trained<F>>, SaeError>
+) -> Result<Vec<Trained<M>>, SaeError>
 where
     I: IntoIterator<Item: IntoRows>,
 {

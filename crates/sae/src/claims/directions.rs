@@ -128,7 +128,7 @@ fn trial(stream: &mut Stream) -> Result<([f64; 3], [f64; 2]), SaeError> {
         let start = Sae::from_weights(variant, weights)?;
         let order = &mut Stream::named(seed, "order");
         let trained = Training::new(start, config)?.run(epochs(&rows, 512, order), |_| ())?;
-        let decoder = trained.sae.weights().w_dec.mapv(f64::from);
+        let decoder = trained.model.weights().w_dec.mapv(f64::from);
         // Latent i began at feature i: no matching is needed.
         let cosines = decoder.rows().into_iter().zip(planted.directions.rows()).map(|(d, u)| d.dot(&u));
         Ok((left_over(&decoder, &held_out, &supports), cosines.sum::<f64>() / 24.0))

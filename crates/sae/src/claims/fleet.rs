@@ -108,7 +108,13 @@ impl Rows {
         Self { train: planted.rows(8192, stream), held_out: planted.rows(2048, stream), seed: stream.bits() }
     }
 
-    fn train(&self, start: Sae<f32>, member: Member, l1: f64, rate: f64) -> Result<Trained<f32>, SaeError> {
+    fn train(
+        &self,
+        start: Sae<f32>,
+        member: Member,
+        l1: f64,
+        rate: f64,
+    ) -> Result<Trained<Sae<f32>>, SaeError> {
         let config = TrainingConfig {
             steps: STEPS,
             batch: 128,
@@ -174,7 +180,7 @@ fn learning_rates(context: &Context, rows: &Rows) -> Result<BTreeMap<Member, f64
     for member in Member::ALL {
         let start = if member == Member::RescaleAndShift {
             let l1 = rows.train(rows.start(Member::L1)?, Member::L1, LADDER[middle], rates[&Member::L1])?;
-            l1.sae.to_rescale_and_shift()?
+            l1.model.to_rescale_and_shift()?
         } else {
             rows.start(member)?
         };
@@ -202,11 +208,11 @@ fn of_seed(rates: &BTreeMap<Member, f64>, rows: &Rows) -> Result<BTreeMap<Member
     for rung in 0..LADDER.len() {
         for member in Member::ALL.into_iter().filter(|member| *member != Member::RescaleAndShift) {
             let trained = rows.train(rows.start(member)?, member, member.penalty(rung), rates[&member])?;
-            push(member, &trained.sae)?;
+            push(member, &trained.model)?;
             if member == Member::L1 {
                 let baseline = Member::RescaleAndShift;
-                let start = trained.sae.to_rescale_and_shift()?;
-                push(baseline, &rows.train(start, baseline, 0.0, rates[&baseline])?.sae)?;
+                let start = trained.model.to_rescale_and_shift()?;
+                push(baseline, &rows.train(start, baseline, 0.0, rates[&baseline])?.model)?;
             }
         }
     }

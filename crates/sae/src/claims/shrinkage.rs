@@ -51,7 +51,7 @@ fn trial(stream: &mut Stream) -> Result<[(f64, f64); 2], crate::SaeError> {
         let sae = Sae::<f32>::new(variant, size, &mut Stream::named(seed, "init"))?;
         let trained =
             Training::new(sae, config)?.run(epochs(&rows, 512, &mut Stream::named(seed, "order")), |_| ())?;
-        let sums = evaluate(&trained.sae, [held_out.view()])?.sums;
+        let sums = evaluate(&trained.model, [held_out.view()])?.sums;
         Ok((sums.gamma(), sums.l0()))
     };
     Ok([run(Relu::unit_norm().into(), 0.3)?, run(Gated::paper().into(), 0.8)?])

@@ -2,11 +2,8 @@ use super::dictionary::{
     fingerprint, log_of, log_tensor, matrix, number, tensor, tensors_of, text, weights_of, write,
 };
 use crate::anneal::AnnealState;
-use crate::run::{Run, State, advance};
-use crate::{
-    Float, IntoRows, Moments, Progress, Sae, SaeError, SkipMoments, Training, Transcoder, TranscoderTraining,
-    Variant, Weights,
-};
+use crate::run::{State, advance};
+use crate::{Float, IntoRows, Model, Moments, Progress, SaeError, SkipMoments, Training, Variant, Weights};
 use collimate_measure::Fingerprint;
 use collimate_tensor::files::{FileArray, FileData, Safetensors};
 use ndarray::Array2;
@@ -135,35 +132,22 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
-/// Advances one run and saves it after every `every` steps.
-fn advance_saving<R: Run, I>(
-    run: &mut R,
-    rows: I,
-    step: u64,
-    every: u64,
-    progress: &mut dyn FnMut(&Progress),
-    save: impl Fn(&R) -> Result<(), SaeError>,
-) -> Result<(), SaeError>
-where
-    I: IntoIterator<Item: IntoRows>,
-{
-    let stop = step.min(run.config().steps);
-    let mut save = |runs: &[R]| {
-        let due = |run: &&R| run.state().step.is_multiple_of(every.max(1));
-        runs.first().filter(due).map_or(Ok(()), &save)
-    };
-    advance(std::slice::from_mut(run), rows, stop, &mut |_, now| progress(now), &mut save)
-}
-
-impl<F: Float> Training<F> {
-    /// Writes everything that is needed to go on: weights, both moments, counters, log. All or nothing.
+impl<M: Model> Training<M> {
+    /// Writes everything that is needed to go on: weights, both moments (those of a skip too), counters, log. All or nothing.
     ///
     /// # Errors
     /// [`SaeError::Format`] when the file cannot be written.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let (variant, moments) = (self.sae.variant(), &self.moments);
-        let mut tensors = tensors_of_trained(self.sae.weights(), moments, variant);
-        let metadata = written(&self.state, variant, (self.origin, moments.updates), &mut tensors)?;
+        let (sae, (moments, of_skip)) = (self.model.dictionary(), &self.moments);
+        let mut tensors = tensors_of_trained(sae.weights(), moments, sae.variant());
+        if let (Some(skip), Some(of_skip)) = (self.model.linear_path(), of_skip) {
+            for (name, matrix) in
+                [("w_skip", skip), ("first.w_skip", &of_skip.first), ("second.w_skip", &of_skip.second)]
+            {
+                tensors.push((name.into(), tensor(matrix.shape(), matrix.iter())));
+            }
+        }
+        let metadata = written(&self.state, sae.variant(), (self.origin, moments.updates), &mut tensors)?;
         write(path.as_ref(), tensors, &metadata)
     }
 
@@ -184,7 +168,12 @@ impl<F: Float> Training<F> {
     where
         I: IntoIterator<Item: IntoRows>,
     {
-        advance_saving(self, rows, step, every, progress, |run| run.save_checkpoint(path.as_ref()))
+        let stop = step.min(self.config.steps);
+        let mut save = |runs: &[Self]| {
+            let due = |run: &&Self| run.step().is_multiple_of(every.max(1));
+            runs.first().filter(due).map_or(Ok(()), |run| run.save_checkpoint(path.as_ref()))
+        };
+        advance(std::slice::from_mut(self), rows, stop, &mut |_, now| progress(now), &mut save)
     }
 
     /// Goes back to where a checkpoint was written.
@@ -196,67 +185,13 @@ impl<F: Float> Training<F> {
     /// [`SaeError::File`] for the checkpoint of another run or a file that is no checkpoint, [`SaeError::Format`] for a
     /// file that is not sound.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let saved = Checkpoint::open(path.as_ref(), self.origin, self.sae.variant().name())?;
-        let (weights, moments) = saved.trained(self.sae.weights())?;
-        let state = saved.state(self.state.idle.len(), self.state.first_p)?;
-        // Nothing of this run changes before everything was read.
-        self.sae = Sae::from_weights(saved.variant, weights)?;
-        self.moments = moments;
-        self.state = state;
-        Ok(())
-    }
-}
-
-impl<F: Float> TranscoderTraining<F> {
-    /// Writes everything that is needed to go on: weights, skip, their moments, counters, log. All or nothing.
-    ///
-    /// # Errors
-    /// [`SaeError::Format`] when the file cannot be written.
-    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let (variant, (moments, of_skip)) = (self.transcoder.variant(), &self.moments);
-        let mut tensors = tensors_of_trained(self.transcoder.weights(), moments, variant);
-        if let (Some(skip), Some(of_skip)) = (self.transcoder.skip(), of_skip) {
-            for (name, matrix) in
-                [("w_skip", skip), ("first.w_skip", &of_skip.first), ("second.w_skip", &of_skip.second)]
-            {
-                tensors.push((name.into(), tensor(matrix.shape(), matrix.iter())));
-            }
-        }
-        let metadata = written(&self.state, variant, (self.origin, moments.updates), &mut tensors)?;
-        write(path.as_ref(), tensors, &metadata)
-    }
-
-    /// Trains until `step` steps are done, as [`TranscoderTraining::advance`] does, and saves a checkpoint after every `every`
-    /// steps.
-    ///
-    /// # Errors
-    /// As [`TranscoderTraining::advance`] and [`TranscoderTraining::save_checkpoint`].
-    pub fn advance_saving<I>(
-        &mut self,
-        rows: I,
-        step: u64,
-        path: impl AsRef<Path>,
-        every: u64,
-        progress: &mut dyn FnMut(&Progress),
-    ) -> Result<(), SaeError>
-    where
-        I: IntoIterator<Item: IntoRows>,
-    {
-        advance_saving(self, rows, step, every, progress, |run| run.save_checkpoint(path.as_ref()))
-    }
-
-    /// Goes back to where a checkpoint was written, as [`Training::load_checkpoint`] does.
-    ///
-    /// # Errors
-    /// As [`Training::load_checkpoint`].
-    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let path = path.as_ref();
-        let saved = Checkpoint::open(path, self.origin, self.transcoder.variant().name())?;
-        let (weights, moments) = saved.trained(self.transcoder.weights())?;
-        let shape = self.transcoder.skip().map(|skip| skip.dim());
-        let of_skip = |name: &str| -> Result<Option<Array2<F>>, SaeError> {
+        let (path, sae) = (path.as_ref(), self.model.dictionary());
+        let saved = Checkpoint::open(path, self.origin, sae.variant().name())?;
+        let (weights, moments) = saved.trained(sae.weights())?;
+        let shape = self.model.linear_path().map(|skip| skip.dim());
+        let of_skip = |name: &str| -> Result<Option<Array2<M::Float>>, SaeError> {
             let Some(shape) = shape else { return Ok(None) };
-            let matrix = matrix::<F>(path, &saved.file, name)?;
+            let matrix = matrix::<M::Float>(path, &saved.file, name)?;
             if matrix.dim() != shape {
                 return Err(saved.wrong(format!("'{name}' has another shape than the skip")));
             }
@@ -266,7 +201,7 @@ impl<F: Float> TranscoderTraining<F> {
         let moments_of_skip = of_skip("first.w_skip")?.zip(of_skip("second.w_skip")?);
         let state = saved.state(self.state.idle.len(), self.state.first_p)?;
         // Nothing of this run changes before everything was read.
-        self.transcoder = Transcoder::from_weights(saved.variant, weights, skip)?;
+        self.model = M::from_parts(saved.variant, weights, skip)?;
         self.moments = (moments, moments_of_skip.map(|(first, second)| SkipMoments { first, second }));
         self.state = state;
         Ok(())

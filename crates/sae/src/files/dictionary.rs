@@ -1,12 +1,10 @@
 use crate::training::TRAINER;
-use crate::{Float, Progress, Sae, SaeError, Trained, Training, Variant, Weights};
+use crate::{Float, Model, Progress, Sae, SaeError, Trained, Training, Transcoder, Variant, Weights};
 use collimate_measure::Fingerprint;
 use collimate_tensor::Scalar;
 use collimate_tensor::files::{FileArray, FileData, Safetensors, write_safetensors};
 use ndarray::{Array1, Array2};
 use std::path::Path;
-
-const FORMAT: &str = "collimate dictionary 1";
 
 impl<F: Float> Sae<F> {
     /// Writes the dictionary, all or nothing.
@@ -28,8 +26,7 @@ impl<F: Float> Sae<F> {
     /// # Ok::<(), collimate_sae::SaeError>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let tensors = tensors_of("", self.weights(), self.variant());
-        write(path.as_ref(), tensors, &[("format", FORMAT.into()), ("variant", self.variant().to_string())])
+        save(self, path.as_ref())
     }
 
     /// Reads a dictionary; values of another precision are converted.
@@ -39,36 +36,81 @@ impl<F: Float> Sae<F> {
     /// [`Sae::from_weights`] when its tensors do not fit.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, SaeError> {
         let path = path.as_ref();
-        dictionary(path, &Safetensors::open(path)?)
+        model(path, &Safetensors::open(path)?)
     }
 }
 
-fn dictionary<F: Float>(path: &Path, file: &Safetensors) -> Result<Sae<F>, SaeError> {
+impl<F: Float> Transcoder<F> {
+    /// Writes the transcoder, all or nothing: the tensors of [`Sae::save`], and `w_skip` `[d_out, d_in]` where there is a skip.
+    ///
+    /// # Errors
+    /// [`SaeError::Format`] when the file cannot be written.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_sae::{InputBias, Skip, TopK, Transcoder};
+    /// use collimate_stream::Stream;
+    /// let path = std::env::temp_dir().join(format!("collimate-doc-transcoder-{}.safetensors", std::process::id()));
+    /// let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(1) };
+    /// let transcoder = Transcoder::<f32>::new(top, 3, 2, 6, Skip::Zero, &mut Stream::new(1, 0))?;
+    /// transcoder.save(&path)?;
+    /// assert_eq!(Transcoder::<f32>::load(&path)?, transcoder);
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), collimate_sae::SaeError>(())
+    /// ```
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
+        save(self, path.as_ref())
+    }
+
+    /// Reads a transcoder; values of another precision are converted.
+    ///
+    /// # Errors
+    /// As [`Sae::load`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, SaeError> {
+        let path = path.as_ref();
+        model(path, &Safetensors::open(path)?)
+    }
+}
+
+fn save<M: Model>(model: &M, path: &Path) -> Result<(), SaeError> {
+    let variant = model.dictionary().variant().to_string();
+    write(path, tensors_of_model(model), &[("format", M::FORMAT.into()), ("variant", variant)])
+}
+
+fn tensors_of_model<M: Model>(model: &M) -> Vec<(String, FileArray)> {
+    let sae = model.dictionary();
+    let mut tensors = tensors_of("", sae.weights(), sae.variant());
+    tensors.extend(model.linear_path().map(|skip| ("w_skip".into(), tensor(skip.shape(), skip.iter()))));
+    tensors
+}
+
+fn model<M: Model>(path: &Path, file: &Safetensors) -> Result<M, SaeError> {
     let wrong = |reason: String| SaeError::File { path: path.to_owned(), reason };
     let format = text(path, file, "format")?;
-    if format != FORMAT {
-        return Err(wrong(format!("its format is '{format}', not '{FORMAT}'")));
+    if format != M::FORMAT {
+        return Err(wrong(format!("its format is '{format}', not '{}'", M::FORMAT)));
     }
     let variant: Variant =
         text(path, file, "variant")?.parse().map_err(|e| wrong(format!("variant: {e}")))?;
-    Sae::from_weights(variant, weights_of("", path, file, &variant)?)
+    let skip = file.shape("w_skip").is_some().then(|| matrix(path, file, "w_skip")).transpose()?;
+    M::from_parts(variant, weights_of("", path, file, &variant)?, skip)
 }
 
-impl<F: Float> Trained<F> {
-    /// Writes the dictionary with its log and the fingerprint of everything that made it, all or nothing.
+impl<M: Model> Trained<M> {
+    /// Writes the model with its log and the fingerprint of everything that made it, all or nothing.
     ///
-    /// [`Sae::load`] reads such a file too; [`Training::finished`] gets the whole back.
+    /// [`Sae::load`] or [`Transcoder::load`] reads such a file too; [`Training::finished`] gets the whole back.
     ///
     /// # Errors
     /// [`SaeError::Format`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let mut tensors = tensors_of("", self.sae.weights(), self.sae.variant());
+        let mut tensors = tensors_of_model(&self.model);
         tensors.push(("log".into(), log_tensor(&self.log)?));
         let dead: Vec<i64> = self.dead.iter().map(|&i| i64::from(i)).collect();
         tensors.push(("dead".into(), FileArray::new(vec![dead.len()], FileData::I64(dead))?));
         let metadata = [
-            ("format", FORMAT.into()),
-            ("variant", self.sae.variant().to_string()),
+            ("format", M::FORMAT.into()),
+            ("variant", self.model.dictionary().variant().to_string()),
             ("trainer", TRAINER.into()),
             ("origin", self.origin.to_string()),
             ("input_scale", format!("{:?}", self.input_scale)),
@@ -79,7 +121,7 @@ impl<F: Float> Trained<F> {
     }
 }
 
-impl<F: Float> Training<F> {
+impl<M: Model> Training<M> {
     /// The result of this very run, if the file at `path` holds it.
     ///
     /// `None` when there is no file or it holds the result of another start, configuration, data or trainer
@@ -105,11 +147,11 @@ impl<F: Float> Training<F> {
     ///         trained
     ///     }
     /// };
-    /// assert_eq!(training.finished(&path)?.unwrap().sae, trained.sae);
+    /// assert_eq!(training.finished(&path)?.unwrap().model, trained.model);
     /// # std::fs::remove_file(&path).unwrap();
     /// # Ok::<(), collimate_sae::SaeError>(())
     /// ```
-    pub fn finished(&self, path: impl AsRef<Path>) -> Result<Option<Trained<F>>, SaeError> {
+    pub fn finished(&self, path: impl AsRef<Path>) -> Result<Option<Trained<M>>, SaeError> {
         let path = path.as_ref();
         if !path.exists() {
             return Ok(None);
@@ -122,7 +164,7 @@ impl<F: Float> Training<F> {
         let dead =
             dead.and_then(|dead| dead.iter().map(|&i| u32::try_from(i).ok()).collect::<Option<Vec<u32>>>());
         Ok(Some(Trained {
-            sae: dictionary(path, &file)?,
+            model: model(path, &file)?,
             config: self.config.clone(),
             input_scale: number(path, &file, "input_scale")?,
             log: log_of(path, &file)?,

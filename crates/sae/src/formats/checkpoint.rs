@@ -1,6 +1,8 @@
 use super::{Dictionary, Format, dictionary_learning, gemma_scope, openai, saelens, sparsify};
-use crate::{Float, Sae, SaeError};
+use crate::model::Parts;
+use crate::{Float, Sae, SaeError, Transcoder};
 use collimate_tensor::Scalar;
+use collimate_tensor::files::Safetensors;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -68,7 +70,7 @@ pub fn read<F: Float>(path: impl AsRef<Path>) -> Result<Checkpoint<F>, SaeError>
 pub fn read_as<F: Float>(path: impl AsRef<Path>, format: Format) -> Result<Checkpoint<F>, SaeError> {
     let path = path.as_ref();
     match format {
-        Format::Collimate => Checkpoint::new(Dictionary::try_from(&Sae::load(path)?)?, format),
+        Format::Collimate => Checkpoint::new(own(path)?, format),
         Format::SaeLens => saelens::read(path),
         Format::GemmaScope => gemma_scope::read_first(path),
         Format::GemmaScope2 => gemma_scope::read_second(path),
@@ -76,4 +78,13 @@ pub fn read_as<F: Float>(path: impl AsRef<Path>, format: Format) -> Result<Check
         Format::DictionaryLearning => dictionary_learning::read(path),
         Format::OpenAi => openai::read(path),
     }
+}
+
+/// A dictionary or a transcoder of ours.
+fn own<F: Float>(path: &Path) -> Result<Dictionary<F>, SaeError> {
+    let file = Safetensors::open(path)?;
+    if file.metadata().get("format").is_some_and(|format| format == <Transcoder<F> as Parts>::FORMAT) {
+        return Dictionary::try_from(&Transcoder::load(path)?);
+    }
+    Dictionary::try_from(&Sae::load(path)?)
 }

@@ -3,8 +3,8 @@
 use collimate_grad::WarmUp;
 use collimate_sae::{
     BatchTopK, Crosscoder, Gated, InputBias, JumpRelu, L1, PAnneal, PNorm, PenaltyWeight, Planted, Relu,
-    Resampling, Sae, SaeError, Size, Skip, TargetL0, TopK, Training, TrainingConfig, Transcoder,
-    TranscoderTraining, Variant, epochs,
+    Resampling, Sae, SaeError, Size, Skip, TargetL0, TopK, Training, TrainingConfig, Transcoder, Variant,
+    epochs,
 };
 use collimate_stream::Stream;
 use ndarray::Array2;
@@ -16,7 +16,7 @@ fn rows() -> Array2<f32> {
     Planted::random(9, 6, 0.2, 0.01, &mut stream).rows(500, &mut stream)
 }
 
-fn training(variant: impl Into<Variant>, seed: u64) -> Training<f32> {
+fn training(variant: impl Into<Variant>, seed: u64) -> Training<Sae<f32>> {
     let sae = Sae::new(variant, SIZE, &mut Stream::named(seed, "init")).unwrap();
     let config = TrainingConfig {
         steps: 40,
@@ -57,13 +57,13 @@ fn a_checkpoint_goes_on_bit_for_bit() {
             again.load_checkpoint(&path).unwrap();
             assert_eq!(again.step(), stop);
             let rest = again.run(source(), |_| ()).unwrap();
-            assert_eq!(rest.sae, whole.sae, "{variant} stopped at {stop}");
+            assert_eq!(rest.model, whole.model, "{variant} stopped at {stop}");
             assert_eq!((rest.log, rest.dead, rest.rows), (whole.log.clone(), whole.dead.clone(), whole.rows));
         }
     }
 }
 
-fn transcoder(variant: Variant, skip: Skip, seed: u64) -> TranscoderTraining<f32> {
+fn transcoder(variant: Variant, skip: Skip, seed: u64) -> Training<Transcoder<f32>> {
     let start = Transcoder::new(variant, 6, 4, 20, skip, &mut Stream::named(seed, "init")).unwrap();
     let annealed = matches!(variant, Variant::PNorm(_));
     let anneal = PAnneal { start: 5, end: 35, p_end: 0.5, stages: 4, queue: 3 };
@@ -74,7 +74,7 @@ fn transcoder(variant: Variant, skip: Skip, seed: u64) -> TranscoderTraining<f32
         gradient_clip: Some(1.0),
         ..training(TopK::new(1), 1).config().clone()
     };
-    TranscoderTraining::new(start, config).unwrap()
+    Training::new(start, config).unwrap()
 }
 
 /// Inputs with outputs that are partly linear in them and partly not.
@@ -108,10 +108,10 @@ fn a_transcoder_goes_on_bit_for_bit() {
             again.load_checkpoint(&path).unwrap();
             assert_eq!(again.step(), stop);
             let rest = again.run(source(), |_| ()).unwrap();
-            assert_eq!(rest.transcoder, whole.transcoder, "{variant} stopped at {stop}");
+            assert_eq!(rest.model, whole.model, "{variant} stopped at {stop}");
             assert_eq!((rest.log, rest.dead, rest.rows), (whole.log.clone(), whole.dead.clone(), whole.rows));
         }
-        let skip_moved = whole.transcoder.skip().is_none_or(|skip| skip.iter().any(|v| v.abs() > 0.01));
+        let skip_moved = whole.model.skip().is_none_or(|skip| skip.iter().any(|v| v.abs() > 0.01));
         assert!(skip_moved, "{variant}");
     }
 }
@@ -159,14 +159,14 @@ fn a_finished_run_is_found_again_and_only_by_itself() {
     let trained = this.clone().run(epochs(&rows, 50, &mut Stream::new(4, 0)), |_| ()).unwrap();
     trained.save(&path).unwrap();
     let found = this.finished(&path).unwrap().unwrap();
-    assert_eq!((&found.sae, &found.log), (&trained.sae, &trained.log));
+    assert_eq!((&found.model, &found.log), (&trained.model, &trained.log));
     assert_eq!(
         (found.rows, found.input_scale, found.dead),
         (trained.rows, trained.input_scale, trained.dead)
     );
     assert!(training(Gated::paper(), 2).finished(&path).unwrap().is_none());
     assert!(training(Relu::unit_norm(), 1).finished(&path).unwrap().is_none());
-    assert_eq!(Sae::<f32>::load(&path).unwrap(), trained.sae);
+    assert_eq!(Sae::<f32>::load(&path).unwrap(), trained.model);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use collimate_grad::WarmUp;
 use collimate_sae::{
     BatchTopK, InputBias, L1, PAnneal, PNorm, Planted, Progress, Resampling, Sae, Size, Skip, TargetL0, TopK,
-    Training, TrainingConfig, Transcoder, TranscoderTraining, Variant, epochs,
+    Training, TrainingConfig, Transcoder, Variant, epochs,
 };
 use collimate_stream::Stream;
 use std::path::Path;
@@ -38,8 +38,8 @@ fn config(annealed: bool) -> TrainingConfig {
 
 /// A run of either kind.
 enum Run {
-    Dictionary(Box<Training<f32>>),
-    Transcoder(Box<TranscoderTraining<f32>>),
+    Dictionary(Box<Training<Sae<f32>>>),
+    Transcoder(Box<Training<Transcoder<f32>>>),
 }
 
 impl Run {
@@ -52,7 +52,7 @@ impl Run {
             _ => {
                 let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(3).with_aux(8) };
                 let start = Transcoder::new(top, 16, 12, 48, Skip::Zero, &mut stream).unwrap();
-                return Self::Transcoder(TranscoderTraining::new(start, config(false)).unwrap().into());
+                return Self::Transcoder(Training::new(start, config(false)).unwrap().into());
             }
         };
         let sae = Sae::new(variant, size, &mut stream).unwrap();
@@ -84,7 +84,7 @@ impl Run {
                 let rows = epochs(&rows, 100, &mut order);
                 run.advance_saving(rows, STEPS, path, 1, &mut |_| ()).unwrap();
                 let trained = run.finish().unwrap();
-                (trained.sae.fingerprint().to_string(), trained.log)
+                (trained.model.fingerprint().to_string(), trained.log)
             }
             Run::Transcoder(mut run) => {
                 let y = rows.slice(ndarray::s![.., ..12]).mapv(f32::abs);
@@ -92,7 +92,7 @@ impl Run {
                 let pairs = epochs(&pairs, 100, &mut order);
                 run.advance_saving(pairs, STEPS, path, 1, &mut |_| ()).unwrap();
                 let trained = run.finish().unwrap();
-                (trained.transcoder.fingerprint().to_string(), trained.log)
+                (trained.model.fingerprint().to_string(), trained.log)
             }
         }
     }

@@ -5,7 +5,7 @@ use collimate_sae::{
     AbsTopK, Adam, BatchTopK, BiasStart, Crosscoder, Gated, GatedDecoder, InputBias, JumpRelu, L1, Levels,
     Magnitude, MatchingPursuit, Matryoshka, MultiTopK, Normalisation, PNorm, Path, PenaltyWeight, Planted,
     Relu, Resampling, Sae, SaeError, Settings, Size, Skip, TargetL0, TopK, Trained, Training, TrainingConfig,
-    Transcoder, TranscoderTraining, Variant, Workspace, epochs, evaluate, mmcs, mmcs_null, train_together,
+    Transcoder, Variant, Workspace, epochs, evaluate, mmcs, mmcs_null, train_together,
 };
 use collimate_stream::Stream;
 use ndarray::Array2;
@@ -35,7 +35,7 @@ fn planted() -> (Planted, Array2<f32>, Array2<f32>) {
     (planted, rows, held_out)
 }
 
-fn train(variant: impl Into<Variant>, config: TrainingConfig, rows: &Array2<f32>) -> Trained<f32> {
+fn train(variant: impl Into<Variant>, config: TrainingConfig, rows: &Array2<f32>) -> Trained<Sae<f32>> {
     let sae = Sae::new(variant, SIZE, &mut Stream::named(7, "init")).unwrap();
     let rows = epochs(rows, 512, &mut Stream::named(7, "order"));
     Training::new(sae, config).unwrap().run(rows, |_| ()).unwrap()
@@ -50,13 +50,13 @@ fn every_member_recovers_the_planted_directions() {
         [(Variant::from(Relu::unit_norm()), 0.3), (Gated::paper().into(), 0.8), (TopK::new(2).into(), 0.0)]
     {
         let trained = train(variant, config(l1), &rows);
-        let found = mmcs(&planted.directions, &trained.sae.weights().w_dec.mapv(f64::from));
+        let found = mmcs(&planted.directions, &trained.model.weights().w_dec.mapv(f64::from));
         assert!(found > 0.93, "{variant:?}: {found} (floor {floor})");
-        let evaluation = evaluate(&trained.sae, [held_out.clone()]).unwrap();
+        let evaluation = evaluate(&trained.model, [held_out.clone()]).unwrap();
         let variance = evaluation.sums.explained_variance();
         assert!(variance > 0.85, "{variant:?}: explained variance {variance}");
         assert!(evaluation.sums.l0() < 8.0, "{variant:?}: L0 {}", evaluation.sums.l0());
-        for row in trained.sae.weights().w_dec.rows() {
+        for row in trained.model.weights().w_dec.rows() {
             assert!((row.dot(&row) - 1.0).abs() < 1e-5, "decoder rows keep length one");
         }
     }
@@ -101,14 +101,14 @@ fn every_choice_of_every_member_trains() {
             ..config(l1)
         };
         let trained = train(variant, short, &rows);
-        let sums = evaluate(&trained.sae, [held_out.clone()]).unwrap().sums;
+        let sums = evaluate(&trained.model, [held_out.clone()]).unwrap().sums;
         assert!(sums.mse() < 0.6 * before, "{variant:?}: {} after {before}", sums.mse());
         assert!(
             sums.l0() > 0.1 && trained.log.iter().all(|entry| entry.losses.total.is_finite()),
             "{variant:?}"
         );
         let held = |row: ndarray::ArrayView1<'_, f32>| (row.dot(&row) - 1.0).abs() < 1e-4;
-        let unit = trained.sae.weights().w_dec.rows().into_iter().all(held);
+        let unit = trained.model.weights().w_dec.rows().into_iter().all(held);
         assert!(unit || !variant.unit_norm_decoder(), "{variant:?}");
     }
 }
@@ -132,9 +132,9 @@ fn a_transcoder_to_itself_trains_as_the_dictionary_and_others_learn_their_map() 
         let alone = train(variant, short.clone(), &rows);
         let both = ndarray::concatenate![ndarray::Axis(1), rows, rows];
         let pairs = epochs(&both, 512, &mut Stream::named(7, "order"));
-        let trained = TranscoderTraining::new(transcoder, short.clone()).unwrap().run(pairs, |_| ()).unwrap();
-        assert_eq!(trained.scale, alone.input_scale);
-        assert_eq!(trained.transcoder.weights(), alone.sae.weights(), "{variant:?}");
+        let trained = Training::new(transcoder, short.clone()).unwrap().run(pairs, |_| ()).unwrap();
+        assert_eq!(trained.input_scale, alone.input_scale);
+        assert_eq!(trained.model.weights(), alone.model.weights(), "{variant:?}");
         assert_eq!((&trained.log, &trained.dead), (&alone.log, &alone.dead));
         // Another space: the first eight columns of the rows doubled, with a skip and without.
         let y = rows.slice(ndarray::s![.., ..8]).mapv(|v| 2.0 * v);
@@ -143,16 +143,16 @@ fn a_transcoder_to_itself_trains_as_the_dictionary_and_others_learn_their_map() 
             let start = Transcoder::<f32>::new(variant, 16, 8, 48, skip, &mut Stream::new(3, 0)).unwrap();
             let order = epochs(&pairs, 512, &mut Stream::named(7, "order"));
             let longer = TrainingConfig { steps: 400, ..short.clone() };
-            let trained = TranscoderTraining::new(start, longer).unwrap().run(order, |_| ()).unwrap();
-            let off = &trained.transcoder.predict(&rows).unwrap() - &y;
+            let trained = Training::new(start, longer).unwrap().run(order, |_| ()).unwrap();
+            let off = &trained.model.predict(&rows).unwrap() - &y;
             let unexplained = off.mapv(|v| v * v).sum() / y.mapv(|v| v * v).sum();
             assert!(unexplained < 0.3, "{variant:?} {skip:?}: {unexplained}");
-            assert_eq!(trained.transcoder.skip().is_some(), skip == Skip::Zero);
+            assert_eq!(trained.model.skip().is_some(), skip == Skip::Zero);
         }
         let resampling = Resampling { every: 10, until: 50, encoder_scale: 0.2, rewarm_steps: 5 };
         let asked = TrainingConfig { resampling: Some(resampling), ..short };
         let start = Transcoder::<f32>::new(variant, 16, 8, 48, Skip::None, &mut Stream::new(3, 0)).unwrap();
-        assert!(matches!(TranscoderTraining::new(start, asked), Err(SaeError::Unsupported { .. })));
+        assert!(matches!(Training::new(start, asked), Err(SaeError::Unsupported { .. })));
     }
 }
 
@@ -173,7 +173,7 @@ fn one_thread_and_many_give_the_same_bits() {
             })
         };
         let (one, three) = (run(1), run(3));
-        assert_eq!(one.sae, three.sae);
+        assert_eq!(one.model, three.model);
         assert_eq!(one.log, three.log);
     }
 }
@@ -187,7 +187,7 @@ fn the_scale_of_the_inputs_is_folded() {
     let a = train(Gated::paper(), config.clone(), &rows);
     let b = train(Gated::paper(), config, &large);
     assert!((a.input_scale / b.input_scale - 37.0).abs() < 1e-4);
-    let (x, y) = (a.sae.reconstruct(&held_out).unwrap(), b.sae.reconstruct(&(&held_out * 37.0)).unwrap());
+    let (x, y) = (a.model.reconstruct(&held_out).unwrap(), b.model.reconstruct(&(&held_out * 37.0)).unwrap());
     let difference = (&y / 37.0 - &x).iter().fold(0f32, |m, v| m.max(v.abs()));
     assert!(difference < 1e-2, "{difference}");
 }
@@ -212,7 +212,7 @@ fn a_run_may_stop_and_go_on() {
         part.advance(rows(), stop, &mut |_| ()).unwrap();
         assert_eq!(part.step(), stop);
         let rest = part.run(rows(), |_| ()).unwrap();
-        assert_eq!(rest.sae, whole.sae, "stopped at {stop}");
+        assert_eq!(rest.model, whole.model, "stopped at {stop}");
         assert_eq!(rest.log, whole.log);
     }
 }
@@ -230,7 +230,7 @@ fn trained_together_is_trained_alone() {
     let together = train_together(runs, rows(), |_, _| ()).unwrap();
     for ((variant, steps), together) in members.into_iter().zip(together) {
         let alone = start(variant, steps).run(rows(), |_| ()).unwrap();
-        assert_eq!((together.sae, together.log), (alone.sae, alone.log));
+        assert_eq!((together.model, together.log), (alone.model, alone.log));
     }
     let mut other = config(0.3);
     other.batch = 100;

@@ -127,7 +127,7 @@ impl Laboratory {
         stop: Arc<AtomicBool>,
         progress: impl FnMut(&Progress),
     ) -> Result<Sae<f32>, StudyError> {
-        Ok(self.trained(shards, recipe, stop, progress)?.sae)
+        Ok(self.trained(shards, recipe, stop, progress)?.model)
     }
 
     /// The same with the log of its training and the scale of its inputs.
@@ -140,7 +140,7 @@ impl Laboratory {
         recipe: &Recipe,
         stop: Arc<AtomicBool>,
         mut progress: impl FnMut(&Progress),
-    ) -> Result<Trained<f32>, StudyError> {
+    ) -> Result<Trained<Sae<f32>>, StudyError> {
         let start = recipe.untrained(shards.width())?;
         kept_or_trained(&self.dictionaries(), shards, start, recipe.config(), stop, &mut progress)
     }
@@ -153,12 +153,12 @@ impl Laboratory {
     pub fn rescaled(
         &self,
         shards: &Shards,
-        relu: &Trained<f32>,
+        relu: &Trained<Sae<f32>>,
         recipe: &Recipe,
         stop: Arc<AtomicBool>,
         mut progress: impl FnMut(&Progress),
-    ) -> Result<Trained<f32>, StudyError> {
-        let start = relu.sae.with_input_scale(1.0 / relu.input_scale)?.to_rescale_and_shift()?;
+    ) -> Result<Trained<Sae<f32>>, StudyError> {
+        let start = relu.model.with_input_scale(1.0 / relu.input_scale)?.to_rescale_and_shift()?;
         let config = TrainingConfig {
             l1: L1::sum_over_dims(0.0),
             normalisation: Normalisation::Fixed(relu.input_scale),
@@ -182,7 +182,7 @@ impl Laboratory {
         let rows =
             shards.shuffled(1 << 16, recipe.batch, &mut Stream::named(recipe.seed, "order of the rows"))?;
         training.advance(rows, 0, &mut |_| ())?;
-        Ok(training.finish()?.sae)
+        Ok(training.finish()?.model)
     }
 }
 
@@ -193,7 +193,7 @@ fn kept_or_trained(
     config: TrainingConfig,
     stop: Arc<AtomicBool>,
     progress: &mut dyn FnMut(&Progress),
-) -> Result<Trained<f32>, StudyError> {
+) -> Result<Trained<Sae<f32>>, StudyError> {
     let (seed, batch, steps) = (config.seed, config.batch, config.steps);
     let mut training = Training::new(start, config)?.on_data(shards.fingerprint()).stop_on(stop);
     let path = folder.join(format!("{}.safetensors", training.origin()));
@@ -254,7 +254,7 @@ mod tests {
         };
         let (once, twice) = (folder.path().join("once"), folder.path().join("twice"));
         let never = || Arc::new(AtomicBool::new(false));
-        let whole = of(&once, never(), &mut |_| ()).unwrap().sae;
+        let whole = of(&once, never(), &mut |_| ()).unwrap().model;
 
         let stop = never();
         let flag = Arc::clone(&stop);
@@ -266,11 +266,11 @@ mod tests {
         let mut note = |now: &Progress| {
             first.get_or_insert(now.step);
         };
-        let resumed = of(&twice, never(), &mut note).unwrap().sae;
+        let resumed = of(&twice, never(), &mut note).unwrap().model;
         assert_eq!(first, Some(44), "it began again");
         assert_eq!(resumed.weights(), whole.weights());
         let mut asked = 0;
-        let kept = of(&twice, never(), &mut |_| asked += 1).unwrap().sae;
+        let kept = of(&twice, never(), &mut |_| asked += 1).unwrap().model;
         assert_eq!(
             (kept.weights(), asked),
             (whole.weights(), 0),

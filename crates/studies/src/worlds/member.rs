@@ -98,7 +98,7 @@ impl Recipe {
     ///
     /// # Determinism
     /// A function of the recipe and the rows.
-    pub fn train(&self, scene: &Scene) -> Result<Trained<f32>, StudyError> {
+    pub fn train(&self, scene: &Scene) -> Result<Trained<Sae<f32>>, StudyError> {
         let Self { member, n_latents, sparsity, steps, bias_start, seed } = *self;
         let config = TrainingConfig {
             steps,

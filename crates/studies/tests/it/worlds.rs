@@ -35,10 +35,10 @@ fn a_dictionary_finds_a_few_orthogonal_features_and_chance_does_not() {
     let bias_start = BiasStart::Given;
     let recipe =
         Recipe { member: Member::TopK, n_latents: 8, sparsity: 2.0, steps: 300, bias_start, seed: 4 };
-    let trained = recipe.train(&scene).unwrap().sae;
+    let trained = recipe.train(&scene).unwrap().model;
     assert_eq!(
         trained.weights(),
-        recipe.train(&scene).unwrap().sae.weights(),
+        recipe.train(&scene).unwrap().model.weights(),
         "the same recipe, the same bits"
     );
     let measured = Measured::of(&trained, &scene, 1).unwrap();

@@ -9,7 +9,7 @@ use crate::real::{
 use crate::text::{Split, jargon};
 use collimate_claims::{Context, Tier};
 use collimate_sae::shards::Shards;
-use collimate_sae::{DocumentSums, SweepPoint, Trained};
+use collimate_sae::{DocumentSums, Sae, SweepPoint, Trained};
 use collimate_transformer::{HookPoint, Site};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -301,7 +301,13 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn trained(&self, member: Member, rung: usize, seed: u64, rate: f64) -> Result<Trained<f32>, StudyError> {
+    fn trained(
+        &self,
+        member: Member,
+        rung: usize,
+        seed: u64,
+        rate: f64,
+    ) -> Result<Trained<Sae<f32>>, StudyError> {
         let recipe = self.size.recipe(member, rung, seed, rate);
         let what =
             format!("{} at {}, λ {}, seed {seed}", member.name(), self.place.name(), member.ladder()[rung]);
@@ -340,7 +346,7 @@ impl Bench<'_> {
     }
 
     fn point(&self, member: Member, rung: usize, seed: u64, rate: f64) -> Result<Point, StudyError> {
-        let sae = self.trained(member, rung, seed, rate)?.sae;
+        let sae = self.trained(member, rung, seed, rate)?.model;
         let Material { held_out, .. } = self.material;
         if !self.size.spliced {
             return Ok(Point { losses: Vec::new(), documents: held_out.reconstruction(&sae)? });
@@ -351,7 +357,7 @@ impl Bench<'_> {
 }
 
 /// The mean training loss over the last fifth of the log.
-fn last_loss(trained: &Trained<f32>) -> f64 {
+fn last_loss(trained: &Trained<Sae<f32>>) -> f64 {
     let log = &trained.log;
     let last = &log[log.len() - log.len().div_ceil(5)..];
     last.iter().map(|entry| entry.losses.total).sum::<f64>() / last.len() as f64

@@ -71,15 +71,15 @@ fn drop(stream: &mut Stream, hierarchical: bool) -> Result<f64, StudyError> {
         Recipe { member: Member::Relu, n_latents: 4, sparsity: 1.0, steps: 1000, bias_start, seed }
             .train(&scene)
     };
-    let mut best: Option<Trained<f32>> = None;
-    let loss = |trained: &Trained<f32>| trained.log.last().map_or(f64::INFINITY, |now| now.losses.total);
+    let mut best: Option<Trained<Sae<f32>>> = None;
+    let loss = |trained: &Trained<Sae<f32>>| trained.log.last().map_or(f64::INFINITY, |now| now.losses.total);
     for start in 0..FITS {
         let one = fit(start)?;
         if best.as_ref().is_none_or(|best| loss(&one) < loss(best)) {
             best = Some(one);
         }
     }
-    let sae = best.expect("at least one fit").sae;
+    let sae = best.expect("at least one fit").model;
     let without =
         |parent: bool| scene.rows_where(|x, row| (x[[row, 0]] > 0.0) == parent && x[[row, 1]] == 0.0);
     let alone = firing(&sae, &scene, &without(true))?;

@@ -64,7 +64,7 @@ fn trained(
 ) -> Result<(Sae<f32>, Measured), StudyError> {
     let seed = context.named_stream("dictionaries").bits();
     let recipe = Recipe { member, n_latents, sparsity, steps: 1000, bias_start: BiasStart::Mean, seed };
-    let sae = recipe.train(scene)?.sae;
+    let sae = recipe.train(scene)?.model;
     let measured = Measured::of(&sae, scene, seed)?;
     Ok((sae, measured))
 }

@@ -46,7 +46,7 @@ fn mixed(stream: &mut Stream, loading: f64) -> Result<f64, StudyError> {
         let bias_start = BiasStart::Given;
         let recipe =
             Recipe { member: Member::Relu, n_latents: 1, sparsity: 0.05, steps: 800, bias_start, seed };
-        let sae = recipe.train(&scene)?.sae;
+        let sae = recipe.train(&scene)?.model;
         let row = sae.weights().w_dec.row(0).mapv(f64::from);
         // From some starts it finds the absence of a feature; that is another story.
         if row[0] > 0.5 {

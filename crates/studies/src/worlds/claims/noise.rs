@@ -36,7 +36,7 @@ fn agreement(context: &Context, scene: &Scene) -> Result<[f64; 2], StudyError> {
             bias_start: BiasStart::Mean,
             seed: seeds.bits(),
         };
-        Ok(recipe.train(scene)?.sae.weights().w_dec.mapv(f64::from))
+        Ok(recipe.train(scene)?.model.weights().w_dec.mapv(f64::from))
     };
     let (one, other) = (decoder()?, decoder()?);
     let matching = Matching::new(&one, &other).with_null(seeds.bits());

@@ -87,7 +87,7 @@ fn trained(
     }
     let seed = context.named_stream("dictionaries").bits();
     let recipe = Recipe { member, n_latents: 64, sparsity, steps: 1500, bias_start: BiasStart::Mean, seed };
-    Measured::of(&recipe.train(scene)?.sae, scene, seed)
+    Measured::of(&recipe.train(scene)?.model, scene, seed)
 }
 
 /// One line of a table.
