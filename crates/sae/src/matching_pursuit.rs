@@ -1,7 +1,7 @@
 use crate::step::{Losses, check};
 use crate::{Sae, SaeError, Variant, Weights};
 use collimate_tensor::{Scalar, SparseRows, axpy, dot, matmul_into, sum_of_squares};
-use ndarray::{Array2, ArrayRef2};
+use ndarray::{Array1, Array2, ArrayRef2};
 
 /// The matching-pursuit dictionary: latents are taken one after another, each the best for what is left of the row.
 ///
@@ -31,14 +31,13 @@ struct Pursued<F> {
     left: Array2<F>,
 }
 
-fn pursue<F: Scalar>(k: usize, weights: &Weights<F>, x: &ArrayRef2<F>) -> Result<Pursued<F>, SaeError> {
-    let n = weights.w_dec.nrows();
-    let mut left = x.as_standard_layout().into_owned();
-    left -= &weights.b_dec;
-    let mut taken = vec![Vec::with_capacity(k); x.nrows()];
-    let mut products = Array2::zeros((x.nrows(), n));
+/// The pursuit in x − b_dec.
+fn pursue<F: Scalar>(k: usize, w_dec: &Array2<F>, mut left: Array2<F>) -> Result<Pursued<F>, SaeError> {
+    let (rows, n) = (left.nrows(), w_dec.nrows());
+    let mut taken = vec![Vec::new(); rows];
+    let mut products = Array2::zeros((rows, n));
     for step in 0..k {
-        matmul_into(F::one(), &left, &weights.w_dec.t(), F::zero(), &mut products)?;
+        matmul_into(F::one(), &left, &w_dec.t(), F::zero(), &mut products)?;
         let mut any = false;
         for ((mut row, taken), products) in left.rows_mut().into_iter().zip(&mut taken).zip(products.rows()) {
             // A row that has come to its end stays there.
@@ -52,7 +51,7 @@ fn pursue<F: Scalar>(k: usize, weights: &Weights<F>, x: &ArrayRef2<F>) -> Result
                 }
             }
             if best.1 > F::zero() {
-                let atom = weights.w_dec.row(best.0);
+                let atom = w_dec.row(best.0);
                 let atom = atom.as_slice().expect("rows are contiguous");
                 axpy(-best.1, atom, row.as_slice_mut().expect("standard layout"));
                 taken.push((best.0 as u32, best.1));
@@ -66,18 +65,34 @@ fn pursue<F: Scalar>(k: usize, weights: &Weights<F>, x: &ArrayRef2<F>) -> Result
     Ok(Pursued { taken, left })
 }
 
+/// x − b_dec.
+fn centred<F: Scalar>(x: &ArrayRef2<F>, b_dec: &Array1<F>) -> Array2<F> {
+    let mut rows = x.as_standard_layout().into_owned();
+    rows -= b_dec;
+    rows
+}
+
 /// The codes of some rows.
 pub(crate) fn encode<F: Scalar>(
     pursuit: &MatchingPursuit,
     sae: &Sae<F>,
     x: &ArrayRef2<F>,
 ) -> Result<SparseRows<F>, SaeError> {
-    let mut codes = SparseRows::new(sae.size().n_latents);
-    for row in pursue(pursuit.k, sae.weights(), x)?.taken {
-        let (columns, values) = merged(row);
-        codes.push_row(&columns, &values)?;
+    let Weights { w_dec, b_dec, .. } = sae.weights();
+    let mut codes = SparseRows::new(w_dec.nrows());
+    for (latents, values) in pursuit_codes(pursuit.k, w_dec, centred(x, b_dec))? {
+        codes.push_row(&latents, &values)?;
     }
     Ok(codes)
+}
+
+/// The latents and the codes of rows from which b_dec was subtracted.
+pub(crate) fn pursuit_codes<F: Scalar>(
+    k: usize,
+    w_dec: &Array2<F>,
+    rows: Array2<F>,
+) -> Result<impl Iterator<Item = (Vec<u32>, Vec<F>)> + use<F>, SaeError> {
+    Ok(pursue(k, w_dec, rows)?.taken.into_iter().map(merged))
 }
 
 /// Latents in ascending order, the amounts of one that was taken twice added up.
@@ -105,7 +120,7 @@ pub(crate) fn gradient<F: Scalar>(
     let weights = sae.weights();
     let mut gradient = Weights::zeros_like(weights);
     let mut active = vec![false; weights.w_dec.nrows()];
-    let Pursued { taken, left } = pursue(pursuit.k, weights, x)?;
+    let Pursued { taken, left } = pursue(pursuit.k, &weights.w_dec, centred(x, &weights.b_dec))?;
     let rows = x.nrows() as f64;
     let per_row = F::from_f64(1.0 / rows);
     let mut losses = Losses::default();

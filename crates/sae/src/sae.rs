@@ -206,19 +206,19 @@ impl<F: collimate_tensor::Scalar> Sae<F> {
         let (operation, architecture) = ("export to JumpReLU", self.variant.name());
         let unsupported = SaeError::Unsupported { operation, architecture };
         let Some(threshold) = self.variant.threshold() else { return Err(unsupported) };
-        let norms = self.weights.w_dec.rows().into_iter().map(|row| {
-            let norm = row.iter().map(|&v| v.to_f64().powi(2)).sum::<f64>().sqrt();
+        let width = self.weights.w_dec.ncols() / self.variant.layers();
+        let of = self.weights.w_dec.rows().into_iter().map(|row| {
+            if self.variant.ranking() != Some(crate::Ranking::TimesDecoderNorm) {
+                return threshold;
+            }
+            // Of a crosscoder the sum over its layers.
+            let parts = row.to_slice().expect("rows are contiguous").chunks(width);
+            let norm2 = |part: &[F]| part.iter().map(|&v| v.to_f64().powi(2)).sum::<f64>();
+            let norm: f64 = parts.map(|part| norm2(part).sqrt()).sum();
             if norm > 0.0 { threshold / norm } else { f64::from(f32::MAX) }
         });
-        let of = match self.variant {
-            Variant::Crosscoder(_) => return Err(unsupported),
-            _ if self.variant.ranking() == Some(crate::Ranking::TimesDecoderNorm) => {
-                norms.collect::<Vec<_>>()
-            }
-            _ => vec![threshold; self.weights.w_dec.nrows()],
-        };
         let mut weights = self.weights.clone();
-        weights.per_latent.push(of.into_iter().map(F::from_f64).collect());
+        weights.per_latent.push(of.map(F::from_f64).collect());
         Self::from_weights_of_width(
             JumpRelu::with_input_bias(self.variant.input_bias()).into(),
             weights,

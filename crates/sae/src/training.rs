@@ -167,6 +167,11 @@ impl<M: Model> Training<M> {
         self.state.step
     }
 
+    /// The entries of the log so far, those of before a checkpoint too.
+    pub fn log(&self) -> &[Progress] {
+        &self.state.log
+    }
+
     /// Trains to the last step, telling `progress` every `log_every` steps.
     ///
     /// A run that was continued skips the rows it has already seen, so the source must be the same from its beginning.

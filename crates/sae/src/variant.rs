@@ -207,6 +207,32 @@ impl Variant {
         self
     }
 
+    /// The same member with an encoder that sees x − b_dec or x; unchanged where there is no choice (matching pursuit,
+    /// crosscoder).
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_sae::{InputBias, TopK, Variant};
+    /// let variant = Variant::from(TopK::new(8)).with_input_bias(InputBias::NotSubtracted);
+    /// assert_eq!(variant.input_bias(), InputBias::NotSubtracted); // as a transcoder needs it
+    /// ```
+    #[must_use]
+    pub fn with_input_bias(mut self, input_bias: InputBias) -> Self {
+        match &mut self {
+            Variant::Relu(v) => v.input_bias = input_bias,
+            Variant::PNorm(v) => v.input_bias = input_bias,
+            Variant::Gated(v) => v.input_bias = input_bias,
+            Variant::RescaleAndShift(v) => v.input_bias = input_bias,
+            Variant::JumpRelu(v) => v.input_bias = input_bias,
+            Variant::TopK(v) => v.input_bias = input_bias,
+            Variant::BatchTopK(v) => v.input_bias = input_bias,
+            Variant::Matryoshka(v) => v.batch.input_bias = input_bias,
+            Variant::AbsTopK(v) => v.input_bias = input_bias,
+            Variant::MatchingPursuit(_) | Variant::Crosscoder(_) => {}
+        }
+        self
+    }
+
     /// Whether training selects over the batch.
     pub fn selects_over_the_batch(&self) -> bool {
         match self {

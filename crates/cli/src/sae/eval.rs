@@ -6,8 +6,9 @@ use crate::terminal::Steps;
 use crate::texts::Source;
 use anyhow::{bail, ensure};
 use collimate_sae::formats::{self, Target};
-use collimate_sae::{Evaluation, WithNull};
+use collimate_sae::{Evaluation, Size, WithNull};
 use collimate_studies::model::recovered_with_null;
+use ndarray::s;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -39,16 +40,33 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let checkpoint = formats::read::<f32>(&options.sae)?;
     checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let dictionary = checkpoint.dictionary;
-    ensure!(dictionary.target() == Target::Input, "a transcoder cannot be evaluated on one activation alone");
+    let transcoder = dictionary.target() == Target::Other;
+    ensure!(
+        !(transcoder && options.in_model),
+        "--in-model puts reconstructions in the place of what a dictionary saw; a transcoder's output belongs elsewhere"
+    );
     if options.in_model {
         options.source.check()?;
     }
     let rows = options.place.open()?;
-    let (d, width) = (dictionary.size().d_model, rows.width());
+    let (d, d_out, width) = (dictionary.size().d_model, dictionary.d_out(), rows.width());
     ensure!(d == width, "the dictionary takes rows of width {d}, but the activations have width {width}");
+    match rows.target() {
+        None => ensure!(!transcoder, "a transcoder is measured by what it predicts: name that with --target"),
+        Some(_) if !transcoder => bail!("an autoencoder is measured by its input: it takes no --target"),
+        Some(there) => {
+            ensure!(
+                d_out == there,
+                "the transcoder predicts rows of width {d_out}, but the target has width {there}"
+            );
+        }
+    }
+    // In a transcoder's rows the outputs stand behind the inputs.
+    let outputs = if transcoder { d } else { 0 };
     let mean = rows.mean()?;
-    let centre = mean.mapv(f64::from).to_vec();
-    let new = || Evaluation::sized(dictionary.size(), dictionary.fingerprint()).centred_at(centre.clone());
+    let centre = mean.slice(s![outputs..]).mapv(f64::from).to_vec();
+    let size = Size { d_model: d_out, ..dictionary.size() };
+    let new = || Evaluation::sized(size, dictionary.fingerprint()).centred_at(centre.clone());
     let (mut evaluation, mut null) = (new()?, new()?);
     let dealt = dictionary.null(options.null_seed);
     let total = options.rows.min(rows.count());
@@ -62,10 +80,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         if stop.load(Ordering::SeqCst) {
             bail!("interrupted");
         }
-        let out = dictionary.forward(&block)?;
-        evaluation.push_codes(&block, &out.codes, &out.reconstruction, documents.as_deref())?;
-        let out = dealt.forward(&block)?;
-        null.push_codes(&block, &out.codes, &out.reconstruction, documents.as_deref())?;
+        let (x, y) = (block.slice(s![.., ..d]), block.slice(s![.., outputs..]));
+        let out = dictionary.forward(&x)?;
+        evaluation.push_codes(&y, &out.codes, &out.reconstruction, documents.as_deref())?;
+        let out = dealt.forward(&x)?;
+        null.push_codes(&y, &out.codes, &out.reconstruction, documents.as_deref())?;
         steps.at(evaluation.sums.rows, "");
     }
     steps.finish();

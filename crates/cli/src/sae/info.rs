@@ -1,7 +1,7 @@
 //! `collimate sae info`.
 
-use collimate_sae::formats::{self, Activation, RowNormalisation, Target};
-use collimate_sae::{InputBias, Size, decoder_geometry};
+use collimate_sae::formats::{self, Activation, Format, RowNormalisation, Target};
+use collimate_sae::{InputBias, Sae, Size, Variant, decoder_geometry};
 use std::path::PathBuf;
 
 /// The options of `collimate sae info`.
@@ -25,7 +25,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     println!("latents       {n_latents}");
     println!("width         {d_model} in, {} out", dictionary.d_out());
     match dictionary.activation() {
-        Activation::TopK { k, .. } | Activation::GroupMax { k, .. } => println!("k             {k}"),
+        Activation::TopK { k, .. }
+        | Activation::GroupMax { k, .. }
+        | Activation::AbsTopK { k, .. }
+        | Activation::MatchingPursuit { k } => println!("k             {k}"),
         Activation::BatchTopK { k, threshold, .. } => {
             println!("k             {k} on average over a batch");
             if let Some(threshold) = threshold {
@@ -60,6 +63,27 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             .iter()
             .for_each(|measurement| println!("{measurement}"));
     }
+    if checkpoint.format == Format::Collimate && dictionary.target() == Target::Input {
+        layers(&Sae::<f32>::load(&options.path)?)?;
+    }
     println!("fingerprint   {}", dictionary.fingerprint());
+    Ok(())
+}
+
+/// How the latents of a crosscoder divide among its layers, two by two.
+fn layers(sae: &Sae<f32>) -> anyhow::Result<()> {
+    let Variant::Crosscoder(crosscoder) = sae.variant() else { return Ok(()) };
+    println!("layers        {}", crosscoder.layers);
+    for (a, b) in (0..crosscoder.layers).flat_map(|b| (0..b).map(move |a| (a, b))) {
+        let shares = sae.relative_decoder_norms(a, b)?;
+        let within = |from: f64, to: f64| shares.iter().filter(|&&share| share >= from && share < to).count();
+        println!(
+            "layers {a}, {b}   {} latents in {a} alone (relative decoder norm below 0.1), {} in both (0.4 to 0.6), {} in {b} alone \
+             (above 0.9)",
+            within(f64::NEG_INFINITY, 0.1),
+            within(0.4, 0.6),
+            shares.iter().filter(|&&share| share > 0.9).count()
+        );
+    }
     Ok(())
 }

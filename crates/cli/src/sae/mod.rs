@@ -4,6 +4,7 @@ mod convert;
 mod encode;
 mod eval;
 mod info;
+mod metrics;
 mod page;
 mod rows;
 mod top;
@@ -20,7 +21,7 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a dictionary on activations; go on from a checkpoint if there is one.
+    /// Train a dictionary (or a transcoder, with --target) on activations; go on from a checkpoint if there is one.
     Train(train::Options),
     /// Measure a dictionary on activations, beside its null.
     Eval(eval::Options),

@@ -1,16 +1,17 @@
 //! `collimate sae train`.
 
-use super::rows::Place;
+use super::metrics::Metrics;
+use super::rows::{Place, Rows};
 use crate::stop::on_interrupt;
 use crate::terminal::Steps;
 use anyhow::{Context, bail, ensure};
 use collimate_grad::{Decay, WarmUp};
 use collimate_sae::{
-    BatchTopK, Gated, JumpRelu, L1, Levels, Matryoshka, Normalisation, PAnneal, PNorm, Progress, Relu,
-    Resampling, Sae, SaeError, Size, TargetL0, TopK, Training, TrainingConfig, Variant,
+    AbsTopK, BatchTopK, Crosscoder, CrosscoderSparsity, Gated, InputBias, JumpRelu, L1, Levels,
+    MatchingPursuit, Matryoshka, Model, Normalisation, PAnneal, PNorm, Progress, Relu, Resampling, Sae,
+    SaeError, Size, Skip, TargetL0, TopK, Training, TrainingConfig, Transcoder, Variant,
 };
 use collimate_stream::Stream;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// The options of `collimate sae train`.
@@ -27,10 +28,14 @@ pub(crate) struct Options {
     /// How many latents.
     #[arg(long)]
     latents: usize,
-    /// How many latents a row may use (topk), or uses on average (batchtopk, matryoshka).
-    #[arg(long, required_if_eq_any([("variant", "topk"), ("variant", "batchtopk"), ("variant", "matryoshka")]))]
+    /// Whether a transcoder (--target) has a linear path from input to output beside its latents.
+    #[arg(long, requires = "target")]
+    skip: bool,
+    /// How many latents a row may use (topk, abstopk, pursuit), or uses on average (batchtopk, matryoshka, and crosscoder in the
+    /// place of --l1).
+    #[arg(long, required_if_eq_any([("variant", "topk"), ("variant", "batchtopk"), ("variant", "matryoshka"), ("variant", "abstopk"), ("variant", "pursuit")]))]
     k: Option<usize>,
-    /// λ beside a loss that sums over dimensions, for inputs with E‖x‖ = √d (relu, gated) or E‖x‖² = 1 (jumprelu, whose
+    /// λ beside a loss that sums over dimensions, for inputs with E‖x‖ = √d (relu, gated, crosscoder) or E‖x‖² = 1 (jumprelu, whose
     /// bandwidth 0.001 belongs to that scale).
     #[arg(long, allow_negative_numbers = true, required_if_eq_any([("variant", "relu"), ("variant", "pnorm"), ("variant", "gated"), ("variant", "jumprelu")]))]
     l1: Option<f64>,
@@ -52,7 +57,7 @@ pub(crate) struct Options {
     /// Write a checkpoint every so many updates.
     #[arg(long, default_value_t = 1000)]
     checkpoint_every: u64,
-    /// Also write the log as JSON lines.
+    /// Also write the log as JSON lines, each as soon as it is there.
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
 }
@@ -68,10 +73,58 @@ enum Member {
     /// Batchtopk whose first eighth, quarter and half of the latents must reconstruct by themselves.
     Matryoshka,
     Jumprelu,
+    /// The largest in magnitude, with their signs.
+    Abstopk,
+    /// One latent after another from what is left of a row.
+    Pursuit,
+    /// One code for several --activations: under a penalty with --l1, the largest of a batch with --k.
+    Crosscoder,
+}
+
+impl Member {
+    /// Whether it keeps a number of latents; it takes λ if not.
+    fn selects(self) -> bool {
+        use Member::{Abstopk, Batchtopk, Matryoshka, Pursuit, Topk};
+        matches!(self, Topk | Batchtopk | Matryoshka | Abstopk | Pursuit)
+    }
 }
 
 impl Options {
-    fn variant(&self) -> anyhow::Result<Variant> {
+    /// Complains of what does not go together.
+    fn check(&self, rows: &Rows) -> anyhow::Result<()> {
+        let member = self.variant;
+        ensure!(self.checkpoint_every > 0, "--checkpoint-every must be at least 1");
+        if member == Member::Crosscoder {
+            ensure!(
+                self.k.is_some() != self.l1.is_some(),
+                "a crosscoder takes --l1 (a penalty) or --k (the largest of a batch), one of the two"
+            );
+            ensure!(rows.target().is_none(), "a crosscoder reconstructs what it sees: it takes no --target");
+            let widths = rows.widths();
+            ensure!(widths.len() > 1, "a crosscoder takes --activations once for each layer, twice at least");
+            ensure!(
+                widths.iter().all(|&width| width == widths[0]),
+                "the layers of a crosscoder must have one width, but theirs are {widths:?}"
+            );
+            return Ok(());
+        }
+        ensure!(
+            rows.widths().len() == 1,
+            "several --activations are the layers of a crosscoder: name that --variant, or give one place"
+        );
+        if member.selects() {
+            ensure!(self.l1.is_none(), "this --variant keeps --k latents: --l1 has no meaning for it");
+        } else {
+            ensure!(self.k.is_none(), "this --variant is kept sparse by --l1: --k has no meaning for it");
+        }
+        ensure!(
+            rows.target().is_none() || member != Member::Pursuit,
+            "pursuit takes latents from what is left of its input: it takes no --target"
+        );
+        Ok(())
+    }
+
+    fn variant(&self, layers: usize) -> anyhow::Result<Variant> {
         let batch = || BatchTopK::new(self.k.unwrap_or(1) as f64).with_aux((self.latents / 8).max(1));
         Ok(match self.variant {
             Member::Relu => Relu::unit_norm().into(),
@@ -85,10 +138,22 @@ impl Options {
                 Matryoshka { batch: batch(), levels: Levels::new(&widths)? }.into()
             }
             Member::Jumprelu => JumpRelu::paper().into(),
+            Member::Abstopk => AbsTopK::new(self.k.unwrap_or(1)).into(),
+            Member::Pursuit => MatchingPursuit { k: self.k.unwrap_or(1) }.into(),
+            Member::Crosscoder => {
+                let sparsity = match self.k {
+                    None => CrosscoderSparsity::L1,
+                    Some(k) => {
+                        CrosscoderSparsity::BatchTopK { k: k as f64, aux: batch().aux, threshold: None }
+                    }
+                };
+                Crosscoder { layers, sparsity }.into()
+            }
         })
     }
 
-    fn config(&self) -> TrainingConfig {
+    fn config(&self, transcoder: bool) -> TrainingConfig {
+        let resampled = matches!(self.variant, Member::Relu | Member::Pnorm | Member::Gated) && !transcoder;
         let resampling = Resampling {
             every: (self.steps / 4).max(1),
             until: self.steps / 2,
@@ -104,8 +169,7 @@ impl Options {
             decay: Decay::LinearOverLast { share: 0.2, to: 0.0 },
             sparsity_warm_up: self.steps / 5,
             dead_after_rows: (self.steps * self.batch as u64 / 8).max(1),
-            resampling: matches!(self.variant, Member::Relu | Member::Pnorm | Member::Gated)
-                .then_some(resampling),
+            resampling: resampled.then_some(resampling),
             p_anneal: matches!(self.variant, Member::Pnorm).then_some(PAnneal {
                 start: self.steps / 5,
                 end: (self.steps * 4 / 5).max(self.steps / 5 + 1),
@@ -127,14 +191,31 @@ impl Options {
 
 /// Trains in stretches between checkpoints; an interrupted run goes on where it was.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    ensure!(options.checkpoint_every > 0, "--checkpoint-every must be at least 1");
     let rows = options.place.open()?;
-    let size = Size { d_model: rows.width(), n_latents: options.latents };
-    let start =
-        Sae::<f32>::new(options.variant()?, size, &mut Stream::named(options.seed, "dictionary start"))?;
+    options.check(&rows)?;
+    let variant = options.variant(rows.widths().len())?;
+    let config = options.config(rows.target().is_some());
+    let mut stream = Stream::named(options.seed, "dictionary start");
+    let (d_model, n_latents) = (rows.width(), options.latents);
+    match rows.target() {
+        None => {
+            let start = Sae::<f32>::new(variant, Size { d_model, n_latents }, &mut stream)?;
+            train(options, &rows, Training::new(start, config)?)
+        }
+        Some(d_out) => {
+            let variant = variant.with_input_bias(InputBias::NotSubtracted);
+            let skip = if options.skip { Skip::Zero } else { Skip::None };
+            let start = Transcoder::<f32>::new(variant, d_model, d_out, n_latents, skip, &mut stream)?;
+            train(options, &rows, Training::new(start, config)?)
+        }
+    }
+}
+
+fn train<M: Model>(options: &Options, rows: &Rows, training: Training<M>) -> anyhow::Result<()> {
     let stop = on_interrupt("writing a checkpoint; the same command goes on from it")?;
-    let mut training = Training::new(start, options.config())?.on_data(rows.fingerprint()).stop_on(stop);
+    let mut training = training.on_data(rows.fingerprint()).stop_on(stop);
     if let Some(done) = training.finished(&options.out)? {
+        Metrics::start(options.metrics.as_deref(), &done.log)?;
         println!("{}: this run is done already ({} rows)", options.out.display(), done.rows);
         return Ok(());
     }
@@ -153,8 +234,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         })?;
         eprintln!("going on from step {} ({})", training.step(), checkpoint.display());
     }
+    // What a killed run wrote behind its last checkpoint comes again.
+    let mut metrics = Metrics::start(options.metrics.as_deref(), training.log())?;
     let mut steps = Steps::new("updates", options.steps);
     let mut show = |progress: &Progress| {
+        metrics.push(progress);
         steps.at(
             progress.step,
             &format!(
@@ -181,10 +265,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     steps.finish();
     let trained = training.finish()?;
     trained.save(&options.out)?;
-    if let Some(path) = &options.metrics {
-        let lines: String = trained.log.iter().map(|entry| entry.json_line() + "\n").collect();
-        collimate_tensor::files::write_atomically(path, |out| out.write_all(lines.as_bytes()))?;
-    }
     if checkpoint.exists() {
         std::fs::remove_file(&checkpoint)?;
     }
@@ -195,5 +275,5 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         trained.rows,
         trained.dead.len()
     );
-    Ok(())
+    metrics.finish()
 }

@@ -196,6 +196,8 @@ fn training_takes_a_file_of_rows_and_every_member() {
         ("batchtopk", &["--k", "2"]),
         ("matryoshka", &["--k", "2"]),
         ("jumprelu", &["--l1", "0.1"]),
+        ("abstopk", &["--k", "2"]),
+        ("pursuit", &["--k", "2"]),
     ] {
         let (status, out, said) = run(folder.path(), &train("rows.npy", variant, more));
         assert!(status == 0 && out.contains("16 latents"), "{variant}: {out}{said}");
@@ -240,4 +242,112 @@ fn what_cannot_be_trained_on_is_told_with_the_next_step() {
     // A checkpoint of other options.
     std::fs::write(folder.path().join("sae.checkpoint"), b"{}").unwrap();
     refused(&topk("good.npy"), &["sae.checkpoint", "remove it to begin anew"]);
+}
+
+/// Two sets of shards over the same tokens, 6 and 4 wide, the second a function of the first; the same as files.
+fn two_places(folder: &Path) {
+    use collimate_measure::Fingerprint;
+    use collimate_sae::shards::ShardWriter;
+    use collimate_tensor::files::{FileArray, write_npy};
+    let mut stream = collimate_stream::Stream::new(3, 0);
+    let x = ndarray::Array2::from_shape_fn((400, 6), |_| stream.normal() as f32);
+    let y = x.slice(ndarray::s![.., ..4]).mapv(f32::abs);
+    for (name, rows) in [("x", &x), ("y", &y)] {
+        write_npy(folder.join(format!("{name}.npy")), &FileArray::from(rows.clone())).unwrap();
+        let width = rows.ncols();
+        let mut writer = ShardWriter::create(folder.join(name), width, 100, Fingerprint::of(b"test")).unwrap();
+        for (document, block) in rows.axis_chunks_iter(ndarray::Axis(0), 80).enumerate() {
+            writer.push_document(document as u32, 0, &block).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+}
+
+#[test]
+fn a_transcoder_is_trained_goes_on_and_is_measured_by_its_target() {
+    let folder = tempfile::tempdir().unwrap();
+    two_places(folder.path());
+    for (x, y) in [("x", "y"), ("x.npy", "y.npy")] {
+        let more = ["--target", y, "--skip", "--k", "3", "--metrics", "log.jsonl", "--learning-rate", "0.01"];
+        let arguments = train(x, "topk", &more);
+        let (status, out, said) = run(folder.path(), &arguments);
+        assert!(status == 0 && out.contains("16 latents"), "{out}{said}");
+        let log = std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap();
+        assert_eq!(log.lines().count(), 40);
+        // Done already: the log comes back from the file of the result.
+        std::fs::remove_file(folder.path().join("log.jsonl")).unwrap();
+        let (status, out, said) = run(folder.path(), &arguments);
+        assert!(status == 0 && out.contains("done already"), "{out}{said}");
+        assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap(), log);
+        let (_, out, _) = run(folder.path(), &["sae", "info", "sae.safetensors"]);
+        assert!(out.contains("topk transcoder") && out.contains("6 in, 4 out"), "{out}");
+        assert!(out.contains("skip          yes"), "{out}");
+        let eval = ["sae", "eval", "sae.safetensors", "--activations", x];
+        let (status, out, said) = run(folder.path(), &[&eval[..], &["--target", y, "--json"]].concat());
+        assert_eq!(status, 0, "{said}");
+        let explained = out.lines().find(|line| line.contains("explained variance (global R²)")).unwrap();
+        let explained: serde_json::Value = serde_json::from_str(explained).unwrap();
+        let (found, null) = (&explained["measured"]["value"], &explained["null"]);
+        assert!(found.as_f64().unwrap() > null.as_f64().unwrap() + 0.1, "{explained}");
+        // What does not fit is told.
+        let (status, _, said) = run(folder.path(), &eval);
+        assert!(status == 2 && said.contains("--target"), "{said}");
+        let (status, _, said) = run(folder.path(), &[&eval[..], &["--target", x]].concat());
+        assert!(status == 2 && said.contains("width 4") && said.contains("width 6"), "{said}");
+        std::fs::remove_file(folder.path().join("sae.safetensors")).unwrap();
+    }
+}
+
+#[test]
+fn a_crosscoder_is_trained_on_several_places() {
+    let folder = tempfile::tempdir().unwrap();
+    two_places(folder.path());
+    for sparsity in [["--k", "2"], ["--l1", "0.1"]] {
+        let more = [&["--activations", "x"][..], &sparsity].concat();
+        let (status, out, said) = run(folder.path(), &train("x", "crosscoder", &more));
+        assert!(status == 0 && out.contains("16 latents"), "{out}{said}");
+        let (_, out, _) = run(folder.path(), &["sae", "info", "sae.safetensors"]);
+        // Both layers are the same rows, so no latent belongs to one alone.
+        let alone = "layers 0, 1   0 latents in 0 alone";
+        assert!(out.contains("12 in, 12 out") && out.contains(alone) && out.contains("0 in 1 alone"), "{out}");
+        let eval = ["sae", "eval", "sae.safetensors", "--activations", "x", "--activations", "x"];
+        let (status, out, said) = run(folder.path(), &eval);
+        assert!(status == 0 && out.contains("L0 = "), "{out}{said}");
+        std::fs::remove_file(folder.path().join("sae.safetensors")).unwrap();
+    }
+}
+
+#[test]
+fn places_and_options_that_do_not_go_together_are_told() {
+    use collimate_tensor::files::{FileArray, write_npy};
+    let folder = tempfile::tempdir().unwrap();
+    two_places(folder.path());
+    let short = FileArray::from(ndarray::Array2::<f32>::ones((399, 6)));
+    write_npy(folder.path().join("short.npy"), &short).unwrap();
+    let refused = |variant: &str, more: &[&str], part: &str| {
+        let (status, out, said) = run(folder.path(), &train("x", variant, more));
+        assert_eq!(status, 2, "{variant} {more:?}: {out}{said}");
+        assert!(said.contains(part), "{part}: {said}");
+        assert!(!folder.path().join("sae.safetensors").exists());
+    };
+    refused("crosscoder", &["--k", "2"], "twice at least");
+    refused("crosscoder", &["--activations", "y", "--k", "2"], "[6, 4]");
+    refused("crosscoder", &["--activations", "x"], "one of the two");
+    refused("crosscoder", &["--activations", "x", "--k", "2", "--l1", "1"], "one of the two");
+    refused("crosscoder", &["--activations", "x", "--k", "2", "--target", "y"], "no --target");
+    refused("topk", &["--activations", "x", "--k", "2"], "the layers of a crosscoder");
+    refused("topk", &["--k", "2", "--l1", "1"], "--l1 has no meaning");
+    refused("relu", &["--k", "2", "--l1", "1"], "--k has no meaning");
+    refused("pursuit", &["--k", "2", "--target", "y"], "no --target");
+    refused("topk", &["--k", "2", "--skip"], "--target");
+    refused("topk", &["--k", "2", "--target", "y.npy"], "folders only, or files only");
+    refused("topk", &["--k", "2", "--target", "y", "--target-key", "b"], "--key names an array of a file");
+    let (status, _, said) = run(folder.path(), &train("x.npy", "topk", &["--k", "2", "--target", "short.npy"]));
+    assert!(status == 2 && said.contains("399 rows") && said.contains("400"), "{said}");
+    // A dictionary of one place is not measured by another.
+    let (status, _, said) = run(folder.path(), &train("x", "topk", &["--k", "2"]));
+    assert_eq!(status, 0, "{said}");
+    let eval = ["sae", "eval", "sae.safetensors", "--activations", "x", "--target", "y"];
+    let (status, _, said) = run(folder.path(), &eval);
+    assert!(status == 2 && said.contains("no --target"), "{said}");
 }

@@ -51,6 +51,19 @@ pub enum Activation<F> {
         /// The threshold that takes the place of the selection when single rows are encoded.
         threshold: Option<f64>,
     },
+    /// The k of p + b_enc in each row that are largest in magnitude, with their signs.
+    AbsTopK {
+        /// The encoder bias.
+        b_enc: Array1<F>,
+        /// How many latents a row may use.
+        k: usize,
+    },
+    /// Up to k latents one after another, each the best for what the decoder rows of those before it leave of the row: see
+    /// [`MatchingPursuit`](crate::MatchingPursuit). The decoder rows are the encoder.
+    MatchingPursuit {
+        /// The largest number of latents that are taken.
+        k: usize,
+    },
 }
 
 impl<F: Scalar> Activation<F> {
@@ -63,6 +76,8 @@ impl<F: Scalar> Activation<F> {
             Self::TopK { .. } => "topk",
             Self::GroupMax { .. } => "groupmax",
             Self::BatchTopK { .. } => "batchtopk",
+            Self::AbsTopK { .. } => "abs_topk",
+            Self::MatchingPursuit { .. } => "matching_pursuit",
         }
     }
 
@@ -72,7 +87,9 @@ impl<F: Scalar> Activation<F> {
             Self::Relu { b_enc }
             | Self::TopK { b_enc, .. }
             | Self::GroupMax { b_enc, .. }
+            | Self::AbsTopK { b_enc, .. }
             | Self::BatchTopK { b_enc, .. } => vec![("b_enc", b_enc)],
+            Self::MatchingPursuit { .. } => Vec::new(),
             Self::JumpRelu { b_enc, threshold } => vec![("b_enc", b_enc), ("threshold", threshold)],
             Self::Gated { b_gate, b_mag, r_mag } => {
                 vec![("b_gate", b_gate), ("b_mag", b_mag), ("r_mag", r_mag)]
@@ -82,7 +99,7 @@ impl<F: Scalar> Activation<F> {
 
     /// Whether a latent's activity depends on the others, so that a change of one latent's scale changes the codes.
     pub fn selects(&self) -> bool {
-        matches!(self, Self::TopK { .. } | Self::GroupMax { .. } | Self::BatchTopK { .. })
+        !matches!(self, Self::Relu { .. } | Self::JumpRelu { .. } | Self::Gated { .. })
     }
 
     /// Every bias plus what `change` gives for the latent and the slope of its path; e^r for the magnitudes of a gate.
@@ -95,7 +112,9 @@ impl<F: Scalar> Activation<F> {
             | Self::JumpRelu { b_enc, .. }
             | Self::TopK { b_enc, .. }
             | Self::GroupMax { b_enc, .. }
+            | Self::AbsTopK { b_enc, .. }
             | Self::BatchTopK { b_enc, .. } => add(b_enc, &|_| F::one()),
+            Self::MatchingPursuit { .. } => {}
             Self::Gated { b_gate, b_mag, r_mag } => {
                 add(b_gate, &|_| F::one());
                 add(b_mag, &|i| r_mag[i].exp());
@@ -109,7 +128,9 @@ impl<F: Scalar> Activation<F> {
             Self::Relu { b_enc }
             | Self::TopK { b_enc, .. }
             | Self::GroupMax { b_enc, .. }
+            | Self::AbsTopK { b_enc, .. }
             | Self::BatchTopK { b_enc, .. } => *b_enc *= factors,
+            Self::MatchingPursuit { .. } => {}
             Self::JumpRelu { b_enc, threshold } => {
                 *b_enc *= factors;
                 *threshold *= factors;
@@ -122,7 +143,8 @@ impl<F: Scalar> Activation<F> {
         }
     }
 
-    /// The active latents of one row; for [`Activation::BatchTopK`] all that could be.
+    /// The active latents of one row; for [`Activation::BatchTopK`] all that could be, for [`Activation::MatchingPursuit`], which
+    /// takes more than one product, none.
     pub(super) fn select(&self, products: &mut [F], kept: &mut Vec<(u32, F)>) {
         kept.clear();
         let zero = F::zero();
@@ -154,6 +176,14 @@ impl<F: Scalar> Activation<F> {
                 top_k(products, *k, kept);
                 kept.retain(|&(_, value)| value > zero);
             }
+            Self::AbsTopK { b_enc, k } => {
+                products.iter_mut().zip(b_enc).for_each(|(p, &b)| *p += b);
+                let magnitudes: Vec<F> = products.iter().map(|p| p.abs()).collect();
+                top_k(&magnitudes, *k, kept);
+                kept.retain(|&(_, magnitude)| magnitude > zero);
+                kept.iter_mut().for_each(|(latent, value)| *value = products[*latent as usize]);
+            }
+            Self::MatchingPursuit { .. } => {}
             Self::GroupMax { b_enc, k } => {
                 products.iter_mut().zip(b_enc).for_each(|(p, &b)| *p += b);
                 let width = products.len() / k;

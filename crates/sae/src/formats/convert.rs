@@ -2,8 +2,8 @@
 
 use super::{Activation, Dictionary, RowNormalisation, Target};
 use crate::{
-    Float, Gated, GatedDecoder, InputBias, JumpRelu, Magnitude, PenaltyWeight, Ranking, Relu, Sae, SaeError,
-    ThresholdParameter, TopK, Transcoder, Variant, Weights,
+    AbsTopK, CrosscoderSparsity, Float, Gated, GatedDecoder, InputBias, JumpRelu, Magnitude, MatchingPursuit,
+    PenaltyWeight, Ranking, Relu, Sae, SaeError, ThresholdParameter, TopK, Transcoder, Variant, Weights,
 };
 use collimate_tensor::Scalar;
 use ndarray::{Array2, ArrayRef2};
@@ -42,6 +42,11 @@ impl<F: Scalar> Dictionary<F> {
         let mut next = || vectors.next().expect("a member has its vectors");
         let activation = match variant {
             Variant::Relu(_) | Variant::PNorm(_) => Activation::Relu { b_enc: next() },
+            Variant::Crosscoder(crosscoder) if crosscoder.sparsity == CrosscoderSparsity::L1 => {
+                Activation::Relu { b_enc: next() }
+            }
+            Variant::AbsTopK(top) => Activation::AbsTopK { b_enc: next(), k: top.k },
+            Variant::MatchingPursuit(pursuit) => Activation::MatchingPursuit { k: pursuit.k },
             Variant::Gated(gated) if gated.magnitude == Magnitude::Untied => return refuse("untied gated"),
             Variant::Gated(_) | Variant::RescaleAndShift(_) => {
                 Activation::Gated { b_gate: next(), b_mag: next(), r_mag: next() }
@@ -106,6 +111,10 @@ impl<F: Scalar> Dictionary<F> {
             Activation::JumpRelu { b_enc, threshold } => {
                 (jump_relu(input_bias), vec![b_enc.clone(), threshold.clone()])
             }
+            Activation::AbsTopK { b_enc, k } => {
+                (AbsTopK { input_bias, ..AbsTopK::new(*k) }.into(), vec![b_enc.clone()])
+            }
+            Activation::MatchingPursuit { k } => (MatchingPursuit { k: *k }.into(), Vec::new()),
             other => return refuse(other.name()),
         };
         let (w_enc, w_dec, b_dec) = (self.w_enc.clone(), self.w_dec.clone(), self.b_dec.clone());

@@ -1,4 +1,5 @@
 use super::{Activation, RowNormalisation};
+use crate::matching_pursuit::pursuit_codes;
 use crate::weights::finite;
 use crate::{InputBias, SaeError, Size};
 use collimate_measure::Fingerprint;
@@ -92,7 +93,10 @@ impl<F: Scalar> Dictionary<F> {
         }
         finite("b_dec", &self.b_dec.view().insert_axis(Axis(0)))?;
         let (k, most) = match self.activation {
-            Activation::TopK { k, .. } | Activation::GroupMax { k, .. } => (k as f64, n as f64),
+            Activation::TopK { k, .. } | Activation::GroupMax { k, .. } | Activation::AbsTopK { k, .. } => {
+                (k as f64, n as f64)
+            }
+            Activation::MatchingPursuit { k } => (k as f64, f64::INFINITY),
             Activation::BatchTopK { k, .. } => (k, n as f64),
             _ => (1.0, 1.0),
         };
@@ -193,7 +197,11 @@ impl<F: Scalar> Dictionary<F> {
             F::NAME
         );
         let mut fingerprint = Fingerprint::of(how.as_bytes());
-        if let Activation::TopK { k, .. } | Activation::GroupMax { k, .. } = self.activation {
+        if let Activation::TopK { k, .. }
+        | Activation::GroupMax { k, .. }
+        | Activation::AbsTopK { k, .. }
+        | Activation::MatchingPursuit { k } = self.activation
+        {
             fingerprint = fingerprint.and(&k.to_le_bytes());
         }
         if let Activation::BatchTopK { k, threshold, .. } = self.activation {
@@ -235,6 +243,12 @@ impl<F: Scalar> Dictionary<F> {
             }
             if self.input_bias == InputBias::Subtracted {
                 input -= &self.b_dec;
+            }
+            if let Activation::MatchingPursuit { k } = self.activation {
+                for (latents, values) in pursuit_codes(k, &self.w_dec, input)? {
+                    codes.push_row(&latents, &values)?;
+                }
+                continue;
             }
             let mut products = matmul(&input, &self.w_enc.t())?;
             for mut row in products.rows_mut() {
@@ -287,6 +301,8 @@ impl<F: Scalar> Dictionary<F> {
             }
             Activation::TopK { b_enc, k } => Activation::TopK { b_enc: vector(b_enc), k: *k },
             Activation::GroupMax { b_enc, k } => Activation::GroupMax { b_enc: vector(b_enc), k: *k },
+            Activation::AbsTopK { b_enc, k } => Activation::AbsTopK { b_enc: vector(b_enc), k: *k },
+            Activation::MatchingPursuit { k } => Activation::MatchingPursuit { k: *k },
             Activation::BatchTopK { b_enc, k, threshold } => {
                 Activation::BatchTopK { b_enc: vector(b_enc), k: *k, threshold: *threshold }
             }

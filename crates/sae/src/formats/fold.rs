@@ -19,7 +19,8 @@ impl<F: Scalar> Dictionary<F> {
     ///
     /// # Errors
     /// [`SaeError::Mismatch`] unless there is one factor a latent, [`SaeError::OutOfRange`] unless all are positive and
-    /// finite, [`SaeError::Unsupported`] for members that compare latents with each other, unless all factors are equal.
+    /// finite, [`SaeError::Unsupported`] for members that compare latents with each other, unless all factors are equal, and for
+    /// matching pursuit.
     pub fn rescale_latents(mut self, factors: &Array1<F>) -> Result<Self, SaeError> {
         let n = self.size().n_latents;
         if factors.len() != n {
@@ -29,12 +30,11 @@ impl<F: Scalar> Dictionary<F> {
             let given = bad.to_f64();
             return Err(SaeError::OutOfRange { name: "a factor", expected: "positive and finite", given });
         }
+        const OPERATION: &str = "a change of the scale of single latents";
+        self.by_products(OPERATION)?;
         if self.activation.selects() && factors.iter().any(|&s| s != factors[0]) {
             let architecture = self.activation.name();
-            return Err(SaeError::Unsupported {
-                operation: "a change of the scale of single latents",
-                architecture,
-            });
+            return Err(SaeError::Unsupported { operation: OPERATION, architecture });
         }
         self.rescale(factors);
         Ok(self)
@@ -84,12 +84,15 @@ impl<F: Scalar> Dictionary<F> {
     /// The codes keep their units. [`Sae::with_input_scale`](crate::Sae::with_input_scale) keeps the matrices instead.
     ///
     /// # Errors
-    /// [`SaeError::OutOfRange`] unless `s` is positive and finite, [`SaeError::Unsupported`] behind a normalisation of rows.
+    /// [`SaeError::OutOfRange`] unless `s` is positive and finite, [`SaeError::Unsupported`] behind a normalisation of rows and for
+    /// matching pursuit.
     pub fn fold_input_scale(mut self, s: f64) -> Result<Self, SaeError> {
         if !(s > 0.0 && s.is_finite()) {
             return Err(SaeError::OutOfRange { name: "s", expected: "positive and finite", given: s });
         }
-        self.without_row_normalisation("folding a scale of the inputs")?;
+        const OPERATION: &str = "folding a scale of the inputs";
+        self.without_row_normalisation(OPERATION)?;
+        self.by_products(OPERATION)?;
         let s = F::from_f64(s);
         self.w_enc.mapv_inplace(|w| w * s);
         if self.target == Target::Input {
@@ -114,7 +117,7 @@ impl<F: Scalar> Dictionary<F> {
     ///
     /// # Errors
     /// [`SaeError::Mismatch`] for other shapes, [`SaeError::OutOfRange`] when `whitening·inverse` is not the identity to 10⁻³,
-    /// [`SaeError::Unsupported`] for transcoders, skip connections and behind a normalisation of rows.
+    /// [`SaeError::Unsupported`] for transcoders, skip connections, matching pursuit and behind a normalisation of rows.
     pub fn fold_whitening(
         mut self,
         mean: &Array1<F>,
@@ -124,6 +127,7 @@ impl<F: Scalar> Dictionary<F> {
         const OPERATION: &str = "folding a whitening";
         let d = self.size().d_model;
         self.without_row_normalisation(OPERATION)?;
+        self.by_products(OPERATION)?;
         if self.target != Target::Input || self.w_skip.is_some() {
             return Err(SaeError::Unsupported { operation: OPERATION, architecture: "transcoder" });
         }
@@ -153,10 +157,11 @@ impl<F: Scalar> Dictionary<F> {
         Ok(self)
     }
 
-    /// The same function with an encoder that sees x and not x − b_dec: W(x − b) + c = Wx + (c − Wb).
+    /// The same function with an encoder that sees x and not x − b_dec: W(x − b) + c = Wx + (c − Wb). Matching pursuit, which has no
+    /// c, stays as it is.
     #[must_use]
     pub fn fold_input_bias(mut self) -> Self {
-        if self.input_bias == InputBias::Subtracted {
+        if self.input_bias == InputBias::Subtracted && self.by_products("").is_ok() {
             let shift = self.w_enc.dot(&self.b_dec);
             self.activation.shift(|i| -shift[i]);
             self.input_bias = InputBias::NotSubtracted;
@@ -179,6 +184,16 @@ impl<F: Scalar> Dictionary<F> {
                 operation: "encoding by a threshold learned from batches",
                 architecture: other.name(),
             }),
+        }
+    }
+
+    /// Complains of a dictionary whose decoder is the encoder, which no longer holds when one of the two changes.
+    fn by_products(&self, operation: &'static str) -> Result<(), SaeError> {
+        match self.activation {
+            Activation::MatchingPursuit { .. } => {
+                Err(SaeError::Unsupported { operation, architecture: self.activation.name() })
+            }
+            _ => Ok(()),
         }
     }
 

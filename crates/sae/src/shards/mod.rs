@@ -13,11 +13,13 @@
 //! Values are stored as they are, rounded to 11 bits. What half precision cannot hold (above 65504, NaN, infinity) is an
 //! error at writing, never a silent infinity.
 
+mod beside;
 mod format;
 mod reader;
 mod shuffled;
 mod writer;
 
+pub use beside::Beside;
 pub use reader::{Block, Shards};
 pub use shuffled::Shuffled;
 pub use writer::ShardWriter;

@@ -117,13 +117,7 @@ impl Shards {
 
     /// All rows in the order in which they were written, in blocks of at most `block` rows that do not cross shards.
     pub fn blocks(&self, block: usize) -> impl Iterator<Item = Result<Block, SaeError>> + '_ {
-        let block = block.max(1) as u64;
-        (0..self.entries.len()).flat_map(move |shard| {
-            let rows = self.entries[shard].rows;
-            (0..rows)
-                .step_by(block as usize)
-                .map(move |start| self.read(shard, start, block.min(rows - start)))
-        })
+        self.pieces(block).map(|(shard, start, count)| self.read(shard, start, count))
     }
 
     /// Rows in random order, for ever, in fixed memory: see [`Shuffled`].
@@ -157,6 +151,12 @@ impl Shards {
         let values = halves.into_iter().map(f16::to_f32).collect();
         let rows =
             Array2::from_shape_vec((count as usize, self.width), values).expect("whole rows were read");
+        let [documents, positions] = self.read_tokens(shard, start, count)?;
+        Ok(Block { rows, documents, positions })
+    }
+
+    /// The documents and the positions of some rows of a shard.
+    fn read_tokens(&self, shard: usize, start: u64, count: u64) -> Result<[Vec<u32>; 2], SaeError> {
         let path = self.folder.join(&self.entries[shard].name);
         let total = self.entries[shard].rows;
         let after = HEADER as u64 + 2 * total * self.width as u64;
@@ -164,7 +164,32 @@ impl Shards {
             let bytes = read_at(&path, offset + 4 * start, 4 * count)?;
             Ok(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
         };
-        Ok(Block { rows, documents: numbers(after)?, positions: numbers(after + 4 * total)? })
+        Ok([numbers(after)?, numbers(after + 4 * total)?])
+    }
+
+    /// The document and the position of every row, in the blocks of [`Shards::blocks`].
+    pub(super) fn tokens(
+        &self,
+        block: usize,
+    ) -> impl Iterator<Item = Result<Vec<(u32, u32)>, SaeError>> + '_ {
+        self.pieces(block).map(|(shard, start, count)| {
+            let [documents, positions] = self.read_tokens(shard, start, count)?;
+            Ok(documents.into_iter().zip(positions).collect())
+        })
+    }
+
+    /// Where each block lies: (shard, first row, rows).
+    fn pieces(&self, block: usize) -> impl Iterator<Item = (usize, u64, u64)> + use<> {
+        let block = block.max(1) as u64;
+        let rows: Vec<u64> = self.shard_rows().collect();
+        rows.into_iter().enumerate().flat_map(move |(shard, rows)| {
+            (0..rows).step_by(block as usize).map(move |start| (shard, start, block.min(rows - start)))
+        })
+    }
+
+    /// Where it lies.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 }
 

@@ -5,8 +5,8 @@ use collimate_sae::formats::{
     Activation, Dictionary, Format, RowNormalisation, Target, agreement, read, read_as, write_saelens,
 };
 use collimate_sae::{
-    BatchTopK, Float, Gated, InputBias, JumpRelu, PenaltyWeight, Relu, Sae, SaeError, Size, Skip, TopK,
-    Transcoder, Variant,
+    AbsTopK, BatchTopK, Crosscoder, CrosscoderSparsity, Float, Gated, InputBias, JumpRelu, MatchingPursuit,
+    PenaltyWeight, Relu, Sae, SaeError, Size, Skip, TopK, Transcoder, Variant,
 };
 use collimate_stream::Stream;
 use collimate_tensor::files::Safetensors;
@@ -491,4 +491,62 @@ fn a_trained_transcoder_is_written_for_saelens() {
             assert!(off(&back) < 1e-10, "{variant}");
         }
     }
+}
+
+#[test]
+fn every_member_of_ours_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sae.safetensors");
+    let mut stream = Stream::new(6, 0);
+    let x = Array2::from_shape_simple_fn((300, 6), || stream.normal());
+    let size = Size { d_model: 6, n_latents: 12 };
+    let sparsity = CrosscoderSparsity::BatchTopK { k: 3.0, aux: None, threshold: Some(0.8) };
+    for (variant, name) in [
+        (Variant::from(AbsTopK::new(3)), "abs_topk"),
+        (MatchingPursuit { k: 3 }.into(), "matching_pursuit"),
+        (Crosscoder::l1(2).into(), "standard"),
+        (Crosscoder { layers: 3, sparsity }.into(), "jumprelu"),
+    ] {
+        let mut weights = Sae::<f64>::new(variant, size, &mut stream).unwrap().into_weights();
+        weights.b_dec.mapv_inplace(|_| 0.3 * stream.normal());
+        weights.per_latent.iter_mut().for_each(|vector| vector.mapv_inplace(|_| 0.1 * stream.normal()));
+        let sae = Sae::from_weights(variant, weights).unwrap();
+        sae.save(&path).unwrap();
+        let checkpoint = read::<f64>(&path).unwrap();
+        let dictionary = checkpoint.dictionary;
+        assert_eq!(dictionary.activation().name(), name);
+        let out = dictionary.forward(&x).unwrap();
+        assert_eq!(out.codes.to_dense(), sae.encode(&x).unwrap().to_dense(), "{variant}");
+        assert!(out.codes.n_stored() > 100, "{variant}");
+        let off = out.reconstruction - sae.reconstruct(&x).unwrap();
+        assert!(off.iter().all(|v| v.abs() < 1e-12), "{variant}");
+        assert_eq!(dictionary.cast::<f32>().activation().name(), name);
+        let again = dictionary.to_sae().unwrap();
+        assert_eq!(again.encode(&x).unwrap().to_dense(), sae.encode(&x).unwrap().to_dense(), "{variant}");
+        // What leaves the function as it is does, or is refused.
+        let plain = agreement(&dictionary, &dictionary.clone().fold_input_bias(), &x).unwrap();
+        assert!(plain.reconstruction < 1e-12, "{variant}: {plain}");
+        let scaled = dictionary.clone().fold_input_scale(2.0);
+        assert_eq!(scaled.is_err(), name == "matching_pursuit");
+        if let Ok(scaled) = scaled {
+            let (ours, theirs) = (scaled.forward(&x).unwrap(), dictionary.forward(&(&x * 2.0)).unwrap());
+            assert_eq!(ours.codes.to_dense(), theirs.codes.to_dense(), "{variant}");
+        }
+        let factors = Array1::from_elem(12, 2.0);
+        assert_eq!(dictionary.clone().rescale_latents(&factors).is_err(), name == "matching_pursuit");
+        assert_eq!(
+            write_saelens(&dictionary, folder.path().join(name), &[]).is_err(),
+            matches!(name, "abs_topk" | "matching_pursuit")
+        );
+    }
+    let input_bias = InputBias::NotSubtracted;
+    let transcoder =
+        Transcoder::<f64>::new(TopK { input_bias, ..TopK::new(2) }, 6, 4, 12, Skip::Zero, &mut stream)
+            .unwrap();
+    transcoder.save(&path).unwrap();
+    let dictionary = read::<f64>(&path).unwrap().dictionary;
+    assert_eq!((dictionary.target(), dictionary.d_out()), (Target::Other, 4));
+    assert_eq!(Dictionary::try_from(&transcoder).unwrap(), dictionary);
+    let error = Sae::<f64>::load(&path).unwrap_err().to_string();
+    assert!(error.contains("collimate transcoder 1"), "{error}");
 }

@@ -216,6 +216,15 @@ fn thresholds_of_a_batch_become_those_of_latents() {
     }
     let without = Sae::<f64>::new(BatchTopK::new(3.0), SIZE, &mut stream).unwrap();
     assert!(without.to_jump_relu().is_err());
+    // The threshold of a crosscoder is on f times the lengths of its layers, added up.
+    let sparsity = CrosscoderSparsity::BatchTopK { k: 3.0, aux: None, threshold: Some(1.5) };
+    let variant = Variant::from(Crosscoder { layers: 2, sparsity });
+    let sae = Sae::from_weights(variant, random_weights(&variant, &mut stream)).unwrap();
+    let x = Array2::from_shape_fn((20, SIZE.d_model), |_| stream.normal());
+    let (ours, jump) = (sae.encode(&x).unwrap(), sae.to_jump_relu().unwrap().encode(&x).unwrap());
+    assert_eq!(ours.to_dense(), jump.to_dense());
+    let stored = ours.n_stored();
+    assert!(stored > 10 && stored < 19 * SIZE.n_latents, "{stored}");
 }
 
 #[test]

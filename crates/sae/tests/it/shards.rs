@@ -2,7 +2,7 @@
 
 use collimate_measure::Fingerprint;
 use collimate_sae::SaeError;
-use collimate_sae::shards::{ShardWriter, Shards};
+use collimate_sae::shards::{Beside, ShardWriter, Shards};
 use collimate_stream::Stream;
 use ndarray::{Array2, array};
 use std::path::Path;
@@ -151,4 +151,56 @@ fn the_fingerprint_is_of_the_content() {
     writer.push_document(0, 0, &rows).unwrap();
     writer.finish().unwrap();
     assert!(Shards::open(b.path()).unwrap().shuffled(4, 4, &mut Stream::new(1, 0)).is_err());
+}
+
+#[test]
+fn sets_of_the_same_tokens_lie_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| write(&folder.path().join(name), 2000, 700));
+    let both = Beside::new(vec![one.clone(), two]).unwrap();
+    assert_eq!((both.rows(), both.width()), (2000, 6));
+    // Half precision holds whole numbers exactly up to 2048.
+    let mut next = 0;
+    for block in both.blocks(64) {
+        let block = block.unwrap();
+        for (row, document) in block.rows.rows().into_iter().zip(block.documents) {
+            assert_eq!((row[0], row[3], document), (next as f32, next as f32, next / 7));
+            next += 1;
+        }
+    }
+    assert_eq!(next, 2000);
+    // Drawn at random, the halves of a row are still of one token, in the order of a single set.
+    let mut stream = Stream::new(4, 0);
+    let mut alone = one.shuffled(64, 50, &mut stream).unwrap();
+    let after = stream.bits();
+    let mut stream = Stream::new(4, 0);
+    for rows in both.shuffled(64, 50, &mut stream).unwrap().take(100) {
+        let (rows, alone) = (rows.unwrap(), alone.next().unwrap().unwrap());
+        assert_eq!(rows.column(0), rows.column(3));
+        assert_eq!(rows.column(0), alone.column(0));
+    }
+    assert_eq!(stream.bits(), after);
+    assert_ne!(both.fingerprint(), one.fingerprint());
+    assert_eq!(Beside::new(vec![one.clone()]).unwrap().fingerprint(), one.fingerprint());
+}
+
+#[test]
+fn sets_of_other_tokens_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let one = write(&at("one"), 100, 30);
+    for (name, rows, per_shard) in [("fewer", 90, 30), ("cut elsewhere", 100, 40)] {
+        let other = write(&at(name), rows, per_shard);
+        let error = Beside::new(vec![one.clone(), other]).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("same shards"), "{error}");
+    }
+    let mut writer = ShardWriter::create(at("other"), 1, 30, Fingerprint::of(b"source")).unwrap();
+    for i in 0..100 {
+        // Row 55 belongs to another position.
+        writer.push_row(i / 7, if i == 55 { 99 } else { 1 + i % 7 }, &[0.0]).unwrap();
+    }
+    writer.finish().unwrap();
+    let error = Beside::new(vec![one, Shards::open(at("other")).unwrap()]).unwrap_err().to_string();
+    assert!(error.contains("row 55") && error.contains("position 99 of document 7"), "{error}");
+    assert!(matches!(Beside::new(Vec::new()), Err(SaeError::OutOfRange { .. })));
 }

@@ -1,0 +1,45 @@
+//! The log of a run as JSON lines.
+
+use anyhow::Context;
+use collimate_sae::Progress;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A file that grows by a line whenever there is one, or nothing.
+pub(super) struct Metrics {
+    file: Option<(PathBuf, File)>,
+    /// The first thing that went wrong: it must not end a run.
+    failed: Option<io::Error>,
+}
+
+impl Metrics {
+    /// Writes what there is already; whatever the file held before is gone.
+    pub(super) fn start(path: Option<&Path>, log: &[Progress]) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self { file: None, failed: None }) };
+        let lines: String = log.iter().map(|entry| entry.json_line() + "\n").collect();
+        collimate_tensor::files::write_atomically(path, |out| out.write_all(lines.as_bytes()))?;
+        let open = || format!("appending to {}", path.display());
+        let file = OpenOptions::new().append(true).open(path).with_context(open)?;
+        Ok(Self { file: Some((path.to_owned(), file)), failed: None })
+    }
+
+    /// Adds an entry.
+    pub(super) fn push(&mut self, entry: &Progress) {
+        if let Some((_, file)) = &mut self.file
+            && let Err(error) = file.write_all((entry.json_line() + "\n").as_bytes())
+        {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// Tells what went wrong.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        match (self.failed, self.file) {
+            (Some(error), Some((path, _))) => Err(error).with_context(|| {
+                format!("the dictionary is whole, but not its metrics in {}", path.display())
+            }),
+            _ => Ok(()),
+        }
+    }
+}
