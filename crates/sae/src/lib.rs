@@ -77,7 +77,7 @@ pub use model::Model;
 pub use progress::Progress;
 pub use rows::{IntoRows, ShuffleBuffer, epochs};
 pub use step::{Losses, Path, Settings};
-pub use training::{Trained, Training, train_together};
+pub use training::{Trained, Training, advance_together, train_together};
 pub use workspace::Workspace;
 
 // Metrics.

@@ -203,10 +203,11 @@ pub(crate) fn advance<R: Run, I>(
 where
     I: IntoIterator<Item: IntoRows>,
 {
-    let Some(first) = runs.first() else { return Ok(()) };
+    let done = |run: &R| run.state().step == run.config().steps;
+    let Some(first) = runs.iter().find(|run| !done(run)) else { return Ok(()) };
     let (width, batch, seen) = (first.width(), first.config().batch, first.state().rows);
     let (calibration, mut step) = (first.config().calibration_rows, first.state().step);
-    for run in runs.iter() {
+    for run in runs.iter().filter(|run| !done(run)) {
         let (config, state) = (run.config(), run.state());
         let same = run.width() == width
             && config.batch == batch

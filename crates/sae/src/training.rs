@@ -354,6 +354,40 @@ where
     I: IntoIterator<Item: IntoRows>,
 {
     let steps = runs.iter().map(|run| run.config.steps).max().unwrap_or(0);
-    advance(&mut runs, rows, steps, &mut progress, &mut |_| Ok(()))?;
+    advance_together(&mut runs, rows, steps, &mut progress)?;
     runs.into_iter().map(Training::finish).collect()
+}
+
+/// Advances several runs on one pass until `step` steps are done, as [`train_together`] does; they stay open.
+///
+/// After an interruption all that have steps left stand at the same one: save a checkpoint of each, or go on. Runs that were loaded from such
+/// checkpoints go on together on the same rows from their beginning, bit for bit.
+///
+/// # Errors
+/// As [`train_together`].
+///
+/// # Examples
+/// ```
+/// use collimate_sae::{Sae, Size, TopK, Training, TrainingConfig, advance_together, epochs};
+/// use collimate_stream::Stream;
+/// let size = Size { d_model: 3, n_latents: 6 };
+/// let config = TrainingConfig { steps: 3, batch: 4, ..Default::default() };
+/// let mut stream = Stream::new(1, 0);
+/// let mut start = |k| Training::new(Sae::<f32>::new(TopK::new(k), size, &mut stream)?, config.clone());
+/// let mut runs = [start(1)?, start(2)?];
+/// let rows = ndarray::Array2::<f32>::eye(3);
+/// advance_together(&mut runs, epochs(&rows, 4, &mut Stream::new(2, 0)), 2, &mut |_, _| ())?;
+/// assert_eq!((runs[0].step(), runs[1].step()), (2, 2));
+/// # Ok::<(), collimate_sae::SaeError>(())
+/// ```
+pub fn advance_together<M: Model, I>(
+    runs: &mut [Training<M>],
+    rows: I,
+    step: u64,
+    progress: &mut dyn FnMut(usize, &Progress),
+) -> Result<(), SaeError>
+where
+    I: IntoIterator<Item: IntoRows>,
+{
+    advance(runs, rows, step, progress, &mut |_| Ok(()))
 }

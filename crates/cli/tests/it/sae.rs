@@ -255,7 +255,8 @@ fn two_places(folder: &Path) {
     for (name, rows) in [("x", &x), ("y", &y)] {
         write_npy(folder.join(format!("{name}.npy")), &FileArray::from(rows.clone())).unwrap();
         let width = rows.ncols();
-        let mut writer = ShardWriter::create(folder.join(name), width, 100, Fingerprint::of(b"test")).unwrap();
+        let mut writer =
+            ShardWriter::create(folder.join(name), width, 100, Fingerprint::of(b"test")).unwrap();
         for (document, block) in rows.axis_chunks_iter(ndarray::Axis(0), 80).enumerate() {
             writer.push_document(document as u32, 0, &block).unwrap();
         }
@@ -309,7 +310,10 @@ fn a_crosscoder_is_trained_on_several_places() {
         let (_, out, _) = run(folder.path(), &["sae", "info", "sae.safetensors"]);
         // Both layers are the same rows, so no latent belongs to one alone.
         let alone = "layers 0, 1   0 latents in 0 alone";
-        assert!(out.contains("12 in, 12 out") && out.contains(alone) && out.contains("0 in 1 alone"), "{out}");
+        assert!(
+            out.contains("12 in, 12 out") && out.contains(alone) && out.contains("0 in 1 alone"),
+            "{out}"
+        );
         let eval = ["sae", "eval", "sae.safetensors", "--activations", "x", "--activations", "x"];
         let (status, out, said) = run(folder.path(), &eval);
         assert!(status == 0 && out.contains("L0 = "), "{out}{said}");
@@ -342,7 +346,8 @@ fn places_and_options_that_do_not_go_together_are_told() {
     refused("topk", &["--k", "2", "--skip"], "--target");
     refused("topk", &["--k", "2", "--target", "y.npy"], "folders only, or files only");
     refused("topk", &["--k", "2", "--target", "y", "--target-key", "b"], "--key names an array of a file");
-    let (status, _, said) = run(folder.path(), &train("x.npy", "topk", &["--k", "2", "--target", "short.npy"]));
+    let (status, _, said) =
+        run(folder.path(), &train("x.npy", "topk", &["--k", "2", "--target", "short.npy"]));
     assert!(status == 2 && said.contains("399 rows") && said.contains("400"), "{said}");
     // A dictionary of one place is not measured by another.
     let (status, _, said) = run(folder.path(), &train("x", "topk", &["--k", "2"]));

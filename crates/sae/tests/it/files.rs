@@ -4,7 +4,7 @@ use collimate_grad::WarmUp;
 use collimate_sae::{
     BatchTopK, Crosscoder, Gated, InputBias, JumpRelu, L1, PAnneal, PNorm, PenaltyWeight, Planted, Relu,
     Resampling, Sae, SaeError, Size, Skip, TargetL0, TopK, Training, TrainingConfig, Transcoder, Variant,
-    epochs,
+    advance_together, epochs, train_together,
 };
 use collimate_stream::Stream;
 use ndarray::Array2;
@@ -59,6 +59,33 @@ fn a_checkpoint_goes_on_bit_for_bit() {
             let rest = again.run(source(), |_| ()).unwrap();
             assert_eq!(rest.model, whole.model, "{variant} stopped at {stop}");
             assert_eq!((rest.log, rest.dead, rest.rows), (whole.log.clone(), whole.dead.clone(), whole.rows));
+        }
+    }
+}
+
+#[test]
+fn runs_on_one_pass_go_on_from_their_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = rows();
+    let source = || epochs(&rows, 50, &mut Stream::new(4, 0));
+    let start = || {
+        let relu = training(Relu::unit_norm(), 1);
+        let top = Sae::new(TopK::new(3).with_aux(2), SIZE, &mut Stream::named(1, "init")).unwrap();
+        // The first has done its steps before the other.
+        [Training::new(top, TrainingConfig { steps: 15, ..relu.config().clone() }).unwrap(), relu]
+    };
+    let whole = train_together(start().to_vec(), source(), |_, _| ()).unwrap();
+    for stop in [9, 15, 26] {
+        let path = |i: usize| folder.path().join(format!("{i}.safetensors"));
+        let mut part = start();
+        advance_together(&mut part, source(), stop, &mut |_, _| ()).unwrap();
+        assert_eq!(part.each_ref().map(Training::step), [stop.min(15), stop]);
+        part.iter().enumerate().for_each(|(i, run)| run.save_checkpoint(path(i)).unwrap());
+        let mut again = start();
+        again.iter_mut().enumerate().for_each(|(i, run)| run.load_checkpoint(path(i)).unwrap());
+        let rest = train_together(again.to_vec(), source(), |_, _| ()).unwrap();
+        for (rest, whole) in rest.iter().zip(&whole) {
+            assert_eq!((&rest.model, &rest.log), (&whole.model, &whole.log), "stopped at {stop}");
         }
     }
 }

@@ -9,7 +9,7 @@ use collimate_sae::{
     PenaltyWeight, Relu, Sae, SaeError, Size, Skip, TopK, Transcoder, Variant,
 };
 use collimate_stream::Stream;
-use collimate_tensor::files::Safetensors;
+use collimate_tensor::files::{FileArray, Safetensors, write_safetensors};
 use ndarray::{Array1, Array2};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -120,12 +120,15 @@ fn folded_norms_are_those_the_library_folds() {
     assert_eq!(folded, 10);
 }
 
+/// Where `tests/saelens.py`, which loads what is written in SAELens itself, looks for it.
+fn kept_for_saelens() -> Option<PathBuf> {
+    std::env::var_os("COLLIMATE_SAELENS_OUT").map(PathBuf::from)
+}
+
 #[test]
 fn what_is_written_for_saelens_comes_back_and_agrees() {
     let temporary = tempfile::tempdir().unwrap();
-    // `tests/saelens.py` loads what is written in SAELens itself: this variable keeps it.
-    let kept = std::env::var_os("COLLIMATE_SAELENS_OUT").map(PathBuf::from);
-    let at = kept.unwrap_or_else(|| temporary.path().to_owned());
+    let at = kept_for_saelens().unwrap_or_else(|| temporary.path().to_owned());
     let (mut written, mut refused) = (0, Vec::new());
     for path in checkpoints() {
         let (name, before) = (name(&path), read::<f64>(source(&path)).unwrap().dictionary);
@@ -462,12 +465,15 @@ fn a_trained_transcoder_is_written_for_saelens() {
     let mut stream = Stream::new(5, 0);
     let x = Array2::from_shape_simple_fn((40, 6), || stream.normal());
     let folder = tempfile::tempdir().unwrap();
-    for (variant, skip, written) in [
+    for (number, (variant, skip, written)) in [
         (Variant::from(relu), Skip::Zero, true),
         (JumpRelu::with_input_bias(input_bias).into(), Skip::Zero, true),
         (BatchTopK { input_bias, threshold: Some(0.3), ..BatchTopK::new(2.0) }.into(), Skip::None, true),
         (TopK { input_bias, ..TopK::new(2) }.into(), Skip::Zero, false),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let start = Transcoder::<f64>::new(variant, 6, 4, 15, skip, &mut stream).unwrap();
         let mut weights = start.weights().clone();
         weights.w_dec.mapv_inplace(|_| stream.normal());
@@ -489,6 +495,14 @@ fn a_trained_transcoder_is_written_for_saelens() {
             let back = read::<f64>(folder.path()).unwrap().dictionary;
             assert_eq!(back.target(), Target::Other);
             assert!(off(&back) < 1e-10, "{variant}");
+        }
+        if let (true, Some(at)) = (written, kept_for_saelens()) {
+            let to = at.join(format!("trained_transcoder_{number}"));
+            write_saelens(&dictionary, &to, &[]).unwrap();
+            let codes = transcoder.encode(&x).unwrap().to_dense();
+            let all = [("x", x.clone()), ("feature_acts_f64", codes), ("recon_f64", expected)];
+            let all = all.map(|(name, array)| (name, FileArray::from(array)));
+            write_safetensors(to.join("io.safetensors"), &all, &[]).unwrap();
         }
     }
 }
