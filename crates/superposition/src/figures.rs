@@ -29,10 +29,47 @@ pub fn gram(w: &ArrayRef2<f64>) -> Figure {
     .figure()
 }
 
-/// Spokes from the origin to the first two coordinates of each column.
+/// Spokes from the origin to the first two coordinates of each column, with a gap after each: a dashed line drawn there and back again
+/// would look like a whole one.
 fn spokes(w: &ArrayRef2<f64>) -> Vec<(f64, f64)> {
     let second = |v: &ndarray::ArrayView1<f64>| if v.len() > 1 { v[1] } else { 0.0 };
-    w.columns().into_iter().flat_map(|v| [(0.0, 0.0), (v[0], second(&v)), (0.0, 0.0)]).collect()
+    w.columns().into_iter().flat_map(|v| [(0.0, 0.0), (v[0], second(&v)), (f64::NAN, f64::NAN)]).collect()
+}
+
+/// A line at each level with its name above it; levels so close that a name would stand on the line above it share one.
+///
+/// `height` is where the axis shows a number, and `shown` are the numbers of the curves.
+pub(crate) fn with_levels(
+    mut chart: Chart,
+    named: &[(f64, &str)],
+    height: fn(f64) -> f64,
+    shown: impl Iterator<Item = f64>,
+) -> Chart {
+    let mut levels = named.to_vec();
+    levels.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (low, high) = shown
+        .chain(levels.iter().map(|level| level.0))
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(height(x)), high.max(height(x))));
+    // A line of text needs about a fourteenth of the axis.
+    let room = (high - low) / 14.0;
+    let mut groups: Vec<Vec<(f64, &str)>> = Vec::new();
+    for level in levels {
+        match groups.last_mut() {
+            Some(group) if height(group[group.len() - 1].0) - height(level.0) < room => group.push(level),
+            _ => groups.push(vec![level]),
+        }
+    }
+    for group in groups {
+        let mut name = match group[..] {
+            [(_, one)] => one.to_owned(),
+            [(_, one), (_, other)] => format!("{one}; below it {other}"),
+            _ => format!("from {} down to {}", group[0].1, group[group.len() - 1].1),
+        };
+        for (loss, _) in group {
+            chart = chart.reference(loss, std::mem::take(&mut name));
+        }
+    }
+    chart
 }
 
 /// The features of a model with two dimensions as the spokes of a star.
@@ -61,7 +98,8 @@ pub fn star_over_training(moments: &[(u64, ndarray::Array2<f64>)]) -> Figure {
         "The directions of all features at several steps, from left to right; each star is moved by three to the right of \
          the one before.",
     )
-    .axes("first hidden dimension, moved", "second hidden dimension")
+    // The axis is short: a longer name would not fit beside it.
+    .axes("first hidden dimension, moved", "second dimension")
     .equal_units();
     for (place, (step, w)) in moments.iter().enumerate() {
         let moved = spokes(w).into_iter().map(|(x, y)| (x + 3.0 * place as f64, y));
@@ -183,16 +221,13 @@ pub fn loss_staircase(losses: &[f64], named: &[(f64, &str)]) -> Figure {
     let mut sorted = losses.to_vec();
     sorted.sort_by(f64::total_cmp);
     let share = |i: usize| (i + 1) as f64 / sorted.len() as f64;
-    let mut chart = Chart::new(
+    let chart = Chart::new(
         "Where runs end",
         "The loss at the end of each run, sorted. Each step is a kind of solution.",
     )
     .axes("share of runs", "loss")
     .with(Series::line("", sorted.iter().enumerate().map(|(i, &loss)| (share(i), loss))));
-    for (loss, name) in named {
-        chart = chart.reference(*loss, *name);
-    }
-    chart.figure()
+    with_levels(chart, named, |loss| loss, sorted.iter().copied()).figure()
 }
 
 /// The highest loss in the picture of a staircase: a model that puts out nothing loses 1/3.
@@ -216,8 +251,37 @@ pub fn staircase(runs: &[Vec<(u64, f64)>], named: &[(f64, String)]) -> Figure {
             Series::line("", run.iter().filter(low).map(|&(step, loss)| (step as f64 + 1.0, loss))).plain(),
         );
     }
-    for (loss, name) in named {
-        chart = chart.reference(*loss, name);
+    let named: Vec<(f64, &str)> = named.iter().map(|(loss, name)| (*loss, name.as_str())).collect();
+    let shown = runs.iter().flatten().filter(low).map(|&(_, loss)| loss);
+    with_levels(chart, &named, f64::ln, shown).figure()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::polytope;
+
+    #[test]
+    fn each_spoke_is_drawn_once() {
+        let star = star(&polytope::regular_polygon(5).unwrap()).svg;
+        assert_eq!((star.matches("<path").count(), star.matches("NaN").count()), (5, 0));
     }
-    chart.figure()
+
+    #[test]
+    fn names_of_close_levels_share_a_line() {
+        let losses: Vec<f64> = (0..50).map(|i| 0.05 + 0.001 * f64::from(i)).collect();
+        let named = [(0.05, "hexagon"), (0.098, "square +1"), (0.099, "square"), (0.097, "square +2")];
+        let svg = loss_staircase(&losses, &named).svg;
+        assert!(svg.contains(">from square down to square +2<") && svg.contains(">hexagon<"), "{svg}");
+        // A line for each all the same.
+        assert_eq!(svg.matches("stroke-opacity=\"0.8\"").count(), 4);
+        let apart = loss_staircase(&losses, &[(0.06, "one"), (0.09, "other")]).svg;
+        assert!(apart.contains(">one<") && apart.contains(">other<"));
+        // On a logarithmic axis the same gap is wider at the bottom.
+        let run: Vec<(u64, f64)> = (0..50).map(|i| (i, 0.3 * 0.9_f64.powi(i as i32))).collect();
+        let named =
+            [(0.3, "a"), (0.28, "b"), (0.04, "c"), (0.02, "d")].map(|(loss, name)| (loss, name.to_owned()));
+        let log = staircase(&[run], &named).svg;
+        assert!(log.contains(">a; below it b<") && log.contains(">c<") && log.contains(">d<"), "{log}");
+    }
 }
