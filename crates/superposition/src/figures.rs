@@ -49,7 +49,9 @@ pub(crate) fn with_levels(
     levels.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (low, high) = shown
         .chain(levels.iter().map(|level| level.0))
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(height(x)), high.max(height(x))));
+        .map(height)
+        .filter(|at| at.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), at| (low.min(at), high.max(at)));
     // A line of text needs about a fourteenth of the axis.
     let room = (high - low) / 14.0;
     let mut groups: Vec<Vec<(f64, &str)>> = Vec::new();
@@ -233,25 +235,31 @@ pub fn loss_staircase(losses: &[f64], named: &[(f64, &str)]) -> Figure {
 /// The highest loss in the picture of a staircase: a model that puts out nothing loses 1/3.
 pub const TOP_STEP: f64 = 0.34;
 
+/// The lowest loss in that picture, below every level but 0: only features with room for all of them go there, and down to rounding.
+pub const BOTTOM_STEP: f64 = 0.01;
+
 /// The loss over training of several runs, with the levels at which it may rest.
 ///
-/// The steps are counted from 1, for a logarithmic axis. Losses above [`TOP_STEP`] are left out: the start would leave no room for the
-/// levels.
+/// The steps are counted from 1, for a logarithmic axis. Losses above [`TOP_STEP`] are left out, as the start would leave no room for the
+/// levels, and losses below [`BOTTOM_STEP`].
 pub fn staircase(runs: &[Vec<(u64, f64)>], named: &[(f64, String)]) -> Figure {
     let mut chart = Chart::new(
         "A staircase of polygons",
-        "The loss of each run over its steps; it rests at levels, each of them a regular polygon of features.",
+        "The loss of each run over its steps; it rests at levels, each of them a regular polygon of features. A run that leaves the \
+         picture at the bottom goes to 0.",
     )
     .axes("step", "loss")
     .log_x()
     .log_y();
-    let low = |(_, loss): &&(u64, f64)| *loss <= TOP_STEP;
+    let inside = |loss: f64| (BOTTOM_STEP..=TOP_STEP).contains(&loss);
+    let low = |(_, loss): &&(u64, f64)| inside(*loss);
     for run in runs {
         chart = chart.with(
             Series::line("", run.iter().filter(low).map(|&(step, loss)| (step as f64 + 1.0, loss))).plain(),
         );
     }
-    let named: Vec<(f64, &str)> = named.iter().map(|(loss, name)| (*loss, name.as_str())).collect();
+    let named: Vec<(f64, &str)> =
+        named.iter().filter(|level| inside(level.0)).map(|(loss, name)| (*loss, name.as_str())).collect();
     let shown = runs.iter().flatten().filter(low).map(|&(_, loss)| loss);
     with_levels(chart, &named, f64::ln, shown).figure()
 }
@@ -283,5 +291,19 @@ mod tests {
             [(0.3, "a"), (0.28, "b"), (0.04, "c"), (0.02, "d")].map(|(loss, name)| (loss, name.to_owned()));
         let log = staircase(&[run], &named).svg;
         assert!(log.contains(">a; below it b<") && log.contains(">c<") && log.contains(">d<"), "{log}");
+    }
+
+    #[test]
+    fn a_loss_that_goes_to_zero_does_not_stretch_the_picture() {
+        let run: Vec<(u64, f64)> = (0..400).map(|i| (i, 0.3 * 0.8_f64.powi(i as i32))).collect();
+        let named = [(1.0 / 12.0, "triangle".to_owned()), (0.0, "square".to_owned())];
+        let svg = staircase(&[run], &named).svg;
+        assert!(svg.contains(">triangle<") && svg.contains(">0.1<") && !svg.contains("1e-"), "{svg}");
+        // A level that a logarithmic axis cannot show does not join the others.
+        let chart = Chart::new("", "").log_y().with(Series::line("", [(0.0, 0.1), (1.0, 1.0)]));
+        let levels =
+            with_levels(chart, &[(0.8, "a"), (0.2, "b"), (0.0, "c")], f64::ln, [0.1, 1.0].into_iter());
+        let svg = levels.figure().svg;
+        assert!(svg.contains(">a<") && svg.contains(">b<") && !svg.contains(">c<"), "{svg}");
     }
 }
