@@ -31,13 +31,13 @@ struct Pursued<F> {
     left: Array2<F>,
 }
 
-/// The pursuit in x − b_dec.
-fn pursue<F: Scalar>(k: usize, w_dec: &Array2<F>, mut left: Array2<F>) -> Result<Pursued<F>, SaeError> {
-    let (rows, n) = (left.nrows(), w_dec.nrows());
+/// The pursuit in x − b_dec, by the rows of the encoder: those of the decoder, unless that was dealt out anew as a null.
+fn pursue<F: Scalar>(k: usize, w_enc: &Array2<F>, mut left: Array2<F>) -> Result<Pursued<F>, SaeError> {
+    let (rows, n) = (left.nrows(), w_enc.nrows());
     let mut taken = vec![Vec::new(); rows];
     let mut products = Array2::zeros((rows, n));
     for step in 0..k {
-        matmul_into(F::one(), &left, &w_dec.t(), F::zero(), &mut products)?;
+        matmul_into(F::one(), &left, &w_enc.t(), F::zero(), &mut products)?;
         let mut any = false;
         for ((mut row, taken), products) in left.rows_mut().into_iter().zip(&mut taken).zip(products.rows()) {
             // A row that has come to its end stays there.
@@ -51,7 +51,7 @@ fn pursue<F: Scalar>(k: usize, w_dec: &Array2<F>, mut left: Array2<F>) -> Result
                 }
             }
             if best.1 > F::zero() {
-                let atom = w_dec.row(best.0);
+                let atom = w_enc.row(best.0);
                 let atom = atom.as_slice().expect("rows are contiguous");
                 axpy(-best.1, atom, row.as_slice_mut().expect("standard layout"));
                 taken.push((best.0 as u32, best.1));
@@ -78,9 +78,9 @@ pub(crate) fn encode<F: Scalar>(
     sae: &Sae<F>,
     x: &ArrayRef2<F>,
 ) -> Result<SparseRows<F>, SaeError> {
-    let Weights { w_dec, b_dec, .. } = sae.weights();
-    let mut codes = SparseRows::new(w_dec.nrows());
-    for (latents, values) in pursuit_codes(pursuit.k, w_dec, centred(x, b_dec))? {
+    let Weights { w_enc, b_dec, .. } = sae.weights();
+    let mut codes = SparseRows::new(w_enc.nrows());
+    for (latents, values) in pursuit_codes(pursuit.k, w_enc, centred(x, b_dec))? {
         codes.push_row(&latents, &values)?;
     }
     Ok(codes)
@@ -89,10 +89,10 @@ pub(crate) fn encode<F: Scalar>(
 /// The latents and the codes of rows from which b_dec was subtracted.
 pub(crate) fn pursuit_codes<F: Scalar>(
     k: usize,
-    w_dec: &Array2<F>,
+    w_enc: &Array2<F>,
     rows: Array2<F>,
 ) -> Result<impl Iterator<Item = (Vec<u32>, Vec<F>)> + use<F>, SaeError> {
-    Ok(pursue(k, w_dec, rows)?.taken.into_iter().map(merged))
+    Ok(pursue(k, w_enc, rows)?.taken.into_iter().map(merged))
 }
 
 /// Latents in ascending order, the amounts of one that was taken twice added up.
@@ -120,7 +120,7 @@ pub(crate) fn gradient<F: Scalar>(
     let weights = sae.weights();
     let mut gradient = Weights::zeros_like(weights);
     let mut active = vec![false; weights.w_dec.nrows()];
-    let Pursued { taken, left } = pursue(pursuit.k, &weights.w_dec, centred(x, &weights.b_dec))?;
+    let Pursued { taken, left } = pursue(pursuit.k, &weights.w_enc, centred(x, &weights.b_dec))?;
     let rows = x.nrows() as f64;
     let per_row = F::from_f64(1.0 / rows);
     let mut losses = Losses::default();

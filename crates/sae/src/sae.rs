@@ -99,6 +99,13 @@ impl<F: collimate_tensor::Scalar> Sae<F> {
         Ok(Self { variant, weights })
     }
 
+    /// The same encoder with its decoder rows in another order, also where training keeps the two equal.
+    pub(crate) fn with_decoder_dealt(&self, order: &[usize]) -> Self {
+        let mut dealt = self.clone();
+        dealt.weights.w_dec = dealt.weights.w_dec.select(ndarray::Axis(0), order);
+        dealt
+    }
+
     /// The width of the rows that are encoded.
     pub(crate) fn input_width(&self) -> usize {
         self.weights.w_enc.ncols() / if self.variant.untied() { 2 } else { 1 }

@@ -9,7 +9,7 @@ use collimate_grad::{Decay, WarmUp};
 use collimate_sae::{
     AbsTopK, BatchTopK, Crosscoder, CrosscoderSparsity, Gated, InputBias, JumpRelu, L1, Levels,
     MatchingPursuit, Matryoshka, Model, Normalisation, PAnneal, PNorm, Progress, Relu, Resampling, Sae,
-    SaeError, Size, Skip, TargetL0, TopK, Training, TrainingConfig, Transcoder, Variant,
+    SaeError, Size, Skip, TargetL0, ThresholdEstimate, TopK, Training, TrainingConfig, Transcoder, Variant,
 };
 use collimate_stream::Stream;
 use std::path::PathBuf;
@@ -178,6 +178,10 @@ impl Options {
                 queue: 10,
             }),
             target_l0: self.target_l0.map(|l0| TargetL0 { l0, gain: 0.01 }),
+            // Over the last twentieth of the run, however short it is.
+            threshold: ThresholdEstimate::FirstThenDecay {
+                decay: (1.0 - 20.0 / self.steps as f64).clamp(0.0, 0.999),
+            },
             log_every: (self.steps / 100).max(1),
             seed: self.seed,
             normalisation: match self.variant {

@@ -245,7 +245,7 @@ impl<F: Scalar> Dictionary<F> {
                 input -= &self.b_dec;
             }
             if let Activation::MatchingPursuit { k } = self.activation {
-                for (latents, values) in pursuit_codes(k, &self.w_dec, input)? {
+                for (latents, values) in pursuit_codes(k, &self.w_enc, input)? {
                     codes.push_row(&latents, &values)?;
                 }
                 continue;

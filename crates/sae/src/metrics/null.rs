@@ -1,8 +1,8 @@
-use crate::{Sae, SaeError, Variant, Weights};
+use crate::Sae;
 use collimate_measure::Measurement;
 use collimate_stream::Stream;
 use collimate_tensor::Scalar;
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use std::fmt;
 
 /// A measured number beside what chance gives by the same computation.
@@ -40,16 +40,10 @@ pub(crate) const DEALT: &str = "decoder rows dealt out anew among the latents";
 /// The floor of every metric of reconstruction and of loss recovered: the codes, their number and the set of directions are
 /// those of the dictionary, only which belongs to which is chance.
 ///
-/// # Errors
-/// None that a dictionary of this crate can cause.
-///
 /// # Determinism
 /// The order is drawn from `seed` alone.
-pub fn null_dictionary<F: Scalar>(sae: &Sae<F>, seed: u64) -> Result<Sae<F>, SaeError> {
-    let order = dealt(sae.size().n_latents, seed);
-    let variant: Variant = *sae.variant();
-    let Weights { w_enc, w_dec, b_dec, per_latent } = sae.weights().clone();
-    Sae::from_weights(variant, Weights { w_enc, w_dec: w_dec.select(Axis(0), &order), b_dec, per_latent })
+pub fn null_dictionary<F: Scalar>(sae: &Sae<F>, seed: u64) -> Sae<F> {
+    sae.with_decoder_dealt(&dealt(sae.size().n_latents, seed))
 }
 
 /// The order in which decoder rows are dealt out.

@@ -1,9 +1,10 @@
 //! Metric values computed elsewhere, and the ways sums may be split.
 
 use crate::cases::{Case, TIGHT, folder};
+use collimate_sae::formats::Dictionary;
 use collimate_sae::{
-    Absorption, DocumentSums, Evaluation, Matching, Recognition, Sae, Size, Sums, TopK, Usage,
-    decoder_geometry_with_null, mmcs, null_dictionary,
+    AbsTopK, Absorption, Crosscoder, DocumentSums, Evaluation, Gated, Matching, MatchingPursuit, Recognition,
+    Sae, Size, Sums, TopK, Usage, Variant, decoder_geometry_with_null, mmcs, null_dictionary,
 };
 use collimate_stream::Stream;
 use ndarray::Array2;
@@ -120,7 +121,7 @@ fn a_dictionary_stands_above_its_null_and_chance_does_not() {
     let x = Array2::from_shape_fn((200, 6), |_| stream.normal());
     let (mut ours, mut null) = (Evaluation::of(&sae), Evaluation::of(&sae));
     ours.push(&sae, &x).unwrap();
-    null.push(&null_dictionary(&sae, 4).unwrap(), &x).unwrap();
+    null.push(&null_dictionary(&sae, 4), &x).unwrap();
     let cosine = ours.with_null(&null).into_iter().find(|m| m.measured.quantity.name == "cosine").unwrap();
     assert!(cosine.measured.value > cosine.null.value + 0.3, "{cosine}");
     // Firings of equally likely latents are as uneven as chance; those of a few favourites are more so.
@@ -196,4 +197,30 @@ fn absorption_is_seen_where_it_was_planted() {
     assert!(Absorption::new(&decoder, &probe, &[3]).is_err());
     let with_null = Absorption::with_null(&decoder, &probe, &[0], &codes, 1).unwrap();
     assert_eq!(with_null[0].measured.value, 0.5);
+}
+
+#[test]
+fn a_null_keeps_the_codes_and_loses_their_meaning() {
+    let mut stream = Stream::new(8, 0);
+    let size = Size { d_model: 6, n_latents: 24 };
+    let x = Array2::from_shape_simple_fn((50, 6), || stream.normal());
+    for variant in [
+        Variant::from(TopK::new(3)),
+        Gated::paper().into(),
+        AbsTopK::new(3).into(),
+        MatchingPursuit { k: 3 }.into(),
+        Crosscoder::l1(2).into(),
+    ] {
+        let sae = Sae::<f64>::new(variant, size, &mut stream).unwrap();
+        let null = null_dictionary(&sae, 1);
+        assert_eq!(null.encode(&x).unwrap(), sae.encode(&x).unwrap(), "{variant}");
+        // Codes of a tied start point along the rows.
+        let along = |of: &Sae<f64>| (of.reconstruct(&x).unwrap() * &x).sum();
+        assert!(along(&sae) > 2.0 * along(&null).abs(), "{variant}: {} {}", along(&sae), along(&null));
+        let dictionary = Dictionary::try_from(&sae).unwrap();
+        let (out, dealt) = (dictionary.forward(&x).unwrap(), dictionary.null(1).forward(&x).unwrap());
+        assert_eq!(out.codes, dealt.codes, "{variant}");
+        let off = dealt.reconstruction - null.reconstruct(&x).unwrap();
+        assert!(off.iter().all(|v| v.abs() < 1e-12), "{variant}");
+    }
 }
