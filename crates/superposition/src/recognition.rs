@@ -168,7 +168,8 @@ impl Recognition {
 ///
 /// Columns shorter than `tolerance` times the longest count as absent. The columns are split into orthogonal factors,
 /// where a cosine up to `tolerance` counts as zero; each factor is compared with every known shape of its number of
-/// corners and dimensions.
+/// corners and dimensions. A shape with corners so close that their cosine is within `tolerance` of 1 is not named: any
+/// crowd of directions would pass for a polygon of so many corners.
 ///
 /// # Shapes
 /// `w`: m × n.
@@ -208,6 +209,9 @@ pub fn recognise(w: &ArrayRef2<f64>, tolerance: f64) -> Result<Recognition, Supe
         let mut candidates = Vec::new();
         for shape in Shape::with(features.len(), dimensions) {
             let ideal = sorted_cosines(&shape.columns()?);
+            if ideal.last().is_some_and(|nearest| 1.0 - nearest <= tolerance) {
+                continue;
+            }
             let off = own.iter().zip(&ideal).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             if off <= tolerance {
                 candidates.push((shape, off));

@@ -121,3 +121,19 @@ fn shares_leave_several_shapes_open() {
     assert_eq!(shapes_with_share(0.4, 1e-9).unwrap(), [Shape::Polygon(5)]);
     assert!(shapes_with_share(0.0, 0.1).is_err());
 }
+
+#[test]
+fn a_crowd_of_directions_is_no_polygon() {
+    let polygon = |moved: f64| {
+        Array2::from_shape_fn((2, 57), |(k, i)| {
+            let angle = std::f64::consts::TAU / 57.0 * (i as f64 + if i % 2 == 1 { moved } else { 0.0 });
+            if k == 0 { angle.cos() } else { angle.sin() }
+        })
+    };
+    // Pairs that nearly meet move no cosine by more than 0.05, which is more than between two corners of the polygon.
+    for moved in [0.0, 0.4] {
+        assert!(recognise(&polygon(moved), 0.05).unwrap().factors[0].candidates.is_empty());
+    }
+    let exact = |moved| recognise(&polygon(moved), 1e-3).unwrap().factors[0].shape();
+    assert_eq!((exact(0.0), exact(0.4)), (Some(Shape::Polygon(57)), None));
+}
