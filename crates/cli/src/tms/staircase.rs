@@ -4,6 +4,7 @@ use clap::builder::RangedU64ValueParser;
 use collimate_slt::toy_model_gon;
 use collimate_stream::Stream;
 use collimate_superposition::figures;
+use collimate_superposition::fleet::together;
 use collimate_superposition::one_active::OneActive;
 use collimate_superposition::staircase::{Level, level_of, levels, walk};
 use std::path::PathBuf;
@@ -43,9 +44,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let model = OneActive::new(2, o.features)?;
     let levels = levels(o.features)?;
     let starts = Stream::named(o.seed, "staircase");
-    let (mut traces, mut ends) = (Vec::new(), Vec::new());
-    for run in 0..o.runs {
-        let start = model.draw(o.start, 0.5 * o.start, &mut starts.child(run as u64));
+    let descents = together(o.runs, &starts, |_, stream| {
+        let start = model.draw(o.start, 0.5 * o.start, stream);
         let mut trace: Vec<(u64, f64)> = Vec::new();
         let mut last = (0, f64::NAN);
         // Two in a hundred apart: as evenly as a logarithmic axis shows them.
@@ -58,9 +58,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         if trace.last() != Some(&last) {
             trace.push(last);
         }
-        ends.push(last.1);
-        traces.push(trace);
-    }
+        Ok((trace, last.1))
+    })?;
+    let (traces, ends): (Vec<_>, Vec<f64>) = descents.into_iter().unzip();
     let at: Vec<Option<Level>> = ends.iter().map(|&loss| level_of(&levels, loss, TOLERANCE)).collect();
     println!("level                loss  lambda  runs that end there");
     for level in &levels {
