@@ -107,19 +107,23 @@ fn wrong_inputs_are_told_with_the_next_step() {
     assert!(status == 2 && said.contains("collimate data"), "{said}");
 }
 
-#[test]
-fn training_on_shards_goes_on_is_finished_and_evaluated() {
-    use collimate_measure::Fingerprint;
+/// Rows as shards of a hundred, in documents of eighty tokens, the first of which is dropped.
+fn write_shards(folder: &Path, rows: &ndarray::Array2<f32>) {
     use collimate_sae::shards::ShardWriter;
-    let folder = tempfile::tempdir().unwrap();
-    let mut stream = collimate_stream::Stream::new(1, 0);
-    let rows = ndarray::Array2::from_shape_fn((400, 6), |_| stream.normal() as f32);
-    let mut writer =
-        ShardWriter::create(folder.path().join("acts"), 6, 100, Fingerprint::of(b"test")).unwrap();
+    let source = collimate_measure::Fingerprint::of(b"test");
+    let mut writer = ShardWriter::create(folder, rows.ncols(), 100, source).unwrap();
     for (document, block) in rows.axis_chunks_iter(ndarray::Axis(0), 80).enumerate() {
         writer.push_document(document as u32, 0, &block).unwrap();
     }
     writer.finish().unwrap();
+}
+
+#[test]
+fn training_on_shards_goes_on_is_finished_and_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::Stream::new(1, 0);
+    let rows = ndarray::Array2::from_shape_fn((400, 6), |_| stream.normal() as f32);
+    write_shards(&folder.path().join("acts"), &rows);
     let arguments = [
         "sae",
         "train",
@@ -246,21 +250,13 @@ fn what_cannot_be_trained_on_is_told_with_the_next_step() {
 
 /// Two sets of shards over the same tokens, 6 and 4 wide, the second a function of the first; the same as files.
 fn two_places(folder: &Path) {
-    use collimate_measure::Fingerprint;
-    use collimate_sae::shards::ShardWriter;
     use collimate_tensor::files::{FileArray, write_npy};
     let mut stream = collimate_stream::Stream::new(3, 0);
     let x = ndarray::Array2::from_shape_fn((400, 6), |_| stream.normal() as f32);
     let y = x.slice(ndarray::s![.., ..4]).mapv(f32::abs);
     for (name, rows) in [("x", &x), ("y", &y)] {
         write_npy(folder.join(format!("{name}.npy")), &FileArray::from(rows.clone())).unwrap();
-        let width = rows.ncols();
-        let mut writer =
-            ShardWriter::create(folder.join(name), width, 100, Fingerprint::of(b"test")).unwrap();
-        for (document, block) in rows.axis_chunks_iter(ndarray::Axis(0), 80).enumerate() {
-            writer.push_document(document as u32, 0, &block).unwrap();
-        }
-        writer.finish().unwrap();
+        write_shards(&folder.join(name), rows);
     }
 }
 

@@ -161,7 +161,8 @@ impl<F: Scalar> Dictionary<F> {
     /// c, stays as it is.
     #[must_use]
     pub fn fold_input_bias(mut self) -> Self {
-        if self.input_bias == InputBias::Subtracted && self.by_products("").is_ok() {
+        let pursuit = matches!(self.activation, Activation::MatchingPursuit { .. });
+        if self.input_bias == InputBias::Subtracted && !pursuit {
             let shift = self.w_enc.dot(&self.b_dec);
             self.activation.shift(|i| -shift[i]);
             self.input_bias = InputBias::NotSubtracted;

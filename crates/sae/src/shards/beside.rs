@@ -100,7 +100,8 @@ impl Beside {
             match blocks {
                 Ok(blocks) if blocks.is_empty() => None,
                 Ok(mut blocks) => {
-                    let rows = joined(blocks.iter().map(|block| &block.rows));
+                    let rows =
+                        joined(blocks.iter_mut().map(|block| std::mem::take(&mut block.rows)).collect());
                     Some(Ok(Block { rows, ..blocks.swap_remove(0) }))
                 }
                 Err(error) => Some(Err(error)),
@@ -131,13 +132,16 @@ impl Beside {
         }
         Ok(std::iter::from_fn(move || {
             let blocks: Result<Vec<_>, SaeError> = parts.iter_mut().map_while(Iterator::next).collect();
-            Some(blocks.map(|blocks| joined(blocks.iter())))
+            Some(blocks.map(joined))
         }))
     }
 }
 
-/// Blocks of equally many rows, side by side.
-fn joined<'a>(blocks: impl Iterator<Item = &'a Array2<f32>>) -> Array2<f32> {
-    let views: Vec<_> = blocks.map(|rows| rows.view()).collect();
+/// Blocks of equally many rows, side by side; a single one is not copied.
+fn joined(mut blocks: Vec<Array2<f32>>) -> Array2<f32> {
+    if blocks.len() == 1 {
+        return blocks.swap_remove(0);
+    }
+    let views: Vec<_> = blocks.iter().map(|rows| rows.view()).collect();
     concatenate(Axis(1), &views).expect("the sets have the same shards")
 }
