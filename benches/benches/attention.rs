@@ -1,12 +1,12 @@
 //! Attention passes: full and causal, variants beside their plain pass, and decoding.
 
 use collimate_attention::{Attention, HeadMap, Mask, Offset};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{ArcArray, Array4, Ix4};
 
 fn normal(shape: (usize, usize, usize, usize), name: &str) -> ArcArray<f32, Ix4> {
-    let mut stream = Stream::named(0, name);
+    let mut stream = RngStream::named(0, name);
     Array4::from_shape_simple_fn(shape, || stream.normal() as f32).into_shared()
 }
 

@@ -12,12 +12,12 @@ pub use memory::peak_bytes;
 pub use options::options;
 pub use side_by_side::{Peer, Probe, load, median, milliseconds};
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::Scalar;
 use ndarray::Array2;
 
 /// A matrix of standard normal numbers, the same for the same name.
 pub fn normal_matrix<F: Scalar>(rows: usize, columns: usize, name: &str) -> Array2<F> {
-    let mut stream = Stream::named(0, name);
+    let mut stream = RngStream::named(0, name);
     Array2::from_shape_simple_fn((rows, columns), || F::standard_normal(&mut stream))
 }

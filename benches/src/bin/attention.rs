@@ -11,7 +11,7 @@ use anyhow::Result;
 use collimate_attention::algebra::{Arguments, Gain, MaskRule, PairKeys, Pairing, Parameter, Variant};
 use collimate_attention::{Attention, HeadMap, Mask, Offset};
 use collimate_benches::{Counting, Peer, Probe, load, median, milliseconds, peak_bytes};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::CpuLevel;
 use ndarray::{ArcArray, Array4, Axis, Ix4, arr1};
 use std::hint::black_box;
@@ -66,7 +66,7 @@ impl Sizes {
 
     /// q, k, v and the gradient by the output.
     fn arrays(self, name: &str) -> [ArcArray<f32, Ix4>; 4] {
-        let mut stream = Stream::named(0, name);
+        let mut stream = RngStream::named(0, name);
         let mut normal = |shape| Array4::from_shape_simple_fn(shape, || stream.normal() as f32).into_shared();
         let rows = (self.batch, self.key_heads, self.keys, self.width);
         let of_queries = (self.batch, self.heads, self.queries, self.width);

@@ -13,7 +13,7 @@ use collimate_slt::{
     BatchSampling, Beta, Chain, ChainMean, Method, Perceptron, ReducedRank, ReducedRankConfig, SamplerScalar,
     Target,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::gons::{Gon, Spare};
 use collimate_superposition::toy_model::{Activation, ToyLoss};
 use collimate_tensor::CpuLevel;
@@ -102,13 +102,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn normals(rows: usize, columns: usize, stream: &mut Stream) -> Array2<f64> {
+fn normals(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || stream.normal())
 }
 
 /// Builds the model on its data and lets all contenders take turns.
 fn compare(options: &Options, workload: &Workload) -> Result<()> {
-    let mut stream = Stream::named(0, workload.name);
+    let mut stream = RngStream::named(0, workload.name);
     let sampling = match workload.batch {
         SAMPLES => BatchSampling::Full,
         size => BatchSampling::Distinct(size),
@@ -159,7 +159,7 @@ fn target<'a, F: SamplerScalar>(model: &'a dyn Objective<F>, start: &[F]) -> Res
 /// One chain after the other, each with its own noise.
 fn chains<'a, F: SamplerScalar>(workload: &Workload, target: Target<'a, F>, batch: BatchSampling) -> Run<'a> {
     let (epsilon, draws) = (workload.epsilon, workload.draws);
-    let (parent, mut number) = (Stream::named(1, workload.name), 0);
+    let (parent, mut number) = (RngStream::named(1, workload.name), 0);
     Box::new(move || {
         number += 1;
         let mut stream = parent.child(number);

@@ -11,7 +11,7 @@ use collimate_benches::{Peer, Probe, bare_product, load, median, milliseconds, n
 use collimate_sae::{
     Adam, BatchTopK, Gated, JumpRelu, Moments, Relu, Sae, Settings, Size, TopK, Variant, Workspace,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::CpuLevel;
 use ndarray::{Array2, Axis};
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl Contender {
         peers: (&str, &[&'static str]),
     ) -> Result<Self> {
         let variant = variant.into();
-        let mut sae = Sae::<f32>::new(variant, size, &mut Stream::new(1, 0))?;
+        let mut sae = Sae::<f32>::new(variant, size, &mut RngStream::new(1, 0))?;
         if let Some(density) = density {
             let mut weights = sae.into_weights();
             let sample = x.slice_axis(Axis(0), (..64.min(x.nrows())).into());

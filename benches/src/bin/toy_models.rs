@@ -9,7 +9,7 @@
 use anyhow::Result;
 use collimate_benches::{Peer, Probe, median};
 use collimate_grad::{AdamConfig, WeightDecay};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::data::{SparseFeatures, World, WorldConfig};
 use collimate_superposition::fleet::{Fleet, FleetConfig};
 use collimate_superposition::large::LargeGeometry;
@@ -76,7 +76,7 @@ fn main() -> Result<()> {
 /// The phase diagram of 100 × 100 cells, at the optimum and as trained.
 fn grid() -> Result<()> {
     let (importances, densities) = (logarithmic(0.1, 10.0, 100)?, logarithmic(0.01, 1.0, 100)?);
-    let stream = Stream::named(0, "grid");
+    let stream = RngStream::named(0, "grid");
     let start = Instant::now();
     optimised(&importances, &densities, 4, &stream)?;
     println!("phase grid 100 × 100 at the optimum: {:.1} s", start.elapsed().as_secs_f64());
@@ -93,7 +93,7 @@ fn grid() -> Result<()> {
 
 /// A world of 16,384 features: made with and without spreading its directions, streamed, measured.
 fn world() -> Result<()> {
-    let stream = Stream::named(0, "world");
+    let stream = RngStream::named(0, "world");
     for spreading_steps in [0, 100] {
         let start = Instant::now();
         let world = World::new(WorldConfig { spreading_steps, ..WorldConfig::default() }, &stream)?;
@@ -137,7 +137,7 @@ fn peak_memory() -> String {
 fn fleet(size: &Size) -> Result<Fleet> {
     let adam = AdamConfig { weight_decay: WeightDecay::Decoupled(1e-2), ..AdamConfig::default() };
     let config = FleetConfig { adam, ..FleetConfig::new(size.n, size.m) };
-    let mut fleet = Fleet::new(config, &Stream::named(0, "fleet"))?;
+    let mut fleet = Fleet::new(config, &RngStream::named(0, "fleet"))?;
     for i in 0..size.instances {
         let on = 20.0_f64.powf(-(i as f64) / (size.instances - 1) as f64);
         fleet.launch(Arc::new(SparseFeatures::uniform(size.n, on)?))?;

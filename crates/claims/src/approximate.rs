@@ -2,7 +2,7 @@
 
 use crate::{Claim, Context, Errors, Meta, Outcome, Verdict, Why, Zone, in_order};
 use collimate_measure::{Interval, Moments};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::ops::ControlFlow;
 
 /// A claim about the mean of an unbounded quantity, by Student's interval after a fixed number of trials.
@@ -30,7 +30,7 @@ pub struct Approximate {
     zone: Zone,
     errors: Errors,
     trials: [u64; 3],
-    trial: Option<Box<dyn Fn(&mut Stream) -> f64 + Send + Sync>>,
+    trial: Option<Box<dyn Fn(&mut RngStream) -> f64 + Send + Sync>>,
 }
 
 impl Approximate {
@@ -71,7 +71,7 @@ impl Approximate {
     }
 
     /// One independent trial.
-    pub fn trial(mut self, trial: impl Fn(&mut Stream) -> f64 + Send + Sync + 'static) -> Self {
+    pub fn trial(mut self, trial: impl Fn(&mut RngStream) -> f64 + Send + Sync + 'static) -> Self {
         self.trial = Some(Box::new(trial));
         self
     }

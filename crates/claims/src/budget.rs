@@ -1,7 +1,7 @@
 //! How much a run may spend, and what a running claim can ask for.
 
 use crate::{Tier, in_order};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Budget {
 pub struct Context {
     id: &'static str,
     budget: Budget,
-    stream: Stream,
+    stream: RngStream,
     interrupt: Option<Arc<AtomicBool>>,
     progress: Option<Arc<Tick>>,
 }
@@ -96,7 +96,7 @@ pub type Tick = dyn Fn(u64, u64, &str) + Send + Sync;
 impl Context {
     /// The context of the claim `id` under a budget.
     pub fn new(id: &'static str, budget: &Budget) -> Self {
-        let stream = Stream::named(budget.seed, id);
+        let stream = RngStream::named(budget.seed, id);
         Self { id, budget: budget.clone(), stream, interrupt: None, progress: None }
     }
 
@@ -113,13 +113,13 @@ impl Context {
     }
 
     /// The claim's own stream, which moves as it is drawn from.
-    pub fn stream(&mut self) -> &mut Stream {
+    pub fn stream(&mut self) -> &mut RngStream {
         &mut self.stream
     }
 
     /// A stream of the claim by name, which does not depend on what was drawn before.
-    pub fn named_stream(&self, name: &str) -> Stream {
-        Stream::named(self.budget.seed, &format!("{}#{name}", self.id))
+    pub fn named_stream(&self, name: &str) -> RngStream {
+        RngStream::named(self.budget.seed, &format!("{}#{name}", self.id))
     }
 
     /// `work(i, stream)` for `i` in `0..count`, spread over the budget's threads, each with the child stream `i` of
@@ -139,7 +139,7 @@ impl Context {
         &self,
         name: &str,
         count: u64,
-        work: impl Fn(u64, &mut Stream) -> T + Sync,
+        work: impl Fn(u64, &mut RngStream) -> T + Sync,
     ) -> Vec<T> {
         let base = self.named_stream(name);
         let mut out = Vec::new();

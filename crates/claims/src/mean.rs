@@ -2,7 +2,7 @@
 
 use crate::sequence::{Lower, Stakes, scaled, unit};
 use crate::{Claim, Context, Errors, Meta, Method, Outcome, Verdict, Why, Zone, in_order};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::ops::ControlFlow;
 
 /// A claim about the mean of a quantity with declared bounds, judged by anytime-valid one-sided bounds.
@@ -34,7 +34,7 @@ pub struct Mean {
     errors: Errors,
     method: Method,
     caps: [u64; 3],
-    trial: Option<Box<dyn Fn(&mut Stream) -> f64 + Send + Sync>>,
+    trial: Option<Box<dyn Fn(&mut RngStream) -> f64 + Send + Sync>>,
 }
 
 impl Mean {
@@ -99,7 +99,7 @@ impl Mean {
     }
 
     /// One independent trial.
-    pub fn trial(mut self, trial: impl Fn(&mut Stream) -> f64 + Send + Sync + 'static) -> Self {
+    pub fn trial(mut self, trial: impl Fn(&mut RngStream) -> f64 + Send + Sync + 'static) -> Self {
         self.trial = Some(Box::new(trial));
         self
     }

@@ -2,7 +2,7 @@
 
 use crate::{Claim, Context, Errors, Meta, Outcome, Sprt, Verdict, Why, Zone, in_order};
 use collimate_measure::Interval;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::ops::ControlFlow;
 
 /// A claim about a success rate, judged by a sequential probability ratio test ([`Sprt`]).
@@ -23,7 +23,7 @@ pub struct Proportion {
     zone: Zone,
     errors: Errors,
     caps: [u64; 3],
-    trial: Option<Box<dyn Fn(&mut Stream) -> bool + Send + Sync>>,
+    trial: Option<Box<dyn Fn(&mut RngStream) -> bool + Send + Sync>>,
 }
 
 impl Proportion {
@@ -74,7 +74,7 @@ impl Proportion {
     }
 
     /// One independent trial.
-    pub fn trial(mut self, trial: impl Fn(&mut Stream) -> bool + Send + Sync + 'static) -> Self {
+    pub fn trial(mut self, trial: impl Fn(&mut RngStream) -> bool + Send + Sync + 'static) -> Self {
         self.trial = Some(Box::new(trial));
         self
     }
@@ -102,7 +102,7 @@ pub(crate) fn sequential(
     cap: u64,
     zone: Zone,
     errors: Errors,
-    trial: impl Fn(&mut Stream) -> Option<bool> + Sync,
+    trial: impl Fn(&mut RngStream) -> Option<bool> + Sync,
 ) -> Outcome {
     let mut test = Sprt::new(zone, errors);
     let mut verdict = Verdict::Inconclusive(Why::Cap);

@@ -3,7 +3,7 @@
 use crate::proportion::sequential;
 use crate::{Claim, Context, Errors, Meta, Outcome, Sprt, Verdict, Why, Zone, in_order};
 use collimate_measure::Interval;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use statrs::distribution::{Binomial, DiscreteCDF};
 use std::ops::ControlFlow;
 
@@ -39,7 +39,7 @@ pub struct Quantile {
     errors: Errors,
     trials: [u64; 3],
     fixed: bool,
-    trial: Option<Box<dyn Fn(&mut Stream) -> f64 + Send + Sync>>,
+    trial: Option<Box<dyn Fn(&mut RngStream) -> f64 + Send + Sync>>,
 }
 
 impl Quantile {
@@ -102,7 +102,7 @@ impl Quantile {
     }
 
     /// One independent trial.
-    pub fn trial(mut self, trial: impl Fn(&mut Stream) -> f64 + Send + Sync + 'static) -> Self {
+    pub fn trial(mut self, trial: impl Fn(&mut RngStream) -> f64 + Send + Sync + 'static) -> Self {
         self.trial = Some(Box::new(trial));
         self
     }
@@ -125,7 +125,7 @@ impl Claim for Quantile {
         let Some(trial) = self.trial.as_ref().filter(|_| reason.is_none()) else {
             return Outcome::inconclusive(Why::Invalid(reason.unwrap_or_default()));
         };
-        let success = |stream: &mut Stream| {
+        let success = |stream: &mut RngStream| {
             let x = trial(stream);
             (!x.is_nan()).then_some(if self.above { x >= self.threshold } else { x <= self.threshold })
         };
@@ -146,7 +146,7 @@ fn binomial(
     trials: u64,
     zone: Zone,
     errors: Errors,
-    trial: impl Fn(&mut Stream) -> Option<bool> + Sync,
+    trial: impl Fn(&mut RngStream) -> Option<bool> + Sync,
 ) -> Outcome {
     let base = context.named_stream("trials");
     let (mut successes, mut done, mut broken) = (0u64, 0u64, None);

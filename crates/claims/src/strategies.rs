@@ -2,7 +2,7 @@
 //!
 //! Such cases shrink in the dimensions, and quickly; strategies over single numbers shrink entry by entry.
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Array3};
 use proptest::prelude::{Strategy, any};
 use std::fmt::Debug;
@@ -21,9 +21,9 @@ use std::ops::RangeInclusive;
 /// ```
 pub fn drawn<const N: usize, I: Debug>(
     dims: [RangeInclusive<usize>; N],
-    draw: impl Fn([usize; N], &mut Stream) -> I,
+    draw: impl Fn([usize; N], &mut RngStream) -> I,
 ) -> impl Strategy<Value = I> {
-    (dims, any::<u64>().no_shrink()).prop_map(move |(dims, seed)| draw(dims, &mut Stream::new(seed, 0)))
+    (dims, any::<u64>().no_shrink()).prop_map(move |(dims, seed)| draw(dims, &mut RngStream::new(seed, 0)))
 }
 
 /// Vectors of standard normal numbers.

@@ -6,7 +6,7 @@ use collimate_grad::{
     Activation, Adam, AdamConfig, Batch, CheckConfig, GradError, Objective, Optimiser, Parameters, Schedule,
     ScheduleConfig, Scratch, Tape, TapeObjective, Var, check_gradient, clip_global_norm,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 
 /// Every letter of this text comes with its next one; the model learns to say which.
@@ -26,7 +26,7 @@ fn tokens() -> (Vec<usize>, usize) {
     )
 }
 
-fn normal(shape: (usize, usize), scale: f64, stream: &mut Stream) -> Array2<f64> {
+fn normal(shape: (usize, usize), scale: f64, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn(shape, || scale * stream.normal())
 }
 
@@ -35,7 +35,7 @@ fn train<M>(
     objective: &TapeObjective<f64, M>,
     steps: u64,
     peak: f64,
-    stream: &mut Stream,
+    stream: &mut RngStream,
 ) -> Result<f64, GradError>
 where
     M: Fn(&mut Tape<f64>, &[Var], &[usize]) -> Result<Var, GradError> + Send + Sync,
@@ -59,7 +59,7 @@ where
 }
 
 fn main() -> Result<(), GradError> {
-    let mut stream = Stream::named(1, "ladder");
+    let mut stream = RngStream::named(1, "ladder");
 
     // 1. d(ab + a²)/da = b + 2a
     let mut tape = Tape::<f64>::new();

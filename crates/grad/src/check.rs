@@ -1,6 +1,6 @@
 use crate::error::same_length;
 use crate::{Batch, GradError, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::fmt;
 
 /// Which coordinates [`check_gradient`] compares.
@@ -181,7 +181,7 @@ pub fn check_gradient(
     let chosen: Vec<usize> = match config.coordinates {
         Coordinates::All => (0..n).collect(),
         Coordinates::Sample { count, seed } => {
-            let mut chosen = Stream::named(seed, "grad.check").permutation(n);
+            let mut chosen = RngStream::named(seed, "grad.check").permutation(n);
             chosen.truncate(count);
             chosen.sort_unstable();
             chosen

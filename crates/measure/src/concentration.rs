@@ -1,6 +1,6 @@
 //! How unevenly something is shared out: over latents, heads, or machines.
 
-use crate::MeasureError;
+use crate::{MeasureError, OutOfRange};
 
 /// The Gini coefficient of non-negative shares.
 ///
@@ -61,13 +61,13 @@ pub fn effective_number(shares: &[f64]) -> Result<f64, MeasureError> {
 fn check(quantity: &'static str, shares: &[f64]) -> Result<f64, MeasureError> {
     crate::Moments::of(shares).check(quantity)?;
     if let Some(&given) = shares.iter().find(|x| **x < 0.0) {
-        return Err(MeasureError::OutOfRange { name: "a share", expected: "not negative", given });
+        return Err(OutOfRange { argument: "a share", allowed: "not negative", given }.into());
     }
     let total: f64 = shares.iter().sum();
     if total > 0.0 {
         Ok(total)
     } else {
-        Err(MeasureError::OutOfRange { name: "the sum of the shares", expected: "positive", given: total })
+        Err(OutOfRange { argument: "the sum of the shares", allowed: "positive", given: total }.into())
     }
 }
 

@@ -22,14 +22,52 @@ pub enum MeasureError {
         /// The position of the first of them, counted from zero.
         first: u64,
     },
-    /// A parameter outside its range.
-    #[error("{name} must be {expected}, but is {given}")]
-    OutOfRange {
-        /// The name of the parameter.
-        name: &'static str,
-        /// The range, in words.
-        expected: &'static str,
-        /// What was given.
-        given: f64,
-    },
+    /// An argument lies outside its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+}
+
+/// An argument that lies outside its range.
+///
+/// Every crate of the toolkit uses this type, so that all such errors read alike.
+///
+/// # Examples
+/// ```
+/// use collimate_measure::ensure;
+/// let error = ensure(false, "the share", "in [0, 1]", 1.5).unwrap_err();
+/// assert_eq!(error.to_string(), "the share must be in [0, 1], but is 1.5");
+/// ```
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[error("{argument} must be {allowed}, but is {given}")]
+pub struct OutOfRange {
+    /// The name of the argument.
+    pub argument: &'static str,
+    /// The allowed range, in words.
+    pub allowed: &'static str,
+    /// The value that was given.
+    pub given: f64,
+}
+
+/// Returns an error unless an argument lies in its range.
+///
+/// # Errors
+/// [`OutOfRange`] with the argument, the range and the value, if `holds` is false.
+///
+/// # Examples
+/// ```
+/// use collimate_measure::{OutOfRange, ensure};
+/// fn root(x: f64) -> Result<f64, OutOfRange> {
+///     ensure(x >= 0.0, "x", "at least 0", x)?;
+///     Ok(x.sqrt())
+/// }
+/// assert_eq!(root(4.0), Ok(2.0));
+/// assert!(root(f64::NAN).is_err());
+/// ```
+pub fn ensure(
+    holds: bool,
+    argument: &'static str,
+    allowed: &'static str,
+    given: f64,
+) -> Result<(), OutOfRange> {
+    if holds { Ok(()) } else { Err(OutOfRange { argument, allowed, given }) }
 }

@@ -1,6 +1,6 @@
 //! Intervals with a stated confidence.
 
-use crate::MeasureError;
+use crate::{MeasureError, OutOfRange};
 use statrs::distribution::{Beta, ContinuousCDF, Normal, StudentsT};
 use std::fmt;
 
@@ -39,7 +39,7 @@ impl Interval {
     pub fn student(value: f64, error: f64, n: u64, confidence: f64) -> Result<Self, MeasureError> {
         let p = 0.5 + checked(confidence)? / 2.0;
         if n < 2 {
-            return Err(MeasureError::OutOfRange { name: "n", expected: "at least 2", given: n as f64 });
+            return Err(OutOfRange { argument: "n", allowed: "at least 2", given: n as f64 }.into());
         }
         let law = StudentsT::new(0.0, 1.0, (n - 1) as f64).expect("positive degrees of freedom");
         let t = law.inverse_cdf(p);
@@ -69,7 +69,7 @@ impl Interval {
         let alpha = 1.0 - checked(confidence)?;
         if successes > trials {
             let given = successes as f64;
-            return Err(MeasureError::OutOfRange { name: "successes", expected: "at most trials", given });
+            return Err(OutOfRange { argument: "successes", allowed: "at most trials", given }.into());
         }
         let (k, n) = (successes as f64, trials as f64);
         let quantile = |p, a, b| Beta::new(a, b).expect("positive shapes").inverse_cdf(p);
@@ -127,7 +127,7 @@ fn checked(confidence: f64) -> Result<f64, MeasureError> {
     if confidence > 0.0 && confidence < 1.0 {
         Ok(confidence)
     } else {
-        Err(MeasureError::OutOfRange { name: "confidence", expected: "between 0 and 1", given: confidence })
+        Err(OutOfRange { argument: "confidence", allowed: "between 0 and 1", given: confidence }.into())
     }
 }
 

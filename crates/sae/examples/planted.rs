@@ -5,10 +5,10 @@ use collimate_sae::{
     Gated, L1, Normalisation, Planted, Relu, Sae, Size, TopK, Training, TrainingConfig, Variant, epochs,
     evaluate, mmcs, mmcs_null,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 fn main() -> Result<(), collimate_sae::SaeError> {
-    let mut stream = Stream::named(7, "planted");
+    let mut stream = RngStream::named(7, "planted");
     let planted = Planted::random(24, 16, 0.06, 0.0, &mut stream);
     let rows = planted.rows(20_000, &mut stream);
     let held_out = planted.rows(4000, &mut stream);
@@ -28,7 +28,7 @@ fn main() -> Result<(), collimate_sae::SaeError> {
             normalisation: Normalisation::None,
             ..TrainingConfig::default()
         };
-        let sae = Sae::<f32>::new(variant, size, &mut Stream::named(7, "init"))?;
+        let sae = Sae::<f32>::new(variant, size, &mut RngStream::named(7, "init"))?;
         let trained = Training::new(sae, config)?.run(epochs(&rows, 512, &mut stream), |_| ())?;
         let found = mmcs(&planted.directions, &trained.model.weights().w_dec.mapv(f64::from));
         println!("\n{}: recovery {found:.3}", variant.name());

@@ -13,14 +13,14 @@ use collimate_sae::{
     Adam, BatchTopK, Gated, JumpRelu, Levels, Matryoshka, Moments, Relu, Sae, SaeError, Settings, Size, TopK,
     Variant, Workspace,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::matmul_into;
 use ndarray::{Array2, Axis};
 use std::time::Instant;
 
 /// A dictionary whose biases make a given share of the latents active.
 fn with_density(variant: Variant, size: Size, x: &Array2<f32>, density: f64) -> Result<Sae<f32>, SaeError> {
-    let sae = Sae::<f32>::new(variant, size, &mut Stream::new(1, 0))?;
+    let sae = Sae::<f32>::new(variant, size, &mut RngStream::new(1, 0))?;
     let mut weights = sae.into_weights();
     let sample = x.slice_axis(Axis(0), (..64).into());
     let mut products: Vec<f32> = sample.dot(&weights.w_enc.t()).into_iter().collect();
@@ -49,7 +49,7 @@ struct DenseProducts {
 }
 
 impl DenseProducts {
-    fn new(x: &Array2<f32>, n: usize, stream: &mut Stream) -> Self {
+    fn new(x: &Array2<f32>, n: usize, stream: &mut RngStream) -> Self {
         let (rows, d) = x.dim();
         Self {
             x: x.clone(),
@@ -85,7 +85,7 @@ fn main() -> Result<(), SaeError> {
     let at = |i: usize, default: usize| numbers.get(i).copied().unwrap_or(default);
     let (d, n, rows, rounds) = (at(0, 96), at(1, 512), at(2, 256), at(3, 3));
     let size = Size { d_model: d, n_latents: n };
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     let x = Array2::from_shape_fn((rows, d), |_| stream.normal() as f32);
     let dead: Vec<u32> = (0..n as u32 / 4).collect();
     let levels = Levels::new(&[n as u32 / 8, n as u32 / 4, n as u32 / 2, n as u32])?;
@@ -137,7 +137,7 @@ fn main() -> Result<(), SaeError> {
             }),
         ));
     }
-    let encoding = Sae::<f32>::new(TopK::new(k), size, &mut Stream::new(1, 0))?;
+    let encoding = Sae::<f32>::new(TopK::new(k), size, &mut RngStream::new(1, 0))?;
     let x = &x;
     contenders.push((
         "TopK encode only".into(),

@@ -143,9 +143,9 @@ impl<F: Scalar> Sae<F> {
     /// # Examples
     /// ```
     /// use collimate_sae::{Crosscoder, Sae, Size};
-    /// use collimate_stream::Stream;
+    /// use collimate_stream::RngStream;
     /// let size = Size { d_model: 4, n_latents: 1 };
-    /// let sae = Sae::<f64>::new(Crosscoder::l1(2), size, &mut Stream::new(1, 0))?;
+    /// let sae = Sae::<f64>::new(Crosscoder::l1(2), size, &mut RngStream::new(1, 0))?;
     /// let mut weights = sae.into_weights();
     /// weights.w_dec.row_mut(0).assign(&ndarray::array![3.0, 4.0, 0.0, 0.0]);
     /// let sae = Sae::from_weights(Crosscoder::l1(2), weights)?;

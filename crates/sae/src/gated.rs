@@ -158,8 +158,8 @@ impl<F: Scalar> Sae<F> {
     /// # Examples
     /// ```
     /// use collimate_sae::{Gated, Sae, Size};
-    /// use collimate_stream::Stream;
-    /// let gated = Sae::<f64>::new(Gated::paper(), Size { d_model: 3, n_latents: 6 }, &mut Stream::new(1, 0)).unwrap();
+    /// use collimate_stream::RngStream;
+    /// let gated = Sae::<f64>::new(Gated::paper(), Size { d_model: 3, n_latents: 6 }, &mut RngStream::new(1, 0)).unwrap();
     /// let x = ndarray::array![[0.3, -0.2, 0.9]];
     /// let jump = gated.to_jump_relu().unwrap();
     /// assert_eq!(gated.encode(&x).unwrap().to_dense(), jump.encode(&x).unwrap().to_dense());

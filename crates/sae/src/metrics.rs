@@ -28,8 +28,8 @@ pub use usage::Usage;
 /// # Examples
 /// ```
 /// use collimate_sae::{Evaluation, Sae, Size, TopK};
-/// use collimate_stream::Stream;
-/// let sae = Sae::<f64>::new(TopK::new(2), Size { d_model: 3, n_latents: 8 }, &mut Stream::new(1, 0))?;
+/// use collimate_stream::RngStream;
+/// let sae = Sae::<f64>::new(TopK::new(2), Size { d_model: 3, n_latents: 8 }, &mut RngStream::new(1, 0))?;
 /// let mut evaluation = Evaluation::of(&sae);
 /// evaluation.push(&sae, &ndarray::array![[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])?;
 /// let l0 = &evaluation.measurements()[0];

@@ -1,4 +1,4 @@
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef2};
 
 /// Rows with a known dictionary: sparse non-negative combinations of random unit directions, with noise.
@@ -10,8 +10,8 @@ use ndarray::{Array2, ArrayRef2};
 /// # Examples
 /// ```
 /// use collimate_sae::{mmcs, Planted};
-/// use collimate_stream::Stream;
-/// let mut stream = Stream::new(1, 0);
+/// use collimate_stream::RngStream;
+/// let mut stream = RngStream::new(1, 0);
 /// let planted = Planted::random(12, 6, 0.1, 0.0, &mut stream);
 /// assert_eq!(planted.rows(5, &mut stream).dim(), (5, 6));
 /// assert!((mmcs(&planted.directions, &planted.directions) - 1.0).abs() < 1e-12);
@@ -33,7 +33,7 @@ impl Planted {
         d_model: usize,
         probability: f64,
         noise: f64,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Self {
         let mut directions = Array2::from_shape_fn((n_features, d_model), |_| stream.normal());
         for mut row in directions.rows_mut() {
@@ -43,7 +43,7 @@ impl Planted {
     }
 
     /// Some rows.
-    pub fn rows(&self, count: usize, stream: &mut Stream) -> Array2<f32> {
+    pub fn rows(&self, count: usize, stream: &mut RngStream) -> Array2<f32> {
         let (m, d) = self.directions.dim();
         let mut rows = Array2::zeros((count, d));
         for mut row in rows.rows_mut() {
@@ -84,6 +84,6 @@ pub fn mmcs(from: &ArrayRef2<f64>, to: &ArrayRef2<f64>) -> f64 {
 }
 
 /// The same number for random directions in place of `to`: what no training at all gives.
-pub fn mmcs_null(from: &ArrayRef2<f64>, n_latents: usize, stream: &mut Stream) -> f64 {
+pub fn mmcs_null(from: &ArrayRef2<f64>, n_latents: usize, stream: &mut RngStream) -> f64 {
     mmcs(from, &Array2::from_shape_fn((n_latents, from.ncols()), |_| stream.normal()))
 }

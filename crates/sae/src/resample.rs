@@ -1,5 +1,5 @@
 use crate::{Moments, Sae, SaeError, normalise};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, sum_of_squares};
 use ndarray::ArrayRef2;
 
@@ -30,7 +30,7 @@ impl<F: Scalar> Sae<F> {
         x: &ArrayRef2<F>,
         losses: &[f64],
         encoder_scale: f64,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<(), SaeError> {
         let (n, d) = self.weights().w_dec.dim();
         if self.input_width() != d {
@@ -93,7 +93,7 @@ impl<F: Scalar> Sae<F> {
 }
 
 /// A row drawn with probability ∝ loss²; uniformly when every loss is zero.
-fn draw(losses: &[f64], stream: &mut Stream) -> usize {
+fn draw(losses: &[f64], stream: &mut RngStream) -> usize {
     let total: f64 = losses.iter().map(|l| l * l).sum();
     if !(total > 0.0 && total.is_finite()) {
         return stream.below(losses.len());

@@ -66,9 +66,9 @@ impl<F: Scalar> Sae<F> {
     /// # Examples
     /// ```
     /// use collimate_sae::{Relu, Sae, Size};
-    /// use collimate_stream::Stream;
+    /// use collimate_stream::RngStream;
     /// let size = Size { d_model: 3, n_latents: 6 };
-    /// let sae = Sae::<f64>::new(Relu::unit_norm(), size, &mut Stream::new(1, 0))?;
+    /// let sae = Sae::<f64>::new(Relu::unit_norm(), size, &mut RngStream::new(1, 0))?;
     /// let x = ndarray::array![[0.3, -0.2, 0.9]];
     /// assert_eq!(sae.to_rescale_and_shift()?.encode(&x)?, sae.encode(&x)?);
     /// # Ok::<(), collimate_sae::SaeError>(())

@@ -1,7 +1,7 @@
 //! Where rows come from: any iterator of arrays.
 
 use crate::SaeError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef2, ArrayView2, Axis};
 use std::collections::VecDeque;
 
@@ -36,19 +36,19 @@ impl<E: Into<SaeError>> IntoRows for Result<Array2<f32>, E> {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// let rows = ndarray::array![[1.0f32], [2.0], [3.0]];
-/// let mut blocks = collimate_sae::epochs(&rows, 2, &mut Stream::new(1, 0));
+/// let mut blocks = collimate_sae::epochs(&rows, 2, &mut RngStream::new(1, 0));
 /// let seen: f32 = (0..2).map(|_| blocks.next().unwrap().sum()).sum();
 /// assert_eq!(seen, 6.0); // one time round, in blocks of two and one
 /// ```
 pub fn epochs<'a>(
     rows: &'a ArrayRef2<f32>,
     block: usize,
-    stream: &mut Stream,
+    stream: &mut RngStream,
 ) -> impl Iterator<Item = Array2<f32>> + use<'a> {
     // A stream of its own, so that the caller's can go on.
-    let mut stream = Stream::new(stream.bits(), stream.bits());
+    let mut stream = RngStream::new(stream.bits(), stream.bits());
     let mut order: Vec<usize> = Vec::new();
     std::iter::from_fn(move || {
         if order.is_empty() {
@@ -69,9 +69,9 @@ pub fn epochs<'a>(
 /// # Examples
 /// ```
 /// use collimate_sae::ShuffleBuffer;
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// let source = (0..10).map(|i| ndarray::array![[i as f32]]);
-/// let mut shuffled = ShuffleBuffer::new(source, 4, 3, &mut Stream::new(1, 0))?;
+/// let mut shuffled = ShuffleBuffer::new(source, 4, 3, &mut RngStream::new(1, 0))?;
 /// let all: Vec<f32> = shuffled.flat_map(|block| block.unwrap()).collect();
 /// assert_eq!((all.len(), all.iter().sum::<f32>()), (10, 45.0));
 /// # Ok::<(), collimate_sae::SaeError>(())
@@ -81,7 +81,7 @@ pub struct ShuffleBuffer<I> {
     source: I,
     capacity: usize,
     block: usize,
-    stream: Stream,
+    stream: RngStream,
     rows: Vec<Vec<f32>>,
     waiting: VecDeque<Vec<f32>>,
     ended: bool,
@@ -96,7 +96,7 @@ impl<I: Iterator<Item: IntoRows>> ShuffleBuffer<I> {
         source: impl IntoIterator<IntoIter = I>,
         buffer_rows: usize,
         block: usize,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SaeError> {
         for (name, given) in [("buffer_rows", buffer_rows), ("block", block)] {
             if given == 0 {
@@ -104,7 +104,7 @@ impl<I: Iterator<Item: IntoRows>> ShuffleBuffer<I> {
             }
         }
         // A stream of its own, so that the caller's can go on.
-        let stream = Stream::new(stream.bits(), stream.bits());
+        let stream = RngStream::new(stream.bits(), stream.bits());
         let (rows, waiting) = (Vec::new(), VecDeque::new());
         let source = source.into_iter();
         Ok(Self { source, capacity: buffer_rows, block, stream, rows, waiting, ended: false })

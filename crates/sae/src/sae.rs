@@ -5,7 +5,7 @@ use crate::weights::finite;
 use crate::workspace::Workspace;
 use crate::{JumpRelu, JumpReluSparsity, SaeError, Size, ThresholdParameter, Variant, Weights};
 use collimate_measure::Fingerprint;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::SparseRows;
 use ndarray::{Array2, ArrayRef2};
 
@@ -18,9 +18,9 @@ use ndarray::{Array2, ArrayRef2};
 /// # Examples
 /// ```
 /// use collimate_sae::{Sae, Size, TopK};
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// let size = Size { d_model: 4, n_latents: 8 };
-/// let sae = Sae::<f64>::new(TopK::new(2), size, &mut Stream::new(1, 0)).unwrap();
+/// let sae = Sae::<f64>::new(TopK::new(2), size, &mut RngStream::new(1, 0)).unwrap();
 /// let codes = sae.encode(&ndarray::array![[1.0, 0.5, -0.25, 0.0]]).unwrap();
 /// assert_eq!(codes.n_stored(), 2);
 /// ```
@@ -39,7 +39,7 @@ impl<F: Float> Sae<F> {
     ///
     /// # Determinism
     /// The directions are drawn latent by latent from `stream`, in f64, whatever `F` is.
-    pub fn new(variant: impl Into<Variant>, size: Size, stream: &mut Stream) -> Result<Self, SaeError> {
+    pub fn new(variant: impl Into<Variant>, size: Size, stream: &mut RngStream) -> Result<Self, SaeError> {
         let variant = variant.into();
         variant.check(size)?;
         let mut weights = Weights::tied_unit(size, variant.per_latent_names().len(), stream);

@@ -5,7 +5,7 @@ use crate::run::{Run, State, advance, scaled};
 use crate::{Model, Progress, SaeError, TrainingConfig, Workspace};
 use collimate_grad::Schedule;
 use collimate_measure::Fingerprint;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, sum_of_squares};
 use ndarray::{Array2, ArrayRef2, s};
 use std::sync::Arc;
@@ -31,9 +31,9 @@ pub(crate) const TRAINER: &str = "collimate-sae trainer 2";
 /// # Examples
 /// ```
 /// use collimate_sae::{epochs, Gated, Sae, Size, Training, TrainingConfig, L1};
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// # use collimate_grad::WarmUp;
-/// let mut stream = Stream::new(1, 0);
+/// let mut stream = RngStream::new(1, 0);
 /// let rows = ndarray::Array2::from_shape_fn((64, 4), |_| stream.normal() as f32);
 /// let sae = Sae::<f32>::new(Gated::paper(), Size { d_model: 4, n_latents: 8 }, &mut stream)?;
 /// let config = TrainingConfig { steps: 20, batch: 16, l1: L1::sum_over_dims(0.1), warm_up: WarmUp::None,
@@ -46,8 +46,8 @@ pub(crate) const TRAINER: &str = "collimate-sae trainer 2";
 /// ```
 /// use collimate_grad::WarmUp;
 /// use collimate_sae::{InputBias, Skip, TopK, Training, TrainingConfig, Transcoder, epochs};
-/// use collimate_stream::Stream;
-/// let mut stream = Stream::new(1, 0);
+/// use collimate_stream::RngStream;
+/// let mut stream = RngStream::new(1, 0);
 /// let x = ndarray::Array2::from_shape_fn((256, 3), |_| stream.normal() as f32);
 /// let pairs = ndarray::concatenate![ndarray::Axis(1), x, x.select(ndarray::Axis(1), &[2, 0, 1])];
 /// let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(3) };
@@ -127,13 +127,13 @@ impl<M: Model> Training<M> {
     /// # Examples
     /// ```
     /// use collimate_sae::{SaeError, Sae, Size, TopK, Training, TrainingConfig, epochs};
-    /// use collimate_stream::Stream;
+    /// use collimate_stream::RngStream;
     /// use std::sync::{Arc, atomic::AtomicBool};
-    /// let sae = Sae::<f32>::new(TopK::new(1), Size { d_model: 3, n_latents: 6 }, &mut Stream::new(1, 0))?;
+    /// let sae = Sae::<f32>::new(TopK::new(1), Size { d_model: 3, n_latents: 6 }, &mut RngStream::new(1, 0))?;
     /// let flag = Arc::new(AtomicBool::new(true)); // a signal handler would set it
     /// let mut training = Training::new(sae, TrainingConfig { batch: 4, ..Default::default() })?.stop_on(flag);
     /// let rows = ndarray::Array2::<f32>::ones((8, 3));
-    /// let stopped = training.advance(epochs(&rows, 4, &mut Stream::new(2, 0)), 10, &mut |_| ());
+    /// let stopped = training.advance(epochs(&rows, 4, &mut RngStream::new(2, 0)), 10, &mut |_| ());
     /// assert!(matches!(stopped, Err(SaeError::Interrupted { step: 0 })));
     /// # Ok::<(), SaeError>(())
     /// ```
@@ -244,7 +244,7 @@ impl<M: Model> Training<M> {
             .map(|row| sum_of_squares(row.to_slice().expect("contiguous")).to_f64())
             .collect();
         // A child stream for each event: nothing about the generator has to be stored to continue a run.
-        let mut stream = Stream::named(self.config.seed, "sae.resample").child(self.state.step);
+        let mut stream = RngStream::named(self.config.seed, "sae.resample").child(self.state.step);
         let sae = self.model.dictionary_mut();
         sae.resample(&mut self.moments.0, &dead, batch, &losses, encoder_scale, &mut stream)?;
         dead.iter().for_each(|&latent| self.state.idle[latent as usize] = 0);
@@ -333,10 +333,10 @@ impl<M: Model> Run for Training<M> {
 /// # Examples
 /// ```
 /// use collimate_sae::{Relu, Sae, Size, TopK, Training, TrainingConfig, epochs, train_together};
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// let size = Size { d_model: 3, n_latents: 6 };
 /// let config = TrainingConfig { steps: 3, batch: 4, log_every: 1, ..Default::default() };
-/// let mut stream = Stream::new(1, 0);
+/// let mut stream = RngStream::new(1, 0);
 /// let top = Training::new(Sae::<f32>::new(TopK::new(1), size, &mut stream)?, config.clone())?;
 /// let relu = Training::new(Sae::<f32>::new(Relu::unit_norm(), size, &mut stream)?, config)?;
 /// let rows = ndarray::Array2::from_shape_fn((8, 3), |_| stream.normal() as f32);
@@ -369,14 +369,14 @@ where
 /// # Examples
 /// ```
 /// use collimate_sae::{Sae, Size, TopK, Training, TrainingConfig, advance_together, epochs};
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// let size = Size { d_model: 3, n_latents: 6 };
 /// let config = TrainingConfig { steps: 3, batch: 4, ..Default::default() };
-/// let mut stream = Stream::new(1, 0);
+/// let mut stream = RngStream::new(1, 0);
 /// let mut start = |k| Training::new(Sae::<f32>::new(TopK::new(k), size, &mut stream)?, config.clone());
 /// let mut runs = [start(1)?, start(2)?];
 /// let rows = ndarray::Array2::<f32>::eye(3);
-/// advance_together(&mut runs, epochs(&rows, 4, &mut Stream::new(2, 0)), 2, &mut |_, _| ())?;
+/// advance_together(&mut runs, epochs(&rows, 4, &mut RngStream::new(2, 0)), 2, &mut |_, _| ())?;
 /// assert_eq!((runs[0].step(), runs[1].step()), (2, 2));
 /// # Ok::<(), collimate_sae::SaeError>(())
 /// ```

@@ -5,7 +5,7 @@ use crate::weights::finite;
 use crate::workspace::Workspace;
 use crate::{InputBias, Sae, SaeError, Size, Variant, Weights};
 use collimate_measure::Fingerprint;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{SparseRows, matmul, matmul_into, sum_of_squares};
 use ndarray::{Array2, ArrayRef2};
 
@@ -24,9 +24,9 @@ use ndarray::{Array2, ArrayRef2};
 /// # Examples
 /// ```
 /// use collimate_sae::{InputBias, Skip, TopK, Transcoder};
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(1) };
-/// let transcoder = Transcoder::<f64>::new(top, 3, 2, 6, Skip::Zero, &mut Stream::new(1, 0))?;
+/// let transcoder = Transcoder::<f64>::new(top, 3, 2, 6, Skip::Zero, &mut RngStream::new(1, 0))?;
 /// let x = ndarray::array![[0.5, -1.0, 2.0]];
 /// assert_eq!(transcoder.predict(&x)?, ndarray::array![[0.0, 0.0]]); // the decoder and the skip start at zero
 /// # Ok::<(), collimate_sae::SaeError>(())
@@ -80,7 +80,7 @@ impl<F: Float> Transcoder<F> {
         d_out: usize,
         n_latents: usize,
         skip: Skip,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SaeError> {
         let variant = variant.into();
         supported(&variant)?;

@@ -1,5 +1,5 @@
 use crate::SaeError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, sum_of_squares};
 use ndarray::{Array1, Array2};
 
@@ -55,7 +55,7 @@ impl<F: Scalar> Weights<F> {
     }
 
     /// Random unit directions in the decoder, the encoder tied to them, every bias zero.
-    pub(crate) fn tied_unit(size: Size, n_vectors: usize, stream: &mut Stream) -> Self {
+    pub(crate) fn tied_unit(size: Size, n_vectors: usize, stream: &mut RngStream) -> Self {
         let mut weights = Self::zeros(size, n_vectors);
         for mut row in weights.w_dec.rows_mut() {
             row.mapv_inplace(|_| F::from_f64(stream.normal()));

@@ -5,7 +5,7 @@
 //! ```
 
 use collimate_slt::{Calibration, CalibrationTarget};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runs = arguments.next().map_or(Ok(200), |text| text.parse())?;
     let seed = arguments.next().map_or(Ok(1), |text| text.parse())?;
     let calibration = Calibration { n: 1000, runs };
-    let mut stream = Stream::named(seed, "calibration");
+    let mut stream = RngStream::named(seed, "calibration");
     for target in CalibrationTarget::all() {
         let start = Instant::now();
         let case = calibration.of(&target, &mut stream)?;

@@ -9,7 +9,7 @@
 
 use collimate_grad::{Batch, CheckConfig, Objective, Scratch, check_gradient};
 use collimate_slt::{Beta, Llc, Sampling, TwoTemperatures};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// ½ (y − a tanh(b x))², on pairs (x, y).
 struct TanhUnit(Vec<(f64, f64)>);
@@ -43,7 +43,7 @@ impl Objective<f64> for TanhUnit {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     let n = 500;
     let data = (0..n).map(|_| (stream.uniform_in(-2.0, 2.0), 0.0)).collect();
     let objective = TanhUnit(data);

@@ -11,7 +11,7 @@ use collimate_slt::{
     BatchSampling, Beta, Chain, ChainMean, Method, Perceptron, ReducedRank, ReducedRankConfig, SamplerScalar,
     SltError, Target,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::time::Instant;
 
@@ -29,13 +29,13 @@ fn contender<'a, F: SamplerScalar>(
     steps: usize,
     mut chain: Chain<'a, F>,
 ) -> Contender<'a> {
-    let mut stream = Stream::named(1, name);
+    let mut stream = RngStream::named(1, name);
     let run = move |steps| (0..steps).map(|_| Ok(chain.step(&mut stream)?.loss)).collect();
     Contender { name, steps, run: Box::new(run), times: Vec::new(), losses: Vec::new() }
 }
 
 fn main() -> Result<(), SltError> {
-    let mut stream = Stream::named(1, "sgld_step");
+    let mut stream = RngStream::named(1, "sgld_step");
     let config = ReducedRankConfig { inputs: 5, hidden: 3, outputs: 5, noise: 1.0 };
     let small = ReducedRank::sample(config, &[0.0; 30], 1000, &mut stream)?;
     let n_beta = Beta::InverseLogN.n_beta(1000)?;

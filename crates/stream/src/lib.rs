@@ -16,8 +16,8 @@ use std::convert::Infallible;
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
-/// let mut stream = Stream::new(1, 0);
+/// use collimate_stream::RngStream;
+/// let mut stream = RngStream::new(1, 0);
 /// let mean: f64 = (0..10_000).map(|_| stream.normal()).sum::<f64>() / 10_000.0;
 /// assert!(mean.abs() < 0.04); // four standard errors
 /// ```
@@ -25,13 +25,13 @@ use std::convert::Infallible;
 /// # References
 /// D. J. Bernstein (2008), "ChaCha, a variant of Salsa20".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
+pub struct RngStream {
     generator: ChaCha8Rng,
 }
 
-/// Where a [`Stream`] stands: all that is needed to continue it bit for bit.
+/// Where a [`RngStream`] stands: all that is needed to continue it bit for bit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamState {
+pub struct RngStreamState {
     /// The 256-bit key.
     pub key: [u8; 32],
     /// The stream number (ChaCha's nonce).
@@ -40,13 +40,13 @@ pub struct StreamState {
     pub word_position: u128,
 }
 
-impl Stream {
+impl RngStream {
     /// The stream number `stream` of the seed `seed`.
     ///
     /// # Examples
     /// ```
-    /// use collimate_stream::Stream;
-    /// assert_eq!(Stream::new(3, 4).bits(), Stream::new(3, 4).bits());
+    /// use collimate_stream::RngStream;
+    /// assert_eq!(RngStream::new(3, 4).bits(), RngStream::new(3, 4).bits());
     /// ```
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -60,8 +60,8 @@ impl Stream {
     ///
     /// # Examples
     /// ```
-    /// use collimate_stream::Stream;
-    /// assert_ne!(Stream::named(1, "data").bits(), Stream::named(1, "init").bits());
+    /// use collimate_stream::RngStream;
+    /// assert_ne!(RngStream::named(1, "data").bits(), RngStream::named(1, "init").bits());
     /// ```
     pub fn named(seed: u64, name: &str) -> Self {
         Self::new(seed, stream_number(name))
@@ -73,8 +73,8 @@ impl Stream {
     ///
     /// # Examples
     /// ```
-    /// use collimate_stream::Stream;
-    /// let parent = Stream::new(1, 0);
+    /// use collimate_stream::RngStream;
+    /// let parent = RngStream::new(1, 0);
     /// assert_eq!(parent.child(5).bits(), parent.child(5).bits());
     /// assert_ne!(parent.child(5).bits(), parent.child(6).bits());
     /// ```
@@ -86,8 +86,8 @@ impl Stream {
         Self { generator }
     }
 
-    /// Continues a stream from where [`Stream::state`] was taken.
-    pub fn from_state(state: &StreamState) -> Self {
+    /// Continues a stream from where [`RngStream::state`] was taken.
+    pub fn from_state(state: &RngStreamState) -> Self {
         let mut generator = ChaCha8Rng::from_seed(state.key);
         generator.set_stream(state.stream);
         generator.set_word_pos(state.word_position);
@@ -95,8 +95,8 @@ impl Stream {
     }
 
     /// Where the stream stands.
-    pub fn state(&self) -> StreamState {
-        StreamState {
+    pub fn state(&self) -> RngStreamState {
+        RngStreamState {
             key: self.generator.get_seed(),
             stream: self.generator.get_stream(),
             word_position: self.generator.get_word_pos(),
@@ -138,7 +138,7 @@ impl Stream {
     /// # Panics
     /// When `n` is zero: there is no such integer.
     pub fn below(&mut self, n: usize) -> usize {
-        assert!(n > 0, "Stream::below needs n > 0");
+        assert!(n > 0, "RngStream::below needs n > 0");
         self.generator.random_range(0..n as u64) as usize
     }
 
@@ -156,8 +156,8 @@ impl Stream {
     ///
     /// # Examples
     /// ```
-    /// use collimate_stream::Stream;
-    /// let mut p = Stream::new(1, 0).permutation(5);
+    /// use collimate_stream::RngStream;
+    /// let mut p = RngStream::new(1, 0).permutation(5);
     /// p.sort();
     /// assert_eq!(p, [0, 1, 2, 3, 4]);
     /// ```
@@ -168,7 +168,7 @@ impl Stream {
     }
 }
 
-impl TryRng for Stream {
+impl TryRng for RngStream {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn the_first_draws_are_pinned() {
         // A change of generator or of the seeding would silently change every recorded result.
-        let mut stream = Stream::new(0, 0);
+        let mut stream = RngStream::new(0, 0);
         let drawn = [stream.bits(), stream.bits()];
         let mut again = ChaCha8Rng::seed_from_u64(0);
         again.set_stream(0);
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn children_do_not_depend_on_the_position_of_the_parent() {
-        let mut parent = Stream::new(9, 2);
+        let mut parent = RngStream::new(9, 2);
         let before = parent.child(3);
         parent.normal();
         assert_eq!(before, parent.child(3));
@@ -224,11 +224,11 @@ mod tests {
 
     #[test]
     fn a_stored_state_continues_bit_for_bit() {
-        let mut stream = Stream::named(5, "x");
+        let mut stream = RngStream::named(5, "x");
         for _ in 0..17 {
             stream.normal();
         }
-        let mut copy = Stream::from_state(&stream.state());
+        let mut copy = RngStream::from_state(&stream.state());
         assert!((0..100).all(|_| stream.bits() == copy.bits()));
     }
 }

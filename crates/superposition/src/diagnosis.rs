@@ -125,8 +125,8 @@ const NO_TRACE: f64 = 0.1;
 /// use collimate_superposition::diagnosis::{Explanation, diagnose};
 /// use collimate_superposition::data::{Source, SparseFeatures};
 /// use collimate_superposition::polytope::regular_polygon;
-/// use collimate_stream::Stream;
-/// let x = SparseFeatures::uniform(5, 0.3)?.rows(200, &mut Stream::new(1, 0));
+/// use collimate_stream::RngStream;
+/// let x = SparseFeatures::uniform(5, 0.3)?.rows(200, &mut RngStream::new(1, 0));
 /// let h = x.dot(&regular_polygon(5)?.t());
 /// assert_eq!(diagnose(&h, Some(&x))?.answer(), Some(Explanation::Superposition));
 /// assert_eq!(diagnose(&h, None)?.answer(), None); // without labels nothing can be told

@@ -2,7 +2,7 @@
 
 use crate::error::{SuperpositionError, require, require_shape};
 use crate::polysemanticity::rotated_code;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef1, s};
 
 /// The output-value circuit of a head that serves several behaviours: behaviour `i` reads direction `v_i` and writes `u_i`.
@@ -32,7 +32,7 @@ impl HeadBehaviours {
     pub fn orthogonal(
         behaviours: usize,
         width: usize,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SuperpositionError> {
         let allowed = "1 to the width of the model";
         require((1..=width).contains(&behaviours), "behaviours", behaviours as f64, allowed)?;

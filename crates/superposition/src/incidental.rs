@@ -2,7 +2,7 @@
 
 use crate::error::{SuperpositionError, require};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::matmul;
 use ndarray::{Array2, ArrayRef2, Axis};
 
@@ -17,10 +17,10 @@ use ndarray::{Array2, ArrayRef2, Axis};
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::incidental::{Incidental, collisions};
 /// let few = Incidental { features: 4, neurons: 16, steps: 300, ..Default::default() };
-/// let w = few.train(&mut Stream::new(1, 0))?;
+/// let w = few.train(&mut RngStream::new(1, 0))?;
 /// assert_eq!(w.dim(), (4, 16));
 /// assert!(collisions(&w) <= 6); // at most every pair
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
@@ -55,7 +55,7 @@ impl Incidental {
     ///
     /// # Errors
     /// [`SuperpositionError::OutOfRange`] for no feature or no neuron.
-    pub fn start(&self, stream: &mut Stream) -> Result<Array2<f64>, SuperpositionError> {
+    pub fn start(&self, stream: &mut RngStream) -> Result<Array2<f64>, SuperpositionError> {
         require(self.features > 0, "features", 0.0, "at least 1")?;
         require(self.neurons > 0, "neurons", 0.0, "at least 1")?;
         let mut w = Array2::from_shape_simple_fn((self.features, self.neurons), || stream.normal());
@@ -75,7 +75,7 @@ impl Incidental {
     ///
     /// # Determinism
     /// Only the start draws from the stream.
-    pub fn train(&self, stream: &mut Stream) -> Result<Array2<f64>, SuperpositionError> {
+    pub fn train(&self, stream: &mut RngStream) -> Result<Array2<f64>, SuperpositionError> {
         require(self.l1 >= 0.0 && self.l1.is_finite(), "l1", self.l1, "at least 0 and finite")?;
         require(self.rate > 0.0 && self.rate.is_finite(), "rate", self.rate, "positive and finite")?;
         let mut w = self.start(stream)?;

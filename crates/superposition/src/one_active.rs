@@ -6,7 +6,7 @@
 
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
 use collimate_grad::{Batch, HessianVectorProducts, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 
 /// The loss of the one-active-feature model with `c` features and `r` hidden dimensions.
@@ -67,7 +67,7 @@ impl OneActive {
     ///
     /// # Determinism
     /// A function of the stream.
-    pub fn draw(&self, weights: f64, biases: f64, stream: &mut Stream) -> Vec<f64> {
+    pub fn draw(&self, weights: f64, biases: f64, stream: &mut RngStream) -> Vec<f64> {
         let split = self.hidden * self.features;
         (0..self.parameters()).map(|i| stream.normal() * if i < split { weights } else { biases }).collect()
     }

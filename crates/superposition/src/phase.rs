@@ -6,7 +6,7 @@ use crate::error::{SuperpositionError, require};
 use crate::fleet::{Fleet, FleetConfig};
 use crate::two_features::TwoFeatures;
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -171,19 +171,19 @@ pub fn canonical(importances: &[f64], densities: &[f64]) -> Result<PhaseDiagram,
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::phase::{canonical, optimised};
 /// // Importance one half: the candidates say superposition ends at a density of 0.444, the optimum holds on to 0.4845.
 /// let (r, s) = ([0.5], [0.40, 0.46, 0.48, 0.50]);
 /// assert_eq!(canonical(&r, &s)?.boundary(), [(0.5, 0.40)]);
-/// assert_eq!(optimised(&r, &s, 4, &Stream::new(1, 0))?.boundary(), [(0.5, 0.48)]);
+/// assert_eq!(optimised(&r, &s, 4, &RngStream::new(1, 0))?.boundary(), [(0.5, 0.48)]);
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
 /// ```
 pub fn optimised(
     importances: &[f64],
     densities: &[f64],
     starts: u64,
-    stream: &Stream,
+    stream: &RngStream,
 ) -> Result<PhaseDiagram, SuperpositionError> {
     fill(importances, densities, |i, model| {
         let best = model.optimum(starts, &mut stream.child(i as u64))?;
@@ -222,7 +222,7 @@ pub fn trained(
     importances: &[f64],
     densities: &[f64],
     config: TrainedConfig,
-    stream: &Stream,
+    stream: &RngStream,
 ) -> Result<PhaseDiagram, SuperpositionError> {
     require(config.models > 0, "models", 0.0, "at least 1")?;
     let column = |i: usize| -> Result<Vec<[f64; 4]>, SuperpositionError> {

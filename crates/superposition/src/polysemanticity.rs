@@ -10,7 +10,7 @@
 
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
 use crate::spectrum::Spectrum;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Axis};
 use std::f64::consts::PI;
 
@@ -41,7 +41,7 @@ pub struct Representation {
 ///
 /// # References
 /// G. W. Stewart (1980), "The efficient generation of random orthogonal matrices".
-pub fn rotated_code(n: usize, stream: &mut Stream) -> Result<Array2<f64>, SuperpositionError> {
+pub fn rotated_code(n: usize, stream: &mut RngStream) -> Result<Array2<f64>, SuperpositionError> {
     require(n > 0, "n", n as f64, "at least 1")?;
     let mut q = Array2::<f64>::eye(n);
     // A product of Householder reflections whose vectors are normal in ever fewer dimensions is uniform.
@@ -252,9 +252,9 @@ fn centred(activations: &ArrayRef2<f64>) -> Array2<f64> {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::polysemanticity::{ParityCode, linear_r_squared};
-/// let code = ParityCode::random(4, &mut Stream::new(1, 0))?;
+/// let code = ParityCode::random(4, &mut RngStream::new(1, 0))?;
 /// let all = code.representation();
 /// assert!(linear_r_squared(&all.activations, &all.features.column(0))? < 1e-15);
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
@@ -273,7 +273,7 @@ impl ParityCode {
     ///
     /// # Determinism
     /// A function of the stream (rejection sampling; about one in ten candidates is accepted).
-    pub fn random(k: usize, stream: &mut Stream) -> Result<Self, SuperpositionError> {
+    pub fn random(k: usize, stream: &mut RngStream) -> Result<Self, SuperpositionError> {
         require((3..=12).contains(&k), "k", k as f64, "3 to 12")?;
         loop {
             let reads: Vec<u32> = (0..k).map(|_| (stream.bits() & ((1 << k) - 1)) as u32).collect();

@@ -3,7 +3,7 @@
 use crate::adam;
 use crate::error::{SuperpositionError, require};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::ops::Range;
 
 /// One attention layer that has to complete skip-trigrams `source … destination → answer`, each pair with an answer of its own.
@@ -20,13 +20,13 @@ use std::ops::Range;
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::skip_trigrams::SkipTrigrams;
 /// let task = SkipTrigrams { sources: 2, destinations: 2, heads: 2, ..SkipTrigrams::default() };
 /// // Ignoring one destination of two and predicting its mean costs the variance of its two answers.
 /// assert!((task.dedicated(1) - 2.0 * 0.05 * 0.95).abs() < 1e-12);
 /// assert_eq!(task.parameters(), 2 * (2 * 2 + 2 * 2 + 2 * 2 + 4 * 2) + 4);
-/// assert_eq!(task.samples(7, &mut Stream::new(1, 0)).len(), 7);
+/// assert_eq!(task.samples(7, &mut RngStream::new(1, 0)).len(), 7);
 /// ```
 ///
 /// # References
@@ -123,8 +123,8 @@ impl SkipTrigrams {
     }
 
     /// Some sequences.
-    pub fn samples(&self, count: usize, stream: &mut Stream) -> Vec<TrigramSample> {
-        let one = |stream: &mut Stream| TrigramSample {
+    pub fn samples(&self, count: usize, stream: &mut RngStream) -> Vec<TrigramSample> {
+        let one = |stream: &mut RngStream| TrigramSample {
             destination: stream.below(self.destinations),
             sources: (0..self.sources).filter(|_| stream.bernoulli(self.present)).collect(),
         };
@@ -249,7 +249,7 @@ impl SkipTrigrams {
         batch: usize,
         steps: u64,
         learning_rate: f64,
-        stream: &Stream,
+        stream: &RngStream,
     ) -> Result<TrainedTrigrams, SuperpositionError> {
         self.check()?;
         require(batch > 0, "batch", 0.0, "at least 1")?;

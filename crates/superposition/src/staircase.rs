@@ -102,7 +102,7 @@ pub fn walk(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use collimate_stream::Stream;
+    use collimate_stream::RngStream;
 
     #[test]
     fn small_steps_descend_to_a_named_level_and_large_ones_are_refused() {
@@ -111,7 +111,7 @@ mod tests {
         assert!(levels.windows(2).all(|pair| pair[0].loss >= pair[1].loss));
         let mut named = 0;
         for seed in 0..4 {
-            let start = model.draw(0.3, 0.0, &mut Stream::new(seed, 0));
+            let start = model.draw(0.3, 0.0, &mut RngStream::new(seed, 0));
             let mut losses = Vec::new();
             let end = walk(&model, &start, 0.2, 4000, |_, loss| losses.push(loss)).unwrap();
             assert_eq!((losses.len(), model.loss(&end).unwrap()), (4001, losses[4000]));
@@ -119,7 +119,7 @@ mod tests {
             named += usize::from(level_of(&levels, losses[4000], 2e-4).is_some());
         }
         assert!(named >= 3, "{named} of 4");
-        let start = model.draw(1.0, 0.0, &mut Stream::new(1, 0));
+        let start = model.draw(1.0, 0.0, &mut RngStream::new(1, 0));
         assert!(walk(&model, &start, f64::NAN, 1, |_, _| ()).is_err());
         let far = walk(&model, &start, 1e200, 5, |_, _| ());
         assert!(matches!(far, Err(SuperpositionError::Diverged { step: 1, .. })), "{far:?}");

@@ -4,7 +4,7 @@ use crate::adam;
 use crate::data::SparseFeatures;
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 
 /// What is applied to the output.
@@ -261,10 +261,10 @@ impl Shape<'_> {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::toy_model::TrainingConfig;
 /// let config = TrainingConfig { features: 2, hidden: 1, on_probability: 0.05, steps: 200, batch: 32, ..Default::default() };
-/// let trained = config.train(&mut Stream::new(1, 0))?;
+/// let trained = config.train(&mut RngStream::new(1, 0))?;
 /// assert_eq!(trained.w.dim(), (1, 2));
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
 /// ```
@@ -313,7 +313,7 @@ impl TrainingConfig {
     ///
     /// # Determinism
     /// Single-threaded; initialisation and data draw from `stream.child(0)` and `stream.child(1)`.
-    pub fn train(&self, stream: &mut Stream) -> Result<ToyModel, SuperpositionError> {
+    pub fn train(&self, stream: &mut RngStream) -> Result<ToyModel, SuperpositionError> {
         let (n, m) = (self.features, self.hidden);
         require(m > 0, "hidden", m as f64, "at least 1")?;
         require(self.batch > 0, "batch", self.batch as f64, "at least 1")?;
@@ -413,7 +413,7 @@ mod kernel_tests {
 
     #[test]
     fn the_kernel_is_the_plain_sum_over_samples() {
-        let mut stream = Stream::named(0, "toy loss kernel");
+        let mut stream = RngStream::named(0, "toy loss kernel");
         for (m, n, rows) in [(1, 1, 1), (1, 3, 9), (2, 6, 8), (2, 6, 23), (3, 5, 40)] {
             for activation in [Activation::Relu, Activation::Linear] {
                 let data = Array2::from_shape_simple_fn((rows, n), || stream.uniform_in(-1.0, 1.0));

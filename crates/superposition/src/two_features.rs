@@ -9,19 +9,19 @@
 use crate::descent::{DescentConfig, descend};
 use crate::error::{SuperpositionError, require, require_finite};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// Density and importance of the two-feature model.
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::two_features::TwoFeatures;
 /// // Above the canonical boundary 0.4444 the candidates say: ignore the second feature.
 /// let model = TwoFeatures::new(0.475, 0.5)?;
 /// assert!(model.ignore_last() < model.superpose_last());
 /// // The optimum over all four parameters is in superposition all the same.
-/// let best = model.optimum(20, &mut Stream::new(1, 0))?;
+/// let best = model.optimum(20, &mut RngStream::new(1, 0))?;
 /// assert!(best.loss < 0.04993 && model.ignore_last() > 0.05096);
 /// assert!(best.w[0] * best.w[1] < -0.5);
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
@@ -163,7 +163,7 @@ impl TwoFeatures {
     ///
     /// # Determinism
     /// Start `i` draws from `stream.child(i)`; the result depends on the stream and on nothing else.
-    pub fn optimum(&self, starts: u64, stream: &mut Stream) -> Result<Optimum, SuperpositionError> {
+    pub fn optimum(&self, starts: u64, stream: &mut RngStream) -> Result<Optimum, SuperpositionError> {
         let mut best: Option<Optimum> = None;
         let mut worst_gradient = f64::INFINITY;
         let natural = [[1.0, -1.0, 0.0, 0.0], [1.0, -0.8, -0.05, 0.05], [0.8, -1.0, 0.05, -0.05]];
@@ -284,7 +284,7 @@ pub fn optimised_boundary(
     importance: f64,
     tolerance: f64,
     starts: u64,
-    stream: &mut Stream,
+    stream: &mut RngStream,
 ) -> Result<Option<Boundary>, SuperpositionError> {
     require(tolerance > 0.0, "tolerance", tolerance, "positive")?;
     let mut beats = |density: f64| -> Result<(bool, Optimum), SuperpositionError> {

@@ -5,7 +5,7 @@ use crate::data::Source;
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
 use crate::toy_model::Activation;
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::matmul;
 use ndarray::{Array1, Array2, ArrayRef2, Axis};
 
@@ -269,7 +269,7 @@ impl TwoLayerConfig {
         batch: usize,
         steps: u64,
         learning_rate: f64,
-        stream: &Stream,
+        stream: &RngStream,
     ) -> Result<TwoLayer, SuperpositionError> {
         self.check()?;
         require_shape("source.features()", &[self.features()], &[source.features()])?;

@@ -1,7 +1,7 @@
 //! All pairwise ANDs of many Boolean features from few neurons.
 
 use crate::error::{SuperpositionError, require, require_shape};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, ArrayRef1};
 
 /// One layer of ReLU neurons from which the AND of *every* pair of features can be read.
@@ -12,10 +12,10 @@ use ndarray::{Array1, ArrayRef1};
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::u_and::UniversalAnd;
 /// use ndarray::Array1;
-/// let layer = UniversalAnd::random(30, 200, 0.3, &mut Stream::new(1, 0))?;
+/// let layer = UniversalAnd::random(30, 200, 0.3, &mut RngStream::new(1, 0))?;
 /// let mut x = Array1::zeros(30);
 /// (x[3], x[8]) = (1.0, 1.0);
 /// let h = layer.neurons(&x)?;
@@ -41,7 +41,7 @@ impl UniversalAnd {
         features: usize,
         neurons: usize,
         density: f64,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SuperpositionError> {
         require(features > 0, "features", 0.0, "at least 1")?;
         require(neurons > 0, "neurons", 0.0, "at least 1")?;

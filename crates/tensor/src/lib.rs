@@ -5,6 +5,7 @@ mod elementwise;
 mod error;
 #[cfg(feature = "files")]
 pub mod files;
+mod hot_loops;
 mod kernels;
 mod matmul;
 mod memory;

@@ -1,5 +1,5 @@
 use crate::kernels::{gemm, packed, rows};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{ArrayRef2, NdFloat};
 use rand_distr::{Distribution, StandardNormal};
 use std::iter::Sum;
@@ -32,10 +32,10 @@ pub trait Scalar: sealed::Sealed + NdFloat + Default + Sum {
     fn to_f64(self) -> f64;
 
     /// A standard normal number.
-    fn standard_normal(stream: &mut Stream) -> Self;
+    fn standard_normal(stream: &mut RngStream) -> Self;
 
     /// A uniform number in [0, 1).
-    fn uniform(stream: &mut Stream) -> Self;
+    fn uniform(stream: &mut RngStream) -> Self;
 
     #[doc(hidden)]
     fn matmul_kernel(
@@ -98,10 +98,10 @@ macro_rules! scalar {
             fn to_f64(self) -> f64 {
                 f64::from(self)
             }
-            fn standard_normal(stream: &mut Stream) -> Self {
+            fn standard_normal(stream: &mut RngStream) -> Self {
                 StandardNormal.sample(stream)
             }
-            fn uniform(stream: &mut Stream) -> Self {
+            fn uniform(stream: &mut RngStream) -> Self {
                 // Rounding to f32 could reach 1: keep as many bits as the mantissa has.
                 let bits = $f::MANTISSA_DIGITS;
                 (stream.bits() >> (64 - bits)) as $f / (1u64 << bits) as $f

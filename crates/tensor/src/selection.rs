@@ -67,7 +67,7 @@ mod tests {
     proptest! {
         #[test]
         fn top_k_is_a_prefix_of_the_sorted_row(seed in 0u64..1000, n in 0usize..400, k in 0usize..50) {
-            let mut stream = collimate_stream::Stream::new(seed, 0);
+            let mut stream = collimate_stream::RngStream::new(seed, 0);
             // Few distinct values: ties are the rule here; NaN and infinities among them.
             let special = [f64::NAN, f64::NEG_INFINITY, f64::INFINITY];
             let row: Vec<f64> =

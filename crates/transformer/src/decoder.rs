@@ -3,7 +3,7 @@ use crate::weights::Weights;
 use crate::{Config, Hooks, Losses, Site, TransformerError};
 use collimate_attention::{Attention, HeadMap, Mask, Offset, Rotary, RotaryTable};
 use collimate_measure::Fingerprint;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::files::Gguf;
 use ndarray::{Array2, ArrayRef2, ArrayView2, s};
 use std::path::Path;
@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// # Examples
 /// Splice a changed residual stream into layer 2; only the layers behind it run:
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_transformer::{Config, Decoder, Run};
-/// let decoder = Decoder::random(Config::small(), &mut Stream::new(1, 0))?;
+/// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
 /// let run = Run::of(&[7, 3, 9]);
 /// let residual = decoder.residual(run, 2, &mut ())?;       // (3, 32): in front of layer 2
 /// let again = decoder.logits(run.from_layer(2, &residual.view()), &mut ())?;
@@ -59,9 +59,9 @@ impl<'a> Run<'a> {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_transformer::{Config, Decoder, Run};
-/// let decoder = Decoder::random(Config::small(), &mut Stream::new(1, 0))?;
+/// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
 /// let logits = decoder.logits(Run::of(&[7, 3, 9]), &mut ())?;
 /// assert_eq!(logits.dim(), (3, 61));
 /// let losses = decoder.losses(Run::of(&[7, 3, 9]), &mut ())?;
@@ -106,7 +106,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`TransformerError::Config`] when the numbers do not fit together.
-    pub fn random(config: Config, stream: &mut Stream) -> Result<Self, TransformerError> {
+    pub fn random(config: Config, stream: &mut RngStream) -> Result<Self, TransformerError> {
         config.check()?;
         Self::new(config, Weights::random(&config, stream)?)
     }

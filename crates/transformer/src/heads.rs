@@ -18,9 +18,9 @@ impl Decoder {
     /// # Examples
     /// ```
     /// use collimate_attention::prefix_matching;
-    /// use collimate_stream::Stream;
+    /// use collimate_stream::RngStream;
     /// use collimate_transformer::{Config, Decoder};
-    /// let decoder = Decoder::random(Config::small(), &mut Stream::new(1, 0))?;
+    /// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
     /// let scores = decoder.head_scores(&[0, 7, 3, 9, 7, 3, 9], prefix_matching::<f32>)?;
     /// assert_eq!(scores.dim(), (3, 4));
     /// assert!(scores.iter().all(|m| m.value < 0.9)); // random weights make no induction head

@@ -123,9 +123,9 @@ impl<H: Hooks + ?Sized> Hooks for &mut H {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_transformer::{Capture, Config, Decoder, Run, Site};
-/// let decoder = Decoder::random(Config::small(), &mut Stream::new(1, 0))?;
+/// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
 /// let point = Site::Pattern.of_layer(1);
 /// let mut capture = Capture::at([point]);
 /// decoder.visit(Run::of(&[7, 3, 9]), &mut capture)?;      // stops after layer 1
@@ -177,10 +177,10 @@ impl Hooks for Capture {
 /// # Examples
 /// Knock out head 2 of layer 0:
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_transformer::{Config, Decoder, Edit, Run, Site};
 /// use ndarray::Axis;
-/// let decoder = Decoder::random(Config::small(), &mut Stream::new(1, 0))?;
+/// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
 /// let run = Run::of(&[7, 3, 9, 3]);
 /// let mut knock_out = Edit::at(Site::HeadOutput.of_layer(0), |mut z| z.index_axis_mut(Axis(0), 2).fill(0.0));
 /// let (clean, ablated) = (decoder.losses(run, &mut ())?, decoder.losses(run, &mut knock_out)?);

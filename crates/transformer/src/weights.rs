@@ -1,6 +1,6 @@
 use crate::error::check_finite;
 use crate::{Config, TransformerError};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::PackedMatrix;
 use collimate_tensor::files::Gguf;
 use ndarray::{Array2, s};
@@ -101,11 +101,11 @@ impl Weights {
     }
 
     /// Normal weights of variance 1/(fan in), gains near 1.
-    pub(crate) fn random(config: &Config, stream: &mut Stream) -> Result<Self, TransformerError> {
+    pub(crate) fn random(config: &Config, stream: &mut RngStream) -> Result<Self, TransformerError> {
         let d = config.d_model;
         let key = stream.bits();
         // Each layer has a stream of its own, so that they can be drawn in any order.
-        let parent = Stream::new(key, 0);
+        let parent = RngStream::new(key, 0);
         let layers: Vec<_> = (0..config.n_layers)
             .into_par_iter()
             .map(|index| {

@@ -2,7 +2,7 @@ use super::Factored;
 use crate::AttentionError;
 use crate::error::check_shape;
 use collimate_measure::{Fingerprint, Measurement, Moments, Quantity, Unit};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 /// Through what an earlier head reaches a later one.
@@ -94,8 +94,8 @@ pub fn composition(
 /// # Examples
 /// ```
 /// use collimate_attention::circuits::{Composition, composition_of_random_heads};
-/// use collimate_stream::Stream;
-/// let baseline = composition_of_random_heads(Composition::Value, 64, [4, 4], 50, &mut Stream::new(1, 0))?;
+/// use collimate_stream::RngStream;
+/// let baseline = composition_of_random_heads(Composition::Value, 64, [4, 4], 50, &mut RngStream::new(1, 0))?;
 /// assert!((baseline.value - 1.0 / 8.0).abs() < 0.01); // near 1/√64
 /// # Ok::<(), collimate_attention::AttentionError>(())
 /// ```
@@ -104,7 +104,7 @@ pub fn composition_of_random_heads(
     d_model: usize,
     d_heads: [usize; 2],
     draws: usize,
-    stream: &mut Stream,
+    stream: &mut RngStream,
 ) -> Result<Measurement, AttentionError> {
     let least = |name, given: usize, least| match given >= least {
         true => Ok(()),
@@ -141,7 +141,7 @@ pub fn composition_above_random(
     earlier: &Factored,
     later: &Factored,
     draws: usize,
-    stream: &mut Stream,
+    stream: &mut RngStream,
 ) -> Result<Measurement, AttentionError> {
     let own = composition(kind, earlier, later)?;
     let widths = [earlier.left().ncols(), later.left().ncols()];

@@ -5,7 +5,7 @@ use super::scores::mean_square;
 use super::{Attends, HasGradients, Scores, SelfAttention};
 use crate::algebra::{Arguments, Variant};
 use collimate_claims::{Claim, Exact, Mean, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Axis};
 
 /// One head without learned arrays, on rows.
@@ -46,7 +46,7 @@ pub fn unscaled_scores_have_unit_variance(attention: impl Scores) -> impl Claim 
 }
 
 /// The mean square of the output of 64 keys of width 64, for random unit-variance rows.
-fn output_variance(attention: &impl Attends, stream: &mut Stream) -> f64 {
+fn output_variance(attention: &impl Attends, stream: &mut RngStream) -> f64 {
     let mut rows = |n| normal(stream, n, 64);
     let (q, k, v) = (rows(4), rows(64), rows(64));
     let out = attention.attend_to(&q, &k, &v);
@@ -138,7 +138,7 @@ enum Norm {
 }
 
 /// log₂ of how much larger the gradient is at the input of a stack x ← x + attention(norm x) than at its output.
-fn gradient_growth(attention: &impl HasGradients, norm: Norm, depth: usize, stream: &mut Stream) -> f64 {
+fn gradient_growth(attention: &impl HasGradients, norm: Norm, depth: usize, stream: &mut RngStream) -> f64 {
     let rms = |x: &Array2<f64>| {
         (x.pow2().mean_axis(Axis(1)).expect("rows have a width") + 1e-6).sqrt().insert_axis(Axis(1))
     };
@@ -201,9 +201,9 @@ mod tests {
 
     #[test]
     fn growth_is_that_of_the_stack() {
-        let mut stream = Stream::new(3, 0);
+        let mut stream = RngStream::new(3, 0);
         let plain = Variant::scaled_dot_product(Offset::zero());
-        let mean = |norm, stream: &mut Stream| {
+        let mean = |norm, stream: &mut RngStream| {
             (0..20).map(|_| gradient_growth(&plain, norm, 8, stream)).sum::<f64>() / 20.0
         };
         let (with, without) = (mean(Norm::Before, &mut stream), mean(Norm::Without, &mut stream));

@@ -2,7 +2,7 @@
 
 use super::{SelfAttention, largest};
 use collimate_claims::{Claim, Exact, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Axis};
 use std::ops::RangeInclusive;
 
@@ -89,6 +89,6 @@ pub(super) fn widths(only: Option<usize>) -> RangeInclusive<usize> {
 }
 
 /// Standard normal rows.
-pub(super) fn normal(stream: &mut Stream, rows: usize, columns: usize) -> Array2<f64> {
+pub(super) fn normal(stream: &mut RngStream, rows: usize, columns: usize) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || stream.normal())
 }

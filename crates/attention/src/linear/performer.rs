@@ -29,9 +29,9 @@ use ndarray::ArrayRef3;
 ///     Denominator, Directions, Form, RandomFeatures, Setting, Stabiliser, performer,
 /// };
 /// use collimate_attention::{Attention, HeadMap, Mask, Offset, Scale};
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use ndarray::Array3;
-/// let mut stream = Stream::new(1, 0);
+/// let mut stream = RngStream::new(1, 0);
 /// let features =
 ///     RandomFeatures::draw(Directions::Orthogonal, 4096, 2, Stabiliser::Maxima, 0.0, &mut stream)?;
 /// let mut rows = || Array3::<f64>::from_shape_simple_fn((1, 4, 2), || stream.normal());

@@ -1,6 +1,6 @@
 use crate::error::check_shape;
 use crate::{AttentionError, Element};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, exp_in_place};
 use ndarray::{Array2, Array3, ArrayRef3, ArrayView2, ArrayViewMut2, Axis};
 
@@ -89,7 +89,7 @@ impl<F: Element> RandomFeatures<F> {
         width: usize,
         stabiliser: Stabiliser,
         epsilon: f64,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, AttentionError> {
         let mut omega = Array2::from_shape_simple_fn((features, width), || stream.normal());
         if directions == Directions::Orthogonal && width > 0 {
@@ -287,7 +287,7 @@ impl<F: Scalar> Drawn<F> {
 }
 
 /// Makes the rows orthogonal by Gram and Schmidt, twice for the rounding, and gives them the lengths of new normal vectors.
-fn orthogonalise(mut rows: ArrayViewMut2<'_, f64>, stream: &mut Stream) {
+fn orthogonalise(mut rows: ArrayViewMut2<'_, f64>, stream: &mut RngStream) {
     let width = rows.ncols();
     for i in 0..rows.nrows() {
         for _ in 0..2 {

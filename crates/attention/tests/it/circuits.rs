@@ -3,11 +3,11 @@ use collimate_attention::circuits::{
     eigenvalue_copying, ov_circuit, own_token_in_top, qk_circuit, qk_circuit_at, rollout, rollout_share,
 };
 use collimate_attention::{AttentionError, Rotary};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, Axis, array};
 use proptest::prelude::*;
 
-fn normal(shape: (usize, usize), stream: &mut Stream) -> Array2<f64> {
+fn normal(shape: (usize, usize), stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn(shape, || stream.normal())
 }
 
@@ -18,7 +18,7 @@ fn frobenius(x: &Array2<f64>) -> f64 {
 proptest! {
     #[test]
     fn factored_is_dense(m in 1usize..8, r in 1usize..5, seed in 0u64..1000) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let mut factored = || {
             let (a, b) = (normal((m, r), &mut stream), normal((r, m), &mut stream));
             (a.dot(&b), Factored::new(&a, &b).unwrap())
@@ -42,7 +42,7 @@ proptest! {
 
     #[test]
     fn rotary_circuits_are_scores_of_turned_rows(distance in -5i64..6, seed in 0u64..1000) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let (w_q, w_k) = (normal((5, 4), &mut stream), normal((5, 4), &mut stream));
         let (x, y) = (normal((1, 5), &mut stream), normal((1, 5), &mut stream));
         let rotary = Rotary::half_split(4, 100.0);
@@ -60,15 +60,15 @@ proptest! {
 
 #[test]
 fn random_heads_compose_a_little() {
-    let mut stream = Stream::new(4, 0);
+    let mut stream = RngStream::new(4, 0);
     let mut head = |kind: bool| {
         let (a, b) = (normal((48, 6), &mut stream), normal((6, 48), &mut stream));
         if kind { qk_circuit(&a, &b.t()).unwrap() } else { ov_circuit(&a, &b).unwrap() }
     };
     let (earlier, later) = (head(false), head(true));
     for kind in [Composition::Query, Composition::Key] {
-        let above = composition_above_random(kind, &earlier, &later, 40, &mut Stream::new(5, 0)).unwrap();
-        let random = composition_of_random_heads(kind, 48, [6, 6], 40, &mut Stream::new(5, 0)).unwrap();
+        let above = composition_above_random(kind, &earlier, &later, 40, &mut RngStream::new(5, 0)).unwrap();
+        let random = composition_of_random_heads(kind, 48, [6, 6], 40, &mut RngStream::new(5, 0)).unwrap();
         let own = composition(kind, &earlier, &later).unwrap();
         assert_eq!(above.value, own.value - random.value);
         assert_eq!((above.standard_error, above.n), (random.standard_error, 40));
@@ -112,7 +112,7 @@ fn rollout_of_uniform_heads() {
 
 #[test]
 fn eigenvalue_copying_of_known_spectra() {
-    let mut stream = Stream::new(6, 0);
+    let mut stream = RngStream::new(6, 0);
     for _ in 0..20 {
         // S D S⁻¹ with D = diag(3, −1) and a block with eigenvalues 1 ± 2i.
         let s = normal((4, 4), &mut stream) + Array2::<f64>::eye(4) * 4.0;
@@ -162,8 +162,12 @@ fn what_has_no_value_is_an_error() {
     assert!(wide.core().is_err());
     assert!(Factored::new(&Array2::<f64>::ones((3, 1)), &Array2::ones((2, 3))).is_err());
     assert!(Factored::new(&array![[f64::NAN]], &array![[1.0]]).is_err());
-    assert!(composition_of_random_heads(Composition::Value, 4, [2, 2], 1, &mut Stream::new(1, 0)).is_err());
-    assert!(composition_of_random_heads(Composition::Value, 4, [0, 2], 9, &mut Stream::new(1, 0)).is_err());
+    assert!(
+        composition_of_random_heads(Composition::Value, 4, [2, 2], 1, &mut RngStream::new(1, 0)).is_err()
+    );
+    assert!(
+        composition_of_random_heads(Composition::Value, 4, [0, 2], 9, &mut RngStream::new(1, 0)).is_err()
+    );
     let (pattern, logits) = (Array2::<f64>::ones((1, 2)), Array2::<f64>::zeros((1, 3)));
     assert!(matches!(copying_score(&pattern, &logits, &[1, 1]), Err(AttentionError::Undefined { .. })));
     assert!(matches!(copying_score(&pattern, &logits, &[1, 2]), Err(AttentionError::Undefined { .. })));

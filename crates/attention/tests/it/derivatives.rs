@@ -1,6 +1,6 @@
 use crate::definition::cases;
 use crate::naive::{Case, attend, distance};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array3, Zip};
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ fn inner(a: &Array3<f64>, b: &Array3<f64>) -> f64 {
     Zip::from(a).and(b).fold(0.0, |sum, x, y| sum + x * y)
 }
 
-fn like(x: &Array3<f64>, stream: &mut Stream) -> Array3<f64> {
+fn like(x: &Array3<f64>, stream: &mut RngStream) -> Array3<f64> {
     Array3::from_shape_simple_fn(x.dim(), || stream.normal())
 }
 
@@ -29,7 +29,7 @@ proptest! {
     fn jvp_and_backward_are_the_central_difference(case in cases()) {
         let case = Case { magnitude: case.magnitude.min(3.0), ..case };
         let (q, k, v) = case.arrays();
-        let mut stream = Stream::new(case.seed, 2);
+        let mut stream = RngStream::new(case.seed, 2);
         let (dq, dk, dv) = (like(&q, &mut stream), like(&k, &mut stream), like(&v, &mut stream));
         let (out, saved) = case.attention().forward(&q, &k, &v).unwrap();
         let slope = difference(&case, [&q, &k, &v], [&dq, &dk, &dv]);
@@ -68,7 +68,7 @@ fn gradients_over_more_than_one_tile() {
             seed: 4,
         };
         let (q, k, v) = case.arrays();
-        let mut stream = Stream::new(1, 2);
+        let mut stream = RngStream::new(1, 2);
         let (dq, dk, dv) = (like(&q, &mut stream), like(&k, &mut stream), like(&v, &mut stream));
         let (out, saved) = case.attention().forward(&q, &k, &v).unwrap();
         let slope = difference(&case, [&q, &k, &v], [&dq, &dk, &dv]);

@@ -1,7 +1,7 @@
 //! The definition, written with loops over single numbers: what everything else is checked against.
 
 use collimate_attention::{Attention, HeadMap, Mask, Offset, Rotary, RotaryLayout, Scale};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array3;
 
 /// Sizes of one random case.
@@ -21,7 +21,7 @@ pub(crate) struct Case {
 impl Case {
     /// q, k and v of the case.
     pub(crate) fn arrays(&self) -> (Array3<f64>, Array3<f64>, Array3<f64>) {
-        let mut stream = Stream::new(self.seed, 1);
+        let mut stream = RngStream::new(self.seed, 1);
         let heads = self.group * self.key_heads;
         let mut normal = |shape, size: f64| Array3::from_shape_simple_fn(shape, || size * stream.normal());
         (

@@ -3,7 +3,7 @@ use collimate_attention::product_rule::{
     step_values_backward,
 };
 use collimate_attention::{Attention, AttentionError, Mask, Offset, Scale};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, Axis, Zip, s};
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ const CHOICES: [(Channels, CrossTerm); 4] = [
     (Channels::PerDimension, CrossTerm::With),
 ];
 
-fn normal(shape: (usize, usize), stream: &mut Stream) -> Array2<f64> {
+fn normal(shape: (usize, usize), stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn(shape, || stream.normal())
 }
 
@@ -29,7 +29,7 @@ fn definition(cross: CrossTerm, q: &Array2<f64>, k: &Array2<f64>) -> Array3<f64>
 proptest! {
     #[test]
     fn all_pairs_is_the_definition(t in 1usize..7, s in 1usize..7, d in 1usize..5, seed in 0u64..1000) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let (q, k) = (normal((t, d), &mut stream), normal((s, d), &mut stream));
         for (channels, cross) in CHOICES {
             let expected = definition(cross, &q, &k);
@@ -45,7 +45,7 @@ proptest! {
 
     #[test]
     fn the_published_form_is_the_diagonal(t in 2usize..8, d in 1usize..5, seed in 0u64..1000) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let (q, k) = (normal((t, d), &mut stream), normal((t, d), &mut stream));
         let published = Published::new(&q, &k).unwrap();
         let pairs = definition(CrossTerm::With, &q, &k);
@@ -76,7 +76,7 @@ fn run(choice: (Channels, CrossTerm), x: &[Array3<f64>; 3]) -> (Array3<f64>, [Ar
     let attention =
         Attention::scaled_dot_product().scale(Scale::Fixed(0.6)).mask(Mask::causal(Offset::zero()));
     let (out, saved) = attention.forward(&q, &k, &v).unwrap();
-    let mut stream = Stream::new(77, 0);
+    let mut stream = RngStream::new(77, 0);
     let d_out = Array3::from_shape_simple_fn(out.dim(), || stream.normal());
     let g = attention.backward(&saved, &d_out).unwrap();
     let (d_q, d_k) = lift_backward(channels, cross, width, &g.q, &g.k).unwrap();
@@ -86,7 +86,7 @@ fn run(choice: (Channels, CrossTerm), x: &[Array3<f64>; 3]) -> (Array3<f64>, [Ar
 
 #[test]
 fn attention_over_steps_has_its_gradients() {
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     let x = [(2, 5, 3); 3].map(|shape| Array3::from_shape_simple_fn(shape, || stream.normal()));
     for choice in CHOICES {
         let (_, gradients, d_out) = run(choice, &x);
@@ -110,7 +110,7 @@ fn attention_over_steps_has_its_gradients() {
 
 #[test]
 fn nothing_of_a_later_position_reaches_a_step() {
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     let x = [(1, 6, 2); 3].map(|shape| Array3::from_shape_simple_fn(shape, || stream.normal()));
     for choice in CHOICES {
         let (before, ..) = run(choice, &x);

@@ -1,10 +1,10 @@
 use crate::naive::distance;
 use collimate_attention::{Rotary, RotaryLayout, RotaryTable, split_heads_mut};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, array};
 
 fn rows(shape: (usize, usize, usize), seed: u64) -> Array3<f64> {
-    let mut stream = Stream::new(seed, 0);
+    let mut stream = RngStream::new(seed, 0);
     Array3::from_shape_simple_fn(shape, || stream.normal())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::naive::{Case, attend, distance};
 use collimate_attention::{Attention, KeyValueCache, Mask, Offset, Partial, split_heads};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, Array4, Axis, concatenate, s};
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 fn normal(shape: (usize, usize, usize), seed: u64) -> Array3<f64> {
-    let mut stream = Stream::new(seed, 3);
+    let mut stream = RngStream::new(seed, 3);
     Array3::from_shape_simple_fn(shape, || stream.normal())
 }
 

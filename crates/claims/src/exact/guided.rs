@@ -2,7 +2,7 @@
 
 use super::{Exact, Judged, violates};
 use crate::{Case, Context};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// How many starting points are kept.
 const STARTS: usize = 4;
@@ -70,7 +70,7 @@ fn climb<I: Case>(
     claim: &Exact<I>,
     start: &Judged<I>,
     evaluations: u64,
-    stream: &mut Stream,
+    stream: &mut RngStream,
     climbed: &mut Climbed<I>,
     context: &Context,
 ) {
@@ -120,7 +120,7 @@ fn redraw<I: Case>(
     claim: &Exact<I>,
     start: &Judged<I>,
     evaluations: u64,
-    stream: &mut Stream,
+    stream: &mut RngStream,
     climbed: &mut Climbed<I>,
     context: &Context,
 ) {

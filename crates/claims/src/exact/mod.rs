@@ -4,14 +4,14 @@ mod guided;
 mod shrink;
 
 use crate::{Budget, Case, Claim, Context, Counterexample, Meta, Outcome, Verdict, Why, in_order};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A literal longer than this is replaced by how to draw the input again.
 const LONGEST_LITERAL: usize = 20_000;
 
-type Draw<I> = Box<dyn Fn(&[usize], &mut Stream) -> Option<I> + Send + Sync>;
+type Draw<I> = Box<dyn Fn(&[usize], &mut RngStream) -> Option<I> + Send + Sync>;
 
 /// A claim that a signed margin is never negative, judged on inputs drawn by a `(dims, seed)` strategy.
 ///
@@ -90,7 +90,7 @@ impl<I: Case> Exact<I> {
     /// How an input is drawn for given dimensions; `None` rejects the draw.
     pub fn input(
         mut self,
-        draw: impl Fn(&[usize], &mut Stream) -> Option<I> + Send + Sync + 'static,
+        draw: impl Fn(&[usize], &mut RngStream) -> Option<I> + Send + Sync + 'static,
     ) -> Self {
         self.draw = Some(Box::new(draw));
         self
@@ -114,7 +114,7 @@ impl<I: Case> Exact<I> {
     }
 
     /// Draws an input at given dimensions and judges it; `None` when it is rejected.
-    fn judge_at(&self, dims: Vec<usize>, stream: &mut Stream) -> Option<Judged<I>> {
+    fn judge_at(&self, dims: Vec<usize>, stream: &mut RngStream) -> Option<Judged<I>> {
         let input = (self.draw.as_ref()?)(&dims, stream)?;
         self.judge(input, dims)
     }
@@ -139,7 +139,7 @@ impl<I: Case> Exact<I> {
     }
 
     /// Draws the dimensions, then the input.
-    fn sample(&self, stream: &mut Stream) -> Option<Judged<I>> {
+    fn sample(&self, stream: &mut RngStream) -> Option<Judged<I>> {
         let draw = |(_, range): &(_, RangeInclusive<usize>)| {
             range.start() + stream.below(range.end().saturating_sub(*range.start()) + 1)
         };

@@ -2,7 +2,7 @@
 
 use super::{Exact, Judged, violates};
 use crate::{Case, Context};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds tried at each candidate for the dimensions.
@@ -36,7 +36,7 @@ struct Work<'a, I: Case> {
     left: u64,
     steps: u64,
     best: Judged<I>,
-    seeds: Stream,
+    seeds: RngStream,
     drawn: u64,
     panics: u64,
 }

@@ -4,7 +4,7 @@ use collimate_claims::{
     Budget, Claim, ConfidenceSequence, Mean, Meta, Method, Proportion, Quantile, Subject, Verdict, examine,
 };
 use collimate_measure::Interval;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 const RUNS: u64 = 20_000;
 
@@ -105,7 +105,7 @@ fn of_the_sign_test() {
 fn mean(
     method: Method,
     alpha: f64,
-    trial: impl Fn(&mut Stream) -> f64 + Send + Sync + 'static,
+    trial: impl Fn(&mut RngStream) -> f64 + Send + Sync + 'static,
 ) -> Box<dyn Claim> {
     let claim = Mean::new(meta()).bounds(0.0, 1.0).hypotheses(0.35, 0.65);
     Box::new(claim.errors(alpha, alpha).method(method).trial(trial))
@@ -138,7 +138,7 @@ fn confidence_sequences_cover_at_every_moment() {
             let mut missed = 0;
             let mut width = 0.0;
             for k in 0..sequences {
-                let mut stream = Stream::new(77, k);
+                let mut stream = RngStream::new(77, k);
                 let mut sequence = ConfidenceSequence::new(low, high, alpha, method);
                 let mut miss = false;
                 for t in 1..=256u32 {

@@ -8,7 +8,7 @@ use collimate_slt::{
     BatchSampling, Beta, Boundary, Llc, LlcEstimate, Method, NBeta, Region, Sampling, StepBias, StepSize,
     Sweep,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use models::Model;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     {
         bail!("--sweep: {} is no folder; make it first", folder.display());
     }
-    let mut stream = Stream::named(options.seed, "collimate llc");
+    let mut stream = RngStream::named(options.seed, "collimate llc");
     let llc = settings(options, &model)?;
     let n_beta = llc.beta.n_beta(llc.n)?;
     let (found, bias) = if options.halve {
@@ -149,7 +149,7 @@ fn settings(options: &Options, model: &Model) -> Result<Llc> {
     Ok(Llc { localisation, region, sampling, ..Llc::at(options.n, beta) })
 }
 
-fn sweep(llc: &Llc, found: &LlcEstimate, model: &Model, stream: &mut Stream) -> Result<Sweep> {
+fn sweep(llc: &Llc, found: &LlcEstimate, model: &Model, stream: &mut RngStream) -> Result<Sweep> {
     let n_beta = found.n_beta;
     let mut base = llc.clone();
     base.sampling = Sampling { thin: 5, ..Sampling::sgld(BatchSampling::Full) };

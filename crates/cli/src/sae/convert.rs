@@ -3,7 +3,7 @@
 use super::rows::{array, flatten};
 use anyhow::{Context, ensure};
 use collimate_sae::formats::{self, Dictionary, agreement};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::path::PathBuf;
 
@@ -101,7 +101,7 @@ fn sample(options: &Options, dictionary: &Dictionary<f32>) -> anyhow::Result<Arr
         let rows = flatten(&array(path, options.key.as_deref())?, d)?.0;
         return Ok(rows.mapv(|v| v as f32));
     }
-    let mut stream = Stream::named(0, "rows to prove a conversion on");
+    let mut stream = RngStream::named(0, "rows to prove a conversion on");
     let centre = dictionary.decoder_bias();
     let scale = dictionary.decoder_norms().mean().unwrap_or(1.0).max(1e-3);
     Ok(Array2::from_shape_fn((64, d), |(_, j)| {

@@ -4,7 +4,7 @@ use anyhow::{Context, bail, ensure};
 use collimate_measure::Fingerprint;
 use collimate_sae::shards::{Beside, Shards};
 use collimate_sae::{SaeError, epochs};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_studies::real::mean_row;
 use collimate_tensor::files::{FileArray, Npz, Safetensors, read_npy};
 use ndarray::{Array1, Array2, Axis, concatenate};
@@ -192,7 +192,7 @@ impl Rows {
     pub(super) fn shuffled(
         &self,
         block: usize,
-        order: &mut Stream,
+        order: &mut RngStream,
     ) -> anyhow::Result<Box<dyn Iterator<Item = Result<Array2<f32>, SaeError>> + '_>> {
         Ok(match &self.source {
             Source::Shards(shards) => Box::new(shards.shuffled(1 << 16, block, order)?),

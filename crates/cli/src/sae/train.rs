@@ -11,7 +11,7 @@ use collimate_sae::{
     MatchingPursuit, Matryoshka, Model, Normalisation, PAnneal, PNorm, Progress, Relu, Resampling, Sae,
     SaeError, Size, Skip, TargetL0, ThresholdEstimate, TopK, Training, TrainingConfig, Transcoder, Variant,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::path::PathBuf;
 
 /// The options of `collimate sae train`.
@@ -199,7 +199,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     options.check(&rows)?;
     let variant = options.variant(rows.widths().len())?;
     let config = options.config(rows.target().is_some());
-    let mut stream = Stream::named(options.seed, "dictionary start");
+    let mut stream = RngStream::named(options.seed, "dictionary start");
     let (d_model, n_latents) = (rows.width(), options.latents);
     match rows.target() {
         None => {
@@ -256,7 +256,7 @@ fn train<M: Model>(options: &Options, rows: &Rows, training: Training<M>) -> any
         );
     };
     // The rows begin anew and are passed over as far as they were used: their order depends on the seed alone.
-    let mut order = Stream::named(options.seed, "order of the rows");
+    let mut order = RngStream::named(options.seed, "order of the rows");
     let rows = rows.shuffled(options.batch, &mut order)?;
     match training.advance_saving(rows, options.steps, &checkpoint, options.checkpoint_every, &mut show) {
         Ok(()) => {}

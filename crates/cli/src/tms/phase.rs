@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::builder::RangedU64ValueParser;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::figures::{phase_boundaries, phase_map, phase_regions};
 use collimate_superposition::phase::{
     PhaseDiagram, TrainedConfig, canonical, logarithmic, optimised, trained,
@@ -38,7 +38,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     super::affordable("cells × models", &[options.importances, options.densities, options.models])?;
     super::make_folder(options.out.as_deref())?;
-    let stream = Stream::new(options.seed, 0);
+    let stream = RngStream::new(options.seed, 0);
     let importances = logarithmic(0.1, 10.0, options.importances)?;
     let densities = logarithmic(0.01, 1.0, options.densities)?;
     let mut diagrams = vec![

@@ -2,7 +2,7 @@
 
 use clap::builder::RangedU64ValueParser;
 use collimate_slt::toy_model_gon;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::figures;
 use collimate_superposition::fleet::together;
 use collimate_superposition::one_active::OneActive;
@@ -43,7 +43,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     super::make_folder(o.out.as_deref())?;
     let model = OneActive::new(2, o.features)?;
     let levels = levels(o.features)?;
-    let starts = Stream::named(o.seed, "staircase");
+    let starts = RngStream::named(o.seed, "staircase");
     let descents = together(o.runs, &starts, |_, stream| {
         let start = model.draw(o.start, 0.5 * o.start, stream);
         let mut trace: Vec<(u64, f64)> = Vec::new();

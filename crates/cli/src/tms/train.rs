@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::data::{FiniteData, RowNorm, Source, SparseFeatures};
 use collimate_superposition::fleet::{Fleet, FleetConfig};
 use collimate_superposition::geometry::{dimensions_per_feature, feature_dimensionality, feature_norms};
@@ -79,7 +79,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         },
         ..FleetConfig::new(o.features, o.hidden)
     };
-    let mut fleet = Fleet::new(config, &Stream::new(o.seed, 0))?;
+    let mut fleet = Fleet::new(config, &RngStream::new(o.seed, 0))?;
     let densities = logarithmic(1.0, o.sparsest, o.models)?;
     let mut seen = None;
     for (number, &density) in densities.iter().enumerate() {
@@ -87,7 +87,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         let source: Arc<dyn Source> = match o.points {
             None => Arc::new(features),
             Some(points) => {
-                let mut stream = Stream::named(o.seed, "points").child(number as u64);
+                let mut stream = RngStream::named(o.seed, "points").child(number as u64);
                 let data = FiniteData::draw(&features, points, RowNorm::Unit, &mut stream)?;
                 seen = Some(data.points().to_owned());
                 Arc::new(data)

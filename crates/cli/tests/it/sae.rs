@@ -121,7 +121,7 @@ fn write_shards(folder: &Path, rows: &ndarray::Array2<f32>) {
 #[test]
 fn training_on_shards_goes_on_is_finished_and_evaluated() {
     let folder = tempfile::tempdir().unwrap();
-    let mut stream = collimate_stream::Stream::new(1, 0);
+    let mut stream = collimate_stream::RngStream::new(1, 0);
     let rows = ndarray::Array2::from_shape_fn((400, 6), |_| stream.normal() as f32);
     write_shards(&folder.path().join("acts"), &rows);
     let arguments = [
@@ -186,7 +186,7 @@ fn train<'a>(place: &'a str, variant: &'a str, more: &[&'a str]) -> Vec<&'a str>
 fn training_takes_a_file_of_rows_and_every_member() {
     use collimate_tensor::files::{FileArray, write_npy, write_safetensors};
     let folder = tempfile::tempdir().unwrap();
-    let mut stream = collimate_stream::Stream::new(2, 0);
+    let mut stream = collimate_stream::RngStream::new(2, 0);
     let rows = ndarray::Array2::from_shape_fn((300, 6), |_| stream.normal() as f32);
     let array = FileArray::from(rows.clone());
     write_npy(folder.path().join("rows.npy"), &array).unwrap();
@@ -251,7 +251,7 @@ fn what_cannot_be_trained_on_is_told_with_the_next_step() {
 /// Two sets of shards over the same tokens, 6 and 4 wide, the second a function of the first; the same as files.
 fn two_places(folder: &Path) {
     use collimate_tensor::files::{FileArray, write_npy};
-    let mut stream = collimate_stream::Stream::new(3, 0);
+    let mut stream = collimate_stream::RngStream::new(3, 0);
     let x = ndarray::Array2::from_shape_fn((400, 6), |_| stream.normal() as f32);
     let y = x.slice(ndarray::s![.., ..4]).mapv(f32::abs);
     for (name, rows) in [("x", &x), ("y", &y)] {

@@ -112,7 +112,7 @@ fn a_square_is_named_twice() {
 #[test]
 fn a_pentagon_is_diagnosed_and_without_labels_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let mut stream = collimate_stream::Stream::new(1, 0);
+    let mut stream = collimate_stream::RngStream::new(1, 0);
     let x =
         ndarray::Array2::from_shape_fn(
             (200, 5),

@@ -2,7 +2,7 @@ use collimate_grad::{
     Adam, AdamConfig, EpsilonPlacement, GradError, Momentum, Optimiser, ResetSteps, Sgd, SgdConfig,
     WeightDecay, clip_global_norm, global_norm,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use proptest::prelude::*;
 
 /// Adam for one parameter, written out as in the paper: no slices, no shared code.
@@ -55,7 +55,7 @@ fn any_config() -> impl Strategy<Value = AdamConfig> {
 proptest! {
     #[test]
     fn adam_is_the_reference_at_every_step(config in any_config(), seed in any::<u64>()) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let n = 5;
         let mut w: Vec<f64> = (0..n).map(|_| stream.normal()).collect();
         let mut expected = w.clone();
@@ -75,7 +75,7 @@ proptest! {
     #[test]
     fn a_reset_row_goes_on_like_a_new_optimiser(start in 0usize..20, len in 0usize..20, before in 1usize..9) {
         let n = 40;
-        let mut stream = Stream::new(7, start as u64);
+        let mut stream = RngStream::new(7, start as u64);
         let mut adam = Adam::<f64>::new(n, AdamConfig::default()).unwrap();
         let mut w = vec![0.0; n];
         for _ in 0..before {
@@ -95,7 +95,7 @@ proptest! {
             prop_assert_eq!(a[i], b[i]);
         }
         // And the rows beside it do not notice.
-        let mut stream = Stream::new(7, start as u64);
+        let mut stream = RngStream::new(7, start as u64);
         (0..n * before).for_each(|_| { stream.normal(); });
         let mut untouched = untouched;
         for _ in 0..3 {
@@ -139,7 +139,7 @@ fn a_reset_that_keeps_its_count_overshoots_as_documented() {
 
 #[test]
 fn a_restored_optimiser_goes_on_bit_for_bit() {
-    let mut stream = Stream::new(1, 1);
+    let mut stream = RngStream::new(1, 1);
     let mut adam = Adam::<f32>::new(10, AdamConfig::default()).unwrap();
     let mut sgd = Sgd::<f32>::new(10, SgdConfig { momentum: Momentum::Nesterov(0.9), l2: 0.01 }).unwrap();
     let mut w = vec![1.0f32; 10];
@@ -174,7 +174,7 @@ fn a_large_step_is_the_same_on_one_thread_and_on_many() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut stream = Stream::new(3, 3);
+            let mut stream = RngStream::new(3, 3);
             let mut g = vec![0.0f32; n];
             let mut w = vec![0.5f32; n];
             let mut adam = Adam::new(n, AdamConfig::default()).unwrap();

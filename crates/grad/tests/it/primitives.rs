@@ -4,15 +4,15 @@ use collimate_grad::primitive::activation::{self, Activation};
 use collimate_grad::primitive::{
     bias, cross_entropy, embedding, layer_norm, matmul, reduce, rms_norm, softmax,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 
-fn matrix(shape: (usize, usize), stream: &mut Stream) -> Array2<f64> {
+fn matrix(shape: (usize, usize), stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn(shape, || stream.normal())
 }
 
-fn vector(n: usize, stream: &mut Stream) -> Array1<f64> {
+fn vector(n: usize, stream: &mut RngStream) -> Array1<f64> {
     Array1::from_shape_simple_fn(n, || stream.normal())
 }
 
@@ -30,7 +30,7 @@ struct Case<'a> {
 
 impl Case<'_> {
     /// Demands J ẋ = dy/dh, ⟨ȳ, J ẋ⟩ = ⟨Jᵀȳ, ẋ⟩.
-    fn check(&self, stream: &mut Stream) -> Result<(), TestCaseError> {
+    fn check(&self, stream: &mut RngStream) -> Result<(), TestCaseError> {
         let x_dot: Vec<f64> = self.inputs.iter().map(|_| stream.normal()).collect();
         let h = 1e-5;
         let at = |step: f64| {
@@ -90,9 +90,9 @@ proptest! {
 
     #[test]
     fn products_and_biases((b, i, o, seed) in (1usize..6, 1usize..6, 1usize..6, any::<u64>())) {
-        let stream = &mut Stream::new(seed, 0);
+        let stream = &mut RngStream::new(seed, 0);
         let shapes = [(b, i), (i, o)];
-        let inputs = join(&[&|| flat(&matrix((b, i), &mut Stream::new(seed, 1))), &|| flat(&matrix((i, o), &mut Stream::new(seed, 2)))]);
+        let inputs = join(&[&|| flat(&matrix((b, i), &mut RngStream::new(seed, 1))), &|| flat(&matrix((i, o), &mut RngStream::new(seed, 2)))]);
         let x = split(&inputs, &shapes);
         Case {
             inputs: inputs.clone(),
@@ -114,7 +114,7 @@ proptest! {
 
     #[test]
     fn softmax_log_softmax_and_cross_entropy((b, c, seed) in (1usize..5, 1usize..8, any::<u64>())) {
-        let stream = &mut Stream::new(seed, 0);
+        let stream = &mut RngStream::new(seed, 0);
         let x = matrix((b, c), stream) * 3.0;
         let one = |v: &[f64]| split(v, &[(b, c)]).remove(0);
         let p = softmax::forward(&x);
@@ -142,7 +142,7 @@ proptest! {
 
     #[test]
     fn both_norms((b, d, seed) in (1usize..5, 2usize..9, any::<u64>())) {
-        let stream = &mut Stream::new(seed, 0);
+        let stream = &mut RngStream::new(seed, 0);
         let (x, gain, shift) = (matrix((b, d), stream), vector(d, stream), vector(d, stream));
         let epsilon = 1e-2;
         let shapes = [(b, d), (1, d), (1, d)];
@@ -174,7 +174,7 @@ proptest! {
 
     #[test]
     fn every_activation((b, d, scale, seed) in (1usize..5, 1usize..6, 0.01f64..6.0, any::<u64>())) {
-        let stream = &mut Stream::new(seed, 0);
+        let stream = &mut RngStream::new(seed, 0);
         // Away from ReLU's corner by more than the difference quotient reaches.
         let x = matrix((b, d), stream).mapv(|x| if x.abs() < 1e-3 { 0.5 } else { x }) * scale;
         let x = x.mapv(|x| if x.abs() < 1e-3 { 1e-3 } else { x });
@@ -192,7 +192,7 @@ proptest! {
 
     #[test]
     fn gathering_and_reducing((v, d, b, seed) in (1usize..6, 1usize..5, 1usize..7, any::<u64>())) {
-        let stream = &mut Stream::new(seed, 0);
+        let stream = &mut RngStream::new(seed, 0);
         let indices: Vec<usize> = (0..b).map(|_| stream.below(v)).collect();
         let table = |x: &[f64]| split(x, &[(v, d)]).remove(0);
         let inputs: Vec<f64> = (0..v * d).map(|_| stream.normal()).collect();

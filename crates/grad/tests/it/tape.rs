@@ -2,10 +2,10 @@ use collimate_grad::{
     Activation, Adam, AdamConfig, Batch, CheckConfig, GradError, Objective, Optimiser, Parameters, Scratch,
     Tape, TapeObjective, Var, check_gradient,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 
-fn normal(shape: (usize, usize), stream: &mut Stream) -> Array2<f64> {
+fn normal(shape: (usize, usize), stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn(shape, || 0.7 * stream.normal())
 }
 
@@ -42,7 +42,7 @@ fn everything(tape: &mut Tape<f64>, w: &[Var], batch: &[usize]) -> Result<Var, G
     tape.add(loss, mean)
 }
 
-fn parameters(stream: &mut Stream) -> Parameters<f64> {
+fn parameters(stream: &mut RngStream) -> Parameters<f64> {
     Parameters::new()
         .with("table", normal((5, 4), stream))
         .with("gain", normal((1, 8), stream))
@@ -54,7 +54,7 @@ fn parameters(stream: &mut Stream) -> Parameters<f64> {
 
 #[test]
 fn every_operation_passes_the_gradient_checker() {
-    let layout = parameters(&mut Stream::new(1, 0));
+    let layout = parameters(&mut RngStream::new(1, 0));
     let w = layout.flat().to_vec();
     let objective = TapeObjective::new(layout, 7, everything).unwrap();
     for batch in [Batch::All, Batch::Indices(&[2, 2, 6])] {
@@ -66,7 +66,7 @@ fn every_operation_passes_the_gradient_checker() {
 
 #[test]
 fn two_passes_give_the_same_bits() {
-    let layout = parameters(&mut Stream::new(2, 0));
+    let layout = parameters(&mut RngStream::new(2, 0));
     let w = layout.flat().to_vec();
     let objective = TapeObjective::new(layout, 7, everything).unwrap();
     let run = || {
@@ -88,7 +88,7 @@ fn an_mlp_learns_exclusive_or() {
         let logits = tape.matmul(hidden, w[2])?;
         tape.cross_entropy(logits, &batch.iter().map(|&i| y[i]).collect::<Vec<_>>())
     };
-    let stream = &mut Stream::new(3, 0);
+    let stream = &mut RngStream::new(3, 0);
     let mut w = Parameters::new()
         .with("in", normal((2, 8), stream))
         .with("bias", normal((1, 8), stream))

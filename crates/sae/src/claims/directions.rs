@@ -7,7 +7,7 @@ use crate::{
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier, Why, Zone};
 use collimate_grad::WarmUp;
 use collimate_measure::{Interval, Moments};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, ArrayRef2};
 
 const BIAS: Meta = Meta::empirical(
@@ -40,7 +40,7 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn random(stream: &mut Stream) -> Self {
+    fn random(stream: &mut RngStream) -> Self {
         let mut directions = Array2::from_shape_fn((24, 32), |_| stream.normal());
         directions.rows_mut().into_iter().for_each(|mut row| {
             crate::normalise(row.as_slice_mut().expect("standard layout"));
@@ -49,7 +49,7 @@ impl Pairs {
     }
 
     /// Rows and which features are on in each.
-    fn rows(&self, count: usize, stream: &mut Stream) -> (Array2<f32>, Vec<Vec<usize>>) {
+    fn rows(&self, count: usize, stream: &mut RngStream) -> (Array2<f32>, Vec<Vec<usize>>) {
         let (m, d) = self.directions.dim();
         let mut rows = Array2::<f64>::zeros((count, d));
         let mut supports = Vec::with_capacity(count);
@@ -99,7 +99,7 @@ fn left_over(directions: &ArrayRef2<f64>, rows: &ArrayRef2<f32>, supports: &[Vec
 }
 
 /// What one seed gives: the errors that the two dictionaries and the truth leave, and the mean cosine of the two with the truth.
-fn trial(stream: &mut Stream) -> Result<([f64; 3], [f64; 2]), SaeError> {
+fn trial(stream: &mut RngStream) -> Result<([f64; 3], [f64; 2]), SaeError> {
     let planted = Pairs::random(stream);
     let (rows, _) = planted.rows(12_000, stream);
     let (held_out, supports) = planted.rows(2000, stream);
@@ -126,7 +126,7 @@ fn trial(stream: &mut Stream) -> Result<([f64; 3], [f64; 2]), SaeError> {
             per_latent: vec![Array1::zeros(24); variant.per_latent_names().len()],
         };
         let start = Sae::from_weights(variant, weights)?;
-        let order = &mut Stream::named(seed, "order");
+        let order = &mut RngStream::named(seed, "order");
         let trained = Training::new(start, config)?.run(epochs(&rows, 512, order), |_| ())?;
         let decoder = trained.model.weights().w_dec.mapv(f64::from);
         // Latent i began at feature i: no matching is needed.

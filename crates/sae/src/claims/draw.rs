@@ -1,7 +1,7 @@
 //! Inputs that several claims share.
 
 use crate::{Sae, Settings, Variant, Weights, Workspace};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
 
 /// Encoder, decoder, the vectors of the architecture (one a row), decoder bias, rows.
@@ -13,7 +13,7 @@ pub(super) const DIMS: [(&str, std::ops::RangeInclusive<usize>); 3] =
 pub(super) const NAMES: [&str; 5] = ["w_enc", "w_dec", "vectors", "b_dec", "x"];
 
 /// A random dictionary with `vectors` vectors and rows to encode.
-pub(super) fn dictionary(dims: &[usize], vectors: usize, stream: &mut Stream) -> Drawn {
+pub(super) fn dictionary(dims: &[usize], vectors: usize, stream: &mut RngStream) -> Drawn {
     let (d, n, rows) = (dims[0], dims[1], dims[2]);
     let mut normal = |a: usize, b: usize| Array2::from_shape_fn((a, b), |_| stream.normal());
     let (w_enc, w_dec, vectors, x) = (normal(n, d), normal(n, d), normal(vectors, n), normal(rows, d));

@@ -4,7 +4,7 @@ use super::draw::{self, Drawn, NAMES};
 use crate::formats::{Dictionary, agreement, read, write_saelens};
 use crate::{Gated, InputBias, JumpRelu, PenaltyWeight, Relu, SaeError, TopK, Variant};
 use collimate_claims::{Claims, Exact, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Axis};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,7 +51,7 @@ const KINDS: [(&str, std::ops::RangeInclusive<usize>); 4] =
 /// The numbers, and which member they make.
 type Case = (Drawn, usize);
 
-fn case(dims: &[usize], stream: &mut Stream) -> Option<Case> {
+fn case(dims: &[usize], stream: &mut RngStream) -> Option<Case> {
     Some((draw::dictionary(dims, 3, stream), dims[3]))
 }
 

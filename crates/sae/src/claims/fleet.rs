@@ -6,7 +6,7 @@ use crate::{
 };
 use collimate_claims::{Context, Tier, Why};
 use collimate_grad::WarmUp;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -103,7 +103,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn draw(stream: &mut Stream) -> Self {
+    fn draw(stream: &mut RngStream) -> Self {
         let planted = Planted::random(24, 16, 0.08, 0.0, stream);
         Self { train: planted.rows(8192, stream), held_out: planted.rows(2048, stream), seed: stream.bits() }
     }
@@ -127,13 +127,13 @@ impl Rows {
             log_every: 10,
             ..TrainingConfig::default()
         };
-        let order = &mut Stream::named(self.seed, "order");
+        let order = &mut RngStream::named(self.seed, "order");
         Training::new(start, config)?.run(epochs(&self.train, 512, order), |_| ())
     }
 
     fn start(&self, member: Member) -> Result<Sae<f32>, SaeError> {
         let size = Size { d_model: 16, n_latents: member.latents() };
-        Sae::new(member.variant(), size, &mut Stream::named(self.seed, "init"))
+        Sae::new(member.variant(), size, &mut RngStream::named(self.seed, "init"))
     }
 }
 
@@ -158,7 +158,7 @@ pub(super) fn fleet(context: &Context) -> Result<Arc<Fleet>, Why> {
         return Ok(fleet.clone());
     }
     let failed = |error: SaeError| Why::Other(error.to_string());
-    let base = Stream::named(key.1, "planted comparison");
+    let base = RngStream::named(key.1, "planted comparison");
     let rates = learning_rates(context, &Rows::draw(&mut base.child(0))).map_err(failed)?;
     let seeds = context.by_tier([5, 5, 24]);
     // The seeds do not depend on the claim that asks, so the claim's own streams are not used.

@@ -2,7 +2,7 @@
 
 use crate::{Matching, Sums, mmcs};
 use collimate_claims::{Claims, Exact, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Axis};
 
 const GAMMA: Meta =
@@ -49,7 +49,7 @@ const MATCHED: Meta = Meta::theorem(
 )
 .source("Kuhn (1955)");
 
-fn pair(dims: &[usize], stream: &mut Stream) -> (Array2<f64>, Array2<f64>) {
+fn pair(dims: &[usize], stream: &mut RngStream) -> (Array2<f64>, Array2<f64>) {
     let mut draw = |rows: usize| Array2::from_shape_fn((rows, dims[0]), |_| stream.normal());
     (draw(dims[1]), draw(*dims.last().expect("at least two dimensions")))
 }

@@ -3,7 +3,7 @@
 use super::draw::{self, DIMS, NAMES};
 use crate::{Moments, Relu, Sums, Weights};
 use collimate_claims::{Claims, Exact, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
 
 const OPTIMAL: Meta = Meta::theorem(
@@ -211,7 +211,7 @@ fn resampling(drawn: &draw::Drawn) -> f64 {
     ones(&mut moments.second.w_dec);
     let (start, start_moments) = (sae.clone(), moments.clone());
     let losses: Vec<f64> = drawn.4.rows().into_iter().map(|row| row.dot(&row)).collect();
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     sae.resample(&mut moments, &[], &drawn.4, &losses, 0.2, &mut stream).expect("a draw fits");
     if sae != start || moments != start_moments {
         return -1.0;

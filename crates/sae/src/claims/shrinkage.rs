@@ -5,7 +5,7 @@ use crate::{
 };
 use collimate_claims::{Claims, Meta, Proportion, Subject, Tier};
 use collimate_grad::WarmUp;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 const SHRINKAGE: Meta = Meta::empirical(
     "sae/gated-resolves-shrinkage-on-planted-data",
@@ -32,7 +32,7 @@ pub(super) fn claims() -> Claims {
 }
 
 /// γ and L0 of the L1 and of the gated dictionary.
-fn trial(stream: &mut Stream) -> Result<[(f64, f64); 2], crate::SaeError> {
+fn trial(stream: &mut RngStream) -> Result<[(f64, f64); 2], crate::SaeError> {
     let planted = Planted::random(18, 12, 0.08, 0.0, stream);
     let (rows, held_out) = (planted.rows(10_000, stream), planted.rows(2000, stream));
     let (seed, size) = (stream.bits(), Size { d_model: 12, n_latents: 36 });
@@ -48,9 +48,9 @@ fn trial(stream: &mut Stream) -> Result<[(f64, f64); 2], crate::SaeError> {
             log_every: 800,
             ..TrainingConfig::default()
         };
-        let sae = Sae::<f32>::new(variant, size, &mut Stream::named(seed, "init"))?;
-        let trained =
-            Training::new(sae, config)?.run(epochs(&rows, 512, &mut Stream::named(seed, "order")), |_| ())?;
+        let sae = Sae::<f32>::new(variant, size, &mut RngStream::named(seed, "init"))?;
+        let trained = Training::new(sae, config)?
+            .run(epochs(&rows, 512, &mut RngStream::named(seed, "order")), |_| ())?;
         let sums = evaluate(&trained.model, [held_out.view()])?.sums;
         Ok((sums.gamma(), sums.l0()))
     };

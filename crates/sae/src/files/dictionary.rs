@@ -17,9 +17,9 @@ impl<F: Float> Sae<F> {
     /// # Examples
     /// ```
     /// use collimate_sae::{Gated, Sae, Size};
-    /// use collimate_stream::Stream;
+    /// use collimate_stream::RngStream;
     /// let path = std::env::temp_dir().join(format!("collimate-doc-sae-{}.safetensors", std::process::id()));
-    /// let sae = Sae::<f32>::new(Gated::paper(), Size { d_model: 3, n_latents: 6 }, &mut Stream::new(1, 0))?;
+    /// let sae = Sae::<f32>::new(Gated::paper(), Size { d_model: 3, n_latents: 6 }, &mut RngStream::new(1, 0))?;
     /// sae.save(&path)?;
     /// assert_eq!(Sae::<f32>::load(&path)?, sae);
     /// # std::fs::remove_file(&path).unwrap();
@@ -49,10 +49,10 @@ impl<F: Float> Transcoder<F> {
     /// # Examples
     /// ```
     /// use collimate_sae::{InputBias, Skip, TopK, Transcoder};
-    /// use collimate_stream::Stream;
+    /// use collimate_stream::RngStream;
     /// let path = std::env::temp_dir().join(format!("collimate-doc-transcoder-{}.safetensors", std::process::id()));
     /// let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(1) };
-    /// let transcoder = Transcoder::<f32>::new(top, 3, 2, 6, Skip::Zero, &mut Stream::new(1, 0))?;
+    /// let transcoder = Transcoder::<f32>::new(top, 3, 2, 6, Skip::Zero, &mut RngStream::new(1, 0))?;
     /// transcoder.save(&path)?;
     /// assert_eq!(Transcoder::<f32>::load(&path)?, transcoder);
     /// # std::fs::remove_file(&path).unwrap();
@@ -133,16 +133,16 @@ impl<M: Model> Training<M> {
     /// # Examples
     /// ```
     /// # use collimate_sae::{epochs, Sae, Size, TopK, Training, TrainingConfig};
-    /// # use collimate_stream::Stream;
+    /// # use collimate_stream::RngStream;
     /// # let path = std::env::temp_dir().join(format!("collimate-doc-cache-{}.safetensors", std::process::id()));
     /// # let rows = ndarray::Array2::<f32>::ones((8, 3));
     /// # let config = TrainingConfig { steps: 2, batch: 4, ..Default::default() };
-    /// let sae = Sae::<f32>::new(TopK::new(1), Size { d_model: 3, n_latents: 6 }, &mut Stream::new(1, 0))?;
+    /// let sae = Sae::<f32>::new(TopK::new(1), Size { d_model: 3, n_latents: 6 }, &mut RngStream::new(1, 0))?;
     /// let training = Training::new(sae, config)?;
     /// let trained = match training.finished(&path)? {
     ///     Some(trained) => trained,
     ///     None => {
-    ///         let trained = training.clone().run(epochs(&rows, 4, &mut Stream::new(2, 0)), |_| ())?;
+    ///         let trained = training.clone().run(epochs(&rows, 4, &mut RngStream::new(2, 0)), |_| ())?;
     ///         trained.save(&path)?;
     ///         trained
     ///     }

@@ -48,9 +48,9 @@ impl<F: Scalar> Checkpoint<F> {
 /// ```
 /// use collimate_sae::formats::{read, write_saelens, Dictionary, Format};
 /// use collimate_sae::{Gated, Sae, Size};
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// let folder = std::env::temp_dir().join(format!("collimate-doc-formats-{}", std::process::id()));
-/// let sae = Sae::<f32>::new(Gated::paper(), Size { d_model: 3, n_latents: 6 }, &mut Stream::new(1, 0))?;
+/// let sae = Sae::<f32>::new(Gated::paper(), Size { d_model: 3, n_latents: 6 }, &mut RngStream::new(1, 0))?;
 /// write_saelens(&Dictionary::try_from(&sae)?, &folder, &[("hook_name", "blocks.9.hook_resid_post")])?;
 /// let checkpoint = read::<f32>(&folder)?;
 /// assert_eq!(checkpoint.format, Format::SaeLens);

@@ -32,8 +32,8 @@ pub enum Target {
 /// ```
 /// use collimate_sae::formats::Dictionary;
 /// use collimate_sae::{Sae, Size, TopK};
-/// use collimate_stream::Stream;
-/// let sae = Sae::<f64>::new(TopK::new(2), Size { d_model: 4, n_latents: 8 }, &mut Stream::new(1, 0))?;
+/// use collimate_stream::RngStream;
+/// let sae = Sae::<f64>::new(TopK::new(2), Size { d_model: 4, n_latents: 8 }, &mut RngStream::new(1, 0))?;
 /// let dictionary = Dictionary::try_from(&sae)?;
 /// let x = ndarray::array![[1.0, 0.5, -0.25, 0.0]];
 /// assert_eq!(dictionary.forward(&x)?.codes.to_dense(), sae.encode(&x)?.to_dense());

@@ -138,7 +138,7 @@ mod tests {
     proptest! {
         #[test]
         fn combining_rows_is_adding_them_one_by_one(d in 0usize..500, count in 0usize..9, seed in 0u64..500) {
-            let mut stream = collimate_stream::Stream::new(seed, 1);
+            let mut stream = collimate_stream::RngStream::new(seed, 1);
             let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| stream.normal()).collect() };
             let (rows, start) = (draw(5 * d), draw(d));
             let (amounts, others) = (draw(count), draw(count));

@@ -134,7 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn products_are_those_of_single_rows(d in 0usize..70, count in 0usize..11, seed in 0u64..500) {
-            let mut stream = collimate_stream::Stream::new(seed, 3);
+            let mut stream = collimate_stream::RngStream::new(seed, 3);
             let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| stream.normal()).collect() };
             let (rows, y, z) = (draw(5 * d), draw(d), draw(d));
             let indices: Vec<u32> = (0..count).map(|_| stream.below(5) as u32).collect();

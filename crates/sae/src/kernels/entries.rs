@@ -133,12 +133,12 @@ leveled! {
 mod tests {
     use super::*;
     use crate::{Gated, InputBias, JumpRelu, PNorm, Relu, RescaleAndShift};
-    use collimate_stream::Stream;
+    use collimate_stream::RngStream;
     use proptest::prelude::*;
 
     /// Both kernels against entries that are made one by one, and only where there are any.
     fn agree<F: Float, R: Rule<F>>(rule: &R, n: usize, seed: u64) -> Result<(), TestCaseError> {
-        let mut stream = Stream::new(seed, 4);
+        let mut stream = RngStream::new(seed, 4);
         let mut draw =
             |shift: f64| -> Vec<F> { (0..n).map(|_| F::from_f64(stream.normal() + shift)).collect() };
         let products = draw(0.0);

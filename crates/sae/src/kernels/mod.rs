@@ -74,7 +74,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_update_agrees_with_its_formula(n in 0usize..70, seed in 0u64..500) {
-            let mut stream = collimate_stream::Stream::new(seed, 0);
+            let mut stream = collimate_stream::RngStream::new(seed, 0);
             let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| stream.normal()).collect() };
             let (x, u, y) = (draw(n), draw(n), draw(n));
             let numbers = AdamNumbers { beta1: 0.9, beta2: 0.99, rate: 0.1, correction: 1.5, epsilon: 1e-8 };

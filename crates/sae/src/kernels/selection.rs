@@ -331,7 +331,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_largest_are_those_of_the_plain_selection(n in 0usize..700, k in 1usize..60, seed in 0u64..1000) {
-            let mut stream = collimate_stream::Stream::new(seed, 2);
+            let mut stream = collimate_stream::RngStream::new(seed, 2);
             // Few distinct values: ties are the rule here; what is not a number is never selected.
             let few = stream.bernoulli(0.5);
             let mut draw = || match stream.below(40) {

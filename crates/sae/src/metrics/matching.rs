@@ -184,7 +184,7 @@ fn assign(weights: &ArrayRef2<f64>) -> Vec<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use collimate_stream::Stream;
+    use collimate_stream::RngStream;
 
     /// The best sum over all ways to give each row a column of its own.
     fn by_trying(weights: &Array2<f64>, row: usize, taken: &mut Vec<bool>) -> f64 {
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_matching_is_the_best_of_all() {
-        let mut stream = Stream::new(1, 0);
+        let mut stream = RngStream::new(1, 0);
         for n in 1..=5 {
             for m in n..=6 {
                 let weights = Array2::from_shape_fn((n, m), |_| stream.uniform());

@@ -1,6 +1,6 @@
 use crate::Sae;
 use collimate_measure::Measurement;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::Scalar;
 use ndarray::Array2;
 use std::fmt;
@@ -48,11 +48,11 @@ pub fn null_dictionary<F: Scalar>(sae: &Sae<F>, seed: u64) -> Sae<F> {
 
 /// The order in which decoder rows are dealt out.
 pub(crate) fn dealt(n_latents: usize, seed: u64) -> Vec<usize> {
-    Stream::named(seed, "null dictionary").permutation(n_latents)
+    RngStream::named(seed, "null dictionary").permutation(n_latents)
 }
 
 /// Random directions of a given shape.
 pub(crate) fn random_directions(shape: (usize, usize), seed: u64) -> Array2<f64> {
-    let mut stream = Stream::named(seed, "random directions");
+    let mut stream = RngStream::named(seed, "random directions");
     Array2::from_shape_fn(shape, |_| stream.normal())
 }

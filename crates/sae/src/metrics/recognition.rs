@@ -1,7 +1,7 @@
 use super::null::WithNull;
 use crate::SaeError;
 use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, SparseRows};
 use ndarray::Array2;
 
@@ -169,7 +169,7 @@ fn f1(precision: f64, recall: f64) -> f64 {
 
 /// How evenly firings are spread over latents.
 pub(crate) fn at_random(counts: &[u64], seed: u64) -> Vec<u64> {
-    let mut stream = Stream::named(seed, "firings at random");
+    let mut stream = RngStream::named(seed, "firings at random");
     let total: u64 = counts.iter().sum();
     let mut out = vec![0; counts.len()];
     // Beyond a million the chance counts hardly differ; fewer draws keep it quick.

@@ -1,4 +1,4 @@
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::collections::BTreeMap;
 
 /// Sums over rows from which every ratio metric follows; mergeable, in f64.
@@ -224,7 +224,7 @@ impl DocumentSums {
     /// # Determinism
     /// The draws depend on `stream` and the number of documents only, so two dictionaries evaluated on the same documents
     /// are resampled alike by two streams in the same state (a paired bootstrap).
-    pub fn resample(&self, stream: &mut Stream) -> Sums {
+    pub fn resample(&self, stream: &mut RngStream) -> Sums {
         let documents: Vec<&Sums> = self.documents.values().collect();
         let mut all = Sums::new(documents.first().map_or(0, |sums| sums.input.len()));
         for _ in 0..documents.len() {

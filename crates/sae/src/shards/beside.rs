@@ -1,7 +1,7 @@
 use super::reader::{Block, Shards};
 use crate::SaeError;
 use collimate_measure::Fingerprint;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Axis, concatenate};
 
 /// Rows at a time in which the documents and positions of sets are compared.
@@ -121,7 +121,7 @@ impl Beside {
         &self,
         buffer_rows: usize,
         block: usize,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<impl Iterator<Item = Result<Array2<f32>, SaeError>> + use<>, SaeError> {
         let start = stream.clone();
         let mut parts = Vec::with_capacity(self.sets.len());

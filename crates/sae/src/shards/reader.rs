@@ -3,7 +3,7 @@ use super::shuffled::Shuffled;
 use super::writer::io;
 use crate::SaeError;
 use collimate_measure::Fingerprint;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use half::f16;
 use ndarray::Array2;
 use std::fs::File;
@@ -128,7 +128,7 @@ impl Shards {
         &self,
         buffer_rows: usize,
         block: usize,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Shuffled, SaeError> {
         Shuffled::new(self.clone(), buffer_rows, block, stream)
     }

@@ -1,6 +1,6 @@
 use super::reader::Shards;
 use crate::SaeError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use half::f16;
 use ndarray::Array2;
 
@@ -20,7 +20,7 @@ pub struct Shuffled {
     shards: Shards,
     capacity: usize,
     block: usize,
-    stream: Stream,
+    stream: RngStream,
     buffer: Vec<f16>,
     chunk: Vec<f16>,
     /// Values of the chunk that were taken.
@@ -34,7 +34,7 @@ impl Shuffled {
         shards: Shards,
         capacity: usize,
         block: usize,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SaeError> {
         if shards.rows() == 0 {
             return Err(SaeError::Exhausted { expected: 1, given: 0 });
@@ -46,7 +46,7 @@ impl Shuffled {
             return Err(SaeError::OutOfRange { name: "block", expected: "at least 1", given: 0.0 });
         }
         // A stream of its own, so that the caller's can go on.
-        let stream = Stream::new(stream.bits(), stream.bits());
+        let stream = RngStream::new(stream.bits(), stream.bits());
         let (buffer, chunk, left) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Self { shards, capacity, block, stream, buffer, chunk, taken: 0, left })
     }

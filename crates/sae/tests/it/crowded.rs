@@ -4,7 +4,7 @@ use collimate_sae::{
     AuxCodes, AuxK, AuxScale, Gated, GatedDecoder, Path, Relu, Sae, Settings, Size, TopK, Variant, Weights,
     Workspace,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Axis};
 
 /// Two blocks of latents.
@@ -12,7 +12,7 @@ const SIZE: Size = Size { d_model: 6, n_latents: 300 };
 /// More rows than latents gather from at a time, and no multiple of that.
 const ROWS: usize = 600;
 
-fn random(variant: Variant, stream: &mut Stream) -> (Sae<f64>, Array2<f64>) {
+fn random(variant: Variant, stream: &mut RngStream) -> (Sae<f64>, Array2<f64>) {
     let Size { d_model: d, n_latents: n } = SIZE;
     let mut normal = |rows, columns| Array2::from_shape_fn((rows, columns), |_| 0.5 * stream.normal());
     let weights = Weights {
@@ -37,7 +37,7 @@ fn close(a: &Array1<f64>, b: &Array1<f64>) -> bool {
 
 #[test]
 fn both_paths_agree_on_crowded_batches() {
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let gated = Gated::with_decoder(GatedDecoder::NormWeightedTrained);
     for variant in [Relu::norm_weighted().into(), Relu::unit_norm().into(), Variant::from(gated)] {
         let (sae, x) = random(variant, &mut stream);
@@ -57,7 +57,7 @@ fn a_crowded_batch_is_the_mean_of_its_parts() {
     // Parts of so few rows are gathered from at once. With this scale the auxiliary loss is a mean over rows too.
     let aux = AuxK { scale: AuxScale::FewDead, codes: AuxCodes::Positive, ..AuxK::new(60, 0.5) };
     let variant = TopK { aux: Some(aux), ..TopK::new(64) };
-    let (sae, x) = random(variant.into(), &mut Stream::new(6, 0));
+    let (sae, x) = random(variant.into(), &mut RngStream::new(6, 0));
     let dead: Vec<u32> = (0..SIZE.n_latents as u32).step_by(2).collect();
     let settings = Settings { dead: &dead, ..Settings::default() };
     let (losses, whole) = sae.gradient(&x, &settings, &mut Workspace::default()).unwrap();

@@ -6,18 +6,18 @@ use collimate_sae::{
     Resampling, Sae, SaeError, Size, Skip, TargetL0, TopK, Training, TrainingConfig, Transcoder, Variant,
     advance_together, epochs, train_together,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 const SIZE: Size = Size { d_model: 6, n_latents: 20 };
 
 fn rows() -> Array2<f32> {
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     Planted::random(9, 6, 0.2, 0.01, &mut stream).rows(500, &mut stream)
 }
 
 fn training(variant: impl Into<Variant>, seed: u64) -> Training<Sae<f32>> {
-    let sae = Sae::new(variant, SIZE, &mut Stream::named(seed, "init")).unwrap();
+    let sae = Sae::new(variant, SIZE, &mut RngStream::named(seed, "init")).unwrap();
     let config = TrainingConfig {
         steps: 40,
         batch: 32,
@@ -38,7 +38,7 @@ fn a_checkpoint_goes_on_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let rows = rows();
-    let source = || epochs(&rows, 50, &mut Stream::new(4, 0));
+    let source = || epochs(&rows, 50, &mut RngStream::new(4, 0));
     for variant in [
         Variant::from(Relu::unit_norm()),
         Gated::paper().into(),
@@ -67,10 +67,10 @@ fn a_checkpoint_goes_on_bit_for_bit() {
 fn runs_on_one_pass_go_on_from_their_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let rows = rows();
-    let source = || epochs(&rows, 50, &mut Stream::new(4, 0));
+    let source = || epochs(&rows, 50, &mut RngStream::new(4, 0));
     let start = || {
         let relu = training(Relu::unit_norm(), 1);
-        let top = Sae::new(TopK::new(3).with_aux(2), SIZE, &mut Stream::named(1, "init")).unwrap();
+        let top = Sae::new(TopK::new(3).with_aux(2), SIZE, &mut RngStream::named(1, "init")).unwrap();
         // The first has done its steps before the other.
         [Training::new(top, TrainingConfig { steps: 15, ..relu.config().clone() }).unwrap(), relu]
     };
@@ -91,7 +91,7 @@ fn runs_on_one_pass_go_on_from_their_checkpoints() {
 }
 
 fn transcoder(variant: Variant, skip: Skip, seed: u64) -> Training<Transcoder<f32>> {
-    let start = Transcoder::new(variant, 6, 4, 20, skip, &mut Stream::named(seed, "init")).unwrap();
+    let start = Transcoder::new(variant, 6, 4, 20, skip, &mut RngStream::named(seed, "init")).unwrap();
     let annealed = matches!(variant, Variant::PNorm(_));
     let anneal = PAnneal { start: 5, end: 35, p_end: 0.5, stages: 4, queue: 3 };
     let config = TrainingConfig {
@@ -116,7 +116,7 @@ fn a_transcoder_goes_on_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let pairs = pairs();
-    let source = || epochs(&pairs, 50, &mut Stream::new(4, 0));
+    let source = || epochs(&pairs, 50, &mut RngStream::new(4, 0));
     let input_bias = InputBias::NotSubtracted;
     let relu = Relu { penalty: PenaltyWeight::UnitNorm, input_bias };
     for (variant, skip) in [
@@ -183,7 +183,7 @@ fn a_finished_run_is_found_again_and_only_by_itself() {
     let rows = rows();
     let this = training(Gated::paper(), 1);
     assert!(this.finished(&path).unwrap().is_none());
-    let trained = this.clone().run(epochs(&rows, 50, &mut Stream::new(4, 0)), |_| ()).unwrap();
+    let trained = this.clone().run(epochs(&rows, 50, &mut RngStream::new(4, 0)), |_| ()).unwrap();
     trained.save(&path).unwrap();
     let found = this.finished(&path).unwrap().unwrap();
     assert_eq!((&found.model, &found.log), (&trained.model, &trained.log));
@@ -200,7 +200,7 @@ fn a_finished_run_is_found_again_and_only_by_itself() {
 fn damaged_files_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sae.safetensors");
-    let sae = Sae::<f64>::new(TopK::new(3), SIZE, &mut Stream::new(1, 0)).unwrap();
+    let sae = Sae::<f64>::new(TopK::new(3), SIZE, &mut RngStream::new(1, 0)).unwrap();
     sae.save(&path).unwrap();
     let good = std::fs::read(&path).unwrap();
     for end in (0..good.len()).step_by(97) {

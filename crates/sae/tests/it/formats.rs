@@ -8,7 +8,7 @@ use collimate_sae::{
     AbsTopK, BatchTopK, Crosscoder, CrosscoderSparsity, Float, Gated, InputBias, JumpRelu, MatchingPursuit,
     PenaltyWeight, Relu, Sae, SaeError, Size, Skip, TopK, Transcoder, Variant,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::files::{FileArray, Safetensors, write_safetensors};
 use ndarray::{Array1, Array2};
 use std::fs;
@@ -159,7 +159,7 @@ fn what_is_written_for_saelens_comes_back_and_agrees() {
 
 #[test]
 fn a_member_of_the_family_and_its_dictionary_do_the_same() {
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let size = Size { d_model: 6, n_latents: 20 };
     let x = Array2::from_shape_fn((30, 6), |_| stream.normal());
     let gated = Sae::<f64>::new(Gated::paper(), size, &mut stream).unwrap();
@@ -190,7 +190,7 @@ fn a_member_of_the_family_and_its_dictionary_do_the_same() {
     assert!(matches!(transcoder.to_sae(), Err(SaeError::Unsupported { .. })));
 }
 
-fn dictionary(variant: impl Into<Variant>, stream: &mut Stream) -> Dictionary<f64> {
+fn dictionary(variant: impl Into<Variant>, stream: &mut RngStream) -> Dictionary<f64> {
     let sae = Sae::<f64>::new(variant, Size { d_model: 5, n_latents: 12 }, stream).unwrap();
     let (variant, mut weights) = (*sae.variant(), sae.into_weights());
     weights.w_dec.iter_mut().for_each(|w| *w += 0.3 * stream.normal());
@@ -201,7 +201,7 @@ fn dictionary(variant: impl Into<Variant>, stream: &mut Stream) -> Dictionary<f6
 
 #[test]
 fn folding_keeps_what_is_computed() {
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let members: [Variant; 5] = [
         Relu::unit_norm().into(),
         Relu::norm_weighted().into(),
@@ -249,7 +249,7 @@ fn close(a: &Array2<f64>, b: &Array2<f64>) {
 }
 
 /// A mean, a unit triangular matrix and its inverse.
-fn whitening(stream: &mut Stream) -> (Array1<f64>, Array2<f64>, Array2<f64>) {
+fn whitening(stream: &mut RngStream) -> (Array1<f64>, Array2<f64>, Array2<f64>) {
     let nilpotent = Array2::from_shape_fn((5, 5), |(i, j)| if j == i + 1 { stream.normal() } else { 0.0 });
     let identity = Array2::<f64>::eye(5);
     let mut inverse = identity.clone();
@@ -280,7 +280,7 @@ fn gemma_scope_2_and_openai_files_are_read_by_their_published_layout() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path().join("transcoder_all/layer_3_width_16k_l0_small_affine");
     fs::create_dir_all(&folder).unwrap();
-    let mut stream = Stream::new(9, 0);
+    let mut stream = RngStream::new(9, 0);
     let mut random = |shape: (usize, usize)| Array2::from_shape_fn(shape, |_| stream.normal() as f32);
     let (w_enc, w_dec, skip) = (random((4, 7)), random((7, 4)), random((4, 4)));
     let (b_enc, b_dec) = (random((1, 7)).row(0).to_owned(), random((1, 4)).row(0).to_owned());
@@ -371,7 +371,7 @@ fn files_that_are_no_dictionaries_say_what_was_expected() {
 #[test]
 fn mutated_checkpoints_give_errors_and_no_panic() {
     let temporary = tempfile::tempdir().unwrap();
-    let mut stream = Stream::new(11, 0);
+    let mut stream = RngStream::new(11, 0);
     let (mut refused, mut tried) = (0, 0);
     let names = [
         "saelens_gated_bdec",
@@ -411,7 +411,7 @@ fn mutated_checkpoints_give_errors_and_no_panic() {
     assert!(refused * 3 > tried, "{refused} of {tried}");
 }
 
-fn mutated(content: &[u8], stream: &mut Stream) -> Vec<u8> {
+fn mutated(content: &[u8], stream: &mut RngStream) -> Vec<u8> {
     let mut bytes = content.to_vec();
     for _ in 0..1 + stream.below(3) {
         if bytes.is_empty() {
@@ -462,7 +462,7 @@ fn what_a_reader_decided_is_said() {
 fn a_trained_transcoder_is_written_for_saelens() {
     let input_bias = InputBias::NotSubtracted;
     let relu = Relu { penalty: PenaltyWeight::UnitNorm, input_bias };
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let x = Array2::from_shape_simple_fn((40, 6), || stream.normal());
     let folder = tempfile::tempdir().unwrap();
     for (number, (variant, skip, written)) in [
@@ -511,7 +511,7 @@ fn a_trained_transcoder_is_written_for_saelens() {
 fn every_member_of_ours_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sae.safetensors");
-    let mut stream = Stream::new(6, 0);
+    let mut stream = RngStream::new(6, 0);
     let x = Array2::from_shape_simple_fn((300, 6), || stream.normal());
     let size = Size { d_model: 6, n_latents: 12 };
     let sparsity = CrosscoderSparsity::BatchTopK { k: 3.0, aux: None, threshold: Some(0.8) };

@@ -4,11 +4,11 @@ use collimate_sae::{
     Gated, GatedDecoder, InputBias, Path, PenaltyWeight, Relu, Sae, Settings, Size, TopK, Variant, Weights,
     Workspace,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 
-fn random_sae(variant: Variant, size: Size, stream: &mut Stream) -> Sae<f64> {
+fn random_sae(variant: Variant, size: Size, stream: &mut RngStream) -> Sae<f64> {
     let mut vector = |n: usize, scale: f64| Array1::from_shape_fn(n, |_| scale * stream.normal());
     let (d, n) = (size.d_model, size.n_latents);
     let matrix = |v: Array1<f64>| v.into_shape_with_order((n, d)).unwrap();
@@ -21,7 +21,7 @@ fn random_sae(variant: Variant, size: Size, stream: &mut Stream) -> Sae<f64> {
     Sae::from_weights(variant, weights).unwrap()
 }
 
-fn rows(b: usize, d: usize, stream: &mut Stream) -> Array2<f64> {
+fn rows(b: usize, d: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_fn((b, d), |_| stream.normal())
 }
 
@@ -113,7 +113,7 @@ proptest! {
     // Members whose loss has no stop-gradient: the gradient is the derivative of the loss itself.
     #[test]
     fn gradients_are_derivatives(which in 0usize..6, d in 1usize..5, n in 3usize..9, b in 1usize..6, seed in 0u64..1000) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let sae = random_sae(variants()[which], Size { d_model: d, n_latents: n }, &mut stream);
         let x = rows(b, d, &mut stream);
         prop_assume!(distance_to_kink(&sae, &x) > 1e-3);
@@ -125,7 +125,7 @@ proptest! {
     // where the stopped parameters do not enter: the gate, the magnitudes and the encoder.
     #[test]
     fn the_stopped_gradient_agrees_where_nothing_is_stopped(d in 1usize..5, n in 3usize..9, b in 1usize..6, seed in 0u64..1000) {
-        let mut stream = Stream::new(seed, 1);
+        let mut stream = RngStream::new(seed, 1);
         let sae = random_sae(Gated::paper().into(), Size { d_model: d, n_latents: n }, &mut stream);
         let x = rows(b, d, &mut stream);
         prop_assume!(distance_to_kink(&sae, &x) > 1e-3);
@@ -147,7 +147,7 @@ proptest! {
 
     #[test]
     fn both_paths_agree(which in 0usize..6, d in 1usize..20, n in 3usize..600, b in 1usize..150, seed in 0u64..1000) {
-        let mut stream = Stream::new(seed, 2);
+        let mut stream = RngStream::new(seed, 2);
         let variant = if which == 3 { Gated::paper().into() } else { variants()[which] };
         let sae = random_sae(variant, Size { d_model: d, n_latents: n }, &mut stream);
         let x = rows(b, d, &mut stream);

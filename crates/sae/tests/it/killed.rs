@@ -5,7 +5,7 @@ use collimate_sae::{
     BatchTopK, InputBias, L1, PAnneal, PNorm, Planted, Progress, Resampling, Sae, Size, Skip, TargetL0, TopK,
     Training, TrainingConfig, Transcoder, Variant, epochs,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -44,7 +44,7 @@ enum Run {
 
 impl Run {
     fn start(name: &str) -> Self {
-        let mut stream = Stream::named(7, "init");
+        let mut stream = RngStream::named(7, "init");
         let size = Size { d_model: 16, n_latents: 48 };
         let variant: Variant = match name {
             "p_norm" => PNorm::power_sum(1.0).into(),
@@ -76,9 +76,9 @@ impl Run {
 
     /// Goes on to the end, saving after each step: the fingerprint of the result and the log.
     fn end(self, path: &Path) -> (String, Vec<Progress>) {
-        let planted = Planted::random(24, 16, 0.06, 0.0, &mut Stream::named(7, "planted"));
-        let rows = planted.rows(2000, &mut Stream::named(7, "rows"));
-        let mut order = Stream::named(7, "order");
+        let planted = Planted::random(24, 16, 0.06, 0.0, &mut RngStream::named(7, "planted"));
+        let rows = planted.rows(2000, &mut RngStream::named(7, "rows"));
+        let mut order = RngStream::named(7, "order");
         match self {
             Run::Dictionary(mut run) => {
                 let rows = epochs(&rows, 100, &mut order);
@@ -116,7 +116,7 @@ fn a_killed_run_ends_in_the_same_bits() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut stream = Stream::named(11, "kill");
+    let mut stream = RngStream::named(11, "kill");
     for name in ["p_norm", "batchtopk", "transcoder"] {
         let whole = run(name, &folder.path().join("whole"));
         std::fs::remove_file(folder.path().join("whole")).unwrap();

@@ -6,12 +6,12 @@ use collimate_sae::{
     Path, PenaltyWeight, PreActivationLoss, PullOver, Ranking, Relu, Sae, Settings, Size, Skip, TopK,
     Transcoder, Variant, Weights, Workspace,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, array};
 
 const SIZE: Size = Size { d_model: 4, n_latents: 9 };
 
-fn random_weights(variant: &Variant, stream: &mut Stream) -> Weights<f64> {
+fn random_weights(variant: &Variant, stream: &mut RngStream) -> Weights<f64> {
     let Size { d_model: d, n_latents: n } = SIZE;
     let untied = matches!(variant, Variant::Gated(gated) if gated.magnitude == Magnitude::Untied);
     let mut normal = |rows: usize, columns: usize, scale: f64| {
@@ -45,7 +45,7 @@ fn parameter(weights: &mut Weights<f64>, mut index: usize) -> &mut f64 {
 fn check_differences(variant: Variant, trained: impl Fn(usize) -> bool) {
     let mut compared = 0;
     for seed in 0..4 {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let weights = random_weights(&variant, &mut stream);
         let sae = Sae::from_weights(variant, weights.clone()).unwrap();
         let x = Array2::from_shape_fn((5, SIZE.d_model), |_| stream.normal());
@@ -111,7 +111,7 @@ fn gradients_are_derivatives() {
 
 #[test]
 fn what_is_held_has_no_gradient() {
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     let baseline = Variant::from(collimate_sae::RescaleAndShift { input_bias: InputBias::Subtracted });
     let sae = Sae::from_weights(baseline, random_weights(&baseline, &mut stream)).unwrap();
     let x = Array2::from_shape_fn((5, SIZE.d_model), |_| stream.normal());
@@ -123,7 +123,7 @@ fn what_is_held_has_no_gradient() {
 
 #[test]
 fn both_paths_agree_on_thresholds() {
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     let pull = |over| Some(PreActivationLoss { coefficient: 0.05, over });
     let wide = JumpRelu { bandwidth: 0.4, ..JumpRelu::paper() };
     for variant in [
@@ -202,7 +202,7 @@ fn the_examples_of_selection() {
 
 #[test]
 fn thresholds_of_a_batch_become_those_of_latents() {
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     for ranking in [Ranking::PreActivation, Ranking::TimesDecoderNorm] {
         let variant = Variant::from(BatchTopK { ranking, threshold: Some(0.4), ..BatchTopK::new(3.0) });
         let sae = Sae::from_weights(variant, random_weights(&variant, &mut stream)).unwrap();
@@ -230,7 +230,7 @@ fn thresholds_of_a_batch_become_those_of_latents() {
 #[test]
 fn a_skip_and_a_decoder_learn_together() {
     // y = A x + a sparse part of x: the skip finds A, the latents the rest.
-    let mut stream = Stream::new(4, 0);
+    let mut stream = RngStream::new(4, 0);
     let variant = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(1) };
     let mut transcoder = Transcoder::<f64>::new(variant, 3, 2, 6, Skip::Zero, &mut stream).unwrap();
     let mut moments = transcoder.moments();
@@ -256,7 +256,7 @@ fn a_skip_and_a_decoder_learn_together() {
 
 #[test]
 fn sizes_that_do_not_fit_a_member_are_refused() {
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let mut refused = |variant: Variant| Sae::<f64>::new(variant, SIZE, &mut stream).is_err();
     assert!(refused(Crosscoder::l1(3).into()));
     assert!(refused(Matryoshka { batch: BatchTopK::new(2.0), levels: Levels::new(&[2, 8]).unwrap() }.into()));

@@ -6,7 +6,7 @@ use collimate_sae::{
     AbsTopK, Absorption, Crosscoder, DocumentSums, Evaluation, Gated, Matching, MatchingPursuit, Recognition,
     Sae, Size, Sums, TopK, Usage, Variant, decoder_geometry_with_null, mmcs, null_dictionary,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 fn sums(x: &Array2<f64>, x_hat: &Array2<f64>, acts: &Array2<f64>) -> Sums {
@@ -73,7 +73,7 @@ fn the_definitions_give_the_published_values() {
 
 #[test]
 fn blocks_merge_and_documents_resample() {
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let sae = Sae::<f64>::new(TopK::new(3), Size { d_model: 5, n_latents: 12 }, &mut stream).unwrap();
     let x = Array2::from_shape_fn((60, 5), |_| stream.normal());
     let documents: Vec<u32> = (0..60).map(|i| i / 10).collect();
@@ -105,7 +105,7 @@ fn blocks_merge_and_documents_resample() {
 
 #[test]
 fn a_dictionary_stands_above_its_null_and_chance_does_not() {
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let truth = Array2::from_shape_fn((8, 12), |_| stream.normal());
     let found = Matching::new(&truth, &truth).with_null(1);
     assert!(found.iter().all(|m| m.measured.value > 0.999 && m.null.value < 0.95), "{found:?}");
@@ -134,7 +134,7 @@ fn a_dictionary_stands_above_its_null_and_chance_does_not() {
 
 #[test]
 fn five_explained_variances_disagree_on_a_constant_error() {
-    let mut stream = Stream::new(6, 0);
+    let mut stream = RngStream::new(6, 0);
     let x = Array2::from_shape_fn((400, 5), |_| stream.normal());
     let x_hat = &x + 0.5;
     let codes = collimate_tensor::SparseRows::from_dense(&Array2::<f64>::ones((400, 3)));
@@ -156,7 +156,7 @@ fn five_explained_variances_disagree_on_a_constant_error() {
 
 #[test]
 fn recognition_counts_in_any_blocks_and_its_null_is_chance() {
-    let mut stream = Stream::new(7, 0);
+    let mut stream = RngStream::new(7, 0);
     let truth = Array2::from_shape_fn((500, 3), |_| stream.bernoulli(0.2));
     // Latent j fires on feature j nine times in ten, and now and then without it.
     let codes = Array2::from_shape_fn((500, 4), |(t, i)| {
@@ -201,7 +201,7 @@ fn absorption_is_seen_where_it_was_planted() {
 
 #[test]
 fn a_null_keeps_the_codes_and_loses_their_meaning() {
-    let mut stream = Stream::new(8, 0);
+    let mut stream = RngStream::new(8, 0);
     let size = Size { d_model: 6, n_latents: 24 };
     let x = Array2::from_shape_simple_fn((50, 6), || stream.normal());
     for variant in [

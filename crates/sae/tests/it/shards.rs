@@ -3,7 +3,7 @@
 use collimate_measure::Fingerprint;
 use collimate_sae::SaeError;
 use collimate_sae::shards::{Beside, ShardWriter, Shards};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 use std::path::Path;
 
@@ -56,7 +56,7 @@ fn a_time_round_hands_out_every_row_once() {
     let folder = tempfile::tempdir().unwrap();
     let shards = write(folder.path(), 2500, 700);
     let order = |seed: u64, buffer: usize| -> Vec<u32> {
-        let mut shuffled = shards.shuffled(buffer, 50, &mut Stream::new(seed, 0)).unwrap();
+        let mut shuffled = shards.shuffled(buffer, 50, &mut RngStream::new(seed, 0)).unwrap();
         (0..50)
             .flat_map(|_| shuffled.next().unwrap().unwrap().column(0).mapv(|v| v as u32).to_vec())
             .collect()
@@ -150,7 +150,7 @@ fn the_fingerprint_is_of_the_content() {
     let mut writer = ShardWriter::create(b.path(), 3, 8, Fingerprint::of(b"")).unwrap();
     writer.push_document(0, 0, &rows).unwrap();
     writer.finish().unwrap();
-    assert!(Shards::open(b.path()).unwrap().shuffled(4, 4, &mut Stream::new(1, 0)).is_err());
+    assert!(Shards::open(b.path()).unwrap().shuffled(4, 4, &mut RngStream::new(1, 0)).is_err());
 }
 
 #[test]
@@ -170,10 +170,10 @@ fn sets_of_the_same_tokens_lie_side_by_side() {
     }
     assert_eq!(next, 2000);
     // Drawn at random, the halves of a row are still of one token, in the order of a single set.
-    let mut stream = Stream::new(4, 0);
+    let mut stream = RngStream::new(4, 0);
     let mut alone = one.shuffled(64, 50, &mut stream).unwrap();
     let after = stream.bits();
-    let mut stream = Stream::new(4, 0);
+    let mut stream = RngStream::new(4, 0);
     for rows in both.shuffled(64, 50, &mut stream).unwrap().take(100) {
         let (rows, alone) = (rows.unwrap(), alone.next().unwrap().unwrap());
         assert_eq!(rows.column(0), rows.column(3));

@@ -7,7 +7,7 @@ use collimate_sae::{
     Relu, Resampling, Sae, SaeError, Settings, Size, Skip, TargetL0, TopK, Trained, Training, TrainingConfig,
     Transcoder, Variant, Workspace, epochs, evaluate, mmcs, mmcs_null, train_together,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 const SIZE: Size = Size { d_model: 16, n_latents: 48 };
@@ -28,7 +28,7 @@ fn config(l1: f64) -> TrainingConfig {
 }
 
 fn planted() -> (Planted, Array2<f32>, Array2<f32>) {
-    let mut stream = Stream::named(7, "planted");
+    let mut stream = RngStream::named(7, "planted");
     let planted = Planted::random(24, 16, 0.06, 0.0, &mut stream);
     let rows = planted.rows(20_000, &mut stream);
     let held_out = planted.rows(4000, &mut stream);
@@ -36,15 +36,15 @@ fn planted() -> (Planted, Array2<f32>, Array2<f32>) {
 }
 
 fn train(variant: impl Into<Variant>, config: TrainingConfig, rows: &Array2<f32>) -> Trained<Sae<f32>> {
-    let sae = Sae::new(variant, SIZE, &mut Stream::named(7, "init")).unwrap();
-    let rows = epochs(rows, 512, &mut Stream::named(7, "order"));
+    let sae = Sae::new(variant, SIZE, &mut RngStream::named(7, "init")).unwrap();
+    let rows = epochs(rows, 512, &mut RngStream::named(7, "order"));
     Training::new(sae, config).unwrap().run(rows, |_| ()).unwrap()
 }
 
 #[test]
 fn every_member_recovers_the_planted_directions() {
     let (planted, rows, held_out) = planted();
-    let floor = mmcs_null(&planted.directions, 48, &mut Stream::new(1, 0));
+    let floor = mmcs_null(&planted.directions, 48, &mut RngStream::new(1, 0));
     assert!(floor < 0.6, "{floor}");
     for (variant, l1) in
         [(Variant::from(Relu::unit_norm()), 0.3), (Gated::paper().into(), 0.8), (TopK::new(2).into(), 0.0)]
@@ -90,7 +90,7 @@ fn every_choice_of_every_member_trains() {
         }
     }
     for (variant, l1) in members {
-        let start = Sae::<f32>::new(variant, SIZE, &mut Stream::named(7, "init")).unwrap();
+        let start = Sae::<f32>::new(variant, SIZE, &mut RngStream::named(7, "init")).unwrap();
         let before = evaluate(&start, [held_out.clone()]).unwrap().sums.mse();
         let short = TrainingConfig {
             steps: 150,
@@ -127,11 +127,11 @@ fn a_transcoder_to_itself_trains_as_the_dictionary_and_others_learn_their_map() 
             normalisation: Normalisation::ExpectedNormSqrtDim,
             ..config(0.1)
         };
-        let sae = Sae::<f32>::new(variant, SIZE, &mut Stream::named(7, "init")).unwrap();
+        let sae = Sae::<f32>::new(variant, SIZE, &mut RngStream::named(7, "init")).unwrap();
         let transcoder = Transcoder::from_weights(variant, sae.weights().clone(), None).unwrap();
         let alone = train(variant, short.clone(), &rows);
         let both = ndarray::concatenate![ndarray::Axis(1), rows, rows];
-        let pairs = epochs(&both, 512, &mut Stream::named(7, "order"));
+        let pairs = epochs(&both, 512, &mut RngStream::named(7, "order"));
         let trained = Training::new(transcoder, short.clone()).unwrap().run(pairs, |_| ()).unwrap();
         assert_eq!(trained.input_scale, alone.input_scale);
         assert_eq!(trained.model.weights(), alone.model.weights(), "{variant:?}");
@@ -140,8 +140,8 @@ fn a_transcoder_to_itself_trains_as_the_dictionary_and_others_learn_their_map() 
         let y = rows.slice(ndarray::s![.., ..8]).mapv(|v| 2.0 * v);
         let pairs = ndarray::concatenate![ndarray::Axis(1), rows, y];
         for skip in [Skip::None, Skip::Zero] {
-            let start = Transcoder::<f32>::new(variant, 16, 8, 48, skip, &mut Stream::new(3, 0)).unwrap();
-            let order = epochs(&pairs, 512, &mut Stream::named(7, "order"));
+            let start = Transcoder::<f32>::new(variant, 16, 8, 48, skip, &mut RngStream::new(3, 0)).unwrap();
+            let order = epochs(&pairs, 512, &mut RngStream::named(7, "order"));
             let longer = TrainingConfig { steps: 400, ..short.clone() };
             let trained = Training::new(start, longer).unwrap().run(order, |_| ()).unwrap();
             let off = &trained.model.predict(&rows).unwrap() - &y;
@@ -151,7 +151,8 @@ fn a_transcoder_to_itself_trains_as_the_dictionary_and_others_learn_their_map() 
         }
         let resampling = Resampling { every: 10, until: 50, encoder_scale: 0.2, rewarm_steps: 5 };
         let asked = TrainingConfig { resampling: Some(resampling), ..short };
-        let start = Transcoder::<f32>::new(variant, 16, 8, 48, Skip::None, &mut Stream::new(3, 0)).unwrap();
+        let start =
+            Transcoder::<f32>::new(variant, 16, 8, 48, Skip::None, &mut RngStream::new(3, 0)).unwrap();
         assert!(matches!(Training::new(start, asked), Err(SaeError::Unsupported { .. })));
     }
 }
@@ -166,9 +167,9 @@ fn one_thread_and_many_give_the_same_bits() {
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let sae = Sae::<f32>::new(variant, size, &mut Stream::named(7, "init")).unwrap();
+                let sae = Sae::<f32>::new(variant, size, &mut RngStream::named(7, "init")).unwrap();
                 let config = TrainingConfig { steps: 12, dead_after_rows: 300, log_every: 4, ..config(0.1) };
-                let rows = epochs(&rows, 300, &mut Stream::named(7, "order"));
+                let rows = epochs(&rows, 300, &mut RngStream::named(7, "order"));
                 Training::new(sae, config).unwrap().run(rows, |_| ()).unwrap()
             })
         };
@@ -195,7 +196,7 @@ fn the_scale_of_the_inputs_is_folded() {
 #[test]
 fn a_run_may_stop_and_go_on() {
     let (_, rows, _) = planted();
-    let rows = || epochs(&rows, 300, &mut Stream::named(7, "order")).take(200);
+    let rows = || epochs(&rows, 300, &mut RngStream::named(7, "order")).take(200);
     let config = TrainingConfig {
         steps: 60,
         dead_after_rows: 2000,
@@ -203,7 +204,7 @@ fn a_run_may_stop_and_go_on() {
         ..config(0.5)
     };
     let start = || {
-        let sae = Sae::<f32>::new(Relu::unit_norm(), SIZE, &mut Stream::named(7, "init")).unwrap();
+        let sae = Sae::<f32>::new(Relu::unit_norm(), SIZE, &mut RngStream::named(7, "init")).unwrap();
         Training::new(sae, config.clone()).unwrap()
     };
     let whole = start().run(rows(), |_| ()).unwrap();
@@ -220,9 +221,9 @@ fn a_run_may_stop_and_go_on() {
 #[test]
 fn trained_together_is_trained_alone() {
     let (_, rows, _) = planted();
-    let rows = || epochs(&rows, 300, &mut Stream::named(7, "order"));
+    let rows = || epochs(&rows, 300, &mut RngStream::named(7, "order"));
     let start = |variant: Variant, steps| {
-        let sae = Sae::<f32>::new(variant, SIZE, &mut Stream::named(7, "init")).unwrap();
+        let sae = Sae::<f32>::new(variant, SIZE, &mut RngStream::named(7, "init")).unwrap();
         Training::new(sae, TrainingConfig { steps, log_every: 5, ..config(0.3) }).unwrap()
     };
     let members = [(Variant::from(Relu::unit_norm()), 20), (TopK::new(2).into(), 30)];
@@ -234,7 +235,7 @@ fn trained_together_is_trained_alone() {
     }
     let mut other = config(0.3);
     other.batch = 100;
-    let sae = Sae::<f32>::new(TopK::new(2), SIZE, &mut Stream::new(1, 0)).unwrap();
+    let sae = Sae::<f32>::new(TopK::new(2), SIZE, &mut RngStream::new(1, 0)).unwrap();
     let runs = vec![start(Relu::unit_norm().into(), 5), Training::new(sae, other).unwrap()];
     assert!(train_together(runs, rows(), |_, _| ()).is_err(), "batches of different sizes");
 }
@@ -253,8 +254,8 @@ fn lambda_is_steered_to_the_wanted_number_of_active_latents() {
 fn a_diverging_run_says_where() {
     let (_, rows, _) = planted();
     let config = TrainingConfig { learning_rate: 1e30, steps: 50, warm_up: WarmUp::None, ..config(0.1) };
-    let sae = Sae::<f32>::new(Relu::norm_weighted(), SIZE, &mut Stream::named(7, "init")).unwrap();
-    let rows = epochs(&rows, 300, &mut Stream::named(7, "order"));
+    let sae = Sae::<f32>::new(Relu::norm_weighted(), SIZE, &mut RngStream::named(7, "init")).unwrap();
+    let rows = epochs(&rows, 300, &mut RngStream::named(7, "order"));
     let error = Training::new(sae, config).unwrap().run(rows, |_| ()).unwrap_err();
     let SaeError::Diverged { step, tensor } = error else { panic!("{error}") };
     assert!(step < 5 && !tensor.is_empty());
@@ -263,7 +264,7 @@ fn a_diverging_run_says_where() {
 #[test]
 fn bad_rows_and_short_sources_are_named() {
     let start = || {
-        let sae = Sae::<f32>::new(TopK::new(2), SIZE, &mut Stream::named(7, "init")).unwrap();
+        let sae = Sae::<f32>::new(TopK::new(2), SIZE, &mut RngStream::named(7, "init")).unwrap();
         Training::new(sae, TrainingConfig { bias_start: BiasStart::Given, ..config(0.0) }).unwrap()
     };
     let mut bad = Array2::<f32>::ones((300, 16));
@@ -279,7 +280,7 @@ fn bad_rows_and_short_sources_are_named() {
 #[test]
 fn the_origin_names_everything_that_makes_the_result() {
     let start = |config: TrainingConfig, seed| {
-        let sae = Sae::<f32>::new(TopK::new(2), SIZE, &mut Stream::named(seed, "init")).unwrap();
+        let sae = Sae::<f32>::new(TopK::new(2), SIZE, &mut RngStream::named(seed, "init")).unwrap();
         Training::new(sae, config).unwrap().origin()
     };
     let base = start(config(0.0), 1);
@@ -290,7 +291,7 @@ fn the_origin_names_everything_that_makes_the_result() {
 
 #[test]
 fn dead_latents_get_a_new_start_and_the_living_are_left_alone() {
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let mut sae = Sae::<f64>::new(Gated::paper(), SIZE, &mut stream).unwrap();
     let x = Array2::from_shape_fn((40, 16), |_| stream.normal());
     let mut moments = collimate_sae::Moments::zeros(sae.weights());

@@ -3,7 +3,7 @@
 mod kernels;
 
 use collimate_sae::{Adam, Moments, Relu, Sae, Settings, Size, TopK, Variant, Workspace};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 #[global_allocator]
@@ -11,7 +11,7 @@ static COUNTING: kernels::Counting = kernels::Counting;
 
 /// The bytes that the buffers of two steps take besides weights and moments.
 fn buffers(variant: Variant, size: Size, x: &Array2<f32>) -> usize {
-    let mut sae = Sae::<f32>::new(variant, size, &mut Stream::new(1, 0)).unwrap();
+    let mut sae = Sae::<f32>::new(variant, size, &mut RngStream::new(1, 0)).unwrap();
     let mut moments = Moments::zeros(sae.weights());
     let (bytes, _) = kernels::peak_of(|| {
         let mut workspace = Workspace::default();
@@ -27,7 +27,7 @@ fn buffers(variant: Variant, size: Size, x: &Array2<f32>) -> usize {
 #[test]
 fn a_topk_step_keeps_no_product_of_the_whole_batch() {
     let (rows, size) = (1024, Size { d_model: 16, n_latents: 4096 });
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     let x = Array2::from_shape_fn((rows, size.d_model), |_| stream.normal() as f32);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     let whole = rows * size.n_latents * size_of::<f32>();

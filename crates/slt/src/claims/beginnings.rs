@@ -6,12 +6,12 @@ use crate::{
 };
 use collimate_claims::{Claim, Meta, Proportion, Subject};
 use collimate_grad::{Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 const SAMPLES: usize = 64;
 
 /// An estimate at the mean of 64 samples, those samples, and the exact value: a quadratic around that mean.
-fn on_data(stream: &mut Stream) -> Result<(LlcEstimate, QuadraticLoss, f64, f64), SltError> {
+fn on_data(stream: &mut RngStream) -> Result<(LlcEstimate, QuadraticLoss, f64, f64), SltError> {
     let samples: Vec<Vec<f64>> = (0..SAMPLES).map(|_| vec![stream.normal()]).collect();
     let mean = samples.iter().map(|x| x[0]).sum::<f64>() / SAMPLES as f64;
     let objective = QuadraticLoss::of_samples(&[1.0], samples);
@@ -57,7 +57,7 @@ pub(super) fn minibatch_baseline() -> impl Claim {
 }
 
 /// Two hundred short SGLD chains from w*, and whether their nominal interval covers what long ones converge to.
-fn covers(burn_in: usize, stream: &mut Stream) -> Result<bool, SltError> {
+fn covers(burn_in: usize, stream: &mut RngStream) -> Result<bool, SltError> {
     let curvatures = [0.3, 1.0, 2.0];
     let epsilon = 1e-3;
     let sampling = Sampling {

@@ -8,7 +8,7 @@ use crate::{
 };
 use collimate_claims::{Claim, Meta, Outcome, Study, Subject};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 
 /// Five standard errors minus the distance from the exact value, and what happened in words.
@@ -207,7 +207,7 @@ pub(super) fn no_best_point() -> impl Claim {
     Study::new(meta).run(|context| {
         let n = 100usize;
         let sets = context.by_tier([40, 400, 400]);
-        let energies = context.map("data sets", sets, |_, stream: &mut Stream| -> Result<f64, SltError> {
+        let energies = context.map("data sets", sets, |_, stream: &mut RngStream| -> Result<f64, SltError> {
             let root = (n as f64).sqrt();
             let mean = [stream.normal() / root, stream.normal() / root];
             let objective = Circle(mean);
@@ -324,7 +324,7 @@ pub(super) fn four_errors() -> impl Claim {
 }
 
 /// The four errors of one data set above the loss of the truth on the same samples.
-fn four(n: usize, beta: f64, stream: &mut Stream) -> Result<[f64; 4], SltError> {
+fn four(n: usize, beta: f64, stream: &mut RngStream) -> Result<[f64; 4], SltError> {
     let mut normals = |rows: usize| -> Vec<Vec<f64>> {
         let draws = Array2::from_shape_simple_fn((rows, 2), || stream.normal());
         draws.rows().into_iter().map(|row| row.to_vec()).collect()

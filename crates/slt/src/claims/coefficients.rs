@@ -2,7 +2,7 @@
 
 use crate::{CrossingOracle, LearningCoefficient, NormalCrossing, Rational, deep_linear, reduced_rank};
 use collimate_claims::{Claim, Exact, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// Where asymptotic statements are checked: far beyond any sample size, so that the next order is below the tolerance.
 const LOG_T: f64 = 200.0;
@@ -15,7 +15,7 @@ fn crossing(powers: &[usize], prior: &[usize]) -> Option<NormalCrossing> {
     NormalCrossing::new(small(powers), small(prior)).ok()
 }
 
-fn numbers(n: usize, below: usize, stream: &mut Stream) -> Vec<usize> {
+fn numbers(n: usize, below: usize, stream: &mut RngStream) -> Vec<usize> {
     (0..n).map(|_| stream.below(below)).collect()
 }
 
@@ -229,7 +229,7 @@ fn reordering(widths: &[usize], rank: usize) -> Rational {
     worst
 }
 
-fn network() -> impl Fn(&[usize], &mut Stream) -> Option<Vec<usize>> {
+fn network() -> impl Fn(&[usize], &mut RngStream) -> Option<Vec<usize>> {
     |dims, stream| Some(numbers(dims[0] + 1, 8, stream).iter().map(|h| h + 1).collect())
 }
 
@@ -261,7 +261,7 @@ fn to_f64(x: Rational) -> f64 {
     *x.numer() as f64 / *x.denom() as f64
 }
 
-fn network_and_rank(dims: &[usize], stream: &mut Stream) -> Option<(Vec<usize>, usize)> {
+fn network_and_rank(dims: &[usize], stream: &mut RngStream) -> Option<(Vec<usize>, usize)> {
     let widths = network()(dims, stream)?;
     let rank = stream.below(widths.iter().min()? + 1);
     Some((widths, rank))

@@ -6,7 +6,7 @@ use crate::{
     StepSize, Target,
 };
 use collimate_claims::{Claim, Meta, Outcome, Study, Subject, Why};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// Turns an error of the crate into an outcome without an answer.
 pub(super) fn outcome(result: Result<Outcome, SltError>) -> Outcome {
@@ -17,7 +17,7 @@ pub(super) fn outcome(result: Result<Outcome, SltError>) -> Outcome {
 pub(super) fn tempered(
     target: &Target<'_>,
     sampling: &Sampling,
-    stream: &mut Stream,
+    stream: &mut RngStream,
 ) -> Result<ChainMean, SltError> {
     let found = ChainMean::of(&sampling.run(target, stream)?.losses());
     let scale = target.n_beta();
@@ -103,7 +103,7 @@ pub(super) fn clamping() -> impl Claim {
 }
 
 /// A preconditioned chain on `½ w²` at nβ = 100, γ = 1, floor 0.02, and the margin of a belief about its law.
-fn preconditioned(divergence: Divergence, stream: &mut Stream) -> Result<(ChainMean, f64), SltError> {
+fn preconditioned(divergence: Divergence, stream: &mut RngStream) -> Result<(ChainMean, f64), SltError> {
     let objective = QuadraticLoss::new(&[1.0]);
     let target = Target::new(&objective, &[0.0], NBeta::new(100.0)?)?.localised(1.0)?;
     let preconditioner = Preconditioner { decay: 0.0, floor: 0.02, divergence };

@@ -8,7 +8,7 @@ use crate::{
 };
 use collimate_claims::{Claim, Meta, Outcome, Proportion, Study, Subject, Tier};
 use collimate_measure::Fingerprint;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 pub(super) fn calibration() -> impl Claim {
     let meta = Meta::empirical(
@@ -41,7 +41,7 @@ pub(super) fn calibration() -> impl Claim {
 }
 
 /// An SGLD chain on the quadratic and what its naive error covers.
-fn naive_covers(stream: &mut Stream) -> Result<bool, SltError> {
+fn naive_covers(stream: &mut RngStream) -> Result<bool, SltError> {
     let curvatures = [0.3, 1.0, 2.0];
     let sampling = Sampling {
         step_size: StepSize::Fixed(5e-3),
@@ -219,7 +219,7 @@ struct State {
 }
 
 /// One data set of reduced rank 1-1-1 at the truth 0 (λ = 1/2, m = 2), prior N(0, 1), β = 1.
-fn state(n: usize, stream: &mut Stream) -> Result<State, SltError> {
+fn state(n: usize, stream: &mut RngStream) -> Result<State, SltError> {
     let config = ReducedRankConfig { inputs: 1, hidden: 1, outputs: 1, noise: 1.0 };
     let train = ReducedRank::sample(config, &[0.0; 2], n, stream)?;
     // Inputs of test data matter only through their second moment, so a few thousand stand for all.

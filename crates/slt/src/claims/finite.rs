@@ -2,9 +2,9 @@
 
 use crate::{Beta, CrossingOracle, GaussianMean, NBeta, NormalCrossing, QuadraticOracle};
 use collimate_claims::{Claim, Exact, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
-fn powers(dims: &[usize], stream: &mut Stream) -> Option<Vec<usize>> {
+fn powers(dims: &[usize], stream: &mut RngStream) -> Option<Vec<usize>> {
     Some((0..dims[0]).map(|_| stream.below(3) + 1).collect())
 }
 

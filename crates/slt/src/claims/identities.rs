@@ -6,7 +6,7 @@ use crate::{
 use collimate_claims::{Claim, Context, Meta, Outcome, Study, Subject, Tier};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_measure::Fingerprint;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 type Data = Box<dyn Objective<f64>>;
@@ -39,7 +39,7 @@ impl Model {
 
     /// `4·quarters` samples, and a test set whose first three moments are the truth's. Errors are asked for to leading order, where
     /// no other moment enters, so that these few points stand for all new data.
-    fn data(self, quarters: usize, stream: &mut Stream) -> Result<(Data, Data), SltError> {
+    fn data(self, quarters: usize, stream: &mut RngStream) -> Result<(Data, Data), SltError> {
         let root = 2f64.sqrt();
         let corners = [[root, 0.0], [0.0, root], [-root, 0.0], [0.0, -root]];
         let n = 4 * quarters;
@@ -84,7 +84,7 @@ struct Errors {
 }
 
 /// One data set of `4·quarters` samples.
-fn errors(model: Model, quarters: usize, beta: f64, stream: &mut Stream) -> Result<Errors, SltError> {
+fn errors(model: Model, quarters: usize, beta: f64, stream: &mut RngStream) -> Result<Errors, SltError> {
     let n = 4.0 * quarters as f64;
     let (own, new) = model.data(quarters, stream)?;
     let truth = vec![0.0; own.n_parameters()];

@@ -3,7 +3,7 @@
 use super::laplace::{LOG_T, Quadrant, asymptotic_margin};
 use crate::{LearningCoefficient, Polynomial, learning_coefficient};
 use collimate_claims::{Claim, Exact, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// `Σ x^{2i} y^{2j}` as text.
 fn sum_of_squares((i, j): &(Vec<usize>, Vec<usize>)) -> String {
@@ -18,7 +18,7 @@ fn certified(text: &str) -> Option<LearningCoefficient> {
     found.certified().then_some(found.coefficient)
 }
 
-fn exponents(dims: &[usize], stream: &mut Stream) -> Option<(Vec<usize>, Vec<usize>)> {
+fn exponents(dims: &[usize], stream: &mut RngStream) -> Option<(Vec<usize>, Vec<usize>)> {
     let mut draw = || (0..dims[0]).map(|_| stream.below(4)).collect::<Vec<usize>>();
     Some((draw(), draw()))
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use collimate_claims::{Claim, Meta, Outcome, Study, Subject};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 
 /// ½ (y − a tanh(b x))² on pairs.
@@ -108,7 +108,7 @@ pub(super) fn influence() -> impl Claim {
 }
 
 /// The LLC of 3-1-2 at w* = 0 under data along all three inputs, and under data along the first.
-fn two_views(stream: &mut Stream) -> Result<[(LlcEstimate, f64); 2], SltError> {
+fn two_views(stream: &mut RngStream) -> Result<[(LlcEstimate, f64); 2], SltError> {
     let config = ReducedRankConfig { inputs: 3, hidden: 1, outputs: 2, noise: 1.0 };
     let all = ReducedRank::new(config, &(3f64.sqrt() * Array2::eye(3)), &Array2::zeros((3, 2)))?;
     let first = ReducedRank::new(config, &array![[1.0, 0.0, 0.0]], &Array2::zeros((1, 2)))?;

@@ -5,7 +5,7 @@ use crate::{
     StepSize, Target,
 };
 use collimate_claims::{Claim, Context, Meta, Outcome, Proportion, Study, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 const N_BETA: f64 = 145.0;
 const GAMMA: f64 = 20.0;
@@ -81,7 +81,7 @@ pub(super) fn sgld_samples_the_posterior() -> impl Claim {
 }
 
 /// An estimate on the quadratic with the value its chains converge to.
-fn estimate(stream: &mut Stream) -> Option<(LlcEstimate, f64)> {
+fn estimate(stream: &mut RngStream) -> Option<(LlcEstimate, f64)> {
     let beta = Beta::inverse_log_n();
     let sampling = Sampling {
         step_size: StepSize::Fixed(5e-3),

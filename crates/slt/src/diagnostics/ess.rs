@@ -13,8 +13,8 @@
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
-/// let mut stream = Stream::new(1, 0);
+/// use collimate_stream::RngStream;
+/// let mut stream = RngStream::new(1, 0);
 /// let chains: Vec<Vec<f64>> = (0..4).map(|_| (0..1000).map(|_| stream.normal()).collect()).collect();
 /// let ess = collimate_slt::effective_sample_size(&chains);
 /// assert!((3200.0..4800.0).contains(&ess)); // independent draws: near 4000

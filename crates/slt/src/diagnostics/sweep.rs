@@ -1,7 +1,7 @@
 use crate::sampler::StepSize;
 use crate::{Beta, Llc, NBeta, SltError};
 use collimate_grad::Objective;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::fmt::Write;
 
 /// Estimates over a grid of ε × nβ × γ, and where they are to be trusted.
@@ -41,14 +41,14 @@ impl Sweep {
         objective: &dyn Objective<f64>,
         w_star: &[f64],
         [epsilons, n_betas, gammas]: [&[f64]; 3],
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SltError> {
         for (name, axis) in [("epsilons", epsilons), ("n_betas", n_betas), ("gammas", gammas)] {
             if axis.is_empty() {
                 return Err(SltError::OutOfRange { name, value: 0.0, expected: "at least one value" });
             }
         }
-        let parent = Stream::new(stream.bits(), 0);
+        let parent = RngStream::new(stream.bits(), 0);
         let mut cells = Vec::with_capacity(epsilons.len() * n_betas.len() * gammas.len());
         for &gamma in gammas {
             for &n_beta in n_betas {

@@ -103,8 +103,8 @@ pub struct Evidence {
 /// # Examples
 /// ```
 /// use collimate_slt::{Diagnosis, Doubt, Evidence};
-/// use collimate_stream::Stream;
-/// let mut stream = Stream::new(1, 0);
+/// use collimate_stream::RngStream;
+/// let mut stream = RngStream::new(1, 0);
 /// // Losses below the baseline: the point was not a minimum.
 /// let losses = (0..4).map(|_| (0..500).map(|_| 1.0 + 0.01 * stream.normal()).collect()).collect();
 /// let evidence = Evidence { n_beta: 100.0, gamma: 1.0, dimensions: 3, baseline: 1.2, losses, ..Default::default() };

@@ -6,7 +6,7 @@ use crate::{
 };
 use collimate_grad::Objective;
 use collimate_measure::Interval;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::fmt;
 
@@ -147,7 +147,7 @@ impl Calibration {
     pub fn once(
         &self,
         target: &CalibrationTarget,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<(bool, f64, f64), SltError> {
         let llc = target.llc(self.n, target.sampling())?;
         let (exact, deviation) = target.exact(llc.beta.n_beta(self.n)?)?;
@@ -163,8 +163,12 @@ impl Calibration {
     ///
     /// # Errors
     /// As [`Llc::estimate`].
-    pub fn of(&self, target: &CalibrationTarget, stream: &mut Stream) -> Result<CalibrationCase, SltError> {
-        let parent = Stream::new(stream.bits(), 0);
+    pub fn of(
+        &self,
+        target: &CalibrationTarget,
+        stream: &mut RngStream,
+    ) -> Result<CalibrationCase, SltError> {
+        let parent = RngStream::new(stream.bits(), 0);
         let exact = target.exact(Beta::InverseLogN.n_beta(self.n)?)?.0;
         let (mut mean, mut covered, mut width) = (0.0, 0, 0.0);
         for run in 0..self.runs {

@@ -4,7 +4,7 @@ use crate::sampler::{Sampling, Target};
 use crate::{ChainMean, NBeta, SltError};
 use collimate_grad::{Batch, Scratch};
 use collimate_measure::{Measurement, Quantity, Unit};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// The free energy by thermodynamic integration: an exact identity, integrated over a grid of temperatures.
 ///
@@ -49,7 +49,11 @@ impl FreeEnergy {
     /// # Errors
     /// [`SltError::Improper`] for a target without walls and localisation, [`SltError::OutOfRange`] for β₀ outside (0, 1), no
     /// nodes or fewer than 100 draws of the prior; as [`Sampling::run`].
-    pub fn estimate(&self, target: &Target<'_>, stream: &mut Stream) -> Result<FreeEnergyEstimate, SltError> {
+    pub fn estimate(
+        &self,
+        target: &Target<'_>,
+        stream: &mut RngStream,
+    ) -> Result<FreeEnergyEstimate, SltError> {
         if !target.is_proper() {
             return Err(SltError::Improper { reason: "the prior has neither walls nor a localisation" });
         }
@@ -90,7 +94,7 @@ impl FreeEnergy {
     }
 
     /// `−log E_φ[e^{−β₀ n (L_n − L_n(w*))}]` and its error.
-    fn prior_term(&self, target: &Target<'_>, baseline: f64, stream: &mut Stream) -> (f64, f64) {
+    fn prior_term(&self, target: &Target<'_>, baseline: f64, stream: &mut RngStream) -> (f64, f64) {
         let mut scratch = Scratch::new();
         let mut w = target.centre().to_vec();
         let (mut sum, mut squares) = (0.0, 0.0);

@@ -57,7 +57,7 @@ impl Susceptibility {
 /// ```
 /// use collimate_slt::{NBeta, susceptibility};
 /// // φ = ΔL = a standard normal along the chain: χ = −nβ Var = −nβ.
-/// let mut stream = collimate_stream::Stream::new(1, 0);
+/// let mut stream = collimate_stream::RngStream::new(1, 0);
 /// let x: Vec<Vec<f64>> = (0..4).map(|_| (0..2000).map(|_| stream.normal()).collect()).collect();
 /// let found = susceptibility(&x, &x, NBeta::new(3.0)?);
 /// assert!((found.value + 3.0).abs() < 4.0 * found.standard_error);

@@ -4,7 +4,7 @@ use crate::sampler::{BatchSampling, Chain, Method, Region, Run, Sampling, Target
 use crate::{Beta, ChainMean, Diagnosis, Evidence, LearningCoefficient, LossScale, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::fmt;
 
 /// The local learning coefficient, estimated by chains around a point.
@@ -25,8 +25,8 @@ use std::fmt;
 /// # Examples
 /// ```
 /// use collimate_slt::{Beta, Llc, ReducedRank, ReducedRankConfig, Sampling};
-/// use collimate_stream::Stream;
-/// let mut stream = Stream::new(1, 0);
+/// use collimate_stream::RngStream;
+/// let mut stream = RngStream::new(1, 0);
 /// let model = ReducedRankConfig { inputs: 2, hidden: 1, outputs: 2, noise: 1.0 };
 /// let objective = ReducedRank::sample(model, &[0.0; 4], 100, &mut stream)?;
 /// let sampling = Sampling { draws: 200, burn_in: 100, ..Sampling::mala() };
@@ -96,7 +96,7 @@ impl Llc {
         &self,
         objective: &dyn Objective<f64>,
         w_star: &[f64],
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<LlcEstimate, SltError> {
         let target = self.target(objective, w_star)?;
         let mut gradient = vec![0.0; w_star.len()];
@@ -129,7 +129,7 @@ impl Llc {
 }
 
 /// The share of moves that a corrected chain accepts at this ε: 100 steps after 100 of burn-in.
-fn mala_acceptance(target: &Target<'_>, step_size: f64, stream: &mut Stream) -> Result<f64, SltError> {
+fn mala_acceptance(target: &Target<'_>, step_size: f64, stream: &mut RngStream) -> Result<f64, SltError> {
     let mut chain = Chain::new(target, Method::Mala, step_size)?;
     let mut sum = 0.0;
     for step in 0..200 {

@@ -1,7 +1,7 @@
 use crate::SltError;
 use crate::sampler::{Draw, Observer, Run, Sampling, Target};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef, Ix3};
 
 /// The loss of every sample at every draw: what WAIC, functional variance, influence functions and susceptibilities are
@@ -40,7 +40,7 @@ impl SampleLosses {
         sampling: &Sampling,
         target: &Target<'_>,
         objectives: &[&dyn Objective<f64>],
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<SampleLossRun, SltError> {
         for objective in objectives {
             crate::error::same_length("parameters", target.centre().len(), objective.n_parameters())?;

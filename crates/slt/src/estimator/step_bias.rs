@@ -2,7 +2,7 @@ use super::{Llc, LlcEstimate};
 use crate::SltError;
 use crate::sampler::StepSize;
 use collimate_grad::Objective;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::fmt;
 
 /// The bias of the step size, from a run at ε and one at ε/2.
@@ -32,7 +32,7 @@ impl Llc {
         &self,
         objective: &dyn Objective<f64>,
         w_star: &[f64],
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<StepBias, SltError> {
         let whole = self.estimate(objective, w_star, stream)?;
         let mut halved = self.clone();

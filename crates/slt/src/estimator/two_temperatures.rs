@@ -3,7 +3,7 @@ use crate::sampler::{Sampling, Target};
 use crate::{Beta, ChainMean, SltError};
 use collimate_grad::{Batch, Scratch};
 use collimate_measure::{Measurement, Quantity, Unit};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// λ from two temperatures: it needs no `w*` and no baseline.
 ///
@@ -18,8 +18,8 @@ use collimate_stream::Stream;
 /// # Examples
 /// ```
 /// use collimate_slt::{Beta, ReducedRank, ReducedRankConfig, Sampling, Target, TwoTemperatures};
-/// use collimate_stream::Stream;
-/// let mut stream = Stream::new(1, 0);
+/// use collimate_stream::RngStream;
+/// let mut stream = RngStream::new(1, 0);
 /// let model = ReducedRankConfig { inputs: 1, hidden: 1, outputs: 1, noise: 1.0 };
 /// let objective = ReducedRank::sample(model, &[1.0, 1.0], 100, &mut stream)?;
 /// let target = Target::new(&objective, &[1.0, 1.0], Beta::inverse_log_n().n_beta(100)?)?.localised(0.1)?;
@@ -56,7 +56,7 @@ impl TwoTemperatures {
     /// # Errors
     /// [`SltError::OutOfRange`] for two equal temperatures, [`SltError::Improper`] for a target without walls and
     /// localisation; as [`Sampling::run`].
-    pub fn estimate(&self, target: &Target<'_>, stream: &mut Stream) -> Result<Measurement, SltError> {
+    pub fn estimate(&self, target: &Target<'_>, stream: &mut RngStream) -> Result<Measurement, SltError> {
         if !target.is_proper() {
             return Err(SltError::Improper { reason: "the prior has neither walls nor a localisation" });
         }

@@ -2,7 +2,7 @@ use super::fingerprint;
 use crate::{Region, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_measure::{Measurement, Quantity, Unit};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// How the volume of nearly optimal parameters scales: λ in the language of counting.
 ///
@@ -51,7 +51,7 @@ impl VolumeSlope {
     /// }
     /// let slope = VolumeSlope { levels: [1e-1, 1e-3], points: 4000 };
     /// let region = Region::cube(1, -1.0, 1.0, Boundary::Reflect)?;
-    /// let found = slope.estimate(&Quartic, &[0.0], &region, &mut collimate_stream::Stream::new(1, 0))?;
+    /// let found = slope.estimate(&Quartic, &[0.0], &region, &mut collimate_stream::RngStream::new(1, 0))?;
     /// assert!((found.value - 0.25).abs() < 4.0 * found.standard_error.unwrap());
     /// # Ok::<(), collimate_slt::SltError>(())
     /// ```
@@ -60,7 +60,7 @@ impl VolumeSlope {
         objective: &dyn Objective<f64>,
         w_star: &[f64],
         region: &Region,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Measurement, SltError> {
         crate::error::same_length("w_star", objective.n_parameters(), w_star.len())?;
         crate::error::same_length("region", w_star.len(), region.dimensions())?;

@@ -3,7 +3,7 @@ use crate::sampler::{Sampling, Target};
 use crate::{Beta, ChainMean, SltError};
 use collimate_grad::{Batch, Scratch};
 use collimate_measure::{Measurement, Quantity, Unit};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// The widely applicable Bayesian information criterion.
 ///
@@ -34,7 +34,7 @@ impl Wbic {
     ///
     /// # Errors
     /// [`SltError::Improper`] for a target without walls and localisation; as [`Sampling::run`].
-    pub fn estimate(&self, target: &Target<'_>, stream: &mut Stream) -> Result<Measurement, SltError> {
+    pub fn estimate(&self, target: &Target<'_>, stream: &mut RngStream) -> Result<Measurement, SltError> {
         if !target.is_proper() {
             return Err(SltError::Improper { reason: "the prior has neither walls nor a localisation" });
         }

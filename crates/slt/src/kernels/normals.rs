@@ -1,6 +1,6 @@
 //! Single-precision normal numbers, thirty-two at a time: with many parameters the noise costs as much as the gradient.
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::CpuLevel;
 
 /// Pairs that are made together.
@@ -13,7 +13,7 @@ const PAIRS: usize = 16;
 /// ```
 ///
 /// The smallest u is 2⁻³², so no number is beyond 6.7: what is cut off has the probability 10⁻¹¹.
-pub(crate) fn fill(stream: &mut Stream, out: &mut [f32]) {
+pub(crate) fn fill(stream: &mut RngStream, out: &mut [f32]) {
     for chunk in out.chunks_mut(2 * PAIRS) {
         let mut bits = [[0u32; PAIRS]; 2];
         for i in 0..PAIRS {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_transform_is_that_of_the_plain_functions() {
-        let mut stream = Stream::new(1, 0);
+        let mut stream = RngStream::new(1, 0);
         for round in 0..2000 {
             let mut bits = [[0; PAIRS]; 2];
             bits.as_flattened_mut().iter_mut().for_each(|b| *b = stream.bits() as u32);
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn moments_and_tails_are_normal() {
         let mut out = vec![0.0f32; 1_000_003];
-        fill(&mut Stream::new(2, 0), &mut out);
+        fill(&mut RngStream::new(2, 0), &mut out);
         let n = out.len() as f64;
         let moment = |k: i32| out.iter().map(|x| f64::from(*x).powi(k)).sum::<f64>() / n;
         for (k, exact, variance) in [(1, 0.0, 1.0f64), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {

@@ -1,7 +1,7 @@
 use crate::error::{all_finite, same_length};
 use crate::{LearningCoefficient, SltError};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// A deep linear network of any depth.
 ///
@@ -17,8 +17,8 @@ use collimate_stream::Stream;
 /// ```
 /// use collimate_grad::{Batch, Objective, Scratch};
 /// use collimate_slt::DeepLinear;
-/// use collimate_stream::Stream;
-/// let objective = DeepLinear::sample(&[2, 2, 2], 1.0, &[0.0; 8], 50, &mut Stream::new(1, 0))?;
+/// use collimate_stream::RngStream;
+/// let objective = DeepLinear::sample(&[2, 2, 2], 1.0, &[0.0; 8], 50, &mut RngStream::new(1, 0))?;
 /// assert_eq!(objective.learning_coefficient(0)?.to_string(), "λ = 3/2, multiplicity 1");
 /// let loss = objective.loss(&[0.0; 8], Batch::All, &mut Scratch::new());
 /// assert!((0.5..1.5).contains(&loss)); // half of two unit noises
@@ -57,7 +57,7 @@ impl DeepLinear {
         noise: f64,
         truth: &[f64],
         n: usize,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SltError> {
         Self::made(widths, noise, truth, n, |inputs, outputs, _| {
             let x: Vec<f64> = (0..inputs).map(|_| stream.normal()).collect();

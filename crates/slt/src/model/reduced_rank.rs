@@ -1,7 +1,7 @@
 use crate::error::{all_finite, same_length};
 use crate::{LearningCoefficient, SltError, kernels};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::ArrayRef2;
 
 /// The sizes and the noise of a [`ReducedRank`] model.
@@ -121,7 +121,7 @@ impl ReducedRank {
         config: ReducedRankConfig,
         truth: &[f64],
         n: usize,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SltError> {
         config.check()?;
         same_length("truth", config.n_parameters(), truth.len())?;

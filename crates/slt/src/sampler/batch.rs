@@ -1,6 +1,6 @@
 use crate::SltError;
 use collimate_grad::Batch;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// How a step chooses its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Batches {
         Ok(Self { sampling, n, order })
     }
 
-    pub(crate) fn draw(&mut self, stream: &mut Stream) -> Batch<'_> {
+    pub(crate) fn draw(&mut self, stream: &mut RngStream) -> Batch<'_> {
         let mut indices = Indices { stream, left: None };
         match self.sampling {
             BatchSampling::Full => Batch::All,
@@ -59,7 +59,7 @@ impl Batches {
 
 /// Uniform indices from 32 random bits each, which halves the cost of a batch.
 struct Indices<'a> {
-    stream: &'a mut Stream,
+    stream: &'a mut RngStream,
     left: Option<u32>,
 }
 

@@ -4,7 +4,7 @@ use super::preconditioned::Adaptive;
 use super::{BatchSampling, Boundary, Preconditioner, SamplerScalar, Target};
 use crate::SltError;
 use collimate_grad::Scratch;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// How a chain moves.
 ///
@@ -72,8 +72,8 @@ pub struct Step {
 /// # Examples
 /// ```
 /// use collimate_slt::{BatchSampling, Chain, Method, NBeta, ReducedRank, ReducedRankConfig, Target};
-/// use collimate_stream::Stream;
-/// let mut stream = Stream::new(1, 0);
+/// use collimate_stream::RngStream;
+/// let mut stream = RngStream::new(1, 0);
 /// let model = ReducedRankConfig { inputs: 2, hidden: 1, outputs: 2, noise: 1.0 };
 /// let objective = ReducedRank::sample(model, &[0.0; 4], 100, &mut stream)?;
 /// let target = Target::new(&objective, &[0.0; 4], NBeta::new(20.0)?)?.localised(1.0)?;
@@ -164,7 +164,7 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
     /// # Errors
     /// [`SltError::Diverged`] when an uncorrected chain meets a loss that is NaN or infinite (a corrected one rejects the
     /// move and reports it as divergent), or when the start has one.
-    pub fn step(&mut self, stream: &mut Stream) -> Result<Step, SltError> {
+    pub fn step(&mut self, stream: &mut RngStream) -> Result<Step, SltError> {
         let mut kernel = std::mem::replace(&mut self.kernel, Kernel::Trajectory(Trajectory::empty()));
         let step = match &mut kernel {
             Kernel::Sgld(batches) => self.sgld(batches, stream),
@@ -177,7 +177,7 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
     }
 
     /// Standard normal noise, zero where nothing moves.
-    pub(super) fn draw_noise(&mut self, stream: &mut Stream) {
+    pub(super) fn draw_noise(&mut self, stream: &mut RngStream) {
         F::normals(stream, &mut self.noise);
         if let Some(mask) = &self.target.mask {
             F::times(&mut self.noise, mask);

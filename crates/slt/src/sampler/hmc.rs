@@ -1,6 +1,6 @@
 use super::{Boundary, Chain, SamplerScalar, Step};
 use crate::SltError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// An energy error beyond which a trajectory counts as divergent.
 const LOST: f64 = 1000.0;
@@ -35,7 +35,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
     pub(super) fn trajectory(
         &mut self,
         state: &mut Trajectory<F>,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Step, SltError> {
         let before = match state.loss {
             Some(loss) => loss,

@@ -1,7 +1,7 @@
 use super::batch::Batches;
 use super::{Chain, SamplerScalar, Step};
 use crate::SltError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// The settings of a preconditioner that follows the gradient, as RMSprop does.
 ///
@@ -82,7 +82,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
         &mut self,
         batches: &mut Batches,
         state: &mut Adaptive<F>,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Step, SltError> {
         // The batch is drawn here and not in `batch_gradient`: Hutchinson's second gradient runs over the same one.
         let batch = batches.draw(stream);

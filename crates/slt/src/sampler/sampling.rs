@@ -1,6 +1,6 @@
 use super::{BatchSampling, Chain, Method, SamplerScalar, Target, tune_step_size};
 use crate::SltError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use rayon::prelude::*;
 
 /// Where the step size comes from.
@@ -83,7 +83,7 @@ impl Sampling {
     pub fn run<F: SamplerScalar>(
         &self,
         target: &Target<'_, F>,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Run<()>, SltError> {
         self.observe(target, stream, |_| ())
     }
@@ -95,7 +95,7 @@ impl Sampling {
     pub fn observe<F: SamplerScalar, O: Observer<F>>(
         &self,
         target: &Target<'_, F>,
-        stream: &mut Stream,
+        stream: &mut RngStream,
         make: impl Fn(usize) -> O + Sync,
     ) -> Result<Run<O>, SltError> {
         for (name, value, least) in
@@ -111,7 +111,7 @@ impl Sampling {
             let what = "draws of all chains (thin them instead)";
             return Err(SltError::TooLarge { what, limit: DRAWS, given });
         }
-        let parent = Stream::new(stream.bits(), 0);
+        let parent = RngStream::new(stream.bits(), 0);
         let step_size = self.resolve(target, &mut parent.child(u64::MAX))?;
         let pairs: Vec<(Trace, O)> = (0..self.chains)
             .into_par_iter()
@@ -146,7 +146,11 @@ impl Sampling {
         Ok(Run { step_size, traces, observers })
     }
 
-    fn resolve<F: SamplerScalar>(&self, target: &Target<'_, F>, pilot: &mut Stream) -> Result<f64, SltError> {
+    fn resolve<F: SamplerScalar>(
+        &self,
+        target: &Target<'_, F>,
+        pilot: &mut RngStream,
+    ) -> Result<f64, SltError> {
         match self.step_size {
             StepSize::Fixed(size) => Ok(size),
             StepSize::PerNBeta(c) => {

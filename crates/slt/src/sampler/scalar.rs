@@ -1,5 +1,5 @@
 use super::loops;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::Scalar;
 
 /// A [`Scalar`] that chains can run in: `f32` or `f64`.
@@ -8,7 +8,7 @@ use collimate_tensor::Scalar;
 /// level whatever the level of the calling crate.
 pub trait SamplerScalar: Scalar {
     #[doc(hidden)]
-    fn normals(stream: &mut Stream, out: &mut [Self]);
+    fn normals(stream: &mut RngStream, out: &mut [Self]);
     #[doc(hidden)]
     fn langevin(w: &mut [Self], g: &[Self], z: &[Self], centre: &[Self], scales: [Self; 3]);
     #[doc(hidden)]
@@ -39,7 +39,7 @@ pub trait SamplerScalar: Scalar {
 macro_rules! sampler_scalar {
     ($f:ident, $normals:expr) => {
         impl SamplerScalar for $f {
-            fn normals(stream: &mut Stream, out: &mut [Self]) {
+            fn normals(stream: &mut RngStream, out: &mut [Self]) {
                 $normals(stream, out);
             }
             fn langevin(w: &mut [Self], g: &[Self], z: &[Self], centre: &[Self], scales: [Self; 3]) {
@@ -81,4 +81,4 @@ macro_rules! sampler_scalar {
 }
 
 sampler_scalar!(f32, crate::kernels::normals::fill);
-sampler_scalar!(f64, Stream::fill_normal);
+sampler_scalar!(f64, RngStream::fill_normal);

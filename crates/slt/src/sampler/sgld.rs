@@ -1,10 +1,10 @@
 use super::batch::Batches;
 use super::{Chain, SamplerScalar, Step};
 use crate::SltError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 impl<F: SamplerScalar> Chain<'_, F> {
-    pub(super) fn sgld(&mut self, batches: &mut Batches, stream: &mut Stream) -> Result<Step, SltError> {
+    pub(super) fn sgld(&mut self, batches: &mut Batches, stream: &mut RngStream) -> Result<Step, SltError> {
         let loss = self.batch_gradient(batches, stream)?;
         self.draw_noise(stream);
         if self.target.walls.is_some() {
@@ -23,7 +23,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
     pub(super) fn batch_gradient(
         &mut self,
         batches: &mut Batches,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<f64, SltError> {
         let batch = batches.draw(stream);
         let loss = self.target.on(&self.w, batch, &mut self.scratch, &mut self.gradient);

@@ -2,7 +2,7 @@ use super::{Boundary, Region, SamplerScalar};
 use crate::error::same_length;
 use crate::{NBeta, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// The density a chain aims at: the tempered posterior of an objective, localised at a centre, on a region.
 ///
@@ -13,9 +13,9 @@ use collimate_stream::Stream;
 /// # Examples
 /// ```
 /// use collimate_slt::{Boundary, NBeta, ReducedRank, ReducedRankConfig, Region, Target};
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// let model = ReducedRankConfig { inputs: 2, hidden: 1, outputs: 2, noise: 1.0 };
-/// let objective = ReducedRank::sample(model, &[0.0; 4], 100, &mut Stream::new(1, 0))?;
+/// let objective = ReducedRank::sample(model, &[0.0; 4], 100, &mut RngStream::new(1, 0))?;
 /// let target = Target::new(&objective, &[0.0; 4], NBeta::new(20.0)?)?
 ///     .localised(1.0)?
 ///     .within(Region::cube(4, -2.0, 2.0, Boundary::Reflect)?)?;
@@ -135,7 +135,7 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
     }
 
     /// A draw of the prior: uniform on the walls, Gaussian by the localisation, or both.
-    pub(crate) fn draw_prior(&self, w: &mut [F], stream: &mut Stream) {
+    pub(crate) fn draw_prior(&self, w: &mut [F], stream: &mut RngStream) {
         for i in 0..w.len() {
             if self.mask.as_ref().is_some_and(|mask| mask[i] == F::zero()) {
                 continue;

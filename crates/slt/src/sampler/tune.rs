@@ -1,6 +1,6 @@
 use super::{Chain, Method, SamplerScalar, Target};
 use crate::SltError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// A step size found by [`tune_step_size`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub fn tune_step_size<F: SamplerScalar>(
     method: Method,
     acceptance: f64,
     steps: usize,
-    stream: &mut Stream,
+    stream: &mut RngStream,
 ) -> Result<Tuned, SltError> {
     if !(acceptance > 0.0 && acceptance < 1.0) {
         return Err(SltError::OutOfRange {

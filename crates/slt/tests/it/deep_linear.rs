@@ -1,14 +1,14 @@
 use collimate_grad::{Batch, CheckConfig, Objective, Scratch, check_gradient};
 use collimate_slt::{DeepLinear, ReducedRank, ReducedRankConfig};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
-fn point(length: usize, stream: &mut Stream) -> Vec<f64> {
+fn point(length: usize, stream: &mut RngStream) -> Vec<f64> {
     (0..length).map(|_| 0.5 * stream.normal()).collect()
 }
 
 #[test]
 fn the_gradient_passes_the_checker_and_the_statistics_agree() {
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     for widths in [vec![3, 2], vec![2, 3, 2], vec![3, 2, 4, 2]] {
         let length = widths.windows(2).map(|p| p[0] * p[1]).sum();
         let truth = point(length, &mut stream);
@@ -38,16 +38,16 @@ fn the_gradient_passes_the_checker_and_the_statistics_agree() {
 #[test]
 fn two_layers_are_reduced_rank_regression() {
     let config = ReducedRankConfig { inputs: 3, hidden: 2, outputs: 4, noise: 0.5 };
-    let truth = point(14, &mut Stream::new(2, 0));
-    let deep = DeepLinear::sample(&[3, 2, 4], 0.5, &truth, 25, &mut Stream::new(3, 0)).unwrap();
-    let shallow = ReducedRank::sample(config, &truth, 25, &mut Stream::new(3, 0)).unwrap();
-    let w = point(14, &mut Stream::new(4, 0));
+    let truth = point(14, &mut RngStream::new(2, 0));
+    let deep = DeepLinear::sample(&[3, 2, 4], 0.5, &truth, 25, &mut RngStream::new(3, 0)).unwrap();
+    let shallow = ReducedRank::sample(config, &truth, 25, &mut RngStream::new(3, 0)).unwrap();
+    let w = point(14, &mut RngStream::new(4, 0));
     let (mut a, mut b, mut scratch) = (vec![0.0; 14], vec![0.0; 14], Scratch::new());
     let one = deep.loss_and_gradient_into(&w, Batch::All, &mut scratch, &mut a);
     let two = shallow.loss_and_gradient_into(&w, Batch::All, &mut scratch, &mut b);
     assert!((one / two - 1.0).abs() < 1e-12);
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-11 * (1.0 + a.abs())));
     assert_eq!(deep.coordinate_name(6), "W2[0, 0]");
-    assert!(DeepLinear::sample(&[3], 1.0, &[], 5, &mut Stream::new(1, 0)).is_err());
-    assert!(DeepLinear::sample(&[3, 2], 1.0, &[0.0; 5], 5, &mut Stream::new(1, 0)).is_err());
+    assert!(DeepLinear::sample(&[3], 1.0, &[], 5, &mut RngStream::new(1, 0)).is_err());
+    assert!(DeepLinear::sample(&[3, 2], 1.0, &[0.0; 5], 5, &mut RngStream::new(1, 0)).is_err());
 }

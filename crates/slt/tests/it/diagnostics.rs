@@ -4,10 +4,10 @@ use collimate_slt::{
     BatchSampling, Beta, Diagnosis, Doubt, Evidence, Llc, NBeta, OutsideTrace, QuadraticLoss, Sampling,
     SltError, StepSize, Sweep, autocorrelation_time, bulk_ess, rank_normalised_r_hat, read_csv, tail_ess,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// Chains of an autoregression with coefficient ρ.
-fn chains(rho: f64, draws: usize, stream: &mut Stream) -> Vec<Vec<f64>> {
+fn chains(rho: f64, draws: usize, stream: &mut RngStream) -> Vec<Vec<f64>> {
     (0..4)
         .map(|_| {
             let mut x = stream.normal();
@@ -22,7 +22,7 @@ fn chains(rho: f64, draws: usize, stream: &mut Stream) -> Vec<Vec<f64>> {
 
 #[test]
 fn rank_based_sizes_do_not_see_a_monotone_map() {
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     let x = chains(0.6, 4000, &mut stream);
     let wild: Vec<Vec<f64>> = x.iter().map(|c| c.iter().map(|x| (4.0 * x).exp()).collect()).collect();
     assert!((bulk_ess(&x) - bulk_ess(&wild)).abs() < 1e-6);
@@ -35,7 +35,7 @@ fn rank_based_sizes_do_not_see_a_monotone_map() {
 
 #[test]
 fn chains_of_different_widths_are_noticed_by_the_folded_statistic() {
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     let mut x = chains(0.0, 1000, &mut stream);
     x[0].iter_mut().for_each(|x| *x *= 4.0);
     assert!(collimate_slt::split_r_hat(&x) < 1.02);
@@ -48,7 +48,7 @@ fn evidence(losses: Vec<Vec<f64>>) -> Evidence {
 
 #[test]
 fn every_doubt_has_its_cause() {
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let healthy = evidence(chains(0.2, 1000, &mut stream));
     assert!(Diagnosis::of(&healthy).trusted(), "{}", Diagnosis::of(&healthy));
     let doubts = |change: &dyn Fn(&mut Evidence)| {
@@ -92,7 +92,7 @@ fn the_bias_of_the_localisation_is_its_derivative() {
         sampling: Sampling { draws: 5000, ..Sampling::hmc(6) },
         ..Llc::at(1000, Beta::inverse_log_n())
     };
-    let found = llc.estimate(&QuadraticLoss::new(&[h]), &[0.0], &mut Stream::new(4, 0)).unwrap();
+    let found = llc.estimate(&QuadraticLoss::new(&[h]), &[0.0], &mut RngStream::new(4, 0)).unwrap();
     let t = found.n_beta;
     let a = t * h + gamma;
     let exact = -gamma * t * h / (2.0 * a * a);
@@ -137,7 +137,7 @@ fn a_sweep_shows_where_to_trust() {
     let sampling = Sampling { burn_in: 300, draws: 1500, thin: 3, ..Sampling::sgld(BatchSampling::Full) };
     let base = Llc { sampling, ..Llc::at(1000, Beta::inverse_log_n()) };
     let axes: [&[f64]; 3] = [&[1e-4, 1e-3, 1e-1], &[100.0, 150.0], &[1.0, 500.0]];
-    let sweep = Sweep::run(&base, &objective, &[0.0; 2], axes, &mut Stream::new(5, 0)).unwrap();
+    let sweep = Sweep::run(&base, &objective, &[0.0; 2], axes, &mut RngStream::new(5, 0)).unwrap();
     assert_eq!(sweep.cells.len(), 12);
     // The middle step at a weak localisation is right; the large one diverges; the strong localisation dominates.
     let good = sweep.cell(1, 0, 0);
@@ -148,9 +148,9 @@ fn a_sweep_shows_where_to_trust() {
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>") && svg.contains("γ = 500"));
     assert_eq!(svg.matches("<rect").count(), 12);
     assert!(svg.contains("diverged") && svg.contains("dominated by γ"));
-    assert_eq!(svg, Sweep::run(&base, &objective, &[0.0; 2], axes, &mut Stream::new(5, 0)).unwrap().svg());
+    assert_eq!(svg, Sweep::run(&base, &objective, &[0.0; 2], axes, &mut RngStream::new(5, 0)).unwrap().svg());
     let none: [&[f64]; 3] = [&[], &[1.0], &[1.0]];
-    assert!(Sweep::run(&base, &objective, &[0.0; 2], none, &mut Stream::new(5, 0)).is_err());
+    assert!(Sweep::run(&base, &objective, &[0.0; 2], none, &mut RngStream::new(5, 0)).is_err());
     let fixed = Sampling { step_size: StepSize::Fixed(1e-3), ..base.sampling };
     assert_eq!(fixed.method, base.sampling.method);
 }

@@ -6,7 +6,7 @@ use collimate_slt::{
     QuadraticLoss, Region, SampleLosses, Sampling, Target, TwoTemperatures, VolumeSlope, Wbic,
     susceptibility,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 fn within(value: f64, error: f64, exact: f64, what: &str) {
     let z = (value - exact) / error;
@@ -33,7 +33,7 @@ fn the_free_energy_by_integration_is_that_of_the_quadrature() {
         prior_draws: 20_000,
         sampling: Sampling { draws: 1000, ..Sampling::hmc(16) },
     };
-    let found = integration.estimate(&target, &mut Stream::new(1, 0)).unwrap();
+    let found = integration.estimate(&target, &mut RngStream::new(1, 0)).unwrap();
     let oracle = CrossingOracle::new(&NormalCrossing::flat(&powers).unwrap());
     let exact = -oracle.log_partition((n as f64).ln());
     within(found.free_energy.value, found.free_energy.standard_error.unwrap(), exact, "F");
@@ -43,7 +43,7 @@ fn the_free_energy_by_integration_is_that_of_the_quadrature() {
     }
     // Without a proper prior there is no free energy.
     let open = Target::new(&objective, &[0.0; 2], NBeta::new(1.0).unwrap()).unwrap();
-    assert!(integration.estimate(&open, &mut Stream::new(1, 0)).is_err());
+    assert!(integration.estimate(&open, &mut RngStream::new(1, 0)).is_err());
 }
 
 #[test]
@@ -55,12 +55,12 @@ fn a_gaussian_free_energy_and_its_wbic() {
         Target::new(&objective, &[0.0; 2], NBeta::new(1.0).unwrap()).unwrap().localised(gamma).unwrap();
     let sampling = Sampling { draws: 1000, ..Sampling::hmc(8) };
     let integration = FreeEnergy { n, lowest: 1e-3, nodes: 8, prior_draws: 20_000, sampling };
-    let found = integration.estimate(&target, &mut Stream::new(2, 0)).unwrap().free_energy;
+    let found = integration.estimate(&target, &mut RngStream::new(2, 0)).unwrap().free_energy;
     let exact: f64 = curvatures.iter().map(|h| 0.5 * (n as f64 * h / gamma).ln_1p()).sum();
     within(found.value, found.standard_error.unwrap(), exact, "F");
     let t = Beta::InverseLogN.n_beta(n).unwrap().get();
     let loss: f64 = curvatures.iter().map(|h| 0.5 * h / (t * h + gamma)).sum();
-    let wbic = Wbic { n, sampling }.estimate(&target, &mut Stream::new(3, 0)).unwrap();
+    let wbic = Wbic { n, sampling }.estimate(&target, &mut RngStream::new(3, 0)).unwrap();
     within(wbic.value, wbic.standard_error.unwrap(), n as f64 * loss, "WBIC");
     assert!(wbic.to_string().contains("estimates the criterion"));
 }
@@ -75,7 +75,7 @@ fn two_temperatures_need_no_baseline() {
         .within(box_of(&powers))
         .unwrap();
     let estimator = TwoTemperatures::around(n, Sampling { draws: 3000, ..Sampling::hmc(16) });
-    let found = estimator.estimate(&target, &mut Stream::new(4, 0)).unwrap();
+    let found = estimator.estimate(&target, &mut RngStream::new(4, 0)).unwrap();
     let oracle = CrossingOracle::new(&NormalCrossing::flat(&powers).unwrap());
     let at = |beta: Beta| {
         let n_beta = beta.n_beta(n).unwrap().get();
@@ -89,11 +89,11 @@ fn two_temperatures_need_no_baseline() {
     let one = oracle.tempered_llc_at(n, Beta::InverseLogN).unwrap();
     assert!(exact < one - 0.02 && exact > one - 0.05, "{exact} {one}");
     let same = TwoTemperatures { betas: [Beta::InverseLogN; 2], ..estimator };
-    assert!(same.estimate(&target, &mut Stream::new(4, 0)).is_err());
+    assert!(same.estimate(&target, &mut RngStream::new(4, 0)).is_err());
 }
 
 /// Samples of a Gaussian location model in two dimensions with unit noise.
-fn location(n: usize, stream: &mut Stream) -> (QuadraticLoss, Vec<Vec<f64>>) {
+fn location(n: usize, stream: &mut RngStream) -> (QuadraticLoss, Vec<Vec<f64>>) {
     let samples: Vec<Vec<f64>> = (0..n).map(|_| vec![stream.normal(), stream.normal()]).collect();
     (QuadraticLoss::of_samples(&[1.0, 1.0], samples.clone()), samples)
 }
@@ -102,7 +102,7 @@ fn location(n: usize, stream: &mut Stream) -> (QuadraticLoss, Vec<Vec<f64>>) {
 fn errors_of_a_conjugate_posterior() {
     // Posterior at β = 1: N(m, v I) with v = 1/(n + γ) and m = n x̄ v.
     let (n, gamma) = (40usize, 2.0);
-    let (objective, samples) = location(n, &mut Stream::new(7, 0));
+    let (objective, samples) = location(n, &mut RngStream::new(7, 0));
     let v = 1.0 / (n as f64 + gamma);
     let mean: Vec<f64> = (0..2).map(|i| v * samples.iter().map(|x| x[i]).sum::<f64>()).collect();
     let centre = [0.0; 2];
@@ -110,7 +110,8 @@ fn errors_of_a_conjugate_posterior() {
         Target::new(&objective, &centre, NBeta::new(n as f64).unwrap()).unwrap().localised(gamma).unwrap();
     let sampling = Sampling { draws: 4000, ..Sampling::hmc(8) };
     let recorded =
-        SampleLosses::record(&sampling, &target, &[&objective, &objective], &mut Stream::new(8, 0)).unwrap();
+        SampleLosses::record(&sampling, &target, &[&objective, &objective], &mut RngStream::new(8, 0))
+            .unwrap();
     let losses = &recorded.losses[0];
     let found = losses.posterior_errors(1.0, Fingerprint::of(b"location")).unwrap();
     let squares = |x: &Vec<f64>| (x[0] - mean[0]).powi(2) + (x[1] - mean[1]).powi(2);
@@ -159,13 +160,13 @@ fn left_out(samples: &[Vec<f64>], gamma: f64, beta: f64) -> f64 {
 #[test]
 fn leaving_one_out_at_any_temperature() {
     let (n, gamma) = (40usize, 2.0);
-    let (objective, samples) = location(n, &mut Stream::new(17, 0));
+    let (objective, samples) = location(n, &mut RngStream::new(17, 0));
     for beta in [0.4, 2.0] {
         let t = NBeta::new(beta * n as f64).unwrap();
         let target = Target::new(&objective, &[0.0; 2], t).unwrap().localised(gamma).unwrap();
         let sampling = Sampling { draws: 4000, ..Sampling::hmc(8) };
         let recorded =
-            SampleLosses::record(&sampling, &target, &[&objective], &mut Stream::new(18, 0)).unwrap();
+            SampleLosses::record(&sampling, &target, &[&objective], &mut RngStream::new(18, 0)).unwrap();
         let found = recorded.losses[0].posterior_errors(beta, Fingerprint::of(b"")).unwrap().cross_validation;
         let exact = left_out(&samples, gamma, beta);
         within(found.value, found.standard_error.unwrap(), exact, &format!("β = {beta}"));
@@ -181,7 +182,7 @@ fn susceptibilities_are_derivatives_of_expectations() {
     let t = NBeta::new(30.0).unwrap();
     let target = Target::new(&objective, &[0.0], t).unwrap();
     let run = Sampling { draws: 5000, ..Sampling::hmc(6) }
-        .observe(&target, &mut Stream::new(3, 0), |_| Vec::new())
+        .observe(&target, &mut RngStream::new(3, 0), |_| Vec::new())
         .unwrap();
     let squares: Vec<Vec<f64>> =
         run.observers.iter().map(|w| w.iter().map(|x: &f64| x * x).collect()).collect();
@@ -196,14 +197,16 @@ fn the_volume_of_a_crossing_scales_as_the_quadrature_says() {
     let powers = [1, 2];
     let slope = VolumeSlope { levels: [1e-2, 1e-5], points: 100_000 };
     let found = slope
-        .estimate(&CrossingLoss::new(&powers), &[0.0; 2], &box_of(&powers), &mut Stream::new(6, 0))
+        .estimate(&CrossingLoss::new(&powers), &[0.0; 2], &box_of(&powers), &mut RngStream::new(6, 0))
         .unwrap();
     let oracle = CrossingOracle::new(&NormalCrossing::flat(&powers).unwrap());
     let log = |level: f64| oracle.log_volume(level.ln());
     let exact = (log(1e-2) - log(1e-5)) / (1e-2f64 / 1e-5).ln();
     within(found.value, found.standard_error.unwrap(), exact, "slope");
     let empty = VolumeSlope { levels: [1e-2, 1e-30], points: 1000 };
-    assert!(empty.estimate(&CrossingLoss::new(&[1]), &[0.0], &box_of(&[1]), &mut Stream::new(6, 0)).is_err());
+    assert!(
+        empty.estimate(&CrossingLoss::new(&[1]), &[0.0], &box_of(&[1]), &mut RngStream::new(6, 0)).is_err()
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@ use collimate_slt::{
     BatchSampling, Beta, Doubt, Llc, QuadraticLoss, QuadraticOracle, ReducedRank, ReducedRankConfig,
     Sampling, StepSize, effective_sample_size, split_r_hat,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// Full-batch SGLD at a given step.
 fn sgld(step_size: f64, burn_in: usize, draws: usize) -> Sampling {
@@ -16,7 +16,7 @@ fn nominal_intervals_cover_what_the_chains_converge_to() {
     let llc = Llc { sampling: sgld(5e-3, 200, 1000), ..Llc::at(1000, Beta::inverse_log_n()) };
     let n_beta = llc.beta.n_beta(llc.n).unwrap();
     let truth = QuadraticOracle::new(curvatures.to_vec(), n_beta, 1.0, 5e-3).unwrap().stationary_llc();
-    let mut stream = Stream::new(17, 0);
+    let mut stream = RngStream::new(17, 0);
     let covered = (0..300)
         .filter(|_| {
             let estimate = llc.estimate(&objective, &[0.0; 3], &mut stream).unwrap();
@@ -33,7 +33,7 @@ fn nominal_intervals_cover_what_the_chains_converge_to() {
 #[test]
 fn effective_draws_of_an_autoregression() {
     // x ← ρx + √(1 − ρ²) z has IACT (1 + ρ)/(1 − ρ).
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     for rho in [0.0, 0.5, 0.9, -0.5f64] {
         let chains: Vec<Vec<f64>> = (0..4)
             .map(|_| {
@@ -54,7 +54,7 @@ fn effective_draws_of_an_autoregression() {
 
 #[test]
 fn chains_that_disagree_are_worth_little() {
-    let mut stream = Stream::new(4, 0);
+    let mut stream = RngStream::new(4, 0);
     let chains: Vec<Vec<f64>> =
         (0..4).map(|c| (0..1000).map(|_| f64::from(c) + 0.1 * stream.normal()).collect()).collect();
     assert!(effective_sample_size(&chains) < 20.0);
@@ -65,7 +65,7 @@ fn chains_that_disagree_are_worth_little() {
 #[test]
 fn reduced_rank_regression_is_far_below_half_its_parameters() {
     // λ = 13/2 with multiplicity 2 against d/2 = 15; the localised, tempered value lies below.
-    let mut stream = Stream::new(9, 0);
+    let mut stream = RngStream::new(9, 0);
     let model = ReducedRankConfig { inputs: 5, hidden: 3, outputs: 5, noise: 1.0 };
     let objective = ReducedRank::sample(model, &[0.0; 30], 1000, &mut stream).unwrap();
     let sampling =
@@ -81,13 +81,15 @@ fn a_point_that_is_no_minimum_is_noticed_and_threads_do_not_matter() {
     let llc = Llc { sampling: sgld(7e-4, 1000, 500), ..Llc::at(1000, Beta::inverse_log_n()) };
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| llc.estimate(&objective, &[3.0], &mut Stream::new(1, 0)).unwrap())
+        pool.install(|| llc.estimate(&objective, &[3.0], &mut RngStream::new(1, 0)).unwrap())
     };
     let (one, three) = (run(1), run(3));
     assert_eq!(one.run, three.run);
     assert!(one.diagnosis().doubts.contains(&Doubt::Negative) && one.value < 0.0);
     assert!(one.to_string().contains("w* is not a minimum"));
     let short = Llc { sampling: sgld(7e-4, 0, 4), ..llc };
-    assert!(short.estimate(&objective, &[0.0], &mut Stream::new(1, 0)).is_err());
-    assert!(Llc::at(1, Beta::inverse_log_n()).estimate(&objective, &[0.0], &mut Stream::new(1, 0)).is_err());
+    assert!(short.estimate(&objective, &[0.0], &mut RngStream::new(1, 0)).is_err());
+    assert!(
+        Llc::at(1, Beta::inverse_log_n()).estimate(&objective, &[0.0], &mut RngStream::new(1, 0)).is_err()
+    );
 }

@@ -2,7 +2,7 @@
 
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_slt::{ChainMean, NBeta, ReducedRank, ReducedRankConfig, Sampling, Target};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use nuts_rs::{Chain, CpuLogpFunc, CpuMath, CpuMathError, DiagNutsSettings, HasDims, LogpError, Settings};
 use std::collections::HashMap;
 
@@ -56,10 +56,10 @@ impl CpuLogpFunc for Posterior<'_> {
 #[test]
 fn another_sampler_finds_the_same_expectation() {
     let config = ReducedRankConfig { inputs: 4, hidden: 2, outputs: 3, noise: 1.0 };
-    let objective = ReducedRank::sample(config, &[0.3; 14], 200, &mut Stream::new(1, 0)).unwrap();
+    let objective = ReducedRank::sample(config, &[0.3; 14], 200, &mut RngStream::new(1, 0)).unwrap();
     let (n_beta, gamma) = (NBeta::new(37.7).unwrap(), 1.0);
     let target = Target::new(&objective, &[0.0; 14], n_beta).unwrap().localised(gamma).unwrap();
-    let run = Sampling { draws: 4000, ..Sampling::hmc(10) }.run(&target, &mut Stream::new(2, 0)).unwrap();
+    let run = Sampling { draws: 4000, ..Sampling::hmc(10) }.run(&target, &mut RngStream::new(2, 0)).unwrap();
     let ours = ChainMean::of(&run.losses());
     let settings = DiagNutsSettings { num_tune: 500, ..Default::default() };
     let mut scratch = Scratch::new();
@@ -67,7 +67,7 @@ fn another_sampler_finds_the_same_expectation() {
         .map(|chain| {
             let posterior =
                 Posterior { objective: &objective, scratch: Scratch::new(), n_beta: n_beta.get(), gamma };
-            let mut stream = Stream::new(3, chain);
+            let mut stream = RngStream::new(3, chain);
             let mut sampler = settings.new_chain(chain, CpuMath::new(posterior), &mut stream).unwrap();
             sampler.set_position(&[0.1; 14]).unwrap();
             let mut draw = || {

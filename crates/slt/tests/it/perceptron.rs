@@ -1,11 +1,11 @@
 use collimate_grad::{Batch, CheckConfig, Objective, Scratch, check_gradient};
 use collimate_slt::Perceptron;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 #[test]
 fn the_gradient_passes_the_checker_in_any_depth() {
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     for widths in [vec![3, 2], vec![2, 4, 1], vec![3, 5, 4, 2]] {
         let mut draw = |rows, columns| Array2::from_shape_simple_fn((rows, columns), || stream.normal());
         let (x, y) = (draw(12, widths[0]), draw(12, widths[widths.len() - 1]));

@@ -3,7 +3,7 @@
 
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_slt::{ChainMean, NBeta, Polynomial, PolynomialLoss, Sampling, Target};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// `V = (a₂/2) x² + (a₃/6) x³ + (a₄/24) x⁴ + h x` with a₂ = 2, a₃ = 1, a₄ = 2.
 struct Well {
@@ -29,7 +29,7 @@ fn positions(objective: &dyn Objective<f64>, t: f64, seed: u64) -> Vec<Vec<f64>>
     let centre = vec![0.0; objective.n_parameters()];
     let target = Target::new(objective, &centre, NBeta::new(t).unwrap()).unwrap();
     let sampling = Sampling { draws: 20_000, ..Sampling::hmc(6) };
-    sampling.observe(&target, &mut Stream::new(seed, 0), |_| Vec::new()).unwrap().observers
+    sampling.observe(&target, &mut RngStream::new(seed, 0), |_| Vec::new()).unwrap().observers
 }
 
 fn map(chains: &[Vec<f64>], f: impl Fn(f64) -> f64) -> Vec<Vec<f64>> {

@@ -1,10 +1,10 @@
 use collimate_grad::{Batch, CheckConfig, Objective, Parameters, Scratch, TapeObjective, check_gradient};
 use collimate_slt::{ReducedRank, ReducedRankConfig, SltError};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 
-fn normals(n: usize, stream: &mut Stream) -> Vec<f64> {
+fn normals(n: usize, stream: &mut RngStream) -> Vec<f64> {
     (0..n).map(|_| stream.normal()).collect()
 }
 
@@ -17,7 +17,7 @@ proptest! {
 
     #[test]
     fn the_gradient_passes_the_checker((inputs, hidden, outputs, n, seed) in sizes()) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let config = ReducedRankConfig { inputs, hidden, outputs, noise: 0.7 };
         let truth = normals(config.n_parameters(), &mut stream);
         let objective = ReducedRank::sample(config, &truth, n, &mut stream).unwrap();
@@ -31,7 +31,7 @@ proptest! {
 
     #[test]
     fn all_roads_to_the_loss_agree((inputs, hidden, outputs, n, seed) in sizes()) {
-        let mut stream = Stream::new(seed, 1);
+        let mut stream = RngStream::new(seed, 1);
         let config = ReducedRankConfig { inputs, hidden, outputs, noise: 1.3 };
         let p = config.n_parameters();
         let objective = ReducedRank::sample(config, &normals(p, &mut stream), n, &mut stream).unwrap();
@@ -57,7 +57,7 @@ proptest! {
 
 #[test]
 fn a_tape_gives_the_same_gradient() {
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let x = Array2::from_shape_simple_fn((23, 4), || stream.normal());
     let y = Array2::from_shape_simple_fn((23, 3), || stream.normal());
     let config = ReducedRankConfig { inputs: 4, hidden: 2, outputs: 3, noise: 0.5 };

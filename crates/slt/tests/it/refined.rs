@@ -4,7 +4,7 @@ use collimate_slt::{
     Beta, Doubt, Llc, LlcEstimate, NBeta, QuadraticLoss, QuadraticOracle, ReducedRank, ReducedRankConfig,
     ReducedRankOracle, Region, Sampling,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 
 fn agrees(found: &LlcEstimate, exact: f64, what: &str) {
@@ -30,7 +30,7 @@ fn data_that_reach_one_input_see_the_model_of_one_input() {
         let config = ReducedRankConfig { inputs, ..config };
         ReducedRankOracle::new(config, 1.0).unwrap().tempered_llc(n_beta)
     };
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     let whole = llc.estimate(&training, &w_star, &mut stream).unwrap();
     let refined = llc.estimate(&probe, &w_star, &mut stream).unwrap();
     agrees(&whole, exact(3), "training data");
@@ -49,7 +49,7 @@ fn weights_and_data_together() {
     let llc = Llc { region: Some(region), ..llc(5.0) };
     let n_beta = llc.beta.n_beta(llc.n).unwrap();
     let exact = QuadraticOracle::new(vec![2.0 / 0.25; 2], n_beta, 5.0, 1e-6).unwrap().posterior_llc();
-    let found = llc.estimate(&probe, &[1.0, 2.0, 0.0, 0.0, 0.0], &mut Stream::new(2, 0)).unwrap();
+    let found = llc.estimate(&probe, &[1.0, 2.0, 0.0, 0.0, 0.0], &mut RngStream::new(2, 0)).unwrap();
     agrees(&found, exact, "doubly refined");
     assert!(found.diagnosis().doubts.is_empty(), "{found}");
 }
@@ -65,14 +65,14 @@ fn at_another_mean(h: f64, n_beta: NBeta, gamma: f64, w_star: f64, mean: f64) ->
 fn other_data_move_the_minimum_and_that_is_seen() {
     // w* is the mean of 200 samples; the loss is that of 200 others, whose mean is another.
     let (h, gamma) = (2.0, 50.0);
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let mut data = || -> Vec<Vec<f64>> { (0..200).map(|_| vec![stream.normal()]).collect() };
     let (own, other) = (data(), data());
     let mean = |data: &[Vec<f64>]| data.iter().map(|x| x[0]).sum::<f64>() / data.len() as f64;
     let (w_star, centre) = (mean(&own), mean(&other));
     let llc = llc(gamma);
     let n_beta = llc.beta.n_beta(llc.n).unwrap();
-    let mut stream = Stream::new(4, 0);
+    let mut stream = RngStream::new(4, 0);
     let [here, there] = [own, other]
         .map(|data| llc.estimate(&QuadraticLoss::of_samples(&[h], data), &[w_star], &mut stream).unwrap());
     agrees(&here, at_another_mean(h, n_beta, gamma, w_star, w_star), "own data");

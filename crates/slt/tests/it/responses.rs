@@ -3,7 +3,7 @@
 
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_slt::{NBeta, Perceptron, SampleLosses, Sampling, Susceptibility, Target, susceptibility};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 const N_BETA: f64 = 30.0;
@@ -79,7 +79,8 @@ fn responses_of_a_network_are_derivatives_of_the_perturbed_posterior() {
     let n_beta = NBeta::new(N_BETA).unwrap();
     let target = Target::new(&own, &CENTRE, n_beta).unwrap().localised(GAMMA).unwrap();
     let sampling = Sampling { draws: 10_000, ..Sampling::hmc(8) };
-    let recorded = SampleLosses::record(&sampling, &target, &[&own, &probe], &mut Stream::new(1, 0)).unwrap();
+    let recorded =
+        SampleLosses::record(&sampling, &target, &[&own, &probe], &mut RngStream::new(1, 0)).unwrap();
     let [losses, probes] = &recorded.losses[..] else { panic!("two tables were asked for") };
     let judge = |found: Susceptibility, exact: f64, what: String| {
         let z = (found.value - exact) / found.standard_error;
@@ -108,7 +109,7 @@ fn responses_of_a_network_are_derivatives_of_the_perturbed_posterior() {
         judge(found, exact, format!("susceptibility of sample {sample}"));
     }
     // And a function of the weights, along other chains.
-    let run = sampling.observe(&target, &mut Stream::new(2, 0), |_| Vec::new()).unwrap();
+    let run = sampling.observe(&target, &mut RngStream::new(2, 0), |_| Vec::new()).unwrap();
     let mut scratch = Scratch::new();
     let mut of = |f: &dyn Fn(&[f64], &mut Scratch) -> f64| -> Vec<Vec<f64>> {
         run.observers

@@ -7,7 +7,7 @@ use collimate_slt::{
     ReducedRankConfig, ReducedRankOracle, Region, Sampling, SltError, StepSize, Target, mala_log_acceptance,
     tune_step_size,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 fn n_beta(value: f64) -> NBeta {
@@ -16,7 +16,7 @@ fn n_beta(value: f64) -> NBeta {
 
 /// nβ E[L] with its error.
 fn tempered(target: &Target<'_>, sampling: &Sampling, seed: u64) -> ChainMean {
-    let run = sampling.run(target, &mut Stream::new(seed, 0)).unwrap();
+    let run = sampling.run(target, &mut RngStream::new(seed, 0)).unwrap();
     let found = ChainMean::of(&run.losses());
     let scale = target.n_beta();
     ChainMean { value: scale * found.value, standard_error: scale * found.standard_error, ess: found.ess }
@@ -137,7 +137,7 @@ fn mala_accepts_as_its_definition_says() {
     let (t, epsilon) = (30.0, 0.02);
     let target = Target::new(&objective, &[0.7, 0.6], n_beta(t)).unwrap().localised(2.0).unwrap();
     let mut chain = Chain::new(&target, Method::Mala, epsilon).unwrap();
-    let mut stream = Stream::new(4, 0);
+    let mut stream = RngStream::new(4, 0);
     let potential = |w: &[f64]| {
         let mut g = [0.0; 2];
         let loss = objective.loss_and_gradient_into(w, Batch::All, &mut Scratch::new(), &mut g);
@@ -204,7 +204,7 @@ fn a_mask_restricts_the_coefficient_to_its_weights() {
             .unwrap();
         let sampling = Sampling { method, thin: 2, ..Sampling::mala() };
         agrees(tempered(&target, &sampling, 3), oracle.posterior_llc(), "masked");
-        let run = sampling.observe(&target, &mut Stream::new(1, 0), |_| Vec::new()).unwrap();
+        let run = sampling.observe(&target, &mut RngStream::new(1, 0), |_| Vec::new()).unwrap();
         assert!(run.observers.iter().all(|draws: &Vec<f64>| draws.chunks(3).all(|w| w[1] == 0.0)));
     }
     assert!(Region::everywhere(2).moving(&[false, false]).is_err());
@@ -215,14 +215,14 @@ fn the_step_size_found_has_the_acceptance_asked_for() {
     let objective = QuadraticLoss::new(&[1.0; 20]);
     let target = Target::new(&objective, &[0.0; 20], n_beta(100.0)).unwrap();
     for (method, share) in [(Method::Mala, 0.57), (Method::Mala, 0.9), (Method::Hmc { leapfrogs: 6 }, 0.8)] {
-        let tuned = tune_step_size(&target, method, share, 4000, &mut Stream::new(2, 0)).unwrap();
+        let tuned = tune_step_size(&target, method, share, 4000, &mut RngStream::new(2, 0)).unwrap();
         assert!((tuned.acceptance - share).abs() < 0.05, "{method:?}: {tuned:?}");
     }
     let sgld = Method::Sgld(BatchSampling::Full);
     let [a, b] = [sgld, Method::Mala]
-        .map(|method| tune_step_size(&target, method, 0.9, 500, &mut Stream::new(2, 0)).unwrap());
+        .map(|method| tune_step_size(&target, method, 0.9, 500, &mut RngStream::new(2, 0)).unwrap());
     assert_eq!(a, b); // SGLD is judged by MALA
-    assert!(tune_step_size(&target, sgld, 1.0, 500, &mut Stream::new(2, 0)).is_err());
+    assert!(tune_step_size(&target, sgld, 1.0, 500, &mut RngStream::new(2, 0)).is_err());
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn chains_do_not_depend_on_threads() {
         let sampling = Sampling { method, chains: 5, burn_in: 20, draws: 100, ..Sampling::mala() };
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| sampling.run(&target, &mut Stream::new(1, 0)).unwrap())
+            pool.install(|| sampling.run(&target, &mut RngStream::new(1, 0)).unwrap())
         };
         assert_eq!(run(1), run(3), "{method:?}");
     }
@@ -276,7 +276,7 @@ fn single_precision_chains_sample_the_same_target() {
         (Sampling { thin: 10, ..Sampling::sgld(BatchSampling::Full) }, oracle.stationary_llc()),
     ] {
         // PerNBeta(0.1) is ε = 0.1/50, the oracle's.
-        let run = sampling.run(&target, &mut Stream::new(6, 0)).unwrap();
+        let run = sampling.run(&target, &mut RngStream::new(6, 0)).unwrap();
         let found = ChainMean::of(&run.losses());
         let z = (50.0 * found.value - exact) / (50.0 * found.standard_error);
         assert!(z.abs() < 4.5, "{:?}: {found:?}, exact {exact}", sampling.method);
@@ -293,7 +293,7 @@ fn the_bias_of_a_step_is_found_by_halving_it() {
         ..Sampling::sgld(BatchSampling::Full)
     };
     let llc = Llc { sampling, ..Llc::at(1000, Beta::inverse_log_n()) };
-    let found = llc.step_bias(&objective, &[0.0; 2], &mut Stream::new(3, 0)).unwrap();
+    let found = llc.step_bias(&objective, &[0.0; 2], &mut RngStream::new(3, 0)).unwrap();
     let oracle = QuadraticOracle::new(vec![1.0, 2.0], llc.beta.n_beta(1000).unwrap(), 1.0, 4e-3).unwrap();
     let exact = oracle.stationary_llc() - oracle.posterior_llc();
     let ((bias, error), (limit, spread)) = (found.bias(), found.extrapolated());
@@ -307,7 +307,7 @@ fn the_bias_of_a_step_is_found_by_halving_it() {
 fn senseless_samplings_are_errors() {
     let objective = QuadraticLoss::new(&[1.0]);
     let target = Target::new(&objective, &[0.0], n_beta(10.0)).unwrap();
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     for wrong in [
         Sampling { chains: 0, ..Sampling::mala() },
         Sampling { thin: 0, ..Sampling::mala() },

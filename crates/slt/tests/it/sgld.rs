@@ -1,6 +1,6 @@
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_slt::{BatchSampling, Chain, Method, NBeta, QuadraticLoss, QuadraticOracle, SltError, Target};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// nβ = 145, γ = 1.
 fn chain<'a>(
@@ -19,7 +19,7 @@ fn the_chain_has_the_stationary_law_of_the_euler_scheme_and_not_that_of_the_post
     let step = 1e-2;
     let oracle = QuadraticOracle::new(vec![1.0], NBeta::new(145.0).unwrap(), 1.0, step).unwrap();
     let mut chain = chain(&objective, &[0.0], step, BatchSampling::Full).unwrap();
-    let mut stream = Stream::new(11, 0);
+    let mut stream = RngStream::new(11, 0);
     let steps = 400_000;
     let (mut mean, mut squares) = (0.0, 0.0);
     for _ in 0..1000 {
@@ -68,7 +68,7 @@ fn distinct_batches_hold_each_sample_at_most_once_and_all_equally_often() {
     }
     let recorder = Recorder(Default::default());
     let mut chain = chain(&recorder, &[0.0], 1e-3, BatchSampling::Distinct(3)).unwrap();
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     for _ in 0..10_000 {
         chain.step(&mut stream).unwrap();
     }
@@ -86,7 +86,7 @@ fn the_same_stream_gives_the_same_chain() {
     for batch in [BatchSampling::Full, BatchSampling::Distinct(2), BatchSampling::Independent(2)] {
         let run = || {
             let mut chain = chain(&objective, &[0.1, 0.2], 1e-3, batch).unwrap();
-            let mut stream = Stream::new(3, 1);
+            let mut stream = RngStream::new(3, 1);
             for _ in 0..50 {
                 chain.step(&mut stream).unwrap();
             }
@@ -100,7 +100,7 @@ fn the_same_stream_gives_the_same_chain() {
 fn an_unstable_chain_says_so() {
     let objective = QuadraticLoss::new(&[1.0]);
     let mut chain = chain(&objective, &[1.0], 1.0, BatchSampling::Full).unwrap();
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     let error = (0..1000).find_map(|_| chain.step(&mut stream).err()).unwrap();
     assert!(matches!(error, SltError::Diverged { .. }));
     assert!(error.to_string().contains("a smaller step size is needed"));

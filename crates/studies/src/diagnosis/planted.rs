@@ -1,4 +1,4 @@
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::diagnosis::Explanation;
 use collimate_superposition::polysemanticity::rotated_code;
 use collimate_superposition::{Spectrum, SuperpositionError};
@@ -36,12 +36,12 @@ use std::f64::consts::TAU;
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_studies::diagnosis::plant;
 /// use collimate_superposition::data::{Source, SparseFeatures};
 /// use collimate_superposition::diagnosis::{Explanation, diagnose};
 /// use ndarray::Array2;
-/// let mut stream = Stream::new(1, 0);
+/// let mut stream = RngStream::new(1, 0);
 /// let noise = Array2::from_shape_simple_fn((200, 8), || stream.normal());
 /// let x = SparseFeatures::uniform(4, 0.4)?.rows(200, &mut stream);
 /// let h = plant(Explanation::RotatedBasis, &noise, &x, 0.97, &mut stream)?;
@@ -53,7 +53,7 @@ pub fn plant(
     background: &ArrayRef2<f64>,
     labels: &ArrayRef2<f64>,
     share: f64,
-    stream: &mut Stream,
+    stream: &mut RngStream,
 ) -> Result<Array2<f64>, SuperpositionError> {
     let ((states, neurons), n) = (background.dim(), labels.ncols());
     if labels.nrows() != states {
@@ -78,7 +78,7 @@ fn signal(
     cause: Explanation,
     labels: &ArrayRef2<f64>,
     neurons: usize,
-    stream: &mut Stream,
+    stream: &mut RngStream,
 ) -> Result<Array2<f64>, SuperpositionError> {
     let n = labels.ncols();
     Ok(match cause {
@@ -113,7 +113,7 @@ fn signal(
 }
 
 /// Label `i` along neuron `place(i)` of a random order, the second of two on one neuron against it.
-fn axes(neurons: usize, n: usize, place: impl Fn(usize) -> usize, stream: &mut Stream) -> Array2<f64> {
+fn axes(neurons: usize, n: usize, place: impl Fn(usize) -> usize, stream: &mut RngStream) -> Array2<f64> {
     let order = stream.permutation(neurons);
     let mut w = Array2::zeros((n, neurons));
     for i in 0..n {
@@ -124,7 +124,7 @@ fn axes(neurons: usize, n: usize, place: impl Fn(usize) -> usize, stream: &mut S
 }
 
 /// A code for each combination of labels, without what a linear readout of the labels would see of it.
-fn hashed(labels: &ArrayRef2<f64>, neurons: usize, stream: &mut Stream) -> Array2<f64> {
+fn hashed(labels: &ArrayRef2<f64>, neurons: usize, stream: &mut RngStream) -> Array2<f64> {
     let mut codes: BTreeMap<Vec<u64>, Vec<f64>> = BTreeMap::new();
     let mut h = Array2::zeros((labels.nrows(), neurons));
     for (mut row, label) in h.rows_mut().into_iter().zip(labels.rows()) {
@@ -146,7 +146,7 @@ mod tests {
     use collimate_superposition::diagnosis::diagnose;
 
     /// 1,200 states of 48 correlated neurons with heavy tails, and labels that know nothing of them.
-    fn material(stream: &mut Stream) -> (Array2<f64>, Array2<f64>, Array2<f64>) {
+    fn material(stream: &mut RngStream) -> (Array2<f64>, Array2<f64>, Array2<f64>) {
         let causes = Array2::from_shape_simple_fn((1200, 60), || stream.normal().powi(3));
         let mixing = Array2::from_shape_simple_fn((60, 48), || stream.normal());
         let features =
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn every_planted_cause_is_found_and_half_a_signal_names_no_other() {
-        let mut stream = Stream::named(1, "planted");
+        let mut stream = RngStream::named(1, "planted");
         let (background, features, classes) = material(&mut stream);
         for cause in Explanation::ALL {
             let of_classes = matches!(cause, Explanation::NonLinear | Explanation::MultiDimensional);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let mut stream = Stream::new(2, 0);
+        let mut stream = RngStream::new(2, 0);
         let (h, x) = (Array2::ones((5, 3)), Array2::ones((5, 2)));
         for (h, x, share) in
             [(&h, &Array2::ones((4, 2)), 0.5), (&h, &x, 1.0), (&h, &x, f64::NAN), (&x, &h, 0.5)]

@@ -1,4 +1,4 @@
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::SuperpositionError;
 use collimate_superposition::diagnosis::{Explanation, diagnose};
 use ndarray::{Array2, ArrayRef2, Axis};
@@ -35,7 +35,7 @@ impl Tally {
         activations: &ArrayRef2<f64>,
         labels: &ArrayRef2<f64>,
         size: usize,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SuperpositionError> {
         let mut tally = Self::default();
         for group in moving(activations).chunks_exact(size.max(1)) {
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn neurons_with_features_of_their_own_are_told_from_shuffled_ones() {
-        let mut stream = Stream::new(3, 0);
+        let mut stream = RngStream::new(3, 0);
         let x = SparseFeatures::uniform(4, 0.4).unwrap().rows(200, &mut stream);
         // The last neuron never moves, and one is left over.
         let mut neurons = Array2::zeros((200, 6));

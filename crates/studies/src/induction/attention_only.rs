@@ -3,7 +3,7 @@ use crate::real::StudyError;
 use collimate_attention::{Attention, Element, Mask, Offset, Saved};
 use collimate_grad::primitive::{cross_entropy, matmul};
 use collimate_grad::{Adam, AdamConfig, Decay, GradError, Optimiser, Schedule, ScheduleConfig, WarmUp};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Array4, ArrayRef, ArrayView2, ArrayViewMut2, Axis, Ix4, s};
 
 /// The size of an [`AttentionOnly`] transformer.
@@ -103,7 +103,7 @@ fn attention() -> Attention {
 
 impl<F: Element> AttentionOnly<F> {
     /// Normal weights of variance one over the rows of their matrix; tokens and positions of variance one over the width.
-    pub fn new(size: Size, stream: &mut Stream) -> Self {
+    pub fn new(size: Size, stream: &mut RngStream) -> Self {
         let mut w = vec![F::zero(); size.parameters()];
         for (i, mut matrix) in size.views_mut(&mut w).into_iter().enumerate() {
             let fan = if i < 2 { size.width } else { matrix.nrows() };

@@ -1,4 +1,4 @@
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 /// Which bigrams may stand next to each other in a sequence.
@@ -16,9 +16,9 @@ enum Allowed {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_studies::induction::Bigrams;
-/// let mut stream = Stream::new(1, 0);
+/// let mut stream = RngStream::new(1, 0);
 /// let bigrams = Bigrams::draw(16, 12, 4, 0.25, &mut stream);
 /// let unseen = bigrams.unseen(5, &mut stream);
 /// assert_eq!(unseen.tokens.dim(), (5, 16));
@@ -59,7 +59,7 @@ impl Bigrams {
     ///
     /// # Panics
     /// When the run is longer than the vocabulary, or there are not more tokens in the run than questions.
-    pub fn draw(vocabulary: usize, run: usize, questions: usize, share: f64, stream: &mut Stream) -> Self {
+    pub fn draw(vocabulary: usize, run: usize, questions: usize, share: f64, stream: &mut RngStream) -> Self {
         assert!(run <= vocabulary && questions < run, "a run of different tokens, each asked for once");
         let kept_back = Array2::from_shape_simple_fn((vocabulary, vocabulary), || stream.bernoulli(share));
         Self { run, questions, kept_back }
@@ -71,16 +71,16 @@ impl Bigrams {
     }
 
     /// Sequences for training, in which no two neighbours are a bigram that is kept back. Every question counts.
-    pub fn seen(&self, sequences: usize, stream: &mut Stream) -> Questions {
+    pub fn seen(&self, sequences: usize, stream: &mut RngStream) -> Questions {
         self.questions(sequences, Allowed::Seen, stream)
     }
 
     /// Sequences of any bigrams, in which a question counts when it and its answer were kept back.
-    pub fn unseen(&self, sequences: usize, stream: &mut Stream) -> Questions {
+    pub fn unseen(&self, sequences: usize, stream: &mut RngStream) -> Questions {
         self.questions(sequences, Allowed::All, stream)
     }
 
-    fn questions(&self, sequences: usize, allowed: Allowed, stream: &mut Stream) -> Questions {
+    fn questions(&self, sequences: usize, allowed: Allowed, stream: &mut RngStream) -> Questions {
         let mut tokens = Array2::zeros((sequences, self.run + self.questions));
         let mut answers = Array2::zeros((sequences, self.questions));
         for row in 0..sequences {
@@ -98,7 +98,7 @@ impl Bigrams {
         Questions { tokens, answers, counts }
     }
 
-    fn sequence(&self, allowed: Allowed, stream: &mut Stream) -> Option<(Vec<usize>, Vec<usize>)> {
+    fn sequence(&self, allowed: Allowed, stream: &mut RngStream) -> Option<(Vec<usize>, Vec<usize>)> {
         let mut tokens: Vec<usize> = Vec::with_capacity(self.run + self.questions);
         let may_follow = |tokens: &[usize], next: usize| match (allowed, tokens.last()) {
             (Allowed::Seen, Some(&last)) => !self.is_kept_back(last, next),
@@ -122,7 +122,7 @@ impl Bigrams {
 }
 
 /// The index of an item drawn evenly from those that fit.
-fn pick<T>(items: &[T], fits: impl Fn(&T) -> bool, stream: &mut Stream) -> Option<usize> {
+fn pick<T>(items: &[T], fits: impl Fn(&T) -> bool, stream: &mut RngStream) -> Option<usize> {
     let fitting: Vec<usize> = (0..items.len()).filter(|&i| fits(&items[i])).collect();
     (!fitting.is_empty()).then(|| fitting[stream.below(fitting.len())])
 }

@@ -2,7 +2,7 @@
 
 use super::{AttentionOnly, Bigrams, Size};
 use collimate_claims::{Claim, Claims, Meta, Proportion, Subject, Tier};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 const SANFORD: &str =
     "Sanford, Hsu and Telgarsky (2024), One-layer transformers fail to solve the induction heads task";
@@ -35,7 +35,7 @@ fn size(layers: usize) -> Size {
 }
 
 /// The share of questions on unseen bigrams that a trained model answers.
-fn accuracy(layers: usize, stream: &mut Stream) -> f64 {
+fn accuracy(layers: usize, stream: &mut RngStream) -> f64 {
     let size = size(layers);
     let bigrams = Bigrams::draw(size.vocabulary, 12, 4, 0.125, stream);
     let mut model = AttentionOnly::<f32>::new(size, stream);

@@ -56,10 +56,10 @@ impl Change {
 /// ```
 /// use collimate_sae::formats::Dictionary;
 /// use collimate_sae::{Sae, Size, TopK};
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_studies::model::{Change, ErrorTerm, Inserted};
 /// use collimate_transformer::{Config, Decoder, Run, Site};
-/// let mut stream = Stream::new(1, 0);
+/// let mut stream = RngStream::new(1, 0);
 /// let decoder = Decoder::random(Config::small(), &mut stream)?;
 /// let size = Size { d_model: decoder.config().d_model, n_latents: 64 };
 /// let dictionary = Dictionary::try_from(&Sae::<f32>::new(TopK::new(4), size, &mut stream)?)?;

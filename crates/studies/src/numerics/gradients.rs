@@ -3,7 +3,7 @@
 use collimate_claims::{Claims, Exact, Meta, Subject};
 use collimate_grad::primitive::softmax;
 use collimate_grad::{Batch, CheckConfig, Kinks, Objective, Scratch, check_gradient};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
 
 const ADJOINT: Meta = Meta::theorem(
@@ -34,7 +34,7 @@ pub(super) fn claims() -> Claims {
     Claims::new().with(adjoint()).with(jacobian()).with(step())
 }
 
-fn normal(rows: usize, columns: usize, stream: &mut Stream) -> Array2<f64> {
+fn normal(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || stream.normal())
 }
 

@@ -38,7 +38,7 @@ pub(super) fn claims() -> Claims {
 }
 
 /// Integer logits, for which adding an integer shift is exact.
-fn integers(n: usize, stream: &mut collimate_stream::Stream) -> Array1<f64> {
+fn integers(n: usize, stream: &mut collimate_stream::RngStream) -> Array1<f64> {
     Array1::from_shape_simple_fn(n, || stream.below(41) as f64 - 20.0)
 }
 

@@ -6,7 +6,7 @@ mod optimisers;
 mod products;
 
 use collimate_claims::Claims;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 /// The claims about `tensor` and `grad`.
@@ -15,7 +15,7 @@ pub fn claims() -> Claims {
 }
 
 /// A matrix of normal numbers that f32 holds exactly, so that no error comes from rounding the inputs.
-fn normal_f32(rows: usize, columns: usize, stream: &mut Stream) -> Array2<f64> {
+fn normal_f32(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || f64::from(stream.normal() as f32))
 }
 

@@ -47,7 +47,7 @@ fn path(gradients: &Array2<f64>, start: &Array1<f64>, weight_decay: WeightDecay)
     Some(Array1::from(w))
 }
 
-fn normal(rows: usize, columns: usize, stream: &mut collimate_stream::Stream) -> Array2<f64> {
+fn normal(rows: usize, columns: usize, stream: &mut collimate_stream::RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || stream.normal())
 }
 

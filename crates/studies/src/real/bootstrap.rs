@@ -1,4 +1,4 @@
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// Values of a statistic on resampled documents: the documents are drawn with replacement, as many as there are.
 ///
@@ -10,7 +10,7 @@ use collimate_stream::Stream;
 /// use collimate_studies::real::document_bootstrap;
 /// let x = [1.0, 2.0, 3.0, 4.0];
 /// let mean = |drawn: &[usize]| drawn.iter().map(|&i| x[i]).sum::<f64>() / drawn.len() as f64;
-/// let replicates = document_bootstrap(4, 2000, &mut collimate_stream::Stream::new(0, 0), mean);
+/// let replicates = document_bootstrap(4, 2000, &mut collimate_stream::RngStream::new(0, 0), mean);
 /// let centre = replicates.iter().sum::<f64>() / 2000.0;
 /// assert!((centre - 2.5).abs() < 0.05); // the mean of the sample; one replicate has standard deviation 0.56
 /// ```
@@ -20,7 +20,7 @@ use collimate_stream::Stream;
 pub fn document_bootstrap(
     n_documents: usize,
     replicates: usize,
-    stream: &mut Stream,
+    stream: &mut RngStream,
     statistic: impl Fn(&[usize]) -> f64,
 ) -> Vec<f64> {
     let mut drawn = vec![0; n_documents];

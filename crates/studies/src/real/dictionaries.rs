@@ -5,7 +5,7 @@ use collimate_sae::{
     BiasStart, Gated, GatedDecoder, L1, Magnitude, Normalisation, Progress, Relu, Resampling, Sae, SaeError,
     Size, TopK, Trained, Training, TrainingConfig, Variant,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -106,7 +106,7 @@ impl Recipe {
     /// # Errors
     /// [`StudyError::Dictionary`] for numbers that make no dictionary.
     pub fn untrained(&self, d_model: usize) -> Result<Sae<f32>, StudyError> {
-        let mut stream = Stream::named(self.seed, "dictionary start");
+        let mut stream = RngStream::named(self.seed, "dictionary start");
         Ok(Sae::new(self.variant(), Size { d_model, n_latents: self.n_latents }, &mut stream)?)
     }
 }
@@ -179,8 +179,11 @@ impl Laboratory {
     /// As [`Laboratory::dictionary`].
     pub fn untrained(&self, shards: &Shards, recipe: &Recipe) -> Result<Sae<f32>, StudyError> {
         let mut training = Training::new(recipe.untrained(shards.width())?, recipe.config())?;
-        let rows =
-            shards.shuffled(1 << 16, recipe.batch, &mut Stream::named(recipe.seed, "order of the rows"))?;
+        let rows = shards.shuffled(
+            1 << 16,
+            recipe.batch,
+            &mut RngStream::named(recipe.seed, "order of the rows"),
+        )?;
         training.advance(rows, 0, &mut |_| ())?;
         Ok(training.finish()?.model)
     }
@@ -204,7 +207,7 @@ fn kept_or_trained(
     std::fs::create_dir_all(folder).map_err(|source| StudyError::Io { path: folder.to_owned(), source })?;
     let unfinished = path.with_extension("unfinished");
     let _ = training.load_checkpoint(&unfinished);
-    let mut order = Stream::named(seed, "order of the rows");
+    let mut order = RngStream::named(seed, "order of the rows");
     let rows = shards.shuffled(1 << 16, batch, &mut order)?;
     match training.advance(rows, steps, progress) {
         Err(SaeError::Interrupted { .. }) => {
@@ -232,7 +235,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let shards = folder.path().join("shards");
         let mut writer = ShardWriter::create(&shards, 6, 512, Fingerprint::of(b"normal rows")).unwrap();
-        let mut stream = Stream::new(5, 0);
+        let mut stream = RngStream::new(5, 0);
         for row in 0..2048 {
             let x: Vec<f32> = (0..6).map(|_| stream.normal() as f32).collect();
             writer.push_row(row / 64, row % 64, &x).unwrap();

@@ -259,11 +259,11 @@ impl Confusion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use collimate_stream::Stream;
+    use collimate_stream::RngStream;
 
     /// Two informative columns for class 1 among noise.
     fn planted(rows: usize, seed: u64) -> (Features, Vec<usize>) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let labels: Vec<usize> = (0..rows).map(|_| stream.below(3)).collect();
         let x = Array2::from_shape_fn((rows, 12), |(i, j)| {
             let signal = if labels[i] == 1 && (j == 4 || j == 7) { 2.0 } else { 0.0 };

@@ -1,4 +1,4 @@
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// Document numbers divided into a training part and a held-out part.
 ///
@@ -22,7 +22,7 @@ pub struct Split {
 impl Split {
     /// Draws `⌈n·share⌉` of `n` documents (share in [0, 1]) for the held-out part.
     pub fn by_document(n: usize, share: f64, seed: u64) -> Self {
-        let mut held_out = Stream::named(seed, "split by document").permutation(n);
+        let mut held_out = RngStream::named(seed, "split by document").permutation(n);
         let train = held_out.split_off((n as f64 * share.clamp(0.0, 1.0)).ceil() as usize);
         Self { train, held_out }
     }

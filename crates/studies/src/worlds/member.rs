@@ -5,7 +5,7 @@ use collimate_sae::{
     BatchTopK, BiasStart, Evaluation, Gated, JumpRelu, L1, Levels, Matching, MatchingPursuit, Matryoshka,
     Relu, Sae, SaeError, Size, TopK, Trained, Training, TrainingConfig, Variant, WithNull, epochs, evaluate,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// The members of the family that are trained on known features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,8 +115,8 @@ impl Recipe {
             ..TrainingConfig::default()
         };
         let size = Size { d_model: scene.rows.ncols(), n_latents };
-        let sae = Sae::new(member.variant(n_latents, sparsity)?, size, &mut Stream::named(seed, "start"))?;
-        let rows = epochs(&scene.rows, 1024, &mut Stream::named(seed, "order of the rows"));
+        let sae = Sae::new(member.variant(n_latents, sparsity)?, size, &mut RngStream::named(seed, "start"))?;
+        let rows = epochs(&scene.rows, 1024, &mut RngStream::named(seed, "order of the rows"));
         Ok(Training::new(sae, config)?.run(rows, |_| ())?)
     }
 }

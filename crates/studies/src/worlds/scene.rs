@@ -1,6 +1,6 @@
 use crate::real::StudyError;
 use collimate_sae::SaeError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::data::{Source, World, WorldConfig};
 use ndarray::{Array2, ArrayRef2, Axis};
 
@@ -15,11 +15,11 @@ const BLOCK: usize = 4096;
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_studies::worlds::Scene;
 /// use collimate_superposition::data::SparseFeatures;
 /// let features = SparseFeatures::uniform(3, 0.5)?;
-/// let scene = Scene::of(&features, Scene::orthogonal(3, 3), 10, 20, &Stream::new(1, 0))?;
+/// let scene = Scene::of(&features, Scene::orthogonal(3, 3), 10, 20, &RngStream::new(1, 0))?;
 /// // With orthogonal directions the activations are the features.
 /// assert_eq!(scene.held_out.mapv(f64::from), scene.truth.mapv(|a| f64::from(a as f32)));
 /// # Ok::<(), collimate_studies::real::StudyError>(())
@@ -49,7 +49,7 @@ impl Scene {
         directions: Array2<f64>,
         rows: usize,
         held_out: usize,
-        stream: &Stream,
+        stream: &RngStream,
     ) -> Result<Self, StudyError> {
         if directions.nrows() != source.features() {
             let [expected, given] = [source.features(), directions.nrows()].map(|n| vec![n]);
@@ -77,7 +77,7 @@ impl Scene {
         config: WorldConfig,
         rows: usize,
         held_out: usize,
-        stream: &Stream,
+        stream: &RngStream,
     ) -> Result<Self, StudyError> {
         let world = World::new(config, &stream.child(2))?;
         let train = world.batch(0..rows as u64, &stream.child(0));
@@ -96,7 +96,7 @@ impl Scene {
     }
 
     /// Random unit directions.
-    pub fn random(features: usize, width: usize, stream: &mut Stream) -> Array2<f64> {
+    pub fn random(features: usize, width: usize, stream: &mut RngStream) -> Array2<f64> {
         let mut directions = Array2::from_shape_simple_fn((features, width), || stream.normal());
         for mut row in directions.rows_mut() {
             let norm = row.dot(&row).sqrt();

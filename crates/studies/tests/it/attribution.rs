@@ -2,7 +2,7 @@
 
 use collimate_sae::formats::Dictionary;
 use collimate_sae::{Relu, Sae, Size, TopK, Variant, Weights};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_studies::model::{attribution_by_ablation, direct_attribution, direct_effect, rows_at};
 use collimate_studies::real::StudyError;
 use collimate_transformer::{Config, Decoder, Edit, HookPoint, Run, Site};
@@ -12,12 +12,12 @@ const TOKENS: [u32; 7] = [7, 3, 9, 3, 11, 2, 40];
 const PAIR: [u32; 2] = [5, 17];
 
 fn decoder() -> Decoder {
-    Decoder::random(Config::small(), &mut Stream::new(4, 0)).unwrap()
+    Decoder::random(Config::small(), &mut RngStream::new(4, 0)).unwrap()
 }
 
 /// A dictionary with biases, so that no part of a sum is zero by itself.
 fn dictionary(variant: impl Into<Variant>, d_model: usize) -> Dictionary<f32> {
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let sae = Sae::<f32>::new(variant, Size { d_model, n_latents: 80 }, &mut stream).unwrap();
     let variant = *sae.variant();
     let mut weights: Weights<f32> = sae.into_weights();

@@ -1,7 +1,7 @@
 //! Attention-only transformers and the sequences they are asked about.
 
 use collimate_grad::{Batch, CheckConfig, Objective, Scratch, check_gradient};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_studies::induction::{AttentionOnly, Bigrams, Questions, Size};
 
 const SIZE: Size = Size { vocabulary: 6, positions: 7, width: 5, head_width: 3, heads: 2, layers: 2 };
@@ -26,7 +26,7 @@ impl Objective<f64> for Asked {
 
 #[test]
 fn gradients_are_central_differences() {
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     let questions = Bigrams::draw(6, 5, 2, 0.1, &mut stream).seen(3, &mut stream);
     let model = AttentionOnly::<f64>::new(SIZE, &mut stream);
     let report =
@@ -37,7 +37,7 @@ fn gradients_are_central_differences() {
 
 #[test]
 fn what_is_kept_back_is_never_seen() {
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let bigrams = Bigrams::draw(10, 8, 3, 0.3, &mut stream);
     let seen = bigrams.seen(50, &mut stream);
     for row in seen.tokens.rows() {
@@ -59,7 +59,7 @@ fn what_is_kept_back_is_never_seen() {
 
 #[test]
 fn a_model_without_weights_answers_nothing_right() {
-    let mut stream = Stream::new(4, 0);
+    let mut stream = RngStream::new(4, 0);
     let questions = Bigrams::draw(6, 5, 2, 0.0, &mut stream).seen(20, &mut stream);
     let model = AttentionOnly::from_weights(SIZE, vec![0.0_f64; SIZE.parameters()]).unwrap();
     // Equal logits are no answer.
@@ -70,7 +70,7 @@ fn a_model_without_weights_answers_nothing_right() {
 #[test]
 fn the_same_stream_trains_the_same_model() {
     let trained = || {
-        let mut stream = Stream::new(5, 0);
+        let mut stream = RngStream::new(5, 0);
         let bigrams = Bigrams::draw(6, 5, 2, 0.1, &mut stream);
         let mut model = AttentionOnly::<f32>::new(SIZE, &mut stream);
         model.train(20, 1e-2, || bigrams.seen(8, &mut stream)).unwrap();

@@ -2,7 +2,7 @@
 
 use collimate_sae::formats::Dictionary;
 use collimate_sae::{Sae, Size, TopK};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_studies::model::{Change, ErrorTerm, Inserted, LogitEffect, direct_effect};
 use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
 use ndarray::{Array2, s};
@@ -10,7 +10,7 @@ use ndarray::{Array2, s};
 const TOKENS: [u32; 6] = [7, 3, 9, 3, 11, 2];
 
 fn model(width: impl Fn(&Config) -> usize) -> (Decoder, Dictionary<f32>) {
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     let decoder = Decoder::random(Config::small(), &mut stream).unwrap();
     let size = Size { d_model: width(decoder.config()), n_latents: 96 };
     let sae = Sae::<f32>::new(TopK::new(5), size, &mut stream).unwrap();

@@ -3,18 +3,18 @@
 use collimate_measure::Fingerprint;
 use collimate_sae::formats::Dictionary;
 use collimate_sae::{InputBias, PenaltyWeight, Relu, Sae, Weights};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_studies::model::{capture, recovered, recovered_with_null, rows_at, top_firings};
 use collimate_studies::real::{HeldOut, Sequence, StudyError, loss_recovered, mean_row};
 use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 
 fn decoder() -> Decoder {
-    Decoder::random(Config::small(), &mut Stream::new(6, 0)).unwrap()
+    Decoder::random(Config::small(), &mut RngStream::new(6, 0)).unwrap()
 }
 
 fn sequences(seed: u64) -> Vec<Sequence> {
-    let mut stream = Stream::new(seed, 0);
+    let mut stream = RngStream::new(seed, 0);
     (0..4)
         .map(|document| Sequence { document, tokens: (0..12).map(|_| stream.below(61) as u32).collect() })
         .collect()

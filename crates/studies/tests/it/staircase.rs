@@ -1,7 +1,7 @@
 //! The toy model of superposition in training, with the exact learning coefficient of each level its loss comes to rest at.
 
 use collimate_slt::{Beta, Llc, NBeta, Phase, Sampling, levels_along, toy_model_gon};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::gons::{Gon, Spare};
 use collimate_superposition::one_active::OneActive;
 use collimate_superposition::staircase::walk;
@@ -16,7 +16,7 @@ fn level(corners: usize, on: usize) -> Phase {
 }
 
 /// Plain gradient descent on the loss of infinitely many data from random weights: the loss every 20 steps.
-fn train(stream: &mut Stream) -> Vec<f64> {
+fn train(stream: &mut RngStream) -> Vec<f64> {
     let model = OneActive::new(2, FEATURES).unwrap();
     let start = model.draw(1.0, 0.5, stream);
     let mut losses = Vec::new();
@@ -35,7 +35,7 @@ fn training_comes_to_rest_at_levels_whose_coefficient_is_exact() {
     let levels = [level(5, 0), level(5, 1), level(6, 0)];
     assert!(levels.windows(2).all(|pair| pair[0].loss > pair[1].loss));
     assert!(levels.windows(2).all(|pair| pair[0].coefficient.lambda <= pair[1].coefficient.lambda));
-    let parent = Stream::named(0, "staircase");
+    let parent = RngStream::named(0, "staircase");
     let mut rests = [0; 3];
     for run in 0..24 {
         let losses = train(&mut parent.child(run));
@@ -67,7 +67,7 @@ fn chains_at_a_level_find_its_coefficient() {
         assert_eq!(exact.lambda_f64(), lambda);
         let sampling = Sampling { draws: 1000, ..Sampling::hmc(24) };
         let llc = Llc { localisation: 20.0, sampling, ..Llc::at(10_000, Beta::of_n_beta(n_beta, 10_000)) };
-        let estimate = llc.estimate(&model, &centre, &mut Stream::new(corners as u64, 0)).unwrap();
+        let estimate = llc.estimate(&model, &centre, &mut RngStream::new(corners as u64, 0)).unwrap();
         assert!(
             (estimate.value - lambda).abs() < 4.5 * estimate.standard_error + 0.05 * lambda,
             "{estimate}"

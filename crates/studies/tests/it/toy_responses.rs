@@ -3,7 +3,7 @@
 
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 use collimate_slt::{NBeta, Region, SampleLosses, Sampling, Target, susceptibility};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::gons::{Gon, Spare};
 use collimate_superposition::toy_model::{Activation, ToyLoss};
 use ndarray::Array2;
@@ -74,7 +74,8 @@ fn a_pentagon_answers_to_its_data_as_its_covariances_say() {
     let target =
         Target::new(&own, &centre, n_beta).unwrap().localised(GAMMA).unwrap().within(region).unwrap();
     let sampling = Sampling { draws: 10_000, ..Sampling::hmc(6) };
-    let recorded = SampleLosses::record(&sampling, &target, &[&own, &probe], &mut Stream::new(1, 0)).unwrap();
+    let recorded =
+        SampleLosses::record(&sampling, &target, &[&own, &probe], &mut RngStream::new(1, 0)).unwrap();
     let [losses, probes] = &recorded.losses[..] else { panic!("two tables were asked for") };
     let change: Vec<Vec<f64>> = probes
         .mean_losses()

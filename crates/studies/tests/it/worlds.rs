@@ -1,19 +1,19 @@
 //! Worlds of known features, and labels of tokens.
 
 use collimate_sae::BiasStart;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_studies::diagnosis::{LabelSet, labels};
 use collimate_studies::worlds::{Measured, Member, Recipe, Scene};
 use collimate_superposition::data::{SparseFeatures, WorldConfig};
 
 #[test]
 fn activations_are_their_features_along_their_directions() {
-    let stream = Stream::new(5, 0);
+    let stream = RngStream::new(5, 0);
     let config =
         WorldConfig { features: 20, width: 8, roots: 0, causes: 2, highest: 0.4, ..Default::default() };
     let world = Scene::of_world(config, 30, 40, &stream).unwrap();
     let source = SparseFeatures::uniform(6, 0.3).unwrap();
-    let directions = Scene::random(6, 4, &mut Stream::new(6, 0));
+    let directions = Scene::random(6, 4, &mut RngStream::new(6, 0));
     let drawn = Scene::of(&source, directions, 30, 40, &stream).unwrap();
     for scene in [&world, &drawn] {
         let made = scene.truth.dot(&scene.directions);
@@ -31,7 +31,7 @@ fn activations_are_their_features_along_their_directions() {
 #[test]
 fn a_dictionary_finds_a_few_orthogonal_features_and_chance_does_not() {
     let source = SparseFeatures::uniform(6, 0.15).unwrap();
-    let scene = Scene::of(&source, Scene::orthogonal(6, 6), 4000, 500, &Stream::new(8, 0)).unwrap();
+    let scene = Scene::of(&source, Scene::orthogonal(6, 6), 4000, 500, &RngStream::new(8, 0)).unwrap();
     let bias_start = BiasStart::Given;
     let recipe =
         Recipe { member: Member::TopK, n_latents: 8, sparsity: 2.0, steps: 300, bias_start, seed: 4 };

@@ -8,13 +8,13 @@ use collimate_claims::figure::{Chart, Series};
 use collimate_claims::{
     Claims, ConfidenceSequence, Exact, Meta, Method, Outcome, Proportion, Study, Subject, Tier, Verdict, Why,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Axis};
 
 const TROPP: &str = "Tropp (2004), Greed is Good";
 
 /// Random directions of unit length.
-fn directions(d: usize, n: usize, stream: &mut Stream) -> Array2<f64> {
+fn directions(d: usize, n: usize, stream: &mut RngStream) -> Array2<f64> {
     let mut w = Array2::from_shape_fn((d, n), |_| stream.normal());
     for mut column in w.axis_iter_mut(Axis(1)) {
         let norm = column.dot(&column).sqrt();
@@ -24,7 +24,7 @@ fn directions(d: usize, n: usize, stream: &mut Stream) -> Array2<f64> {
 }
 
 /// The axes of `m = 2^log` dimensions beside the Walsh–Hadamard directions, turned at random: a coherence of `1/√m`.
-fn axes_and_waves(log: usize, stream: &mut Stream) -> Option<Array2<f64>> {
+fn axes_and_waves(log: usize, stream: &mut RngStream) -> Option<Array2<f64>> {
     let m = 1usize << log;
     let sign = |a: usize, b: usize| if (a & b).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     let both = Array2::from_shape_fn((m, 2 * m), |(k, i)| {
@@ -34,7 +34,12 @@ fn axes_and_waves(log: usize, stream: &mut Stream) -> Option<Array2<f64>> {
 }
 
 /// A code with `k` active features.
-fn sparse_code(n: usize, k: usize, value: impl Fn(&mut Stream) -> f64, stream: &mut Stream) -> Array1<f64> {
+fn sparse_code(
+    n: usize,
+    k: usize,
+    value: impl Fn(&mut RngStream) -> f64,
+    stream: &mut RngStream,
+) -> Array1<f64> {
     let mut x = Array1::zeros(n);
     for &i in stream.permutation(n).iter().take(k) {
         x[i] = value(stream);
@@ -111,7 +116,7 @@ pub(super) fn claims() -> Claims {
                     let w = axes_and_waves(d[0], stream)?;
                     let sure = guaranteed_sparsity(&w).ok()?;
                     let k = sure.checked_sub(d[1]).filter(|&k| k > 0)?;
-                    let either = |s: &mut Stream| if s.bernoulli(0.5) { 1.0 } else { -1.0 };
+                    let either = |s: &mut RngStream| if s.bernoulli(0.5) { 1.0 } else { -1.0 };
                     let x = sparse_code(w.ncols(), k, |s| (1.0 + s.uniform()) * either(s), stream);
                     Some((w, x))
                 })
@@ -133,7 +138,7 @@ pub(super) fn claims() -> Claims {
                     // All corners of a simplex sum to zero: half of them are as much as minus the other half.
                     let Ok(w) = polytope::simplex(2 * half + 1) else { return f64::NAN };
                     let Ok(sure) = guaranteed_sparsity(&w) else { return f64::NAN };
-                    let x = sparse_code(w.ncols(), sure + 1, |_| 1.0, &mut Stream::new(seed, 0));
+                    let x = sparse_code(w.ncols(), sure + 1, |_| 1.0, &mut RngStream::new(seed, 0));
                     1e-6 - decoding_error(&w, &x)
                 }),
         )
@@ -169,7 +174,7 @@ pub(super) fn claims() -> Claims {
             let base = context.named_stream("dictionaries");
             let (mut linear, mut greedy) = (Vec::new(), Vec::new());
             for k in 1..=4usize {
-                let found = |sure: &dyn Fn(&Array2<f64>, &mut Stream) -> bool| {
+                let found = |sure: &dyn Fn(&Array2<f64>, &mut RngStream) -> bool| {
                     sizes.iter().copied().find(|&m| {
                         let mut stream = base.child((m * 8 + k) as u64);
                         let w = directions(m, N, &mut stream);

@@ -5,7 +5,7 @@ use crate::diagnosis::{Explanation, diagnose};
 use crate::polysemanticity::{rotated_code, turned_code};
 use crate::polytope;
 use collimate_claims::{Claims, Meta, Outcome, Study, Subject, Tier, Why};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Axis};
 use std::f64::consts::PI;
 
@@ -16,7 +16,7 @@ struct Drawn {
 }
 
 /// A family of generators: its name, the true cause where the data can tell, and a draw from it.
-type Family = (&'static str, Option<Explanation>, fn(&mut Stream) -> Drawn);
+type Family = (&'static str, Option<Explanation>, fn(&mut RngStream) -> Drawn);
 
 /// Draws of each family.
 const DRAWS: u64 = 20;
@@ -41,22 +41,22 @@ const FAMILIES: [Family; 15] = [
     ("exclusive values on a ring in no order", None, disordered),
 ];
 
-fn noisy(mut h: Array2<f64>, stream: &mut Stream) -> Array2<f64> {
+fn noisy(mut h: Array2<f64>, stream: &mut RngStream) -> Array2<f64> {
     let scale = 0.02 * h.std_axis(Axis(0), 0.0).mean().unwrap_or(0.0);
     h.mapv_inplace(|x| x + scale * stream.normal());
     h
 }
 
-fn linear(x: Array2<f64>, w: &Array2<f64>, stream: &mut Stream) -> Drawn {
+fn linear(x: Array2<f64>, w: &Array2<f64>, stream: &mut RngStream) -> Drawn {
     Drawn { activations: noisy(x.dot(&w.t()), stream), labels: Some(x) }
 }
 
-fn sparse(n: usize, stream: &mut Stream) -> Array2<f64> {
+fn sparse(n: usize, stream: &mut RngStream) -> Array2<f64> {
     let p = stream.uniform_in(0.15, 0.5);
     SparseFeatures::uniform(n, p).expect("a probability").rows(STATES, stream)
 }
 
-fn permuted(stream: &mut Stream) -> Drawn {
+fn permuted(stream: &mut RngStream) -> Drawn {
     let n = 4 + stream.below(8);
     let order = stream.permutation(n);
     let mut w = Array2::zeros((n, n));
@@ -66,7 +66,7 @@ fn permuted(stream: &mut Stream) -> Drawn {
     linear(sparse(n, stream), &w, stream)
 }
 
-fn waves(stream: &mut Stream) -> Drawn {
+fn waves(stream: &mut RngStream) -> Drawn {
     let n = [4, 8, 16][stream.below(3)];
     let sign = |k: usize, i: usize| if (k & i).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     let w = Array2::from_shape_fn((n, n), |(k, i)| sign(k, i));
@@ -74,13 +74,13 @@ fn waves(stream: &mut Stream) -> Drawn {
     linear(x, &w, stream)
 }
 
-fn turned(stream: &mut Stream) -> Drawn {
+fn turned(stream: &mut RngStream) -> Drawn {
     let n = 3 + stream.below(8);
     let w = turned_code(n, stream.uniform_in(30.0, 60.0)).expect("a finite angle");
     linear(sparse(n, stream), &w, stream)
 }
 
-fn polytopes(stream: &mut Stream) -> Drawn {
+fn polytopes(stream: &mut RngStream) -> Drawn {
     let one = match stream.below(4) {
         0 => polytope::regular_polygon(5 + stream.below(3)),
         1 => polytope::simplex(2 + stream.below(3)),
@@ -92,13 +92,13 @@ fn polytopes(stream: &mut Stream) -> Drawn {
     linear(sparse(w.ncols(), stream), &w, stream)
 }
 
-fn hashed(stream: &mut Stream) -> Drawn {
+fn hashed(stream: &mut RngStream) -> Drawn {
     let (m, n) = (8, 14 + stream.below(8));
     let w = Array2::from_shape_simple_fn((m, n), || if stream.bernoulli(0.5) { 1.0 } else { -1.0 });
     linear(sparse(n, stream), &w, stream)
 }
 
-fn shared(stream: &mut Stream) -> Drawn {
+fn shared(stream: &mut RngStream) -> Drawn {
     let (n, spare) = (6 + stream.below(6), 2 + stream.below(4));
     let mut w = Array2::zeros((n + spare, n));
     let order = stream.permutation(n + spare);
@@ -111,20 +111,20 @@ fn shared(stream: &mut Stream) -> Drawn {
 }
 
 /// One of `classes` values in each state.
-fn values(classes: usize, stream: &mut Stream) -> (Vec<usize>, Array2<f64>) {
+fn values(classes: usize, stream: &mut RngStream) -> (Vec<usize>, Array2<f64>) {
     let drawn: Vec<usize> = (0..STATES).map(|_| stream.below(classes)).collect();
     let labels = Array2::from_shape_fn((STATES, classes), |(s, i)| f64::from(u8::from(drawn[s] == i)));
     (drawn, labels)
 }
 
-fn doubling(stream: &mut Stream) -> Drawn {
+fn doubling(stream: &mut RngStream) -> Drawn {
     let (drawn, labels) = values(4 + stream.below(4), stream);
     let direction = Array1::from_shape_simple_fn(6, || stream.normal());
     let h = Array2::from_shape_fn((STATES, 6), |(s, k)| 2.0_f64.powi(drawn[s] as i32) * direction[k]);
     Drawn { activations: noisy(h, stream), labels: Some(labels) }
 }
 
-fn binary(stream: &mut Stream) -> Drawn {
+fn binary(stream: &mut RngStream) -> Drawn {
     let n = 3 + stream.below(3);
     let x = Array2::from_shape_simple_fn((STATES, n), || f64::from(u8::from(stream.bernoulli(0.5))));
     let direction = Array1::from_shape_simple_fn(4, || stream.normal());
@@ -133,7 +133,7 @@ fn binary(stream: &mut Stream) -> Drawn {
 }
 
 /// A ring of `classes` values in four neurons, with one place for each.
-fn ring(classes: usize, place: &[usize], flat: f64, stream: &mut Stream) -> Drawn {
+fn ring(classes: usize, place: &[usize], flat: f64, stream: &mut RngStream) -> Drawn {
     let (drawn, labels) = values(classes, stream);
     let turn = rotated_code(4, stream).expect("a rotation");
     let at = |s: usize| 2.0 * PI * place[drawn[s]] as f64 / classes as f64;
@@ -143,18 +143,18 @@ fn ring(classes: usize, place: &[usize], flat: f64, stream: &mut Stream) -> Draw
     Drawn { activations: noisy(h, stream), labels: Some(labels) }
 }
 
-fn months(stream: &mut Stream) -> Drawn {
+fn months(stream: &mut RngStream) -> Drawn {
     let order: Vec<usize> = (0..12).collect();
     let flat = stream.uniform_in(0.5, 1.0);
     ring(12, &order, flat, stream)
 }
 
-fn disordered(stream: &mut Stream) -> Drawn {
+fn disordered(stream: &mut RngStream) -> Drawn {
     let order = stream.permutation(12);
     ring(12, &order, 1.0, stream)
 }
 
-fn table(stream: &mut Stream) -> Drawn {
+fn table(stream: &mut RngStream) -> Drawn {
     let (bits, neurons) = (6, 12);
     let codes = Array2::from_shape_simple_fn((1 << bits, neurons), || stream.normal());
     // A table of few states has linear traces by chance: they are taken out.
@@ -174,24 +174,24 @@ fn table(stream: &mut Stream) -> Drawn {
     Drawn { activations: noisy(h, stream), labels: Some(x) }
 }
 
-fn pairs(stream: &mut Stream) -> Drawn {
+fn pairs(stream: &mut RngStream) -> Drawn {
     let n = 2 + stream.below(3);
     let h = Array2::from_shape_simple_fn((STATES, 2 * n), || f64::from(u8::from(stream.bernoulli(0.5))));
     let x = Array2::from_shape_fn((STATES, n), |(s, i)| (h[[s, 2 * i]] - h[[s, 2 * i + 1]]).abs());
     Drawn { activations: noisy(h, stream), labels: Some(x) }
 }
 
-fn shuffled(stream: &mut Stream) -> Drawn {
+fn shuffled(stream: &mut RngStream) -> Drawn {
     let Drawn { activations, labels } = polytopes(stream);
     let order = stream.permutation(STATES);
     Drawn { activations, labels: labels.map(|x| x.select(Axis(0), &order)) }
 }
 
-fn unlabelled(stream: &mut Stream) -> Drawn {
+fn unlabelled(stream: &mut RngStream) -> Drawn {
     Drawn { labels: None, ..hashed(stream) }
 }
 
-fn few(stream: &mut Stream) -> Drawn {
+fn few(stream: &mut RngStream) -> Drawn {
     let Drawn { activations, labels } = hashed(stream);
     let some: Vec<usize> = (0..20).collect();
     Drawn {

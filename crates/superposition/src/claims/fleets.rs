@@ -8,7 +8,7 @@ use crate::two_layer::{Target, TwoLayer, TwoLayerConfig};
 use collimate_claims::figure::{Chart, Series};
 use collimate_claims::{Claims, Exact, Mean, Meta, Outcome, Proportion, Study, Subject, Tier};
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn settings(features: usize, hidden: usize, steps: u64, peak: f64) -> FleetConfi
 }
 
 /// Trains one model a source.
-fn train(config: FleetConfig, sources: Vec<Arc<dyn Source>>, stream: &Stream) -> Vec<ToyModel> {
+fn train(config: FleetConfig, sources: Vec<Arc<dyn Source>>, stream: &RngStream) -> Vec<ToyModel> {
     let steps = config.schedule.total_steps;
     let mut fleet = Fleet::new(config, stream).expect("a valid configuration");
     for source in sources {
@@ -199,7 +199,7 @@ fn dependence() -> Claims {
                 .input(|d, stream| Some((d[0], 15.0 * (1 + stream.below(5)) as f64)))
                 .margin(|&(samples, degrees)| {
                     let Ok(source) = FeatureSets::new(1, 2, 1.0, Together::All) else { return f64::NAN };
-                    let x = source.rows(samples, &mut Stream::new(1, 0));
+                    let x = source.rows(samples, &mut RngStream::new(1, 0));
                     let (sin, cos) = f64::to_radians(degrees).sin_cos();
                     let loss = |across: f64| {
                         let error = |row: ndarray::ArrayView1<f64>| {

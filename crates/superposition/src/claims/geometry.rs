@@ -6,7 +6,7 @@ use crate::{Spectrum, geometry, polytope};
 use collimate_claims::{
     Claims, ConfidenceSequence, Exact, Mean, Meta, Method, Outcome, Study, Subject, Verdict, Why,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef1, ArrayRef2, Axis};
 
 const TOY_MODELS: &str = "Elhage et al. (2022), The Geometry of Superposition";
@@ -27,7 +27,7 @@ pub(super) fn claims() -> Claims {
 }
 
 /// A random matrix whose columns have very different lengths, some of them zero, and rank at most `rank`.
-fn matrix(m: usize, rank: usize, n: usize, spread: f64, stream: &mut Stream) -> Array2<f64> {
+fn matrix(m: usize, rank: usize, n: usize, spread: f64, stream: &mut RngStream) -> Array2<f64> {
     let mut w = all_nonzero(m, rank, n, spread, stream);
     for mut column in w.axis_iter_mut(Axis(1)) {
         if stream.bernoulli(0.1) {
@@ -38,7 +38,7 @@ fn matrix(m: usize, rank: usize, n: usize, spread: f64, stream: &mut Stream) -> 
 }
 
 /// As [`matrix`], without zero columns.
-fn all_nonzero(m: usize, rank: usize, n: usize, spread: f64, stream: &mut Stream) -> Array2<f64> {
+fn all_nonzero(m: usize, rank: usize, n: usize, spread: f64, stream: &mut RngStream) -> Array2<f64> {
     let mut draw = |rows, columns| Array2::from_shape_fn((rows, columns), |_| stream.normal());
     let (left, right) = (draw(m, rank.min(m)), draw(rank.min(m), n));
     let mut w = left.dot(&right);
@@ -240,7 +240,7 @@ fn identities() -> Claims {
                         && (1e-3..1e3).contains(scale)
                 })
                 .margin(|(w, degrees, scale, order)| {
-                    let mut stream = Stream::new(*order as u64, 0);
+                    let mut stream = RngStream::new(*order as u64, 0);
                     let order = stream.permutation(w.ncols());
                     let turn = turned_code(w.nrows(), *degrees).expect("a finite angle");
                     let mut other = turn.dot(&w.select(Axis(1), &order)) * *scale;
@@ -346,7 +346,7 @@ fn beliefs() -> Claims {
 }
 
 /// Random directions, as normal vectors: their lengths do not matter to a cosine.
-fn directions(d: usize, n: usize, stream: &mut Stream) -> Array2<f64> {
+fn directions(d: usize, n: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_fn((d, n), |_| stream.normal())
 }
 

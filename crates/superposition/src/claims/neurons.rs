@@ -7,7 +7,7 @@ use crate::skip_trigrams::SkipTrigrams;
 use collimate_claims::{
     Claims, ConfidenceSequence, Exact, Meta, Method, Outcome, Proportion, Study, Subject, Tier, Verdict, Why,
 };
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array1;
 
 const LECOMTE: &str = "Lecomte et al. (2023), What Causes Polysemanticity?";
@@ -96,7 +96,7 @@ pub(super) fn claims() -> Claims {
                 .input(|d, stream| Some((d[0], d[0] + d[1], stream.below(1 << 16) as u64)))
                 .admits(|&(behaviours, width, _)| behaviours >= 2 && width >= behaviours && width <= 24)
                 .margin(|&(behaviours, width, seed)| {
-                    let mut stream = Stream::new(seed, 0);
+                    let mut stream = RngStream::new(seed, 0);
                     let Ok(head) = HeadBehaviours::orthogonal(behaviours, width, &mut stream) else {
                         return f64::NAN;
                     };

@@ -10,7 +10,7 @@ use crate::one_active::{OneActive, cross_talk, own_error};
 use crate::staircase::levels;
 use collimate_claims::figure::{Chart, Series};
 use collimate_claims::{Claims, Exact, Meta, Outcome, Proportion, Study, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 const CHEN: &str =
     "Chen et al. (2023), Dynamical versus Bayesian Phase Transitions in a Toy Model of Superposition";
@@ -169,12 +169,12 @@ fn gradient_margin(hidden: usize, features: usize, point: &[f64]) -> f64 {
 }
 
 /// A random start for six features in two dimensions: normal weights of this size, and normal biases.
-fn start(weights: f64, biases: f64, stream: &mut Stream) -> Vec<f64> {
+fn start(weights: f64, biases: f64, stream: &mut RngStream) -> Vec<f64> {
     OneActive::new(2, 6).expect("two and six").draw(weights, biases, stream)
 }
 
 /// The start of most training code: small weights, no bias.
-fn small_start(stream: &mut Stream) -> Vec<f64> {
+fn small_start(stream: &mut RngStream) -> Vec<f64> {
     start(0.1, 0.0, stream)
 }
 

@@ -120,7 +120,8 @@ pub(super) fn claims() -> Claims {
                 .names(&["k", "seed"])
                 .input(|d, stream| Some((d[0], stream.below(1 << 20) as u64)))
                 .margin(|&(k, seed)| {
-                    let Ok(code) = ParityCode::random(k, &mut collimate_stream::Stream::new(seed, 0)) else {
+                    let Ok(code) = ParityCode::random(k, &mut collimate_stream::RngStream::new(seed, 0))
+                    else {
                         return f64::NAN;
                     };
                     let all = code.representation();

@@ -6,7 +6,7 @@ use crate::toy_model::{
 };
 use collimate_claims::{Claim, Claims, Exact, Meta, Proportion, Study, Subject, Tier};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
 
 const TOY_MODELS: &str = "Elhage et al. (2022), Toy Models of Superposition";
@@ -16,7 +16,7 @@ pub(super) fn claims() -> Claims {
     exact().extend(trained())
 }
 
-fn normals(m: usize, n: usize, stream: &mut Stream) -> Array2<f64> {
+fn normals(m: usize, n: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_fn((m, n), |_| stream.normal())
 }
 
@@ -169,7 +169,7 @@ fn gradient_margin(w: &Array2<f64>, b: &Array1<f64>, x: &Array2<f64>) -> f64 {
     1e-6 * (1.0 + value) - worst
 }
 
-fn train(on_probability: f64, stream: &mut Stream) -> ToyModel {
+fn train(on_probability: f64, stream: &mut RngStream) -> ToyModel {
     let config = TrainingConfig { on_probability, ..TrainingConfig::default() };
     config.train(stream).expect("a valid configuration")
 }

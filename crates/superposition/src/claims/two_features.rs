@@ -5,7 +5,7 @@ use super::quotients::gradient_error;
 use crate::two_features::{TwoFeatures, canonical_boundary, optimised_boundary};
 use collimate_claims::figure::{Chart, Series};
 use collimate_claims::{Claim, Claims, Exact, Meta, Outcome, Study, Subject, Why};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 const TOY_MODELS: &str =
     "Elhage et al. (2022), Superposition as a Phase Change (there called a toy model of the toy model)";
@@ -138,7 +138,7 @@ fn boundaries() -> Claims {
         .margin(|&(r, s)| {
             let Ok(model) = TwoFeatures::new(s, r) else { return f64::NAN };
             // A fixed stream: the margin is a function of the input.
-            match model.optimum(STARTS, &mut Stream::named(0, "optimum")) {
+            match model.optimum(STARTS, &mut RngStream::named(0, "optimum")) {
                 Ok(best) => best.loss - model.dedicated() + 1e-4,
                 Err(_) => f64::NAN,
             }
@@ -156,7 +156,7 @@ fn boundaries() -> Claims {
             let mut outcome = Outcome::upheld();
             let mut trials = 0;
             for r in [0.1, 0.25, 0.5, 0.65, 0.8] {
-                let found = optimised_boundary(r, 1e-4, STARTS, &mut Stream::named(0, "boundary"));
+                let found = optimised_boundary(r, 1e-4, STARTS, &mut RngStream::named(0, "boundary"));
                 let boundary = match found {
                     Ok(Some(boundary)) => boundary,
                     Ok(None) => continue,
@@ -193,7 +193,7 @@ fn phase_diagram(points: usize) -> Result<collimate_claims::figure::Figure, crat
     for r in (0..points).map(importance) {
         canonical.push((r, canonical_boundary(r)?));
         // Without a boundary superposition is optimal at every density below 1.
-        let found = optimised_boundary(r, 1e-4, STARTS, &mut Stream::named(0, "boundary"))?;
+        let found = optimised_boundary(r, 1e-4, STARTS, &mut RngStream::named(0, "boundary"))?;
         optimised.push((r, found.map_or(1.0, |b| b.density)));
     }
     Ok(Chart::new(

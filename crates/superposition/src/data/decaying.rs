@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::error::{SuperpositionError, require};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 /// What [`DecayingFeatures`] are made of.
@@ -43,12 +43,12 @@ impl DecayingConfig {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::data::{DecayingConfig, DecayingFeatures, Source};
-/// let preset = DecayingFeatures::new(DecayingConfig::default(), &mut Stream::new(1, 0))?;
+/// let preset = DecayingFeatures::new(DecayingConfig::default(), &mut RngStream::new(1, 0))?;
 /// let (p, on) = (preset.on_probability(), preset.on_probability().iter().sum::<f64>());
 /// assert!((on - 5.0).abs() < 1e-12 && (p[100] / p[0] - 0.99_f64.powi(100)).abs() < 1e-12);
-/// assert_eq!(preset.rows(3, &mut Stream::new(2, 0)).dim(), (3, 512));
+/// assert_eq!(preset.rows(3, &mut RngStream::new(2, 0)).dim(), (3, 512));
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
 /// ```
 ///
@@ -66,7 +66,7 @@ impl DecayingFeatures {
     /// # Errors
     /// [`SuperpositionError::OutOfRange`] for no feature or cause, a decay outside `(0, 1]`, or so many features on that the most
     /// frequent would be on more than half the time.
-    pub fn new(config: DecayingConfig, stream: &mut Stream) -> Result<Self, SuperpositionError> {
+    pub fn new(config: DecayingConfig, stream: &mut RngStream) -> Result<Self, SuperpositionError> {
         let DecayingConfig { features, on_average, decay, causes } = config;
         require(features > 0, "features", 0.0, "at least 1")?;
         require(causes > 0, "causes", 0.0, "at least 1")?;
@@ -99,7 +99,7 @@ impl Source for DecayingFeatures {
         self.on_probability.len()
     }
 
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
         let mut causes = vec![0.0; self.loadings.ncols()];
         stream.fill_normal(&mut causes);
         for ((x, &p), loading) in row.iter_mut().zip(&self.on_probability).zip(self.loadings.rows()) {

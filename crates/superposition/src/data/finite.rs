@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::error::{SuperpositionError, require, require_finite};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef2};
 
 /// What is done to the length of each point.
@@ -18,9 +18,9 @@ pub enum RowNorm {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::data::{FiniteData, RowNorm, Source, SparseFeatures};
-/// let stream = &mut Stream::new(1, 0);
+/// let stream = &mut RngStream::new(1, 0);
 /// let points = FiniteData::draw(&SparseFeatures::uniform(50, 0.1)?, 3, RowNorm::Unit, stream)?;
 /// let x = points.rows(10, stream);
 /// assert!(x.rows().into_iter().all(|row| (row.dot(&row) - 1.0).abs() < 1e-12));
@@ -56,7 +56,7 @@ impl FiniteData {
         source: &dyn Source,
         count: usize,
         norm: RowNorm,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SuperpositionError> {
         let mut points = Array2::zeros((count, source.features()));
         for mut row in points.rows_mut() {
@@ -85,7 +85,7 @@ impl Source for FiniteData {
         self.points.ncols()
     }
 
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
         let point = self.points.row(stream.below(self.points.nrows()));
         row.copy_from_slice(point.as_slice().expect("the constructor stores row-major points"));
     }

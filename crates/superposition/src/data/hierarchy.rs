@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::error::{SuperpositionError, require, require_shape};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// Whether features with the same parent exclude each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +19,12 @@ pub enum Siblings {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::data::{Hierarchy, Siblings, Source};
 /// // A parent that is on half the time and a child that follows it a fifth of the time.
 /// let pair = Hierarchy::new(vec![None, Some(0)], vec![0.5, 0.2], Siblings::Independent)?;
 /// assert!((pair.marginals()[1] - 0.1).abs() < 1e-15);
-/// let x = pair.rows(1000, &mut Stream::new(1, 0));
+/// let x = pair.rows(1000, &mut RngStream::new(1, 0));
 /// assert!(x.rows().into_iter().all(|row| row[1] == 0.0 || row[0] > 0.0));
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
 /// ```
@@ -116,7 +116,7 @@ impl Source for Hierarchy {
         self.parent.len()
     }
 
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
         // What is left of the unit interval of a parent whose children exclude each other, and the point drawn in it.
         let mut taken: Vec<(f64, f64)> = match self.siblings {
             Siblings::Exclusive => vec![(-1.0, 0.0); row.len()],

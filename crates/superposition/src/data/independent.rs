@@ -2,16 +2,16 @@
 
 use super::Source;
 use crate::error::{SuperpositionError, require};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 /// Independent features that are zero with probability `1 − p_i` and uniform on `[0, 1]` otherwise.
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::data::SparseFeatures;
-/// let x = SparseFeatures::uniform(5, 0.2)?.sample(1000, &mut Stream::new(1, 0));
+/// let x = SparseFeatures::uniform(5, 0.2)?.sample(1000, &mut RngStream::new(1, 0));
 /// let on = x.iter().filter(|&&v| v > 0.0).count();
 /// assert!((850..1150).contains(&on)); // 1000 expected, standard deviation 28
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
@@ -82,7 +82,7 @@ impl SparseFeatures {
     /// Draws one sample into a slice and says whether any feature is on.
     ///
     /// One uniform number decides both whether a feature is on and its value: below `p`, `u/p` is uniform again.
-    pub fn fill(&self, out: &mut [f64], stream: &mut Stream) -> bool {
+    pub fn fill(&self, out: &mut [f64], stream: &mut RngStream) -> bool {
         let mut any = false;
         for (value, &p) in out.iter_mut().zip(&self.on_probability) {
             let u = stream.uniform();
@@ -99,7 +99,7 @@ impl SparseFeatures {
     ///
     /// # Determinism
     /// Row by row from the stream.
-    pub fn sample(&self, samples: usize, stream: &mut Stream) -> Array2<f64> {
+    pub fn sample(&self, samples: usize, stream: &mut RngStream) -> Array2<f64> {
         let mut x = Array2::zeros((samples, self.features()));
         for mut row in x.rows_mut() {
             self.fill(row.as_slice_mut().expect("a fresh matrix is in row-major order"), stream);
@@ -113,7 +113,7 @@ impl Source for SparseFeatures {
         self.on_probability.len()
     }
 
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
         self.fill(row, stream);
     }
 

@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 
 /// Correlated features with exact on-probabilities: a Gaussian copula with a few common causes.
@@ -15,11 +15,11 @@ use ndarray::Array2;
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::data::{LowRank, Source};
 /// use ndarray::array;
 /// let pair = LowRank::new(vec![0.3, 0.3], array![[0.9], [-0.9]])?;
-/// let x = pair.rows(2000, &mut Stream::new(1, 0));
+/// let x = pair.rows(2000, &mut RngStream::new(1, 0));
 /// let both = x.rows().into_iter().filter(|row| row[0] > 0.0 && row[1] > 0.0).count();
 /// assert!(both < 20); // independent features would meet in 180 rows
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
@@ -73,7 +73,7 @@ impl LowRank {
         on_probability: Vec<f64>,
         rank: usize,
         strength: f64,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> Result<Self, SuperpositionError> {
         require(rank > 0, "rank", 0.0, "at least 1")?;
         let mut loadings = Array2::from_shape_simple_fn((on_probability.len(), rank), || stream.normal());
@@ -90,7 +90,7 @@ impl LowRank {
     }
 
     /// Which features are on in one sample: calls `on` with each index, in order.
-    pub(super) fn switch(&self, stream: &mut Stream, mut on: impl FnMut(usize, bool)) {
+    pub(super) fn switch(&self, stream: &mut RngStream, mut on: impl FnMut(usize, bool)) {
         let mut causes = [0.0; 64];
         let rank = self.loadings.nrows();
         let mut more = Vec::new();
@@ -122,7 +122,7 @@ impl Source for LowRank {
         self.on_probability.len()
     }
 
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
         self.switch(stream, |i, on| row[i] = f64::from(u8::from(on)));
         for x in row.iter_mut().filter(|x| **x > 0.0) {
             *x = 1.0 - stream.uniform();

@@ -23,7 +23,7 @@ pub use sets::{FeatureSets, Together};
 pub use signed::Signed;
 pub use world::{World, WorldBatch, WorldConfig};
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::fmt::Debug;
 
@@ -36,7 +36,7 @@ pub trait Source: Debug + Send + Sync {
     ///
     /// # Panics
     /// May panic when the row has another length.
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream);
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream);
 
     /// The on-probabilities, when the features are independent and uniform on `[0, 1]` where they are on.
     ///
@@ -52,7 +52,7 @@ pub trait Source: Debug + Send + Sync {
     ///
     /// # Determinism
     /// Row by row from the stream.
-    fn rows(&self, samples: usize, stream: &mut Stream) -> Array2<f64> {
+    fn rows(&self, samples: usize, stream: &mut RngStream) -> Array2<f64> {
         let mut x = Array2::zeros((samples, self.features()));
         for mut row in x.rows_mut() {
             self.fill_row(row.as_slice_mut().expect("a fresh matrix is in row-major order"), stream);

@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::error::{SuperpositionError, require};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// Exactly one of `n` features is on, each as likely, with a value uniform on `[0, 1]`.
 ///
@@ -31,7 +31,7 @@ impl Source for OneActiveFeature {
         self.features
     }
 
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
         row.fill(0.0);
         row[stream.below(self.features)] = stream.uniform();
     }

@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::error::{SuperpositionError, require};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// What the features of one set have to do with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +19,10 @@ pub enum Together {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::data::{FeatureSets, Source, Together};
 /// let pairs = FeatureSets::new(3, 2, 0.5, Together::OneOf)?;
-/// let x = pairs.rows(100, &mut Stream::new(1, 0));
+/// let x = pairs.rows(100, &mut RngStream::new(1, 0));
 /// assert!(x.rows().into_iter().all(|row| row[0] * row[1] == 0.0));
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
 /// ```
@@ -60,7 +60,7 @@ impl Source for FeatureSets {
         self.sets * self.size
     }
 
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
         row.fill(0.0);
         for set in row.chunks_exact_mut(self.size) {
             if !stream.bernoulli(self.on_probability) {

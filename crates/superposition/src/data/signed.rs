@@ -1,7 +1,7 @@
 //! Either sign.
 
 use super::Source;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 
 /// A source whose values get a random sign each: uniform on `[0, 1]` becomes uniform on `[−1, 1]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +12,7 @@ impl<S: Source> Source for Signed<S> {
         self.0.features()
     }
 
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
         self.0.fill_row(row, stream);
         for x in row.iter_mut().filter(|x| **x != 0.0) {
             if stream.bernoulli(0.5) {

@@ -3,7 +3,7 @@
 use super::hierarchy::{Hierarchy, Siblings};
 use super::low_rank::LowRank;
 use crate::error::{SuperpositionError, require};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{SparseRows, matmul};
 use ndarray::{Array2, ArrayRef2};
 use rayon::prelude::*;
@@ -76,9 +76,9 @@ impl Default for WorldConfig {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::data::{World, WorldConfig};
-/// let stream = Stream::new(1, 0);
+/// let stream = RngStream::new(1, 0);
 /// let small = WorldConfig { features: 60, width: 16, roots: 4, branching: 2, levels: 3, causes: 3, ..Default::default() };
 /// let world = World::new(small, &stream.child(0))?;
 /// let batch = world.batch(0..100, &stream.child(1));
@@ -119,7 +119,7 @@ impl World {
     ///
     /// # Determinism
     /// A function of the stream's key, on any number of threads; the stream is not moved.
-    pub fn new(config: WorldConfig, stream: &Stream) -> Result<Self, SuperpositionError> {
+    pub fn new(config: WorldConfig, stream: &RngStream) -> Result<Self, SuperpositionError> {
         let c = config;
         require(c.features > 0, "features", 0.0, "at least 1")?;
         require(c.width > 0, "width", 0.0, "at least 1")?;
@@ -179,7 +179,7 @@ impl World {
     ///
     /// # Determinism
     /// Sample `i` draws from `stream.child(i)`: the same on any number of threads and in any batch.
-    pub fn batch(&self, samples: Range<u64>, stream: &Stream) -> WorldBatch {
+    pub fn batch(&self, samples: Range<u64>, stream: &RngStream) -> WorldBatch {
         let drawn: Vec<_> = samples.into_par_iter().map(|i| self.active(&mut stream.child(i))).collect();
         let mut active = SparseRows::new(self.features());
         for (features, values) in &drawn {
@@ -190,7 +190,7 @@ impl World {
     }
 
     /// The features that are on in one sample, with their values.
-    fn active(&self, stream: &mut Stream) -> (Vec<u32>, Vec<f32>) {
+    fn active(&self, stream: &mut RngStream) -> (Vec<u32>, Vec<f32>) {
         let mut candidates = Vec::with_capacity(64);
         self.switch.switch(stream, |i, on| {
             if on {

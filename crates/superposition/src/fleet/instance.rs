@@ -8,7 +8,7 @@ use crate::error::SuperpositionError;
 use crate::kernels::uniforms::Uniforms;
 use crate::toy_model::{Activation, ToyModel};
 use collimate_grad::{Adam, Optimiser, Schedule};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(super) enum Data {
     /// Independent features, drawn side by side.
     Drawn(Box<Uniforms>),
     /// Any other source, row by row.
-    Rows { source: Arc<dyn Source>, stream: Box<Stream>, row: Vec<f64> },
+    Rows { source: Arc<dyn Source>, stream: Box<RngStream>, row: Vec<f64> },
 }
 
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Instance {
         config: &FleetConfig,
         source: Arc<dyn Source>,
         parameters: &[f64],
-        mut stream: Stream,
+        mut stream: RngStream,
     ) -> Result<Self, SuperpositionError> {
         let shape = Shape {
             features: config.importance.len(),
@@ -213,7 +213,7 @@ mod tests {
         fn kernels_agree_with_the_definition(
             n in 1usize..40, m in 1usize..12, batch in 1usize..150, relu: bool, grouped: bool, seed in any::<u64>().no_shrink(),
         ) {
-            let mut stream = Stream::new(seed, 0);
+            let mut stream = RngStream::new(seed, 0);
             let activation = if relu { Activation::Relu } else { Activation::Linear };
             let mut config = FleetConfig { activation, batch, ..FleetConfig::new(n, m) };
             config.importance = (0..n).map(|i| 0.9_f64.powi(i as i32)).collect();

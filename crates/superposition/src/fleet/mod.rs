@@ -14,7 +14,7 @@ use crate::data::Source;
 use crate::error::{SuperpositionError, require, require_finite, require_shape};
 use crate::toy_model::{Activation, ToyModel};
 use collimate_grad::{AdamConfig, Decay, Schedule, ScheduleConfig, WarmUp};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use instance::Instance;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -90,12 +90,12 @@ impl FleetConfig {
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::data::SparseFeatures;
 /// use collimate_superposition::fleet::{Fleet, FleetConfig};
 /// use std::sync::Arc;
 /// let config = FleetConfig { batch: 64, ..FleetConfig::new(5, 2) };
-/// let mut fleet = Fleet::new(config, &Stream::new(1, 0))?;
+/// let mut fleet = Fleet::new(config, &RngStream::new(1, 0))?;
 /// for p in [1.0, 0.1] {
 ///     fleet.launch(Arc::new(SparseFeatures::uniform(5, p)?))?;
 /// }
@@ -108,7 +108,7 @@ impl FleetConfig {
 pub struct Fleet {
     config: FleetConfig,
     schedule: Schedule,
-    stream: Stream,
+    stream: RngStream,
     instances: Vec<Instance>,
 }
 
@@ -118,7 +118,7 @@ impl Fleet {
     /// # Errors
     /// [`SuperpositionError::OutOfRange`] for empty sizes, a learning rate, schedule, optimiser or strength out of range;
     /// [`SuperpositionError::NotFinite`] for importances that are NaN or infinite.
-    pub fn new(config: FleetConfig, stream: &Stream) -> Result<Self, SuperpositionError> {
+    pub fn new(config: FleetConfig, stream: &RngStream) -> Result<Self, SuperpositionError> {
         require(config.hidden > 0, "hidden", 0.0, "at least 1")?;
         require(config.batch > 0, "batch", 0.0, "at least 1")?;
         require(!config.importance.is_empty(), "importance.len()", 0.0, "at least 1")?;

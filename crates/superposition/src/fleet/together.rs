@@ -1,7 +1,7 @@
 //! Runs of any trainable model at once.
 
 use crate::error::SuperpositionError;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use rayon::prelude::*;
 
 /// Trains `count` instances of any model at once, each with a stream of its own; the results stand in the order of their numbers.
@@ -18,16 +18,16 @@ use rayon::prelude::*;
 ///
 /// # Examples
 /// ```
-/// use collimate_stream::Stream;
+/// use collimate_stream::RngStream;
 /// use collimate_superposition::data::{Signed, Source, SparseFeatures};
 /// use collimate_superposition::fleet::together;
 /// use collimate_superposition::two_layer::{Target, TwoLayerConfig};
 /// // Four networks of four neurons learn two absolute values; some lose an output that is never on again.
 /// let source = Signed(SparseFeatures::uniform(2, 0.5)?);
 /// let config = TwoLayerConfig::absolute_value(2, 4);
-/// let train = |_, stream: &mut Stream| config.train(&source, 32, 300, 3e-2, stream);
-/// let models = together(4, &Stream::new(1, 0), train)?;
-/// let x = source.rows(200, &mut Stream::new(2, 0));
+/// let train = |_, stream: &mut RngStream| config.train(&source, 32, 300, 3e-2, stream);
+/// let models = together(4, &RngStream::new(1, 0), train)?;
+/// let x = source.rows(200, &mut RngStream::new(2, 0));
 /// let mut losses = models.iter().map(|model| model.loss(&x, &Target::Absolute)).collect::<Result<Vec<_>, _>>()?;
 /// losses.sort_by(f64::total_cmp);
 /// assert!(losses[0] < 0.01 && losses[3] > 0.1, "{losses:?}");
@@ -35,8 +35,8 @@ use rayon::prelude::*;
 /// ```
 pub fn together<T: Send>(
     count: usize,
-    stream: &Stream,
-    train: impl Fn(usize, &mut Stream) -> Result<T, SuperpositionError> + Sync,
+    stream: &RngStream,
+    train: impl Fn(usize, &mut RngStream) -> Result<T, SuperpositionError> + Sync,
 ) -> Result<Vec<T>, SuperpositionError> {
     let one = |number: usize| train(number, &mut stream.child(number as u64));
     // One task each: runs are long, and some end early. Collected before errors are looked at, so that the first by number counts.

@@ -2,7 +2,7 @@
 
 use crate::differences::{distance, gradient};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::data::{Signed, Source, SparseFeatures};
 use collimate_superposition::head::HeadBehaviours;
 use collimate_superposition::incidental::{Incidental, collisions, polysemantic_neurons, winners};
@@ -15,7 +15,7 @@ use collimate_superposition::u_and::UniversalAnd;
 use ndarray::{Array1, Array2, array};
 use proptest::prelude::*;
 
-fn random(rows: usize, columns: usize, stream: &mut Stream) -> Array2<f64> {
+fn random(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_fn((rows, columns), |_| stream.normal())
 }
 
@@ -48,7 +48,7 @@ proptest! {
     fn two_layer_gradient_is_the_derivative(
         n in 1usize..5, m in 1usize..5, which in 0usize..4, seed in any::<u64>().no_shrink(),
     ) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let mixing = random(n, n, &mut stream);
         let mut config = match which {
             0 => TwoLayerConfig::absolute_value(n, m),
@@ -84,15 +84,15 @@ proptest! {
 #[test]
 fn enough_neurons_learn_the_absolute_value() {
     let source = Signed(SparseFeatures::uniform(3, 0.5).unwrap());
-    let x = source.rows(500, &mut Stream::new(9, 0));
+    let x = source.rows(500, &mut RngStream::new(9, 0));
     assert!(x.iter().any(|&v| v < 0.0) && x.iter().any(|&v| v > 0.0));
     // With linear outputs none can die.
     let config = TwoLayerConfig { output: Activation::Linear, ..TwoLayerConfig::absolute_value(3, 24) };
-    let model = config.train(&source, 64, 2000, 1e-2, &Stream::new(1, 0)).unwrap();
+    let model = config.train(&source, 64, 2000, 1e-2, &RngStream::new(1, 0)).unwrap();
     let zero = Target::Absolute.of(&x).mapv(|v| v * v).sum() / 500.0;
     assert!(model.loss(&x, &Target::Absolute).unwrap() < 0.05 * zero);
-    assert!(TwoLayerConfig::absolute_value(3, 0).train(&source, 64, 1, 1e-2, &Stream::new(1, 0)).is_err());
-    assert!(TwoLayerConfig::absolute_value(2, 4).train(&source, 64, 1, 1e-2, &Stream::new(1, 0)).is_err());
+    assert!(TwoLayerConfig::absolute_value(3, 0).train(&source, 64, 1, 1e-2, &RngStream::new(1, 0)).is_err());
+    assert!(TwoLayerConfig::absolute_value(2, 4).train(&source, 64, 1, 1e-2, &RngStream::new(1, 0)).is_err());
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn the_mixing_term_is_part_of_the_labels() {
 
 #[test]
 fn ands_of_two_active_features_are_exact() {
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     let layer = UniversalAnd::random(20, 300, 0.3, &mut stream).unwrap();
     for i in 0..20 {
         for j in 0..i {
@@ -125,7 +125,9 @@ fn ands_of_two_active_features_are_exact() {
 fn accidents_are_rarer_with_more_neurons() {
     let count = |neurons: usize| -> usize {
         let sizes = Incidental { features: 16, neurons, steps: 600, ..Default::default() };
-        (0..4).map(|seed| polysemantic_neurons(&sizes.train(&mut Stream::new(seed, 0)).unwrap(), 0.25)).sum()
+        (0..4)
+            .map(|seed| polysemantic_neurons(&sizes.train(&mut RngStream::new(seed, 0)).unwrap(), 0.25))
+            .sum()
     };
     let (narrow, roomy) = (count(16), count(512));
     assert!(roomy < narrow, "{narrow} with 16 neurons, {roomy} with 512");
@@ -135,7 +137,7 @@ fn accidents_are_rarer_with_more_neurons() {
 
 #[test]
 fn a_head_too_small_drops_behaviours() {
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let head = HeadBehaviours::orthogonal(3, 8, &mut stream).unwrap();
     let small = head.output_value(2).unwrap();
     let answers = head.answers(&small, &head.reads.column(2)).unwrap();
@@ -166,7 +168,7 @@ proptest! {
         sources in 1usize..4, destinations in 1usize..4, heads in 1usize..4, dimension in 1usize..3, seed in any::<u64>().no_shrink(),
     ) {
         let task = SkipTrigrams { sources, destinations, heads, dimension, present: 0.5 };
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let point: Vec<f64> = (0..task.parameters()).map(|_| stream.normal()).collect();
         let samples = task.samples(4, &mut stream);
         let (plain, nearest) = written_out(&task, &point, &samples);
@@ -223,16 +225,16 @@ fn tasks_and_tokens_that_make_no_sense_are_refused() {
     assert!(TrigramLoss::new(task, vec![]).is_err());
     assert!(TrigramLoss::new(task, vec![TrigramSample { destination: 3, sources: vec![] }]).is_err());
     assert!(TrigramLoss::new(task, vec![TrigramSample { destination: 0, sources: vec![2] }]).is_err());
-    assert!(SkipTrigrams { heads: 0, ..task }.train(4, 1, 1e-2, &Stream::new(1, 0)).is_err());
-    assert!(SkipTrigrams { present: f64::NAN, ..task }.train(4, 1, 1e-2, &Stream::new(1, 0)).is_err());
-    assert!(task.train(0, 1, 1e-2, &Stream::new(1, 0)).is_err());
-    assert!(task.train(4, 1, -1.0, &Stream::new(1, 0)).is_err());
+    assert!(SkipTrigrams { heads: 0, ..task }.train(4, 1, 1e-2, &RngStream::new(1, 0)).is_err());
+    assert!(SkipTrigrams { present: f64::NAN, ..task }.train(4, 1, 1e-2, &RngStream::new(1, 0)).is_err());
+    assert!(task.train(0, 1, 1e-2, &RngStream::new(1, 0)).is_err());
+    assert!(task.train(4, 1, -1.0, &RngStream::new(1, 0)).is_err());
 }
 
 #[test]
 fn the_objective_of_incidental_is_its_loss() {
     let model = Incidental { features: 3, neurons: 4, l1: 0.1, ..Incidental::default() };
-    let w = model.start(&mut Stream::new(4, 0)).unwrap();
+    let w = model.start(&mut RngStream::new(4, 0)).unwrap();
     let point = w.iter().copied().collect::<Vec<f64>>();
     let mut exact = vec![0.0; 12];
     let value = model.loss_and_gradient_into(&point, Batch::All, &mut Scratch::new(), &mut exact);
@@ -242,7 +244,7 @@ fn the_objective_of_incidental_is_its_loss() {
     let differences = gradient(|p| model.loss(p, Batch::All, &mut Scratch::new()), &point, 1e-6);
     assert!(distance(&exact, &differences) < 1e-8);
     // Training goes down this very loss.
-    let trained = model.train(&mut Stream::new(4, 0)).unwrap();
+    let trained = model.train(&mut RngStream::new(4, 0)).unwrap();
     let end: Vec<f64> = trained.iter().copied().collect();
     assert!(model.loss(&end, Batch::All, &mut Scratch::new()) < value);
     let one = model.loss(&point, Batch::Indices(&[1]), &mut Scratch::new());

@@ -1,6 +1,6 @@
 //! The distributions have the frequencies and dependences that they state.
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::data::{
     DecayingConfig, DecayingFeatures, FeatureSets, FiniteData, Hierarchy, LowRank, OneActiveFeature, RowNorm,
     Siblings, Source, SparseFeatures, Together, World, WorldConfig,
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 /// How often each feature is on, and each pair of the first two.
 fn rates(source: &dyn Source, samples: usize) -> (Vec<f64>, f64) {
-    let x = source.rows(samples, &mut Stream::new(5, 0));
+    let x = source.rows(samples, &mut RngStream::new(5, 0));
     let on = x.mapv(|v| f64::from(u8::from(v > 0.0)));
     let both = on.column(0).dot(&on.column(1)) / samples as f64;
     (on.mean_axis(ndarray::Axis(0)).unwrap().to_vec(), both)
@@ -38,7 +38,7 @@ fn correlated_and_exclusive_sets() {
 #[test]
 fn one_active_feature_is_uniform() {
     let source = OneActiveFeature::new(4).unwrap();
-    let x = source.rows(8000, &mut Stream::new(1, 0));
+    let x = source.rows(8000, &mut RngStream::new(1, 0));
     assert!(x.rows().into_iter().all(|row| row.iter().filter(|&&v| v != 0.0).count() <= 1));
     assert!((x.sum() / 8000.0 - 0.5).abs() < 0.02);
     close(&rates(&source, 20_000).0, &[0.25; 4], 20_000);
@@ -51,7 +51,7 @@ fn hierarchies_keep_their_marginals() {
         assert_eq!(forest.features(), 2 * (1 + 3 + 9));
         let (rate, _) = rates(&forest, 20_000);
         close(&rate, &forest.marginals(), 20_000);
-        let x = forest.rows(2000, &mut Stream::new(2, 0));
+        let x = forest.rows(2000, &mut RngStream::new(2, 0));
         for row in x.rows() {
             for (i, parent) in forest.parents().iter().enumerate() {
                 assert!(row[i] == 0.0 || parent.is_none_or(|p| row[p] > 0.0));
@@ -72,7 +72,7 @@ fn common_causes_move_features_together() {
     assert_eq!(both, rate[0]);
     let none = LowRank::new(p.clone(), Array2::zeros((3, 1))).unwrap();
     close(&[rates(&none, samples).1], &[0.02], samples);
-    let random = LowRank::random(p.clone(), 4, 0.7, &mut Stream::new(3, 0)).unwrap();
+    let random = LowRank::random(p.clone(), 4, 0.7, &mut RngStream::new(3, 0)).unwrap();
     close(&rates(&random, samples).0, &p, samples);
 }
 
@@ -87,8 +87,8 @@ fn zipf_frequencies_fall_to_a_floor() {
 #[test]
 fn finite_data_repeats_its_points() {
     let source = SparseFeatures::uniform(30, 0.05).unwrap();
-    let data = FiniteData::draw(&source, 4, RowNorm::Unit, &mut Stream::new(1, 0)).unwrap();
-    let x = data.rows(50, &mut Stream::new(2, 0));
+    let data = FiniteData::draw(&source, 4, RowNorm::Unit, &mut RngStream::new(1, 0)).unwrap();
+    let x = data.rows(50, &mut RngStream::new(2, 0));
     for row in x.rows() {
         assert!(data.points().rows().into_iter().any(|point| point == row));
         assert!((row.dot(&row) - 1.0).abs() < 1e-12);
@@ -109,7 +109,7 @@ fn small_world() -> WorldConfig {
 
 #[test]
 fn a_world_is_its_active_features() {
-    let stream = Stream::new(4, 0);
+    let stream = RngStream::new(4, 0);
     let world = World::new(small_world(), &stream.child(0)).unwrap();
     let batch = world.batch(10..210, &stream.child(1));
     for (row, (features, values)) in batch.activations.rows().into_iter().zip(batch.active.rows()) {
@@ -133,7 +133,7 @@ fn a_world_is_its_active_features() {
 fn spreading_moves_directions_apart() {
     let potential = |steps| {
         let config = WorldConfig { spreading_steps: steps, spreading_rate: 1e-2, ..small_world() };
-        let world = World::new(config, &Stream::new(1, 0)).unwrap();
+        let world = World::new(config, &RngStream::new(1, 0)).unwrap();
         let gram = world.directions().dot(&world.directions().t());
         gram.mapv(|x| f64::from(x).powi(2)).sum()
     };
@@ -148,9 +148,9 @@ proptest! {
     fn rows_have_no_surprises(sets in 1usize..5, size in 1usize..5, p in 0.0..=1.0f64, seed in any::<u64>().no_shrink()) {
         for together in [Together::All, Together::OneOf] {
             let source = FeatureSets::new(sets, size, p, together).unwrap();
-            let x = source.rows(20, &mut Stream::new(seed, 0));
+            let x = source.rows(20, &mut RngStream::new(seed, 0));
             prop_assert!(x.iter().all(|v| (0.0..=1.0).contains(v)));
-            prop_assert_eq!(&x, &source.rows(20, &mut Stream::new(seed, 0)));
+            prop_assert_eq!(&x, &source.rows(20, &mut RngStream::new(seed, 0)));
         }
     }
 }
@@ -166,13 +166,13 @@ fn bad_distributions_are_refused() {
     assert!(LowRank::new(vec![0.0], array![[0.1]]).is_err());
     assert!(FiniteData::new(Array2::from_elem((1, 1), f64::NAN)).is_err());
     assert!(SparseFeatures::zipf(5, f64::NAN, 0.5, 0.1).is_err());
-    assert!(World::new(WorldConfig { roots: 100, ..small_world() }, &Stream::new(0, 0)).is_err());
+    assert!(World::new(WorldConfig { roots: 100, ..small_world() }, &RngStream::new(0, 0)).is_err());
 }
 
 #[test]
 fn decaying_features_have_their_frequencies_and_correlations() {
     let config = DecayingConfig { features: 12, on_average: 3.0, decay: 0.9, causes: 1 };
-    let source = DecayingFeatures::new(config, &mut Stream::new(3, 0)).unwrap();
+    let source = DecayingFeatures::new(config, &mut RngStream::new(3, 0)).unwrap();
     let (rate, both) = rates(&source, 20_000);
     close(&rate, source.on_probability(), 20_000);
     assert!((source.on_probability().iter().sum::<f64>() - 3.0).abs() < 1e-12);
@@ -187,6 +187,6 @@ fn decaying_features_have_their_frequencies_and_correlations() {
         DecayingConfig { causes: 0, ..config },
         DecayingConfig { features: 0, ..config },
     ] {
-        assert!(DecayingFeatures::new(bad, &mut Stream::new(3, 0)).is_err(), "{bad:?}");
+        assert!(DecayingFeatures::new(bad, &mut RngStream::new(3, 0)).is_err(), "{bad:?}");
     }
 }

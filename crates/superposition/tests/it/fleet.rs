@@ -1,7 +1,7 @@
 //! Fleets train, whatever the data, and give the same bits on any number of threads.
 
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::SuperpositionError;
 use collimate_superposition::data::{FeatureSets, Signed, Source, SparseFeatures, Together};
 use collimate_superposition::fleet::{Fleet, FleetConfig, Lengths, together};
@@ -17,7 +17,7 @@ fn sparse(n: usize, p: f64) -> Arc<dyn Source> {
 
 fn mixed_fleet(features: usize, hidden: usize) -> Fleet {
     let config = FleetConfig { batch: 100, ..FleetConfig::new(features, hidden) };
-    let mut fleet = Fleet::new(config, &Stream::new(1, 0)).unwrap();
+    let mut fleet = Fleet::new(config, &RngStream::new(1, 0)).unwrap();
     for i in 0..6 {
         fleet.launch(sparse(features, 20.0_f64.powf(-f64::from(i) / 5.0))).unwrap();
     }
@@ -44,10 +44,10 @@ fn any_number_of_threads_gives_the_same_bits() {
 
 #[test]
 fn an_instance_does_not_depend_on_its_neighbours() {
-    let mut pair = Fleet::new(FleetConfig::new(5, 2), &Stream::new(3, 0)).unwrap();
+    let mut pair = Fleet::new(FleetConfig::new(5, 2), &RngStream::new(3, 0)).unwrap();
     pair.launch(sparse(5, 0.1)).unwrap();
     pair.launch(sparse(5, 0.9)).unwrap();
-    let mut alone = Fleet::new(FleetConfig::new(5, 2), &Stream::new(3, 0)).unwrap();
+    let mut alone = Fleet::new(FleetConfig::new(5, 2), &RngStream::new(3, 0)).unwrap();
     alone.launch(sparse(5, 0.1)).unwrap();
     pair.run(10).unwrap();
     alone.run(10).unwrap();
@@ -67,7 +67,7 @@ fn sparse_features_make_pentagons() {
         },
         ..FleetConfig::new(5, 2)
     };
-    let mut fleet = Fleet::new(config, &Stream::new(1, 0)).unwrap();
+    let mut fleet = Fleet::new(config, &RngStream::new(1, 0)).unwrap();
     for _ in 0..8 {
         fleet.launch(sparse(5, 0.02)).unwrap();
     }
@@ -81,7 +81,7 @@ fn sparse_features_make_pentagons() {
 #[test]
 fn wide_models_learn_too() {
     let mut fleet =
-        Fleet::new(FleetConfig { batch: 256, ..FleetConfig::new(40, 10) }, &Stream::new(1, 0)).unwrap();
+        Fleet::new(FleetConfig { batch: 256, ..FleetConfig::new(40, 10) }, &RngStream::new(1, 0)).unwrap();
     fleet.launch(sparse(40, 0.05)).unwrap();
     let first = fleet.run(50).unwrap()[0];
     fleet.run(800).unwrap();
@@ -100,7 +100,7 @@ fn lengths_are_drawn_to_one() {
         config.schedule.peak = 0.1;
         let mut start = vec![0.0; 3 * (hidden + 1)];
         (start[0], start[1]) = (4.0, 0.25);
-        let mut fleet = Fleet::new(config.clone(), &Stream::new(1, 0)).unwrap();
+        let mut fleet = Fleet::new(config.clone(), &RngStream::new(1, 0)).unwrap();
         fleet.launch_from(sparse(3, 0.5), &start).unwrap();
         fleet.run(1).unwrap();
         // 4 − 0.05 · 4 · 3/4,  1/4 + 0.05 · 1/4 · 3,  and nothing for the column without direction.
@@ -110,13 +110,13 @@ fn lengths_are_drawn_to_one() {
         let lengths = feature_norms(&fleet.model(0).w);
         assert!((lengths[0] - 1.0).abs() < 1e-3 && (lengths[1] - 1.0).abs() < 1e-3, "{lengths}");
         config.lengths = Lengths::DrawnToOne { strength: -1.0 };
-        assert!(Fleet::new(config, &Stream::new(0, 0)).is_err());
+        assert!(Fleet::new(config, &RngStream::new(0, 0)).is_err());
     }
 }
 
 #[test]
 fn bad_fleets_are_refused() {
-    let stream = Stream::new(0, 0);
+    let stream = RngStream::new(0, 0);
     for bad in [
         FleetConfig { hidden: 0, ..FleetConfig::new(5, 2) },
         FleetConfig { batch: 0, ..FleetConfig::new(5, 2) },
@@ -141,7 +141,7 @@ fn what_left_the_finite_numbers_is_named_with_its_step() {
     for hidden in [2, 6] {
         let mut config = FleetConfig { batch: 8, ..FleetConfig::new(5, hidden) };
         config.schedule.peak = 1e30;
-        let mut fleet = Fleet::new(config.clone(), &Stream::new(1, 0)).unwrap();
+        let mut fleet = Fleet::new(config.clone(), &RngStream::new(1, 0)).unwrap();
         fleet.launch(sparse(5, 0.5)).unwrap();
         fleet.run(1).unwrap();
         let error = fleet.run(5).unwrap_err();
@@ -152,7 +152,7 @@ fn what_left_the_finite_numbers_is_named_with_its_step() {
         assert!(error.to_string().contains("step 2") && error.to_string().contains("smaller"), "{error}");
         // One step so large that the parameters themselves overflow, and no further step to see it.
         config.schedule.peak = 1e39;
-        let mut fleet = Fleet::new(config, &Stream::new(1, 0)).unwrap();
+        let mut fleet = Fleet::new(config, &RngStream::new(1, 0)).unwrap();
         fleet.launch(sparse(5, 0.5)).unwrap();
         let error = fleet.run(1).unwrap_err();
         assert!(
@@ -168,7 +168,7 @@ fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
 
 #[test]
 fn every_model_that_trains_gives_the_same_bits_together_on_any_number_of_threads() {
-    let (stream, source) = (Stream::new(5, 0), Signed(SparseFeatures::uniform(4, 0.3).unwrap()));
+    let (stream, source) = (RngStream::new(5, 0), Signed(SparseFeatures::uniform(4, 0.3).unwrap()));
     let layers = [
         TwoLayerConfig::absolute_value(4, 6),
         TwoLayerConfig::neurons(4, 3),
@@ -196,16 +196,16 @@ fn every_model_that_trains_gives_the_same_bits_together_on_any_number_of_threads
 
 #[test]
 fn of_several_errors_the_first_by_number_is_named() {
-    let refuse = |number: usize, _: &mut Stream| match number {
+    let refuse = |number: usize, _: &mut RngStream| match number {
         2 | 5 | 6 => {
             Err(SuperpositionError::OutOfRange { argument: "x", given: number as f64, allowed: "none" })
         }
         _ => Ok(number),
     };
     for threads in [1, 2, 3] {
-        let error = on_threads(threads, || together(8, &Stream::new(1, 0), refuse)).unwrap_err();
+        let error = on_threads(threads, || together(8, &RngStream::new(1, 0), refuse)).unwrap_err();
         assert!(error.to_string().starts_with("x is 2,"), "{error}");
     }
-    assert_eq!(together(2, &Stream::new(1, 0), refuse).unwrap(), [0, 1]);
-    assert!(together(0, &Stream::new(1, 0), refuse).unwrap().is_empty());
+    assert_eq!(together(2, &RngStream::new(1, 0), refuse).unwrap(), [0, 1]);
+    assert!(together(0, &RngStream::new(1, 0), refuse).unwrap().is_empty());
 }

@@ -1,12 +1,12 @@
 //! Shares of dimension of ideal arrangements, and the inequalities between them.
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::{geometry, polytope};
 use ndarray::{Array2, ArrayRef2, array};
 use proptest::prelude::*;
 
 fn random(m: usize, n: usize, seed: u64) -> Array2<f64> {
-    let mut stream = Stream::new(seed, 0);
+    let mut stream = RngStream::new(seed, 0);
     Array2::from_shape_fn((m, n), |_| stream.normal())
 }
 

@@ -1,6 +1,6 @@
 //! Blocks against the plain definitions, and recognition of turned and shaken polytopes.
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::large::{LargeGeometry, orthogonal_factors};
 use collimate_superposition::polysemanticity::rotated_code;
 use collimate_superposition::recognition::{Shape, recognise, shapes_with_share};
@@ -9,7 +9,7 @@ use ndarray::{Array2, Axis, concatenate, s};
 use proptest::prelude::*;
 
 fn random(rows: usize, columns: usize, seed: u64) -> Array2<f64> {
-    let mut stream = Stream::new(seed, 0);
+    let mut stream = RngStream::new(seed, 0);
     Array2::from_shape_fn((rows, columns), |_| stream.normal())
 }
 
@@ -52,7 +52,7 @@ fn factors_reach_across_blocks() {
 
 /// The shape turned at random, with its corners shuffled and every entry moved a little.
 fn shaken(w: &Array2<f64>, noise: f64, seed: u64) -> Array2<f64> {
-    let mut stream = Stream::new(seed, 1);
+    let mut stream = RngStream::new(seed, 1);
     let turn = rotated_code(w.nrows(), &mut stream).unwrap();
     let order = stream.permutation(w.ncols());
     let mut out = turn.dot(&w.select(Axis(1), &order));

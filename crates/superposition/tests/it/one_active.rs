@@ -1,7 +1,7 @@
 //! The closed form against quadrature and differences.
 
 use crate::differences::{distance, error};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::one_active::{OneActive, cross_talk, own_error};
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ fn midpoint(f: impl Fn(f64) -> f64) -> f64 {
     (0..CELLS).map(|i| f((i as f64 + 0.5) / CELLS as f64)).sum::<f64>() / CELLS as f64
 }
 
-fn point(model: &OneActive, stream: &mut Stream) -> Vec<f64> {
+fn point(model: &OneActive, stream: &mut RngStream) -> Vec<f64> {
     (0..model.parameters()).map(|_| stream.normal()).collect()
 }
 
@@ -27,7 +27,7 @@ proptest! {
     #[test]
     fn gradient_is_the_derivative(r in 1..4usize, c in 1..7usize, seed in any::<u64>().no_shrink()) {
         let model = OneActive::new(r, c).unwrap();
-        let at = point(&model, &mut Stream::new(seed, 0));
+        let at = point(&model, &mut RngStream::new(seed, 0));
         let mut exact = vec![0.0; at.len()];
         model.loss_and_gradient(&at, &mut exact).unwrap();
         prop_assert!(error(|x| model.loss(x).unwrap(), &at, &exact, [1e-6, 1e-7]) < 1e-7);
@@ -36,7 +36,7 @@ proptest! {
     #[test]
     fn hessian_is_the_derivative_of_the_gradient(r in 1..4usize, c in 1..6usize, seed in any::<u64>().no_shrink()) {
         let model = OneActive::new(r, c).unwrap();
-        let at = point(&model, &mut Stream::new(seed, 0));
+        let at = point(&model, &mut RngStream::new(seed, 0));
         let hessian = model.hessian(&at).unwrap();
         for p in 0..at.len() {
             let partial = |x: &[f64]| {
@@ -65,7 +65,7 @@ fn a_small_slope_loses_no_digits() {
 fn the_objective_is_the_loss_and_multiplies_by_its_hessian() {
     use collimate_grad::{Batch, Objective, Scratch};
     let model = OneActive::new(2, 4).unwrap();
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let (at, direction) = (point(&model, &mut stream), point(&model, &mut stream));
     let objective: &dyn Objective<f64> = &model;
     let (mut scratch, mut gradient, mut exact) = (Scratch::new(), vec![1.0; at.len()], vec![0.0; at.len()]);

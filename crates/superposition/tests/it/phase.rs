@@ -1,13 +1,13 @@
 //! Phase diagrams: candidates, optimum, training.
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::phase::{Region, TrainedConfig, canonical, logarithmic, optimised, trained};
 use collimate_superposition::two_features::canonical_boundary;
 
 #[test]
 fn the_optimum_never_loses_to_the_candidates() {
     let (r, s) = (logarithmic(0.2, 5.0, 6).unwrap(), logarithmic(0.02, 1.0, 6).unwrap());
-    let (simple, best) = (canonical(&r, &s).unwrap(), optimised(&r, &s, 2, &Stream::new(1, 0)).unwrap());
+    let (simple, best) = (canonical(&r, &s).unwrap(), optimised(&r, &s, 2, &RngStream::new(1, 0)).unwrap());
     for (a, b) in best.loss.iter().zip(&simple.loss) {
         assert!(*a <= b + 1e-9, "{a} above {b}");
     }
@@ -15,14 +15,14 @@ fn the_optimum_never_loses_to_the_candidates() {
         assert!(density < canonical_boundary(importance).unwrap());
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    assert_eq!(best, pool.install(|| optimised(&r, &s, 2, &Stream::new(1, 0))).unwrap());
+    assert_eq!(best, pool.install(|| optimised(&r, &s, 2, &RngStream::new(1, 0))).unwrap());
 }
 
 #[test]
 fn trained_models_come_close_to_the_optimum() {
     let (r, s) = ([0.5, 1.0], [0.05, 0.3]);
-    let best = optimised(&r, &s, 4, &Stream::new(1, 0)).unwrap();
-    let found = trained(&r, &s, TrainedConfig::default(), &Stream::new(1, 0)).unwrap();
+    let best = optimised(&r, &s, 4, &RngStream::new(1, 0)).unwrap();
+    let found = trained(&r, &s, TrainedConfig::default(), &RngStream::new(1, 0)).unwrap();
     for (a, b) in found.loss.iter().zip(&best.loss) {
         assert!(*a >= b - 1e-7 && *a <= 1.05 * b + 1e-4, "trained {a}, optimum {b}");
     }
@@ -34,7 +34,7 @@ fn bad_ranges_are_refused() {
     assert!(logarithmic(0.0, 1.0, 3).is_err() && logarithmic(0.1, 1.0, 0).is_err());
     assert!(canonical(&[0.0], &[0.5]).is_err() && canonical(&[1.0], &[1.5]).is_err());
     let none = TrainedConfig { models: 0, ..Default::default() };
-    assert!(trained(&[1.0], &[0.5], none, &Stream::new(0, 0)).is_err());
+    assert!(trained(&[1.0], &[0.5], none, &RngStream::new(0, 0)).is_err());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The generators have the structure they promise.
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::geometry::{feature_dimensionality, interference};
 use collimate_superposition::polysemanticity::{
     ParityCode, circular_code, level_code, linear_r_squared, neuron_top_share, read_level, rotated_code,
@@ -12,7 +12,7 @@ use std::collections::HashSet;
 proptest! {
     #[test]
     fn rotations_are_orthogonal(n in 1..12usize, degrees in 0.0..90.0_f64, seed in any::<u64>().no_shrink()) {
-        for q in [rotated_code(n, &mut Stream::new(seed, 0)).unwrap(), turned_code(n, degrees).unwrap()] {
+        for q in [rotated_code(n, &mut RngStream::new(seed, 0)).unwrap(), turned_code(n, degrees).unwrap()] {
             for ((i, j), g) in q.t().dot(&q).indexed_iter() {
                 prop_assert!((g - f64::from(u8::from(i == j))).abs() < 1e-13);
             }
@@ -23,7 +23,7 @@ proptest! {
 
     #[test]
     fn parities_decode_and_hide(k in 3..8usize, seed in any::<u64>().no_shrink()) {
-        let code = ParityCode::random(k, &mut Stream::new(seed, 0)).unwrap();
+        let code = ParityCode::random(k, &mut RngStream::new(seed, 0)).unwrap();
         let all = code.representation();
         let states: HashSet<Vec<bool>> =
             all.features.rows().into_iter().map(|row| row.iter().map(|&x| x > 0.5).collect()).collect();
@@ -41,7 +41,7 @@ fn rotations_are_uniform_in_their_first_two_moments() {
     let mut sum = ndarray::Array2::<f64>::zeros((4, 4));
     let mut square = sum.clone();
     for seed in 0..TRIALS {
-        let q = rotated_code(4, &mut Stream::new(seed as u64, 0)).unwrap();
+        let q = rotated_code(4, &mut RngStream::new(seed as u64, 0)).unwrap();
         sum += &q;
         square += &q.mapv(|x| x * x);
     }
@@ -72,6 +72,6 @@ fn levels_and_circles() {
 fn shares_of_neurons() {
     let w = ndarray::array![[1.0, 0.0], [0.0, 0.0], [1.0, -1.0]];
     assert_eq!(neuron_top_share(&w).unwrap(), ndarray::array![1.0, 1.0, 0.5]);
-    assert!(ParityCode::random(2, &mut Stream::new(0, 0)).is_err());
-    assert!(rotated_code(0, &mut Stream::new(0, 0)).is_err());
+    assert!(ParityCode::random(2, &mut RngStream::new(0, 0)).is_err());
+    assert!(rotated_code(0, &mut RngStream::new(0, 0)).is_err());
 }

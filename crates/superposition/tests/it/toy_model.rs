@@ -2,7 +2,7 @@
 
 use crate::differences::{distance, gradient};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::data::SparseFeatures;
 use collimate_superposition::geometry::feature_dimensionality;
 use collimate_superposition::toy_model::{
@@ -11,11 +11,11 @@ use collimate_superposition::toy_model::{
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 
-fn random(rows: usize, columns: usize, stream: &mut Stream) -> Array2<f64> {
+fn random(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_fn((rows, columns), |_| stream.normal())
 }
 
-fn model(m: usize, n: usize, activation: Activation, stream: &mut Stream) -> ToyModel {
+fn model(m: usize, n: usize, activation: Activation, stream: &mut RngStream) -> ToyModel {
     ToyModel { w: random(m, n, stream), b: random(1, n, stream).row(0).to_owned(), activation }
 }
 
@@ -26,7 +26,7 @@ fn activation(relu: bool) -> Activation {
 proptest! {
     #[test]
     fn loss_is_that_of_the_forward_pass(m in 1..4usize, n in 1..6usize, b in 1..5usize, relu: bool, seed in any::<u64>().no_shrink()) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let model = model(m, n, activation(relu), &mut stream);
         let x = random(b, n, &mut stream);
         let importance: Vec<f64> = (0..n).map(|i| 0.8_f64.powi(i as i32)).collect();
@@ -55,7 +55,7 @@ proptest! {
 
     #[test]
     fn gradient_is_the_derivative(m in 1..4usize, n in 1..6usize, relu: bool, seed in any::<u64>().no_shrink()) {
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let model = model(m, n, activation(relu), &mut stream);
         let x = random(3, n, &mut stream);
         // Differences mean nothing across a kink.
@@ -72,7 +72,7 @@ proptest! {
     #[test]
     fn linear_expectation_is_the_mean_over_data(m in 1..3usize, n in 1..4usize, seed in any::<u64>().no_shrink()) {
         // On a full factorial design with values ±1 the features are exactly independent.
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let model = model(m, n, Activation::Linear, &mut stream);
         let x = Array2::from_shape_fn((1 << n, n), |(s, i)| if s >> i & 1 == 0 { 0.0 } else { 1.0 });
         let loss = ToyLoss::new(m, Activation::Linear, vec![1.0; n], x).unwrap();
@@ -91,7 +91,7 @@ fn five_sparse_features_usually_make_a_pentagon() {
     let config = TrainingConfig::default();
     let pentagons = (0..8)
         .filter(|&seed| {
-            let model = config.train(&mut Stream::new(seed, 0)).unwrap();
+            let model = config.train(&mut RngStream::new(seed, 0)).unwrap();
             feature_dimensionality(&model.w).unwrap().iter().all(|d| (d - 0.4).abs() < 0.03)
         })
         .count();
@@ -102,9 +102,9 @@ fn five_sparse_features_usually_make_a_pentagon() {
 #[test]
 fn training_is_a_function_of_its_stream() {
     let config = TrainingConfig { steps: 50, ..TrainingConfig::default() };
-    let once = config.train(&mut Stream::new(3, 0)).unwrap();
-    assert_eq!(once, config.train(&mut Stream::new(3, 0)).unwrap());
-    assert_ne!(once.w, config.train(&mut Stream::new(4, 0)).unwrap().w);
+    let once = config.train(&mut RngStream::new(3, 0)).unwrap();
+    assert_eq!(once, config.train(&mut RngStream::new(3, 0)).unwrap());
+    assert_ne!(once.w, config.train(&mut RngStream::new(4, 0)).unwrap().w);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn bad_configurations_are_refused() {
         TrainingConfig { importance_decay: 0.0, ..Default::default() },
     ];
     for config in bad {
-        assert!(config.train(&mut Stream::new(0, 0)).is_err(), "{config:?}");
+        assert!(config.train(&mut RngStream::new(0, 0)).is_err(), "{config:?}");
     }
     assert!(SparseFeatures::new(vec![]).is_err());
     assert!(ToyLoss::new(1, Activation::Relu, vec![1.0], Array2::zeros((3, 2))).is_err());
@@ -129,7 +129,7 @@ fn bad_configurations_are_refused() {
 #[test]
 fn sparse_features_have_the_stated_moments() {
     let source = SparseFeatures::new(vec![0.3, 1.0]).unwrap();
-    let x = source.sample(40_000, &mut Stream::new(1, 0));
+    let x = source.sample(40_000, &mut RngStream::new(1, 0));
     for i in 0..2 {
         let column = x.column(i);
         let mean = column.mean().unwrap();

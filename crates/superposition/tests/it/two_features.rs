@@ -2,7 +2,7 @@
 
 use crate::differences::error;
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::two_features::{TwoFeatures, canonical_boundary, optimised_boundary};
 use proptest::prelude::*;
 
@@ -68,7 +68,7 @@ fn better_points_exist_above_the_canonical_boundary() {
         (1.0, 0.999, 0.083419, 0.083500),
     ] {
         let model = TwoFeatures::new(s, r).unwrap();
-        let best = model.optimum(20, &mut Stream::new(1, 0)).unwrap();
+        let best = model.optimum(20, &mut RngStream::new(1, 0)).unwrap();
         assert!(best.gradient <= 1e-8);
         let parameters = [best.w[0], best.w[1], best.b[0], best.b[1]];
         assert!((plain(s, r, &parameters, 3000) - best.loss).abs() < 1e-7);
@@ -83,13 +83,13 @@ fn the_optimised_boundary_is_the_recomputed_one() {
     for (r, density, w2) in
         [(0.8, 0.7266, -0.045), (0.5, 0.4845, -0.766), (0.25, 0.3387, -0.723), (0.1, 0.1811, -0.668)]
     {
-        let found = optimised_boundary(r, 2e-5, 12, &mut Stream::new(2, 0)).unwrap().unwrap();
+        let found = optimised_boundary(r, 2e-5, 12, &mut RngStream::new(2, 0)).unwrap().unwrap();
         // A search can only miss optima, so the exact gradient may find the boundary a little higher.
         assert!(found.density > density - 1e-4 && found.density < density + 1e-3, "r {r}: {}", found.density);
         assert!((found.below.w[1] - w2).abs() < 0.05, "r {r}: {:?}", found.below);
         assert!(found.below.gradient <= 1e-8);
     }
-    assert_eq!(optimised_boundary(1.0, 1e-3, 12, &mut Stream::new(2, 0)).unwrap(), None);
+    assert_eq!(optimised_boundary(1.0, 1e-3, 12, &mut RngStream::new(2, 0)).unwrap(), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod gemm;
+mod leveled;
 pub(crate) mod packed;
 pub(crate) mod pages;
 pub(crate) mod rows;

@@ -1,5 +1,5 @@
 use crate::{alone, measured, refusal};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::files::{Gguf, GgufType, GgufValue};
 use half::f16;
 
@@ -76,12 +76,12 @@ impl Builder {
     }
 }
 
-pub(crate) fn random_bytes(n: usize, stream: &mut Stream) -> Vec<u8> {
+pub(crate) fn random_bytes(n: usize, stream: &mut RngStream) -> Vec<u8> {
     (0..n).map(|_| stream.bits() as u8).collect()
 }
 
 /// Sets the f16 fields at the start of each block to small finite numbers.
-pub(crate) fn blocks(n: usize, size: usize, fields: usize, stream: &mut Stream) -> Vec<u8> {
+pub(crate) fn blocks(n: usize, size: usize, fields: usize, stream: &mut RngStream) -> Vec<u8> {
     let mut out = random_bytes(n * size, stream);
     for block in out.chunks_mut(size) {
         for field in 0..fields {
@@ -95,7 +95,7 @@ pub(crate) fn blocks(n: usize, size: usize, fields: usize, stream: &mut Stream) 
 #[test]
 fn the_four_types_expand_by_their_formulas() {
     let _guard = alone();
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     let q4 = blocks(6, 20, 2, &mut stream);
     let q8 = blocks(6, 34, 1, &mut stream);
     let f: Vec<u8> = (0..12).flat_map(|i| (i as f32 - 3.5).to_le_bytes()).collect();

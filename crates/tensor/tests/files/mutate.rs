@@ -2,7 +2,7 @@
 
 use crate::gguf::{Builder, blocks, text};
 use crate::{alone, measured, npy, torch};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::files::{FileArray, Gguf, Npz, Safetensors, TorchFile, write_npz, write_safetensors};
 use half::f16;
 use ndarray::{Array, Array1, Array2};
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 const HUGE: [u64; 8] = [u64::MAX, 1 << 63, i64::MAX as u64, 1 << 40, 1 << 32, u32::MAX as u64, 1 << 24, 0];
 
 /// One to four changes of a random kind.
-fn mutate(mut bytes: Vec<u8>, stream: &mut Stream) -> Vec<u8> {
+fn mutate(mut bytes: Vec<u8>, stream: &mut RngStream) -> Vec<u8> {
     for _ in 0..1 + stream.below(4) {
         if bytes.is_empty() {
             break;
@@ -51,7 +51,7 @@ fn mutate(mut bytes: Vec<u8>, stream: &mut Stream) -> Vec<u8> {
     bytes
 }
 
-fn sample_arrays(stream: &mut Stream) -> Vec<(&'static str, FileArray)> {
+fn sample_arrays(stream: &mut RngStream) -> Vec<(&'static str, FileArray)> {
     let (n, m) = (1 + stream.below(5), stream.below(6));
     vec![
         ("a", Array2::from_shape_fn((n, m), |_| stream.normal() as f32).into()),
@@ -61,13 +61,13 @@ fn sample_arrays(stream: &mut Stream) -> Vec<(&'static str, FileArray)> {
     ]
 }
 
-fn sample_safetensors(stream: &mut Stream) -> Vec<u8> {
+fn sample_safetensors(stream: &mut RngStream) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new().unwrap();
     write_safetensors(file.path(), &sample_arrays(stream), &[("note", "12")]).unwrap();
     std::fs::read(file.path()).unwrap()
 }
 
-fn sample_npz(stream: &mut Stream) -> Vec<u8> {
+fn sample_npz(stream: &mut RngStream) -> Vec<u8> {
     if stream.bernoulli(0.5) {
         let data = vec![3; 4 * 50];
         let dictionary = "{'descr': '<f4', 'fortran_order': True, 'shape': (5, 10), }";
@@ -78,7 +78,7 @@ fn sample_npz(stream: &mut Stream) -> Vec<u8> {
     std::fs::read(file.path()).unwrap()
 }
 
-fn sample_gguf(stream: &mut Stream) -> Vec<u8> {
+fn sample_gguf(stream: &mut RngStream) -> Vec<u8> {
     let words: Vec<u8> = ["the", "", "cat"].iter().flat_map(|w| text(w)).collect();
     let (q4, q8) = (blocks(4, 20, 2, stream), blocks(3, 34, 1, stream));
     Builder::new()
@@ -108,13 +108,14 @@ fn read_all(kind: usize, bytes: Vec<u8>) -> usize {
     }
 }
 
-fn sample_torch(stream: &mut Stream) -> Vec<u8> {
+fn sample_torch(stream: &mut RngStream) -> Vec<u8> {
     let method =
         if stream.bernoulli(0.5) { zip::CompressionMethod::Stored } else { zip::CompressionMethod::Deflated };
     torch::archive(&torch::state_dict(), method)
 }
 
-const SAMPLES: [fn(&mut Stream) -> Vec<u8>; 4] = [sample_safetensors, sample_npz, sample_gguf, sample_torch];
+const SAMPLES: [fn(&mut RngStream) -> Vec<u8>; 4] =
+    [sample_safetensors, sample_npz, sample_gguf, sample_torch];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -122,7 +123,7 @@ proptest! {
     #[test]
     fn a_mutated_file_never_panics_and_never_takes_much_memory(kind in 0..4_usize, seed in any::<u64>()) {
         let _guard = alone();
-        let mut stream = Stream::new(seed, 0);
+        let mut stream = RngStream::new(seed, 0);
         let sound = SAMPLES[kind](&mut stream);
         let bytes = mutate(sound, &mut stream);
         let size = bytes.len();
@@ -140,7 +141,7 @@ proptest! {
             2 => b"GGUF\x03\x00\x00\x00".to_vec(),
             _ => b"\x93NUMPY\x01\x00".to_vec(),
         };
-        bytes.extend(crate::gguf::random_bytes(n, &mut Stream::new(seed, 1)));
+        bytes.extend(crate::gguf::random_bytes(n, &mut RngStream::new(seed, 1)));
         let size = bytes.len();
         let (read, peak) = measured(|| if kind == 3 { npy::read(&bytes).map_or(0, |_| 1) } else { read_all(kind, bytes) });
         prop_assert_eq!(read, 0);
@@ -150,7 +151,7 @@ proptest! {
     #[test]
     fn a_mutated_npy_file_never_panics(seed in any::<u64>()) {
         let _guard = alone();
-        let mut stream = Stream::new(seed, 2);
+        let mut stream = RngStream::new(seed, 2);
         let dictionary = "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 2), }";
         let bytes = mutate(npy::npy(dictionary, &[7; 24]), &mut stream);
         let size = bytes.len();
@@ -165,7 +166,7 @@ fn the_samples_are_sound_and_most_mutations_are_noticed() {
     let mut damaged = [0; 4];
     for seed in 0..200 {
         for (kind, sample) in SAMPLES.iter().enumerate() {
-            let mut stream = Stream::new(seed, 3);
+            let mut stream = RngStream::new(seed, 3);
             let sound = sample(&mut stream);
             let whole = read_all(kind, sound.clone());
             assert!(whole > 0);

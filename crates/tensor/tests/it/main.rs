@@ -6,12 +6,12 @@ mod products;
 mod rows;
 mod sparse;
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::Scalar;
 use ndarray::Array2;
 
 /// A matrix of standard normal numbers.
-fn normal<F: Scalar>(rows: usize, columns: usize, stream: &mut Stream) -> Array2<F> {
+fn normal<F: Scalar>(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<F> {
     Array2::from_shape_simple_fn((rows, columns), || F::standard_normal(stream))
 }
 

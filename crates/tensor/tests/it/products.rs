@@ -1,5 +1,5 @@
 use crate::{normal, with_threads};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{PackedMatrix, Scalar, ShapeError, batched_matmul, matmul, matmul_into};
 use ndarray::{Array2, Array3, ArrayRef2, Axis, s};
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn close<F: Scalar>(c: &ArrayRef2<F>, a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> boo
 }
 
 fn check<F: Scalar>(m: usize, k: usize, n: usize, seed: u64) -> bool {
-    let stream = &mut Stream::new(seed, 0);
+    let stream = &mut RngStream::new(seed, 0);
     let (a, b) = (normal::<F>(m, k, stream), normal::<F>(k, n, stream));
     let (a_t, b_t) = (normal::<F>(k, m, stream), normal::<F>(n, k, stream));
     let packed = PackedMatrix::new(&b);
@@ -58,7 +58,7 @@ proptest! {
 
 #[test]
 fn rows_a_power_of_two_apart_and_views_into_larger_arrays() {
-    let stream = &mut Stream::new(3, 0);
+    let stream = &mut RngStream::new(3, 0);
     let big = normal::<f32>(40, 1024, stream);
     let b = normal::<f32>(512, 50, stream);
     let a = big.slice(s![3..30;2, 100..612]);
@@ -76,7 +76,7 @@ fn rows_a_power_of_two_apart_and_views_into_larger_arrays() {
 fn the_same_bits_on_one_and_two_threads() {
     fn bits<F: Scalar>() {
         for (m, k, n) in [(200, 384, 600), (512, 576, 960), (64, 1536, 384), (12, 1000, 700), (33, 300, 65)] {
-            let stream = &mut Stream::new(5, 0);
+            let stream = &mut RngStream::new(5, 0);
             let (a, b) = (normal::<F>(m, k, stream), normal::<F>(k, n, stream));
             let packed = PackedMatrix::new(&b);
             let run =
@@ -91,7 +91,7 @@ fn the_same_bits_on_one_and_two_threads() {
 
 #[test]
 fn a_packed_product_does_not_depend_on_the_number_of_rows() {
-    let stream = &mut Stream::new(6, 0);
+    let stream = &mut RngStream::new(6, 0);
     let (a, b) = (normal::<f32>(100, 130, stream), normal::<f32>(130, 70, stream));
     let packed = PackedMatrix::new(&b);
     let whole = packed.matmul(&a).unwrap();
@@ -102,7 +102,7 @@ fn a_packed_product_does_not_depend_on_the_number_of_rows() {
 
 #[test]
 fn a_product_on_one_thread_does_not_depend_on_the_number_of_rows() {
-    let stream = &mut Stream::new(6, 1);
+    let stream = &mut RngStream::new(6, 1);
     for k in [130, 600, 1100] {
         let (a, b) = (normal::<f32>(21, k, stream), normal::<f32>(k, 70, stream));
         let mut packed = PackedMatrix::new(&normal(k, 70, stream));
@@ -137,11 +137,11 @@ fn beta_zero_does_not_read_the_old_content() {
 
 #[test]
 fn batches_are_the_single_products() {
-    let stream = &mut Stream::new(7, 0);
+    let stream = &mut RngStream::new(7, 0);
     let shape = |b, m, n| {
-        Array3::from_shape_simple_fn((b, m, n), || stream_normal(&mut Stream::new((b * m * n) as u64, 1)))
+        Array3::from_shape_simple_fn((b, m, n), || stream_normal(&mut RngStream::new((b * m * n) as u64, 1)))
     };
-    fn stream_normal(s: &mut Stream) -> f64 {
+    fn stream_normal(s: &mut RngStream) -> f64 {
         s.normal()
     }
     let mut a: Array3<f64> = shape(5, 60, 50);
@@ -165,7 +165,7 @@ fn shapes_that_do_not_fit_are_named() {
 
 #[test]
 fn long_sums_of_a_packed_product_keep_their_precision() {
-    let mut stream = Stream::new(11, 0);
+    let mut stream = RngStream::new(11, 0);
     let (m, k, n) = (24, 4096, 48);
     let mut normal = |shape| Array2::<f32>::from_shape_simple_fn(shape, || stream.normal() as f32);
     let (a, b) = (normal((m, k)), normal((k, n)));

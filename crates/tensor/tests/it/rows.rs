@@ -1,4 +1,4 @@
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{
     axpy, dot, gelu_erf, gelu_tanh, layer_norm_into, log_softmax_in_place, log_sum_exp, rms_norm_into, silu,
     silu_times, softmax_in_place, softmax_rows,
@@ -7,7 +7,7 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 fn row(n: usize, scale: f64, seed: u64) -> Vec<f64> {
-    let mut stream = Stream::new(seed, 0);
+    let mut stream = RngStream::new(seed, 0);
     (0..n).map(|_| scale * stream.normal()).collect()
 }
 

@@ -1,10 +1,10 @@
 use crate::{normal, with_threads};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::{ShapeError, SparseRows};
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 
-fn sparse(rows: usize, columns: usize, density: f64, stream: &mut Stream) -> Array2<f64> {
+fn sparse(rows: usize, columns: usize, density: f64, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || {
         if stream.bernoulli(density) { stream.normal() } else { 0.0 }
     })
@@ -13,7 +13,7 @@ fn sparse(rows: usize, columns: usize, density: f64, stream: &mut Stream) -> Arr
 proptest! {
     #[test]
     fn decoding_is_the_dense_product(b in 0usize..20, n in 1usize..30, d in 0usize..20, seed in 0u64..1000) {
-        let stream = &mut Stream::new(seed, 0);
+        let stream = &mut RngStream::new(seed, 0);
         let dense = sparse(b, n, 0.3, stream);
         let dictionary = normal::<f64>(n, d, stream);
         let codes = SparseRows::from_dense(&dense);
@@ -25,7 +25,7 @@ proptest! {
 
 #[test]
 fn decoding_gives_the_same_bits_on_any_number_of_threads() {
-    let stream = &mut Stream::new(2, 0);
+    let stream = &mut RngStream::new(2, 0);
     let codes = SparseRows::from_dense(&sparse(600, 500, 0.05, stream));
     let dictionary = normal::<f64>(500, 64, stream);
     let run = |threads| with_threads(threads, || codes.decode(&dictionary).unwrap());

@@ -1,7 +1,7 @@
 //! Model files made here: what is read from them is what was written, and unsound ones are refused.
 
 use crate::reference::Weights;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_tensor::files::Gguf;
 use collimate_transformer::{Config, Decoder, Run, TransformerError};
 use ndarray::ArrayD;
@@ -97,7 +97,7 @@ impl ModelFile {
 
 pub(crate) fn sample() -> ModelFile {
     let config = Config::small();
-    ModelFile::of(&config, &Weights::random(&config, &mut Stream::new(2, 0)))
+    ModelFile::of(&config, &Weights::random(&config, &mut RngStream::new(2, 0)))
 }
 
 #[test]

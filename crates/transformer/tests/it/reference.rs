@@ -1,7 +1,7 @@
 //! The decoder against a plain one in f64, written from the equations.
 
 use crate::gguf::ModelFile;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_transformer::{Capture, Config, Run, Site};
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix2, s};
 
@@ -9,7 +9,7 @@ use ndarray::{Array1, Array2, ArrayD, Axis, Ix2, s};
 pub(crate) struct Weights(Vec<(String, ArrayD<f32>)>);
 
 impl Weights {
-    pub(crate) fn random(c: &Config, stream: &mut Stream) -> Self {
+    pub(crate) fn random(c: &Config, stream: &mut RngStream) -> Self {
         let mut list = Vec::new();
         let mut add = |name: String, shape: &[usize]| {
             let gain = shape.len() == 1;
@@ -116,7 +116,7 @@ fn the_decoder_agrees_with_the_equations() {
     let narrow =
         Config { n_layers: 1, n_heads: 1, n_key_heads: 1, d_head: 2, d_model: 3, d_ff: 5, ..Config::small() };
     for (seed, c) in [Config::small(), wide, narrow].into_iter().enumerate() {
-        let mut stream = Stream::new(seed as u64, 7);
+        let mut stream = RngStream::new(seed as u64, 7);
         let weights = Weights::random(&c, &mut stream);
         let mut file = ModelFile::of(&c, &weights);
         if c.d_head * c.n_heads != c.d_model {
@@ -152,7 +152,7 @@ fn the_decoder_agrees_with_the_equations() {
 #[test]
 fn a_vocabulary_of_several_blocks_is_summed_whole() {
     let c = Config { n_vocab: 9_001, n_layers: 1, ..Config::small() };
-    let weights = Weights::random(&c, &mut Stream::new(5, 0));
+    let weights = Weights::random(&c, &mut RngStream::new(5, 0));
     let decoder = ModelFile::of(&c, &weights).decoder().unwrap();
     let tokens = [4095, 4096, 8191, 8192, 9000, 0];
     let (logits, _) = forward(&c, &weights, &tokens);

@@ -1,7 +1,7 @@
 //! Inputs that do not fit the model.
 
 use crate::runs::{decoder, tokens};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_transformer::{Config, Decoder, Run, TransformerError};
 use ndarray::Array2;
 
@@ -66,6 +66,9 @@ fn configurations_that_do_not_fit_together_are_refused() {
         Config { d_model: usize::MAX, ..good },
         Config { d_model: 1 << 31, n_vocab: 1 << 31, ..good },
     ] {
-        assert!(matches!(Decoder::random(bad, &mut Stream::new(1, 0)), Err(TransformerError::Config { .. })));
+        assert!(matches!(
+            Decoder::random(bad, &mut RngStream::new(1, 0)),
+            Err(TransformerError::Config { .. })
+        ));
     }
 }

@@ -1,16 +1,16 @@
 //! Bit for bit: cuts, threads, the future, repeated use.
 
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_transformer::{Config, Decoder, Run};
 use ndarray::{Array2, s};
 use proptest::prelude::*;
 
 pub(crate) fn decoder(seed: u64) -> Decoder {
-    Decoder::random(Config::small(), &mut Stream::new(seed, 0)).unwrap()
+    Decoder::random(Config::small(), &mut RngStream::new(seed, 0)).unwrap()
 }
 
 pub(crate) fn tokens(t: usize, seed: u64) -> Vec<u32> {
-    let mut stream = Stream::new(seed, 1);
+    let mut stream = RngStream::new(seed, 1);
     (0..t).map(|_| stream.below(Config::small().n_vocab) as u32).collect()
 }
 
@@ -41,7 +41,7 @@ proptest! {
     #[test]
     fn later_tokens_change_nothing_before_them(t in 2..90_usize, seed in any::<u64>()) {
         let (decoder, mut tokens) = (decoder(seed), tokens(t, seed));
-        let at = Stream::new(seed, 2).below(t);
+        let at = RngStream::new(seed, 2).below(t);
         let before = decoder.logits(Run::of(&tokens), &mut ()).unwrap();
         tokens[at] = (tokens[at] + 1) % Config::small().n_vocab as u32;
         let after = decoder.logits(Run::of(&tokens), &mut ()).unwrap();
@@ -94,7 +94,7 @@ fn a_decoder_serves_several_threads_at_once() {
 fn random_decoders_follow_their_stream() {
     assert_eq!(decoder(5).fingerprint(), decoder(5).fingerprint());
     assert_ne!(decoder(5).fingerprint(), decoder(6).fingerprint());
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let first = Decoder::random(Config::small(), &mut stream).unwrap();
     let second = Decoder::random(Config::small(), &mut stream).unwrap();
     assert_ne!(first.fingerprint(), second.fingerprint());

@@ -7,7 +7,7 @@ use crate::linear::{
     simple_gla,
 };
 use crate::{AttentionError, HeadMap, Scale};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Array3, Axis, s};
 
 /// A member by name.
@@ -75,7 +75,7 @@ impl Computed {
             }
             Member::Performer => {
                 let width = k.dim().2;
-                let mut stream = Stream::new(5, width as u64);
+                let mut stream = RngStream::new(5, width as u64);
                 let features = RandomFeatures::draw(
                     Directions::Orthogonal,
                     4,

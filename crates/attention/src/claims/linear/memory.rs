@@ -4,7 +4,7 @@ use super::{KeepsState, Tokens};
 use crate::claims::largest;
 use crate::claims::order::normal;
 use collimate_claims::{Claim, Exact, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Axis, concatenate};
 
 /// The delta rule stores and overwrites exactly under orthonormal keys.
@@ -50,7 +50,7 @@ fn reads_back(meta: Meta, member: impl KeepsState) -> impl Claim {
 }
 
 /// Orthonormal keys and two values for each.
-fn drawn(dims: &[usize], stream: &mut Stream) -> Option<(Array2<f64>, Array2<f64>, Array2<f64>)> {
+fn drawn(dims: &[usize], stream: &mut RngStream) -> Option<(Array2<f64>, Array2<f64>, Array2<f64>)> {
     let n = dims[0].min(dims[1]);
     let keys = orthonormal(normal(stream, n, dims[1]))?;
     Some((keys, normal(stream, n, 2), normal(stream, n, 2)))

@@ -11,7 +11,7 @@ pub use order::{causal_linear_pattern_rank, delta_forgets_order, linear_forgets_
 use super::largest;
 use super::order::normal;
 use collimate_claims::{Claim, Exact, Meta, Subject};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, s};
 
 /// What the tokens of one head bring to a recurrence; a member takes what it knows.
@@ -88,7 +88,7 @@ impl Tokens {
 /// q, k and v; log-decays with the rates β as last column; and a number up to the count of the tokens.
 type Sequence = (Array2<f64>, Array2<f64>, Array2<f64>, Array2<f64>, usize);
 
-fn sequence(dims: &[usize], stream: &mut Stream) -> Option<Sequence> {
+fn sequence(dims: &[usize], stream: &mut RngStream) -> Option<Sequence> {
     let (t, d) = (dims[0], dims[1]);
     let gates = Array2::from_shape_fn((t, d + 1), |(_, c)| {
         let strength = [0.1, 2.0, 60.0][stream.below(3)];

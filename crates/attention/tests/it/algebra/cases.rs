@@ -6,7 +6,7 @@ use collimate_attention::algebra::{
     Score, SigmoidBias, Slopes, Ties, Variant, Window,
 };
 use collimate_attention::{HeadMap, Offset, Rotary, Scale};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array3, ArrayD};
 
 /// The sizes of a case.
@@ -22,7 +22,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// Lengths of 1, odd lengths and widths, more queries than keys. Rotations take two dimensions.
-    pub(crate) fn random(stream: &mut Stream) -> Self {
+    pub(crate) fn random(stream: &mut RngStream) -> Self {
         let mut between = |low: usize, high: usize| low + stream.below(high - low + 1);
         Self {
             key_heads: between(1, 2),
@@ -49,7 +49,7 @@ impl Shape {
         &self,
         variant: Variant,
         magnitude: f64,
-        stream: &mut Stream,
+        stream: &mut RngStream,
     ) -> (Variant, Arguments<f64>) {
         let (h, g, value_heads) = self.heads(&variant.combination);
         let modulo = stream.bernoulli(0.3);
@@ -124,7 +124,7 @@ pub(crate) fn logit_changes() -> Vec<LogitChange> {
 }
 
 /// Rules for a shape; the last differ between heads.
-pub(crate) fn rules(shape: &Shape, heads: usize, stream: &mut Stream) -> Vec<MaskRule> {
+pub(crate) fn rules(shape: &Shape, heads: usize, stream: &mut RngStream) -> Vec<MaskRule> {
     let (t, s) = (shape.queries, shape.keys);
     let mut bools =
         |shape: (usize, usize, usize)| Array3::from_shape_simple_fn(shape, || stream.bernoulli(0.6));
@@ -203,7 +203,7 @@ pub(crate) fn scores() -> Vec<Score> {
 }
 
 /// Every choice once, with the rest plain.
-pub(crate) fn single_choices(shape: &Shape, stream: &mut Stream) -> Vec<Variant> {
+pub(crate) fn single_choices(shape: &Shape, stream: &mut RngStream) -> Vec<Variant> {
     let causal = || plain().mask(MaskRule::Causal);
     let mut all: Vec<Variant> = vec![plain(), causal(), Variant::cosine(Offset::zero(), 1e-3)];
     all.extend(row_changes().into_iter().map(|changes| changes.into_iter().fold(plain(), Variant::row)));
@@ -222,8 +222,8 @@ pub(crate) fn single_choices(shape: &Shape, stream: &mut Stream) -> Vec<Variant>
 }
 
 /// A random composition; `None` when it has no meaning.
-pub(crate) fn composition(shape: &Shape, stream: &mut Stream) -> Option<Variant> {
-    fn one<T: Clone>(from: &[T], stream: &mut Stream) -> T {
+pub(crate) fn composition(shape: &Shape, stream: &mut RngStream) -> Option<Variant> {
+    fn one<T: Clone>(from: &[T], stream: &mut RngStream) -> T {
         from[stream.below(from.len())].clone()
     }
     let offsets = [Offset::zero(), Offset::keys_minus_queries(), Offset::fixed(-2), Offset::fixed(1)];
@@ -255,7 +255,7 @@ pub(crate) fn composition(shape: &Shape, stream: &mut Stream) -> Option<Variant>
 }
 
 impl Shape {
-    fn fit_or_refuse(&self, variant: &Variant, stream: &mut Stream) -> Option<(Variant, Arguments<f64>)> {
+    fn fit_or_refuse(&self, variant: &Variant, stream: &mut RngStream) -> Option<(Variant, Arguments<f64>)> {
         // The check of the choices comes before that of the parameters, so an empty set is enough to ask.
         let (h, g, values) = self.heads(&variant.combination);
         let zeros = |heads, rows, width| Array3::<f64>::zeros((heads, rows, width));

@@ -3,7 +3,7 @@ use super::naive::attend;
 use crate::naive::distance;
 use collimate_attention::algebra::{Arguments, MaskRule, Parameter, RowChange, Variant};
 use collimate_attention::{Attention, HeadMap, Mask, Offset, Rotary};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array3, ArrayD};
 
 fn to_f32(x: &Arguments<f64>) -> Arguments<f32> {
@@ -39,7 +39,7 @@ fn agrees(variant: &Variant, arguments: &Arguments<f64>, tolerance: f64) {
 
 #[test]
 fn every_choice_is_its_definition() {
-    let mut stream = Stream::new(1, 0);
+    let mut stream = RngStream::new(1, 0);
     for round in 0..12 {
         let shape = Shape::random(&mut stream);
         for variant in single_choices(&shape, &mut stream) {
@@ -52,7 +52,7 @@ fn every_choice_is_its_definition() {
 
 #[test]
 fn one_dimension_one_query_or_one_key_is_enough() {
-    let mut stream = Stream::new(13, 0);
+    let mut stream = RngStream::new(13, 0);
     for (queries, keys) in [(1, 1), (1, 5), (5, 1)] {
         let shape = Shape { key_heads: 1, group: 1, queries, keys, width: 1, value_width: 1 };
         for variant in single_choices(&shape, &mut stream) {
@@ -67,7 +67,7 @@ fn one_dimension_one_query_or_one_key_is_enough() {
 
 #[test]
 fn compositions_are_their_definition() {
-    let mut stream = Stream::new(2, 0);
+    let mut stream = RngStream::new(2, 0);
     let mut tried = 0;
     while tried < 600 {
         let shape = Shape::random(&mut stream);
@@ -80,7 +80,7 @@ fn compositions_are_their_definition() {
 
 #[test]
 fn logits_of_ten_thousand_stay_finite() {
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     for _ in 0..4 {
         let shape = Shape { width: 6, ..Shape::random(&mut stream) };
         for variant in single_choices(&shape, &mut stream) {
@@ -97,7 +97,7 @@ fn logits_of_ten_thousand_stay_finite() {
 
 #[test]
 fn single_precision_is_near() {
-    let mut stream = Stream::new(4, 0);
+    let mut stream = RngStream::new(4, 0);
     for _ in 0..4 {
         let shape = Shape::random(&mut stream);
         for variant in single_choices(&shape, &mut stream) {
@@ -119,7 +119,7 @@ fn single_precision_is_near() {
 
 #[test]
 fn a_query_without_keys_gets_zeros_and_sends_nothing_back() {
-    let mut stream = Stream::new(5, 0);
+    let mut stream = RngStream::new(5, 0);
     let shape = Shape { key_heads: 1, group: 2, queries: 4, keys: 3, width: 2, value_width: 2 };
     for variant in single_choices(&shape, &mut stream) {
         // All queries stand far in front of the first key.
@@ -140,7 +140,7 @@ fn a_query_without_keys_gets_zeros_and_sends_nothing_back() {
 fn arrays_without_rows_are_fine() {
     for (queries, keys) in [(0, 3), (3, 0), (0, 0)] {
         let shape = Shape { key_heads: 1, group: 2, queries, keys, width: 2, value_width: 2 };
-        let mut stream = Stream::new(6, 0);
+        let mut stream = RngStream::new(6, 0);
         for variant in single_choices(&shape, &mut stream) {
             let (variant, arguments) = shape.fit(variant, 1.0, &mut stream);
             let (out, trace) = variant.forward(&arguments).unwrap();
@@ -152,7 +152,7 @@ fn arrays_without_rows_are_fine() {
 
 #[test]
 fn masked_nan_changes_nothing() {
-    let mut stream = Stream::new(7, 0);
+    let mut stream = RngStream::new(7, 0);
     let shape = Shape { key_heads: 2, group: 2, queries: 5, keys: 6, width: 4, value_width: 3 };
     for variant in single_choices(&shape, &mut stream) {
         // Key 4 is padding.
@@ -176,7 +176,7 @@ fn masked_nan_changes_nothing() {
 #[test]
 fn an_infinite_bias_masks_before_and_after_a_softcap() {
     use collimate_attention::algebra::LogitChange::{Bias, Softcap};
-    let mut stream = Stream::new(8, 0);
+    let mut stream = RngStream::new(8, 0);
     let shape = Shape { key_heads: 1, group: 2, queries: 3, keys: 3, width: 2, value_width: 2 };
     for order in [[Bias, Softcap(0.5)], [Softcap(0.5), Bias]] {
         let variant = order.into_iter().fold(plain(), Variant::logit);
@@ -199,7 +199,7 @@ fn the_tiled_way_is_taken_when_it_can_be() {
         .heads(HeadMap::grouped_by_floor(4, 2))
         .rotary(Rotary::half_split(4, 100.0))
         .mask(Mask::causal(Offset::keys_minus_queries()));
-    let mut stream = Stream::new(9, 0);
+    let mut stream = RngStream::new(9, 0);
     let mut normal = |shape| Array3::from_shape_simple_fn(shape, || stream.normal());
     let (q, k, v) = (normal((4, 70, 4)), normal((2, 80, 4)), normal((2, 80, 3)));
     let variant = Variant::from(attention);
@@ -218,7 +218,7 @@ fn the_tiled_way_is_taken_when_it_can_be() {
 #[test]
 fn views_of_logits_and_patterns() {
     use collimate_attention::algebra::{LogitChange, Pairing};
-    let mut stream = Stream::new(10, 0);
+    let mut stream = RngStream::new(10, 0);
     let shape = Shape { key_heads: 1, group: 1, queries: 3, keys: 4, width: 2, value_width: 4 };
     let variant = Variant::differential_v2(Offset::keys_minus_queries(), Pairing::Neighbours)
         .mask(MaskRule::Causal)

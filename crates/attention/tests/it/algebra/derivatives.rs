@@ -1,7 +1,7 @@
 use super::cases::{Shape, composition, single_choices};
 use super::naive::attend;
 use collimate_attention::algebra::{Arguments, Variant};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array3, ArrayD, ArrayRef, Dimension, Zip};
 
 fn inner<D: Dimension>(a: &ArrayRef<f64, D>, b: &ArrayRef<f64, D>) -> f64 {
@@ -9,7 +9,7 @@ fn inner<D: Dimension>(a: &ArrayRef<f64, D>, b: &ArrayRef<f64, D>) -> f64 {
 }
 
 /// A random direction in all arguments.
-fn direction(x: &Arguments<f64>, stream: &mut Stream) -> Arguments<f64> {
+fn direction(x: &Arguments<f64>, stream: &mut RngStream) -> Arguments<f64> {
     let mut d = x.zeros_like();
     for array in [&mut d.q, &mut d.k, &mut d.v] {
         array.mapv_inplace(|_| stream.normal());
@@ -62,7 +62,7 @@ fn only(d: &Arguments<f64>, name: &str) -> Arguments<f64> {
 }
 
 /// Whether jvp is the central difference, and backward the transpose of jvp in each argument; `false` near a kink.
-fn check(variant: &Variant, x: &Arguments<f64>, stream: &mut Stream) -> bool {
+fn check(variant: &Variant, x: &Arguments<f64>, stream: &mut RngStream) -> bool {
     let d = direction(x, stream);
     let Some(slope) = slope(variant, x, &d) else { return false };
     let size = slope.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
@@ -83,7 +83,7 @@ fn check(variant: &Variant, x: &Arguments<f64>, stream: &mut Stream) -> bool {
 
 #[test]
 fn every_choice_has_the_derivatives_of_its_definition() {
-    let mut stream = Stream::new(11, 0);
+    let mut stream = RngStream::new(11, 0);
     let (mut checked, mut near_kinks) = (0, 0);
     for _ in 0..6 {
         let shape = Shape::random(&mut stream);
@@ -97,7 +97,7 @@ fn every_choice_has_the_derivatives_of_its_definition() {
 
 #[test]
 fn compositions_have_the_derivatives_of_their_definition() {
-    let mut stream = Stream::new(12, 0);
+    let mut stream = RngStream::new(12, 0);
     let (mut checked, mut near_kinks) = (0, 0);
     while checked < 400 {
         let shape = Shape::random(&mut stream);

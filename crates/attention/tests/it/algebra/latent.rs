@@ -4,7 +4,7 @@ use collimate_attention::algebra::{
     Arguments, Latent, LatentArguments, LatentForm, MaskRule, RowChange, Variant,
 };
 use collimate_attention::{Mask, Offset, Rotary};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Array3};
 
 const FORMS: [LatentForm; 2] = [LatentForm::Expanded, LatentForm::Absorbed];
@@ -15,7 +15,7 @@ fn latent(rotary: bool) -> Latent {
 }
 
 /// Three heads, n = 3, r = 2, l = 5, e = 4.
-fn arguments(queries: usize, keys: usize, stream: &mut Stream) -> LatentArguments<f64> {
+fn arguments(queries: usize, keys: usize, stream: &mut RngStream) -> LatentArguments<f64> {
     let mut cube = |shape| Array3::from_shape_simple_fn(shape, || stream.normal());
     let (q_content, q_rotary) = (cube((3, queries, 3)), cube((3, queries, 2)));
     let (up_key, up_value) = (cube((3, 3, 5)), cube((3, 4, 5)));
@@ -52,7 +52,7 @@ fn definition(attention: &Latent, x: &LatentArguments<f64>) -> Array3<f64> {
 
 #[test]
 fn both_forms_are_the_definition() {
-    let mut stream = Stream::new(21, 0);
+    let mut stream = RngStream::new(21, 0);
     for (queries, keys) in [(1, 1), (3, 5), (5, 3), (4, 4)] {
         let x = arguments(queries, keys, &mut stream);
         for rotary in [false, true] {
@@ -84,7 +84,7 @@ fn moved(x: &LatentArguments<f64>, direction: &[f64], step: f64) -> LatentArgume
 
 #[test]
 fn gradients_are_the_central_difference() {
-    let mut stream = Stream::new(22, 0);
+    let mut stream = RngStream::new(22, 0);
     let x = arguments(3, 4, &mut stream);
     let attention = latent(true);
     let d_out = Array3::from_shape_simple_fn((3, 3, 4), || stream.normal());
@@ -105,7 +105,7 @@ fn gradients_are_the_central_difference() {
 
 #[test]
 fn shapes_that_do_not_fit_are_named() {
-    let mut stream = Stream::new(23, 0);
+    let mut stream = RngStream::new(23, 0);
     let x = arguments(3, 4, &mut stream);
     let message =
         |x: &LatentArguments<f64>| latent(true).forward(LatentForm::Absorbed, x).unwrap_err().to_string();

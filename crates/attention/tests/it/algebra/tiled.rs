@@ -6,7 +6,7 @@ use collimate_attention::algebra::{
     Arguments, Gain, LogitChange, MaskRule, Normaliser, PairKeys, Pairing, Parameter, Variant, Window,
 };
 use collimate_attention::{Attention, AttentionError, Offset};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array3, ArrayD};
 
 fn variants() -> Vec<Variant> {
@@ -27,7 +27,7 @@ fn variants() -> Vec<Variant> {
 
 #[test]
 fn sinks_and_pairs_of_heads_are_what_they_are_pair_by_pair() {
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let shape = Shape { key_heads: 2, group: 2, queries: 90, keys: 140, width: 6, value_width: 5 };
     let decoding = Shape { queries: 1, keys: 1300, value_width: 16, ..shape };
     for (variant, shape) in variants().into_iter().flat_map(|v| [(v.clone(), shape), (v, decoding)]) {

@@ -1,6 +1,6 @@
 use super::{Case, Fading, Inputs, cases, distance, size};
 use collimate_attention::linear::{Form, LinearGradients, Pass};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array3, Zip, s};
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ fn loss(case: &Case, x: &Inputs<f64>, form: Form, d: &(Array3<f64>, Array3<f64>)
 
 /// A random direction in all inputs, as inputs and as the pass takes it.
 fn direction(case: &Case, x: &Inputs<f64>, pass: &Pass<f64>) -> (Inputs<f64>, LinearGradients<f64>) {
-    let mut stream = Stream::new(case.seed, 4);
+    let mut stream = RngStream::new(case.seed, 4);
     let mut like = |x: &Array3<f64>| Array3::from_shape_simple_fn(x.dim(), || stream.normal());
     let (q, k, v, initial, mut log_decay) =
         (like(&x.q), like(&x.k), like(&x.v), like(&x.initial), like(&x.log_decay));
@@ -85,7 +85,7 @@ proptest! {
         let x = case.inputs();
         let form = if chunk > 17 { Form::Recurrent } else { Form::Chunked { size: chunk } };
         let pass = case.run(&x, form).unwrap();
-        let mut stream = Stream::new(case.seed, 3);
+        let mut stream = RngStream::new(case.seed, 3);
         let mut like = |x: &Array3<f64>| Array3::from_shape_simple_fn(x.dim(), || stream.normal());
         let d = (like(&pass.out), like(&pass.state));
         let g = pass.backward(&d.0, Some(&d.1)).unwrap();

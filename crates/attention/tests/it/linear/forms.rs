@@ -1,6 +1,6 @@
 use super::{Case, Fading, Inputs, cases, distance, size};
 use collimate_attention::linear::{Form, LinearGradients};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, Axis, s};
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ proptest! {
     fn every_form_is_the_definition_forwards_and_backwards(case in cases(), chunk in 1usize..40) {
         let x = case.inputs();
         let (out, state) = definition(&case, &x);
-        let mut stream = Stream::new(case.seed, 1);
+        let mut stream = RngStream::new(case.seed, 1);
         let mut like = |x: &Array3<f64>| Array3::from_shape_simple_fn(x.dim(), || stream.normal());
         let (d_out, d_state) = (like(&out), like(&state));
         let one_by_one = case.run(&x, Form::Recurrent).unwrap();

@@ -6,7 +6,7 @@ use collimate_attention::linear::{
     bidirectional_linear_attention, bidirectional_performer, linear_attention, performer,
 };
 use collimate_attention::{AttentionError, HeadMap, Scale};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array3, Zip, s};
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ fn setting(form: Form) -> Setting {
 }
 
 fn arrays(t: usize, seed: u64) -> [Array3<f64>; 3] {
-    let mut stream = Stream::new(seed, 0);
+    let mut stream = RngStream::new(seed, 0);
     [(4, t, 3), (2, t, 3), (2, t, 2)].map(|shape| Array3::from_shape_simple_fn(shape, || stream.normal()))
 }
 
@@ -42,7 +42,7 @@ fn definition(q: &Array3<f64>, k: &Array3<f64>, v: &Array3<f64>, scale: f64, eps
 /// The gradients by q, k and v against central differences in every coordinate.
 fn check(run: impl Fn(&[Array3<f64>; 3]) -> Pass<f64>, x: &[Array3<f64>; 3]) {
     let pass = run(x);
-    let mut stream = Stream::new(9, 9);
+    let mut stream = RngStream::new(9, 9);
     let d_out = Array3::from_shape_simple_fn(pass.out.dim(), || stream.normal());
     let d_state = Array3::from_shape_simple_fn(pass.state.dim(), || stream.normal());
     let g = pass.backward(&d_out, Some(&d_state)).unwrap();
@@ -84,7 +84,7 @@ proptest! {
         let [q, k, v] = arrays(t, seed);
         let denominator = Denominator::SumOfWeights { epsilon };
         let expected = definition(&elu(&q), &elu(&k), &v, 1.0 / 3f64.sqrt(), epsilon);
-        let mut stream = Stream::new(seed, 2);
+        let mut stream = RngStream::new(seed, 2);
         let features =
             RandomFeatures::draw(Directions::Independent, 5, 3, Stabiliser::Maxima, 1e-2, &mut stream).unwrap();
         let (of_q, of_k) = (features.of_queries(&q, 0.5).unwrap(), features.of_keys(&k, 0.5).unwrap());
@@ -146,7 +146,7 @@ proptest! {
         let [_, k, v] = arrays(keys, seed ^ 1);
         let scale = 1.0 / 3f64.sqrt();
         let weighted = Denominator::SumOfWeights { epsilon: 1e-3 };
-        let mut stream = Stream::new(seed, 2);
+        let mut stream = RngStream::new(seed, 2);
         let features =
             RandomFeatures::draw(Directions::Independent, 5, 3, Stabiliser::None, 1e-2, &mut stream).unwrap();
         let (of_q, of_k) = (features.of_queries(&q, scale).unwrap(), features.of_keys(&k, scale).unwrap());
@@ -187,7 +187,7 @@ fn gradients_without_a_mask() {
     let [q, _, _] = arrays(3, 4);
     let [_, k, v] = arrays(7, 5);
     let x = [q, k, v];
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let features =
         RandomFeatures::draw(Directions::Orthogonal, 4, 3, Stabiliser::Maxima, 0.1, &mut stream).unwrap();
     let state = Array3::from_shape_simple_fn((2, 3, 3), || 0.1 + stream.uniform());
@@ -254,7 +254,7 @@ fn gradients_through_random_features() {
     let x = arrays(6, 5);
     for stabiliser in [Stabiliser::None, Stabiliser::Maxima] {
         for epsilon in [0.0, 0.1] {
-            let mut stream = Stream::new(3, 0);
+            let mut stream = RngStream::new(3, 0);
             let features =
                 RandomFeatures::draw(Directions::Orthogonal, 4, 3, stabiliser, epsilon, &mut stream).unwrap();
             for denominator in [Denominator::One, Denominator::SumOfWeights { epsilon: 0.0 }] {
@@ -271,7 +271,7 @@ fn gradients_through_random_features() {
 fn the_stabiliser_cancels_without_epsilon() {
     let [q, k, v] = arrays(20, 6);
     let pass = |stabiliser| {
-        let mut stream = Stream::new(3, 0);
+        let mut stream = RngStream::new(3, 0);
         let features =
             RandomFeatures::draw(Directions::Orthogonal, 8, 3, stabiliser, 0.0, &mut stream).unwrap();
         performer(
@@ -291,7 +291,7 @@ fn the_stabiliser_cancels_without_epsilon() {
 #[test]
 fn large_rows_do_not_overflow_with_the_stabiliser() {
     let [q, k, v] = arrays(20, 7).map(|x| x * 100.0);
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let features =
         RandomFeatures::draw(Directions::Orthogonal, 8, 3, Stabiliser::Maxima, 1e-4, &mut stream).unwrap();
     let denominator = Denominator::SumOfWeights { epsilon: 1e-6 };
@@ -308,7 +308,7 @@ fn large_rows_do_not_overflow_with_the_stabiliser() {
 
 #[test]
 fn orthogonal_directions_are() {
-    let mut stream = Stream::new(8, 0);
+    let mut stream = RngStream::new(8, 0);
     let features =
         RandomFeatures::<f64>::draw(Directions::Orthogonal, 7, 5, Stabiliser::None, 0.0, &mut stream)
             .unwrap();
@@ -333,7 +333,7 @@ fn what_has_no_meaning_is_refused() {
     assert!(matches!(run(FeatureMap::Identity, weighted), Err(AttentionError::Undefined { .. })));
     let negative = Denominator::SumOfWeights { epsilon: -1.0 };
     assert!(matches!(run(FeatureMap::EluPlusOne, negative), Err(AttentionError::OutOfRange { .. })));
-    let mut stream = Stream::new(3, 0);
+    let mut stream = RngStream::new(3, 0);
     let mut draw = |m, d, epsilon| {
         RandomFeatures::<f64>::draw(Directions::Orthogonal, m, d, Stabiliser::Maxima, epsilon, &mut stream)
     };

@@ -11,7 +11,7 @@ use collimate_attention::linear::{
     linear_attention, retention, simple_gla,
 };
 use collimate_attention::{AttentionError, Element, HeadMap, Scale};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Array3, s};
 use proptest::prelude::*;
 
@@ -84,7 +84,7 @@ impl Case {
     }
 
     fn inputs(&self) -> Inputs<f64> {
-        let mut stream = Stream::new(self.seed, 0);
+        let mut stream = RngStream::new(self.seed, 0);
         let (g, t, d, e) = (self.key_heads, self.tokens, self.width, self.value_width);
         let mut normal = |shape| Array3::from_shape_simple_fn(shape, || stream.normal());
         let (q, mut k, v) = (normal((g * self.group, t, d)), normal((g, t, d)), normal((g, t, e)));

@@ -6,7 +6,7 @@ use collimate_attention::prefix_matching;
 use collimate_claims::figure::Histogram;
 use collimate_claims::{Claim, Claims, Context, Mean, Meta, Outcome, Subject, Why};
 use collimate_measure::{Interval, Moments};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_transformer::{Capture, HookPoint, Run, Site};
 use ndarray::{Array2, Axis, Ix3};
 
@@ -49,7 +49,7 @@ pub(super) fn claims() -> Claims {
 }
 
 /// The start token, random tokens, and the same again.
-fn repeated(laboratory: &Laboratory, stream: &mut Stream) -> Vec<u32> {
+fn repeated(laboratory: &Laboratory, stream: &mut RngStream) -> Vec<u32> {
     const SPECIAL: usize = 100;
     let n = laboratory.decoder.config().n_vocab - SPECIAL;
     let once: Vec<u32> = (0..LENGTH).map(|_| (SPECIAL + stream.below(n)) as u32).collect();
@@ -78,7 +78,7 @@ fn scores(
 }
 
 fn named(context: &mut Context, laboratory: &'static Laboratory) -> Result<Outcome, StudyError> {
-    let trial = move |stream: &mut Stream| {
+    let trial = move |stream: &mut RngStream| {
         let tokens = repeated(laboratory, stream);
         // A failure becomes NaN, which the test reports as a broken trial.
         scores(laboratory, &tokens, 18..19).map_or(f64::NAN, |table| table[[0, 6]].clamp(0.0, 1.0))

@@ -4,7 +4,7 @@ use crate::real::StudyError;
 use crate::worlds::{Member, Recipe, Scene};
 use collimate_claims::{Claims, Meta, Proportion, Subject, Tier};
 use collimate_sae::{BiasStart, Sae, Trained};
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::data::{Hierarchy, Siblings, Source, SparseFeatures};
 use ndarray::ArrayRef2;
 
@@ -46,16 +46,16 @@ impl<S: Source> Source for Switches<S> {
         self.0.features()
     }
 
-    fn fill_row(&self, row: &mut [f64], stream: &mut Stream) {
+    fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
         self.0.fill_row(row, stream);
         row.iter_mut().for_each(|x| *x = f64::from(u8::from(*x > 0.0)));
     }
 }
 
 /// By how much the recall of the parent's latent falls where the child is on.
-fn drop(stream: &mut Stream, hierarchical: bool) -> Result<f64, StudyError> {
+fn drop(stream: &mut RngStream, hierarchical: bool) -> Result<f64, StudyError> {
     let seed = stream.bits();
-    let data = Stream::named(seed, "absorption");
+    let data = RngStream::named(seed, "absorption");
     let directions = Scene::orthogonal(4, 8);
     let scene = if hierarchical {
         let parents = vec![None, Some(0), None, None];

@@ -4,7 +4,7 @@ use crate::real::StudyError;
 use crate::worlds::{Member, Recipe, Scene};
 use collimate_claims::{Claims, Meta, Proportion, Subject, Tier};
 use collimate_sae::BiasStart;
-use collimate_stream::Stream;
+use collimate_stream::RngStream;
 use collimate_superposition::data::LowRank;
 use ndarray::{Array2, array};
 
@@ -35,12 +35,12 @@ pub(super) fn claims() -> Claims {
 }
 
 /// The cosine of the one latent with the second feature.
-fn mixed(stream: &mut Stream, loading: f64) -> Result<f64, StudyError> {
+fn mixed(stream: &mut RngStream, loading: f64) -> Result<f64, StudyError> {
     let seed = stream.bits();
     let source = LowRank::new(vec![0.3, 0.3], array![[0.8], [loading]])?;
     let mut directions: Array2<f64> = Scene::orthogonal(2, 8);
     directions.row_mut(0).mapv_inplace(|x| 3.0 * x);
-    let scene = Scene::of(&source, directions, 8000, 10, &Stream::named(seed, "hedging"))?;
+    let scene = Scene::of(&source, directions, 8000, 10, &RngStream::named(seed, "hedging"))?;
     for start in 0..STARTS {
         let seed = seed.wrapping_add(start);
         let bias_start = BiasStart::Given;
