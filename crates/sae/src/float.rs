@@ -1,7 +1,7 @@
-use crate::adam::{Adam, Moments};
 use crate::kernels::{Ranks, combine, dots, selection};
+use crate::step::workspace::Workspace;
 use crate::step::{self, Losses, Settings};
-use crate::workspace::Workspace;
+use crate::train::adam::{Adam, Moments};
 use crate::{Sae, SaeError, Weights};
 use collimate_tensor::{Scalar, SparseRows};
 use ndarray::ArrayRef2;

@@ -1,8 +1,8 @@
-use crate::adam::{Adam, Moments};
 use crate::float::Float;
+use crate::step::workspace::Workspace;
 use crate::step::{Losses, Settings};
+use crate::train::adam::{Adam, Moments};
 use crate::weights::finite;
-use crate::workspace::Workspace;
 use crate::{JumpRelu, JumpReluSparsity, SaeError, Size, ThresholdParameter, Variant, Weights};
 use collimate_measure::Fingerprint;
 use collimate_stream::RngStream;
@@ -204,7 +204,7 @@ impl<F: collimate_tensor::Scalar> Sae<F> {
     /// What the penalty multiplies the code of each latent with.
     pub(crate) fn penalty_norms(&self) -> Vec<F> {
         let mut norms = Vec::new();
-        crate::workspace::set_norms(&self.variant, &self.weights, &mut norms);
+        crate::step::workspace::set_norms(&self.variant, &self.weights, &mut norms);
         norms
     }
 

@@ -1,8 +1,8 @@
-use crate::adam::{Adam, Moments, Update};
 use crate::float::Float;
+use crate::step::workspace::Workspace;
 use crate::step::{Losses, Settings};
+use crate::train::adam::{Adam, Moments, Update};
 use crate::weights::finite;
-use crate::workspace::Workspace;
 use crate::{InputBias, Sae, SaeError, Size, Variant, Weights};
 use collimate_measure::Fingerprint;
 use collimate_stream::RngStream;

@@ -1,8 +1,8 @@
 use super::dictionary::{
     fingerprint, log_of, log_tensor, matrix, number, tensor, tensors_of, text, weights_of, write,
 };
-use crate::anneal::AnnealState;
-use crate::run::{State, advance};
+use crate::train::anneal::AnnealState;
+use crate::train::driver::{State, advance};
 use crate::{Float, IntoRows, Model, Moments, Progress, SaeError, SkipMoments, Training, Variant, Weights};
 use collimate_measure::Fingerprint;
 use collimate_tensor::files::{FileArray, FileData, Safetensors};

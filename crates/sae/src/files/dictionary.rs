@@ -1,4 +1,4 @@
-use crate::training::TRAINER;
+use crate::train::training::TRAINER;
 use crate::{Float, Model, Progress, Sae, SaeError, Trained, Training, Transcoder, Variant, Weights};
 use collimate_measure::Fingerprint;
 use collimate_tensor::Scalar;

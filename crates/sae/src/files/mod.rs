@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod dictionary;
+pub mod formats;
 mod rows;
 mod text;
 

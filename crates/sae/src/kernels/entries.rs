@@ -4,7 +4,7 @@
 //! branches and run in vectors.
 
 use crate::float::Float;
-use crate::rule::Rule;
+use crate::members::rule::Rule;
 use collimate_tensor::{CpuLevel, Scalar};
 
 /// What the latents of a stretch are read with, one number a latent each.

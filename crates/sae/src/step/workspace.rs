@@ -1,11 +1,12 @@
 //! The buffers of a step, kept between steps so that none is allocated twice.
 
 use crate::float::Float;
-use crate::latents::{self, LatentBlock};
-use crate::rule::{Entry, Rule, Scratch};
-use crate::spare::Spare;
+use crate::members::rule::{Entry, Rule, Scratch};
+use crate::step::buffer_pool::BufferPool;
+use crate::step::latents::{self, LatentBlock};
 use crate::step::{ROW_BLOCK, SERIAL, Settings};
-use crate::{PullOver, Sae, Variant, Weights, batch, dense};
+use crate::step::{batch, dense};
+use crate::{PullOver, Sae, Variant, Weights};
 use collimate_tensor::{PackedMatrix, Scalar, sum_of_squares};
 use ndarray::Array2;
 
@@ -55,7 +56,7 @@ pub struct Workspace<F: Scalar> {
     /// The encoder, packed for products with a few rows, where they are not.
     pub(crate) packed: Option<PackedMatrix<F>>,
     /// The encoder products of the rows of a task.
-    pub(crate) tiles: Spare<Vec<F>>,
+    pub(crate) tiles: BufferPool<Vec<F>>,
     /// x̂ − y.
     pub(crate) residual: Array2<F>,
     /// The residual of the second decode.
@@ -85,7 +86,7 @@ impl<F: Scalar> Default for Workspace<F> {
             input: empty(),
             products: empty(),
             packed: None,
-            tiles: Spare::default(),
+            tiles: BufferPool::default(),
             residual: empty(),
             aux: empty(),
             revive: empty(),

@@ -1,5 +1,5 @@
 use super::{Dictionary, Format, dictionary_learning, gemma_scope, openai, saelens, sparsify};
-use crate::model::Parts;
+use crate::train::model::Parts;
 use crate::{Float, Sae, SaeError, Transcoder};
 use collimate_tensor::Scalar;
 use collimate_tensor::files::Safetensors;

@@ -1,8 +1,8 @@
 //! What can be trained.
 
-use crate::adam::{Adam, Moments};
 use crate::float::Float;
 use crate::step::{Losses, Settings};
+use crate::train::adam::{Adam, Moments};
 use crate::{Sae, SaeError, SkipMoments, TrainingConfig, Transcoder, Variant, Weights, Workspace};
 use collimate_measure::Fingerprint;
 use ndarray::{Array2, ArrayRef2};

@@ -1,5 +1,5 @@
-use crate::relu::select_above;
-use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
+use crate::members::relu::select_above;
+use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
 use crate::{Float, InputBias, JumpRelu, Sae, SaeError, Variant, Weights};
 use collimate_tensor::{Scalar, dot};
 use ndarray::Array1;

@@ -1,6 +1,6 @@
-use crate::relu::select_above;
-use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::topk::scores;
+use crate::members::relu::select_above;
+use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
+use crate::members::topk::scores;
 use crate::{AuxK, Float, InputBias, Ranking};
 
 /// The BatchTopK dictionary: the k·B largest positive pre-activations of a batch of B rows are kept, wherever they are.

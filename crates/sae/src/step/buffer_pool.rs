@@ -2,9 +2,9 @@ use std::sync::{Mutex, PoisonError};
 
 /// Buffers that tasks borrow while they run, so that there are only as many as run at once.
 #[derive(Debug, Default)]
-pub(crate) struct Spare<T>(Mutex<Vec<T>>);
+pub(crate) struct BufferPool<T>(Mutex<Vec<T>>);
 
-impl<T: Default> Spare<T> {
+impl<T: Default> BufferPool<T> {
     /// Runs a task with a buffer that no other has; what is in it is left from another task.
     pub(crate) fn lend<R>(&self, task: impl FnOnce(&mut T) -> R) -> R {
         let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
@@ -14,7 +14,7 @@ impl<T: Default> Spare<T> {
     }
 }
 
-impl<T> Clone for Spare<T> {
+impl<T> Clone for BufferPool<T> {
     /// A copy makes its own buffers when it needs them.
     fn clone(&self) -> Self {
         Self(Mutex::new(Vec::new()))

@@ -1,5 +1,5 @@
 use super::{Activation, RowNormalisation};
-use crate::matching_pursuit::pursuit_codes;
+use crate::members::matching_pursuit::pursuit_codes;
 use crate::weights::finite;
 use crate::{InputBias, SaeError, Size};
 use collimate_measure::Fingerprint;

@@ -1,4 +1,4 @@
-use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
+use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
 use crate::{BatchTopK, Float, SaeError};
 
 /// The Matryoshka dictionary: a BatchTopK dictionary whose first m₁, m₂, … latents must each reconstruct by themselves.

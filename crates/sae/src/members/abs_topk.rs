@@ -1,4 +1,4 @@
-use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
+use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
 use crate::{Float, InputBias};
 use collimate_tensor::top_k;
 

@@ -1,7 +1,7 @@
-use crate::config::start_bias;
-use crate::model::AllMoments;
-use crate::rows::IntoRows;
-use crate::run::{Run, State, advance, scaled};
+use crate::train::config::start_bias;
+use crate::train::driver::{Run, State, advance, scaled};
+use crate::train::model::AllMoments;
+use crate::train::rows::IntoRows;
 use crate::{Model, Progress, SaeError, TrainingConfig, Workspace};
 use collimate_grad::Schedule;
 use collimate_measure::Fingerprint;

@@ -1,13 +1,13 @@
 //! The rows of a step, on their active latents only.
 
 use crate::float::Float;
-use crate::latents;
-use crate::rule::{Entry, Row, Rule, Scratch, Vectors};
-use crate::spare::Spare;
+use crate::members::rule::{Entry, Row, Rule, Scratch, Vectors};
+use crate::members::topk::select_dead;
+use crate::step::buffer_pool::BufferPool;
+use crate::step::workspace::{RowBlock, RowSums, Workspace, stride, tiled};
 use crate::step::{ROW_BLOCK, SERIAL, Settings, constants_of, each, gate_rows};
-use crate::topk::select_dead;
-use crate::workspace::{RowBlock, RowSums, Workspace, stride, tiled};
-use crate::{AuxK, InputBias, Ranking, Sae, SaeError, batch};
+use crate::step::{batch, latents};
+use crate::{AuxK, InputBias, Ranking, Sae, SaeError};
 use collimate_tensor::{PackedMatrix, Scalar, SparseRows, dot, matmul_into, sum_of_squares};
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, s};
 
@@ -90,7 +90,7 @@ impl<'a, F: Float, R: Rule<F>> Selection<'a, F, R> {
         serial: bool,
         blocks: &mut [RowBlock<F>],
         packed: &PackedMatrix<F>,
-        tiles: &Spare<Vec<F>>,
+        tiles: &BufferPool<Vec<F>>,
         input: &[F],
     ) {
         let stride = stride::<F>(self.n);
@@ -383,7 +383,7 @@ pub(crate) fn encode<F: Float, R: Rule<F>>(
     let keep = rule.keep(x.nrows()).filter(|_| threshold.is_none());
     let mut selection = Selection::new(rule, sae, constants, norms);
     selection.above = F::from_f64(threshold.unwrap_or(0.0));
-    let (tiles, slice) = (Spare::default(), "standard layout");
+    let (tiles, slice) = (BufferPool::default(), "standard layout");
     let packed = (x.nrows() >= PACK_FROM).then(|| PackedMatrix::new(&gate_rows(sae).t()));
     let mut codes = SparseRows::new(n);
     let mut all: Vec<RowBlock<F>> = Vec::new();

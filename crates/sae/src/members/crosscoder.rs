@@ -1,5 +1,5 @@
-use crate::relu::select_above;
-use crate::rule::{Contribution, Entry, Row, Rule, Scratch};
+use crate::members::relu::select_above;
+use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
 use crate::{AuxK, BatchTopK, Float, InputBias, Ranking, Sae, SaeError, Variant};
 use collimate_tensor::{Scalar, sum_of_squares};
 use ndarray::Array2;

@@ -2,15 +2,23 @@
 //!
 //! Rows are handled in fixed blocks, latents in fixed blocks, and every sum over blocks runs in their order: the same
 //! bits on any number of threads. The passes are `select` (rows: which latents are active), `decode` (rows: residuals and
-//! inner products) and [`latents`](crate::latents) (latents: gather the gradient rows, update). Between the first two
+//! inner products) and [`latents`](crate::step::latents) (latents: gather the gradient rows, update). Between the first two
 //! stands what needs the whole batch.
 
-use crate::adam::{Adam, Moments, Update};
+mod batch;
+mod buffer_pool;
+mod dense;
+pub(crate) mod latents;
+mod sparse;
+pub(crate) mod workspace;
+
 use crate::float::Float;
-use crate::latents::{self, CollectBlock, NormBlock, Split, StepBlock};
-use crate::rule::Rule;
-use crate::workspace::{RowSums, Workspace, set_constants, set_norms, tiled};
-use crate::{AuxScale, InputBias, Sae, SaeError, Variant, Weights, dense, matching_pursuit, sparse};
+use crate::members::matching_pursuit;
+use crate::members::rule::Rule;
+use crate::step::latents::{CollectBlock, NormBlock, Split, StepBlock};
+use crate::step::workspace::{RowSums, Workspace, set_constants, set_norms, tiled};
+use crate::train::adam::{Adam, Moments, Update};
+use crate::{AuxScale, InputBias, Sae, SaeError, Variant, Weights};
 use collimate_tensor::{PackedMatrix, Scalar, axpy, matmul_into};
 use ndarray::{ArrayRef2, ArrayView2, Axis, s};
 use rayon::prelude::*;

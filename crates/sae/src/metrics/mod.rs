@@ -4,9 +4,12 @@ use collimate_tensor::{Scalar, SparseRows};
 use ndarray::ArrayRef2;
 
 mod absorption;
+pub(crate) mod frontier;
 mod geometry;
+pub(crate) mod loss_recovered;
 mod matching;
 mod null;
+pub(crate) mod planted;
 pub mod quantity;
 mod recognition;
 mod sums;

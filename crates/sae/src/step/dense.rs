@@ -5,11 +5,11 @@
 
 use crate::float::Float;
 use crate::kernels::entries::{OfRow, Stretch, activate, contribute, sum};
-use crate::latents::{BLOCK, Gradient};
-use crate::rule::Rule;
-use crate::sparse::column_sum;
+use crate::members::rule::Rule;
+use crate::step::latents::{BLOCK, Gradient};
+use crate::step::sparse::column_sum;
+use crate::step::workspace::{RowSums, Workspace};
 use crate::step::{ROW_BLOCK, each};
-use crate::workspace::{RowSums, Workspace};
 use crate::{SaeError, Variant, Weights};
 use collimate_tensor::{Scalar, dot, matmul_into, sum_of_squares};
 use ndarray::{Array2, s};

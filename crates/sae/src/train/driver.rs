@@ -1,7 +1,7 @@
 //! What every training run knows of itself, and the loop that feeds runs with rows.
 
-use crate::anneal::AnnealState;
-use crate::rows::{Batches, IntoRows};
+use crate::train::anneal::AnnealState;
+use crate::train::rows::{Batches, IntoRows};
 use crate::{Float, Losses, PNorm, Path, Progress, Sae, SaeError, Settings, TrainingConfig, Variant};
 use collimate_grad::Schedule;
 use ndarray::{Array2, ArrayRef2};

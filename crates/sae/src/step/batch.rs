@@ -1,7 +1,7 @@
 //! Selection over a whole batch: which of the entries of all rows are the largest.
 
-use crate::rule::Entry;
-use crate::workspace::RowBlock;
+use crate::members::rule::Entry;
+use crate::step::workspace::RowBlock;
 use collimate_tensor::Scalar;
 use std::cmp::Ordering;
 

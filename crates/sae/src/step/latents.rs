@@ -1,11 +1,12 @@
 //! The pass over the latents: each gathers its own gradient rows from the rows in which it was active.
 
-use crate::adam::Update;
 use crate::float::Float;
-use crate::rule::{Contribution, Entry, Rule};
+use crate::members::rule::{Contribution, Entry, Rule};
+use crate::step::dense;
+use crate::step::workspace::{RowBlock, Workspace};
 use crate::step::{Losses, Settings, constants_of, each};
-use crate::workspace::{RowBlock, Workspace};
-use crate::{SaeError, Variant, Weights, dense, normalise};
+use crate::train::adam::Update;
+use crate::{SaeError, Variant, Weights, normalise};
 use collimate_tensor::{Scalar, axpy, dot, sum_of_squares};
 
 /// Latents in one task.
