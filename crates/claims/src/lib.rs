@@ -9,7 +9,6 @@ mod case;
 mod claim;
 mod error;
 mod exact;
-pub mod figure;
 mod in_order;
 mod lock;
 #[cfg(feature = "report")]
@@ -30,6 +29,9 @@ pub mod strategies;
 mod verdict;
 mod zone;
 
+pub use collimate_figures as figures;
+pub use collimate_figures::Figure;
+
 pub use adapter::{assert_claim, assert_claim_with};
 pub use approximate::Approximate;
 pub use budget::{Budget, Context, Tick};
@@ -37,7 +39,6 @@ pub use case::Case;
 pub use claim::{Claim, Claims, Study, examine, examine_in};
 pub use error::ClaimsError;
 pub use exact::Exact;
-pub use figure::Figure;
 pub use lock::{Change, Entry, Lock, Recorded, Surprise};
 pub use mean::Mean;
 pub use meta::{Kind, Meta, Subject, Tier};

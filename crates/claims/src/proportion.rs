@@ -149,7 +149,8 @@ pub(crate) fn sequential(
 
 /// The sentence on hypotheses and error rates.
 pub(crate) fn rates(zone: Zone, errors: Errors, cap: u64) -> String {
-    let (null, alternative) = (crate::report::short(zone.null), crate::report::short(zone.alternative));
+    let (null, alternative) =
+        (collimate_figures::short_number(zone.null), collimate_figures::short_number(zone.alternative));
     let (less, more) = if zone.rising() { ("≤", "≥") } else { ("≥", "≤") };
     format!(
         "Upheld with probability at most {} if the value is {less} {null}; Refuted with probability at most {} if it is {more} {alternative}; cap {cap}",

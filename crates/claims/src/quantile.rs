@@ -135,7 +135,7 @@ impl Claim for Quantile {
         } else {
             sequential(context, trials, zone, self.errors, success)
         };
-        let (side, t) = (if self.above { "≥" } else { "≤" }, crate::report::short(self.threshold));
+        let (side, t) = (if self.above { "≥" } else { "≤" }, collimate_figures::short_number(self.threshold));
         outcome.note(format!("the estimate is the share of trials {side} {t}"))
     }
 }

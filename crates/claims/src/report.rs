@@ -1,6 +1,7 @@
 //! What is known about a claim after it has run.
 
 use crate::{Kind, Meta, Outcome, Tier, Verdict, Why};
+use collimate_figures::short_number;
 use std::fmt;
 
 /// What is known about a claim after it has run; printing it ends with the counterexample as Rust source.
@@ -52,14 +53,14 @@ impl Report {
         let outcome = &self.outcome;
         let mut parts = Vec::new();
         if let Some(estimate) = outcome.estimate {
-            parts.push(format!("estimate {}", short(estimate)));
+            parts.push(format!("estimate {}", short_number(estimate)));
         }
         if let Some(interval) = outcome.interval {
             let label = if outcome.approximate { ", approximate" } else { "" };
             parts.push(format!("interval {interval}{label}"));
         }
         if let (Some(margin), None) = (outcome.margin, outcome.interval) {
-            parts.push(format!("margin {}", short(margin)));
+            parts.push(format!("margin {}", short_number(margin)));
         }
         match outcome.trials {
             0 => {}
@@ -93,18 +94,5 @@ impl fmt::Display for Report {
             write!(f, "\n{}", counterexample.literal)?;
         }
         Ok(())
-    }
-}
-
-/// A number in few digits, scientific when it is very small or large.
-pub(crate) fn short(x: f64) -> String {
-    let size = x.abs();
-    if x == 0.0 {
-        "0".to_owned()
-    } else if !x.is_finite() || (1e-3..1e5).contains(&size) {
-        let text = format!("{x:.4}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-    } else {
-        format!("{x:.3e}")
     }
 }

@@ -4,7 +4,7 @@ use crate::error::SuperpositionError;
 use crate::geometry::{dimensions_per_feature, feature_dimensionality};
 use crate::phase::{PhaseDiagram, Region};
 use crate::toy_model::ToyModel;
-use collimate_claims::figure::{Chart, Figure, HeatMap, RegionMap, Series};
+use collimate_claims::figures::{Chart, Figure, HeatMap, RegionMap, Series};
 use ndarray::{ArrayRef2, s};
 
 /// `WᵀW` as a grid of colours.

@@ -151,7 +151,7 @@ impl<I: Case> Exact<I> {
     fn literal(&self, input: &I, dims: &[usize], margin: Option<f64>) -> String {
         let mut head: Vec<String> =
             self.dims.iter().zip(dims).map(|((name, _), value)| format!("{name} = {value}")).collect();
-        head.extend(margin.map(|margin| format!("margin = {}", crate::report::short(margin))));
+        head.extend(margin.map(|margin| format!("margin = {}", collimate_figures::short_number(margin))));
         let head = head.join(", ");
         // A named part a line reads better than one long tuple.
         let (names, values) = match input.parts() {
@@ -273,7 +273,7 @@ impl<I: Case> Claim for Exact<I> {
 
 /// What "no violation" says, and what it does not say.
 fn no_violation(judged: u64, guided: u64) -> String {
-    let share = crate::report::short(3.0 / judged as f64);
+    let share = collimate_figures::short_number(3.0 / judged as f64);
     let mut text = format!(
         "no violation in {judged} inputs; violating share below {share} (3/N) at 95 % under this generator"
     );

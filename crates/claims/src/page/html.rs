@@ -2,8 +2,8 @@
 
 use super::style::STYLE;
 use super::{Page, reading, remarks, sentence};
-use crate::figure::escape;
 use crate::{Kind, Report, Subject, Tier, Verdict};
+use collimate_figures::escape;
 use std::fmt::Write;
 
 impl Page<'_> {

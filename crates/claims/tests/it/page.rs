@@ -1,6 +1,6 @@
 //! The files of a report: complete, escaped, and read back.
 
-use collimate_claims::figure::{Bars, Chart, Figure, HeatMap, Histogram, Series};
+use collimate_claims::figures::{Bars, Chart, Figure, HeatMap, Histogram, Series};
 use collimate_claims::{
     Budget, Claims, Exact, Lock, Meta, Outcome, Page, Proportion, Recorded, Run, Runner, Study, Subject, Tier,
 };

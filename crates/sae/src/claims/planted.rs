@@ -2,7 +2,7 @@
 
 use super::fleet::{BELOW_NIGHTLY, Fleet, Member, PROTOCOL, curve, fleet};
 use crate::{Sums, difference_at_equal_l0, l0_ratio_at_equal_value};
-use collimate_claims::figure::{Chart, Series};
+use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier, Why, Zone};
 use collimate_measure::{Interval, Moments};
 use std::collections::BTreeMap;

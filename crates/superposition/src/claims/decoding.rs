@@ -4,7 +4,7 @@ use super::largest;
 use crate::polysemanticity::rotated_code;
 use crate::pursuit::{guaranteed_sparsity, matching_pursuit};
 use crate::{geometry, polytope};
-use collimate_claims::figure::{Chart, Series};
+use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{
     Claims, ConfidenceSequence, Exact, Meta, Method, Outcome, Proportion, Study, Subject, Tier, Verdict, Why,
 };

@@ -5,7 +5,7 @@ use crate::fleet::{Fleet, FleetConfig};
 use crate::geometry::{feature_dimensionality, feature_norms};
 use crate::toy_model::{Activation, ToyModel};
 use crate::two_layer::{Target, TwoLayer, TwoLayerConfig};
-use collimate_claims::figure::{Chart, Series};
+use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Exact, Mean, Meta, Outcome, Proportion, Study, Subject, Tier};
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::RngStream;

@@ -8,7 +8,7 @@ use crate::fleet::together;
 use crate::gons::{Gon, Spare};
 use crate::one_active::{OneActive, cross_talk, own_error};
 use crate::staircase::levels;
-use collimate_claims::figure::{Chart, Series};
+use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Exact, Meta, Outcome, Proportion, Study, Subject};
 use collimate_stream::RngStream;
 

@@ -5,7 +5,7 @@ use crate::data::SparseFeatures;
 use crate::error::SuperpositionError;
 use crate::fleet::{Fleet, FleetConfig, Lengths};
 use crate::geometry::feature_norms;
-use collimate_claims::figure::{Chart, Figure, Series};
+use collimate_claims::figures::{Chart, Figure, Series};
 use collimate_claims::{Claims, Context, Exact, Meta, Outcome, Study, Subject, Tier, Why};
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use super::largest;
 use super::quotients::gradient_error;
 use crate::two_features::{TwoFeatures, canonical_boundary, optimised_boundary};
-use collimate_claims::figure::{Chart, Series};
+use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claim, Claims, Exact, Meta, Outcome, Study, Subject, Why};
 use collimate_stream::RngStream;
 
@@ -187,7 +187,7 @@ fn boundaries() -> Claims {
 }
 
 /// Both boundaries over the importance, in one picture.
-fn phase_diagram(points: usize) -> Result<collimate_claims::figure::Figure, crate::SuperpositionError> {
+fn phase_diagram(points: usize) -> Result<collimate_claims::figures::Figure, crate::SuperpositionError> {
     let importance = |i: usize| 0.1 + 0.85 * i as f64 / (points - 1) as f64;
     let (mut canonical, mut optimised) = (Vec::new(), Vec::new());
     for r in (0..points).map(importance) {

@@ -3,7 +3,7 @@
 use super::protocol::{BELOW_NIGHTLY, Material, Protocol, material};
 use super::study;
 use crate::real::{DocumentLoss, Family, Laboratory, StudyError, document_bootstrap, loss_recovered};
-use collimate_claims::figure::{Chart, Series};
+use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
 use collimate_sae::{DocumentSums, LossRecovered, SweepPoint, difference_at_equal_l0};

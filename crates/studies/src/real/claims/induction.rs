@@ -3,7 +3,7 @@
 use super::study;
 use crate::real::{Laboratory, START, StudyError};
 use collimate_attention::prefix_matching;
-use collimate_claims::figure::Histogram;
+use collimate_claims::figures::Histogram;
 use collimate_claims::{Claim, Claims, Context, Mean, Meta, Outcome, Subject, Why};
 use collimate_measure::{Interval, Moments};
 use collimate_stream::RngStream;

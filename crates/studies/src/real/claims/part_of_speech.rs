@@ -9,7 +9,7 @@ use crate::real::{
 };
 use crate::text::Split;
 use crate::text::brown::{PartOfSpeech, TaggedDocument, read, running_text};
-use collimate_claims::figure::Bars;
+use collimate_claims::figures::Bars;
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
 use collimate_transformer::{Capture, Run, Site};

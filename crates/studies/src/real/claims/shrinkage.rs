@@ -4,7 +4,7 @@ use super::comparison::drawn_l0_and_gamma;
 use super::protocol::{BELOW_NIGHTLY, Protocol, material};
 use super::study;
 use crate::real::{Family, Laboratory, StudyError, document_bootstrap};
-use collimate_claims::figure::{Chart, Series};
+use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
 use collimate_sae::{DocumentSums, SweepPoint, difference_at_equal_l0};

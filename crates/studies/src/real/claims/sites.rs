@@ -3,7 +3,7 @@
 use super::fleet::{BELOW_NIGHTLY, Curves, Member, PROTOCOL, Place, Point, Size, curves};
 use super::study;
 use crate::real::{Laboratory, StudyError, document_bootstrap};
-use collimate_claims::figure::{Chart, Series};
+use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
 use collimate_sae::{SweepPoint, difference_at_equal_l0, l0_ratio_at_equal_value};

@@ -1,15 +1,14 @@
-//! A small SVG writer: escaping, few digits, and the frame that all charts share.
+//! A small SVG writer, with the frame, axes and legend that all charts share.
 
-use super::axis::Axis;
+use crate::axis::Axis;
+use crate::text::{FONT, drawn, number, text_width};
 use std::fmt::Write;
 
-/// Width of every picture; the page scales it.
-pub(super) const WIDTH: f64 = 480.0;
-/// Text size.
-pub(super) const FONT: f64 = 12.5;
+/// The width of every picture in pixels; a page scales it.
+pub(crate) const WIDTH: f64 = 480.0;
 
 /// An SVG under construction.
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     body: String,
     title: String,
     height: f64,
@@ -17,61 +16,27 @@ pub(super) struct Canvas {
 
 /// A rectangle of the picture, in pixels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
-    pub(super) left: f64,
-    pub(super) right: f64,
-    pub(super) top: f64,
-    pub(super) bottom: f64,
+pub(crate) struct Frame {
+    pub(crate) left: f64,
+    pub(crate) right: f64,
+    pub(crate) top: f64,
+    pub(crate) bottom: f64,
 }
 
-/// Where a text stands relative to its point.
+/// The part of a text that is placed at its point.
 #[derive(Clone, Copy)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
 }
 
-/// Text for XML: the five special characters replaced, control characters dropped.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() && c != '\n' && c != '\t' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Text inside a picture: also the equals sign, so that no text can look like an attribute to whoever inspects the markup.
-fn drawn(text: &str) -> String {
-    escape(text).replace('=', "&#61;")
-}
-
-/// A coordinate with at most two decimals.
-pub(super) fn number(x: f64) -> String {
-    let text = format!("{x:.2}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
-}
-
-/// A rough width of a text in pixels.
-pub(super) fn text_width(text: &str) -> f64 {
-    text.chars().count() as f64 * FONT * 0.56
-}
-
 impl Canvas {
-    pub(super) fn new(title: &str, height: f64) -> Self {
+    pub(crate) fn new(title: &str, height: f64) -> Self {
         Self { body: String::new(), title: drawn(title), height }
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
              aria-label=\"{title}\" font-family=\"system-ui, sans-serif\" font-size=\"{FONT}\" fill=\"currentColor\">\
@@ -82,7 +47,7 @@ impl Canvas {
         )
     }
 
-    pub(super) fn text(&mut self, x: f64, y: f64, anchor: Anchor, text: &str) {
+    pub(crate) fn text(&mut self, x: f64, y: f64, anchor: Anchor, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -92,7 +57,7 @@ impl Canvas {
         let _ = writeln!(self.body, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>");
     }
 
-    pub(super) fn turned_text(&mut self, x: f64, y: f64, degrees: f64, anchor: &str, text: &str) {
+    pub(crate) fn turned_text(&mut self, x: f64, y: f64, degrees: f64, anchor: &str, text: &str) {
         let (x, y, text) = (number(x), number(y), drawn(text));
         let _ = writeln!(
             self.body,
@@ -100,7 +65,7 @@ impl Canvas {
         );
     }
 
-    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), stroke: &str, extra: &str) {
+    pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), stroke: &str, extra: &str) {
         let (x1, y1, x2, y2) = (number(from.0), number(from.1), number(to.0), number(to.1));
         let _ = writeln!(
             self.body,
@@ -108,7 +73,7 @@ impl Canvas {
         );
     }
 
-    pub(super) fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str, tip: &str) {
+    pub(crate) fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str, tip: &str) {
         let (x, y) = (number(x), number(y));
         let (width, height) = (number(width.max(0.0)), number(height.max(0.0)));
         let tip = if tip.is_empty() { String::new() } else { format!("<title>{}</title>", drawn(tip)) };
@@ -118,7 +83,7 @@ impl Canvas {
         );
     }
 
-    pub(super) fn path(&mut self, points: &[(f64, f64)], stroke: &str, extra: &str) {
+    pub(crate) fn path(&mut self, points: &[(f64, f64)], stroke: &str, extra: &str) {
         let points: Vec<String> =
             points.iter().map(|(x, y)| format!("{} {}", number(*x), number(*y))).collect();
         if points.len() > 1 {
@@ -130,8 +95,8 @@ impl Canvas {
         }
     }
 
-    /// One of six marker shapes, so that colour is never the only difference.
-    pub(super) fn marker(&mut self, shape: usize, x: f64, y: f64, colour: &str, tip: &str) {
+    /// Draws one of six marker shapes, so that colour is never the only difference.
+    pub(crate) fn marker(&mut self, shape: usize, x: f64, y: f64, colour: &str, tip: &str) {
         let r = 3.6;
         let corner = |dx: f64, dy: f64| format!("{},{}", number(x + dx * r), number(y + dy * r));
         let polygon = |corners: &[(f64, f64)]| {
@@ -150,8 +115,8 @@ impl Canvas {
         let _ = writeln!(self.body, "{element} fill=\"{colour}\"><title>{}</title></{tag}>", drawn(tip));
     }
 
-    /// Grid, ticks and labels of both axes.
-    pub(super) fn axes(&mut self, frame: Frame, x: &Axis, y: &Axis) {
+    /// Draws grid, ticks and labels of both axes.
+    pub(crate) fn axes(&mut self, frame: Frame, x: &Axis, y: &Axis) {
         let faint = "stroke-opacity=\"0.18\"";
         for (value, label) in x.ticks() {
             let at = x.place(value);
@@ -164,8 +129,8 @@ impl Canvas {
         self.text(middle, frame.bottom + 35.0, Anchor::Middle, x.label());
     }
 
-    /// Grid, ticks and label of the vertical axis alone.
-    pub(super) fn vertical_axis(&mut self, frame: Frame, y: &Axis) {
+    /// Draws grid, ticks and label of the vertical axis alone.
+    pub(crate) fn vertical_axis(&mut self, frame: Frame, y: &Axis) {
         for (value, label) in y.ticks() {
             let at = y.place(value);
             self.line((frame.left, at), (frame.right, at), "currentColor", "stroke-opacity=\"0.18\"");
@@ -175,8 +140,8 @@ impl Canvas {
         self.turned_text(14.0, (frame.top + frame.bottom) / 2.0, -90.0, "middle", y.label());
     }
 
-    /// A legend in rows above the frame; returns nothing when there is a single unnamed entry.
-    pub(super) fn legend(&mut self, entries: &[(String, String)]) {
+    /// Draws a legend, in rows above the frame.
+    pub(crate) fn legend(&mut self, entries: &[(String, String)]) {
         for ((name, colour), (i, (x, y))) in
             entries.iter().zip(legend_places(entries).into_iter().enumerate())
         {
@@ -186,7 +151,7 @@ impl Canvas {
     }
 }
 
-/// Where legend entries stand, wrapped into rows.
+/// Returns the position of each legend entry, wrapped into rows.
 fn legend_places(entries: &[(String, String)]) -> Vec<(f64, f64)> {
     let (mut x, mut y) = (60.0, 16.0);
     let place = |(name, _): &(String, String)| {
@@ -201,20 +166,7 @@ fn legend_places(entries: &[(String, String)]) -> Vec<(f64, f64)> {
     entries.iter().map(place).collect()
 }
 
-/// The height the legend takes.
-pub(super) fn legend_height(entries: &[(String, String)]) -> f64 {
+/// Returns the height of the legend in pixels.
+pub(crate) fn legend_height(entries: &[(String, String)]) -> f64 {
     legend_places(entries).last().map_or(0.0, |(_, y)| y + 6.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_escaped_and_numbers_are_short() {
-        assert_eq!(escape("<a href='x'>&\"\u{0}"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\u{fffd}");
-        assert_eq!(number(-0.001), "0");
-        assert_eq!(number(1.50), "1.5");
-        assert_eq!(number(100.0), "100");
-    }
 }

@@ -1,16 +1,17 @@
 //! Histograms.
 
-use super::axis::{Axis, Scale};
-use super::canvas::{Anchor, Canvas, Frame, WIDTH};
-use super::{Figure, PALETTE};
+use crate::axis::{Axis, Scale};
+use crate::canvas::{Anchor, Canvas, Frame, WIDTH};
+use crate::figure::{Figure, PALETTE};
+use crate::text::short_number;
 
 /// A histogram of samples in bins of equal width, with named values marked.
 ///
-/// Samples that are not finite are left out and counted in the caption.
+/// Non-finite samples are left out and counted in the caption.
 ///
 /// # Examples
 /// ```
-/// use collimate_claims::figure::Histogram;
+/// use collimate_figures::Histogram;
 /// let scores = [0.01, 0.02, 0.02, 0.03, 0.90];
 /// let figure = Histogram::new("Induction scores", "All heads.", "score", &scores, 10).mark(0.90, "L5.H1").figure();
 /// assert!(figure.svg.contains("L5.H1"));
@@ -26,7 +27,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// A histogram; `label` is the horizontal axis with its unit.
+    /// Returns a histogram of `samples`; `label` names the horizontal axis and its unit.
     pub fn new(
         title: impl Into<String>,
         caption: impl Into<String>,
@@ -44,13 +45,13 @@ impl Histogram {
         }
     }
 
-    /// With a vertical line at a named value.
+    /// Adds a vertical line at a named value.
     pub fn mark(mut self, value: f64, name: impl Into<String>) -> Self {
         self.marks.push((value, name.into()));
         self
     }
 
-    /// The picture.
+    /// Draws the histogram.
     pub fn figure(self) -> Figure {
         let finite: Vec<f64> = self.samples.iter().copied().filter(|x| x.is_finite()).collect();
         let marks: Vec<&(f64, String)> = self.marks.iter().filter(|(value, _)| value.is_finite()).collect();
@@ -79,7 +80,7 @@ impl Histogram {
         for (i, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let (from, to) = (low + i as f64 * width, low + (i + 1) as f64 * width);
             let (a, b, top) = (x.place(from), x.place(to), y.place(count as f64));
-            let tip = format!("{} … {}: {count}", crate::report::short(from), crate::report::short(to));
+            let tip = format!("{} … {}: {count}", short_number(from), short_number(to));
             canvas.rectangle(a + 0.5, top, b - a - 1.0, frame.bottom - top, PALETTE[0], &tip);
         }
         for (i, (value, name)) in marks.iter().enumerate() {

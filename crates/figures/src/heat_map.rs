@@ -1,18 +1,19 @@
 //! Heat maps.
 
-use super::Figure;
-use super::axis::cell_marks;
-use super::canvas::{Anchor, Canvas, Frame, WIDTH, number};
+use crate::axis::cell_marks;
+use crate::canvas::{Anchor, Canvas, Frame, WIDTH};
+use crate::figure::Figure;
+use crate::text::{number, short_number};
 use ndarray::Array2;
 
 /// A matrix as coloured cells: blue for negative, white-grey for zero, orange for positive.
 ///
 /// # Shapes
-/// `values` is rows × columns; the first row is drawn at the top.
+/// `values` `[rows, columns]`; the first row is drawn at the top.
 ///
 /// # Examples
 /// ```
-/// use collimate_claims::figure::HeatMap;
+/// use collimate_figures::HeatMap;
 /// use ndarray::array;
 /// let figure = HeatMap::new("WᵀW", "Two features share a dimension.", array![[1.0, -1.0], [-1.0, 1.0]])
 ///     .axes("feature", "feature")
@@ -29,25 +30,25 @@ pub struct HeatMap {
 }
 
 impl HeatMap {
-    /// A heat map.
+    /// Returns a heat map of `values`.
     pub fn new(title: impl Into<String>, caption: impl Into<String>, values: Array2<f64>) -> Self {
         Self { title: title.into(), caption: caption.into(), labels: Default::default(), values, marks: None }
     }
 
-    /// What columns and rows are.
+    /// Labels the columns and the rows.
     pub fn axes(mut self, columns: impl Into<String>, rows: impl Into<String>) -> Self {
         self.labels = (columns.into(), rows.into());
         self
     }
 
-    /// With axes marked at round values in place of indices: the value of each column, and of each row from the bottom up; both
-    /// ascending. The last row of the matrix is then the lowest value.
+    /// Marks the axes at round values and no longer at indices. `columns` holds the value of each column, `rows` the value of each
+    /// row from the bottom up, both ascending. The last row of the matrix then has the lowest value.
     pub fn at(mut self, columns: &[f64], rows: &[f64]) -> Self {
         self.marks = Some((columns.to_vec(), rows.to_vec()));
         self
     }
 
-    /// The picture.
+    /// Draws the heat map.
     pub fn figure(self) -> Figure {
         let (rows, columns) = self.values.dim();
         let largest = self.values.iter().filter(|v| v.is_finite()).fold(0.0, |m: f64, v| m.max(v.abs()));
@@ -60,8 +61,8 @@ impl HeatMap {
         let mut canvas = Canvas::new(&self.title, bottom + 44.0);
         for ((i, j), &value) in self.values.indexed_iter() {
             let (x, y) = (left + j as f64 * cell, frame.top + i as f64 * cell);
-            let tip = format!("({i}, {j}): {}", crate::report::short(value));
-            // Cells overlap by a hair, or seams show between them.
+            let tip = format!("({i}, {j}): {}", short_number(value));
+            // Cells overlap by a fraction of a pixel; otherwise seams show between them.
             canvas.rectangle(x, y, cell + 0.3, cell + 0.3, &colour(value / largest), &tip);
         }
         let indices = |count| marked(count).map(|i| (i as f64, i.to_string())).collect();
@@ -95,18 +96,18 @@ impl HeatMap {
     }
 }
 
-/// A number that fits beside the scale.
+/// Returns a number that fits beside the colour scale.
 fn few_digits(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 || (0.1..1000.0).contains(&size) { number(value) } else { format!("{value:.1e}") }
 }
 
-/// At most about ten indices to label.
+/// Returns the indices to label, about ten at most.
 fn marked(count: usize) -> impl Iterator<Item = usize> {
     (0..count).step_by(count.div_ceil(10).max(1))
 }
 
-/// From blue over a light grey to orange; a value that is not finite is magenta.
+/// Returns the colour of a value in [−1, 1]: blue to light grey to orange. A non-finite value is magenta.
 fn colour(value: f64) -> String {
     if !value.is_finite() {
         return "#ff00ff".to_owned();

@@ -1,20 +1,20 @@
 //! Scales and ticks.
 
-use super::canvas::text_width;
+use crate::text::text_width;
 
-/// How an axis spaces its values.
+/// The way an axis spaces its values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scale {
-    /// Equal steps are equal distances.
+pub(crate) enum Scale {
+    /// A linear axis.
     #[default]
     Linear,
-    /// Equal ratios are equal distances; values that are not positive are left out.
+    /// A logarithmic axis. Values that are not positive are left out.
     Log,
 }
 
-/// One axis of a chart: a range of values laid on a range of pixels.
+/// One axis of a chart: a range of values and the range of pixels that shows it.
 #[derive(Clone, Debug)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     label: String,
     scale: Scale,
     low: f64,
@@ -24,8 +24,8 @@ pub(super) struct Axis {
 }
 
 impl Scale {
-    /// Whether a value can be shown.
-    pub(super) fn shows(self, value: f64) -> bool {
+    /// Returns whether the axis can show `value`.
+    pub(crate) fn shows(self, value: f64) -> bool {
         value.is_finite() && (self == Self::Linear || value > 0.0)
     }
 
@@ -35,8 +35,8 @@ impl Scale {
 }
 
 impl Axis {
-    /// An axis that shows all values (a little more than their range) between two pixels.
-    pub(super) fn over(
+    /// Returns an axis from one pixel to another that shows all values and a small margin.
+    pub(crate) fn over(
         label: &str,
         scale: Scale,
         values: impl Iterator<Item = f64>,
@@ -56,18 +56,18 @@ impl Axis {
         Self { label: label.to_owned(), scale, low: bottom, high: high + room, from: pixels.0, to: pixels.1 }
     }
 
-    pub(super) fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         &self.label
     }
 
-    /// The pixel of a value.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    /// Returns the pixel of a value.
+    pub(crate) fn place(&self, value: f64) -> f64 {
         let share = (self.scale.forward(value) - self.low) / (self.high - self.low);
         self.from + share * (self.to - self.from)
     }
 
-    /// Round values inside the range, with their labels.
-    pub(super) fn ticks(&self) -> Vec<(f64, String)> {
+    /// Returns round values inside the range, with their labels.
+    pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
         match self.scale {
             Scale::Linear => linear(self.low, self.high),
             Scale::Log => logarithmic(self.low, self.high),
@@ -75,9 +75,9 @@ impl Axis {
     }
 }
 
-/// Round values along cells that stand for ascending values, each with its place counted in cells from the middle of the
-/// first, as many as fit into so many pixels.
-pub(super) fn cell_marks(values: &[f64], pixels: f64) -> Vec<(f64, String)> {
+/// Returns tick marks for a row of cells with ascending values: each round value with its position in cells from the centre of the
+/// first. Keeps only the marks that fit into `pixels`.
+pub(crate) fn cell_marks(values: &[f64], pixels: f64) -> Vec<(f64, String)> {
     let [low, .., high] = *values else {
         return values.iter().map(|value| (0.0, format!("{value}"))).collect();
     };
@@ -103,7 +103,7 @@ fn linear(low: f64, high: f64) -> Vec<(f64, String)> {
         [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power).into_iter().find(|&s| s >= rough).unwrap_or(rough);
     let first = (low / step).ceil() as i64;
     let last = (high / step).floor() as i64;
-    // As many decimals as the step needs, so that all labels of an axis look alike.
+    // All labels of an axis have the number of decimals that its step needs.
     let decimals = (0..=9).find(|&d| {
         let scaled = step * 10f64.powi(d);
         (scaled - scaled.round()).abs() < 1e-6 * scaled
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_or_none_still_gives_an_axis() {
+    fn one_value_or_no_value_gives_an_axis() {
         for values in [vec![], vec![3.0], vec![0.0], vec![f64::NAN]] {
             let axis = Axis::over("x", Scale::Linear, values.into_iter(), (0.0, 100.0));
             assert!(!axis.ticks().is_empty());

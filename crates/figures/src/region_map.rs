@@ -1,15 +1,16 @@
 //! Maps of named regions.
 
-use super::Figure;
-use super::axis::cell_marks;
-use super::canvas::{Anchor, Canvas, Frame, WIDTH, text_width};
+use crate::axis::cell_marks;
+use crate::canvas::{Anchor, Canvas, Frame, WIDTH};
+use crate::figure::Figure;
+use crate::text::text_width;
 use ndarray::Array2;
 
-/// Which named region each cell of a plane lies in; several maps over the same axes stand side by side.
+/// The named region of each cell of a plane, for one or several maps over the same axes, side by side.
 ///
 /// # Examples
 /// ```
-/// use collimate_claims::figure::RegionMap;
+/// use collimate_figures::RegionMap;
 /// use ndarray::array;
 /// let figure = RegionMap::new("Phases", "Where the features share a dimension.", &["alone", "shared"])
 ///     .columns("importance", &[0.1, 1.0, 10.0])
@@ -28,13 +29,13 @@ pub struct RegionMap {
     panels: Vec<(String, Array2<usize>)>,
 }
 
-/// From grey over three colours that differ in lightness too; further regions begin again.
+/// Grey and colours that differ in lightness too; after the last, they repeat.
 const COLOURS: [&str; 6] = ["#b9b9b3", "#0b7cc0", "#e08a1e", "#cc79a7", "#5b4b8a", "#009e73"];
 const LEFT: f64 = 62.0;
 const BETWEEN: f64 = 28.0;
 
 impl RegionMap {
-    /// No map yet; cells hold indices into `names`.
+    /// Returns a figure without maps; the cells of a map hold indices into `names`.
     pub fn new(title: impl Into<String>, caption: impl Into<String>, names: &[&str]) -> Self {
         Self {
             title: title.into(),
@@ -46,25 +47,25 @@ impl RegionMap {
         }
     }
 
-    /// What the columns are, and the value of each.
+    /// Labels the columns and gives the value of each.
     pub fn columns(mut self, label: impl Into<String>, values: &[f64]) -> Self {
         self.columns = (label.into(), values.to_vec());
         self
     }
 
-    /// What the rows are, and the value of each; the first row is drawn at the bottom.
+    /// Labels the rows and gives the value of each; the first row is drawn at the bottom.
     pub fn rows(mut self, label: impl Into<String>, values: &[f64]) -> Self {
         self.rows = (label.into(), values.to_vec());
         self
     }
 
-    /// With one more map, rows × columns.
+    /// Adds a map `[rows, columns]`.
     pub fn panel(mut self, name: impl Into<String>, regions: Array2<usize>) -> Self {
         self.panels.push((name.into(), regions));
         self
     }
 
-    /// The picture.
+    /// Draws the maps.
     pub fn figure(self) -> Figure {
         let count = self.panels.len().max(1) as f64;
         let width = (WIDTH - LEFT - 14.0 - BETWEEN * (count - 1.0)) / count;
@@ -92,7 +93,7 @@ impl RegionMap {
         Figure { title: self.title, caption: self.caption, svg: canvas.finish() }
     }
 
-    /// Where the entries of the legend stand, in rows.
+    /// Returns the position of each legend entry, wrapped into rows.
     fn legend_places(&self, entries: &[usize]) -> Vec<(f64, f64)> {
         let (mut x, mut y) = (LEFT, 16.0);
         let place = |&region: &usize| {
@@ -107,7 +108,7 @@ impl RegionMap {
         entries.iter().map(place).collect()
     }
 
-    /// One rectangle for each run of equal cells of a row.
+    /// Draws one rectangle for each run of equal cells in a row.
     fn cells(&self, canvas: &mut Canvas, frame: Frame, cells: &Array2<usize>) {
         let (rows, columns) = cells.dim();
         let (wide, tall) = (
@@ -121,7 +122,7 @@ impl RegionMap {
                 let region = row[from];
                 let run = row.iter().skip(from).take_while(|&&c| c == region).count();
                 let name = self.names.get(region).map_or("unnamed", String::as_str);
-                // Each row overlaps the one below by a pixel, or seams show between them.
+                // Each row overlaps the one below by a pixel; otherwise seams show between them.
                 let (x, across) = (frame.left + from as f64 * wide, run as f64 * wide);
                 canvas.rectangle(x, y, across, tall + if i > 0 { 1.0 } else { 0.0 }, colour(region), name);
                 from += run;
@@ -129,7 +130,7 @@ impl RegionMap {
         }
     }
 
-    /// Round values along both axes; those of rows at the first map alone.
+    /// Draws round values along both axes; the rows are labelled at the first map only.
     fn marks(&self, canvas: &mut Canvas, frame: Frame, first: bool) {
         let wide = (frame.right - frame.left) / self.columns.1.len().max(1) as f64;
         for (cell, label) in cell_marks(&self.columns.1, frame.right - frame.left) {
@@ -168,7 +169,7 @@ mod tests {
             .panel("two", cells)
             .figure()
             .svg;
-        assert!(!svg.contains("never"), "only what occurs is in the legend");
+        assert!(!svg.contains("never"), "the legend holds only regions that occur");
         // Two rows of one run and one of three, twice, and two squares of the legend.
         assert_eq!(svg.matches("<rect").count(), 2 * 5 + 2);
         let y = |text: &str| -> f64 {
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_still_a_picture() {
+    fn a_map_without_regions_is_still_a_picture() {
         assert!(RegionMap::new("", "", &[]).figure().svg.ends_with("</svg>"));
         let odd = RegionMap::new("", "", &["a"]).panel("", ndarray::array![[5]]).figure();
         assert!(odd.svg.contains("unnamed"));

@@ -1,14 +1,15 @@
 //! Bars for named values.
 
-use super::axis::{Axis, Scale};
-use super::canvas::{Anchor, Canvas, FONT, Frame, WIDTH, text_width};
-use super::{Figure, PALETTE};
+use crate::axis::{Axis, Scale};
+use crate::canvas::{Anchor, Canvas, Frame, WIDTH};
+use crate::figure::{Figure, PALETTE};
+use crate::text::{FONT, short_number, text_width};
 
-/// Horizontal bars, one for each name, with optional error bars; long names stay readable.
+/// Horizontal bars, one for each name, with optional error bars.
 ///
 /// # Examples
 /// ```
-/// use collimate_claims::figure::Bars;
+/// use collimate_figures::Bars;
 /// let figure = Bars::new("Accuracy", "Part of speech on held-out documents.", "share of tokens")
 ///     .with("five latents", 0.71, Some((0.69, 0.73)))
 ///     .with("most frequent tag", 0.42, None)
@@ -24,18 +25,18 @@ pub struct Bars {
 }
 
 impl Bars {
-    /// No bars yet; `label` is the axis with its unit.
+    /// Returns a chart without bars; `label` names the axis and its unit.
     pub fn new(title: impl Into<String>, caption: impl Into<String>, label: impl Into<String>) -> Self {
         Self { title: title.into(), caption: caption.into(), label: label.into(), bars: Vec::new() }
     }
 
-    /// With one more bar and the ends of its error bar.
+    /// Adds a bar and the ends of its error bar.
     pub fn with(mut self, name: impl Into<String>, value: f64, error: Option<(f64, f64)>) -> Self {
         self.bars.push((name.into(), value, error));
         self
     }
 
-    /// The picture.
+    /// Draws the chart.
     pub fn figure(self) -> Figure {
         let longest = self.bars.iter().map(|(name, ..)| text_width(name)).fold(0.0, f64::max);
         let left = (longest + 16.0).clamp(60.0, WIDTH * 0.5);
@@ -67,7 +68,7 @@ impl Bars {
                 continue;
             }
             let (a, b) = (x.place(0.0), x.place(*value));
-            let text = crate::report::short(*value);
+            let text = short_number(*value);
             canvas.rectangle(
                 a.min(b),
                 middle - 8.0,

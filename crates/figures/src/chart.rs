@@ -1,52 +1,53 @@
 //! Lines and points.
 
-use super::axis::{Axis, Scale};
-use super::canvas::{Anchor, Canvas, FONT, Frame, WIDTH, legend_height};
-use super::{Figure, PALETTE};
+use crate::axis::{Axis, Scale};
+use crate::canvas::{Anchor, Canvas, Frame, WIDTH, legend_height};
+use crate::figure::{Figure, PALETTE};
+use crate::text::{FONT, short_number};
 
 /// A point with an optional vertical error bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// Horizontal value.
+    /// The horizontal value.
     pub x: f64,
-    /// Vertical value.
+    /// The vertical value.
     pub y: f64,
     /// The ends of the error bar.
     pub bar: Option<(f64, f64)>,
 }
 
-/// Points that belong together.
+/// A named list of points, drawn with one colour and one marker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// The name in the legend.
     pub name: String,
     /// The points, in the order in which a line joins them.
     pub points: Vec<Point>,
-    /// Whether a line joins them.
+    /// Whether a line joins the points.
     pub joined: bool,
-    /// Whether the line is thin and without markers or dashes: one of many alike.
+    /// Whether the line is thin, without markers and dashes. Use it for many similar lines.
     pub plain: bool,
 }
 
 impl Series {
-    /// Points joined by a line.
+    /// Returns points joined by a line.
     pub fn line(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
         let points = points.into_iter().map(|(x, y)| Point { x, y, bar: None }).collect();
         Self { name: name.into(), points, joined: true, plain: false }
     }
 
-    /// Points alone.
+    /// Returns points that no line joins.
     pub fn points(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
         Self { joined: false, ..Self::line(name, points) }
     }
 
-    /// As one of many lines that are alike: thin, without markers.
+    /// Makes the line thin, without markers and dashes.
     pub fn plain(mut self) -> Self {
         self.plain = true;
         self
     }
 
-    /// With error bars, one `(low, high)` for each point.
+    /// Adds error bars, one `(low, high)` for each point.
     pub fn bars(mut self, bars: impl IntoIterator<Item = (f64, f64)>) -> Self {
         for (point, bar) in self.points.iter_mut().zip(bars) {
             point.bar = Some(bar);
@@ -57,11 +58,11 @@ impl Series {
 
 /// A chart of lines and points.
 ///
-/// Points that are not finite (or not positive on a logarithmic axis) are left out and interrupt the line.
+/// Non-finite points (and points that are not positive on a logarithmic axis) are left out and interrupt the line.
 ///
 /// # Examples
 /// ```
-/// use collimate_claims::figure::{Chart, Series};
+/// use collimate_figures::{Chart, Series};
 /// let figure = Chart::new("Loss recovered against L0", "Higher and to the left is better.")
 ///     .axes("L0", "loss recovered")
 ///     .log_x()
@@ -82,7 +83,7 @@ pub struct Chart {
 }
 
 impl Chart {
-    /// An empty chart.
+    /// Returns an empty chart.
     pub fn new(title: impl Into<String>, caption: impl Into<String>) -> Self {
         Self {
             title: title.into(),
@@ -95,45 +96,44 @@ impl Chart {
         }
     }
 
-    /// The labels of the axes, with units.
+    /// Labels the axes, with units.
     pub fn axes(mut self, x: impl Into<String>, y: impl Into<String>) -> Self {
         self.labels = (x.into(), y.into());
         self
     }
 
-    /// With a logarithmic horizontal axis.
+    /// Makes the horizontal axis logarithmic.
     pub fn log_x(mut self) -> Self {
         self.scales.0 = Scale::Log;
         self
     }
 
-    /// With a logarithmic vertical axis.
+    /// Makes the vertical axis logarithmic.
     pub fn log_y(mut self) -> Self {
         self.scales.1 = Scale::Log;
         self
     }
 
-    /// With a unit as long on the vertical axis as on the horizontal one, so that angles are what they are. Both axes stay linear.
+    /// Gives both axes the same length per unit, so that angles are true. Both axes must be linear.
     pub fn equal_units(mut self) -> Self {
         self.equal_units = true;
         self
     }
 
-    /// With one more series.
+    /// Adds a series.
     pub fn with(mut self, series: Series) -> Self {
         self.series.push(series);
         self
     }
 
-    /// With a horizontal line at a value that means something.
+    /// Adds a named horizontal line at a reference value.
     pub fn reference(mut self, y: f64, name: impl Into<String>) -> Self {
         self.references.push((y, name.into()));
         self
     }
 
-    /// The picture.
+    /// Draws the chart.
     pub fn figure(self) -> Figure {
-        let colour = |i: usize| PALETTE[i % PALETTE.len()];
         let named = self.series.iter().any(|series| !series.name.is_empty());
         let entries: Vec<(String, String)> = match named {
             true => {
@@ -144,8 +144,7 @@ impl Chart {
         // Names of references stand above their lines, so the highest one needs room.
         let top = legend_height(&entries) + if self.references.is_empty() { 12.0 } else { 22.0 };
         let mut frame = Frame { left: 62.0, right: WIDTH - 12.0, top, bottom: top + 250.0 };
-        let shown = |p: &&Point| self.scales.0.shows(p.x) && self.scales.1.shows(p.y);
-        let points = || self.series.iter().flat_map(|series| &series.points).filter(shown);
+        let points = || self.shown_points();
         let [more_x, more_y] = if self.equal_units { frame.equal_units(points) } else { Default::default() };
         let heights = points()
             .flat_map(|p| [p.y].into_iter().chain(p.bar.map(|b| [b.0, b.1]).into_iter().flatten()))
@@ -157,20 +156,38 @@ impl Chart {
         let mut canvas = Canvas::new(&self.title, frame.bottom + 44.0);
         canvas.legend(&entries);
         canvas.axes(frame, &x, &y);
+        self.draw_references(&mut canvas, frame, &x, &y);
+        for (i, series) in self.series.iter().enumerate() {
+            self.draw_series(&mut canvas, &x, &y, i, series);
+        }
+        Figure { title: self.title, caption: self.caption, svg: canvas.finish() }
+    }
+
+    /// Returns whether both axes can show a point.
+    fn shows(&self, point: &Point) -> bool {
+        self.scales.0.shows(point.x) && self.scales.1.shows(point.y)
+    }
+
+    fn shown_points(&self) -> impl Iterator<Item = &Point> {
+        self.series.iter().flat_map(|series| &series.points).filter(|point| self.shows(point))
+    }
+
+    /// Draws the reference lines, each with its name at the end that has fewer points in the way.
+    fn draw_references(&self, canvas: &mut Canvas, frame: Frame, x: &Axis, y: &Axis) {
         let mut names = Vec::new();
         for (value, name) in self.references.iter().filter(|(value, _)| self.scales.1.shows(*value)) {
             let at = y.place(*value);
             let dashes = "stroke-dasharray=\"6 4\" stroke-opacity=\"0.8\"";
             canvas.line((frame.left, at), (frame.right, at), "currentColor", dashes);
-            // At the end with fewer points in the way, unless another name stands there.
             let crowd = |left: bool| {
                 let near = |p: &&Point| (at - 20.0..at + 4.0).contains(&y.place(p.y));
-                points().filter(near).filter(|p| (x.place(p.x) < WIDTH / 2.0) == left).count()
+                self.shown_points().filter(near).filter(|p| (x.place(p.x) < WIDTH / 2.0) == left).count()
             };
             let taken = |left: bool| {
                 names.iter().any(|&(side, y): &(bool, f64)| side == left && (y - at).abs() < 1.2 * FONT)
             };
             let left = crowd(true) < crowd(false);
+            // A name that would cover another one is left out.
             let Some(left) = [left, !left].into_iter().find(|&left| !taken(left)) else { continue };
             if !name.is_empty() {
                 names.push((left, at));
@@ -181,44 +198,42 @@ impl Chart {
                 canvas.text(frame.right - 3.0, at - 5.0, Anchor::End, name);
             }
         }
-        for (i, series) in self.series.iter().enumerate() {
-            let place = |p: &Point| (x.place(p.x), y.place(p.y));
-            if series.joined {
-                for run in series.points.split(|p| !shown(&p)) {
-                    let extra = if series.plain { THIN } else { DASHES[i % DASHES.len()] };
-                    canvas.path(&run.iter().map(place).collect::<Vec<_>>(), colour(i), extra);
-                }
-            }
-            for point in series.points.iter().filter(shown) {
-                let (px, py) = place(point);
-                if let Some((low, high)) =
-                    point.bar.filter(|b| self.scales.1.shows(b.0) && self.scales.1.shows(b.1))
-                {
-                    let (a, b) = (y.place(low), y.place(high));
-                    canvas.line((px, a), (px, b), colour(i), "stroke-width=\"1.6\"");
-                    for end in [a, b] {
-                        canvas.line((px - 3.5, end), (px + 3.5, end), colour(i), "stroke-width=\"1.6\"");
-                    }
-                }
-                // Long lines need no marker at each point.
-                if !series.joined || (series.points.len() <= 60 && !series.plain) {
-                    let value = |v: f64| crate::report::short(v);
-                    canvas.marker(
-                        i,
-                        px,
-                        py,
-                        colour(i),
-                        &format!("{} ({}, {})", series.name, value(point.x), value(point.y)),
-                    );
-                }
+    }
+
+    /// Draws series number `i`: its line, its error bars and its markers.
+    fn draw_series(&self, canvas: &mut Canvas, x: &Axis, y: &Axis, i: usize, series: &Series) {
+        let place = |p: &Point| (x.place(p.x), y.place(p.y));
+        if series.joined {
+            for run in series.points.split(|p| !self.shows(p)) {
+                let extra = if series.plain { THIN } else { DASHES[i % DASHES.len()] };
+                canvas.path(&run.iter().map(place).collect::<Vec<_>>(), colour(i), extra);
             }
         }
-        Figure { title: self.title, caption: self.caption, svg: canvas.finish() }
+        for point in series.points.iter().filter(|point| self.shows(point)) {
+            let (px, py) = place(point);
+            let bar = point.bar.filter(|b| self.scales.1.shows(b.0) && self.scales.1.shows(b.1));
+            if let Some((low, high)) = bar {
+                let (a, b) = (y.place(low), y.place(high));
+                canvas.line((px, a), (px, b), colour(i), "stroke-width=\"1.6\"");
+                for end in [a, b] {
+                    canvas.line((px - 3.5, end), (px + 3.5, end), colour(i), "stroke-width=\"1.6\"");
+                }
+            }
+            // Long lines need no marker at each point.
+            if !series.joined || (series.points.len() <= 60 && !series.plain) {
+                let tip = format!("{} ({}, {})", series.name, short_number(point.x), short_number(point.y));
+                canvas.marker(i, px, py, colour(i), &tip);
+            }
+        }
     }
 }
 
+fn colour(series: usize) -> &'static str {
+    PALETTE[series % PALETTE.len()]
+}
+
 impl Frame {
-    /// Takes the height that these points need at equal units; what the two axes have to show for that, besides the points.
+    /// Sets the height that the points need at equal units. Returns further values that the two axes must include for that.
     fn equal_units<'a, I: Iterator<Item = &'a Point>>(&mut self, points: impl Fn() -> I) -> [Vec<f64>; 2] {
         let range = |value: fn(&Point) -> f64| {
             points().map(value).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
@@ -239,7 +254,7 @@ impl Frame {
     }
 }
 
-/// The look of one of many lines.
+/// The style of one of many similar lines.
 const THIN: &str = "style=\"stroke-width:1.2\" stroke-opacity=\"0.55\"";
 
 /// Line patterns, so that colour is never the only difference.
@@ -248,6 +263,7 @@ const DASHES: [&str; 3] = ["", "stroke-dasharray=\"7 3\"", "stroke-dasharray=\"2
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn with_equal_units_a_square_is_a_square() {
@@ -260,8 +276,10 @@ mod tests {
                 .collect()
         };
         let (x, y) = (read("cx"), read("cy"));
-        assert!(((x[1] - x[0]) - (y[0] - y[1])).abs() < 0.03 && x[1] - x[0] > 250.0, "{x:?} {y:?}");
-        // Nothing, or one point, is no reason to fail.
+        // Coordinates have two decimals, so each of the four is off by 0.005 at most.
+        assert_abs_diff_eq!(x[1] - x[0], y[0] - y[1], epsilon = 0.03);
+        assert!(x[1] - x[0] > 250.0, "{x:?}");
+        // A chart without points, or with one, is still a picture.
         for few in [vec![], vec![(1.0, 2.0)]] {
             assert!(
                 Chart::new("", "")

@@ -1,30 +1,13 @@
-//! Figures that travel with an outcome: plain structs that render themselves to SVG, the same bytes every time.
+//! The type of every finished figure.
 
-mod axis;
-mod bars;
-mod canvas;
-mod chart;
-mod heat_map;
-mod histogram;
-mod region_map;
-
-pub use axis::Scale;
-pub use bars::Bars;
-#[cfg(feature = "report")]
-pub(crate) use canvas::escape;
-pub use chart::{Chart, Point, Series};
-pub use heat_map::HeatMap;
-pub use histogram::Histogram;
-pub use region_map::RegionMap;
-
-/// A figure for the report.
+/// A finished figure: title, caption and SVG.
 ///
 /// Text and axes take the colour of the surrounding text (`currentColor`), so one picture serves a light and a dark page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figure {
     /// The title.
     pub title: String,
-    /// A sentence or two on what is seen.
+    /// A sentence or two that say what the figure shows.
     pub caption: String,
     /// The picture: a complete `<svg>` element.
     pub svg: String,
