@@ -12,7 +12,9 @@ mod tape;
 
 pub use check::{CheckConfig, CoordinateCheck, Coordinates, GradientReport, Kinks, check_gradient};
 pub use error::GradError;
-pub use objective::{Batch, HessianVectorProducts, Objective, PerSampleLosses, SufficientStatistics};
+pub use objective::{
+    Batch, BatchIter, HessianVectorProducts, Objective, PerSampleLosses, SufficientStatistics,
+};
 pub use optimiser::{
     Adam, AdamConfig, AdamState, EpsilonPlacement, Momentum, Optimiser, ResetSteps, Sgd, SgdConfig, SgdState,
     WeightDecay, clip_global_norm, global_norm,

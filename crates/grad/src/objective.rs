@@ -1,17 +1,17 @@
 use crate::Scratch;
 use collimate_tensor::Scalar;
 
-/// Which samples of the data an evaluation runs over.
+/// The samples that an evaluation runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch<'a> {
     /// Every sample once, in order.
     All,
-    /// These samples, in this order; an index may occur more than once and then counts more than once.
+    /// The samples with these indices, in this order. An index that occurs several times counts several times.
     Indices(&'a [usize]),
 }
 
 impl Batch<'_> {
-    /// How many terms the mean runs over when the data has `n_samples` samples.
+    /// Returns the number of terms of the mean when the data has `n_samples` samples.
     ///
     /// # Examples
     /// ```
@@ -26,11 +26,57 @@ impl Batch<'_> {
         }
     }
 
-    /// Whether the mean would run over nothing.
+    /// Returns true if the batch has no terms.
     pub fn is_empty(&self, n_samples: usize) -> bool {
         self.len(n_samples) == 0
     }
 }
+
+impl<'a> Batch<'a> {
+    /// Returns the indices of the samples of the batch, in order, when the data has `n_samples` samples.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_grad::Batch;
+    /// assert!(Batch::All.iter(3).eq([0, 1, 2]));
+    /// assert_eq!(Batch::Indices(&[7, 2, 7]).iter(8).sum::<usize>(), 16);
+    /// ```
+    pub fn iter(&self, n_samples: usize) -> BatchIter<'a> {
+        match *self {
+            Batch::All => BatchIter { all: 0..n_samples, indices: [].iter() },
+            Batch::Indices(indices) => BatchIter { all: 0..0, indices: indices.iter() },
+        }
+    }
+}
+
+/// The iterator that [`Batch::iter`] returns.
+#[derive(Clone, Debug)]
+pub struct BatchIter<'a> {
+    // One of the two is empty.
+    all: std::ops::Range<usize>,
+    indices: std::slice::Iter<'a, usize>,
+}
+
+impl Iterator for BatchIter<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.all.next().or_else(|| self.indices.next().copied())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let count = self.all.len() + self.indices.len();
+        (count, Some(count))
+    }
+
+    // Two plain loops in a row, so that `sum` and `for_each` do not ask for the kind of batch at every sample.
+    fn fold<B, G: FnMut(B, usize) -> B>(self, start: B, mut add: G) -> B {
+        let start = self.all.fold(start, &mut add);
+        self.indices.copied().fold(start, add)
+    }
+}
+
+impl ExactSizeIterator for BatchIter<'_> {}
 
 /// Anything with parameters, a loss and a gradient: an optimiser can train it, a sampler can sample it.
 ///
@@ -65,10 +111,9 @@ impl Batch<'_> {
 ///     fn n_samples(&self) -> usize { self.0.len() }
 ///     fn loss_and_gradient_into(&self, w: &[f64], batch: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
 ///         let (mut loss, mut gradient, n) = (0.0, 0.0, batch.len(self.0.len()) as f64);
-///         let mut add = |x: f64| { loss += 0.5 * (w[0] - x).powi(2) / n; gradient += (w[0] - x) / n };
-///         match batch {
-///             Batch::All => self.0.iter().for_each(|&x| add(x)),
-///             Batch::Indices(indices) => indices.iter().for_each(|&i| add(self.0[i])),
+///         for x in batch.iter(self.0.len()).map(|i| self.0[i]) {
+///             loss += 0.5 * (w[0] - x).powi(2) / n;
+///             gradient += (w[0] - x) / n;
 ///         }
 ///         out[0] = gradient;
 ///         loss

@@ -26,16 +26,12 @@ impl Objective<f64> for TanhUnit {
     fn loss_and_gradient_into(&self, w: &[f64], batch: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
         let (a, b, share) = (w[0], w[1], 1.0 / batch.len(self.0.len()) as f64);
         let (mut loss, mut d_a, mut d_b) = (0.0, 0.0, 0.0);
-        let mut add = |(x, y): (f64, f64)| {
+        for (x, y) in batch.iter(self.0.len()).map(|i| self.0[i]) {
             let t = (b * x).tanh();
             let residual = a * t - y;
             loss += 0.5 * share * residual * residual;
             d_a += share * residual * t;
             d_b += share * residual * a * (1.0 - t * t) * x;
-        };
-        match batch {
-            Batch::All => self.0.iter().for_each(|&pair| add(pair)),
-            Batch::Indices(indices) => indices.iter().for_each(|&i| add(self.0[i])),
         }
         out.copy_from_slice(&[d_a, d_b]);
         loss

@@ -116,7 +116,7 @@ impl Objective<f64> for Incidental {
         let mut loss = rate * w.iter().map(|x| x.abs()).sum::<f64>();
         let share = 1.0 / batch.len(n) as f64;
         let row = |i: usize| &w[i * m..(i + 1) * m];
-        let mut add = |j: usize| {
+        for j in batch.iter(n) {
             for i in 0..n {
                 let g: f64 = row(i).iter().zip(row(j)).map(|(a, b)| a * b).sum();
                 let error = g.max(0.0) - f64::from(u8::from(i == j));
@@ -128,10 +128,6 @@ impl Objective<f64> for Incidental {
                     }
                 }
             }
-        };
-        match batch {
-            Batch::All => (0..n).for_each(&mut add),
-            Batch::Indices(indices) => indices.iter().for_each(|&i| add(i)),
         }
         loss
     }

@@ -331,11 +331,8 @@ impl Objective<f64> for TrigramLoss {
         out.fill(0.0);
         let [work] = scratch.floats::<f64, 1>([self.task.work()]);
         let share = 1.0 / batch.len(self.data.len()) as f64;
-        let mut add = |sample: &TrigramSample| self.task.accumulate(w, sample, share, work, out);
-        match batch {
-            Batch::All => self.data.iter().map(&mut add).sum(),
-            Batch::Indices(indices) => indices.iter().map(|&i| add(&self.data[i])).sum(),
-        }
+        let mut add = |i: usize| self.task.accumulate(w, &self.data[i], share, work, out);
+        batch.iter(self.data.len()).map(&mut add).sum()
     }
 
     fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<f64>> {
@@ -346,12 +343,8 @@ impl Objective<f64> for TrigramLoss {
 impl PerSampleLosses<f64> for TrigramLoss {
     fn per_sample_losses_into(&self, w: &[f64], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [f64]) {
         let [work] = scratch.floats::<f64, 1>([self.task.work()]);
-        let mut of = |sample: &TrigramSample| self.task.judge(w, sample, 1.0, work);
-        match batch {
-            Batch::All => out.iter_mut().zip(&self.data).for_each(|(out, sample)| *out = of(sample)),
-            Batch::Indices(indices) => {
-                out.iter_mut().zip(indices).for_each(|(out, &i)| *out = of(&self.data[i]));
-            }
+        for (i, out) in batch.iter(self.data.len()).zip(out) {
+            *out = self.task.judge(w, &self.data[i], 1.0, work);
         }
     }
 }

@@ -175,10 +175,7 @@ impl Objective<f64> for ToyLoss {
         let [work] = scratch.floats::<f64, 1>([shape.work()]);
         let share = 1.0 / batch.len(self.n_samples()) as f64;
         let mut add = |index: usize| shape.accumulate(w, self.row(index), share, work, out);
-        match batch {
-            Batch::All => (0..self.n_samples()).map(&mut add).sum(),
-            Batch::Indices(indices) => indices.iter().map(|&i| add(i)).sum(),
-        }
+        batch.iter(self.n_samples()).map(&mut add).sum()
     }
 
     fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<f64>> {
@@ -190,10 +187,8 @@ impl PerSampleLosses<f64> for ToyLoss {
     fn per_sample_losses_into(&self, w: &[f64], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [f64]) {
         let [hidden] = scratch.floats::<f64, 1>([self.hidden]);
         let shape = self.shape();
-        let mut of = |index: usize| shape.loss(w, self.row(index), hidden);
-        match batch {
-            Batch::All => out.iter_mut().enumerate().for_each(|(i, out)| *out = of(i)),
-            Batch::Indices(indices) => out.iter_mut().zip(indices).for_each(|(out, &i)| *out = of(i)),
+        for (i, out) in batch.iter(self.n_samples()).zip(out) {
+            *out = shape.loss(w, self.row(i), hidden);
         }
     }
 }

@@ -208,10 +208,7 @@ impl Objective<f64> for DeepLinear {
         let work = scratch.slot(Work::default);
         let share = 1.0 / batch.len(self.n) as f64;
         let mut add = |i: usize| self.accumulate(w, i, share, work, out);
-        match batch {
-            Batch::All => (0..self.n).map(&mut add).sum(),
-            Batch::Indices(indices) => indices.iter().map(|&i| add(i)).sum(),
-        }
+        batch.iter(self.n).map(&mut add).sum()
     }
 
     fn coordinate_name(&self, index: usize) -> String {
@@ -237,11 +234,7 @@ impl Objective<f64> for DeepLinear {
 impl PerSampleLosses<f64> for DeepLinear {
     fn per_sample_losses_into(&self, w: &[f64], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [f64]) {
         let work = scratch.slot(Work::default);
-        for (position, out) in out.iter_mut().enumerate() {
-            let i = match batch {
-                Batch::All => position,
-                Batch::Indices(indices) => indices[position],
-            };
+        for (i, out) in batch.iter(self.n).zip(out) {
             let (x, y) = self.row(i);
             self.forward(w, x, work);
             let squares: f64 =

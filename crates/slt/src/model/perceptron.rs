@@ -113,13 +113,6 @@ impl<F: Scalar> Perceptron<F> {
             }
         }
     }
-
-    fn target(&self, batch: Batch<'_>, position: usize) -> usize {
-        match batch {
-            Batch::All => position,
-            Batch::Indices(indices) => indices[position],
-        }
-    }
 }
 
 impl<F: Scalar> Work<F> {
@@ -162,9 +155,9 @@ impl<F: Scalar> Objective<F> for Perceptron<F> {
         if work.back.dim() != work.layers[depth].dim() {
             work.back = Array2::zeros(work.layers[depth].dim());
         }
-        for (i, (mut back, f)) in work.back.rows_mut().into_iter().zip(work.layers[depth].rows()).enumerate()
-        {
-            let y = self.y.row(self.target(batch, i));
+        let rows = work.back.rows_mut().into_iter().zip(work.layers[depth].rows());
+        for (i, (mut back, f)) in batch.iter(self.x.nrows()).zip(rows) {
+            let y = self.y.row(i);
             for ((back, &f), &y) in back.iter_mut().zip(&f).zip(&y) {
                 squares += (f - y) * (f - y);
                 *back = share * (f - y);
@@ -208,8 +201,9 @@ impl<F: Scalar> PerSampleLosses<F> for Perceptron<F> {
         let work = scratch.slot(Work::<F>::new);
         self.forward(w, batch, work);
         let half = F::from_f64(0.5) * self.precision;
-        for (i, (out, f)) in out.iter_mut().zip(work.layers[self.widths.len() - 1].rows()).enumerate() {
-            let y = self.y.row(self.target(batch, i));
+        let rows = work.layers[self.widths.len() - 1].rows();
+        for (i, (out, f)) in batch.iter(self.x.nrows()).zip(out.iter_mut().zip(rows)) {
+            let y = self.y.row(i);
             let mut squares = F::zero();
             for (&f, &y) in f.iter().zip(&y) {
                 squares += (f - y) * (f - y);

@@ -57,16 +57,14 @@ impl Objective<f64> for QuadraticLoss {
     fn loss_and_gradient_into(&self, w: &[f64], batch: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
         out.fill(0.0);
         let share = 1.0 / batch.len(self.samples.len()) as f64;
-        let mut add = |sample: &[f64]| {
+        let mut add = |i: usize| {
+            let sample = &self.samples[i];
             for (((out, h), w), x) in out.iter_mut().zip(&self.curvatures).zip(w).zip(sample) {
                 *out += share * h * (w - x);
             }
             share * self.of_sample(w, sample)
         };
-        match batch {
-            Batch::All => self.samples.iter().map(|sample| add(sample)).sum(),
-            Batch::Indices(indices) => indices.iter().map(|&i| add(&self.samples[i])).sum(),
-        }
+        batch.iter(self.samples.len()).map(&mut add).sum()
     }
 
     fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<f64>> {
@@ -76,11 +74,7 @@ impl Objective<f64> for QuadraticLoss {
 
 impl PerSampleLosses<f64> for QuadraticLoss {
     fn per_sample_losses_into(&self, w: &[f64], batch: Batch<'_>, _: &mut Scratch, out: &mut [f64]) {
-        for (position, out) in out.iter_mut().enumerate() {
-            let i = match batch {
-                Batch::All => position,
-                Batch::Indices(indices) => indices[position],
-            };
+        for (i, out) in batch.iter(self.samples.len()).zip(out) {
             *out = self.of_sample(w, &self.samples[i]);
         }
     }

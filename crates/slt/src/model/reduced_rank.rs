@@ -232,11 +232,7 @@ impl PerSampleLosses<f64> for ReducedRank {
         let (m, h) = (self.config.inputs, self.config.hidden);
         let (a, b) = w.split_at(h * m);
         let [hidden] = scratch.floats::<f64, 1>([h]);
-        for (position, out) in out.iter_mut().enumerate() {
-            let i = match batch {
-                Batch::All => position,
-                Batch::Indices(indices) => indices[position],
-            };
+        for (i, out) in batch.iter(self.n_samples()).zip(out) {
             let width = m + self.config.outputs;
             let (x, y) = self.rows[i * width..(i + 1) * width].split_at(m);
             hidden.iter_mut().zip(a.chunks_exact(m)).for_each(|(hidden, row)| *hidden = dot(row, x));
