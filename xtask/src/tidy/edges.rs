@@ -1,6 +1,6 @@
 //! Which member may depend on which. The table is the picture in ARCHITECTURE.md.
 
-use super::Problem;
+use super::problem::Problem;
 use serde_json::Value;
 
 /// A member, and the members it may depend on. `?` marks an edge that must be optional (behind a feature).

@@ -1,6 +1,6 @@
 //! Rules of the written pages: ids of claims exist, every claim is listed, the README begins as it should.
 
-use super::Problem;
+use super::problem::Problem;
 use crate::claims::{self, Claim};
 use crate::docs::CLAIMS;
 

@@ -1,6 +1,6 @@
 //! One `rand` and one `ndarray` in what users see.
 
-use super::Problem;
+use super::problem::Problem;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 

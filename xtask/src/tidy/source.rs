@@ -1,6 +1,7 @@
 //! Rules of Rust source and of manifests.
 
-use super::Problem;
+use super::problem::Problem;
+use super::scan::code_only;
 
 /// Words that, followed by `!`, mark unfinished work.
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
@@ -13,7 +14,7 @@ const SAFETY_WITHIN: usize = 12;
 
 /// Checks one file.
 pub(super) fn check(file: &str, text: &str) -> Vec<Problem> {
-    let code = without_comments_and_strings(text);
+    let code = code_only(text);
     let parts: Vec<&str> = file.trim_end_matches(".rs").split('/').collect();
     let in_kernels = parts.contains(&"kernels");
     let mut problems = Vec::new();
@@ -83,99 +84,6 @@ fn words(line: &str) -> Vec<&str> {
         rest = after.trim_start();
     }
     words
-}
-
-/// The code with comments, strings and character literals blanked out; lines stay where they are.
-fn without_comments_and_strings(text: &str) -> String {
-    let bytes: Vec<char> = text.chars().collect();
-    let mut code = String::with_capacity(text.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let end = skip(&bytes, at);
-        if end == at {
-            code.push(bytes[at]);
-            at += 1;
-        } else {
-            // What is skipped still separates words and counts lines.
-            code.push(' ');
-            code.extend(bytes[at..end].iter().filter(|&&letter| letter == '\n'));
-            at = end;
-        }
-    }
-    code
-}
-
-/// Where the comment, string or character that begins here ends; `at` when none begins here.
-fn skip(text: &[char], at: usize) -> usize {
-    let looking_at = |what: &str| text[at..].iter().take(what.chars().count()).copied().eq(what.chars());
-    if looking_at("//") {
-        return text[at..].iter().position(|&letter| letter == '\n').map_or(text.len(), |end| at + end);
-    }
-    if looking_at("/*") {
-        return end_of_block_comment(text, at);
-    }
-    let after_word = at > 0 && (text[at - 1].is_alphanumeric() || text[at - 1] == '_');
-    match text[at] {
-        '"' => end_of_string(text, at + 1),
-        'r' | 'b' if !after_word => {
-            let mut open = at + 1;
-            if text[at] == 'b' && text.get(open) == Some(&'r') {
-                open += 1;
-            }
-            let raw = text[open - 1] == 'r';
-            let hashes = text[open..].iter().take_while(|&&letter| letter == '#').count();
-            match text.get(open + hashes) {
-                Some('"') if raw => end_of_raw_string(text, open + hashes + 1, hashes),
-                Some('"') if hashes == 0 => end_of_string(text, open + 1),
-                _ => at,
-            }
-        }
-        '\'' => match (text.get(at + 1), text.get(at + 2)) {
-            (Some('\\'), Some(_)) => text[at + 3..]
-                .iter()
-                .position(|&letter| letter == '\'')
-                .map_or(text.len(), |end| at + 3 + end + 1),
-            (Some(_), Some('\'')) => at + 3,
-            // A lifetime.
-            _ => at,
-        },
-        _ => at,
-    }
-}
-
-fn end_of_block_comment(text: &[char], at: usize) -> usize {
-    let (mut depth, mut here) = (0, at);
-    while here + 1 < text.len() {
-        match (text[here], text[here + 1]) {
-            ('/', '*') => (depth, here) = (depth + 1, here + 2),
-            ('*', '/') => (depth, here) = (depth - 1, here + 2),
-            _ => here += 1,
-        }
-        if depth == 0 {
-            return here;
-        }
-    }
-    text.len()
-}
-
-fn end_of_string(text: &[char], mut at: usize) -> usize {
-    while at < text.len() {
-        match text[at] {
-            '\\' => at += 2,
-            '"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    text.len()
-}
-
-fn end_of_raw_string(text: &[char], from: usize, hashes: usize) -> usize {
-    (from..text.len())
-        .find(|&at| {
-            text[at] == '"'
-                && text[at + 1..].iter().take(hashes).filter(|&&letter| letter == '#').count() == hashes
-        })
-        .map_or(text.len(), |at| at + 1 + hashes)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Words that must not be in a tracked file: folders of one machine, and hosts of package registries.
+//! Places that must not be in a tracked file: folders of one machine, and hosts of package registries.
 
-use super::Problem;
+use super::problem::Problem;
 
-/// Each is put together here so that this file passes its own rule.
+/// The forbidden texts. Each is joined from two so that this file passes its own rule.
 const FORBIDDEN: [&str; 10] = [
     concat!("/", "root/"),
     concat!("/", "home/"),
@@ -16,7 +16,7 @@ const FORBIDDEN: [&str; 10] = [
     concat!("crates", ".io"),
 ];
 
-/// Looks through one file. The lock file is cargo's own and names its index.
+/// Checks one file. The lock file is cargo's own and names its index.
 pub(super) fn check(file: &str, text: &str) -> Vec<Problem> {
     if file == "Cargo.lock" {
         return Vec::new();

@@ -1,0 +1,107 @@
+//! Phrases that a reader who is no native speaker stumbles over, and shapes that are not written `[b, d]`.
+
+use super::passages::{Kind, Passage};
+
+/// A finding: the line, and the words.
+pub(super) type Finding = (usize, String);
+
+/// The phrases that no file may contain. A bar joins the two parts of each, so that this file passes its own rule.
+const PHRASES: [&str; 15] = [
+    "as they| come",
+    "as it| comes",
+    "so| many",
+    "so| few",
+    "in the place| of",
+    "an|ew",
+    "who|ever",
+    "dealt| out",
+    "time| round",
+    "he|ars",
+    "is| told",
+    "me|ets",
+    "cho|re",
+    "cho|res",
+    "the| house",
+];
+
+/// The beginnings that no first line of documentation may have.
+const BEGINNINGS: [&str; 5] = ["What ", "Of ", "That of ", "By what ", "The same "];
+
+/// Returns the phrases of a passage.
+pub(super) fn phrases(passage: &Passage) -> Vec<Finding> {
+    let lower = passage.text.to_lowercase();
+    let mut found = Vec::new();
+    for phrase in PHRASES {
+        let phrase = phrase.replace('|', "");
+        for (at, _) in lower.match_indices(&phrase) {
+            let before = lower[..at].chars().next_back();
+            let after = lower[at + phrase.len()..].chars().next();
+            let in_word = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric());
+            if !in_word(before) && !in_word(after) {
+                found.push((passage.line(at), phrase.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// Returns the beginning of a documentation comment if it is none to begin with.
+pub(super) fn beginning(passage: &Passage) -> Option<Finding> {
+    let doc = matches!(passage.kind, Kind::ItemDoc | Kind::ModuleDoc);
+    let found = BEGINNINGS.iter().find(|beginning| doc && passage.text.starts_with(**beginning))?;
+    Some((passage.line(0), format!("{}…", found.trim_end())))
+}
+
+/// Returns the shapes written as products of letters, `b` times `d`.
+pub(super) fn shapes(passage: &Passage) -> Vec<Finding> {
+    let words: Vec<(usize, &str)> = positions(&passage.text).collect();
+    let letter = |word: &str| {
+        let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
+        word.len() == 1 && word.chars().all(|letter| letter.is_ascii_lowercase())
+    };
+    words
+        .windows(3)
+        .filter(|three| three[1].1 == "×" && letter(three[0].1) && letter(three[2].1))
+        .map(|three| {
+            (passage.line(three[0].0), three.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(" "))
+        })
+        .collect()
+}
+
+/// Returns the words of a text with their offsets.
+fn positions(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split_whitespace().map(move |word| (word.as_ptr() as usize - text.as_ptr() as usize, word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::passages::passages;
+    use super::*;
+
+    fn found(text: &str) -> Vec<Finding> {
+        passages("a.rs", text).iter().flat_map(phrases).collect()
+    }
+
+    #[test]
+    fn phrases_are_found_as_whole_words_over_the_ends_of_lines() {
+        let text = format!("// rows as they\n// {}, so\n// {} of them", "come", "many");
+        let expected = [(1, "as they| come".replace('|', "")), (2, "so| many".replace('|', ""))];
+        assert_eq!(found(&text), expected);
+        assert!(found("// a shore, years, metres, Houseman, whichever").is_empty());
+        assert_eq!(found(&format!("fn so_{}() {{}}", "few")).len(), 1);
+    }
+
+    #[test]
+    fn beginnings_are_looked_for_in_documentation_only() {
+        let all = |text: &str| passages("a.rs", text).iter().filter_map(beginning).count();
+        assert_eq!(all("/// What a row is.\n/// Of all.\nfn f() {}\n// What else."), 1);
+        assert_eq!(all("//! The same as above.\n/// Whatever."), 1);
+    }
+
+    #[test]
+    fn shapes_are_lists_in_brackets() {
+        let all = |text: &str| passages("a.md", text).iter().flat_map(shapes).count();
+        assert_eq!(all("`w`: m × n; result: (b × d)."), 2);
+        assert_eq!(all("[m, n], 3 × n, rows × columns"), 0);
+    }
+}
