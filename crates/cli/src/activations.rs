@@ -1,38 +1,43 @@
 //! `collimate activations`.
 
-use crate::stop::on_interrupt;
-use crate::terminal::Steps;
+use crate::session::{Session, Steps, on_interrupt};
 use crate::texts::Source;
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use collimate_studies::model::capture;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 /// The options of `collimate activations`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate activations --layer 9 --output activations
+  collimate activations --layer 9 --site mlp-output --corpus texts --tokens 20000 --output mlp")]
 pub(crate) struct Options {
     #[command(flatten)]
     source: Source,
-    /// The folder to write the shards into; it must be empty or not exist.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    /// The folder to write the shards into. It must be empty or not exist, unless --force is given.
+    #[arg(long, alias = "out", value_name = "FOLDER")]
+    output: PathBuf,
+    /// Replace the shards that the folder holds.
+    #[arg(long)]
+    force: bool,
 }
 
-/// Runs the model on the text and writes what passes the site.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+/// Runs the model on the text and writes the activations of the site.
+pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     options.source.check()?;
-    let out = &options.out;
-    let empty = !out.exists() || out.read_dir()?.next().is_none();
-    ensure!(empty, "the folder {} is not empty: name another, or remove it first", out.display());
+    let output = &options.output;
+    check_folder(output, options.force)?;
     let laboratory = options.source.laboratory()?;
     let point = options.source.point(&laboratory)?;
     let sequences = options.source.sequences(&laboratory)?;
     let stop = on_interrupt("removing what was captured")?;
-    let mut steps = Steps::new("sequences", sequences.len() as u64);
-    // Written beside its place, so that no folder ever holds half of the set.
-    let partial = out.with_file_name(format!(
+    let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
+    // The shards are written beside the folder, which therefore never holds a part of the set.
+    let partial = output.with_file_name(format!(
         "{}.partial-{}",
-        out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         std::process::id()
     ));
     let captured = capture(&laboratory.decoder, &sequences, point, &partial, |done| {
@@ -43,15 +48,35 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let shards = match captured {
         Ok(shards) => shards,
         Err(error) => {
-            // Of no use without the rest.
+            // A part of the set is of no use; the first error is the one to report.
             let _ = std::fs::remove_dir_all(&partial);
             return Err(error.into());
         }
     };
-    if out.exists() {
-        std::fs::remove_dir(out)?;
+    if output.exists() {
+        // Files that another program wrote into an empty folder meanwhile are not removed.
+        let remove = if options.force { std::fs::remove_dir_all } else { std::fs::remove_dir };
+        remove(output).with_context(|| format!("cannot replace {}", output.display()))?;
     }
-    std::fs::rename(&partial, out)?;
-    println!("{}: {} rows of width {}, {point}", out.display(), shards.rows(), shards.width());
+    std::fs::rename(&partial, output)?;
+    println!("{}: {} rows of width {}, {point}", output.display(), shards.rows(), shards.width());
+    Ok(())
+}
+
+/// Returns an error unless shards may be written to the folder.
+fn check_folder(folder: &Path, force: bool) -> anyhow::Result<()> {
+    if !folder.exists() || folder.read_dir()?.next().is_none() {
+        return Ok(());
+    }
+    ensure!(
+        force,
+        "the folder {} is not empty: choose another folder, or replace its shards with --force",
+        folder.display()
+    );
+    ensure!(
+        folder.join("index").is_file(),
+        "the folder {} is not empty and holds no shards: --force replaces only shards; choose another folder",
+        folder.display()
+    );
     Ok(())
 }

@@ -1,25 +1,30 @@
 //! `collimate data`.
 
-use crate::terminal::Downloads;
+use crate::session::{Downloads, Session};
 use collimate_studies::data::{self, BROWN, Cache, SMOLLM2};
 use std::path::PathBuf;
 
 /// The options of `collimate data`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate data
+  collimate data --full
+  collimate data --full --verify")]
 pub(crate) struct Options {
-    /// Also the Brown corpus (2.9 MB), which may be restricted to non-commercial use.
+    /// Also download the Brown corpus (2.9 MB), which may be restricted to non-commercial use.
     #[arg(long)]
     full: bool,
-    /// The cache folder, instead of the user's (or of the variable COLLIMATE_CACHE).
-    #[arg(long, value_name = "DIR")]
+    /// The cache folder; by default that of the variable COLLIMATE_CACHE, or else the user's cache folder.
+    #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
-    /// Only check what is in the cache; download nothing.
+    /// Only check the files in the cache, and download nothing.
     #[arg(long)]
     verify: bool,
 }
 
-/// Brings the items, or with `--verify` only checks them.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+/// Downloads the items, or only checks them with `--verify`.
+pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     let cache = match &options.cache {
         Some(folder) => Cache::at(folder),
         None => Cache::user()?,
@@ -27,11 +32,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let items = if options.full { vec![&SMOLLM2, &BROWN] } else { vec![&SMOLLM2] };
     let mut failed = None;
     for item in items {
-        // One item that fails does not keep the others from being brought.
+        // The other items are still downloaded when one fails.
         let result = if options.verify {
-            data::locate(item, &cache).inspect(|path| println!("{}: whole: {}", item.name, path.display()))
+            data::locate(item, &cache).inspect(|path| println!("{}: complete: {}", item.name, path.display()))
         } else {
-            let mut downloads = Downloads::new();
+            let mut downloads = Downloads::new(session);
             data::install(item, &cache, &data::Clients::default(), &mut |event| downloads.show(&event))
         };
         if let Err(error) = result

@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 #[command(after_help = "\
 Models:
   regular D            a regular model with D parameters
-  reduced-rank M H N   reduced-rank regression, x in R^M to R^H to R^N, at a true map of --rank
-  deep-linear H0 H1 …  a deep linear network of these widths, at a true map of --rank
-  tanh H               H tanh units with one input and one output, truth zero (λ only)
-  mixture              (1 − a) N(0,1) + a N(b,1), truth N(0,1)
+  reduced-rank M H N   reduced-rank regression from R^M through R^H to R^N; the true map has the rank --rank
+  deep-linear H0 H1 …  a deep linear network of these widths; the true map has the rank --rank
+  tanh H               H tanh units with one input and one output; the true function is zero (λ only)
+  mixture              (1 − a) N(0,1) + a N(b,1); the true distribution is N(0,1)
   crossing K1 K2 …     the product of w_i^(2 K_i)
-  gon K C              the K-gon of C features in the toy model of superposition, --dead spare ones switched off
+  gon K C              the polygon with K corners of C features in the toy model of superposition;
+                       --dead of the unused features are switched off
 
 Examples:
   collimate rlct \"x^2*y^4 + x^4*y^2\"
@@ -25,30 +26,30 @@ Examples:
   collimate rlct \"(x*y)^2\" --prior \"x^2\"
   collimate rlct deep-linear 10 10 10 10 --rank 5")]
 pub(crate) struct Options {
-    /// A polynomial that is least, and 0, at the origin; or the name of a model.
+    /// A polynomial whose minimum is 0, at the origin; or the name of a model.
     #[arg(value_name = "POLYNOMIAL|MODEL", allow_hyphen_values = true)]
-    what: String,
+    subject: String,
     /// The sizes of the model.
     #[arg(value_name = "SIZE", allow_negative_numbers = true)]
     sizes: Vec<String>,
     /// The rank of the true map of a linear network; 0 by default.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     rank: Option<usize>,
-    /// How many of the spare features of a polygon are switched off; all by default.
+    /// The number of unused features of a polygon that are switched off; all by default.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     dead: Option<usize>,
     /// Take the square of the polynomial.
     #[arg(long)]
     square: bool,
-    /// A monomial that the prior vanishes like, such as "x^2*y".
+    /// A monomial like which the prior vanishes at the origin, such as "x^2*y".
     #[arg(long, value_name = "MONOMIAL")]
     prior: Option<String>,
-    /// Print JSON: λ as a fraction in a string, the multiplicity, and whether both are proved.
+    /// Print JSON: λ as a fraction in a string, the multiplicity, and whether both are certified.
     #[arg(long)]
     json: bool,
 }
 
-/// What is known of λ.
+/// A learning coefficient, and the reason if it is only an upper bound.
 struct Answer {
     lambda: Rational,
     multiplicity: Option<u32>,
@@ -61,7 +62,7 @@ impl From<LearningCoefficient> for Answer {
     }
 }
 
-/// Prints λ and m.
+/// Prints λ and the multiplicity.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let answer = answer(options)?;
     if options.json {
@@ -100,22 +101,24 @@ fn answer(options: &Options) -> Result<Answer> {
         (options.rank.is_some(), "--rank", &["reduced-rank", "deep-linear"][..]),
         (options.dead.is_some(), "--dead", &["gon"]),
     ] {
-        if given && !models.contains(&options.what.as_str()) {
+        if given && !models.contains(&options.subject.as_str()) {
             bail!("{name} is for {}", models.join(" and "));
         }
     }
-    if options.what == "polynomial" {
-        let [text] = &options.sizes[..] else { bail!("polynomial takes one polynomial, in quotes") };
+    if options.subject == "polynomial" {
+        let [text] = &options.sizes[..] else {
+            bail!("polynomial takes one polynomial, in quotes, but {} were given", options.sizes.len())
+        };
         return polynomial(text, options);
     }
     let size = |text: &String| {
         let number = text.parse::<usize>();
-        number.with_context(|| format!("invalid value '{text}': a size is a whole number of at least 0"))
+        number.with_context(|| format!("invalid value '{text}': a size must be a whole number, at least 0"))
     };
     let sizes = options.sizes.iter().map(size).collect::<Result<Vec<_>>>()?;
-    let model = match (options.what.as_str(), &sizes[..]) {
+    let model = match (options.subject.as_str(), &sizes[..]) {
         ("regular", &[d]) if d > 0 => {
-            LearningCoefficient::regular(u32::try_from(d).context("that many parameters")?)
+            LearningCoefficient::regular(u32::try_from(d).context("the number of parameters is too large")?)
         }
         ("reduced-rank", &[m, h, n]) => reduced_rank(m, h, n, rank)?,
         ("deep-linear", widths) => deep_linear(widths, rank)?,
@@ -139,7 +142,7 @@ fn answer(options: &Options) -> Result<Answer> {
         }
         (text, []) => return polynomial(text, options),
         (text, _) => {
-            bail!("{text:?} is not the name of a model, and a polynomial takes no sizes (see --help)")
+            bail!("unknown model {text:?}; `collimate rlct --help` lists them (a polynomial takes no sizes)")
         }
     };
     if options.square || options.prior.is_some() {
@@ -148,18 +151,21 @@ fn answer(options: &Options) -> Result<Answer> {
     Ok(model.into())
 }
 
-/// Whether what is no loss has a square that is one: it vanishes at the origin, so it must be negative near there.
+/// Returns true if `error` says that `k` is not a loss, but the square of `k` is one.
+///
+/// This is so if `k` vanishes at the origin: `k` is then refused because it is negative close to the origin.
 pub(crate) fn only_the_sign_is_wrong(k: &Polynomial, error: &SltError) -> bool {
     let vanishes = k.terms().all(|(exponents, _)| exponents.iter().any(|&exponent| exponent > 0));
     matches!(error, SltError::NotALoss { .. }) && vanishes && k.terms().next().is_some()
 }
 
-/// The powers of a normal crossing.
+/// Converts the sizes of a normal crossing to powers.
 pub(crate) fn powers(sizes: &[usize]) -> Result<Vec<u32>> {
     if sizes.is_empty() {
         bail!("crossing takes at least one power, K1 K2 …");
     }
-    let power = |&k: &usize| u32::try_from(k).with_context(|| format!("{k} is too large a power"));
+    let power =
+        |&k: &usize| u32::try_from(k).with_context(|| format!("a power must be below 2^32, but is {k}"));
     sizes.iter().map(power).collect()
 }
 
@@ -172,10 +178,10 @@ fn polynomial(text: &str, options: &Options) -> Result<Answer> {
     if let Some(text) = &options.prior {
         let monomial: Polynomial = text.parse().with_context(|| format!("in the prior {text:?}"))?;
         let terms: Vec<_> = monomial.terms().collect();
-        let [(exponents, _)] = terms[..] else { bail!("the prior {text:?} is not one term") };
+        let [(exponents, _)] = terms[..] else { bail!("the prior must be one term, but is {text:?}") };
         for (name, &exponent) in monomial.variables().iter().zip(exponents) {
             let Some(index) = k.variables().iter().position(|known| known == name) else {
-                bail!("the prior speaks of {name}, which the polynomial has not");
+                bail!("the prior uses {name}, which is not a variable of the polynomial");
             };
             prior[index] = exponent;
         }
@@ -183,7 +189,9 @@ fn polynomial(text: &str, options: &Options) -> Result<Answer> {
     let found = learning_coefficient_with_prior(&k, &prior);
     let found = match found {
         Err(error) if !options.square && only_the_sign_is_wrong(&k, &error) => {
-            return Err(anyhow::Error::from(error).context("refused; --square takes its square instead"));
+            return Err(
+                anyhow::Error::from(error).context("refused; --square uses the square of the polynomial")
+            );
         }
         other => other?,
     };

@@ -1,4 +1,4 @@
-//! Which text a command runs on, and the model it runs.
+//! The model that a command runs, and the text it runs the model on.
 
 use anyhow::{Context, bail, ensure};
 use collimate_studies::data::{self, Cache};
@@ -8,43 +8,50 @@ use collimate_tensor::files::Gguf;
 use collimate_transformer::{Decoder, HookPoint, Site, Tokenizer};
 use std::path::{Path, PathBuf};
 
-/// A model, a place in it, and a text.
+/// A model, a layer and a site in it, and a text.
 #[derive(clap::Args)]
 pub(crate) struct Source {
-    /// The layer, counted from zero.
-    #[arg(long)]
+    /// The layer, counted from 0.
+    #[arg(long, value_name = "N")]
     layer: Option<usize>,
-    /// The activation of the layer.
+    /// The site in the layer.
     #[arg(long, value_enum, default_value = "residual-post")]
     site: SiteName,
-    /// The text: `jargon` (built in), `brown` (after `collimate data --full`), a text file, or a folder of .txt files.
+    /// The text: `jargon` (built in), `brown` (needs `collimate data --full`), a text file, or a folder of .txt files.
     #[arg(long, default_value = "jargon")]
     corpus: String,
-    /// A GGUF file of architecture llama, instead of SmolLM2 from the cache.
+    /// The model, a GGUF file of architecture llama; by default SmolLM2 from the cache.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// At most so many tokens of the text.
-    #[arg(long, default_value_t = 100_000)]
+    /// The largest number of tokens to take from the text.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
     tokens: usize,
-    /// The cache folder, instead of the user's (or of the variable COLLIMATE_CACHE).
-    #[arg(long, value_name = "DIR")]
+    /// The cache folder; by default that of the variable COLLIMATE_CACHE, or else the user's cache folder.
+    #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
 }
 
 /// The sites, as options spell them.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum SiteName {
+    /// The residual stream before the layer.
     ResidualPre,
+    /// The output of each attention head, before the output matrix.
     HeadOutput,
+    /// The output of the attention block.
     AttentionOutput,
+    /// The residual stream between the attention block and the MLP.
     ResidualMid,
+    /// The hidden activations of the MLP, gate times up, before its last product.
     MlpNeurons,
+    /// The output of the MLP.
     MlpOutput,
+    /// The residual stream after the layer.
     ResidualPost,
 }
 
 impl Source {
-    /// The model with its tokenizer.
+    /// Opens the model and its tokenizer.
     pub(crate) fn laboratory(&self) -> anyhow::Result<Laboratory> {
         let cache = match &self.cache {
             Some(folder) => Cache::at(folder),
@@ -62,23 +69,26 @@ impl Source {
         })
     }
 
-    /// Complains of what is missing before anything is loaded.
+    /// Returns an error for a missing option or corpus, before anything is loaded.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.layer.context("name the layer with --layer")?;
         let built_in = matches!(self.corpus.as_str(), "jargon" | "brown");
         ensure!(
             built_in || Path::new(&self.corpus).exists(),
-            "there is no corpus '{}': jargon, brown, a text file or a folder of .txt files",
+            "unknown corpus '{}'; expected jargon, brown, a text file or a folder of .txt files",
             self.corpus
         );
         Ok(())
     }
 
-    /// The place in the model.
+    /// Returns the site in the layer.
     pub(crate) fn point(&self, laboratory: &Laboratory) -> anyhow::Result<HookPoint> {
         let layers = laboratory.decoder.config().n_layers;
         let layer = self.layer.context("name the layer with --layer")?;
-        ensure!(layer < layers, "--layer {layer} is not below the {layers} layers of the model");
+        ensure!(
+            layer < layers,
+            "--layer must be below {layers}, the number of layers of the model, but is {layer}"
+        );
         let site = match self.site {
             SiteName::ResidualPre => Site::ResidualPre,
             SiteName::HeadOutput => Site::HeadOutput,
@@ -91,7 +101,7 @@ impl Source {
         Ok(site.of_layer(layer))
     }
 
-    /// The text as sequences of tokens.
+    /// Returns the text as sequences of tokens.
     pub(crate) fn sequences(&self, laboratory: &Laboratory) -> anyhow::Result<Vec<Sequence>> {
         let texts: Vec<String> = match self.corpus.as_str() {
             "jargon" => text::jargon().iter().map(|document| document.text.clone()).collect(),
@@ -103,7 +113,11 @@ impl Source {
         };
         let numbered = (0_u32..).zip(texts.iter().map(String::as_str));
         let sequences = laboratory.sequences(numbered, self.tokens)?;
-        ensure!(!sequences.is_empty(), "the corpus '{}' has no piece of eight tokens or more", self.corpus);
+        ensure!(
+            !sequences.is_empty(),
+            "the corpus '{}' has no piece of at least eight tokens; choose a longer text",
+            self.corpus
+        );
         Ok(sequences)
     }
 }
@@ -112,7 +126,7 @@ fn running(document: &brown::TaggedDocument) -> String {
     brown::running_text(&document.words).0
 }
 
-/// The texts of a file, or of the .txt files of a folder in the order of their names.
+/// Returns the text of a file, or the texts of the .txt files of a folder in the order of their names.
 fn files(path: &Path) -> anyhow::Result<Vec<String>> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).with_context(|| format!("reading the corpus {}", path.display()))
@@ -125,7 +139,7 @@ fn files(path: &Path) -> anyhow::Result<Vec<String>> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort();
     if paths.is_empty() {
-        bail!("the folder {} has no .txt file", path.display());
+        bail!("the folder {} has no .txt file; choose a folder that holds some", path.display());
     }
     paths.iter().map(|path| read(path)).collect()
 }

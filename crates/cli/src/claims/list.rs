@@ -4,7 +4,7 @@ use collimate_claims::{Claim, Meta};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// One line for each claim.
+/// Returns one line for each claim.
 pub(super) fn text(claims: &[&dyn Claim]) -> String {
     let mut out = String::new();
     let width = claims.iter().map(|claim| claim.meta().id.len()).max().unwrap_or(0);
@@ -17,7 +17,7 @@ pub(super) fn text(claims: &[&dyn Claim]) -> String {
     out
 }
 
-/// What each claim says about itself, as an object with a list `claims`.
+/// Returns the claims as JSON: an object with a list `claims`.
 pub(super) fn json(claims: &[&dyn Claim]) -> String {
     let entry = |claim: &&dyn Claim| {
         let meta = claim.meta();

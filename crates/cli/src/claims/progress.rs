@@ -1,27 +1,26 @@
-//! How a run goes on: a bar on a terminal, a line for each finished claim elsewhere.
+//! The progress of a run: a bar on a terminal, a line for each finished claim elsewhere.
 
+use super::table::mark;
+use crate::session::{Display, Session, display};
 use collimate_claims::{Progress, Report};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
 /// The display of one run.
 pub(super) struct Bars {
     bar: ProgressBar,
-    plain: bool,
+    display: Display,
 }
 
 impl Bars {
-    /// A display on the standard error stream.
-    pub(super) fn new() -> Self {
-        let plain = !std::io::stderr().is_terminal();
-        let target =
-            if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
+    /// Creates the display of a session.
+    pub(super) fn new(session: &Session) -> Self {
+        let display = display(session);
+        let bar = ProgressBar::with_draw_target(Some(0), display.target(10));
         let style = ProgressStyle::with_template("{spinner} {pos}/{len} {bar:24} {elapsed} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, plain }
+        Self { bar, display }
     }
 
     /// Shows one event.
@@ -37,12 +36,7 @@ impl Bars {
             }
             Progress::Finished { index, total, report } => {
                 self.bar.set_position(*index as u64 + 1);
-                let text = line(*index, *total, report);
-                if self.plain {
-                    eprintln!("{text}");
-                } else {
-                    self.bar.println(text);
-                }
+                self.display.line(&self.bar, &line(*index, *total, report));
                 if index + 1 == *total {
                     self.bar.finish_and_clear();
                 }
@@ -52,6 +46,6 @@ impl Bars {
 }
 
 fn line(index: usize, total: usize, report: &Report) -> String {
-    let (mark, verdict) = (super::table::mark(report), &report.outcome.verdict);
+    let (mark, verdict) = (mark(report), &report.outcome.verdict);
     format!("[{:>2}/{total}] {mark} {} {verdict} ({:.1} s)", index + 1, report.meta.id, report.seconds)
 }

@@ -3,7 +3,7 @@
 use collimate_claims::{Kind, LeftOut, Lock, Report, Run, Verdict};
 use std::fmt::Write;
 
-/// A sign for the verdict: ✓ as it must be, ✗ not so, – did not run, and for hypotheses ▲ ▼ ○.
+/// Returns a sign for the verdict: ✓ as expected, ✗ not as expected, – did not run; for empirical claims ▲ ▼ ○.
 pub(super) fn mark(report: &Report) -> &'static str {
     if report.did_not_run() {
         return "–";
@@ -17,7 +17,7 @@ pub(super) fn mark(report: &Report) -> &'static str {
     }
 }
 
-/// One line for each claim, then what a reader has to look at.
+/// Returns one line for each claim, then the failures, the changes and the claims that did not run.
 pub(super) fn text(run: &Run, lock: &Lock) -> String {
     let mut out = String::new();
     let width = run.reports.iter().map(|report| report.meta.id.len()).max().unwrap_or(0);
@@ -43,14 +43,14 @@ pub(super) fn text(run: &Run, lock: &Lock) -> String {
     for change in lock.compare(run) {
         let _ = writeln!(out, "changed: {change}");
     }
-    for (why, words) in [
+    for (reason, words) in [
         (LeftOut::Interrupted, "interrupted before they were finished"),
-        (LeftOut::Real, "left out, since real data were not asked for"),
-        (LeftOut::OnRequest, "left out, since they need the labelled corpus, which --full fetches"),
-        (LeftOut::Tier, "left to a more expensive tier"),
+        (LeftOut::Real, "left out by --no-real"),
+        (LeftOut::OnRequest, "left out, because they need the labelled corpus, which --full downloads"),
+        (LeftOut::Tier, "left out, because they belong to a more expensive tier"),
     ] {
         let ids: Vec<&str> =
-            run.left_out.iter().filter(|(_, left)| *left == why).map(|(meta, _)| meta.id).collect();
+            run.left_out.iter().filter(|(_, left)| *left == reason).map(|(meta, _)| meta.id).collect();
         if !ids.is_empty() {
             let _ = writeln!(out, "{words}: {}", ids.join(", "));
         }

@@ -1,105 +1,37 @@
 //! `collimate llc`.
 
 mod models;
-mod outside;
+mod options;
+mod trace;
 
-use anyhow::{Context, Result, bail};
+pub(crate) use options::Options;
+
+use anyhow::{Result, bail};
+use collimate_output::{Existing, check, write};
 use collimate_slt::{
     BatchSampling, Beta, Boundary, Llc, LlcEstimate, Method, NBeta, Region, Sampling, StepBias, StepSize,
     Sweep,
 };
 use collimate_stream::RngStream;
 use models::Model;
+use options::{MethodName, ModelName};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 
-/// The options of `collimate llc`.
-#[derive(clap::Args)]
-#[command(after_help = r#"
-Models (at the population loss: no noise, inputs with unit covariance):
-  reduced-rank M H N   reduced-rank regression, x in R^M to R^H to R^N, at a true map of --rank
-  deep-linear H0 H1 …  a deep linear network of these widths, at a true map of --rank
-  toy-model K C        the K-gon of C features in the toy model of superposition
-  polynomial "x^2 …"   a polynomial that is least, and 0, at the origin, on the box [-1, 1]^d
-  crossing K1 K2 …     the product of w_i^(2 K_i) on the box [-1, 1]^d
-  trace FILE           no model: the diagnosis of losses from elsewhere (CSV or npy), with --n-beta and --baseline
-
-Your own model: implement `Objective` in Rust; the example `own_model` of collimate-slt shows how.
-
-Examples:
-  collimate llc reduced-rank 5 3 5
-  collimate llc crossing 1 1 --n 10000
-  collimate llc polynomial "x^2*y^4 + x^4*y^2"
-  collimate llc toy-model 5 6 --gamma 10 --method sgld --sweep sweep.svg"#)]
-pub(crate) struct Options {
-    /// The model, or `trace`.
-    model: String,
-    /// Its sizes, or the file of the trace.
-    #[arg(value_name = "SIZE|FILE", allow_negative_numbers = true)]
-    sizes: Vec<String>,
-    /// The rank of the true map of a linear network.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
-    rank: usize,
-    /// The number of samples n that the temperature speaks of; β = 1/log n.
-    #[arg(long, default_value_t = 1000, allow_negative_numbers = true)]
-    n: usize,
-    /// nβ, instead of n/log n.
-    #[arg(long, value_name = "NBETA", allow_negative_numbers = true)]
-    n_beta: Option<f64>,
-    /// The localisation γ; 1 by default, and 0 on a box.
-    #[arg(long, allow_negative_numbers = true)]
-    gamma: Option<f64>,
-    /// hmc, mala or sgld.
-    #[arg(long, default_value = "hmc")]
-    method: String,
-    /// The step size; by default the one at which 80 % (HMC), 57 % (MALA) or, of the MALA steps at the ε of SGLD, 95 % are
-    /// accepted.
-    #[arg(long, allow_negative_numbers = true)]
-    epsilon: Option<f64>,
-    /// With sgld: run at ε/2 too, and print what of the estimate is the bias of the step.
-    #[arg(long)]
-    halve: bool,
-    /// Chains.
-    #[arg(long, default_value_t = 4, allow_negative_numbers = true)]
-    chains: usize,
-    /// Draws of each chain.
-    #[arg(long, default_value_t = 2000, allow_negative_numbers = true)]
-    draws: usize,
-    /// Steps of each chain before its first draw; of a trace, draws to leave out.
-    #[arg(long, allow_negative_numbers = true)]
-    burn_in: Option<usize>,
-    /// The baseline L(w*) of a trace.
-    #[arg(long, allow_negative_numbers = true)]
-    baseline: Option<f64>,
-    /// The seed.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
-    seed: u64,
-    /// Also estimate over a grid of ε, nβ and γ around these settings by SGLD, and write the figure to this file.
-    #[arg(long, value_name = "SVG")]
-    sweep: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Prints an estimate with its error, its diagnosis and what is known exactly.
+/// Prints an estimate with its error and its diagnosis, beside the exact value where one is known.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    if options.model == "trace" {
-        return outside::run(options);
-    }
-    let model = Model::named(&options.model, &options.sizes, options.rank)?;
-    if let Some(folder) = options.sweep.as_deref().and_then(Path::parent)
-        && !folder.as_os_str().is_empty()
-        && !folder.is_dir()
-    {
-        bail!("--sweep: {} is no folder; make it first", folder.display());
+    let model = match options.model {
+        ModelName::Trace => return trace::run(options),
+        name => Model::named(name, &options.sizes, options.rank)?,
+    };
+    if let Some(path) = &options.sweep {
+        check(path, Existing::Replace)?;
     }
     let mut stream = RngStream::named(options.seed, "collimate llc");
     let llc = settings(options, &model)?;
     let n_beta = llc.beta.n_beta(llc.n)?;
     let (found, bias) = if options.halve {
         if llc.sampling.method.is_corrected() {
-            bail!("--halve is for --method sgld: the chains of mala and hmc have no bias of the step");
+            bail!("--halve is for --method sgld; the step size causes no bias in the chains of mala and hmc");
         }
         let bias = llc.step_bias(&*model.objective, &model.centre, &mut stream)?;
         (bias.whole.clone(), Some(bias))
@@ -114,28 +46,27 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bias.iter().for_each(|bias| println!("{bias}"));
     }
     if let Some(path) = &options.sweep {
-        std::fs::write(path, sweep(&llc, &found, &model, &mut stream)?.svg())
-            .with_context(|| format!("writing {}", path.display()))?;
+        let svg = sweep(&llc, &found, &model, &mut stream)?.svg();
+        write(path, Existing::Replace, |out| out.write_all(svg.as_bytes()))?;
         eprintln!("wrote {}", path.display());
     }
     Ok(())
 }
 
 fn settings(options: &Options, model: &Model) -> Result<Llc> {
-    let (method, share) = match options.method.as_str() {
-        "hmc" => (Method::Hmc { leapfrogs: 16 }, 0.8),
-        "mala" => (Method::Mala, 0.57),
-        "sgld" => (Method::Sgld(BatchSampling::Full), 0.95),
-        other => bail!("{other:?} is no method: expected hmc, mala or sgld"),
+    let (method, share, burn_in, thin) = match options.method {
+        MethodName::Hmc => (Method::Hmc { leapfrogs: 16 }, 0.8, 500, 1),
+        // A draw is worth about as much as one of HMC after ten steps.
+        MethodName::Mala => (Method::Mala, 0.57, 5000, 10),
+        MethodName::Sgld => (Method::Sgld(BatchSampling::Full), 0.95, 5000, 10),
     };
     let sampling = Sampling {
         method,
         step_size: options.epsilon.map_or(StepSize::ByAcceptance(share), StepSize::Fixed),
         chains: options.chains,
-        burn_in: options.burn_in.unwrap_or(if options.method == "hmc" { 500 } else { 5000 }),
+        burn_in: options.burn_in.unwrap_or(burn_in),
         draws: options.draws,
-        // A draw should be worth about as much whatever the method.
-        thin: if options.method == "hmc" { 1 } else { 10 },
+        thin,
     };
     let region = match model.half_width {
         Some(half) => Some(Region::cube(model.centre.len(), -half, half, Boundary::Reflect)?),

@@ -1,5 +1,6 @@
 //! The built-in models, at their population losses.
 
+use super::options::ModelName;
 use anyhow::{Context, Result, bail};
 use collimate_grad::Objective;
 use collimate_slt::{
@@ -9,51 +10,53 @@ use collimate_slt::{
 use collimate_superposition::gons::{Gon, Spare};
 use ndarray::Array2;
 
-/// What stands behind the exact tempered value.
+/// The source of the exact tempered value.
 enum Oracle {
     Crossing(CrossingOracle),
     ReducedRank(ReducedRankConfig),
     None,
 }
 
-/// A model with the point its coefficient is taken at.
+/// A model, with the point at which its coefficient is estimated.
 pub(super) struct Model {
-    /// In words.
+    /// The description of the model.
     pub(super) name: String,
     /// The population loss.
     pub(super) objective: Box<dyn Objective<f64>>,
-    /// w*.
+    /// The point w* of the estimate.
     pub(super) centre: Vec<f64>,
-    /// Half the side of the box it lives on, if it does.
+    /// Half the side of the box, for a model on a box.
     pub(super) half_width: Option<f64>,
-    /// λ and m, where known.
+    /// The exact λ and multiplicity, where they are known.
     pub(super) lambda: Option<LearningCoefficient>,
     oracle: Oracle,
 }
 
 impl Model {
-    /// The model of a name and sizes.
-    pub(super) fn named(name: &str, sizes: &[String], rank: usize) -> Result<Self> {
-        if name == "polynomial" {
-            let [text] = sizes else { bail!("polynomial takes one polynomial, in quotes") };
-            return polynomial(text);
-        }
+    /// Builds a model from its name and sizes.
+    pub(super) fn named(name: ModelName, given: &[String], rank: usize) -> Result<Self> {
         let sizes = || -> Result<Vec<usize>> {
-            sizes.iter().map(|text| text.parse().with_context(|| format!("{text:?} is no size"))).collect()
+            given
+                .iter()
+                .map(|text| {
+                    text.parse().with_context(|| format!("a size must be a whole number, but is {text:?}"))
+                })
+                .collect()
         };
-        if rank > 0 && !["reduced-rank", "deep-linear"].contains(&name) {
+        if rank > 0 && !matches!(name, ModelName::ReducedRank | ModelName::DeepLinear) {
             bail!("--rank is for reduced-rank and deep-linear");
         }
         match name {
-            "reduced-rank" => reduced_rank(&affordable(sizes()?)?, rank),
-            "deep-linear" => deep_linear(&affordable(sizes()?)?, rank),
-            "toy-model" => toy_model(&sizes()?),
-            "crossing" => crossing(&sizes()?),
-            other => bail!("{other:?} is no model: see collimate llc --help"),
+            ModelName::ReducedRank => reduced_rank(&affordable(sizes()?)?, rank),
+            ModelName::DeepLinear => deep_linear(&affordable(sizes()?)?, rank),
+            ModelName::ToyModel => toy_model(&sizes()?),
+            ModelName::Crossing => crossing(&sizes()?),
+            ModelName::Polynomial => polynomial(given),
+            ModelName::Trace => bail!("a trace has no model"),
         }
     }
 
-    /// The exact tempered expectation at these settings, where an oracle knows it.
+    /// Returns the exact tempered expectation at these settings, if an oracle for them exists.
     pub(super) fn tempered(&self, n_beta: NBeta, gamma: f64) -> Result<Option<f64>> {
         Ok(match &self.oracle {
             Oracle::Crossing(oracle) if gamma == 0.0 => Some(oracle.tempered_llc(n_beta.get().ln())),
@@ -65,10 +68,10 @@ impl Model {
     }
 }
 
-/// More parameters than this are refused before anything is allocated.
+/// The largest number of parameters. More are refused before anything is allocated.
 const PARAMETERS: usize = 1_000_000;
 
-/// The widths of a linear network that is small enough to sample.
+/// Returns the widths of a linear network if it is small enough to sample.
 fn affordable(widths: Vec<usize>) -> Result<Vec<usize>> {
     let pairs = widths.windows(2).map(|pair| pair[0].saturating_mul(pair[1]));
     let parameters = pairs.fold(0usize, usize::saturating_add);
@@ -95,13 +98,17 @@ fn crossing(sizes: &[usize]) -> Result<Model> {
     })
 }
 
-fn polynomial(text: &str) -> Result<Model> {
+fn polynomial(given: &[String]) -> Result<Model> {
+    let [text] = given else {
+        bail!("polynomial takes one polynomial, in quotes, but {} were given", given.len())
+    };
     let k: Polynomial = text.parse().with_context(|| format!("in {text:?}"))?;
-    // A function that is no loss is refused here, with the reason.
+    // A function that is not a loss is refused here, with the reason.
     let exact = learning_coefficient(&k).map_err(|error| {
         let squared = crate::rlct::only_the_sign_is_wrong(&k, &error);
-        let way = if squared { "refused; its square in the form \"(…)^2\" is a loss" } else { "refused" };
-        anyhow::Error::from(error).context(way)
+        let context =
+            if squared { "refused; its square in the form \"(…)^2\" is a loss" } else { "refused" };
+        anyhow::Error::from(error).context(context)
     })?;
     Ok(Model {
         name: format!("{text} on [-1, 1]^{}", k.variables().len()),
@@ -113,7 +120,7 @@ fn polynomial(text: &str) -> Result<Model> {
     })
 }
 
-/// Matrices with ones at the first `rank` places of the diagonal: their product has that rank.
+/// Returns matrices with ones at the first `rank` places of the diagonal. Their product has that rank.
 fn diagonal(widths: &[usize], rank: usize) -> Vec<f64> {
     let ones = |pair: &[usize]| {
         let columns = pair[0];
@@ -124,10 +131,12 @@ fn diagonal(widths: &[usize], rank: usize) -> Vec<f64> {
 }
 
 fn reduced_rank(sizes: &[usize], rank: usize) -> Result<Model> {
-    let &[inputs, hidden, outputs] = sizes else { bail!("reduced-rank takes three sizes, M H N") };
+    let &[inputs, hidden, outputs] = sizes else {
+        bail!("reduced-rank takes three sizes, M H N, but {} were given", sizes.len())
+    };
     let config = ReducedRankConfig { inputs, hidden, outputs, noise: 1.0 };
     let lambda = config.learning_coefficient(rank)?;
-    // As many samples as inputs, on the axes, so that E[x xᵀ] = I; the outputs carry no noise.
+    // One sample on each input axis, so that E[x xᵀ] = I. The outputs carry no noise.
     let root = (inputs as f64).sqrt();
     let x = Array2::from_shape_fn((inputs, inputs), |(i, j)| if i == j { root } else { 0.0 });
     let y = Array2::from_shape_fn((inputs, outputs), |(i, j)| if i == j && i < rank { root } else { 0.0 });
@@ -155,12 +164,14 @@ fn deep_linear(widths: &[usize], rank: usize) -> Result<Model> {
 }
 
 fn toy_model(sizes: &[usize]) -> Result<Model> {
-    let &[corners, features] = sizes else { bail!("toy-model takes two sizes, corners and features") };
+    let &[corners, features] = sizes else {
+        bail!("toy-model takes two sizes, corners and features, but {} were given", sizes.len())
+    };
     if features > PARAMETERS / 3 {
         bail!("a toy model of {features} features is too large to sample here (limit: {})", PARAMETERS / 3);
     }
     let (model, mut centre) = Gon::critical(corners)?.parameters(features, Spare { on: 0 })?;
-    // A spare feature that is off has a negative bias: at 0 the loss has a kink.
+    // An unused feature that is off gets a negative bias, since the loss has a kink at 0.
     for i in corners..features {
         centre[2 * features + i] = -0.5;
     }

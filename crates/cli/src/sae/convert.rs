@@ -1,5 +1,6 @@
 //! `collimate sae convert`.
 
+use super::dictionary::read;
 use super::rows::{array, flatten};
 use anyhow::{Context, ensure};
 use collimate_sae::formats::{self, Dictionary, agreement};
@@ -9,53 +10,68 @@ use std::path::PathBuf;
 
 /// The options of `collimate sae convert`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate sae convert saelens-folder sae.safetensors --to collimate
+  collimate sae convert sae.safetensors saelens-folder --to saelens --fold-norms --sample rows.npy")]
 pub(crate) struct Options {
-    /// The dictionary: a file or folder of any readable format.
+    /// The dictionary, a file or folder of any readable format.
+    #[arg(value_name = "FROM")]
     from: PathBuf,
-    /// Where to write it: a file for `collimate`, a folder for `saelens`.
+    /// The place to write it to: a file for `collimate`, a folder for `saelens`. It must not exist, unless --force is given.
+    #[arg(value_name = "TO")]
     to: PathBuf,
     /// The format to write.
     #[arg(long = "to", value_enum)]
     format: Target,
-    /// Make the decoder rows unit vectors, the codes taking their lengths.
+    /// Make the decoder rows unit vectors, and multiply the codes by their lengths.
     #[arg(long)]
     fold_norms: bool,
-    /// The dictionary was trained on inputs times this factor: fold it, so that it takes rows as they are.
+    /// Fold the factor by which the inputs were multiplied in training, so that the dictionary takes unscaled rows.
     #[arg(long, value_name = "FACTOR")]
     fold_scale: Option<f64>,
-    /// Let the encoder see x instead of x − b_dec, the bias folded.
+    /// Fold b_dec into the bias of the encoder, so that the encoder takes x instead of x − b_dec.
     #[arg(long)]
     fold_bias: bool,
-    /// Use the stored threshold instead of the selection over a batch (training checkpoints of BatchTopK).
+    /// Use the stored threshold instead of the selection over a batch (for training checkpoints of BatchTopK).
     #[arg(long)]
     batch_threshold: bool,
-    /// Rows to prove the conversion on; by default random ones.
+    /// The rows on which the two dictionaries are compared; by default random rows.
     #[arg(long, value_name = "FILE")]
     sample: Option<PathBuf>,
-    /// The name of the array in the sample.
+    /// The name of the array in the sample; needed if there are several.
     #[arg(long)]
     key: Option<String>,
+    /// Replace an existing dictionary.
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Target {
+    /// One safetensors file of Collimate.
     Collimate,
+    /// A folder of SAELens.
     Saelens,
 }
 
-/// Reads, folds, writes, reads again, and compares the two on sample rows.
+/// Reads, folds and writes a dictionary, reads it again, and compares the two on sample rows.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (folder, to) = (matches!(options.format, Target::Saelens), options.to.display());
     ensure!(
         !folder || !options.to.is_file(),
-        "{to} is a file, but SAELens keeps a folder: name another place"
+        "{to} is a file, but a dictionary of SAELens is a folder; choose another place"
     );
     ensure!(
         folder || !options.to.is_dir(),
-        "{to} is a folder, but this format is one file: name another place"
+        "{to} is a folder, but a dictionary of this format is one file; choose another place"
     );
-    let checkpoint = formats::read::<f32>(&options.from)?;
-    checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    let exists = options.to.is_file() || options.to.is_dir() && options.to.read_dir()?.next().is_some();
+    ensure!(
+        options.force || !exists,
+        "{to} exists already; choose another place, or replace it with --force"
+    );
+    let checkpoint = read::<f32>(&options.from)?;
     let mut dictionary = checkpoint.dictionary;
     if options.batch_threshold {
         dictionary = dictionary.with_batch_threshold()?;
@@ -63,7 +79,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(scale) = options.fold_scale {
         dictionary = dictionary.fold_input_scale(scale)?;
     }
-    // What is compared with: everything above changes what is computed, nothing below may.
+    // The steps above may change the codes and reconstructions; the steps below must not.
     let before = dictionary.clone();
     if options.fold_bias {
         dictionary = dictionary.fold_input_bias();
@@ -71,12 +87,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.fold_norms {
         dictionary = dictionary.fold_decoder_norms()?;
     }
-    // Whether there are rows to prove it on is seen before anything is written.
+    // The sample is read before anything is written.
     let x = sample(options, &before)?;
     let of_sample =
         || options.sample.as_ref().map_or("random rows".into(), |path| path.display().to_string());
     let n_stored =
-        before.forward(&x).with_context(|| format!("the rows of {}", of_sample()))?.codes.n_stored();
+        before.forward(&x).with_context(|| format!("in the rows of {}", of_sample()))?.codes.n_stored();
     match options.format {
         Target::Collimate => dictionary.to_sae()?.save(&options.to)?,
         Target::Saelens => {
@@ -89,12 +105,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     println!("{}: {proof}", options.to.display());
     ensure!(
         proof.relative < 1e-4 && proof.support as f64 <= 1e-3 * n_stored as f64,
-        "what was written does not do the same as what was read: do not use it"
+        "the written dictionary gives other results than the one that was read; do not use it"
     );
     Ok(())
 }
 
-/// The rows of the sample, or random rows around b_dec of the length of the decoder's.
+/// Returns the rows of the sample, or random rows around b_dec whose entries have the size of a decoder row's length.
 fn sample(options: &Options, dictionary: &Dictionary<f32>) -> anyhow::Result<Array2<f32>> {
     let d = dictionary.size().d_model;
     if let Some(path) = &options.sample {

@@ -1,44 +1,50 @@
 //! `collimate sae encode`.
 
+use super::dictionary::read;
 use super::rows::{array, flatten};
 use anyhow::Context;
 use collimate_sae::Float;
-use collimate_sae::formats;
 use collimate_tensor::files::{FileArray, FileData, write_safetensors};
 use ndarray::Array2;
 use std::path::PathBuf;
 
 /// The options of `collimate sae encode`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate sae encode --sae sae.safetensors --input rows.npy --output codes.safetensors
+  collimate sae encode --sae saelens-folder --input acts.npz --key layer9 --dense --output codes.safetensors")]
 pub(crate) struct Options {
-    /// The dictionary: a file or folder of any readable format.
+    /// The dictionary, a file or folder of any readable format.
     #[arg(long, value_name = "PATH")]
     sae: PathBuf,
-    /// The rows: .safetensors, .npz or .npy.
+    /// The file of the rows: .safetensors, .npz or .npy.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The name of the array in the input.
+    /// The name of the array in the input; needed if there are several.
     #[arg(long)]
     key: Option<String>,
-    /// The .safetensors file to write: `recon`, and the codes.
+    /// The .safetensors file to write: the reconstructions `recon`, and the codes. An existing file is replaced.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// Write the codes as one matrix `feature_acts`, zeros and all, instead of `feature_acts.values`, `.latents` and `.offsets`
-    /// (compressed rows).
+    /// Write the codes as one dense matrix `feature_acts`, instead of the compressed rows `feature_acts.values`, `.latents` and
+    /// `.offsets`.
     #[arg(long)]
     dense: bool,
-    /// The precision to compute in; by default that of the input.
+    /// The precision of the computation; by default that of the input.
     #[arg(long, value_enum)]
     precision: Option<Precision>,
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Precision {
+    /// 32-bit floating point.
     F32,
+    /// 64-bit floating point.
     F64,
 }
 
-/// Encodes, reconstructs and writes.
+/// Encodes and reconstructs the rows, and writes the result.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let input = array(&options.input, options.key.as_deref())?;
     let double = match options.precision {
@@ -49,12 +55,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn encode<F: Float>(options: &Options, input: &FileArray) -> anyhow::Result<()> {
-    let checkpoint = formats::read::<F>(&options.sae)?;
-    checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    let checkpoint = read::<F>(&options.sae)?;
     let dictionary = checkpoint.dictionary;
     let (rows, leading, last) = flatten(input, dictionary.size().d_model)?;
     let x: Array2<F> = rows.mapv(F::from_f64);
-    let out = dictionary.forward(&x).with_context(|| format!("the rows of {}", options.input.display()))?;
+    let out =
+        dictionary.forward(&x).with_context(|| format!("in the rows of {}", options.input.display()))?;
     let n = dictionary.size().n_latents;
     let shape = |end: &[usize]| [&leading, end].concat();
     let values = |values: &mut dyn Iterator<Item = F>| {

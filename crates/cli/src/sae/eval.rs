@@ -1,77 +1,121 @@
 //! `collimate sae eval`.
 
-use super::rows::Place;
-use crate::stop::on_interrupt;
-use crate::terminal::Steps;
+use super::dictionary::read;
+use super::rows::{Places, Rows};
+use crate::session::{Session, Steps, on_interrupt};
 use crate::texts::Source;
 use anyhow::{bail, ensure};
-use collimate_sae::formats::{self, Target};
-use collimate_sae::{Evaluation, Size, WithNull};
+use collimate_sae::formats::{Dictionary, Target};
+use collimate_sae::{Evaluation, Size, Usage, WithNull};
 use collimate_studies::model::recovered_with_null;
-use ndarray::s;
+use ndarray::{Array1, s};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The options of `collimate sae eval`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate sae eval sae.safetensors --activations shards
+  collimate sae eval saelens-folder --activations rows.npy --json
+  collimate sae eval transcoder.safetensors --activations mid --target mlp
+  collimate sae eval sae.safetensors --activations shards --in-model --layer 9")]
 pub(crate) struct Options {
-    /// The dictionary: a file or folder of any readable format.
+    /// The dictionary, a file or folder of any readable format.
+    #[arg(value_name = "SAE")]
     sae: PathBuf,
     #[command(flatten)]
-    place: Place,
-    /// At most so many rows.
-    #[arg(long, default_value_t = 1 << 16)]
+    places: Places,
+    /// The largest number of rows to measure.
+    #[arg(long, value_name = "N", default_value_t = 1 << 16)]
     rows: u64,
-    /// The seed of the null: the decoder rows dealt out anew among the latents.
-    #[arg(long, default_value_t = 0)]
-    null_seed: u64,
-    /// Print JSON lines instead of text.
+    /// The seed of the null model, which shuffles the decoder rows across latents.
+    #[arg(long, alias = "null-seed", value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Print one JSON object in each line instead of text.
     #[arg(long)]
     json: bool,
-    /// Also splice it into the model (loss and KL recovered); takes the layer, the site and a text.
+    /// Also insert the dictionary into the model, and measure how much of the loss and of the KL divergence it recovers. This uses
+    /// --layer, --site and the text.
     #[arg(long, requires = "layer")]
     in_model: bool,
     #[command(flatten)]
     source: Source,
 }
 
-/// Streams the activations through the dictionary and its null.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let checkpoint = formats::read::<f32>(&options.sae)?;
-    checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
-    let dictionary = checkpoint.dictionary;
-    let transcoder = dictionary.target() == Target::Other;
-    ensure!(
-        !(transcoder && options.in_model),
-        "--in-model puts reconstructions in the place of what a dictionary saw; a transcoder's output belongs elsewhere"
-    );
+/// Measures a dictionary and its null model on the activations, and prints the metrics.
+pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
+    let dictionary = read::<f32>(&options.sae)?.dictionary;
     if options.in_model {
+        ensure!(
+            dictionary.target() == Target::Input,
+            "--in-model replaces the activations that a dictionary reconstructs; it does not work for a transcoder"
+        );
         options.source.check()?;
     }
-    let rows = options.place.open()?;
+    let rows = options.places.open()?;
+    check_widths(&dictionary, &rows)?;
+    let stop = on_interrupt("ending")?;
+    let mean = rows.mean()?;
+    let (mut metrics, usage) = measure(options, session, &dictionary, &rows, &mean, &stop)?;
+    if options.in_model {
+        metrics.extend(measure_in_model(options, session, &dictionary, &mean, &stop)?);
+    }
+    for metric in &metrics {
+        if options.json {
+            let line = serde_json::json!({
+                "measured": metric.measured, "null": metric.null.value, "null_is": metric.null_is
+            });
+            println!("{line}");
+        } else {
+            println!("{metric}");
+        }
+    }
+    if !options.json {
+        print_densities(&usage);
+    }
+    Ok(())
+}
+
+/// Returns an error if the dictionary does not fit the widths of the rows.
+fn check_widths(dictionary: &Dictionary<f32>, rows: &Rows) -> anyhow::Result<()> {
     let (d, d_out, width) = (dictionary.size().d_model, dictionary.d_out(), rows.width());
+    let transcoder = dictionary.target() == Target::Other;
     ensure!(d == width, "the dictionary takes rows of width {d}, but the activations have width {width}");
     match rows.target() {
-        None => ensure!(!transcoder, "a transcoder is measured by what it predicts: name that with --target"),
-        Some(_) if !transcoder => bail!("an autoencoder is measured by its input: it takes no --target"),
-        Some(there) => {
+        None => {
+            ensure!(!transcoder, "a transcoder is measured by the rows it predicts; give them with --target");
+        }
+        Some(_) if !transcoder => bail!("an autoencoder is measured by its input; it takes no --target"),
+        Some(given) => {
             ensure!(
-                d_out == there,
-                "the transcoder predicts rows of width {d_out}, but the target has width {there}"
+                d_out == given,
+                "the transcoder predicts rows of width {d_out}, but the target has width {given}"
             );
         }
     }
-    // In a transcoder's rows the outputs stand behind the inputs.
-    let outputs = if transcoder { d } else { 0 };
-    let mean = rows.mean()?;
+    Ok(())
+}
+
+/// Encodes and reconstructs the rows with the dictionary and with its null model, and returns the metrics of both.
+fn measure(
+    options: &Options,
+    session: &Session,
+    dictionary: &Dictionary<f32>,
+    rows: &Rows,
+    mean: &Array1<f32>,
+    stop: &AtomicBool,
+) -> anyhow::Result<(Vec<WithNull>, Usage)> {
+    let d = dictionary.size().d_model;
+    // The columns of a transcoder's outputs follow those of its inputs.
+    let outputs = if dictionary.target() == Target::Other { d } else { 0 };
     let centre = mean.slice(s![outputs..]).mapv(f64::from).to_vec();
-    let size = Size { d_model: d_out, ..dictionary.size() };
+    let size = Size { d_model: dictionary.d_out(), ..dictionary.size() };
     let new = || Evaluation::sized(size, dictionary.fingerprint()).centred_at(centre.clone());
     let (mut evaluation, mut null) = (new()?, new()?);
-    let dealt = dictionary.null(options.null_seed);
+    let shuffled = dictionary.null(options.seed);
     let total = options.rows.min(rows.count());
-    let stop = on_interrupt("ending")?;
-    let mut steps = Steps::new("rows", total);
+    let mut steps = Steps::new(session, "rows", total);
     for block in rows.blocks(2048) {
         let (block, documents) = block?;
         if evaluation.sums.rows >= total {
@@ -83,53 +127,52 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let (x, y) = (block.slice(s![.., ..d]), block.slice(s![.., outputs..]));
         let out = dictionary.forward(&x)?;
         evaluation.push_codes(&y, &out.codes, &out.reconstruction, documents.as_deref())?;
-        let out = dealt.forward(&x)?;
+        let out = shuffled.forward(&x)?;
         null.push_codes(&y, &out.codes, &out.reconstruction, documents.as_deref())?;
         steps.at(evaluation.sums.rows, "");
     }
     steps.finish();
     let usage = evaluation.usage()?;
-    let mut all: Vec<WithNull> = evaluation.with_null(&null);
+    let mut metrics: Vec<WithNull> = evaluation.with_null(&null);
     if evaluation.sums.active > 0 {
-        all.extend(usage.with_null(options.null_seed)?);
+        metrics.extend(usage.with_null(options.seed)?);
     }
-    if options.in_model {
-        let source = &options.source;
-        let laboratory = source.laboratory()?;
-        let point = source.point(&laboratory)?;
-        let there = laboratory.width(point);
-        ensure!(there == d, "{point} has width {there}, but the dictionary takes rows of width {d}");
-        let sequences = source.sequences(&laboratory)?;
-        let mut steps = Steps::new("sequences", sequences.len() as u64);
-        let decoder = &laboratory.decoder;
-        let going = |done: usize| {
-            steps.at(done as u64, "");
-            !stop.load(Ordering::SeqCst)
-        };
-        let [found, null] =
-            recovered_with_null(decoder, &dictionary, options.null_seed, point, &sequences, &mean, going)?;
-        steps.finish();
-        all.extend(found.with_null(&null, dictionary.fingerprint()));
+    Ok((metrics, usage))
+}
+
+/// Inserts the dictionary and its null model into the language model, and returns the recovered loss and KL divergence.
+fn measure_in_model(
+    options: &Options,
+    session: &Session,
+    dictionary: &Dictionary<f32>,
+    mean: &Array1<f32>,
+    stop: &AtomicBool,
+) -> anyhow::Result<Vec<WithNull>> {
+    let laboratory = options.source.laboratory()?;
+    let point = options.source.point(&laboratory)?;
+    let (given, needed) = (laboratory.width(point), dictionary.size().d_model);
+    ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
+    let sequences = options.source.sequences(&laboratory)?;
+    let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
+    let going_on = |done: usize| {
+        steps.at(done as u64, "");
+        !stop.load(Ordering::SeqCst)
+    };
+    let decoder = &laboratory.decoder;
+    let [found, null] =
+        recovered_with_null(decoder, dictionary, options.seed, point, &sequences, mean, going_on)?;
+    steps.finish();
+    Ok(found.with_null(&null, dictionary.fingerprint()).into_iter().collect())
+}
+
+/// Prints a histogram of the latents by the logarithm of their density.
+fn print_densities(usage: &Usage) {
+    println!("\nlatents by log10 density:");
+    let histogram = usage.histogram(20);
+    let most = histogram.iter().copied().max().unwrap_or(1).max(1);
+    for (bin, &count) in histogram.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let from = -10.0 + bin as f64 * 0.5;
+        let name = if bin == 0 { "dead".to_owned() } else { format!("{from:.1}") };
+        println!("{name:>6} {:<40} {count}", "█".repeat(((count * 40).div_ceil(most)) as usize));
     }
-    for with_null in &all {
-        if options.json {
-            let line = serde_json::json!({
-                "measured": with_null.measured, "null": with_null.null.value, "null_is": with_null.null_is
-            });
-            println!("{line}");
-        } else {
-            println!("{with_null}");
-        }
-    }
-    if !options.json {
-        println!("\nlatents by log10 density:");
-        let histogram = usage.histogram(20);
-        let most = histogram.iter().copied().max().unwrap_or(1).max(1);
-        for (bin, &count) in histogram.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let from = -10.0 + bin as f64 * 0.5;
-            let name = if bin == 0 { "dead".to_owned() } else { format!("{from:.1}") };
-            println!("{name:>6} {:<40} {count}", "█".repeat(((count * 40).div_ceil(most)) as usize));
-        }
-    }
-    Ok(())
 }

@@ -6,14 +6,19 @@ use std::path::PathBuf;
 
 /// The options of `collimate sae info`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate sae info sae.safetensors
+  collimate sae info gemma-scope/params.npz")]
 pub(crate) struct Options {
-    /// A file or folder of any readable format.
-    path: PathBuf,
+    /// The dictionary, a file or folder of any readable format.
+    #[arg(value_name = "SAE")]
+    sae: PathBuf,
 }
 
-/// Prints what a file holds and what its reader had to decide.
+/// Prints the content of a file and the decisions of its reader.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let checkpoint = formats::read::<f32>(&options.path)?;
+    let checkpoint = formats::read::<f32>(&options.sae)?;
     let dictionary = &checkpoint.dictionary;
     let Size { d_model, n_latents } = dictionary.size();
     let kind = match dictionary.target() {
@@ -46,7 +51,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         InputBias::Subtracted => "x − b_dec",
         InputBias::NotSubtracted => "x",
     };
-    println!("encoder sees  {input}");
+    println!("encoder input {input}");
     match dictionary.row_normalisation() {
         RowNormalisation::None => {}
         RowNormalisation::ConstantNorm => println!("rows          scaled to length √d"),
@@ -64,13 +69,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             .for_each(|measurement| println!("{measurement}"));
     }
     if checkpoint.format == Format::Collimate && dictionary.target() == Target::Input {
-        layers(&Sae::<f32>::load(&options.path)?)?;
+        layers(&Sae::<f32>::load(&options.sae)?)?;
     }
     println!("fingerprint   {}", dictionary.fingerprint());
     Ok(())
 }
 
-/// How the latents of a crosscoder divide among its layers, two by two.
+/// Prints how the latents of a crosscoder divide between each two of its layers.
 fn layers(sae: &Sae<f32>) -> anyhow::Result<()> {
     let Variant::Crosscoder(crosscoder) = sae.variant() else { return Ok(()) };
     println!("layers        {}", crosscoder.layers);

@@ -1,25 +1,26 @@
 //! The log of a run as JSON lines.
 
 use anyhow::Context;
+use collimate_output::{Existing, write};
 use collimate_sae::Progress;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// A file that grows by a line whenever there is one, or nothing.
+/// A file to which each entry of the log is added as a line, or no file.
 pub(super) struct Metrics {
     file: Option<(PathBuf, File)>,
-    /// The first thing that went wrong: it must not end a run.
+    /// The first error. It does not end the run.
     failed: Option<io::Error>,
 }
 
 impl Metrics {
-    /// Writes what there is already; whatever the file held before is gone.
+    /// Writes the existing entries of the log, and replaces an existing file.
     pub(super) fn start(path: Option<&Path>, log: &[Progress]) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self { file: None, failed: None }) };
         let lines: String = log.iter().map(|entry| entry.json_line() + "\n").collect();
-        collimate_tensor::files::write_atomically(path, |out| out.write_all(lines.as_bytes()))?;
-        let open = || format!("appending to {}", path.display());
+        write(path, Existing::Replace, |out| out.write_all(lines.as_bytes()))?;
+        let open = || format!("cannot append to {}", path.display());
         let file = OpenOptions::new().append(true).open(path).with_context(open)?;
         Ok(Self { file: Some((path.to_owned(), file)), failed: None })
     }
@@ -33,11 +34,11 @@ impl Metrics {
         }
     }
 
-    /// Tells what went wrong.
+    /// Returns the first error.
     pub(super) fn finish(self) -> anyhow::Result<()> {
         match (self.failed, self.file) {
             (Some(error), Some((path, _))) => Err(error).with_context(|| {
-                format!("the dictionary is whole, but not its metrics in {}", path.display())
+                format!("the dictionary is complete, but its metrics in {} are not", path.display())
             }),
             _ => Ok(()),
         }

@@ -1,19 +1,26 @@
 //! `collimate sae`.
 
 mod convert;
+mod dictionary;
 mod encode;
 mod eval;
 mod info;
 mod metrics;
-mod page;
+mod recipe;
 mod rows;
 mod top;
 mod train;
 
+use crate::session::Session;
 use clap::Subcommand;
 
 /// The options of `collimate sae`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate sae train --activations shards --variant topk --k 32 --latents 4096 --output sae.safetensors
+  collimate sae eval sae.safetensors --activations shards
+  collimate sae info sae.safetensors")]
 pub(crate) struct Options {
     #[command(subcommand)]
     command: Command,
@@ -21,27 +28,28 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a dictionary (or a transcoder, with --target) on activations; go on from a checkpoint if there is one.
+    /// Train a dictionary, or with --target a transcoder, on activations; continue from a checkpoint if there is one.
     Train(train::Options),
-    /// Measure a dictionary on activations, beside its null.
+    /// Measure a dictionary on activations, and beside it its null model.
     Eval(eval::Options),
-    /// Write the codes and reconstructions of some rows.
+    /// Write the codes and the reconstructions of rows.
     Encode(encode::Options),
-    /// Write a dictionary of any readable format in another, and prove that it does the same.
+    /// Write a dictionary of any readable format in another format, and compare the two on sample rows.
     Convert(convert::Options),
-    /// Say what a file holds.
+    /// Print the content of a dictionary file, and the decisions of its reader.
     Info(info::Options),
-    /// The places in a text at which latents fire most; as a page with --html.
+    /// Print the places in a text at which latents fire most strongly, and with --html write them as a page.
     Top(top::Options),
 }
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+/// Runs the command.
+pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     match &options.command {
-        Command::Train(options) => train::run(options),
-        Command::Eval(options) => eval::run(options),
+        Command::Train(options) => train::run(options, session),
+        Command::Eval(options) => eval::run(options, session),
         Command::Encode(options) => encode::run(options),
         Command::Convert(options) => convert::run(options),
         Command::Info(options) => info::run(options),
-        Command::Top(options) => top::run(options),
+        Command::Top(options) => top::run(options, session),
     }
 }

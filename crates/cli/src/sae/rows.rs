@@ -1,4 +1,4 @@
-//! Rows from shards or from files of arrays, several side by side.
+//! Rows from folders of shards or from files of arrays. The rows of several places stand side by side.
 
 use anyhow::{Context, bail, ensure};
 use collimate_measure::Fingerprint;
@@ -10,52 +10,52 @@ use collimate_tensor::files::{FileArray, Npz, Safetensors, read_npy};
 use ndarray::{Array1, Array2, Axis, concatenate};
 use std::path::{Path, PathBuf};
 
-/// Where the rows of a dictionary come from.
+/// The places of the rows of a dictionary.
 #[derive(clap::Args)]
-pub(super) struct Place {
-    /// The rows: the folder of shards that `collimate activations` wrote, or a file .npy, .npz or .safetensors. Given several
-    /// times, the layers of a crosscoder: the same tokens, side by side.
+pub(super) struct Places {
+    /// The rows: a folder of shards that `collimate activations` wrote, or a file .npy, .npz or .safetensors. Give the option once
+    /// for each layer of a crosscoder, all on the same tokens.
     #[arg(long, value_name = "PLACE", required = true)]
     activations: Vec<PathBuf>,
-    /// The name of the array in a file of several; once, or once for each place.
+    /// The name of the array in a file with several arrays. Give it once for all places, or once for each place.
     #[arg(long)]
     key: Vec<String>,
-    /// What a transcoder gives for these rows: the same tokens at another place of the model.
+    /// The rows that a transcoder predicts: another site of the model on the same tokens.
     #[arg(long, value_name = "PLACE")]
     target: Option<PathBuf>,
-    /// The name of the array in the file of the target.
+    /// The name of the array in the file of the target; needed if there are several.
     #[arg(long, value_name = "KEY", requires = "target")]
     target_key: Option<String>,
 }
 
-/// Rows to train on and to measure with: the places side by side, behind them the target.
+/// Rows for training and measurement: the columns of all places, followed by the columns of the target.
 pub(super) struct Rows {
     source: Source,
-    /// Of the places, without the target.
+    /// The widths of the places, without the target.
     widths: Vec<usize>,
-    /// Of the target, if there is one.
+    /// The width of the target, if there is one.
     target: Option<usize>,
 }
 
 enum Source {
-    /// On disk, with the documents they are from.
+    /// Shards on disk, which name the document of each row.
     Shards(Beside),
-    /// In memory.
+    /// An array in memory.
     Array(Array2<f32>),
 }
 
-/// A block of rows with their documents, if known.
+/// A block of rows, with the document of each row if it is known.
 pub(super) type Block = Result<(Array2<f32>, Option<Vec<u32>>), SaeError>;
 
-impl Place {
-    /// Opens the shards, or reads the arrays.
+impl Places {
+    /// Opens the shards or reads the arrays.
     pub(super) fn open(&self) -> anyhow::Result<Rows> {
         let (places, keys) = (&self.activations, &self.key);
         ensure!(
             keys.len() <= 1 || keys.len() == places.len(),
-            "{} --key for {} --activations: give one for all, or one for each",
-            keys.len(),
-            places.len()
+            "--key must be given once, or once for each of the {} --activations, but is given {} times",
+            places.len(),
+            keys.len()
         );
         let key = |place: usize| keys.get(place).or_else(|| keys.first().filter(|_| keys.len() == 1));
         let mut all: Vec<(&Path, Option<&str>)> =
@@ -74,25 +74,25 @@ impl Place {
     }
 }
 
-/// The shards of a folder.
+/// Opens the shards of a folder.
 fn shards(place: &Path, key: Option<&str>) -> anyhow::Result<Shards> {
     ensure!(
         !place.is_file(),
-        "{} is a file, but other rows lie in a folder: give folders only, or files only",
+        "{} is a file, but other rows lie in a folder; give folders only, or files only",
         place.display()
     );
     ensure!(
         place.join("index").is_file(),
-        "{} holds no finished shards: `collimate activations --out {}` writes them; a file of rows (.npy, .npz, \
-         .safetensors) will do too",
+        "{} holds no finished shards; `collimate activations --output {}` writes them, or give a file of rows (.npy, .npz, \
+         .safetensors)",
         place.display(),
         place.display()
     );
-    ensure!(key.is_none(), "--key names an array of a file, but {} is a folder", place.display());
+    ensure!(key.is_none(), "--key names an array of a file, but {} is a folder of shards", place.display());
     Ok(Shards::open(place)?)
 }
 
-/// The rows of some files side by side, and the width of each.
+/// Reads the rows of files, puts them side by side, and returns them with the width of each.
 fn files(all: &[(&Path, Option<&str>)]) -> anyhow::Result<(Source, Vec<usize>)> {
     let mut parts: Vec<Array2<f32>> = Vec::with_capacity(all.len());
     for &(place, key) in all {
@@ -101,17 +101,17 @@ fn files(all: &[(&Path, Option<&str>)]) -> anyhow::Result<(Source, Vec<usize>)> 
         let width = shape.last().copied().unwrap_or(0);
         ensure!(
             shape.len() >= 2 && shape.iter().all(|&axis| axis > 0),
-            "{}: the array has the shape {shape:?}, but rows are wanted: [rows, width], or more axes in front",
+            "{}: expected an array of rows, [rows, width] or with more leading axes, but its shape is {shape:?}",
             place.display()
         );
         let rows = flatten(&array, width)?.0.mapv(|v| v as f32);
         if let Some(((row, column), value)) = rows.indexed_iter().find(|(_, v)| !v.is_finite()) {
-            bail!("{}: the value at row {row}, column {column} is {value}", place.display());
+            bail!("{}: values must be finite, but row {row}, column {column} is {value}", place.display());
         }
         if let Some(first) = parts.first() {
             ensure!(
                 first.nrows() == rows.nrows(),
-                "{}: {} rows, but {} has {}: each row must be of the same token in both",
+                "{} has {} rows, but {} has {}; each row must belong to the same token in both",
                 place.display(),
                 rows.nrows(),
                 all[0].0.display(),
@@ -129,21 +129,22 @@ fn files(all: &[(&Path, Option<&str>)]) -> anyhow::Result<(Source, Vec<usize>)> 
 }
 
 impl Rows {
-    /// The widths of the places.
+    /// Returns the width of each place.
     pub(super) fn widths(&self) -> &[usize] {
         &self.widths
     }
 
-    /// The width of what goes in: that of all places together.
+    /// Returns the width of the input: the sum over all places.
     pub(super) fn width(&self) -> usize {
         self.widths.iter().sum()
     }
 
-    /// The width of the target, if there is one.
+    /// Returns the width of the target, if there is one.
     pub(super) fn target(&self) -> Option<usize> {
         self.target
     }
 
+    /// Returns the number of rows.
     pub(super) fn count(&self) -> u64 {
         match &self.source {
             Source::Shards(shards) => shards.rows(),
@@ -151,7 +152,7 @@ impl Rows {
         }
     }
 
-    /// Of the content.
+    /// Returns the fingerprint of the content.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         match &self.source {
             Source::Shards(shards) => shards.fingerprint(),
@@ -162,7 +163,7 @@ impl Rows {
         }
     }
 
-    /// Of every column, those of the target too.
+    /// Returns the mean of every column, target columns included.
     pub(super) fn mean(&self) -> anyhow::Result<Array1<f32>> {
         Ok(match &self.source {
             Source::Shards(shards) => {
@@ -176,7 +177,7 @@ impl Rows {
         })
     }
 
-    /// In their order.
+    /// Returns the rows in their stored order, in blocks of at most `size` rows.
     pub(super) fn blocks(&self, size: usize) -> Box<dyn Iterator<Item = Block> + '_> {
         match &self.source {
             Source::Shards(shards) => {
@@ -188,7 +189,7 @@ impl Rows {
         }
     }
 
-    /// In random order, for ever.
+    /// Returns the rows in random order, epoch after epoch without end, in blocks of `block` rows.
     pub(super) fn shuffled(
         &self,
         block: usize,
@@ -201,13 +202,13 @@ impl Rows {
     }
 }
 
-/// An array of a `.safetensors`, `.npz` or `.npy` file. Without a key it must be the only one.
+/// Reads an array from a `.safetensors`, `.npz` or `.npy` file. Without a key it must be the only array of the file.
 pub(super) fn array(path: &Path, key: Option<&str>) -> anyhow::Result<FileArray> {
     let only = |names: Vec<&str>| match (key, names.as_slice()) {
         (Some(key), _) => Ok(key.to_owned()),
         (None, [one]) => Ok((*one).to_owned()),
         (None, many) => {
-            bail!("{} holds {} arrays ({}): name one with --key", path.display(), many.len(), many.join(", "))
+            bail!("{} holds {} arrays ({}); name one with --key", path.display(), many.len(), many.join(", "))
         }
     };
     Ok(match path.extension().and_then(|extension| extension.to_str()) {
@@ -220,11 +221,11 @@ pub(super) fn array(path: &Path, key: Option<&str>) -> anyhow::Result<FileArray>
             file.read(&only(file.names().collect())?)?
         }
         Some("npy") => read_npy(path)?,
-        _ => bail!("{}: expected a file .safetensors, .npz or .npy", path.display()),
+        _ => bail!("expected a file .safetensors, .npz or .npy, but the file is {}", path.display()),
     })
 }
 
-/// The rows of width `d` of an array, and the shape in front of them: the last axes that make up `d` are put side by side.
+/// Returns the rows of width `d` of an array, its leading axes, and the trailing axes that make up a row.
 pub(super) fn flatten(array: &FileArray, d: usize) -> anyhow::Result<(Array2<f64>, Vec<usize>, Vec<usize>)> {
     let shape = array.shape().to_vec();
     let mut width = 1_usize;
@@ -236,5 +237,5 @@ pub(super) fn flatten(array: &FileArray, d: usize) -> anyhow::Result<(Array2<f64
             return Ok((values, shape[..axis].to_vec(), shape[axis..].to_vec()));
         }
     }
-    bail!("the input has the shape {shape:?}, but the dictionary takes rows of width {d}")
+    bail!("expected rows of width {d}, but the shape of the input is {shape:?}")
 }

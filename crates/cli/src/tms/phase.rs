@@ -1,43 +1,48 @@
 //! `collimate tms phase`.
 
-use anyhow::Context;
+use super::files::{create_folder, write_figures, write_text};
+use super::numbers::{affordable, count};
 use clap::builder::RangedU64ValueParser;
 use collimate_stream::RngStream;
 use collimate_superposition::figures::{phase_boundaries, phase_map, phase_regions};
 use collimate_superposition::phase::{
     PhaseDiagram, TrainedConfig, canonical, logarithmic, optimised, trained,
 };
-use collimate_tensor::files::write_atomically;
 use ndarray::Array2;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// The options of `collimate tms phase`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate tms phase
+  collimate tms phase --importances 50 --densities 50 --models 1 --output phases")]
 pub(super) struct Options {
-    /// How many importances, from 0.1 to 10.
-    #[arg(long, default_value_t = 21, value_parser = super::count(2000))]
+    /// The number of importances, from 0.1 to 10.
+    #[arg(long, value_name = "N", default_value_t = 21, value_parser = count(2000))]
     importances: usize,
-    /// How many densities, from 0.01 to 1.
-    #[arg(long, default_value_t = 40, value_parser = super::count(2000))]
+    /// The number of densities, from 0.01 to 1.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = count(2000))]
     densities: usize,
-    /// Random starts of each search for the optimum, beside the natural ones.
-    #[arg(long, default_value_t = 4)]
+    /// The number of random starts of each search for the optimum, beside the natural ones.
+    #[arg(long, value_name = "N", default_value_t = 4)]
     starts: u64,
-    /// Trained models of each cell; 0 leaves training out.
-    #[arg(long, default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(..=10_000))]
+    /// The number of trained models of each cell; 0 leaves training out.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(..=10_000))]
     models: usize,
-    /// The seed.
-    #[arg(long, default_value_t = 0)]
+    /// The seed of the starts and the data.
+    #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// A folder for figures and for `phase.json`: losses, sharing and the named region of every cell.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    /// The folder for figures and for `phase.json` (losses, sharing and the named region of every cell). Existing files are replaced.
+    #[arg(long, alias = "out", value_name = "FOLDER")]
+    output: Option<PathBuf>,
 }
 
+/// Prints the boundaries of the phases, and writes the diagrams.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
-    super::affordable("cells × models", &[options.importances, options.densities, options.models])?;
-    super::make_folder(options.out.as_deref())?;
+    affordable("cells × models", &[options.importances, options.densities, options.models])?;
+    create_folder(options.output.as_deref())?;
     let stream = RngStream::new(options.seed, 0);
     let importances = logarithmic(0.1, 10.0, options.importances)?;
     let densities = logarithmic(0.01, 1.0, options.densities)?;
@@ -62,17 +67,17 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         }
         println!();
     }
-    if let Some(folder) = &options.out {
+    if let Some(folder) = &options.output {
         let pairs: Vec<_> = diagrams.iter().map(|(name, diagram)| (*name, diagram)).collect();
         let mut drawn = vec![("regions", phase_regions(&pairs)), ("boundaries", phase_boundaries(&pairs))];
         drawn.extend(diagrams.iter().map(|(name, diagram)| (*name, phase_map(name, diagram))));
-        super::write_figures(folder, &drawn)?;
+        write_figures(folder, &drawn)?;
         write_json(folder, &pairs)?;
     }
     Ok(())
 }
 
-/// All diagrams as numbers and named regions: each table has a list for each density, with an entry for each importance.
+/// Writes all diagrams as numbers and named regions. Each table has a list for each density, with an entry for each importance.
 fn write_json(folder: &Path, diagrams: &[(&str, &PhaseDiagram)]) -> anyhow::Result<()> {
     fn table<T: Clone>(cells: &Array2<T>, value: impl Fn(T) -> Value) -> Value {
         cells.rows().into_iter().map(|row| row.iter().cloned().map(&value).collect::<Value>()).collect()
@@ -89,9 +94,5 @@ fn write_json(folder: &Path, diagrams: &[(&str, &PhaseDiagram)]) -> anyhow::Resu
         diagrams.iter().map(|(name, diagram)| ((*name).to_owned(), one(diagram))).collect();
     let axes = diagrams[0].1;
     let all = json!({ "importances": axes.importances, "densities": axes.densities, "diagrams": named });
-    let path = folder.join("phase.json");
-    write_atomically(&path, |file| serde_json::to_writer_pretty(file, &all).map_err(std::io::Error::from))
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}", path.display());
-    Ok(())
+    write_text(&folder.join("phase.json"), &serde_json::to_string_pretty(&all)?)
 }

@@ -1,5 +1,7 @@
 //! `collimate tms staircase`.
 
+use super::files::{create_folder, write_figures};
+use super::numbers::{count, positive};
 use clap::builder::RangedU64ValueParser;
 use collimate_slt::toy_model_gon;
 use collimate_stream::RngStream;
@@ -9,38 +11,43 @@ use collimate_superposition::one_active::OneActive;
 use collimate_superposition::staircase::{Level, level_of, levels, walk};
 use std::path::PathBuf;
 
-/// How close to a level a loss counts as resting there.
+/// The largest distance between a loss and the level at which it rests.
 const TOLERANCE: f64 = 2e-4;
 
 /// The options of `collimate tms staircase`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate tms staircase
+  collimate tms staircase --features 5 --runs 100 --start 0.3 --output staircase")]
 pub(super) struct Options {
-    /// Features, of which exactly one is on in each sample; the model has two dimensions.
-    #[arg(long, default_value_t = 6, value_parser = RangedU64ValueParser::<usize>::new().range(3..=8))]
+    /// The number of features. Exactly one is on in each sample; the model has two dimensions.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = RangedU64ValueParser::<usize>::new().range(3..=8))]
     features: usize,
-    /// How many runs.
-    #[arg(long, default_value_t = 24, value_parser = super::count(100_000))]
+    /// The number of runs.
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = count(100_000))]
     runs: usize,
-    /// Steps of plain gradient descent on the exact loss.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// The number of steps of plain gradient descent on the exact loss.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
     /// The learning rate.
-    #[arg(long, default_value_t = 0.2, value_parser = super::positive, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.2, value_parser = positive, allow_negative_numbers = true)]
     rate: f64,
-    /// The standard deviation of the starting weights; biases start at half of it.
-    #[arg(long, default_value_t = 1.0, value_parser = super::positive, allow_negative_numbers = true)]
+    /// The standard deviation of the starting weights. That of the starting biases is half as large.
+    #[arg(long, default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     start: f64,
     /// The seed of the starts.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// A folder for figures.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    /// The folder for figures. Existing files are replaced.
+    #[arg(long, alias = "out", value_name = "FOLDER")]
+    output: Option<PathBuf>,
 }
 
+/// Prints the levels and the number of runs that end at each.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let o = options;
-    super::make_folder(o.out.as_deref())?;
+    create_folder(o.output.as_deref())?;
     let model = OneActive::new(2, o.features)?;
     let levels = levels(o.features)?;
     let starts = RngStream::named(o.seed, "staircase");
@@ -48,7 +55,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         let start = model.draw(o.start, 0.5 * o.start, stream);
         let mut trace: Vec<(u64, f64)> = Vec::new();
         let mut last = (0, f64::NAN);
-        // Two in a hundred apart: as evenly as a logarithmic axis shows them.
+        // Kept steps are 2 % apart, so that they are evenly spaced on a logarithmic axis.
         walk(&model, &start, o.rate, o.steps, |step, loss| {
             last = (step, loss);
             if trace.last().is_none_or(|&(kept, _)| step as f64 >= 1.02 * kept as f64 + 0.5) {
@@ -75,13 +82,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         );
     }
     println!("{:32}  {:19}", "no level", at.iter().filter(|level| level.is_none()).count());
-    if let Some(folder) = &o.out {
-        // Names of levels at which no run rests would only crowd the picture.
+    if let Some(folder) = &o.output {
+        // Only levels at which a run rests are named.
         let reached = |level: &&Level| at.iter().flatten().any(|other| other == *level);
         let named: Vec<(f64, String)> =
             levels.iter().filter(reached).map(|level| (level.loss, level.name())).collect();
         let short: Vec<(f64, &str)> = named.iter().map(|(loss, name)| (*loss, name.as_str())).collect();
-        super::write_figures(
+        write_figures(
             folder,
             &[
                 ("staircase", figures::staircase(&traces, &named)),

@@ -1,5 +1,8 @@
 //! `collimate tms train`.
 
+use super::arrangement::words;
+use super::files::{create_folder, write_figures};
+use super::numbers::{affordable, count, positive, probability};
 use anyhow::bail;
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::RngStream;
@@ -11,63 +14,70 @@ use collimate_superposition::{figures, recognition::recognise};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How far cosines may be off for a polytope to be named.
+/// The largest deviation of a cosine from that of a named polytope.
 const TOLERANCE: f64 = 0.1;
 
 /// The options of `collimate tms train`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  collimate tms train
+  collimate tms train --features 5 --models 4 --sparsest 0.02 --output figures
+  collimate tms train --models 1 --points 6 --output memorisation")]
 pub(super) struct Options {
-    /// Features of each model.
-    #[arg(long, default_value_t = 5, value_parser = super::count(10_000_000))]
+    /// The number of features of each model.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = count(10_000_000))]
     features: usize,
-    /// Hidden dimensions of each model.
-    #[arg(long, default_value_t = 2, value_parser = super::count(10_000_000))]
+    /// The number of hidden dimensions of each model.
+    #[arg(long, value_name = "M", default_value_t = 2, value_parser = count(10_000_000))]
     hidden: usize,
-    /// How many models; their features are on with probabilities from 1 down to the sparsest, evenly in the logarithm.
-    #[arg(long, default_value_t = 8, value_parser = super::count(1_000_000))]
+    /// The number of models. The probability that a feature is on falls from 1 for the first to --sparsest for the last, evenly in the
+    /// logarithm.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = count(1_000_000))]
     models: usize,
-    /// The lowest on-probability.
-    #[arg(long, default_value_t = 0.05, value_parser = super::probability, allow_negative_numbers = true)]
+    /// The lowest probability that a feature is on.
+    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = probability, allow_negative_numbers = true)]
     sparsest: f64,
-    /// Train each model on so many fixed points of unit length, drawn once, in place of fresh samples.
-    #[arg(long, value_name = "T", value_parser = super::count(10_000_000))]
+    /// Train each model on T fixed points of unit length, drawn once, instead of on new samples at every step.
+    #[arg(long, value_name = "T", value_parser = count(10_000_000))]
     points: Option<usize>,
-    /// Feature i has importance DECAY^i.
-    #[arg(long, default_value_t = 1.0, value_name = "DECAY", value_parser = super::positive, allow_negative_numbers = true)]
+    /// The ratio of each feature's importance to that of the feature before it.
+    #[arg(long, default_value_t = 1.0, value_name = "DECAY", value_parser = positive, allow_negative_numbers = true)]
     importance: f64,
-    /// Steps of Adam.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// The number of steps of Adam.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
-    /// Samples a step.
-    #[arg(long, default_value_t = 1024, value_parser = super::count(100_000_000))]
+    /// The number of samples in a step.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = count(100_000_000))]
     batch: usize,
-    /// The learning rate at the start; it falls to zero along half a cosine.
-    #[arg(long, default_value_t = 3e-3, value_parser = super::positive, allow_negative_numbers = true)]
+    /// The learning rate at the start. It falls to zero along half a cosine.
+    #[arg(long, default_value_t = 3e-3, value_parser = positive, allow_negative_numbers = true)]
     rate: f64,
-    /// The seed of starts and data.
-    #[arg(long, default_value_t = 0)]
+    /// The seed of the starts and the data.
+    #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// A folder for figures.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    /// The folder for figures. Existing files are replaced.
+    #[arg(long, alias = "out", value_name = "FOLDER")]
+    output: Option<PathBuf>,
 }
 
-/// How many moments of the run the star of the sparsest model is kept at.
-const MOMENTS: u64 = 5;
+/// The number of times in the run at which the star of the sparsest model is kept.
+const SNAPSHOTS: u64 = 5;
 
+/// Trains the models, prints their geometry and writes the figures.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let o = options;
-    super::affordable("models × features × (hidden dimensions + 1)", &[o.models, o.features, o.hidden + 1])?;
-    super::affordable("models × points × features", &[o.models, o.points.unwrap_or(0), o.features])?;
+    affordable("models × features × (hidden dimensions + 1)", &[o.models, o.features, o.hidden + 1])?;
+    affordable("models × points × features", &[o.models, o.points.unwrap_or(0), o.features])?;
     let importance: Vec<f64> = (0..o.features).map(|i| o.importance.powi(i as i32)).collect();
     if let Some(i) = importance.iter().position(|x| !x.is_finite()) {
         bail!(
-            "--importance {}: feature {i} would have an importance of {}^{i}, which is no finite number; take one nearer to 1",
+            "--importance {}: feature {i} would have an importance of {}^{i}, which is not finite; choose a ratio nearer to 1",
             o.importance,
             o.importance
         );
     }
-    super::make_folder(o.out.as_deref())?;
+    create_folder(o.output.as_deref())?;
     let config = FleetConfig {
         importance,
         batch: o.batch,
@@ -95,12 +105,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         };
         fleet.launch(source)?;
     }
-    let mut moments = Vec::new();
+    let mut snapshots = Vec::new();
     let mut losses = Vec::new();
-    for part in 0..MOMENTS {
-        let steps = o.steps * (part + 1) / MOMENTS - o.steps * part / MOMENTS;
+    for part in 0..SNAPSHOTS {
+        let steps = o.steps * (part + 1) / SNAPSHOTS - o.steps * part / SNAPSHOTS;
         losses = fleet.run(steps)?;
-        moments.push((o.steps * (part + 1) / MOMENTS, fleet.model(o.models - 1).w));
+        snapshots.push((o.steps * (part + 1) / SNAPSHOTS, fleet.model(o.models - 1).w));
     }
     println!("on-probability      loss  represented   sum of D      D*  arrangement");
     let models: Vec<_> = densities.iter().copied().zip(fleet.models()).collect();
@@ -112,10 +122,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
             "{}  {}  {represented:11}  {sum:9.3}  {each:6.3}  {}",
             if *density < 1e-3 { format!("{density:14.1e}") } else { format!("{density:14.4}") },
             if *loss < 100.0 { format!("{loss:8.5}") } else { format!("{loss:8.1e}") },
-            super::geometry::words(&recognise(&model.w, TOLERANCE)?)
+            words(&recognise(&model.w, TOLERANCE)?)
         );
     }
-    if let Some(folder) = &o.out {
+    if let Some(folder) = &o.output {
         let sparsest = &models[models.len() - 1].1.w;
         let mut drawn = vec![
             ("gram", figures::gram(sparsest)),
@@ -123,12 +133,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         ];
         if o.hidden == 2 {
             drawn.push(("star", figures::star(sparsest)));
-            drawn.push(("star-over-training", figures::star_over_training(&moments)));
+            drawn.push(("star-over-training", figures::star_over_training(&snapshots)));
             if let Some(points) = &seen {
                 drawn.push(("memorisation", figures::memorisation(sparsest, points)));
             }
         }
-        super::write_figures(folder, &drawn)?;
+        write_figures(folder, &drawn)?;
     }
     Ok(())
 }

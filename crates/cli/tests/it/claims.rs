@@ -13,7 +13,7 @@ fn listed(folder: &std::path::Path) -> Vec<Value> {
 }
 
 #[test]
-fn the_list_says_what_each_claim_is() {
+fn the_list_describes_each_claim() {
     let folder = tempfile::tempdir().unwrap();
     let claims = listed(folder.path());
     assert!(!claims.is_empty());
@@ -31,14 +31,14 @@ fn the_list_says_what_each_claim_is() {
 }
 
 #[test]
-fn a_filtered_run_writes_its_reports_and_ends_well() {
+fn a_filtered_run_writes_its_reports() {
     let folder = tempfile::tempdir().unwrap();
     let claims = listed(folder.path());
     let quick = claims.iter().find(|claim| claim["tier"] == "quick" && claim["real"] == false).unwrap();
     let id = quick["id"].as_str().unwrap();
     let (status, out, said) = run(
         folder.path(),
-        &["claims", id, "--tier", "quick", "--seed", "5", "--out", "here", "--json", "copy.json"],
+        &["claims", id, "--tier", "quick", "--seed", "5", "--output", "here", "--json", "copy.json"],
     );
     assert_eq!(status, 0, "{out}{said}");
     let report = std::fs::read_to_string(folder.path().join("here/claims.json")).unwrap();
@@ -66,7 +66,7 @@ fn a_filtered_run_writes_its_reports_and_ends_well() {
 }
 
 #[test]
-fn blessed_verdicts_are_compared_with() {
+fn a_run_is_compared_with_recorded_verdicts() {
     let folder = tempfile::tempdir().unwrap();
     let claims = listed(folder.path());
     let quick = claims.iter().find(|claim| claim["tier"] == "quick" && claim["real"] == false).unwrap();
@@ -85,7 +85,30 @@ fn blessed_verdicts_are_compared_with() {
 }
 
 #[test]
-fn what_matches_nothing_and_what_is_no_tier_are_errors() {
+fn reports_stand_in_target_only_in_a_checkout() {
+    let folder = tempfile::tempdir().unwrap();
+    let claims = listed(folder.path());
+    let quick = claims.iter().find(|claim| claim["tier"] == "quick" && claim["real"] == false).unwrap();
+    let arguments = ["claims", quick["id"].as_str().unwrap(), "--tier", "quick", "--quiet"];
+    let (status, out, said) = run(folder.path(), &arguments);
+    assert!(status == 0 && said.is_empty(), "{out}{said}");
+    assert!(
+        folder.path().join("collimate-claims/report.html").is_file()
+            && !folder.path().join("target").exists()
+    );
+    // A checkout is a folder with the manifests of the workspace and of `studies`, here also from an inner folder.
+    let studies = folder.path().join("crates/studies");
+    std::fs::create_dir_all(&studies).unwrap();
+    for place in [folder.path(), &studies] {
+        std::fs::write(place.join("Cargo.toml"), "").unwrap();
+    }
+    let (status, out, said) = run(&studies, &arguments);
+    assert_eq!(status, 0, "{out}{said}");
+    assert!(folder.path().join("target/claims/report.html").is_file() && !studies.join("target").exists());
+}
+
+#[test]
+fn unknown_claims_and_tiers_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let (status, _, said) = run(folder.path(), &["claims", "no-such-claim"]);
     assert!(status == 2 && said.contains("no-such-claim"), "{said}");
@@ -95,7 +118,7 @@ fn what_matches_nothing_and_what_is_no_tier_are_errors() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_writes_what_is_finished() {
+fn ctrl_c_writes_the_finished_claims() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = collimate(folder.path())
         .args(["claims", "--tier", "nightly", "--no-real", "--no-lock"])
@@ -110,16 +133,17 @@ fn ctrl_c_writes_what_is_finished() {
     assert!(signal.success());
     lines.for_each(drop);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let text = std::fs::read_to_string(folder.path().join("target/claims/claims.json")).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("collimate-claims/claims.json")).unwrap();
     let report: Value = serde_json::from_str(&text).unwrap();
     assert!(!report["claims"].as_array().unwrap().is_empty());
-    assert!(!report["left_out"].as_array().unwrap().is_empty(), "it was interrupted before its end");
+    assert!(!report["left_out"].as_array().unwrap().is_empty(), "the run was interrupted before its end");
+    assert!(!folder.path().join("target").exists());
 }
 
 mod slow {
     use super::*;
 
-    /// What a report says, but for the times.
+    /// Returns the claims of a report without their times.
     fn numbers(folder: &std::path::Path, threads: &str) -> Vec<Value> {
         let (_, out, said) = run(
             folder,

@@ -1,9 +1,9 @@
-//! `collimate data` without a network, without clients.
+//! `collimate data` without a network and without clients.
 
 use super::run;
 
 #[test]
-fn verify_says_what_is_missing_and_downloads_nothing() {
+fn verify_names_missing_items_and_downloads_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (status, _, said) = run(folder.path(), &["data", "--verify", "--full"]);
     assert_eq!(status, 2, "{said}");
@@ -15,7 +15,7 @@ fn verify_says_what_is_missing_and_downloads_nothing() {
 }
 
 #[test]
-fn missing_clients_are_named_each_with_what_it_is_for() {
+fn a_missing_client_is_named_with_its_item() {
     let folder = tempfile::tempdir().unwrap();
     let (status, _, said) = run(folder.path(), &["data", "--full"]);
     assert_eq!(status, 2, "{said}");
@@ -25,7 +25,7 @@ fn missing_clients_are_named_each_with_what_it_is_for() {
 }
 
 #[test]
-fn a_damaged_file_is_noticed() {
+fn a_damaged_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("cache").join("smollm2-0.1.2");
     std::fs::create_dir_all(&place).unwrap();

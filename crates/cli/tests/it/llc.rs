@@ -47,7 +47,7 @@ fn the_bias_of_a_step_is_printed() {
     let (_, out, _) = run(folder.path(), &[&arguments[..], &["--json"]].concat());
     let value: Value = serde_json::from_str(&out).unwrap();
     let number = |of: &str, key: &str| value[of][key].as_f64().unwrap();
-    // Euler steps widen the posterior; extrapolated, its exact value is met.
+    // Euler steps widen the posterior. The extrapolated estimate agrees with the exact value.
     assert!(number("step_bias", "value") > 0.0, "{out}");
     let off = number("extrapolated", "value") - value["exact"].as_f64().unwrap();
     assert!(off.abs() < 4.5 * number("extrapolated", "standard_error"), "{out}");
@@ -66,7 +66,7 @@ fn a_sweep_is_drawn() {
 }
 
 #[test]
-fn a_trace_from_elsewhere_is_judged() {
+fn a_trace_of_another_sampler_is_judged() {
     let folder = tempfile::tempdir().unwrap();
     let rows: String =
         (0..400).map(|i| format!("{},{}\n", i % 2, 1.0 + 0.1 * f64::from(i * 7919 % 401) / 401.0)).collect();
@@ -85,28 +85,31 @@ fn a_trace_from_elsewhere_is_judged() {
 }
 
 #[test]
-fn what_is_no_model_is_refused() {
+fn wrong_arguments_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, word) in [
-        (vec!["llc", "perceptron"], "is no model"),
-        (vec!["llc", "reduced-rank", "2", "two", "2"], "is no size"),
+        (vec!["llc", "perceptron"], "possible values: reduced-rank"),
+        (vec!["llc", "reduced-rank", "2", "two", "2"], "a size must be a whole number"),
         (vec!["llc", "reduced-rank", "2", "1"], "three sizes"),
-        (vec!["llc", "crossing", "1", "--method", "gibbs"], "is no method"),
+        (vec!["llc", "crossing", "1", "--method", "gibbs"], "possible values: hmc"),
         (vec!["llc", "polynomial", "x + y"], "no loss"),
         (vec!["llc", "polynomial", "x + y"], "its square"),
         (vec!["llc", "polynomial", "1 + x^2"], "refused: K is no loss"),
         (vec!["llc", "crossing"], "at least one power"),
-        (vec!["llc", "crossing", "99999999999"], "too large a power"),
+        (vec!["llc", "crossing", "99999999999"], "a power must be below 2^32"),
         (vec!["llc", "crossing", "1", "--draws", "1000000000000000000"], "thin them"),
         (vec!["llc", "crossing", "1", "--chains", "100000000000"], "thin them"),
         (vec!["llc", "toy-model", "5", "100000000"], "too large to sample"),
-        (vec!["llc", "crossing", "1", "--sweep", "nowhere/s.svg"], "nowhere is no folder"),
+        (vec!["llc", "crossing", "1", "--sweep", "nowhere/s.svg"], "nowhere/s.svg"),
         (vec!["llc", "reduced-rank", "5", "3", "5", "--rank", "-2"], "invalid value '-2'"),
         (vec!["llc", "reduced-rank", "5", "3", "5", "--gamma", "-1"], "localisation = -1"),
         (vec!["llc", "reduced-rank", "5", "3", "5", "--n-beta", "nan"], "positive and finite"),
         (vec!["llc", "reduced-rank", "1000000", "1000000", "1000000"], "too large to sample"),
         (vec!["llc", "crossing", "1", "--rank", "1"], "--rank is for"),
-        (vec!["llc", "trace", "x.csv", "--n-beta", "3", "--baseline", "nan"], "a finite number"),
+        (
+            vec!["llc", "trace", "x.csv", "--n-beta", "3", "--baseline", "nan"],
+            "--baseline must be a finite number",
+        ),
     ] {
         let (status, _, said) = run(folder.path(), &arguments);
         assert!(status == 2 && said.contains(word), "{arguments:?}: {said}");

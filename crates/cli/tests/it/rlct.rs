@@ -31,7 +31,7 @@ fn polynomials_and_models() {
 }
 
 #[test]
-fn json_holds_the_exact_fraction() {
+fn json_has_the_exact_fraction() {
     let json = |arguments: &[&str]| -> Value { serde_json::from_str(&output(arguments).1).unwrap() };
     let found = json(&["reduced-rank", "5", "3", "5", "--rank", "0", "--json"]);
     assert_eq!(found, serde_json::json!({"lambda": "13/2", "multiplicity": 2, "certified": true}));
@@ -43,7 +43,7 @@ fn json_holds_the_exact_fraction() {
 }
 
 #[test]
-fn refusals_name_the_reason_and_the_way_on() {
+fn errors_name_the_reason_and_the_next_step() {
     for (arguments, words) in [
         (&["x + y"][..], "negative values"),
         (&["x^2 - y^2"], "--square"),
@@ -52,7 +52,7 @@ fn refusals_name_the_reason_and_the_way_on() {
         (&["reduced-rank", "5", "3"], "three sizes"),
         (&["deep-linear", "3", "2", "--rank", "3"], "at most the smallest width"),
         (&["x^2", "3"], "takes no sizes"),
-        (&["x^2", "--prior", "z"], "which the polynomial has not"),
+        (&["x^2", "--prior", "z"], "which is not a variable of the polynomial"),
         (&["mixture", "--square"], "for polynomials"),
         (&["reduced-rank", "5", "3", "5", "--rank", "-1"], "invalid value '-1' for '--rank"),
         (&["reduced-rank", "-5", "3", "5"], "invalid value '-5'"),
@@ -60,13 +60,13 @@ fn refusals_name_the_reason_and_the_way_on() {
         (&["polynomial", "x^2", "--rank", "3"], "--rank is for"),
         (&["polynomial"], "one polynomial, in quotes"),
         (&["crossing"], "at least one power"),
-        (&["crossing", "99999999999"], "too large a power"),
-        (&["regular", "x"], "'x': a size is a whole number"),
+        (&["crossing", "99999999999"], "a power must be below 2^32"),
+        (&["regular", "x"], "'x': a size must be a whole number"),
         (&["deep-linear", "3"], "widths (at least): expected 2"),
     ] {
         let (status, _, said) = output(arguments);
         assert!(status == 2 && said.contains(words), "{arguments:?}: {status} {said}");
-        // A square helps only what vanishes at the origin.
-        assert_eq!(said.contains("--square takes"), ["x + y", "x^2 - y^2"].contains(&arguments[0]), "{said}");
+        // A square helps only a polynomial that vanishes at the origin.
+        assert_eq!(said.contains("--square uses"), ["x + y", "x^2 - y^2"].contains(&arguments[0]), "{said}");
     }
 }

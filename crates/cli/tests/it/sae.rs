@@ -41,7 +41,7 @@ fn encode_writes_the_codes_and_reconstructions_of_any_format() {
             assert_eq!(a.shape(), b.shape(), "{name} {key}");
             assert!((a.to_f64() - b.to_f64()).iter().all(|v| v.abs() < 1e-5), "{name} {key}");
         }
-        // Sparse: the same codes as compressed rows.
+        // Without --dense the codes are written as compressed rows.
         let (status, _, said) = run(folder.path(), &arguments);
         assert_eq!(status, 0, "{name}: {said}");
         let sparse = Safetensors::open(folder.path().join("out.safetensors")).unwrap();
@@ -52,7 +52,7 @@ fn encode_writes_the_codes_and_reconstructions_of_any_format() {
 }
 
 #[test]
-fn convert_proves_itself_and_info_says_what_there_is() {
+fn convert_compares_both_dictionaries_and_info_describes_them() {
     let folder = tempfile::tempdir().unwrap();
     let (status, out, said) =
         run(folder.path(), &["sae", "convert", &case("dl_gated"), "out", "--to", "saelens", "--fold-norms"]);
@@ -84,7 +84,7 @@ fn convert_proves_itself_and_info_says_what_there_is() {
 }
 
 #[test]
-fn wrong_inputs_are_told_with_the_next_step() {
+fn errors_for_wrong_inputs_name_the_next_step() {
     let folder = tempfile::tempdir().unwrap();
     let io = checkpoints().join("dl_gated/io.safetensors").display().to_string();
     let encode = |sae: &str, input: &str, key: &[&str]| {
@@ -107,7 +107,7 @@ fn wrong_inputs_are_told_with_the_next_step() {
     assert!(status == 2 && said.contains("collimate data"), "{said}");
 }
 
-/// Rows as shards of a hundred, in documents of eighty tokens, the first of which is dropped.
+/// Writes rows as shards of a hundred rows, in documents of eighty tokens. The first token of each document is dropped.
 fn write_shards(folder: &Path, rows: &ndarray::Array2<f32>) {
     use collimate_sae::shards::ShardWriter;
     let source = collimate_measure::Fingerprint::of(b"test");
@@ -119,7 +119,7 @@ fn write_shards(folder: &Path, rows: &ndarray::Array2<f32>) {
 }
 
 #[test]
-fn training_on_shards_goes_on_is_finished_and_evaluated() {
+fn training_on_shards_is_finished_once_and_evaluated() {
     let folder = tempfile::tempdir().unwrap();
     let mut stream = collimate_stream::RngStream::new(1, 0);
     let rows = ndarray::Array2::from_shape_fn((400, 6), |_| stream.normal() as f32);
@@ -129,7 +129,7 @@ fn training_on_shards_goes_on_is_finished_and_evaluated() {
         "train",
         "--activations",
         "acts",
-        "--out",
+        "--output",
         "sae.safetensors",
         "--variant",
         "topk",
@@ -153,16 +153,12 @@ fn training_on_shards_goes_on_is_finished_and_evaluated() {
     assert_eq!(last["step"], 40);
     assert!(!folder.path().join("sae.checkpoint").exists());
     let (status, out, _) = run(folder.path(), &arguments);
-    assert!(status == 0 && out.contains("done already"), "{out}");
+    assert!(status == 0 && out.contains("finished already"), "{out}");
     let (status, out, said) =
         run(folder.path(), &["sae", "eval", "sae.safetensors", "--activations", "acts"]);
     assert_eq!(status, 0, "{said}");
-    for part in [
-        "L0 = ",
-        "explained variance (per row)",
-        "null (decoder rows dealt out anew",
-        "effective number of latents",
-    ] {
+    for part in ["L0 = ", "explained variance (per row)", "null (decoder rows", "effective number of latents"]
+    {
         assert!(out.contains(part), "{part}: {out}");
     }
     let (_, out, _) =
@@ -173,10 +169,10 @@ fn training_on_shards_goes_on_is_finished_and_evaluated() {
     assert!(status == 2 && said.contains("width 8"), "{said}");
 }
 
-/// The options of a short run on a place of rows.
+/// Returns the options of a short run on a place of rows.
 fn train<'a>(place: &'a str, variant: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut all =
-        vec!["sae", "train", "--activations", place, "--out", "sae.safetensors", "--variant", variant];
+        vec!["sae", "train", "--activations", place, "--output", "sae.safetensors", "--variant", variant];
     all.extend(["--latents", "16", "--steps", "40", "--batch", "32"]);
     all.extend(more);
     all
@@ -213,7 +209,7 @@ fn training_takes_a_file_of_rows_and_every_member() {
 }
 
 #[test]
-fn what_cannot_be_trained_on_is_told_with_the_next_step() {
+fn errors_for_wrong_training_data_name_the_next_step() {
     use collimate_tensor::files::{FileArray, write_npy};
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, array: FileArray| write_npy(folder.path().join(name), &array).unwrap();
@@ -232,9 +228,9 @@ fn what_cannot_be_trained_on_is_told_with_the_next_step() {
         assert!(!folder.path().join("sae.safetensors").exists());
     };
     let topk = |place| train(place, "topk", &["--k", "2"]);
-    refused(&topk("nowhere"), &["nowhere", "collimate activations --out", ".npy"]);
+    refused(&topk("nowhere"), &["nowhere", "collimate activations --output", ".npy"]);
     refused(&topk("nan.npy"), &["nan.npy", "row 7, column 2 is NaN"]);
-    refused(&topk("vector.npy"), &["vector.npy", "[9]", "rows are wanted"]);
+    refused(&topk("vector.npy"), &["vector.npy", "[9]", "expected an array of rows"]);
     refused(&topk("empty.npy"), &["empty.npy", "[0, 6]"]);
     refused(&topk("rows.csv"), &["rows.csv", "expected a file .safetensors"]);
     refused(&topk("hostile.npy"), &["hostile.npy"]);
@@ -245,10 +241,10 @@ fn what_cannot_be_trained_on_is_told_with_the_next_step() {
     refused(&train("good.npy", "gated", &["--l1", "nan"]), &["l1"]);
     // A checkpoint of other options.
     std::fs::write(folder.path().join("sae.checkpoint"), b"{}").unwrap();
-    refused(&topk("good.npy"), &["sae.checkpoint", "remove it to begin anew"]);
+    refused(&topk("good.npy"), &["sae.checkpoint", "--force"]);
 }
 
-/// Two sets of shards over the same tokens, 6 and 4 wide, the second a function of the first; the same as files.
+/// Writes two sets of rows on the same tokens, of widths 6 and 4, as shards and as files. The second is a function of the first.
 fn two_places(folder: &Path) {
     use collimate_tensor::files::{FileArray, write_npy};
     let mut stream = collimate_stream::RngStream::new(3, 0);
@@ -261,7 +257,7 @@ fn two_places(folder: &Path) {
 }
 
 #[test]
-fn a_transcoder_is_trained_goes_on_and_is_measured_by_its_target() {
+fn a_transcoder_is_trained_and_measured_by_its_target() {
     let folder = tempfile::tempdir().unwrap();
     two_places(folder.path());
     for (x, y) in [("x", "y"), ("x.npy", "y.npy")] {
@@ -271,10 +267,10 @@ fn a_transcoder_is_trained_goes_on_and_is_measured_by_its_target() {
         assert!(status == 0 && out.contains("16 latents"), "{out}{said}");
         let log = std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap();
         assert_eq!(log.lines().count(), 40);
-        // Done already: the log comes back from the file of the result.
+        // The run is finished already: the log is written again from the file of the result.
         std::fs::remove_file(folder.path().join("log.jsonl")).unwrap();
         let (status, out, said) = run(folder.path(), &arguments);
-        assert!(status == 0 && out.contains("done already"), "{out}{said}");
+        assert!(status == 0 && out.contains("finished already"), "{out}{said}");
         assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap(), log);
         let (_, out, _) = run(folder.path(), &["sae", "info", "sae.safetensors"]);
         assert!(out.contains("topk transcoder") && out.contains("6 in, 4 out"), "{out}");
@@ -286,7 +282,7 @@ fn a_transcoder_is_trained_goes_on_and_is_measured_by_its_target() {
         let explained: serde_json::Value = serde_json::from_str(explained).unwrap();
         let (found, null) = (&explained["measured"]["value"], &explained["null"]);
         assert!(found.as_f64().unwrap() > null.as_f64().unwrap() + 0.1, "{explained}");
-        // What does not fit is told.
+        // Rows that do not fit are refused.
         let (status, _, said) = run(folder.path(), &eval);
         assert!(status == 2 && said.contains("--target"), "{said}");
         let (status, _, said) = run(folder.path(), &[&eval[..], &["--target", x]].concat());
@@ -304,7 +300,7 @@ fn a_crosscoder_is_trained_on_several_places() {
         let (status, out, said) = run(folder.path(), &train("x", "crosscoder", &more));
         assert!(status == 0 && out.contains("16 latents"), "{out}{said}");
         let (_, out, _) = run(folder.path(), &["sae", "info", "sae.safetensors"]);
-        // Both layers are the same rows, so no latent belongs to one alone.
+        // Both layers have equal rows, so no latent belongs to one of them alone.
         let alone = "layers 0, 1   0 latents in 0 alone";
         assert!(
             out.contains("12 in, 12 out") && out.contains(alone) && out.contains("0 in 1 alone"),
@@ -318,7 +314,7 @@ fn a_crosscoder_is_trained_on_several_places() {
 }
 
 #[test]
-fn places_and_options_that_do_not_go_together_are_told() {
+fn contradictory_places_and_options_are_refused() {
     use collimate_tensor::files::{FileArray, write_npy};
     let folder = tempfile::tempdir().unwrap();
     two_places(folder.path());
@@ -330,14 +326,14 @@ fn places_and_options_that_do_not_go_together_are_told() {
         assert!(said.contains(part), "{part}: {said}");
         assert!(!folder.path().join("sae.safetensors").exists());
     };
-    refused("crosscoder", &["--k", "2"], "twice at least");
+    refused("crosscoder", &["--k", "2"], "at least twice");
     refused("crosscoder", &["--activations", "y", "--k", "2"], "[6, 4]");
-    refused("crosscoder", &["--activations", "x"], "one of the two");
-    refused("crosscoder", &["--activations", "x", "--k", "2", "--l1", "1"], "one of the two");
+    refused("crosscoder", &["--activations", "x"], "takes either --l1");
+    refused("crosscoder", &["--activations", "x", "--k", "2", "--l1", "1"], "takes either --l1");
     refused("crosscoder", &["--activations", "x", "--k", "2", "--target", "y"], "no --target");
     refused("topk", &["--activations", "x", "--k", "2"], "the layers of a crosscoder");
-    refused("topk", &["--k", "2", "--l1", "1"], "--l1 has no meaning");
-    refused("relu", &["--k", "2", "--l1", "1"], "--k has no meaning");
+    refused("topk", &["--k", "2", "--l1", "1"], "takes no --l1");
+    refused("relu", &["--k", "2", "--l1", "1"], "takes no --k");
     refused("pursuit", &["--k", "2", "--target", "y"], "no --target");
     refused("topk", &["--k", "2", "--skip"], "--target");
     refused("topk", &["--k", "2", "--target", "y.npy"], "folders only, or files only");
@@ -345,7 +341,7 @@ fn places_and_options_that_do_not_go_together_are_told() {
     let (status, _, said) =
         run(folder.path(), &train("x.npy", "topk", &["--k", "2", "--target", "short.npy"]));
     assert!(status == 2 && said.contains("399 rows") && said.contains("400"), "{said}");
-    // A dictionary of one place is not measured by another.
+    // An autoencoder is not measured by a target.
     let (status, _, said) = run(folder.path(), &train("x", "topk", &["--k", "2"]));
     assert_eq!(status, 0, "{said}");
     let eval = ["sae", "eval", "sae.safetensors", "--activations", "x", "--target", "y"];

@@ -5,7 +5,7 @@ use collimate_tensor::files::{FileArray, write_npy};
 use ndarray::array;
 
 #[test]
-fn a_trained_fleet_is_described_and_drawn() {
+fn trained_models_are_described_and_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let (status, printed, said) = run(
         folder.path(),
@@ -20,7 +20,7 @@ fn a_trained_fleet_is_described_and_drawn() {
             "3000",
             "--batch",
             "128",
-            "--out",
+            "--output",
             "drawn",
         ],
     );
@@ -38,7 +38,7 @@ fn a_small_phase_diagram() {
     assert_eq!(status, 0, "{said}");
     assert!(printed.contains("canonical") && printed.contains("optimum"), "{printed}");
     let arguments =
-        ["tms", "phase", "--importances", "3", "--densities", "4", "--models", "1", "--out", "drawn"];
+        ["tms", "phase", "--importances", "3", "--densities", "4", "--models", "1", "--output", "drawn"];
     let (status, _, said) = run(folder.path(), &arguments);
     assert_eq!(status, 0, "{said}");
     let read = |name: &str| std::fs::read_to_string(folder.path().join("drawn").join(name)).unwrap();
@@ -46,7 +46,7 @@ fn a_small_phase_diagram() {
     let all: serde_json::Value = serde_json::from_str(&read("phase.json")).unwrap();
     for name in ["canonical", "optimum", "trained"] {
         let regions = &all["diagrams"][name]["region"];
-        // The sparsest features share the dimension; of dense ones the more important one has it.
+        // The sparsest features share the dimension. The more important of two dense features has it alone.
         assert_eq!(regions[0][1], "superposition, antipodal", "{name}");
         assert_eq!((regions.as_array().unwrap().len(), regions[3].as_array().unwrap().len()), (4, 3));
         if name != "trained" {
@@ -63,10 +63,10 @@ fn a_small_phase_diagram() {
 fn a_staircase_ends_at_polygons() {
     let folder = tempfile::tempdir().unwrap();
     let arguments =
-        ["tms", "staircase", "--runs", "4", "--steps", "2000", "--start", "0.3", "--out", "drawn"];
+        ["tms", "staircase", "--runs", "4", "--steps", "2000", "--start", "0.3", "--output", "drawn"];
     let (status, printed, said) = run(folder.path(), &arguments);
     assert_eq!(status, 0, "{said}");
-    // Losses and coefficients are exact, whatever the runs do.
+    // Losses and coefficients are exact and do not depend on the runs.
     assert!(printed.contains("hexagon          0.048192    17/2"), "{printed}");
     let svg = std::fs::read_to_string(folder.path().join("drawn").join("staircase.svg")).unwrap();
     assert!(svg.matches("<path").count() >= 4 && svg.contains("pentagon"), "{printed}");
@@ -104,7 +104,7 @@ fn a_square_is_named_twice() {
         let (status, _, said) = run(folder.path(), &["tms", what, "square.npy"]);
         assert_eq!(
             (status, said.as_str()),
-            (2, "error: square.npy has shape [2]; a matrix, with two axes, is needed\n")
+            (2, "error: square.npy: expected a matrix (two axes), but its shape is [2]\n")
         );
     }
 }
@@ -138,7 +138,7 @@ fn a_pentagon_is_diagnosed_and_without_labels_is_not() {
 }
 
 #[test]
-fn options_that_make_no_sense_are_named() {
+fn senseless_options_are_named() {
     let folder = tempfile::tempdir().unwrap();
     for (option, value) in [
         ("--models", "0"),
@@ -157,7 +157,7 @@ fn options_that_make_no_sense_are_named() {
     }
     let (status, _, said) = run(folder.path(), &["tms", "phase", "--importances", "0"]);
     assert!(status == 2 && said.contains("--importances"), "{said}");
-    // What would not fit into any memory is refused before it is tried.
+    // Sizes that fit no memory are refused before the work.
     for (arguments, word) in [
         (vec!["train", "--features", "1000000", "--hidden", "1000000"], "too many to hold"),
         (vec!["train", "--points", "10000000", "--features", "1000"], "too many to hold"),
@@ -171,14 +171,14 @@ fn options_that_make_no_sense_are_named() {
         let (status, _, said) = run(folder.path(), &[&["tms"], &arguments[..]].concat());
         assert!(status == 2 && said.contains(word), "{arguments:?}: {said}");
     }
-    // So large a rate leaves the finite numbers: where, and what to do.
+    // A large learning rate makes the loss non-finite. The error names the step and the remedy.
     let arguments = ["tms", "train", "--rate", "1e30", "--steps", "20", "--batch", "16", "--models", "2"];
     let (status, printed, said) = run(folder.path(), &arguments);
     assert!(status == 2 && printed.is_empty(), "{said}");
     assert!(said.contains("at step 2: the loss is") && said.contains("smaller learning rate"), "{said}");
-    // A folder that cannot be made is found out before anything is trained.
+    // A folder that cannot be created is an error before the training.
     std::fs::write(folder.path().join("file"), "").unwrap();
-    let (status, printed, said) = run(folder.path(), &["tms", "train", "--out", "file/figures"]);
+    let (status, printed, said) = run(folder.path(), &["tms", "train", "--output", "file/figures"]);
     assert!(status == 2 && printed.is_empty() && said.contains("figures"), "{said}");
 }
 
@@ -187,6 +187,6 @@ fn few_points_are_drawn_too() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["tms", "train", "--models", "1", "--sparsest", "0.3", "--steps", "50", "--batch", "16"];
     let (status, printed, said) =
-        run(folder.path(), &[&arguments[..], &["--points", "4", "--out", "drawn"]].concat());
+        run(folder.path(), &[&arguments[..], &["--points", "4", "--output", "drawn"]].concat());
     assert!(status == 0 && printed.contains("memorisation.svg"), "{said}");
 }

@@ -1,6 +1,6 @@
-//! The diagnosis of losses that were recorded elsewhere.
+//! The diagnosis of losses that another sampler recorded.
 
-use super::Options;
+use super::options::Options;
 use anyhow::{Context, Result, bail};
 use collimate_slt::{ChainMean, NBeta, OutsideTrace, read_csv};
 use collimate_tensor::files::read_npy;
@@ -8,12 +8,14 @@ use serde_json::json;
 
 /// Prints the estimate and the diagnosis of a trace.
 pub(super) fn run(options: &Options) -> Result<()> {
-    let [path] = &options.sizes[..] else { bail!("trace takes one file, .csv or .npy") };
+    let [path] = &options.sizes[..] else {
+        bail!("trace takes one file (.csv or .npy), but {} were given", options.sizes.len())
+    };
     let (Some(n_beta), Some(baseline)) = (options.n_beta, options.baseline) else {
-        bail!("a trace needs --n-beta, the factor of its mean loss, and --baseline, the loss at w*");
+        bail!("a trace needs --n-beta (the factor of its mean loss) and --baseline (the loss at w*)");
     };
     if !baseline.is_finite() {
-        bail!("--baseline {baseline}: the loss at w* is a finite number");
+        bail!("--baseline must be a finite number, but is {baseline}");
     }
     let trace = if path.ends_with(".npy") {
         OutsideTrace::from_any(&*read_npy(path)?.to_f64()).with_context(|| format!("in {path}"))?

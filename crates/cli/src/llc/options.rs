@@ -1,0 +1,96 @@
+//! The options of `collimate llc`.
+
+use std::path::PathBuf;
+
+/// The options of `collimate llc`.
+#[derive(clap::Args)]
+#[command(after_help = r#"
+The models stand at their population loss: no noise, and inputs with unit covariance.
+For your own model implement `Objective` in Rust; the example `own_model` of collimate-slt shows how.
+
+Examples:
+  collimate llc reduced-rank 5 3 5
+  collimate llc crossing 1 1 --n 10000
+  collimate llc polynomial "x^2*y^4 + x^4*y^2"
+  collimate llc toy-model 5 6 --gamma 10 --method sgld --sweep sweep.svg
+  collimate llc trace losses.csv --n-beta 145 --baseline 0.02"#)]
+pub(crate) struct Options {
+    /// The model.
+    #[arg(value_enum)]
+    pub(super) model: ModelName,
+    /// The sizes of the model, its polynomial, or the file of the trace.
+    #[arg(value_name = "SIZE|POLYNOMIAL|FILE", allow_negative_numbers = true)]
+    pub(super) sizes: Vec<String>,
+    /// The rank of the true map of a linear network.
+    #[arg(long, value_name = "R", default_value_t = 0, allow_negative_numbers = true)]
+    pub(super) rank: usize,
+    /// The number of samples n in the inverse temperature β = 1/log n.
+    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true)]
+    pub(super) n: usize,
+    /// The factor nβ of the mean loss; by default n/log n.
+    #[arg(long, value_name = "NBETA", allow_negative_numbers = true)]
+    pub(super) n_beta: Option<f64>,
+    /// The localisation γ; by default 1, and 0 for a model on a box.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) gamma: Option<f64>,
+    /// The sampler.
+    #[arg(long, value_enum, default_value = "hmc")]
+    pub(super) method: MethodName,
+    /// The step size. By default it is chosen by the share of accepted steps: 80 % for HMC, 57 % for MALA; SGLD takes the step size
+    /// at which MALA accepts 95 %.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) epsilon: Option<f64>,
+    /// With sgld: run at ε/2 too, and print the part of the estimate that is the bias of the step size.
+    #[arg(long)]
+    pub(super) halve: bool,
+    /// The number of chains.
+    #[arg(long, value_name = "N", default_value_t = 4, allow_negative_numbers = true)]
+    pub(super) chains: usize,
+    /// The number of draws of each chain.
+    #[arg(long, value_name = "N", default_value_t = 2000, allow_negative_numbers = true)]
+    pub(super) draws: usize,
+    /// The number of steps of each chain before its first draw; for a trace, the number of draws to leave out.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(super) burn_in: Option<usize>,
+    /// The baseline L(w*) of a trace.
+    #[arg(long, value_name = "LOSS", allow_negative_numbers = true)]
+    pub(super) baseline: Option<f64>,
+    /// The seed of the chains.
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub(super) seed: u64,
+    /// Also estimate with SGLD over a grid of ε, nβ and γ around these settings, and write the figure to this file. An existing file
+    /// is replaced.
+    #[arg(long, value_name = "SVG")]
+    pub(super) sweep: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The models, and `trace` for losses of another sampler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ModelName {
+    /// Sizes M H N: reduced-rank regression from R^M through R^H to R^N; the true map has the rank --rank.
+    ReducedRank,
+    /// Sizes H0 H1 …: a deep linear network of these widths; the true map has the rank --rank.
+    DeepLinear,
+    /// Sizes K C: the polygon with K corners of C features in the toy model of superposition.
+    ToyModel,
+    /// A polynomial in quotes, on the box [-1, 1]^d; its minimum must be 0, at the origin.
+    Polynomial,
+    /// Powers K1 K2 …: the product of w_i^(2 K_i) on the box [-1, 1]^d.
+    Crossing,
+    /// A file (.csv or .npy) of losses of another sampler; needs --n-beta and --baseline.
+    Trace,
+}
+
+/// The samplers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum MethodName {
+    /// Hamiltonian Monte Carlo with 16 leapfrog steps.
+    Hmc,
+    /// Metropolis-adjusted Langevin dynamics.
+    Mala,
+    /// Stochastic gradient Langevin dynamics on the whole batch, without a correction.
+    Sgld,
+}

@@ -1,0 +1,12 @@
+//! Dictionaries of any readable format.
+
+use collimate_sae::Float;
+use collimate_sae::formats::{self, Checkpoint};
+use std::path::Path;
+
+/// Reads a dictionary from a file or folder, and prints the notes of its reader on the standard error stream.
+pub(super) fn read<F: Float>(path: &Path) -> anyhow::Result<Checkpoint<F>> {
+    let checkpoint = formats::read::<F>(path)?;
+    checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    Ok(checkpoint)
+}

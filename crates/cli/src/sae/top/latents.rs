@@ -1,0 +1,94 @@
+//! The latents to show, and the text around the places at which they fire.
+
+use collimate_sae::formats::Dictionary;
+use collimate_studies::model::{Firing, LatentTop, LogitEffect, direct_effect};
+use collimate_studies::real::Sequence;
+use collimate_transformer::{Decoder, HookPoint, Run, Site, Tokenizer};
+use ndarray::{Axis, s};
+use std::ops::Range;
+
+/// The number of tokens shown on each side of the place of a firing.
+const AROUND: usize = 14;
+/// The number of tokens shown whose logits a latent raises most, and of those it lowers most.
+const EFFECTS: usize = 8;
+
+/// A latent, the places at which it fires most strongly, and its effects on the logits.
+pub(super) struct Latent {
+    /// The places.
+    pub(super) top: LatentTop,
+    /// The effects, if the site writes into the residual stream.
+    pub(super) effects: Option<Effects>,
+}
+
+/// The tokens whose logits a latent raises most, and the tokens whose logits it lowers most.
+pub(super) struct Effects {
+    /// The raised logits, the largest effect first.
+    pub(super) raised: Vec<LogitEffect>,
+    /// The lowered logits, the largest effect first.
+    pub(super) lowered: Vec<LogitEffect>,
+}
+
+/// The text in which the latents fire.
+pub(super) struct Corpus<'a> {
+    /// The tokenizer of the model.
+    pub(super) tokenizer: &'a Tokenizer,
+    /// The sequences of tokens.
+    pub(super) sequences: &'a [Sequence],
+    /// The number of tokens, without the first of each sequence.
+    pub(super) rows: u64,
+}
+
+impl Corpus<'_> {
+    /// Returns the text of a token, with visible signs for line breaks and tabs.
+    pub(super) fn piece(&self, token: u32) -> anyhow::Result<String> {
+        Ok(self.tokenizer.decode(&[token])?.replace('\n', "⏎").replace('\t', "⇥"))
+    }
+
+    /// Returns the tokens of the sequence of a firing.
+    pub(super) fn tokens(&self, firing: &Firing) -> &[u32] {
+        &self.sequences[firing.sequence].tokens
+    }
+
+    /// Returns the positions that are shown around a firing.
+    pub(super) fn window(&self, firing: &Firing) -> Range<usize> {
+        let length = self.tokens(firing).len();
+        firing.position.saturating_sub(AROUND).max(1)..(firing.position + AROUND + 1).min(length)
+    }
+}
+
+/// Chooses latents that fire, evenly spread in the order of their counts.
+pub(super) fn choose(fired: &[u64], count: usize) -> Vec<u32> {
+    let mut alive: Vec<u32> = (0..fired.len() as u32).filter(|&i| fired[i as usize] > 0).collect();
+    alive.sort_by_key(|&i| (std::cmp::Reverse(fired[i as usize]), i));
+    let count = count.min(alive.len());
+    let mut chosen: Vec<u32> = (0..count).map(|i| alive[i * alive.len() / count]).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// Computes the effect of each latent on the logits, if its decoder row is added to the residual stream.
+pub(super) fn effects(
+    decoder: &Decoder,
+    dictionary: &Dictionary<f32>,
+    point: HookPoint,
+    latents: &[u32],
+    sequence: &Sequence,
+) -> anyhow::Result<Vec<Option<Effects>>> {
+    if matches!(point.site, Site::MlpNeurons | Site::HeadOutput | Site::Pattern) {
+        return Ok(latents.iter().map(|_| None).collect());
+    }
+    let end = decoder.residual(Run::of(&sequence.tokens), decoder.config().n_layers, &mut ())?;
+    // The residual of position 0 is a hundred times as long as the others.
+    let later = end.slice(s![1.., ..]);
+    let rms = later.mapv(|v| v * v).mean().unwrap_or(1.0).sqrt();
+    let mut all = Vec::new();
+    for block in latents.chunks(64) {
+        let rows: Vec<usize> = block.iter().map(|&latent| latent as usize).collect();
+        let effects = direct_effect(decoder, &dictionary.decoder().select(Axis(0), &rows), rms)?;
+        all.extend(effects.rows().into_iter().map(|row| {
+            let (raised, lowered) = LogitEffect::extremes(&row.to_vec(), EFFECTS);
+            Some(Effects { raised, lowered })
+        }));
+    }
+    Ok(all)
+}
