@@ -9,6 +9,7 @@ mod float;
 mod kernels;
 mod members;
 mod metrics;
+pub mod presets;
 mod sae;
 pub mod shards;
 mod step;

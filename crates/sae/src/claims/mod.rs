@@ -2,12 +2,12 @@
 //!
 //! Theorems must come out Upheld, counterexamples Refuted; for the empirical ones the verdict is data.
 
+mod comparison;
 mod directions;
 mod draw;
 mod equivalence;
 #[cfg(feature = "files")]
 mod files;
-mod fleet;
 mod gates;
 mod metrics;
 mod penalty;

@@ -1,19 +1,20 @@
 //! The Gated paper's comparisons on planted data.
 
-use super::fleet::{BELOW_NIGHTLY, Fleet, Member, PROTOCOL, curve, fleet};
+use super::comparison::{BELOW_NIGHTLY, Comparison, Contender, GATED, PROTOCOL, RELU, comparison, curve};
+use crate::presets::Preset;
 use crate::{Sums, difference_at_equal_l0, l0_ratio_at_equal_value};
 use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier, Why, Zone};
 use collimate_measure::{Interval, Moments};
 use std::collections::BTreeMap;
 
-const GATED: &str =
+const PAPER: &str =
     "Rajamanoharan et al. (2024), sections 4 and 5 (on language models; here on planted data)";
 
 /// An empirical claim of the comparison.
 const fn meta(id: &'static str, statement: &'static str) -> Meta {
     Meta::empirical(id, Subject::Sae, statement, PROTOCOL)
-        .source(GATED)
+        .source(PAPER)
         .tier(Tier::Standard)
         .below_nightly(BELOW_NIGHTLY)
 }
@@ -56,25 +57,27 @@ const TYING: Meta = meta(
 );
 
 /// The sums of one seed.
-type Seed = BTreeMap<Member, Vec<Sums>>;
+type Seed = BTreeMap<Contender, Vec<Sums>>;
 
 pub(super) fn claims() -> Claims {
-    let ahead = |other: Member| move |seed: &Seed| gap(seed, Member::Gated, other);
+    let ahead = |other: Preset| move |seed: &Seed| gap(seed, GATED, Contender::Preset(other));
     Claims::new()
         .with(study(FEWER, Zone::at_most(0.8, 0.05), |seed| {
-            l0_ratio_at_equal_value(&curve(&seed[&Member::Gated]), &curve(&seed[&Member::WideL1]))
+            l0_ratio_at_equal_value(&curve(&seed[&GATED]), &curve(&seed[&Contender::WideRelu]))
         }))
-        .with(study(RESCALED, Zone::at_most(0.01, 0.01), |seed| mean_bias(&seed[&Member::RescaleAndShift])))
+        .with(study(RESCALED, Zone::at_most(0.01, 0.01), |seed| {
+            mean_bias(&seed[&Contender::RescaleAndShift])
+        }))
         .with(study(NOT_ENOUGH, Zone::at_least(0.001, 0.001), |seed| {
-            gap(seed, Member::Gated, Member::RescaleAndShift) - gap(seed, Member::RescaleAndShift, Member::L1)
+            gap(seed, GATED, Contender::RescaleAndShift) - gap(seed, Contender::RescaleAndShift, RELU)
         }))
-        .with(study(FREEZING, Zone::at_least(0.001, 0.001), ahead(Member::Unfrozen)))
-        .with(study(RESCALING, Zone::at_least(0.001, 0.001), ahead(Member::WithoutR)))
-        .with(study(TYING, Zone::at_least(0.001, 0.001), ahead(Member::Untied)))
+        .with(study(FREEZING, Zone::at_least(0.001, 0.001), ahead(Preset::GatedUnfrozen)))
+        .with(study(RESCALING, Zone::at_least(0.001, 0.001), ahead(Preset::GatedWithoutR)))
+        .with(study(TYING, Zone::at_least(0.001, 0.001), ahead(Preset::GatedUntied)))
 }
 
 /// By how much more `a` explains at equal L0.
-fn gap(seed: &Seed, a: Member, b: Member) -> f64 {
+fn gap(seed: &Seed, a: Contender, b: Contender) -> f64 {
     difference_at_equal_l0(&curve(&seed[&a]), &curve(&seed[&b]))
 }
 
@@ -85,13 +88,19 @@ fn mean_bias(sums: &[Sums]) -> f64 {
 
 fn study(meta: Meta, zone: Zone, statistic: impl Fn(&Seed) -> f64 + Send + Sync + 'static) -> Study {
     Study::new(meta).run(move |context| {
-        fleet(context).map_or_else(Outcome::inconclusive, |fleet| judge(context, &fleet, zone, &statistic))
+        comparison(context)
+            .map_or_else(Outcome::inconclusive, |comparison| judge(context, &comparison, zone, &statistic))
     })
 }
 
 /// The mean over seeds with its interval, and everything it is made of.
-fn judge(context: &Context, fleet: &Fleet, zone: Zone, statistic: &dyn Fn(&Seed) -> f64) -> Outcome {
-    let mut values: Vec<f64> = fleet.seeds.iter().map(statistic).collect();
+fn judge(
+    context: &Context,
+    comparison: &Comparison,
+    zone: Zone,
+    statistic: &dyn Fn(&Seed) -> f64,
+) -> Outcome {
+    let mut values: Vec<f64> = comparison.seeds.iter().map(statistic).collect();
     let (moments, n) = (Moments::of(&values), values.len() as u64);
     let interval = match Interval::student(moments.mean(), moments.standard_error(), n, 0.99) {
         Ok(interval) => interval,
@@ -110,19 +119,19 @@ fn judge(context: &Context, fleet: &Fleet, zone: Zone, statistic: &dyn Fn(&Seed)
             values[values.len() - 1],
             context.budget().seed
         ));
-    for member in Member::ALL {
-        outcome = outcome.note(line(fleet, member));
+    for contender in Contender::ALL {
+        outcome = outcome.note(line(comparison, contender));
     }
-    outcome.figure(figure(fleet))
+    outcome.figure(figure(comparison))
 }
 
-/// A member's curve, averaged over the seeds.
-fn line(fleet: &Fleet, member: Member) -> String {
-    let points: Vec<String> = (0..fleet.seeds[0][&member].len())
+/// A contender's curve, averaged over the seeds.
+fn line(comparison: &Comparison, contender: Contender) -> String {
+    let points: Vec<String> = (0..comparison.seeds[0][&contender].len())
         .map(|rung| {
             let mean = |of: fn(&Sums) -> f64| {
-                fleet.seeds.iter().map(|seed| of(&seed[&member][rung])).sum::<f64>()
-                    / fleet.seeds.len() as f64
+                comparison.seeds.iter().map(|seed| of(&seed[&contender][rung])).sum::<f64>()
+                    / comparison.seeds.len() as f64
             };
             format!(
                 "{:.2}: {:.4}, γ {:.3}",
@@ -132,27 +141,27 @@ fn line(fleet: &Fleet, member: Member) -> String {
             )
         })
         .collect();
-    let rate = fleet.rates[&member];
-    format!("{} (learning rate {rate}), L0: explained variance, γ: {}", member.name(), points.join("; "))
+    let rate = comparison.rates[&contender];
+    format!("{} (learning rate {rate}), L0: explained variance, γ: {}", contender.name(), points.join("; "))
 }
 
-fn figure(fleet: &Fleet) -> collimate_claims::Figure {
+fn figure(comparison: &Comparison) -> collimate_claims::Figure {
     let mut chart = Chart::new(
         "Explained variance against L0 on planted data",
         "Means over the training seeds at each λ; 24 directions in 16 dimensions. Higher and further to the left is better.",
     )
     .axes("L0 (active latents per row)", "explained variance (global R²)")
     .log_x();
-    for member in Member::ALL {
-        let rungs = fleet.seeds[0][&member].len();
-        let n = fleet.seeds.len() as f64;
+    for contender in Contender::ALL {
+        let rungs = comparison.seeds[0][&contender].len();
+        let n = comparison.seeds.len() as f64;
         let mean = |rung: usize, of: fn(&Sums) -> f64| {
-            fleet.seeds.iter().map(|seed| of(&seed[&member][rung])).sum::<f64>() / n
+            comparison.seeds.iter().map(|seed| of(&seed[&contender][rung])).sum::<f64>() / n
         };
         let mut points: Vec<(f64, f64)> =
             (0..rungs).map(|rung| (mean(rung, Sums::l0), mean(rung, Sums::explained_variance))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        chart = chart.with(Series::line(member.name(), points));
+        chart = chart.with(Series::line(contender.name(), points));
     }
     chart.figure()
 }

@@ -1,8 +1,9 @@
-//! Dictionaries of every member of a comparison, trained on planted data once for all claims that compare them.
+//! The dictionaries that the claims on planted data compare, trained once for all of them.
 
+use crate::presets::Preset;
 use crate::{
-    BiasStart, Gated, GatedDecoder, L1, Magnitude, Normalisation, Planted, Relu, Sae, SaeError, Size, Sums,
-    SweepPoint, Trained, Training, TrainingConfig, Variant, epochs, evaluate,
+    BiasStart, L1, Normalisation, Planted, Sae, SaeError, Size, Sums, SweepPoint, Trained, Training,
+    TrainingConfig, epochs, evaluate,
 };
 use collimate_claims::{Context, Tier, Why};
 use collimate_grad::WarmUp;
@@ -11,24 +12,21 @@ use ndarray::Array2;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What is compared.
+/// A kind of dictionary in the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Member {
-    /// ReLU-L1.
-    L1,
-    /// The same, half as many latents again: what a gated dictionary's further parameters could have bought.
-    WideL1,
-    /// Gated, as in the paper.
-    Gated,
-    /// With the decoder trained by the auxiliary term too.
-    Unfrozen,
-    /// With r held at zero.
-    WithoutR,
-    /// With magnitude weights of its own.
-    Untied,
-    /// Of the ReLU-L1 dictionary.
+pub(super) enum Contender {
+    /// A preset with 32 latents.
+    Preset(Preset),
+    /// ReLU-L1 with 48 latents: what a gated dictionary's further parameters could have bought.
+    WideRelu,
+    /// The rescale-and-shift baseline of the ReLU-L1 dictionary.
     RescaleAndShift,
 }
+
+/// The ReLU-L1 dictionary.
+pub(super) const RELU: Contender = Contender::Preset(Preset::Relu);
+/// The gated dictionary of the paper.
+pub(super) const GATED: Contender = Contender::Preset(Preset::Gated);
 
 /// How the comparison on planted data is made; said once for all its claims.
 pub(super) const PROTOCOL: &str = "Each training seed plants 24 directions in 16 dimensions (p = 0.08, amounts in [½, 3/2], no noise; \
@@ -42,56 +40,50 @@ pub(super) const PROTOCOL: &str = "Each training seed plants 24 directions in 16
 pub(super) const BELOW_NIGHTLY: &str = "5 seeds instead of 24: it tells effects of more than about twice their spread over seeds, not \
     small ones, and nothing about language models";
 
-/// Fixed before the first run, so that the L0 of the members overlap.
+/// Fixed before the first run, so that the L0 of the contenders overlap.
 const LADDER: [f64; 5] = [0.08, 0.15, 0.3, 0.6, 1.2];
 const GATED_LADDER: [f64; 5] = [0.2, 0.4, 0.8, 1.6, 3.2];
 const RATES: [f64; 3] = [1e-3, 3e-3, 1e-2];
 const STEPS: u64 = 400;
 
-impl Member {
-    pub(super) const ALL: [Member; 7] = [
-        Member::L1,
-        Member::WideL1,
-        Member::Gated,
-        Member::Unfrozen,
-        Member::WithoutR,
-        Member::Untied,
-        Member::RescaleAndShift,
+impl Contender {
+    /// All contenders. Rescale-and-shift comes last, since it starts from the ReLU-L1 dictionary.
+    pub(super) const ALL: [Contender; 7] = [
+        RELU,
+        Contender::WideRelu,
+        GATED,
+        Contender::Preset(Preset::GatedUnfrozen),
+        Contender::Preset(Preset::GatedWithoutR),
+        Contender::Preset(Preset::GatedUntied),
+        Contender::RescaleAndShift,
     ];
 
+    /// Returns the name for tables and figures.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::L1 => "ReLU-L1",
-            Self::WideL1 => "ReLU-L1, 1.5 times as wide",
-            Self::Gated => "Gated",
-            Self::Unfrozen => "Gated, auxiliary decoder trained",
-            Self::WithoutR => "Gated without r",
-            Self::Untied => "Gated, untied",
+            Self::Preset(preset) => preset.name(),
+            Self::WideRelu => "ReLU-L1, 1.5 times as wide",
             Self::RescaleAndShift => "rescale-and-shift of ReLU-L1",
         }
     }
 
-    fn variant(self) -> Variant {
-        let magnitude = |magnitude| Gated { magnitude, ..Gated::paper() }.into();
+    fn preset(self) -> Preset {
         match self {
-            Self::L1 | Self::WideL1 | Self::RescaleAndShift => Relu::unit_norm().into(),
-            Self::Gated => Gated::paper().into(),
-            Self::Unfrozen => Gated::with_decoder(GatedDecoder::UnitNormTrained).into(),
-            Self::WithoutR => magnitude(Magnitude::TiedWithoutRescaling),
-            Self::Untied => magnitude(Magnitude::Untied),
+            Self::Preset(preset) => preset,
+            Self::WideRelu | Self::RescaleAndShift => Preset::Relu,
         }
     }
 
     fn penalty(self, rung: usize) -> f64 {
         match self {
-            Self::L1 | Self::WideL1 => LADDER[rung],
+            RELU | Self::WideRelu => LADDER[rung],
             Self::RescaleAndShift => 0.0,
-            _ => GATED_LADDER[rung],
+            Self::Preset(_) => GATED_LADDER[rung],
         }
     }
 
     fn latents(self) -> usize {
-        if self == Self::WideL1 { 48 } else { 32 }
+        if self == Self::WideRelu { 48 } else { 32 }
     }
 }
 
@@ -111,7 +103,7 @@ impl Rows {
     fn train(
         &self,
         start: Sae<f32>,
-        member: Member,
+        contender: Contender,
         l1: f64,
         rate: f64,
     ) -> Result<Trained<Sae<f32>>, SaeError> {
@@ -123,7 +115,11 @@ impl Rows {
             warm_up: WarmUp::Linear { steps: 50, from: 0.0 },
             sparsity_warm_up: 100,
             normalisation: Normalisation::None,
-            bias_start: if member == Member::RescaleAndShift { BiasStart::Given } else { BiasStart::Mean },
+            bias_start: if contender == Contender::RescaleAndShift {
+                BiasStart::Given
+            } else {
+                BiasStart::Mean
+            },
             log_every: 10,
             ..TrainingConfig::default()
         };
@@ -131,31 +127,32 @@ impl Rows {
         Training::new(start, config)?.run(epochs(&self.train, 512, order), |_| ())
     }
 
-    fn start(&self, member: Member) -> Result<Sae<f32>, SaeError> {
-        let size = Size { d_model: 16, n_latents: member.latents() };
-        Sae::new(member.variant(), size, &mut RngStream::named(self.seed, "init"))
+    fn start(&self, contender: Contender) -> Result<Sae<f32>, SaeError> {
+        let size = Size { d_model: 16, n_latents: contender.latents() };
+        let variant = contender.preset().variant(0.0, size.n_latents)?;
+        Sae::new(variant, size, &mut RngStream::named(self.seed, "init"))
     }
 }
 
 /// The dictionaries of all seeds, as their sums on held-out rows, one a λ.
-pub(super) struct Fleet {
-    pub(super) rates: BTreeMap<Member, f64>,
-    pub(super) seeds: Vec<BTreeMap<Member, Vec<Sums>>>,
+pub(super) struct Comparison {
+    pub(super) rates: BTreeMap<Contender, f64>,
+    pub(super) seeds: Vec<BTreeMap<Contender, Vec<Sums>>>,
 }
 
-/// The curve of L0 and explained variance of one member and seed.
+/// The curve of L0 and explained variance of one contender and seed.
 pub(super) fn curve(sums: &[Sums]) -> Vec<SweepPoint> {
     sums.iter().map(|sums| SweepPoint { l0: sums.l0(), value: sums.explained_variance() }).collect()
 }
 
-/// The fleet of this tier and seed, trained by whoever asks first.
-pub(super) fn fleet(context: &Context) -> Result<Arc<Fleet>, Why> {
-    static MADE: Mutex<BTreeMap<(Tier, u64), Arc<Fleet>>> = Mutex::new(BTreeMap::new());
+/// Returns the dictionaries of this tier and seed, trained on first use.
+pub(super) fn comparison(context: &Context) -> Result<Arc<Comparison>, Why> {
+    static MADE: Mutex<BTreeMap<(Tier, u64), Arc<Comparison>>> = Mutex::new(BTreeMap::new());
     let key = (context.tier(), context.budget().seed);
     // Held while it trains, so that a second claim waits instead of training the same.
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(fleet) = made.get(&key) {
-        return Ok(fleet.clone());
+    if let Some(comparison) = made.get(&key) {
+        return Ok(comparison.clone());
     }
     let failed = |error: SaeError| Why::Other(error.to_string());
     let base = RngStream::named(key.1, "planted comparison");
@@ -167,26 +164,26 @@ pub(super) fn fleet(context: &Context) -> Result<Arc<Fleet>, Why> {
         return Err(Why::Interrupted);
     }
     let seeds = trained.into_iter().collect::<Result<_, _>>().map_err(failed)?;
-    let fleet = Arc::new(Fleet { rates, seeds });
-    made.insert(key, fleet.clone());
-    Ok(fleet)
+    let comparison = Arc::new(Comparison { rates, seeds });
+    made.insert(key, comparison.clone());
+    Ok(comparison)
 }
 
-/// The learning rate of each member by its loss on training rows, at the middle λ.
-fn learning_rates(context: &Context, rows: &Rows) -> Result<BTreeMap<Member, f64>, SaeError> {
+/// The learning rate of each contender by its loss on training rows, at the middle λ.
+fn learning_rates(context: &Context, rows: &Rows) -> Result<BTreeMap<Contender, f64>, SaeError> {
     let middle = LADDER.len() / 2;
     let mut rates = BTreeMap::new();
     // Rescale-and-shift comes last and starts from the ReLU-L1 dictionary at its own rate.
-    for member in Member::ALL {
-        let start = if member == Member::RescaleAndShift {
-            let l1 = rows.train(rows.start(Member::L1)?, Member::L1, LADDER[middle], rates[&Member::L1])?;
+    for contender in Contender::ALL {
+        let start = if contender == Contender::RescaleAndShift {
+            let l1 = rows.train(rows.start(RELU)?, RELU, LADDER[middle], rates[&RELU])?;
             l1.model.to_rescale_and_shift()?
         } else {
-            rows.start(member)?
+            rows.start(contender)?
         };
         let losses = context.map("rates", RATES.len() as u64, |i, _| {
             let rate = RATES[i as usize];
-            let trained = rows.train(start.clone(), member, member.penalty(middle), rate);
+            let trained = rows.train(start.clone(), contender, contender.penalty(middle), rate);
             // A rate that diverges is not chosen.
             trained.map_or(f64::INFINITY, |trained| {
                 let last = &trained.log[trained.log.len() - trained.log.len() / 10..];
@@ -194,23 +191,29 @@ fn learning_rates(context: &Context, rows: &Rows) -> Result<BTreeMap<Member, f64
             })
         });
         let best = (0..losses.len()).min_by(|&i, &j| losses[i].total_cmp(&losses[j]));
-        rates.insert(member, RATES[best.unwrap_or(0)]);
+        rates.insert(contender, RATES[best.unwrap_or(0)]);
     }
     Ok(rates)
 }
 
-fn of_seed(rates: &BTreeMap<Member, f64>, rows: &Rows) -> Result<BTreeMap<Member, Vec<Sums>>, SaeError> {
-    let mut out: BTreeMap<Member, Vec<Sums>> = BTreeMap::new();
-    let mut push = |member: Member, sae: &Sae<f32>| -> Result<(), SaeError> {
-        out.entry(member).or_default().push(evaluate(sae, [rows.held_out.view()])?.sums);
+fn of_seed(
+    rates: &BTreeMap<Contender, f64>,
+    rows: &Rows,
+) -> Result<BTreeMap<Contender, Vec<Sums>>, SaeError> {
+    let mut out: BTreeMap<Contender, Vec<Sums>> = BTreeMap::new();
+    let mut push = |contender: Contender, sae: &Sae<f32>| -> Result<(), SaeError> {
+        out.entry(contender).or_default().push(evaluate(sae, [rows.held_out.view()])?.sums);
         Ok(())
     };
     for rung in 0..LADDER.len() {
-        for member in Member::ALL.into_iter().filter(|member| *member != Member::RescaleAndShift) {
-            let trained = rows.train(rows.start(member)?, member, member.penalty(rung), rates[&member])?;
-            push(member, &trained.model)?;
-            if member == Member::L1 {
-                let baseline = Member::RescaleAndShift;
+        for contender in
+            Contender::ALL.into_iter().filter(|contender| *contender != Contender::RescaleAndShift)
+        {
+            let trained =
+                rows.train(rows.start(contender)?, contender, contender.penalty(rung), rates[&contender])?;
+            push(contender, &trained.model)?;
+            if contender == RELU {
+                let baseline = Contender::RescaleAndShift;
                 let start = trained.model.to_rescale_and_shift()?;
                 push(baseline, &rows.train(start, baseline, 0.0, rates[&baseline])?.model)?;
             }
