@@ -1,48 +1,42 @@
+use collimate_measure::OutOfRange;
 use collimate_tensor::ShapeError;
 use thiserror::Error;
 
-/// Why attention could not be computed.
+/// The reason why attention could not be computed.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum AttentionError {
-    /// An array has another shape than the other arguments ask for.
+    /// An array whose shape does not fit the other arguments.
     #[error("{argument} must have the shape {expected:?} {axes}, but has {given:?}")]
     Shape {
         /// The name of the argument.
         argument: &'static str,
-        /// The axis letters, for example `(h, t, d)`.
+        /// The axis letters, for example `[h, t, d]`.
         axes: &'static str,
-        /// The shape that was needed.
+        /// The expected shape.
         expected: Vec<usize>,
-        /// The shape that was given.
+        /// The given shape.
         given: Vec<usize>,
     },
-    /// The number of query heads and key heads does not fit the head map.
+    /// Numbers of query heads and key heads that do not fit the head map.
     #[error("{map} cannot join {query_heads} query heads to {key_heads} key heads: {reason}")]
     Heads {
         /// The head map.
         map: &'static str,
-        /// The number of query heads that was given.
+        /// The given number of query heads.
         query_heads: usize,
-        /// The number of key heads that was given.
+        /// The given number of key heads.
         key_heads: usize,
-        /// What is wrong, in words.
+        /// The reason, in words.
         reason: &'static str,
     },
-    /// A parameter outside its range.
-    #[error("{name} must be {expected}, but is {given}")]
-    OutOfRange {
-        /// The name of the parameter.
-        name: &'static str,
-        /// The range, in words.
-        expected: &'static str,
-        /// What was given.
-        given: f64,
-    },
-    /// Rotary positions were asked for, but nothing says at which position the queries stand.
+    /// An argument outside its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// Rotary positions without a mask that defines the positions of the queries.
     #[error(
-        "rotary positions with {queries} queries and {keys} keys: without a causal mask nothing says where the queries \
-         stand; rotate q and k with `Rotary::table` before the call"
+        "rotary positions with {queries} queries and {keys} keys: without a causal mask the positions of the queries are \
+         unknown; rotate q and k with `Rotary::table` before the call"
     )]
     UnknownPositions {
         /// The number of queries.
@@ -50,67 +44,67 @@ pub enum AttentionError {
         /// The number of keys.
         keys: usize,
     },
-    /// An array has another number of axes than its argument allows.
+    /// An array with a number of axes that its argument does not allow.
     #[error("{argument} must have the rank {expected}, but has the shape {given:?}")]
     Rank {
         /// The name of the argument.
         argument: &'static str,
         /// The ranks, in words.
         expected: &'static str,
-        /// The shape that was given.
+        /// The given shape.
         given: Vec<usize>,
     },
-    /// Choices that do not go together.
+    /// Choices that contradict each other.
     #[error("{what} has no meaning: {reason}")]
     Meaningless {
         /// The choices.
         what: &'static str,
-        /// Why they contradict each other, and what to do.
+        /// The contradiction, and the next step.
         reason: &'static str,
     },
-    /// A learned array is missing, or is not one that the variant reads.
+    /// A learned array that is missing, or that the variant does not read.
     #[error("the parameter {name} {problem}")]
     Parameter {
         /// The name of the array.
         name: &'static str,
-        /// What is wrong, in words.
+        /// The problem, in words.
         problem: &'static str,
     },
-    /// Finite rows whose score is not finite.
+    /// Finite rows with a non-finite score.
     #[error(
         "the score of query {query} and key {key} of head {head} overflows: the rows are finite, but too large for their type"
     )]
     Overflow {
-        /// The query head, counted through in a batch.
+        /// The query head; in a batch `b·H + h`.
         head: usize,
         /// The query.
         query: usize,
         /// The key.
         key: usize,
     },
-    /// Finite inputs of a recurrence whose state or output is not finite.
+    /// Finite inputs of a recurrence with a non-finite state or output.
     #[error(
-        "the state that query head {head} reads overflows by token {token}: the inputs are finite, but too large for their \
-         type, or made larger in every step by a positive log-decay or β|k|² > 2"
+        "the state that query head {head} reads overflows at or before token {token}: the inputs are finite, but too large for \
+         their type, or a positive log-decay or β|k|² > 2 enlarges them in every step"
     )]
     StateOverflow {
         /// The first query head that reads the state.
         head: usize,
-        /// A token by which it has happened: the first in the recurrent form, the end of the chunk in the others, and the number
-        /// of tokens when only the state after the last is not finite.
+        /// The token at or before which the state overflows: the first non-finite token in the recurrent form, the end of its chunk
+        /// in the other forms, and the number of tokens if only the state after the last token is non-finite.
         token: usize,
     },
-    /// Finite rows whose weighted sum is not finite.
+    /// Finite rows with a non-finite weighted sum.
     #[error(
         "the output of query {query} of head {head} overflows: the values it attends to are finite, but too large to be summed"
     )]
     OutputOverflow {
-        /// The query head, counted through in a batch.
+        /// The query head; in a batch `b·H + h`.
         head: usize,
         /// The query.
         query: usize,
     },
-    /// An array is not in standard (row-major, contiguous) layout where it must be.
+    /// An array that is not in the required standard (row-major, contiguous) layout.
     #[error("{argument} must be in standard (row-major, contiguous) layout")]
     Layout {
         /// The name of the argument.
@@ -119,27 +113,27 @@ pub enum AttentionError {
     /// An index past the end of an axis.
     #[error("{axis} {index} does not exist: there are {length}")]
     Index {
-        /// What is indexed, for example `head`.
+        /// The name of the axis, for example `head`.
         axis: &'static str,
-        /// The index that was asked for.
+        /// The given index.
         index: usize,
         /// The length of the axis.
         length: usize,
     },
-    /// Nothing in the data fits the definition, for example no token occurs twice.
+    /// A quantity whose definition does not apply to the data, for example because no token occurs twice.
     #[error("{quantity}: {reason}")]
     Undefined {
         /// The name of the quantity.
         quantity: &'static str,
-        /// Why it has no value here.
+        /// The reason why it has no value here.
         reason: &'static str,
     },
-    /// An array primitive refused its arguments.
+    /// The error of an array primitive.
     #[error(transparent)]
     Tensor(#[from] ShapeError),
 }
 
-/// An error unless `given` is the shape `expected`.
+/// Returns an error unless the shape `given` is `expected`.
 pub(crate) fn check_shape(
     argument: &'static str,
     axes: &'static str,

@@ -2,48 +2,31 @@
 
 pub mod algebra;
 mod attention;
-mod backward;
-mod cache;
-pub mod circuits;
 #[cfg(feature = "claims")]
 pub mod claims;
-mod editing;
-mod element;
 mod error;
-mod few;
-mod forward;
-mod heads;
-mod hooked;
-mod jvp;
 mod kernels;
-mod layout;
 pub mod linear;
-mod mask;
-mod merge;
-mod overflow;
-mod plan;
-mod poison;
+mod partial;
+mod parts;
+mod passes;
+mod patterns;
+mod precision;
 pub mod product_rule;
-mod rotary;
-mod rotary_scaling;
-mod saved;
-mod scores;
-mod sink;
-mod statistics;
-mod tile;
+mod tiled;
 
 pub use attention::{Attention, Scale};
-pub use cache::{KeyValueCache, LatentCache};
-pub use element::Element;
+pub use collimate_measure::{Measurement, OutOfRange};
+pub use collimate_stream::RngStream;
 pub use error::AttentionError;
-pub use heads::HeadMap;
-pub use hooked::Tile;
-pub use layout::{HeadAxes, split_heads, split_heads_mut};
-pub use mask::{Mask, Offset};
-pub use merge::Partial;
-pub use rotary::{Rotary, RotaryLayout, RotaryTable};
-pub use rotary_scaling::{RotaryScaling, YarnAmplitude, YarnRamp};
-pub use saved::{Gradients, Saved};
-pub use statistics::{
+pub use partial::Partial;
+pub use parts::{
+    HeadAxes, HeadMap, KeyValueCache, LatentCache, Mask, Offset, Rotary, RotaryLayout, RotaryScaling,
+    RotaryTable, YarnAmplitude, YarnRamp, split_heads, split_heads_mut,
+};
+pub use patterns::circuits;
+pub use patterns::{
     attention_entropy, duplicate_token, first_position_mass, prefix_matching, previous_token,
 };
+pub use precision::Precision;
+pub use tiled::{Gradients, Intervention, PatternRow, Saved, Tile};

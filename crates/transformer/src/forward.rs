@@ -2,7 +2,7 @@
 
 use crate::error::check_finite;
 use crate::{Decoder, HookPoint, Hooks, Run, Site, TransformerError};
-use collimate_attention::{RotaryTable, split_heads_mut};
+use collimate_attention::{Intervention, RotaryTable, split_heads_mut};
 use collimate_tensor::{rms_norm_into, silu_times};
 use ndarray::{
     Array2, Array3, ArrayRef2, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, ArrayViewMutD, Axis, s,
@@ -232,7 +232,7 @@ impl Pass<'_> {
         if pattern == before {
             return Ok(());
         }
-        let replaced = attention.apply_pattern(&pattern, v)?;
+        let replaced = attention.intervene(q, k, v, Intervention::Replace(pattern.view()))?;
         for head in 0..h {
             for query in 0..t {
                 if pattern.slice(s![head, query, ..]) != before.slice(s![head, query, ..]) {

@@ -6,50 +6,50 @@ use std::collections::BTreeMap;
 
 /// A learned array that a [`Variant`](super::Variant) may need besides q, k and v.
 ///
-/// The axes are those of the crate page; `h` counts query heads, `p` heads of the output (pairs, for a differential variant).
+/// The crate page defines the axes. `h` counts query heads, `p` counts heads of the output (pairs in a differential variant).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Parameter {
-    /// Gain of the norm of the query rows: (d), or (h, d) for a norm over the full projection.
+    /// The gain of the norm of the query rows: `[d]`, or `[h, d]` for a norm over the full projection.
     QueryGain,
-    /// Gain of the norm of the key rows: (d), or (g, d) for a norm over the full projection.
+    /// The gain of the norm of the key rows: `[d]`, or `[g, d]` for a norm over the full projection.
     KeyGain,
-    /// Factor on the logits of a head: (h).
+    /// The factor on the logits of a head: `[h]`.
     Temperature,
-    /// Numbers added to the logits, each axis of length 1 or full: (h, t, s). −∞ masks a pair.
+    /// The numbers added to the logits, each axis of length 1 or full: `[h, t, s]`. −∞ masks a pair.
     Bias,
-    /// Slopes of a learned ALiBi: (h).
+    /// The slopes of a learned ALiBi: `[h]`.
     Slopes,
-    /// Biases of the relative-position buckets: (buckets, h).
+    /// The biases of the relative-position buckets: `[buckets, h]`.
     Buckets,
-    /// Logarithms of the forget gates at the key positions: (h, s).
+    /// The logarithms of the forget gates at the key positions: `[h, s]`.
     LogForget,
-    /// How talking heads mix logits, row = head after, column = head before: (h, h).
+    /// The matrix with which talking heads mix logits, row = head after, column = head before: `[h, h]`.
     MixLogits,
-    /// How talking heads mix patterns, row = head after, column = head before: (h, h).
+    /// The matrix with which talking heads mix patterns, row = head after, column = head before: `[h, h]`.
     MixPattern,
-    /// Logit of the sink of a head: (h).
+    /// The logit of the sink of a head: `[h]`.
     Sink,
-    /// Bias in front of the sigmoid of a head: (h).
+    /// The bias in front of the sigmoid of a head: `[h]`.
     SigmoidBias,
-    /// First vector of λ of Differential V1, of any length.
+    /// The first vector of λ of Differential V1, of any length.
     LambdaQuery1,
-    /// Its partner.
+    /// The partner of the query vector before it, of the same length.
     LambdaKey1,
-    /// Second vector of λ of Differential V1.
+    /// The second vector of λ of Differential V1.
     LambdaQuery2,
-    /// Its partner.
+    /// The partner of the query vector before it, of the same length.
     LambdaKey2,
-    /// Logit of λ of Differential V2, for each pair and query: (p, t).
+    /// The logit of λ of Differential V2, for each pair and query: `[p, t]`.
     LambdaLogit,
-    /// Gain of the norm of the output rows: (e).
+    /// The gain of the norm of the output rows: `[e]`.
     HeadGain,
-    /// Logits of the gate on the output: (p, t, e), or (p, t, 1) when a head has one gate.
+    /// The logits of the gate on the output: `[p, t, e]`, or `[p, t, 1]` if a head has one gate.
     Gate,
 }
 
 impl Parameter {
-    /// The name in messages.
+    /// Returns the name for messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::QueryGain => "QueryGain",
@@ -79,34 +79,34 @@ impl Parameter {
 pub struct Parameters<F>(BTreeMap<Parameter, ArrayD<F>>);
 
 impl<F: Scalar> Parameters<F> {
-    /// None.
+    /// Makes an empty set.
     pub fn new() -> Self {
         Self(BTreeMap::new())
     }
 
-    /// The same with one array more, or with it in the place of the one of that name.
+    /// Adds an array, or replaces the array of that name.
     #[must_use]
     pub fn with<D: ndarray::Dimension>(mut self, name: Parameter, array: ndarray::Array<F, D>) -> Self {
         self.insert(name, array.into_dyn());
         self
     }
 
-    /// Puts an array under a name.
+    /// Inserts an array under a name.
     pub fn insert(&mut self, name: Parameter, array: ArrayD<F>) {
         self.0.insert(name, array.as_standard_layout().into_owned());
     }
 
-    /// The array of that name.
+    /// Returns the array of this name.
     pub fn get(&self, name: Parameter) -> Option<&ArrayD<F>> {
         self.0.get(&name)
     }
 
-    /// All arrays, in the order of [`Parameter`].
+    /// Returns all arrays, in the order of [`Parameter`].
     pub fn iter(&self) -> impl Iterator<Item = (Parameter, &ArrayD<F>)> {
         self.0.iter().map(|(&name, array)| (name, array))
     }
 
-    /// The numbers of an array that the check has found to be there.
+    /// Returns the numbers of an array whose presence the check has confirmed.
     pub(crate) fn values(&self, name: Parameter) -> &[F] {
         self.0[&name].as_slice().expect("parameters are kept in standard layout")
     }
@@ -120,37 +120,37 @@ impl<F: Scalar> Parameters<F> {
     }
 }
 
-/// What a variant takes: q, k, v and its learned arrays. Gradients and directions have the same form.
+/// The arguments of a variant: q, k, v and its learned arrays. Gradients and directions have this type too.
 ///
 /// # Shapes
-/// `q (h, t, d)`, `k (g, s, d)`, `v (g, s, e)`; for Differential V1 `v` has one head for each pair of key heads.
+/// `q [h, t, d]`, `k [g, s, d]`, `v [g, s, e]`. In Differential V1 `v` has one head for each pair of key heads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arguments<F> {
-    /// The queries (h, t, d).
+    /// The queries `[h, t, d]`.
     pub q: Array3<F>,
-    /// The keys (g, s, d).
+    /// The keys `[g, s, d]`.
     pub k: Array3<F>,
-    /// The values (g, s, e).
+    /// The values `[g, s, e]`.
     pub v: Array3<F>,
     /// The learned arrays.
     pub parameters: Parameters<F>,
 }
 
 impl<F: Scalar> Arguments<F> {
-    /// q, k and v without learned arrays.
+    /// Takes q, k and v without learned arrays.
     pub fn new(q: &ArrayRef3<F>, k: &ArrayRef3<F>, v: &ArrayRef3<F>) -> Self {
         let own = |x: &ArrayRef3<F>| x.as_standard_layout().into_owned();
         Self { q: own(q), k: own(k), v: own(v), parameters: Parameters::new() }
     }
 
-    /// The same with one learned array more.
+    /// Adds a learned array.
     #[must_use]
     pub fn with<D: ndarray::Dimension>(mut self, name: Parameter, array: ndarray::Array<F, D>) -> Self {
         self.parameters = self.parameters.with(name, array);
         self
     }
 
-    /// Zeros in the same shapes.
+    /// Returns zeros with the shapes of these arguments.
     #[must_use]
     pub fn zeros_like(&self) -> Self {
         let zeros = |x: &Array3<F>| Array3::zeros(x.dim());
@@ -162,7 +162,7 @@ impl<F: Scalar> Arguments<F> {
         }
     }
 
-    /// All arrays in standard layout, as the loops read them.
+    /// Returns all arrays in standard layout, which the loops need.
     pub(crate) fn standard(&self) -> Shared<F> {
         let own = |x: &Array3<F>| x.as_standard_layout().into_owned().into_shared();
         Shared { q: own(&self.q), k: own(&self.k), v: own(&self.v), parameters: self.parameters.clone() }
@@ -179,12 +179,12 @@ pub(crate) struct Shared<F> {
 }
 
 impl<F: Scalar> Shared<F> {
-    /// Whether a direction has the shapes of these arguments.
+    /// Checks that a direction has the shapes of these arguments.
     pub(crate) fn check_direction(&self, direction: &Arguments<F>) -> Result<(), AttentionError> {
         use crate::error::check_shape;
-        check_shape("the direction of q", "(h, t, d)", self.q.shape(), direction.q.shape())?;
-        check_shape("the direction of k", "(g, s, d)", self.k.shape(), direction.k.shape())?;
-        check_shape("the direction of v", "(g, s, e)", self.v.shape(), direction.v.shape())?;
+        check_shape("the direction of q", "[h, t, d]", self.q.shape(), direction.q.shape())?;
+        check_shape("the direction of k", "[g, s, d]", self.k.shape(), direction.k.shape())?;
+        check_shape("the direction of v", "[g, s, e]", self.v.shape(), direction.v.shape())?;
         for (name, array) in self.parameters.iter() {
             let Some(given) = direction.parameters.get(name) else {
                 return Err(AttentionError::Parameter {
@@ -192,28 +192,28 @@ impl<F: Scalar> Shared<F> {
                     problem: "is missing in the direction",
                 });
             };
-            check_shape(name.name(), "(as the parameter)", array.shape(), given.shape())?;
+            check_shape(name.name(), "(the shape of the parameter)", array.shape(), given.shape())?;
         }
         Ok(())
     }
 }
 
-/// Row `i` of head `h` of an array in standard layout.
+/// Returns row `i` of head `h` of an array in standard layout.
 pub(crate) fn row<F>(x: &ArrayRef3<F>, h: usize, i: usize) -> &[F] {
     let (_, rows, width) = x.dim();
     &x.as_slice().expect("own arrays are in standard layout")[(h * rows + i) * width..][..width]
 }
 
-/// As [`row`], to write to.
+/// Like [`row`], for writing.
 pub(crate) fn row_mut<F>(x: &mut ArrayRef3<F>, h: usize, i: usize) -> &mut [F] {
     let (_, rows, width) = x.dim();
     &mut x.as_slice_mut().expect("own arrays are in standard layout")[(h * rows + i) * width..][..width]
 }
 
-/// From so many numbers on, heads are worth more than one thread.
+/// The number of numbers from which on several threads share the heads.
 const PARALLEL: usize = 1 << 16;
 
-/// Runs on the rows of each head of an array in standard layout; heads are independent, so threads change no bit.
+/// Runs on the rows of each head of an array in standard layout. Heads are independent, so threads change no bit.
 pub(crate) fn for_each_head<F: Scalar>(x: &mut ArrayRef3<F>, run: impl Fn(usize, &mut [F]) + Sync) {
     let (_, rows, width) = x.dim();
     let size = (rows * width).max(1);

@@ -1,4 +1,4 @@
-//! What is looked at before anything is computed: shapes, ranges, and combinations without meaning.
+//! The checks before any computation: shapes, ranges, and combinations without meaning.
 
 use super::logits::{Direction, Mixing};
 use super::mask::{Window, check_broadcast};
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::AttentionError;
 use crate::error::check_shape;
+use collimate_measure::ensure;
 use ndarray::ArrayRef3;
 
 /// The checked sizes of a call.
@@ -26,10 +27,6 @@ pub(crate) struct Sizes {
     pub(crate) scale: f64,
 }
 
-fn range(name: &'static str, expected: &'static str, given: f64) -> Result<(), AttentionError> {
-    Err(AttentionError::OutOfRange { name, expected, given })
-}
-
 fn meaningless(what: &'static str, reason: &'static str) -> Result<(), AttentionError> {
     Err(AttentionError::Meaningless { what, reason })
 }
@@ -44,17 +41,15 @@ impl Variant {
     ) -> Result<(Sizes, Reads), AttentionError> {
         let ((heads, queries, width), (key_heads, keys, _)) = (q.dim(), k.dim());
         let value_width = v.dim().2;
-        check_shape("k", "(g, s, d)", &[key_heads, keys, width], k.shape())?;
+        check_shape("k", "[g, s, d]", &[key_heads, keys, width], k.shape())?;
         let reads = self.combination.reads(&self.heads, heads, key_heads)?;
         let value_heads = match self.combination {
             Combination::DifferentialV1 { .. } => key_heads / 2,
             _ => key_heads,
         };
-        check_shape("v", "(g, s, e)", &[value_heads, keys, value_width], v.shape())?;
+        check_shape("v", "[g, s, e]", &[value_heads, keys, value_width], v.shape())?;
         let scale = self.scale.value(width);
-        if !scale.is_finite() {
-            range("the scale", "finite (d ≥ 1)", scale)?;
-        }
+        ensure(scale.is_finite(), "the scale", "finite (d ≥ 1)", scale)?;
         for rule in &self.mask {
             rule.check(heads, queries, keys)?;
         }
@@ -94,33 +89,28 @@ impl Variant {
             self.check_logit_change(change, heads)?;
         }
         match self.normaliser {
-            Normaliser::TopK { k: 0, .. } => range("k of top-k", "at least 1", 0.0)?,
-            Normaliser::Sigmoid(SigmoidBias::Fixed(bias)) if !bias.is_finite() => {
-                range("the bias of the sigmoid", "finite", bias)?;
+            Normaliser::TopK { k, .. } => ensure(k > 0, "k of top-k", "at least 1", k as f64)?,
+            Normaliser::Sigmoid(SigmoidBias::Fixed(bias)) => {
+                ensure(bias.is_finite(), "the bias of the sigmoid", "finite", bias)?;
             }
             _ => {}
         }
         for change in &self.pattern {
             match change {
                 PatternChange::MixHeads(_) => self.check_mixing()?,
-                PatternChange::Scale(x) if !x.is_finite() => {
-                    range("the factor on the pattern", "finite", *x)?
-                }
-                PatternChange::Scale(_) => {}
+                PatternChange::Scale(x) => ensure(x.is_finite(), "the factor on the pattern", "finite", *x)?,
             }
         }
-        if let Combination::DifferentialV1 { lambda_init: x, .. } = self.combination
-            && !x.is_finite()
-        {
-            range("λ_init", "finite", x)?;
+        if let Combination::DifferentialV1 { lambda_init: x, .. } = self.combination {
+            ensure(x.is_finite(), "λ_init", "finite", x)?;
         }
         for change in &self.output {
             match change {
                 OutputChange::HeadNorm { epsilon, .. } => {
                     check_epsilon("the epsilon of the head norm", *epsilon)?
                 }
-                OutputChange::Scale(x) if !x.is_finite() => range("the factor on the output", "finite", *x)?,
-                OutputChange::Scale(_) | OutputChange::Gate(_) => {}
+                OutputChange::Scale(x) => ensure(x.is_finite(), "the factor on the output", "finite", *x)?,
+                OutputChange::Gate(_) => {}
             }
         }
         Ok(())
@@ -128,23 +118,16 @@ impl Variant {
 
     fn check_logit_change(&self, change: &LogitChange, heads: usize) -> Result<(), AttentionError> {
         match change {
-            LogitChange::Softcap(cap) if !(*cap > 0.0 && cap.is_finite()) => {
-                range("the softcap", "positive and finite", *cap)
+            LogitChange::Softcap(cap) => {
+                Ok(ensure(*cap > 0.0 && cap.is_finite(), "the softcap", "positive and finite", *cap)?)
             }
             LogitChange::Buckets(buckets) => {
                 let n = buckets.of_one_direction();
-                if n < 2 || (buckets.direction == Direction::Bidirectional && buckets.count % 2 != 0) {
-                    return range(
-                        "the number of buckets",
-                        "at least 2 for each direction, and even for both",
-                        buckets.count as f64,
-                    );
-                }
-                if buckets.farthest <= n / 2 {
-                    let expected = "more than half the buckets of one direction";
-                    return range("the farthest distance", expected, buckets.farthest as f64);
-                }
-                Ok(())
+                let odd = buckets.direction == Direction::Bidirectional && buckets.count % 2 != 0;
+                let allowed = "at least 2 for each direction, and even for both";
+                ensure(n >= 2 && !odd, "the number of buckets", allowed, buckets.count as f64)?;
+                let (farthest, allowed) = (buckets.farthest, "more than half the buckets of one direction");
+                Ok(ensure(farthest > n / 2, "the farthest distance", allowed, farthest as f64)?)
             }
             LogitChange::Forgetting if !self.mask.iter().any(looks_backwards) => meaningless(
                 "a forgetting gate without a causal mask",
@@ -165,7 +148,7 @@ impl Variant {
         Ok(())
     }
 
-    /// The axes and the shape of a learned array; λ and biases may deviate: see [`Variant::check_parameters`].
+    /// Returns the axes and the shape of a learned array. λ and biases may have other shapes: see [`Variant::check_parameters`].
     pub(crate) fn shape(&self, name: Parameter, sizes: &Sizes) -> (&'static str, Vec<usize>) {
         let Sizes {
             heads: h, key_heads: g, queries: t, keys: s, width: d, value_width: e, out_heads: p, ..
@@ -173,36 +156,36 @@ impl Variant {
         let projection =
             self.rows.iter().any(|c| matches!(c, RowChange::Rms { over: NormOver::Projection, .. }));
         match name {
-            Parameter::QueryGain if projection => ("(h, d)", vec![h, d]),
-            Parameter::KeyGain if projection => ("(g, d)", vec![g, d]),
-            Parameter::QueryGain | Parameter::KeyGain => ("(d)", vec![d]),
+            Parameter::QueryGain if projection => ("[h, d]", vec![h, d]),
+            Parameter::KeyGain if projection => ("[g, d]", vec![g, d]),
+            Parameter::QueryGain | Parameter::KeyGain => ("[d]", vec![d]),
             Parameter::Temperature | Parameter::Slopes | Parameter::Sink | Parameter::SigmoidBias => {
-                ("(h)", vec![h])
+                ("[h]", vec![h])
             }
-            Parameter::Bias => ("(h, t, s), each axis full or 1", vec![h, t, s]),
+            Parameter::Bias => ("[h, t, s], each axis full or 1", vec![h, t, s]),
             Parameter::Buckets => {
                 let count = |c: &LogitChange| match c {
                     LogitChange::Buckets(buckets) => Some(buckets.count),
                     _ => None,
                 };
-                ("(buckets, h)", vec![self.logits.iter().find_map(count).unwrap_or(0), h])
+                ("[buckets, h]", vec![self.logits.iter().find_map(count).unwrap_or(0), h])
             }
-            Parameter::LogForget => ("(h, s)", vec![h, s]),
-            Parameter::MixLogits | Parameter::MixPattern => ("(h, h)", vec![h, h]),
+            Parameter::LogForget => ("[h, s]", vec![h, s]),
+            Parameter::MixLogits | Parameter::MixPattern => ("[h, h]", vec![h, h]),
             Parameter::LambdaQuery1
             | Parameter::LambdaKey1
             | Parameter::LambdaQuery2
-            | Parameter::LambdaKey2 => ("(d)", vec![d]),
-            Parameter::LambdaLogit => ("(p, t)", vec![p, t]),
-            Parameter::HeadGain => ("(e)", vec![e]),
+            | Parameter::LambdaKey2 => ("[d]", vec![d]),
+            Parameter::LambdaLogit => ("[p, t]", vec![p, t]),
+            Parameter::HeadGain => ("[e]", vec![e]),
             Parameter::Gate => match self.output.contains(&OutputChange::Gate(GateForm::Headwise)) {
-                true => ("(p, t, 1)", vec![p, t, 1]),
-                false => ("(p, t, e)", vec![p, t, e]),
+                true => ("[p, t, 1]", vec![p, t, 1]),
+                false => ("[p, t, e]", vec![p, t, e]),
             },
         }
     }
 
-    /// Whether the learned arrays are those the variant needs, in its shapes.
+    /// Checks that the learned arrays are exactly the arrays that the variant needs, with the right shapes.
     pub(crate) fn check_parameters<F: collimate_tensor::Scalar>(
         &self,
         sizes: &Sizes,
@@ -225,7 +208,7 @@ impl Variant {
                 Parameter::Bias => {
                     check_broadcast(name.name(), array.shape(), [sizes.heads, sizes.queries, sizes.keys])?;
                 }
-                // Partners have one length, whatever it is.
+                // Both partners have the same length, which may be any length.
                 Parameter::LambdaQuery1 | Parameter::LambdaQuery2 if array.ndim() == 1 => {}
                 Parameter::LambdaKey1 | Parameter::LambdaKey2 => {
                     let partner = match name {
@@ -241,7 +224,7 @@ impl Variant {
         Ok(())
     }
 
-    /// Whether heads are mixed anywhere.
+    /// Returns true if a stage mixes heads.
     pub(crate) fn mixes_heads(&self) -> bool {
         self.logits.iter().any(|c| matches!(c, LogitChange::MixHeads(_)))
             || self
@@ -250,13 +233,13 @@ impl Variant {
                 .any(|c| matches!(c, PatternChange::MixHeads(Mixing::Add | Mixing::Replace)))
     }
 
-    /// Whether the slopes or the gates of this variant depend on a position among the keys.
+    /// Returns true if the variant has gates at the key positions.
     pub(crate) fn has_gates(&self) -> bool {
         self.logits.contains(&LogitChange::Forgetting)
     }
 }
 
-/// What talking heads demand of the masks.
+/// Returns the error for talking heads whose masks differ.
 pub(crate) fn mixing_needs_one_mask() -> Result<(), AttentionError> {
     meaningless(
         "talking heads with a mask that differs between heads",
@@ -269,8 +252,6 @@ fn looks_backwards(rule: &MaskRule) -> bool {
 }
 
 fn check_epsilon(name: &'static str, epsilon: f64) -> Result<(), AttentionError> {
-    if epsilon > 0.0 && epsilon.is_finite() {
-        return Ok(());
-    }
-    range(name, "positive and finite: a row of zeros has no direction", epsilon)
+    let allowed = "positive and finite: a row of zeros has no direction";
+    Ok(ensure(epsilon > 0.0 && epsilon.is_finite(), name, allowed, epsilon)?)
 }

@@ -2,42 +2,12 @@ use super::arguments::{for_each_head, row, row_mut};
 use super::normaliser::sigmoid;
 use super::score::Reads;
 use super::{Parameter, Parameters};
-use crate::plan::Pairs;
-use crate::{AttentionError, HeadMap};
+use crate::AttentionError;
+use crate::parts::{HeadMap, PairKeys, Pairing, Pairs};
 use collimate_tensor::{Scalar, dot, zeros};
 use ndarray::{Array3, ArrayRef3};
 
-/// Which two query heads a differential head subtracts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Pairing {
-    /// Heads 2p and 2p + 1: the released code of the Differential Transformer, V1 and V2.
-    Neighbours,
-    /// Heads p and p + H/2: DiffLlama in Hugging Face.
-    Halves,
-}
-
-impl Pairing {
-    /// The pair of a query head, and whether it is the first (0) or the second (1) of it.
-    pub(crate) fn of(self, head: usize, heads: usize) -> (usize, usize) {
-        match self {
-            Self::Neighbours => (head / 2, head % 2),
-            Self::Halves => (head % (heads / 2), head / (heads / 2)),
-        }
-    }
-}
-
-/// Which key heads the two maps of a pair read in Differential V1, when query heads share key heads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PairKeys {
-    /// The first map reads the first of a pair of key heads, the second the second: the flash version of the released code,
-    /// Hugging Face.
-    Paired,
-    /// Key heads are repeated for neighbouring query heads, so both maps of a pair may read the same one: the plain version of
-    /// the released code.
-    Repeated,
-}
-
-/// How the outputs of the heads become those of the variant.
+/// The way in which the outputs of the heads become the outputs of the variant.
 ///
 /// ```text
 /// plain              O = O_h
@@ -45,7 +15,7 @@ pub enum PairKeys {
 /// differential V2    O_pt = O₁ − σ(ℓ_pt) O₂                                                 one number a pair and query
 /// ```
 ///
-/// V1 is followed by a norm of each output row and a factor 1 − λ_init: see [`OutputChange`](super::OutputChange) and
+/// A norm of each output row and a factor 1 − λ_init follow V1: see [`OutputChange`](super::OutputChange) and
 /// [`Variant::differential_v1`](super::Variant::differential_v1).
 ///
 /// # References
@@ -53,26 +23,26 @@ pub enum PairKeys {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Combination {
-    /// Each head for itself.
+    /// No combination: each head is a head of the output.
     Plain,
     /// The difference of two maps with one learned weight: [`Parameter::LambdaQuery1`] and its three companions. The head
     /// map joins pairs of query heads to pairs of key heads, and each pair of key heads has one value head.
     DifferentialV1 {
-        /// Which query heads form a pair.
+        /// The query heads that form a pair.
         pairing: Pairing,
-        /// Which key heads they read.
+        /// The key heads that they read.
         keys: PairKeys,
-        /// The weight that λ starts from: [`lambda_init`].
+        /// The initial weight λ_init: see [`lambda_init`].
         lambda_init: f64,
     },
     /// The difference of two heads of one group, weighted for each token: [`Parameter::LambdaLogit`].
     DifferentialV2 {
-        /// Which query heads form a pair.
+        /// The query heads that form a pair.
         pairing: Pairing,
     },
 }
 
-/// λ_init of the layer at `depth`, counted from 0: `0.8 − 0.6 exp(−0.3 depth)`.
+/// Returns λ_init of the layer at `depth`, counted from 0: `0.8 − 0.6 exp(−0.3 depth)`.
 ///
 /// # Examples
 /// ```
@@ -101,12 +71,12 @@ impl Combination {
         }
     }
 
-    /// The heads of the output for `heads` query heads.
+    /// Returns the number of heads of the output for `heads` query heads.
     pub(crate) fn out_heads(&self, heads: usize) -> usize {
         if *self == Self::Plain { heads } else { heads / 2 }
     }
 
-    /// The query heads of pair `p`.
+    /// Returns the query heads of pair `p`.
     fn pair(pairing: Pairing, p: usize, pairs: usize) -> [usize; 2] {
         match pairing {
             Pairing::Neighbours => [2 * p, 2 * p + 1],
@@ -114,7 +84,7 @@ impl Combination {
         }
     }
 
-    /// Which key and value head each query head reads.
+    /// Returns the key head and the value head that each query head reads.
     pub(crate) fn reads(
         &self,
         map: &HeadMap,
@@ -166,7 +136,7 @@ impl Combination {
         }
     }
 
-    /// The weight of the second map for each pair and query.
+    /// Computes the weight of the second map for each pair and query.
     pub(crate) fn weight<F: Scalar>(
         &self,
         parameters: &Parameters<F>,
@@ -208,7 +178,7 @@ impl Combination {
         }
     }
 
-    /// The outputs of the variant from those of the heads; also patterns, whose rows combine in the same way.
+    /// Combines the outputs of the heads. Patterns combine in this way too.
     pub(crate) fn forward<F: Scalar>(&self, parameters: &Parameters<F>, x: &ArrayRef3<F>) -> Array3<F> {
         let (heads, queries, width) = x.dim();
         let Some(pairing) = self.pairing() else { return x.to_owned() };
@@ -224,7 +194,7 @@ impl Combination {
         out
     }
 
-    /// The gradient by the outputs of the heads, from that by their combination.
+    /// Computes the gradient by the outputs of the heads from the gradient by their combination.
     pub(crate) fn by_heads<F: Scalar>(&self, parameters: &Parameters<F>, d: Array3<F>) -> Array3<F> {
         let Some(pairing) = self.pairing() else { return d };
         let (pairs, queries, width) = d.dim();
@@ -240,7 +210,7 @@ impl Combination {
         d_x
     }
 
-    /// Adds the gradient by what the weights are made of.
+    /// Adds the gradient by the parameters of the weights.
     pub(crate) fn collect<F: Scalar>(
         &self,
         parameters: &Parameters<F>,
@@ -275,7 +245,7 @@ impl Combination {
         }
     }
 
-    /// The direction of the outputs of the variant.
+    /// Computes the direction of the outputs of the variant.
     pub(crate) fn jvp<F: Scalar>(
         &self,
         [parameters, direction]: [&Parameters<F>; 2],

@@ -1,16 +1,17 @@
-//! Multi-head latent attention: keys and values are read from one short vector a token.
+//! Multi-head latent attention: keys and values come from one short vector for each token.
 
 use crate::error::check_shape;
-use crate::{Attention, AttentionError, Element, HeadMap, Mask, Rotary, Saved, Scale};
+use crate::{Attention, AttentionError, HeadMap, Mask, Precision, Rotary, Saved, Scale};
+use collimate_measure::ensure;
 use ndarray::{Array2, Array3, ArrayRef2, ArrayRef3, Axis, concatenate, s};
 
-/// How the same output is computed.
+/// The way in which the output is computed. Both ways give the same output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LatentForm {
-    /// Keys and values are written out for every head: cheaper when there are many queries.
+    /// Keys and values are computed for every head: cheaper for many queries.
     Expanded,
-    /// W_UK is absorbed into the queries and W_UV into the output, so that all heads read the latents themselves:
-    /// multi-query attention, whose cache is l + r numbers a token.
+    /// W_UK is absorbed into the queries and W_UV into the output, so that all heads read the latents directly:
+    /// multi-query attention, whose cache has l + r numbers for each token.
     Absorbed,
 }
 
@@ -21,7 +22,7 @@ pub enum LatentForm {
 /// absorbed:   ⟨χ_hi, W_UK,h c_j⟩ = ⟨W_UK,hᵀ χ_hi, c_j⟩,   out_hi = W_UV,h Σ_j p_ij c_j
 /// ```
 ///
-/// The scale is that of the written-out width n + r in both forms: absorbed rows are longer, and 1/√(l + r) would be wrong.
+/// The scale belongs to the expanded width n + r in both forms. Absorbed rows are longer, and 1/√(l + r) would be wrong.
 ///
 /// # Examples
 /// ```
@@ -47,45 +48,45 @@ pub enum LatentForm {
 /// DeepSeek-AI (2024), "DeepSeek-V2", section 2.1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latent {
-    /// Rotary positions of the rotary parts, or none; its width is r.
+    /// The rotary positions of the rotary parts, or none. Their width is r.
     pub rotary: Option<Rotary>,
-    /// Which keys a query attends to.
+    /// The keys that a query attends to.
     pub mask: Mask,
 }
 
-/// What latent attention takes. Gradients have the same form.
+/// The arguments of latent attention. Gradients have this type too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatentArguments<F> {
-    /// The part of the queries that meets the latents, χ (h, t, n).
+    /// The part of the queries that is compared with the latents, χ `[h, t, n]`.
     pub q_content: Array3<F>,
-    /// The part that carries positions, ρ (h, t, r), before its rotation.
+    /// The part of the queries that carries positions, ρ `[h, t, r]`, before its rotation.
     pub q_rotary: Array3<F>,
-    /// The latents c (s, l): the cache, with `k_rotary`.
+    /// The latents c `[s, l]`: the cache, together with `k_rotary`.
     pub latent: Array2<F>,
-    /// The positional part of the keys, κ (s, r), shared by all heads, before its rotation.
+    /// The positional part of the keys, κ `[s, r]`, shared by all heads, before its rotation.
     pub k_rotary: Array2<F>,
-    /// W_UK (h, n, l).
+    /// The weights W_UK `[h, n, l]`.
     pub up_key: Array3<F>,
-    /// W_UV (h, e, l).
+    /// The weights W_UV `[h, e, l]`.
     pub up_value: Array3<F>,
 }
 
-/// What a forward pass of [`Latent`] keeps.
+/// The results that a forward pass of [`Latent`] keeps.
 #[derive(Clone, Debug)]
 pub struct LatentSaved<F> {
     form: LatentForm,
     arguments: LatentArguments<F>,
     saved: Saved<F>,
-    /// Σ_j p_ij c_j (h, t, l), in the absorbed form.
+    /// Σ_j p_ij c_j `[h, t, l]`, in the absorbed form.
     context: Array3<F>,
 }
 
 impl Latent {
-    /// The output (h, t, e), and what the backward pass needs.
+    /// Computes the output `[h, t, e]`, and keeps what the backward pass needs.
     ///
     /// # Errors
-    /// [`AttentionError`] when shapes or rotary parameters do not fit.
-    pub fn forward<F: Element>(
+    /// [`AttentionError`] if shapes or rotary parameters do not fit.
+    pub fn forward<F: Precision>(
         &self,
         form: LatentForm,
         arguments: &LatentArguments<F>,
@@ -94,13 +95,12 @@ impl Latent {
         let ((heads, queries, n), r) = (q_content.dim(), q_rotary.dim().2);
         let (keys, l) = latent.dim();
         let e = up_value.dim().1;
-        check_shape("q_rotary", "(h, t, r)", &[heads, queries, r], q_rotary.shape())?;
-        check_shape("k_rotary", "(s, r)", &[keys, r], k_rotary.shape())?;
-        check_shape("up_key", "(h, n, l)", &[heads, n, l], up_key.shape())?;
-        check_shape("up_value", "(h, e, l)", &[heads, e, l], up_value.shape())?;
-        if let Some(rotary) = self.rotary.filter(|rotary| rotary.width != r) {
-            let (name, expected) = ("the rotary width", "the width r of the rotary parts");
-            return Err(AttentionError::OutOfRange { name, expected, given: rotary.width as f64 });
+        check_shape("q_rotary", "[h, t, r]", &[heads, queries, r], q_rotary.shape())?;
+        check_shape("k_rotary", "[s, r]", &[keys, r], k_rotary.shape())?;
+        check_shape("up_key", "[h, n, l]", &[heads, n, l], up_key.shape())?;
+        check_shape("up_value", "[h, e, l]", &[heads, e, l], up_value.shape())?;
+        if let Some(Rotary { width, .. }) = self.rotary {
+            ensure(width == r, "the rotary width", "the width r of the rotary parts", width as f64)?;
         }
         let mut attention = Attention::scaled_dot_product()
             .scale(Scale::Fixed(Scale::InverseSqrtDim.value(n + r)))
@@ -145,11 +145,11 @@ impl Latent {
         Ok((out, LatentSaved { form, arguments: arguments.clone(), saved, context }))
     }
 
-    /// The gradients by all arguments, from that by the output (h, t, e).
+    /// Computes the gradients by all arguments from the gradient by the output `[h, t, e]`.
     ///
     /// # Errors
-    /// [`AttentionError::Shape`] when `d_out` has another shape than the output.
-    pub fn backward<F: Element>(
+    /// [`AttentionError::Shape`] if `d_out` has another shape than the output.
+    pub fn backward<F: Precision>(
         &self,
         saved: &LatentSaved<F>,
         d_out: &ArrayRef3<F>,
@@ -157,7 +157,7 @@ impl Latent {
         let LatentArguments { q_content, q_rotary, latent, k_rotary, up_key, up_value } = &saved.arguments;
         let ((heads, queries, n), r) = (q_content.dim(), q_rotary.dim().2);
         let e = up_value.dim().1;
-        check_shape("d_out", "(h, t, e)", &[heads, queries, e], d_out.shape())?;
+        check_shape("d_out", "[h, t, e]", &[heads, queries, e], d_out.shape())?;
         let mut by = LatentArguments {
             q_content: Array3::zeros(q_content.dim()),
             q_rotary: Array3::zeros(q_rotary.dim()),
@@ -168,7 +168,7 @@ impl Latent {
         };
         match saved.form {
             LatentForm::Expanded => {
-                let g = saved.saved.backward(d_out)?;
+                let g = Attention::scaled_dot_product().backward(&saved.saved, d_out)?;
                 by.q_rotary.assign(&g.q.slice(s![.., .., ..r]));
                 by.q_content.assign(&g.q.slice(s![.., .., r..]));
                 for h in 0..heads {
@@ -185,7 +185,7 @@ impl Latent {
                 let product =
                     |h| latent_product(&d_out.index_axis(Axis(0), h), &up_value.index_axis(Axis(0), h));
                 let d_context = each_head(heads, product, (queries, latent.ncols()));
-                let g = saved.saved.backward(&d_context)?;
+                let g = Attention::scaled_dot_product().backward(&saved.saved, &d_context)?;
                 by.q_rotary.assign(&g.q.slice(s![.., .., ..r]));
                 by.k_rotary.assign(&g.k.slice(s![0, .., ..r]));
                 by.latent.assign(&g.k.slice(s![0, .., r..]));
@@ -204,23 +204,23 @@ impl Latent {
     }
 }
 
-impl<F: Element> LatentSaved<F> {
-    /// The pattern of one head (t, s): the same in both forms.
+impl<F: Precision> LatentSaved<F> {
+    /// Computes the pattern of one head `[t, s]`. It does not depend on the form.
     ///
     /// # Errors
-    /// [`AttentionError::Index`] when there is no such head.
+    /// [`AttentionError::Index`] if there is no such head.
     pub fn pattern(&self, head: usize) -> Result<Array2<F>, AttentionError> {
         self.saved.pattern(head)
     }
 }
 
-fn latent_product<F: Element>(a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> Array2<F> {
+fn latent_product<F: Precision>(a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> Array2<F> {
     let mut c = Array2::zeros((a.nrows(), b.ncols()));
     F::matmul_kernel(F::one(), a, b, F::zero(), &mut c, true);
     c
 }
 
-fn each_head<F: Element>(
+fn each_head<F: Precision>(
     heads: usize,
     product: impl Fn(usize) -> Array2<F>,
     (rows, columns): (usize, usize),
@@ -230,8 +230,8 @@ fn each_head<F: Element>(
     all
 }
 
-/// The positional part in front: that is where the rotation takes place.
-fn join<F: Element>(
+/// Joins both parts of the rows. The positional part comes first, because the rotation turns the first numbers.
+fn join<F: Precision>(
     positions: &ndarray::ArrayView3<'_, F>,
     content: &ndarray::ArrayView3<'_, F>,
 ) -> Array3<F> {

@@ -5,12 +5,12 @@ use super::{Parameter, Parameters};
 use collimate_tensor::Scalar;
 use ndarray::{Array3, ArrayRef3};
 
-/// How many gates a head has for each query.
+/// The number of gates of a head for each query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GateForm {
-    /// One for each coordinate of the output: (p, t, e).
+    /// One gate for each coordinate of the output: `[p, t, e]`.
     Elementwise,
-    /// One: (p, t, 1).
+    /// One gate: `[p, t, 1]`.
     Headwise,
 }
 
@@ -29,9 +29,9 @@ pub enum GateForm {
 pub enum OutputChange {
     /// Divides each row by its root mean square.
     HeadNorm {
-        /// Added under the root.
+        /// The number ε added under the root.
         epsilon: f64,
-        /// Whether [`Parameter::HeadGain`] follows.
+        /// The gain after the norm: none, or [`Parameter::HeadGain`].
         gain: Gain,
     },
     /// Multiplies by a number.
@@ -49,7 +49,7 @@ impl OutputChange {
         }
     }
 
-    /// Whether the derivatives look at what was before the change.
+    /// Returns true if the derivatives need the output before the change.
     pub(crate) fn looks_back(&self) -> bool {
         !matches!(self, Self::Scale(_))
     }
@@ -143,7 +143,7 @@ impl OutputChange {
     }
 }
 
-/// Where the gate of the `n`-th number of the output stands.
+/// Returns the index of the gate of the `n`-th number of the output.
 fn cell(form: GateForm, n: usize, width: usize) -> usize {
     match form {
         GateForm::Elementwise => n,

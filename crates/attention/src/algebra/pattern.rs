@@ -1,8 +1,9 @@
-//! What happens to the pattern after the normaliser, and how it meets the values.
+//! The changes of the pattern after the normaliser, and its product with the values.
 
 use super::arguments::{row, row_mut};
-use super::logits::{Mixing, Setting, mixing};
+use super::logits::{Mixing, mixing};
 use super::score::Reads;
+use super::setting::Setting;
 use super::{Parameter, Parameters};
 use collimate_tensor::{Scalar, axpy, dot};
 use ndarray::{Array3, ArrayRef3};
@@ -80,7 +81,7 @@ impl PatternChange {
     }
 }
 
-/// `out = P v`, over the pairs that attend and no others.
+/// Adds `P v` to `out`, over the pairs that attend and no others.
 pub(crate) fn apply<F: Scalar>(
     at: &Setting<'_>,
     reads: &Reads,
@@ -95,7 +96,7 @@ pub(crate) fn apply<F: Scalar>(
     });
 }
 
-/// `dP = dO vᵀ` and `dv = Pᵀ dO`.
+/// Computes `dP = dO vᵀ` and `dv = Pᵀ dO`.
 pub(crate) fn apply_vjp<F: Scalar>(
     at: &Setting<'_>,
     reads: &Reads,

@@ -2,17 +2,19 @@
 
 use super::arguments::Shared;
 use super::check::{Sizes, mixing_needs_one_mask};
-use super::logits::{Setting, check_positions, simple::bias_of};
+use super::logits::{check_positions, simple::bias_of};
 use super::mask::{Seen, broadcast};
 use super::pattern::{apply, apply_vjp};
 use super::score::Reads;
+use super::setting::Setting;
 use super::trace::Core;
 use super::{Arguments, Combination, LogitChange, Parameter, Trace, Variant, tiled};
+use crate::AttentionError;
 use crate::error::check_shape;
-use crate::{AttentionError, Element};
+use crate::kernels::Loops;
 use ndarray::{ArcArray, Array3, ArrayRef3, Axis, Ix3};
 
-pub(crate) fn forward<F: Element>(
+pub(crate) fn forward<F: Loops>(
     variant: &Variant,
     arguments: &Arguments<F>,
     may_tile: bool,
@@ -45,12 +47,12 @@ pub(crate) fn forward<F: Element>(
     Ok((out, Trace { variant: variant.clone(), arguments, sizes, reads, rows, core, heads, outputs }))
 }
 
-/// In the place of an array that no derivative looks at.
-fn nothing<F: Element>() -> ArcArray<F, Ix3> {
+/// Returns an empty array, for an array that no derivative needs.
+fn nothing<F: Loops>() -> ArcArray<F, Ix3> {
     Array3::zeros((0, 0, 0)).into_shared()
 }
 
-fn seen_by<F: Element>(variant: &Variant, sizes: &Sizes, arguments: &Shared<F>) -> Seen {
+fn seen_by<F: Loops>(variant: &Variant, sizes: &Sizes, arguments: &Shared<F>) -> Seen {
     let bias = variant.logits.contains(&LogitChange::Bias).then(|| bias_of(&arguments.parameters));
     let shared = !variant.mask.iter().any(|rule| rule.has_heads()) && bias.is_none_or(|b| b.dim().0 == 1);
     Seen::new(sizes.heads, sizes.queries, sizes.keys, shared, |h, i, j| {
@@ -65,7 +67,7 @@ fn setting<'a>(sizes: &Sizes, seen: &'a Seen) -> Setting<'a> {
     Setting { seen, heads, queries, keys, offset }
 }
 
-fn core_forward<F: Element>(
+fn core_forward<F: Loops>(
     variant: &Variant,
     sizes: &Sizes,
     reads: &Reads,
@@ -104,14 +106,14 @@ fn core_forward<F: Element>(
     Ok((Core::Plain { seen, logits, patterns }, out.into_shared()))
 }
 
-/// The learned number of a head that joins its rows in the normaliser.
-fn extra<F: Element>(variant: &Variant, sizes: &Sizes, parameters: &super::Parameters<F>, h: usize) -> F {
+/// Returns the learned number of a head that joins its rows in the normaliser.
+fn extra<F: Loops>(variant: &Variant, sizes: &Sizes, parameters: &super::Parameters<F>, h: usize) -> F {
     let learned = variant.normaliser.parameter().map(|name| parameters.values(name)[h]);
     variant.normaliser.extra(sizes.keys, learned)
 }
 
-/// A logit that is not finite although everything it is made of is.
-fn check_overflow<F: Element>(
+/// Returns an error for a non-finite logit of finite rows and parameters.
+fn check_overflow<F: Loops>(
     at: &Setting<'_>,
     reads: &Reads,
     [q, k]: [&ArrayRef3<F>; 2],
@@ -141,13 +143,13 @@ fn check_overflow<F: Element>(
     found
 }
 
-pub(crate) fn backward<F: Element>(
+pub(crate) fn backward<F: Loops>(
     trace: &Trace<F>,
     d_out: &ArrayRef3<F>,
 ) -> Result<Arguments<F>, AttentionError> {
     let Trace { variant, arguments, sizes, reads, rows, core, heads, outputs } = trace;
     let parameters = &arguments.parameters;
-    check_shape("d_out", "(h, t, e)", &[sizes.out_heads, sizes.queries, sizes.value_width], d_out.shape())?;
+    check_shape("d_out", "[h, t, e]", &[sizes.out_heads, sizes.queries, sizes.value_width], d_out.shape())?;
     let mut by_parameters = parameters.zeros_like();
     let into = &mut by_parameters;
     let mut d = d_out.as_standard_layout().into_owned();
@@ -196,15 +198,12 @@ pub(crate) fn backward<F: Element>(
     Ok(Arguments { q, k, v: d_v, parameters: by_parameters })
 }
 
-fn gather<F: Element>(x: &Array3<F>, h: usize, i: usize, keys: &[usize], into: &mut Vec<F>) {
+fn gather<F: Loops>(x: &Array3<F>, h: usize, i: usize, keys: &[usize], into: &mut Vec<F>) {
     into.clear();
     into.extend(keys.iter().map(|&j| x[[h, i, j]]));
 }
 
-pub(crate) fn jvp<F: Element>(
-    trace: &Trace<F>,
-    direction: &Arguments<F>,
-) -> Result<Array3<F>, AttentionError> {
+pub(crate) fn jvp<F: Loops>(trace: &Trace<F>, direction: &Arguments<F>) -> Result<Array3<F>, AttentionError> {
     let Trace { variant, arguments, sizes, reads, rows, core, heads, outputs } = trace;
     arguments.check_direction(direction)?;
     let direction = direction.standard();

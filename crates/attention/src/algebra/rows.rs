@@ -1,9 +1,11 @@
-//! What happens to the query and key rows before they are compared.
+//! The changes of the query and key rows before their comparison.
 
 use super::arguments::{row, row_mut};
 use super::score::length;
 use super::{Parameter, Parameters};
-use crate::{AttentionError, Element, Rotary};
+use crate::AttentionError;
+use crate::kernels::Loops;
+use crate::parts::Rotary;
 use collimate_tensor::{Scalar, dot, sum_of_squares};
 use ndarray::{Array3, ArrayRef3};
 
@@ -23,11 +25,11 @@ use ndarray::{Array3, ArrayRef3};
 pub enum RowChange {
     /// Divides by the root mean square.
     Rms {
-        /// What the mean runs over.
+        /// The numbers over which the mean runs.
         over: NormOver,
-        /// Added under the root.
+        /// The number ε added under the root.
         epsilon: f64,
-        /// Whether a learned gain follows.
+        /// The gain after the norm.
         gain: Gain,
     },
     /// Divides by the length. The epsilon bounds the length from below.
@@ -35,11 +37,11 @@ pub enum RowChange {
         /// The least length.
         epsilon: f64,
     },
-    /// Turns rows by their position: query `i` at `i + offset`, key `j` at `j`.
+    /// Rotates rows by their position: query `i` has position `i + offset`, key `j` has position `j`.
     Rotary(Rotary),
 }
 
-/// What a norm of queries and keys runs over.
+/// The numbers over which a norm of queries and keys runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NormOver {
     /// The row of one head: Qwen 3, Gemma 3.
@@ -48,7 +50,7 @@ pub enum NormOver {
     Projection,
 }
 
-/// Whether a learned factor follows a norm. Gemma stores the factor less 1: add 1 when loading.
+/// The learned factor after a norm, if any. Gemma stores the factor minus 1: add 1 when loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gain {
     /// No factor.
@@ -57,7 +59,7 @@ pub enum Gain {
     Learned,
 }
 
-/// Which of the two kinds of rows a change is applied to.
+/// The kind of rows that a change is applied to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Query,
@@ -72,8 +74,8 @@ impl RowChange {
         }
     }
 
-    /// The rows after the change.
-    pub(crate) fn forward<F: Element>(
+    /// Computes the rows after the change.
+    pub(crate) fn forward<F: Loops>(
         &self,
         offset: isize,
         parameters: &Parameters<F>,
@@ -82,7 +84,7 @@ impl RowChange {
         Ok([self.one(Side::Query, offset, parameters, q)?, self.one(Side::Key, 0, parameters, k)?])
     }
 
-    fn one<F: Element>(
+    fn one<F: Loops>(
         &self,
         side: Side,
         first: isize,
@@ -103,8 +105,8 @@ impl RowChange {
         Ok(out)
     }
 
-    /// From the gradients by the rows after the change to those before.
-    pub(crate) fn vjp<F: Element>(
+    /// Turns the gradients by the rows after the change into the gradients by the rows before it.
+    pub(crate) fn vjp<F: Loops>(
         &self,
         offset: isize,
         parameters: &Parameters<F>,
@@ -136,8 +138,8 @@ impl RowChange {
         Ok([d_q, d_k])
     }
 
-    /// The direction of the rows after the change.
-    pub(crate) fn jvp<F: Element>(
+    /// Computes the direction of the rows after the change.
+    pub(crate) fn jvp<F: Loops>(
         &self,
         offset: isize,
         [parameters, direction]: [&Parameters<F>; 2],
@@ -177,7 +179,7 @@ fn gain_of<F: Scalar>(parameters: &Parameters<F>, side: Side, gain: Gain) -> Opt
     (gain == Gain::Learned).then(|| parameters.values(gain_name(side)))
 }
 
-/// The rows that one norm looks at: (head, position) pairs.
+/// Calls `run` with the rows of each norm, as pairs (head, position).
 fn over_rows<F>(x: &ArrayRef3<F>, over: NormOver, mut run: impl FnMut(usize, Vec<(usize, usize)>)) {
     let (heads, rows, _) = x.dim();
     for i in 0..rows {
@@ -205,7 +207,7 @@ impl<F: Scalar> Unit<F> {
         row_mut(out, cells[0].0, cells[0].1).iter_mut().for_each(|x| *x *= self.inverse);
     }
 
-    /// `d ← (d − u ⟨u, d⟩) / |x|` with u = x/|x|; below the least length `d ← d / ε`.
+    /// Computes `d ← (d − u ⟨u, d⟩) / |x|` with u = x/|x|, or `d ← d / ε` below the least length.
     fn slope(&self, x: &ArrayRef3<F>, cells: &[(usize, usize)], d: &mut Array3<F>) {
         let (h, i) = cells[0];
         let (x, d) = (row(x, h, i), row_mut(d, h, i));
@@ -217,7 +219,7 @@ impl<F: Scalar> Unit<F> {
     }
 }
 
-/// 1 over the root mean square of some rows; also that of the norm on the output.
+/// The inverse root mean square of one or several rows, for queries, keys and the output.
 pub(crate) struct Rms<F> {
     inverse: F,
     count: F,
@@ -237,18 +239,18 @@ impl<F: Scalar> Rms<F> {
         Self { inverse: if root == F::zero() { F::zero() } else { F::one() / root }, count }
     }
 
-    /// That of a single row.
+    /// Computes the inverse root mean square of a single row.
     pub(crate) fn of(row: &[F], epsilon: f64) -> Self {
         let count = F::from_f64(row.len().max(1) as f64);
         let squares = sum_of_squares(row) + count * F::from_f64(epsilon);
-        // Squares out of range are taken again with more care.
+        // If the squares are out of range, they are computed again without overflow.
         if squares.is_finite() && squares > F::min_positive_value().sqrt() {
             return Self { inverse: (count / squares).sqrt(), count };
         }
         Self::over(row.iter().copied(), row.len(), epsilon)
     }
 
-    /// A single row divided, times the gain.
+    /// Divides a single row and multiplies it by the gain.
     pub(crate) fn scale(&self, row: &mut [F], gain: Option<&[F]>) {
         for (c, x) in row.iter_mut().enumerate() {
             *x *= self.inverse * factor(gain, 0, c, 1);
@@ -263,25 +265,25 @@ impl<F: Scalar> Rms<F> {
         }
     }
 
-    /// [`Rms::vjp`] of a single row, less the gradient by the gain.
+    /// Like [`Rms::vjp`] for a single row, without the gradient by the gain.
     pub(crate) fn vjp_of_row(&self, x: &[F], gain: Option<&[F]>, d: &mut [F]) {
         if let Some(gain) = gain {
             d.iter_mut().zip(gain).for_each(|(d, &gain)| *d *= gain);
         }
         let mut mean = self.inverse * dot(x, d) / self.count;
         if !mean.is_finite() {
-            // The product went out of range, although the divided row does not.
+            // The product is out of range, although the divided row is not.
             mean = x.iter().zip(&*d).fold(F::zero(), |sum, (&x, &d)| sum + x * self.inverse * d / self.count);
         }
         d.iter_mut().zip(x).for_each(|(d, &x)| *d = (*d - x * self.inverse * mean) * self.inverse);
     }
 
-    /// `sums += y d`, what the gain of a single row collects.
+    /// Adds `y d`, the gradient by the gain of a single row, to `sums`.
     pub(crate) fn collect(&self, x: &[F], d: &[F], sums: &mut [F]) {
         sums.iter_mut().zip(x.iter().zip(d)).for_each(|(sum, (&x, &d))| *sum += x * self.inverse * d);
     }
 
-    /// With y = x/rms: `dx = (g d − y mean(y g d)) / rms`, and the gain collects y d.
+    /// Computes `dx = (g d − y mean(y g d)) / rms` with y = x/rms, and adds y d to the gradient by the gain.
     pub(crate) fn vjp(
         &self,
         x: &ArrayRef3<F>,
@@ -305,7 +307,7 @@ impl<F: Scalar> Rms<F> {
         self.take_mean(x, cells, mean, d);
     }
 
-    /// The direction of x/rms ∘ gain: `g (ẋ − y mean(y ẋ)) / rms + ġ y`.
+    /// Computes the direction of x/rms ∘ gain: `g (ẋ − y mean(y ẋ)) / rms + ġ y`.
     pub(crate) fn jvp(
         &self,
         x: &ArrayRef3<F>,
@@ -339,7 +341,7 @@ impl<F: Scalar> Rms<F> {
     }
 }
 
-/// The gain of coordinate `c` of the `n`-th of `rows` rows; 1 without a gain.
+/// Returns the gain of coordinate `c` of the `n`-th of `rows` rows, or 1 without a gain.
 fn factor<F: Scalar>(gain: Option<&[F]>, n: usize, c: usize, rows: usize) -> F {
     gain.map_or(F::one(), |gain| gain[n * (gain.len() / rows) + c])
 }

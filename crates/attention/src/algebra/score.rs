@@ -1,10 +1,10 @@
 use super::arguments::{row, row_mut};
-use super::logits::Setting;
 use super::normaliser::sign;
+use super::setting::Setting;
 use collimate_tensor::{Scalar, dot};
 use ndarray::{Array3, ArrayRef3};
 
-/// How alike a query row and a key row are, before the scale.
+/// The similarity of a query row and a key row, before the scale.
 ///
 /// ```text
 /// dot product               ⟨q, k⟩            with rows of length 1 the cosine
@@ -13,22 +13,22 @@ use ndarray::{Array3, ArrayRef3};
 /// negative squared          −Σ (q − k)²
 /// ```
 ///
-/// The two distances have kinks where q and k meet; their derivative there is taken as 0. The product rule between steps is
-/// the dot product of lifted rows: [`lift`](crate::product_rule::lift).
+/// The two distances have kinks where q and k are equal; their derivative there is taken as 0. The product rule between steps
+/// is the dot product of lifted rows: [`lift`](crate::product_rule::lift).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Score {
     /// The inner product.
     DotProduct,
-    /// The sum of the absolute differences, negative.
+    /// The negative sum of the absolute differences.
     NegativeManhattan,
-    /// The distance, negative.
+    /// The negative distance.
     NegativeEuclidean,
-    /// The square of the distance, negative. x-transformers' `l2_distance`.
+    /// The negative square of the distance: x-transformers' `l2_distance`.
     NegativeSquaredEuclidean,
 }
 
-/// Which key head and value head each query head reads.
+/// The key head and the value head that each query head reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Reads {
     pub(crate) key: Vec<usize>,
@@ -46,7 +46,7 @@ impl Score {
         }
     }
 
-    /// The derivative by coordinate `c` of q; that of k is its negative, except for the dot product.
+    /// Returns the derivative by coordinate `c` of q. The derivative by k is its negative, except for the dot product.
     fn slope<F: Scalar>(self, q: &[F], k: &[F], c: usize, distance: F) -> F {
         let difference = q[c] - k[c];
         match self {
@@ -65,7 +65,7 @@ impl Score {
         }
     }
 
-    /// `scale · score` of every pair that attends.
+    /// Computes `scale · score` of every pair that attends.
     pub(crate) fn forward<F: Scalar>(
         self,
         at: &Setting<'_>,
@@ -77,7 +77,7 @@ impl Score {
         at.logits(|h, i, j| scale * self.of(row(q, h, i), row(k, reads.key[h], j)))
     }
 
-    /// The gradients by the rows.
+    /// Computes the gradients by the rows.
     pub(crate) fn vjp<F: Scalar>(
         self,
         at: &Setting<'_>,
@@ -104,7 +104,7 @@ impl Score {
         (d_q, d_k)
     }
 
-    /// The direction of the scores.
+    /// Computes the direction of the scores.
     pub(crate) fn jvp<F: Scalar>(
         self,
         at: &Setting<'_>,
@@ -127,10 +127,10 @@ impl Score {
     }
 }
 
-/// √Σ x² without overflow on the way.
+/// Returns √Σ x² without intermediate overflow.
 pub(crate) fn length<F: Scalar>(x: impl Iterator<Item = F> + Clone) -> F {
     let squares = x.clone().fold(F::zero(), |sum, x| sum + x * x);
-    // Squares that went out of range are infinite, or so small that some may have vanished.
+    // A sum of squares out of range is infinite, or so small that some squares may have underflowed.
     if squares.is_finite() && squares > F::min_positive_value().sqrt() {
         return squares.sqrt();
     }

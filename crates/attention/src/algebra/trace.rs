@@ -3,50 +3,52 @@ use super::arguments::Shared;
 use super::check::Sizes;
 use super::mask::Seen;
 use super::score::Reads;
-use crate::{AttentionError, Element, Saved};
+use crate::AttentionError;
+use crate::kernels::Loops;
+use crate::tiled::Saved;
 use ndarray::{ArcArray, Array2, Array3, ArrayRef2, Axis, Ix3};
 
-/// What a forward pass keeps for derivatives and for looking at.
+/// The results that a forward pass keeps for derivatives and views.
 #[derive(Clone, Debug)]
 pub struct Trace<F> {
     pub(crate) variant: Variant,
     pub(crate) arguments: Shared<F>,
     pub(crate) sizes: Sizes,
     pub(crate) reads: Reads,
-    /// q and k before each change, and after the last.
+    /// The rows q and k before each change, and after the last change.
     pub(crate) rows: Vec<[ArcArray<F, Ix3>; 2]>,
     pub(crate) core: Core<F>,
-    /// The outputs of the heads, where the variant combines them.
+    /// The outputs of the heads, if the variant combines them.
     pub(crate) heads: ArcArray<F, Ix3>,
-    /// The output before each change that looks back at it.
+    /// The output before each change whose derivatives need it.
     pub(crate) outputs: Vec<ArcArray<F, Ix3>>,
 }
 
-/// How the heads were computed.
+/// The computation of the heads.
 #[derive(Clone, Debug)]
 pub(crate) enum Core<F> {
-    /// Pair by pair.
+    /// The plain computation, pair by pair.
     Plain {
         seen: Seen,
-        /// The scores, then the logits after each change; −∞ at masked pairs.
+        /// The scores, then the logits after each change. They are −∞ at masked pairs.
         logits: Vec<Array3<F>>,
-        /// The weights, then the pattern after each change; 0 at masked pairs.
+        /// The weights, then the pattern after each change. They are 0 at masked pairs.
         patterns: Vec<Array3<F>>,
     },
-    /// By the tiled kernels.
+    /// The computation by the tiled kernels.
     Tiled(Box<Saved<F>>),
 }
 
-impl<F: Element> Trace<F> {
-    /// Whether the tiled kernels computed the heads.
+impl<F: Loops> Trace<F> {
+    /// Returns true if the tiled kernels computed the heads.
     pub fn is_tiled(&self) -> bool {
         matches!(self.core, Core::Tiled(_))
     }
 
-    /// The logits of one query head (t, s) after the first `changes` changes, −∞ at masked pairs: 0 gives the scores.
+    /// Returns the logits of one query head `[t, s]` after the first `changes` changes, −∞ at masked pairs. 0 gives the scores.
     ///
     /// # Errors
-    /// [`AttentionError::Index`] when there is no such head or change.
+    /// [`AttentionError::Index`] if there is no such head or change.
     pub fn logits(&self, head: usize, changes: usize) -> Result<Array2<F>, AttentionError> {
         self.check_head(head, self.sizes.heads)?;
         let index =
@@ -57,15 +59,15 @@ impl<F: Element> Trace<F> {
                 Ok(logits.index_axis(Axis(0), head).to_owned())
             }
             Core::Tiled(saved) if changes == self.variant.logits.len() => saved.scores(head),
-            Core::Tiled(saved) if changes == 0 => saved.scores_before_softcap(head),
+            Core::Tiled(saved) if changes == 0 => saved.pass.scores_before_softcap(head),
             Core::Tiled(_) => Err(index(1 + self.variant.logits.len())),
         }
     }
 
-    /// The pattern of one query head (t, s), after all changes; 0 at masked pairs.
+    /// Returns the pattern of one query head `[t, s]` after all changes, 0 at masked pairs.
     ///
     /// # Errors
-    /// [`AttentionError::Index`] when there is no such head.
+    /// [`AttentionError::Index`] if there is no such head.
     pub fn pattern(&self, head: usize) -> Result<Array2<F>, AttentionError> {
         self.check_head(head, self.sizes.heads)?;
         match &self.core {
@@ -77,10 +79,10 @@ impl<F: Element> Trace<F> {
         }
     }
 
-    /// The pattern with which a head of the output reads the values (t, s): for a differential variant P₁ − λ P₂.
+    /// Returns the pattern with which a head of the output reads the values `[t, s]`. In a differential variant it is P₁ − λ P₂.
     ///
     /// # Errors
-    /// [`AttentionError::Index`] when there is no such head of the output.
+    /// [`AttentionError::Index`] if there is no such head of the output.
     pub fn combined_pattern(&self, head: usize) -> Result<Array2<F>, AttentionError> {
         self.check_head(head, self.sizes.out_heads)?;
         let Sizes { heads, queries, keys, .. } = self.sizes;
@@ -92,7 +94,7 @@ impl<F: Element> Trace<F> {
         Ok(combined.index_axis(Axis(0), head).to_owned())
     }
 
-    /// log Σ exp of the scores of each query head (h, t), when the tiled kernels computed them.
+    /// Returns log Σ exp of the scores of each query head `[h, t]`, if the tiled kernels computed them.
     pub fn log_sum_exp(&self) -> Option<&ArrayRef2<F>> {
         match &self.core {
             Core::Tiled(saved) => Some(saved.log_sum_exp()),

@@ -1,10 +1,10 @@
 use super::rows::{Gain, RowChange};
 use super::{
-    Arguments, Combination, LogitChange, MaskRule, Normaliser, OutputChange, PairKeys, Pairing, Parameter,
-    PatternChange, Score, Trace, Window, lambda_init,
+    Combination, LogitChange, MaskRule, Normaliser, OutputChange, Parameter, PatternChange, Score, Window,
+    lambda_init,
 };
-use crate::{Attention, AttentionError, Element, HeadMap, Mask, Offset, Scale};
-use ndarray::{Array3, ArrayRef3};
+use crate::attention::{Attention, Scale};
+use crate::parts::{HeadMap, Mask, Offset, PairKeys, Pairing};
 
 /// An attention variant as data: every choice is a field, and the order of changes is the order of a list.
 ///
@@ -19,16 +19,16 @@ use ndarray::{Array3, ArrayRef3};
 /// output      out ← norm, gate, …                                 in order
 /// ```
 ///
-/// Where the composition is a dense softmax over scaled dot products ([`Variant::tiled`]) the tiled kernels compute it in O(t + s)
-/// memory; everything else goes the plain way, pair by pair, with O(t s) memory. A query without any key gets zeros, and what
-/// stands at a masked pair has no influence, forwards and backwards, even if it is NaN.
+/// If the composition is a dense softmax over scaled dot products ([`Variant::tiled`]), the tiled kernels compute it in O(t + s)
+/// memory. Every other composition is computed pair by pair, with O(t s) memory. A query without any key gets zeros. The key and
+/// value of a masked pair have no influence, forwards and backwards, even if they are NaN.
 ///
 /// # Shapes
-/// `q (h, t, d)`, `k (g, s, d)`, `v (g, s, e)` give `(h, t, e)`; a differential variant gives `(h/2, t, e)`, and V1 takes one
+/// `q [h, t, d]`, `k [g, s, d]` and `v [g, s, e]` give `[h, t, e]`. A differential variant gives `[h/2, t, e]`, and V1 takes one
 /// value head for each pair of key heads.
 ///
 /// # Determinism
-/// The same bits on any number of threads.
+/// The bits are the same on any number of threads.
 ///
 /// # Examples
 /// ```
@@ -52,32 +52,32 @@ use ndarray::{Array3, ArrayRef3};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Variant {
-    /// Changes of the query and key rows, in order.
+    /// The changes of the query and key rows, in order.
     pub rows: Vec<RowChange>,
-    /// How rows are compared.
+    /// The similarity of rows.
     pub score: Score,
     /// The factor on the scores.
     pub scale: Scale,
-    /// Which key head a query head reads; for Differential V1, which pair.
+    /// The key head that a query head reads; in Differential V1, the pair of key heads.
     pub heads: HeadMap,
-    /// Where the queries stand among the keys: for masks, rotary positions and biases alike.
+    /// The position of the queries among the keys, for masks, rotary positions and biases.
     pub positions: Offset,
-    /// Changes of the logits, in order.
+    /// The changes of the logits, in order.
     pub logits: Vec<LogitChange>,
-    /// Rules that a pair must all pass.
+    /// The mask rules. A pair attends if all rules allow it.
     pub mask: Vec<MaskRule>,
-    /// How logits become weights.
+    /// The map from logits to weights.
     pub normaliser: Normaliser,
-    /// Changes of the pattern, in order.
+    /// The changes of the pattern, in order.
     pub pattern: Vec<PatternChange>,
-    /// How the outputs of the heads are joined.
+    /// The combination of the outputs of the heads.
     pub combination: Combination,
-    /// Changes of the output, in order.
+    /// The changes of the output, in order.
     pub output: Vec<OutputChange>,
 }
 
 impl Variant {
-    /// softmax(q kᵀ/√d) v, with as many key heads as query heads; query `i` stands at position `i` + the offset.
+    /// Returns softmax(q kᵀ/√d) v with equal numbers of query heads and key heads. Query `i` has position `i` + the offset.
     pub fn scaled_dot_product(positions: Offset) -> Self {
         Self {
             rows: Vec::new(),
@@ -94,7 +94,7 @@ impl Variant {
         }
     }
 
-    /// Cosine similarity with a learned temperature for each head ([`Parameter::Temperature`]).
+    /// Returns cosine similarity with a learned temperature for each head ([`Parameter::Temperature`]).
     pub fn cosine(positions: Offset, epsilon: f64) -> Self {
         Self::scaled_dot_product(positions)
             .row(RowChange::Unit { epsilon })
@@ -102,10 +102,10 @@ impl Variant {
             .logit(LogitChange::Temperature)
     }
 
-    /// The Differential Transformer of 2024 for the layer at `depth`, counted from 0.
+    /// Returns the Differential Transformer of 2024 for the layer at `depth`, counted from 0.
     ///
-    /// Pairs of maps with a learned weight, a norm of each output row, and the factor 1 − λ_init. `gain` says whether the norm has a
-    /// learned factor, shared by all heads (the released code: yes; DiffLlama in Hugging Face: no); the epsilon is 1e-5.
+    /// It has pairs of maps with a learned weight, a norm of each output row, and the factor 1 − λ_init. `gain` is the learned factor
+    /// of the norm, shared by all heads (the released code has it, DiffLlama in Hugging Face does not). The epsilon is 1e-5.
     pub fn differential_v1(
         positions: Offset,
         pairing: Pairing,
@@ -122,77 +122,77 @@ impl Variant {
         .output(OutputChange::Scale(1.0 - lambda_init))
     }
 
-    /// The second Differential Transformer: a weight for each pair and query, and no norm.
+    /// Returns the second Differential Transformer: a weight for each pair and query, and no norm.
     pub fn differential_v2(positions: Offset, pairing: Pairing) -> Self {
         Self { combination: Combination::DifferentialV2 { pairing }, ..Self::scaled_dot_product(positions) }
     }
 
-    /// The same with one change of the rows more, after the others.
+    /// Returns this variant with a further change of the rows, after the others.
     #[must_use]
     pub fn row(mut self, change: RowChange) -> Self {
         self.rows.push(change);
         self
     }
 
-    /// The same with another score.
+    /// Returns this variant with the score `score`.
     #[must_use]
     pub fn score(self, score: Score) -> Self {
         Self { score, ..self }
     }
 
-    /// The same with another factor on the scores.
+    /// Returns this variant with the factor `scale` on the scores.
     #[must_use]
     pub fn scale(self, scale: Scale) -> Self {
         Self { scale, ..self }
     }
 
-    /// The same with another head map.
+    /// Returns this variant with the head map `heads`.
     #[must_use]
     pub fn heads(self, heads: HeadMap) -> Self {
         Self { heads, ..self }
     }
 
-    /// The same with one change of the logits more, after the others.
+    /// Returns this variant with a further change of the logits, after the others.
     #[must_use]
     pub fn logit(mut self, change: LogitChange) -> Self {
         self.logits.push(change);
         self
     }
 
-    /// The same with one mask rule more.
+    /// Returns this variant with a further mask rule.
     #[must_use]
     pub fn mask(mut self, rule: MaskRule) -> Self {
         self.mask.push(rule);
         self
     }
 
-    /// The same with another normaliser.
+    /// Returns this variant with the normaliser `normaliser`.
     #[must_use]
     pub fn normaliser(self, normaliser: Normaliser) -> Self {
         Self { normaliser, ..self }
     }
 
-    /// The same with one change of the pattern more, after the others.
+    /// Returns this variant with a further change of the pattern, after the others.
     #[must_use]
     pub fn pattern(mut self, change: PatternChange) -> Self {
         self.pattern.push(change);
         self
     }
 
-    /// The same with another combination.
+    /// Returns this variant with the combination `combination`.
     #[must_use]
     pub fn combination(self, combination: Combination) -> Self {
         Self { combination, ..self }
     }
 
-    /// The same with one change of the output more, after the others.
+    /// Returns this variant with a further change of the output, after the others.
     #[must_use]
     pub fn output(mut self, change: OutputChange) -> Self {
         self.output.push(change);
         self
     }
 
-    /// The learned arrays the variant needs, in the order in which it reads them.
+    /// Returns the learned arrays that the variant needs, in the order in which it reads them.
     pub fn parameters(&self) -> Vec<Parameter> {
         let rows = self.rows.iter().flat_map(RowChange::parameters).copied();
         let logits = self.logits.iter().filter_map(LogitChange::parameter);
@@ -206,24 +206,12 @@ impl Variant {
             .collect()
     }
 
-    /// The shapes of the learned arrays for such q, k and v: full for a bias, the width d for the vectors of λ.
+    /// Returns the tiled attention that computes the heads of this variant, if there is one.
     ///
-    /// # Errors
-    /// As [`Variant::forward`], for q, k, v and the choices.
-    pub fn parameter_shapes<F>(
-        &self,
-        q: &ArrayRef3<F>,
-        k: &ArrayRef3<F>,
-        v: &ArrayRef3<F>,
-    ) -> Result<Vec<(Parameter, Vec<usize>)>, AttentionError> {
-        let (sizes, _) = self.check(q, k, v)?;
-        Ok(self.parameters().into_iter().map(|name| (name, self.shape(name, &sizes).1)).collect())
-    }
-
-    /// The tiled attention that computes the heads of this variant, if there is one: dense softmax over scaled dot products, with
-    /// or without a sink; no mask, a causal one or a window of previous keys; no change of the logits but a softcap, none of
-    /// the pattern. Changes of rows and outputs and the combination go around it, the logits of sinks come from the
-    /// parameters, and for Differential V1 its head map joins pairs.
+    /// It exists for a dense softmax over scaled dot products, with or without a sink, without a mask, with a causal mask or with a
+    /// window of previous keys. The only allowed change of the logits is a softcap, and the pattern must not be changed. The changes
+    /// of rows and outputs and the combination run outside of it, the logits of sinks come from the parameters, and in Differential V1
+    /// its head map joins pairs.
     ///
     /// # Examples
     /// ```
@@ -256,56 +244,9 @@ impl Variant {
         let plain = Attention::scaled_dot_product().scale(self.scale).heads(self.heads).mask(mask);
         dense.then(|| softcap.map_or(plain, |cap| plain.softcap(cap)))
     }
-
-    /// The output (h, t, e), and what derivatives and views of the pattern need.
-    ///
-    /// # Errors
-    /// [`AttentionError`] naming the argument when shapes, head counts, parameters or choices do not fit, and
-    /// [`AttentionError::Overflow`] when finite rows give a score that is not.
-    pub fn forward<F: Element>(
-        &self,
-        arguments: &Arguments<F>,
-    ) -> Result<(Array3<F>, Trace<F>), AttentionError> {
-        F::algebra_forward(self, arguments, true)
-    }
-
-    /// As [`Variant::forward`], but always the plain way: the definition that the tiled kernels are checked against.
-    ///
-    /// # Errors
-    /// As [`Variant::forward`].
-    pub fn forward_plain<F: Element>(
-        &self,
-        arguments: &Arguments<F>,
-    ) -> Result<(Array3<F>, Trace<F>), AttentionError> {
-        F::algebra_forward(self, arguments, false)
-    }
-
-    /// The gradients of a loss by all arguments, from its gradient by the output.
-    ///
-    /// # Errors
-    /// [`AttentionError::Shape`] when `d_out` has another shape than the output.
-    pub fn backward<F: Element>(
-        &self,
-        trace: &Trace<F>,
-        d_out: &ArrayRef3<F>,
-    ) -> Result<Arguments<F>, AttentionError> {
-        F::algebra_backward(trace, d_out)
-    }
-
-    /// The derivative of the output along a direction in all arguments (forward mode).
-    ///
-    /// # Errors
-    /// [`AttentionError::Shape`] and [`AttentionError::Parameter`] when the direction does not have the shapes of the arguments.
-    pub fn jvp<F: Element>(
-        &self,
-        trace: &Trace<F>,
-        direction: &Arguments<F>,
-    ) -> Result<Array3<F>, AttentionError> {
-        F::algebra_jvp(trace, direction)
-    }
 }
 
-/// The same choices, with the offset of the mask for all positions.
+/// The variant with the choices of an attention. The offset of the mask applies to all positions.
 impl From<Attention> for Variant {
     fn from(attention: Attention) -> Self {
         let (positions, mask) = match attention.mask {

@@ -1,11 +1,11 @@
-//! What comes later has no influence on what comes before.
+//! Causality: later rows have no influence on earlier outputs.
 
-use super::SelfAttention;
 use super::order::{normal, widths};
+use super::subjects::SelfAttention;
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::{Array2, s};
 
-/// Under a causal mask an output does not depend on later rows at all.
+/// Claims that under a causal mask an output does not depend on later rows at all.
 pub fn future_is_invisible(attention: impl SelfAttention) -> impl Claim {
     let meta = Meta::theorem(
         "attention/future-is-invisible",
@@ -16,7 +16,7 @@ pub fn future_is_invisible(attention: impl SelfAttention) -> impl Claim {
     invisible(meta, attention, |x, later| *x = later)
 }
 
-/// Under a causal mask even NaN in later rows changes nothing (in PyTorch 2.15 it does: 0 · NaN).
+/// Claims that under a causal mask even NaN in later rows changes nothing. In PyTorch 2.15 it does, through 0 · NaN.
 pub fn future_nan_is_invisible(attention: impl SelfAttention) -> impl Claim {
     let meta = Meta::theorem(
         "attention/future-nan-is-invisible",

@@ -1,9 +1,9 @@
-//! Circuits: what holds of them by algebra.
+//! Claims about circuits.
 
-use super::largest;
 use super::order::normal;
+use super::subjects::largest;
 use crate::circuits::{Composition, Factored, composition, ov_circuit, qk_circuit, rollout};
-use crate::{Attention, Scale};
+use crate::{Attention, Intervention, Scale};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::{Array2, Array3, Axis};
 
@@ -17,13 +17,13 @@ fn head(x: Array2<f64>) -> Array3<f64> {
 /// The weights of one head of a residual stream of width m, for rows on the left.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadWeights {
-    /// (m, d)
+    /// The weights `[m, d]`.
     pub w_q: Array2<f64>,
-    /// (m, d)
+    /// The weights `[m, d]`.
     pub w_k: Array2<f64>,
-    /// (m, d)
+    /// The weights `[m, d]`.
     pub w_v: Array2<f64>,
-    /// (d, m)
+    /// The weights `[d, m]`.
     pub w_o: Array2<f64>,
 }
 
@@ -35,7 +35,7 @@ pub struct HeadWeights {
 /// use collimate_claims::{Budget, examine};
 /// use ndarray::Array2;
 ///
-/// /// Plain products, but keys and queries have changed places.
+/// /// Plain products with keys and queries exchanged.
 /// struct Swapped;
 ///
 /// impl ResidualHead for Swapped {
@@ -48,13 +48,13 @@ pub struct HeadWeights {
 /// }
 ///
 /// let report = examine(&circuits_are_the_head(Swapped), &Budget::quick());
-/// assert!(report.refuted()); // the circuits of a transposed head are others
+/// assert!(report.refuted()); // the circuits of a transposed head differ
 /// ```
 pub trait ResidualHead: Send + Sync + 'static {
-    /// The scores of residual rows x (t, m) among themselves (t, t), without scale, positions and mask.
+    /// Returns the scores `[t, t]` of residual rows x `[t, m]` with each other, without scale, positions and mask.
     fn scores(&self, weights: &HeadWeights, x: &Array2<f64>) -> Array2<f64>;
 
-    /// What the head writes into the residual (t, m) when every row attends to itself alone.
+    /// Returns the rows `[t, m]` that the head writes into the residual if every row attends to itself alone.
     fn writes(&self, weights: &HeadWeights, x: &Array2<f64>) -> Array2<f64>;
 }
 
@@ -69,22 +69,23 @@ impl ResidualHead for Own {
 
     fn writes(&self, w: &HeadWeights, x: &Array2<f64>) -> Array2<f64> {
         let (itself, v) = (head(Array2::eye(x.nrows())), head(x.dot(&w.w_v)));
-        let alone = Attention::scaled_dot_product().apply_pattern(&itself, &v).expect("shapes fit");
+        let replace = Intervention::Replace(itself.view());
+        let alone = Attention::scaled_dot_product().intervene(&v, &v, &v, replace).expect("shapes fit");
         alone.index_axis_move(Axis(0), 0).dot(&w.w_o)
     }
 }
 
-/// The composition score of this crate; nothing for a circuit of zeros.
+/// Returns the composition score of this crate, or `None` for a circuit of zeros.
 pub(super) fn own_score(kind: Composition, earlier: &Factored, later: &Factored) -> Option<f64> {
     composition(kind, earlier, later).ok().map(|score| score.value)
 }
 
-/// The rollout of this crate.
+/// Returns the rollout of this crate.
 pub(super) fn own_rollout(layers: &[Array3<f64>]) -> Array2<f64> {
     rollout(layers).expect("square layers")
 }
 
-/// A head is its two circuits: to be run on a head with your own layout of weights.
+/// Claims that a head is its two circuits. Run it on a head with your own layout of weights.
 pub fn circuits_are_the_head(own: impl ResidualHead) -> impl Claim {
     let meta = Meta::theorem(
         "attention/circuits-are-the-head",
@@ -114,8 +115,7 @@ pub fn circuits_are_the_head(own: impl ResidualHead) -> impl Claim {
         })
 }
 
-/// The weights of a head are known up to a change of basis inside it; its circuits and any score of how heads compose are
-/// not touched by it.
+/// Claims that a change of basis inside a head changes neither its circuits nor the composition scores.
 pub fn circuits_have_no_basis(
     score: impl Fn(Composition, &Factored, &Factored) -> Option<f64> + Send + Sync + 'static,
 ) -> impl Claim {
@@ -175,10 +175,10 @@ fn heads(
             Some((w(m, d), w(d, m), w(m, d), w(d, m)))
         })
         .admits(|(a, b, c, d)| {
-            // Numbers so small that their squares vanish have no norm.
+            // Numbers whose squares underflow have no norm.
             let fits =
                 |x: &Array2<f64>| x.iter().all(|x| x.abs() <= 100.0) && x.iter().any(|x| x.abs() >= 1e-3);
-            // The norm of a product that all but cancels has few digits left.
+            // The norm of a product that nearly cancels has few correct digits.
             let cancels = |left: &Array2<f64>, right: &Array2<f64>| {
                 let size = |x: &Array2<f64>| x.iter().map(|x| x * x).sum::<f64>().sqrt();
                 size(&left.dot(right)) < 1e-3 * size(left) * size(right)
@@ -193,7 +193,7 @@ fn heads(
         })
 }
 
-/// Norms of products are at most products of norms.
+/// Claims that composition scores are at most 1: norms of products are at most products of norms.
 pub fn composition_is_a_share(
     score: impl Fn(Composition, &Factored, &Factored) -> Option<f64> + Send + Sync + 'static,
 ) -> impl Claim {
@@ -205,7 +205,7 @@ pub fn composition_is_a_share(
     heads(meta, score, |score| score.min(1.0 + 1e-7 - score))
 }
 
-/// The belief that heads that have nothing to do with each other have no composition.
+/// Claims the belief that unrelated heads have no composition.
 pub fn random_heads_do_not_compose(
     score: impl Fn(Composition, &Factored, &Factored) -> Option<f64> + Send + Sync + 'static,
 ) -> impl Claim {
@@ -217,7 +217,7 @@ pub fn random_heads_do_not_compose(
     heads(meta, score, |score| 0.05 - score)
 }
 
-/// Rollout mixes: it is a distribution over the input positions.
+/// Claims that rollout is a distribution over the input positions.
 pub fn rollout_is_stochastic(
     rollout: impl Fn(&[Array3<f64>]) -> Array2<f64> + Send + Sync + 'static,
 ) -> impl Claim {

@@ -1,15 +1,15 @@
 //! Derivatives.
 
 use super::order::normal;
-use super::{Attends, largest};
+use super::subjects::{Attends, largest};
 use crate::Attention;
 use crate::algebra::{Arguments, Variant};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::{Array2, Array3, Axis, s};
 
-/// Attention with its derivative, backwards.
+/// Attention with a backward pass.
 pub trait HasGradients: Attends {
-    /// The gradients of ⟨d_out, output⟩ by the queries (t, d), the keys (s, d) and the values (s, e).
+    /// Returns the gradients of ⟨d_out, output⟩ by the queries `[t, d]`, the keys `[s, d]` and the values `[s, e]`.
     fn gradients(
         &self,
         q: &Array2<f64>,
@@ -54,7 +54,7 @@ impl HasGradients for Variant {
     }
 }
 
-/// A loss on the outputs up to a position has no gradient by later keys and values: exactly zero.
+/// Claims that a loss on the outputs up to a position has a gradient of exactly zero by later keys and values.
 pub fn no_gradient_to_the_future(attention: impl HasGradients) -> impl Claim {
     let meta = Meta::theorem(
         "attention/no-gradient-to-the-future",
@@ -81,7 +81,7 @@ pub fn no_gradient_to_the_future(attention: impl HasGradients) -> impl Claim {
         })
 }
 
-/// A common shift of all keys changes nothing, so the gradients by the keys sum to zero.
+/// Claims that the gradients by the keys sum to zero, because a common shift of all keys changes nothing.
 pub fn key_gradients_cancel(attention: impl HasGradients) -> impl Claim {
     let meta = Meta::theorem(
         "attention/key-gradients-cancel",

@@ -1,7 +1,7 @@
-//! The difference of two attention maps.
+//! Claims about the difference of two attention maps.
 
-use super::largest;
 use super::order::normal;
+use super::subjects::largest;
 use crate::algebra::{Arguments, Combination, Gain, OutputChange, PairKeys, Pairing, Parameter, Variant};
 use crate::{HeadMap, Offset};
 use collimate_claims::{Claim, Exact, Meta, Subject};
@@ -9,7 +9,7 @@ use ndarray::{Array1, Array2, Array3, Axis, arr1, stack};
 
 const YE: &str = "Ye et al. (2024), Differential Transformer";
 
-/// Differential V1 whose λ is this number, with one pair of heads and the parameters to go with it.
+/// Returns Differential V1 with this λ and one pair of heads, and its parameters.
 fn with_weight(lambda: f64) -> (Variant, Vec<(Parameter, Array1<f64>)>) {
     let variant = Variant::scaled_dot_product(Offset::zero()).heads(HeadMap::multi_head()).combination(
         Combination::DifferentialV1 {
@@ -31,7 +31,7 @@ fn with_weight(lambda: f64) -> (Variant, Vec<(Parameter, Array1<f64>)>) {
 
 /// The difference of two attention maps on the same values: (P₁ − λ P₂) v.
 pub trait DifferentialAttends: Send + Sync + 'static {
-    /// The output for the queries and keys of both maps, values (s, e) and the weight λ of the second map.
+    /// Returns the output for the queries and keys of both maps, values `[s, e]` and the weight λ of the second map.
     fn attend(&self, q: [&Array2<f64>; 2], k: [&Array2<f64>; 2], v: &Array2<f64>, lambda: f64)
     -> Array2<f64>;
 }
@@ -61,7 +61,7 @@ fn attend(q: [&Array2<f64>; 2], k: [&Array2<f64>; 2], v: &Array2<f64>, lambda: f
     variant.forward(&arguments).expect("the claim draws shapes that fit").0.index_axis_move(Axis(0), 0)
 }
 
-/// The combination of two given maps with weight λ by this crate.
+/// Combines two given maps with weight λ by this crate.
 pub(super) fn combined(first: &Array2<f64>, second: &Array2<f64>, lambda: f64) -> Array2<f64> {
     let (variant, vectors) = with_weight(lambda);
     let parameters = vectors
@@ -92,7 +92,7 @@ fn maps(meta: Meta, margin: impl Fn(&Drawn) -> f64 + Send + Sync + 'static) -> i
         .margin(margin)
 }
 
-/// Rows of the differential pattern sum to 1 − λ.
+/// Claims that rows of the differential pattern sum to 1 − λ.
 pub fn differential_row_sum(attention: impl DifferentialAttends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/differential-row-sum",
@@ -107,7 +107,7 @@ pub fn differential_row_sum(attention: impl DifferentialAttends) -> impl Claim {
     })
 }
 
-/// Two equal maps leave 1 − λ of one.
+/// Claims that two equal maps give 1 − λ times one map.
 pub fn differential_equal_maps(attention: impl DifferentialAttends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/differential-equal-maps",
@@ -123,7 +123,7 @@ pub fn differential_equal_maps(attention: impl DifferentialAttends) -> impl Clai
     })
 }
 
-/// The factor behind the norm of Differential V1 of this crate at a depth.
+/// Returns the factor after the norm of Differential V1 of this crate at a depth.
 pub(super) fn own_factor(depth: usize) -> f64 {
     let variant =
         Variant::differential_v1(Offset::zero(), Pairing::Neighbours, PairKeys::Paired, depth, Gain::None);
@@ -133,7 +133,7 @@ pub(super) fn own_factor(depth: usize) -> f64 {
     }
 }
 
-/// The weight that training starts from: λ_init by depth, counted from 0, and the factor behind the norm of the output.
+/// Claims the initial weight λ_init for each depth, counted from 0, and the factor after the norm of the output.
 pub fn differential_first_weight(
     lambda_init: impl Fn(usize) -> f64 + Send + Sync + 'static,
     factor: impl Fn(usize) -> f64 + Send + Sync + 'static,
@@ -159,7 +159,7 @@ pub fn differential_first_weight(
         })
 }
 
-/// The belief that the weights are a distribution.
+/// Claims the belief that the weights are a distribution.
 pub fn differential_non_negative(attention: impl DifferentialAttends) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/differential-is-non-negative",
@@ -173,7 +173,7 @@ pub fn differential_non_negative(attention: impl DifferentialAttends) -> impl Cl
     })
 }
 
-/// An error common to both maps is scaled by exactly 1 − λ.
+/// Claims that an error common to both maps is scaled by exactly 1 − λ.
 pub fn differential_common_error(
     combine: impl Fn(&Array2<f64>, &Array2<f64>, f64) -> Array2<f64> + Send + Sync + 'static,
 ) -> impl Claim {
@@ -200,7 +200,7 @@ pub fn differential_common_error(
         })
 }
 
-/// The mean square of independent signs in the two maps, over all four pairs of signs.
+/// Computes the mean square of independent signs in the two maps, over all four pairs of signs.
 fn noise(combine: impl Fn(&Array2<f64>, &Array2<f64>, f64) -> Array2<f64>, lambda: f64) -> f64 {
     let (a, b) = (Array2::from_shape_fn((1, 4), |(_, n)| (n % 2) as f64 * 2.0 - 1.0), [-1.0, -1.0, 1.0, 1.0]);
     combine(&a, &Array2::from_shape_fn((1, 4), |(_, n)| b[n]), lambda).pow2().sum() / 4.0
@@ -215,7 +215,7 @@ fn weights(meta: Meta, margin: impl Fn(&f64) -> f64 + Send + Sync + 'static) -> 
         .margin(margin)
 }
 
-/// Independent noise is not cancelled: its variance grows by λ².
+/// Claims that independent noise is not cancelled: its variance grows by λ².
 pub fn differential_noise_variance(
     combine: impl Fn(&Array2<f64>, &Array2<f64>, f64) -> Array2<f64> + Send + Sync + 'static,
 ) -> impl Claim {
@@ -228,14 +228,14 @@ pub fn differential_noise_variance(
     weights(meta, move |&lambda| 1e-12 - (noise(&combine, lambda) - (1.0 + lambda * lambda)).abs())
 }
 
-/// The belief that a difference of maps always carries less noise than one map.
+/// Claims the belief that a difference of maps always has less noise than one map.
 pub fn differential_lowers_noise(
     combine: impl Fn(&Array2<f64>, &Array2<f64>, f64) -> Array2<f64> + Send + Sync + 'static,
 ) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/differential-lowers-noise",
         Subject::Attention,
-        "the difference of two maps carries no more noise than one map, whatever the noise",
+        "the difference of two maps carries no more noise than one map, for any noise",
     )
     .code("B23");
     weights(meta, move |&lambda| 1.0 + 1e-12 - noise(&combine, lambda))

@@ -1,7 +1,8 @@
-//! Compositions that are other compositions.
+//! Claims that two compositions are equal.
 
 use super::order::normal;
-use super::{Attends, AttendsByHead, AttendsWith, AttendsWithSum, largest};
+use super::subjects::{Attends, AttendsWith, largest};
+use super::weights::{AttendsByHead, AttendsWithSum};
 use crate::algebra::{Arguments, MaskRule, Normaliser, Parameter, Variant, Window};
 use crate::{Attention, HeadMap, Offset, Scale};
 use collimate_claims::{Claim, Exact, Meta, Subject};
@@ -17,7 +18,7 @@ pub(super) fn causal() -> Variant {
 
 type Rows = (Array2<f64>, Array2<f64>, Array2<f64>);
 
-/// q, k and v of one head with as many queries as keys.
+/// Makes a claim about q, k and v of one head with equal numbers of queries and keys.
 pub(super) fn rows(meta: Meta, margin: impl Fn(&Rows) -> f64 + Send + Sync + 'static) -> impl Claim {
     Exact::new(meta)
         .dims(&[("tokens", 1..=6), ("width", 1..=3)])
@@ -30,13 +31,13 @@ pub(super) fn rows(meta: Meta, margin: impl Fn(&Rows) -> f64 + Send + Sync + 'st
         .margin(margin)
 }
 
-/// q, k and v as the arguments of one head.
+/// Makes the arguments of one head from q, k and v.
 pub(super) fn one_head(rows: [&Array2<f64>; 3]) -> Arguments<f64> {
     let [q, k, v] = rows.map(|x| x.clone().insert_axis(Axis(0)));
     Arguments::new(&q, &k, &v)
 }
 
-/// One head of a variant with one learned array.
+/// Runs one head of a variant with one learned array.
 pub(super) fn own_with<D: Dimension>(
     variant: &Variant,
     rows: [&Array2<f64>; 3],
@@ -48,7 +49,7 @@ pub(super) fn own_with<D: Dimension>(
     out.index_axis_move(Axis(0), 0)
 }
 
-/// Two ways to attend that give the same output.
+/// Claims that two ways to attend give equal outputs.
 pub fn same_output(meta: Meta, one: impl Attends, other: impl Attends) -> impl Claim {
     rows(meta, move |(q, k, v)| {
         let difference = one.attend_to(q, k, v) - other.attend_to(q, k, v);
@@ -56,23 +57,23 @@ pub fn same_output(meta: Meta, one: impl Attends, other: impl Attends) -> impl C
     })
 }
 
-/// Causal attention of this crate with a sink of that logit.
+/// Runs causal attention of this crate with a sink of this logit.
 pub(super) fn own_sink(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, sink: &f64) -> Array2<f64> {
     own_with(&causal().normaliser(Normaliser::LearnedSink), [q, k, v], Parameter::Sink, arr1(&[*sink]))
 }
 
-/// Attention of this crate with that scale.
+/// Runs attention of this crate with this scale.
 pub(super) fn own_scaled(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, scale: &f64) -> Array2<f64> {
     Attention::scaled_dot_product().scale(Scale::Fixed(*scale)).attend_to(q, k, v)
 }
 
-/// Attention of this crate to so many positions, the own included.
+/// Runs attention of this crate in a window of this width, which includes the query.
 pub(super) fn own_window(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, width: &usize) -> Array2<f64> {
     let window = Window::including_self(*width).expect("there is a row");
     Variant::scaled_dot_product(Offset::zero()).mask(MaskRule::Window(window)).attend_to(q, k, v)
 }
 
-/// Grouped heads of this crate, also when a group has one head or there is one group.
+/// Grouped heads of this crate, including groups of one head and a single group.
 pub(super) struct Groups(pub(super) fn(usize, usize) -> HeadMap);
 
 impl AttendsByHead for Groups {
@@ -82,7 +83,7 @@ impl AttendsByHead for Groups {
     }
 }
 
-/// Multi-head attention of this crate, and multi-query attention when there is one key head.
+/// Multi-head attention of this crate, or multi-query attention if there is one key head.
 pub(super) struct Ends;
 
 impl AttendsByHead for Ends {
@@ -92,7 +93,7 @@ impl AttendsByHead for Ends {
     }
 }
 
-/// A learned sink is a gate on the output of plain attention: `with_sink` takes the logit of the sink.
+/// Claims that a learned sink is a gate on the output of plain attention. `with_sink` takes the logit of the sink.
 pub fn sink_is_gate(plain: impl AttendsWithSum, with_sink: impl AttendsWith<f64>) -> impl Claim {
     let meta = meta(
         "attention/sink-is-gate",
@@ -109,7 +110,7 @@ pub fn sink_is_gate(plain: impl AttendsWithSum, with_sink: impl AttendsWith<f64>
     })
 }
 
-/// One in the denominator is a sink with logit 0, and moves the output of plain attention towards 0.
+/// Claims that a 1 in the denominator is a sink with logit 0, and moves the output of plain attention towards 0.
 pub fn plus_one_is_zero_sink(
     plain: impl Attends,
     plus_one: impl Attends,
@@ -118,15 +119,15 @@ pub fn plus_one_is_zero_sink(
     let meta = meta("attention/plus-one-is-zero-sink", "softmax plus one is a learned sink whose logit is 0");
     rows(meta, move |(q, k, v)| {
         let (plain, plus_one) = (plain.attend_to(q, k, v), plus_one.attend_to(q, k, v));
-        // A query may attend to nothing.
+        // A query may attend to no key.
         let shrinks = plain.iter().zip(&plus_one).fold(f64::INFINITY, |m, (p, o)| m.min(p.abs() - o.abs()));
         (1e-12 * (1.0 + largest(v)) - largest(&(plus_one - with_sink.attend_with(q, k, v, &0.0))))
             .min(shrinks + 1e-9 * (1.0 + largest(v)))
     })
 }
 
-/// As many groups as heads are plain heads, and one group is one key head for all: `grouped` are ways to group, `ends` takes as
-/// many key heads as query heads, or one.
+/// Claims that a group for each head gives plain heads, and that a single group gives one key head for all. `grouped` are ways to
+/// group, `ends` takes one key head for each query head, or one in all.
 pub fn groups_at_the_ends<G: AttendsByHead>(
     grouped: impl IntoIterator<Item = G>,
     ends: impl AttendsByHead,
@@ -134,7 +135,7 @@ pub fn groups_at_the_ends<G: AttendsByHead>(
     let grouped: Vec<G> = grouped.into_iter().collect();
     let meta = meta(
         "attention/groups-at-the-ends",
-        "grouped attention with as many groups as heads is multi-head attention, and with one group multi-query attention",
+        "grouped attention with one group for each head is multi-head attention, and with one group in all multi-query attention",
     )
     .code("B19")
     .source("Ainslie et al. (2023), GQA");
@@ -160,12 +161,12 @@ pub fn groups_at_the_ends<G: AttendsByHead>(
         })
 }
 
-/// A window that reaches over the whole sequence is the causal mask. `window` takes the number of positions a query attends to,
-/// its own included.
+/// Claims that a window over the whole sequence is the causal mask. `window` takes the number of positions that a query attends to,
+/// including its own.
 pub fn wide_window_is_causal(window: impl AttendsWith<usize>, causal: impl Attends) -> impl Claim {
     let meta = meta(
         "attention/wide-window-is-causal",
-        "a window of as many positions as the sequence, the own included, is full causal attention",
+        "a window as long as the sequence, including the position of the query, is full causal attention",
     )
     .code("B29");
     rows(meta, move |(q, k, v)| {
@@ -174,8 +175,8 @@ pub fn wide_window_is_causal(window: impl AttendsWith<usize>, causal: impl Atten
     })
 }
 
-/// One step of a modern Hopfield network, down the gradient of its energy, is attention. `attention` has no mask and takes its
-/// scale β.
+/// Claims that one step of a modern Hopfield network, down the gradient of its energy, is attention. `attention` has no mask and
+/// takes its scale β.
 ///
 /// # Examples
 /// ```
@@ -184,7 +185,7 @@ pub fn wide_window_is_causal(window: impl AttendsWith<usize>, causal: impl Atten
 /// use collimate_claims::{Budget, examine};
 /// use ndarray::Array2;
 ///
-/// /// Divides by √d, though it was told its scale.
+/// /// Divides by √d in addition to its scale.
 /// fn divided(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, scale: &f64) -> Array2<f64> {
 ///     let scale = scale / (q.ncols() as f64).sqrt();
 ///     Attention::scaled_dot_product().scale(Scale::Fixed(scale)).attend_to(q, k, v)
@@ -192,7 +193,7 @@ pub fn wide_window_is_causal(window: impl AttendsWith<usize>, causal: impl Atten
 ///
 /// let report = examine(&hopfield_update(divided), &Budget::quick());
 /// assert!(report.refuted());
-/// // One row has nothing to choose from, and √1 is 1.
+/// // With one row every scale gives the same output, and √1 is 1.
 /// assert_eq!(report.outcome.counterexample.unwrap().dims, [("tokens", 2), ("width", 2)]);
 /// ```
 pub fn hopfield_update(attention: impl AttendsWith<f64>) -> impl Claim {

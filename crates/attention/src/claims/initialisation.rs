@@ -1,14 +1,16 @@
-//! What the numbers look like before training, and what depth does to them.
+//! Claims about the numbers before training, and about the effect of depth.
 
+use super::derivatives::HasGradients;
 use super::order::normal;
+use super::scores::Scores;
 use super::scores::mean_square;
-use super::{Attends, HasGradients, Scores, SelfAttention};
+use super::subjects::{Attends, SelfAttention};
 use crate::algebra::{Arguments, Variant};
 use collimate_claims::{Claim, Exact, Mean, Meta, Subject};
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Axis};
 
-/// One head without learned arrays, on rows.
+/// One head without learned arrays.
 impl Attends for Variant {
     fn attend_to(&self, q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>) -> Array2<f64> {
         let head = |x: &Array2<f64>| x.clone().insert_axis(Axis(0));
@@ -26,7 +28,7 @@ impl SelfAttention for Variant {
     }
 }
 
-/// The belief that scores need no 1/√d.
+/// Claims the belief that scores need no 1/√d.
 pub fn unscaled_scores_have_unit_variance(attention: impl Scores) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/unscaled-scores-have-unit-variance",
@@ -45,7 +47,7 @@ pub fn unscaled_scores_have_unit_variance(attention: impl Scores) -> impl Claim 
         })
 }
 
-/// The mean square of the output of 64 keys of width 64, for random unit-variance rows.
+/// Computes the mean square of the output of 64 keys of width 64, for random unit-variance rows.
 fn output_variance(attention: &impl Attends, stream: &mut RngStream) -> f64 {
     let mut rows = |n| normal(stream, n, 64);
     let (q, k, v) = (rows(4), rows(64), rows(64));
@@ -53,7 +55,7 @@ fn output_variance(attention: &impl Attends, stream: &mut RngStream) -> f64 {
     (out.pow2().sum() / out.len() as f64).min(4.0)
 }
 
-/// With 1/√d the output of many keys is an average: its variance falls with their number.
+/// Claims that with 1/√d the output of many keys is an average: its variance falls with their number.
 pub fn output_variance_with_scale(attention: impl Attends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/output-variance-with-scale",
@@ -67,7 +69,7 @@ pub fn output_variance_with_scale(attention: impl Attends) -> impl Claim {
         .trial(move |stream| output_variance(&attention, stream))
 }
 
-/// Without it one key takes nearly everything.
+/// Claims that without 1/√d one key gets nearly all the weight.
 pub fn output_variance_without_scale(attention: impl Attends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/output-variance-without-scale",
@@ -81,7 +83,7 @@ pub fn output_variance_without_scale(attention: impl Attends) -> impl Claim {
         .trial(move |stream| output_variance(&attention, stream))
 }
 
-/// Without a skip connection every layer of averages brings the rows closer.
+/// Claims that without a skip connection every layer of averages brings the rows closer.
 pub fn averages_contract(attention: impl SelfAttention) -> impl Claim {
     contraction(
         Meta::theorem(
@@ -96,7 +98,7 @@ pub fn averages_contract(attention: impl SelfAttention) -> impl Claim {
     )
 }
 
-/// The belief that the same holds with skip connections.
+/// Claims the belief that every layer brings the rows closer with skip connections too.
 pub fn skips_contract(attention: impl SelfAttention) -> impl Claim {
     contraction(
         Meta::counterexample(
@@ -130,14 +132,14 @@ fn contraction(meta: Meta, attention: impl SelfAttention, skip: bool) -> impl Cl
         })
 }
 
-/// Whether the layers of a stack norm their input.
+/// The norms of the layers of a stack.
 #[derive(Clone, Copy, PartialEq)]
 enum Norm {
     Without,
     Before,
 }
 
-/// log₂ of how much larger the gradient is at the input of a stack x ← x + attention(norm x) than at its output.
+/// Computes log₂ of the ratio of the gradients at the input and at the output of a stack x ← x + attention(norm x).
 fn gradient_growth(attention: &impl HasGradients, norm: Norm, depth: usize, stream: &mut RngStream) -> f64 {
     let rms = |x: &Array2<f64>| {
         (x.pow2().mean_axis(Axis(1)).expect("rows have a width") + 1e-6).sqrt().insert_axis(Axis(1))
@@ -165,7 +167,7 @@ fn gradient_growth(attention: &impl HasGradients, norm: Norm, depth: usize, stre
     (size(&d) / last).log2().clamp(0.0, 20.0)
 }
 
-/// A norm in front of each layer keeps gradients of one size through depth.
+/// Claims that a norm before each layer keeps the size of gradients through depth.
 pub fn gradient_through_depth_with_norms(attention: impl HasGradients) -> impl Claim {
     let meta = Meta::theorem(
         "attention/gradient-through-depth-with-norms",
@@ -179,7 +181,7 @@ pub fn gradient_through_depth_with_norms(attention: impl HasGradients) -> impl C
         .trial(move |stream| gradient_growth(&attention, Norm::Before, 8, stream))
 }
 
-/// Without norms the same stack doubles its rows in every layer, and its gradient with them.
+/// Claims that without norms the stack doubles its rows in every layer, and its gradient with them.
 pub fn gradient_through_depth_without_norms(attention: impl HasGradients) -> impl Claim {
     let meta = Meta::theorem(
         "attention/gradient-through-depth-without-norms",
@@ -195,7 +197,7 @@ pub fn gradient_through_depth_without_norms(attention: impl HasGradients) -> imp
 
 #[cfg(test)]
 mod tests {
-    use super::super::largest;
+    use super::super::subjects::largest;
     use super::*;
     use crate::{Attention, Offset};
 

@@ -1,7 +1,7 @@
-//! Latent attention, written out or absorbed.
+//! A claim about the expanded and the absorbed form of latent attention.
 
-use super::largest;
 use super::order::normal;
+use super::subjects::largest;
 use crate::algebra::{Latent, LatentArguments, LatentForm};
 use crate::{Mask, Offset, Rotary};
 use collimate_claims::{Claim, Exact, Meta, Subject};
@@ -9,10 +9,10 @@ use ndarray::{Array2, Array3};
 
 /// Multi-head latent attention, with its positions, its mask and its scale.
 pub trait LatentAttends: Send + Sync + 'static {
-    /// The output (h, t, e).
+    /// Returns the output `[h, t, e]`.
     fn attend_latent(&self, arguments: &LatentArguments<f64>) -> Array3<f64>;
 
-    /// The gradients of ⟨d_out, output⟩ by all arguments, when it has any.
+    /// Returns the gradients of ⟨d_out, output⟩ by all arguments, if it has a backward pass.
     fn latent_gradients(
         &self,
         _arguments: &LatentArguments<f64>,
@@ -47,7 +47,7 @@ impl LatentAttends for InForm {
     }
 }
 
-/// The absorbed form of latent attention is the expanded one; backwards too, where both have gradients.
+/// Claims that the absorbed form of latent attention is the expanded form, backwards too if both have gradients.
 pub fn latent_absorbed_is_expanded(expanded: impl LatentAttends, absorbed: impl LatentAttends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/latent-absorbed-is-expanded",
@@ -101,7 +101,7 @@ pub fn latent_absorbed_is_expanded(expanded: impl LatentAttends, absorbed: impl 
         })
 }
 
-/// All numbers of the gradients.
+/// Returns all numbers of the gradients.
 fn flat(g: LatentArguments<f64>) -> Vec<f64> {
     let cubes = g.q_content.into_iter().chain(g.q_rotary).chain(g.up_key).chain(g.up_value);
     cubes.chain(g.latent).chain(g.k_rotary).collect()

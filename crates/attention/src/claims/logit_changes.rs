@@ -1,8 +1,9 @@
-//! What is done to logits: ALiBi, forgetting gates, a cap.
+//! Claims about changes of the logits: ALiBi, forgetting gates, a cap.
 
 use super::identities::{causal, one_head, own_with, rows};
 use super::order::normal;
-use super::{AttendsWith, Scores, largest};
+use super::scores::Scores;
+use super::subjects::{AttendsWith, largest};
 use crate::Offset;
 use crate::algebra::{Distance, LogitChange, Parameter, Slopes, Variant, alibi_slopes};
 use collimate_claims::{Claim, Exact, Meta, Subject};
@@ -10,13 +11,13 @@ use ndarray::{Array1, Array2, Axis, arr1, s};
 
 const PRESS: &str = "Press et al. (2022), ALiBi";
 
-/// Causal attention of this crate with ALiBi of that slope.
+/// Runs causal attention of this crate with ALiBi of this slope.
 pub(super) fn own_alibi(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, slope: &f64) -> Array2<f64> {
     let variant = causal().logit(LogitChange::Alibi(Slopes::Learned, Distance::Signed));
     own_with(&variant, [q, k, v], Parameter::Slopes, arr1(&[*slope]))
 }
 
-/// Causal attention of this crate with the logits changed in that order, one of them by adding a bias (t, s).
+/// Runs causal attention of this crate with these changes of the logits in order, one of which adds a bias `[t, s]`.
 fn with_bias(
     changes: impl IntoIterator<Item = LogitChange>,
     rows: [&Array2<f64>; 3],
@@ -26,7 +27,7 @@ fn with_bias(
     own_with(&variant, rows, Parameter::Bias, bias.clone().insert_axis(Axis(0)))
 }
 
-/// Causal attention of this crate with that bias (t, s).
+/// Runs causal attention of this crate with this bias `[t, s]`.
 pub(super) fn own_biased(
     q: &Array2<f64>,
     k: &Array2<f64>,
@@ -36,7 +37,7 @@ pub(super) fn own_biased(
     with_bias([LogitChange::Bias], [q, k, v], bias)
 }
 
-/// The same, with logits capped at 1 before.
+/// Like [`own_biased`], with logits capped at 1 before the bias.
 pub(super) fn own_cap_first(
     q: &Array2<f64>,
     k: &Array2<f64>,
@@ -46,7 +47,7 @@ pub(super) fn own_cap_first(
     with_bias([LogitChange::Softcap(1.0), LogitChange::Bias], [q, k, v], bias)
 }
 
-/// The same, with logits capped at 1 afterwards.
+/// Like [`own_biased`], with logits capped at 1 after the bias.
 pub(super) fn own_bias_first(
     q: &Array2<f64>,
     k: &Array2<f64>,
@@ -56,7 +57,7 @@ pub(super) fn own_bias_first(
     with_bias([LogitChange::Bias, LogitChange::Softcap(1.0)], [q, k, v], bias)
 }
 
-/// Causal attention of this crate with those logarithms of forget gates (s).
+/// Runs causal attention of this crate with these logarithms of forget gates `[s]`.
 pub(super) fn own_forgetting(
     q: &Array2<f64>,
     k: &Array2<f64>,
@@ -67,7 +68,7 @@ pub(super) fn own_forgetting(
     own_with(&causal().logit(LogitChange::Forgetting), [q, k, v], Parameter::LogForget, gates)
 }
 
-/// The slopes of this crate for a number of heads.
+/// Returns the slopes of this crate for a number of heads.
 pub(super) fn own_slopes(heads: usize) -> Vec<f64> {
     alibi_slopes(Slopes::Geometric, heads).expect("they are not learned")
 }
@@ -84,8 +85,8 @@ impl Scores for WithAlibi {
     }
 }
 
-/// ALiBi under a causal mask is a bias on the keys alone. `alibi` takes its slope, `biased` numbers (t, s) to add to the
-/// scores; both are causal.
+/// Claims that ALiBi under a causal mask is a bias on the keys alone. `alibi` takes its slope, `biased` takes numbers `[t, s]` that
+/// it adds to the scores. Both are causal.
 pub fn alibi_is_key_bias(alibi: impl AttendsWith<f64>, biased: impl AttendsWith<Array2<f64>>) -> impl Claim {
     let meta = Meta::theorem(
         "attention/alibi-is-key-bias",
@@ -102,7 +103,7 @@ pub fn alibi_is_key_bias(alibi: impl AttendsWith<f64>, biased: impl AttendsWith<
     })
 }
 
-/// Rows in front of a sequence do not change ALiBi's scores inside it, for each of some ways to count distance.
+/// Claims that rows in front of a sequence do not change ALiBi's scores inside it, for each of several distances.
 pub fn alibi_is_relative<S: Scores>(ways: impl IntoIterator<Item = S>) -> impl Claim {
     let ways: Vec<S> = ways.into_iter().collect();
     let meta = Meta::theorem(
@@ -131,8 +132,8 @@ pub fn alibi_is_relative<S: Scores>(ways: impl IntoIterator<Item = S>) -> impl C
         })
 }
 
-/// The slopes of ALiBi are a geometric sequence when the number of heads is a power of two. `slopes` gives those of a number
-/// of heads.
+/// Claims that the slopes of ALiBi are a geometric sequence if the number of heads is a power of two. `slopes` returns the slopes
+/// for a number of heads.
 pub fn alibi_slopes_are_geometric(slopes: impl Fn(usize) -> Vec<f64> + Send + Sync + 'static) -> impl Claim {
     let meta = Meta::theorem(
         "attention/alibi-slopes-are-geometric",
@@ -162,8 +163,8 @@ pub fn alibi_slopes_are_geometric(slopes: impl Fn(usize) -> Vec<f64> + Send + Sy
         })
 }
 
-/// A forgetting gate that always keeps e^{−m} is ALiBi with slope m. `forgetting` takes the logarithms of its gates (s), `alibi`
-/// its slope; both are causal.
+/// Claims that a forgetting gate that always keeps e^{−m} is ALiBi with slope m. `forgetting` takes the logarithms of its gates
+/// `[s]`, `alibi` takes its slope. Both are causal.
 pub fn constant_forgetting_is_alibi(
     forgetting: impl AttendsWith<Array1<f64>>,
     alibi: impl AttendsWith<f64>,
@@ -182,8 +183,8 @@ pub fn constant_forgetting_is_alibi(
     })
 }
 
-/// The belief that the order of a softcap and a bias does not matter. Both take numbers (t, s) to add to the logits: one caps
-/// before, the other afterwards.
+/// Claims the belief that the order of a softcap and a bias does not matter. Both functions take numbers `[t, s]` to add to the
+/// logits. One caps before, the other caps afterwards.
 pub fn softcap_order_is_irrelevant(
     cap_first: impl AttendsWith<Array2<f64>>,
     bias_first: impl AttendsWith<Array2<f64>>,

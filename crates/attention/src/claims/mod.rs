@@ -1,16 +1,17 @@
-//! What is said about attention, as programs that answer Upheld, Refuted or Inconclusive.
+//! Claims about attention, as programs that answer Upheld, Refuted or Inconclusive.
 //!
-//! All claims are functions over what they speak of: hand them your own. What they need is a small trait or a plain function:
+//! Each claim is a function of its subject, so you can examine your own attention. The subject implements a small trait or is a
+//! plain function:
 //!
-//! | yours is | trait |
+//! | subject | trait |
 //! |---|---|
 //! | a map of rows to rows | [`SelfAttention`] |
 //! | attention of queries to keys and values | [`Attends`]; with log-sum-exps [`AttendsWithSum`], with gradients [`HasGradients`], with heads [`AttendsByHead`] |
-//! | the same with a slope, a bias, gates, a sink, a window or a scale | [`AttendsWith`] that, or a function |
-//! | only the scores | [`Scores`]; of steps [`StepScores`] |
+//! | attention with a further argument: a slope, a bias, gates, a sink, a window or a scale | [`AttendsWith`], or a function |
+//! | only the scores | [`Scores`]; for scores of steps [`StepScores`] |
 //! | a difference of two maps | [`DifferentialAttends`] |
 //! | latent attention | [`LatentAttends`] |
-//! | linear or recurrent | [`KeepsState`] |
+//! | linear or recurrent attention | [`KeepsState`] |
 //! | a head of a residual stream, by its weights | [`ResidualHead`] |
 //! | a composition score, a rollout, a rotation, slopes, random features, a way to join parts | a function |
 //!
@@ -19,7 +20,7 @@
 //! use collimate_claims::{Budget, examine};
 //! use ndarray::Array2;
 //!
-//! /// Every row takes the mean of all rows up to itself.
+//! /// Every row becomes the mean of all rows up to itself.
 //! struct RunningMean;
 //!
 //! impl SelfAttention for RunningMean {
@@ -29,7 +30,7 @@
 //! }
 //!
 //! let report = examine(&permutation_equivariance(RunningMean), &Budget::quick());
-//! assert!(report.refuted()); // the order of the rows matters to it
+//! assert!(report.refuted()); // its output depends on the order of the rows
 //! assert_eq!(report.outcome.counterexample.unwrap().dims[0], ("tokens", 2));
 //! ```
 
@@ -49,6 +50,7 @@ mod positions;
 mod product_rule;
 mod rank;
 mod scores;
+mod subjects;
 mod weights;
 
 pub use causality::{future_is_invisible, future_nan_is_invisible};
@@ -90,6 +92,7 @@ pub use product_rule::{
 };
 pub use rank::{pattern_rank, score_rank};
 pub use scores::{Scores, correlated_scores_stay_small, score_second_moment, unit_score_variance};
+pub use subjects::{Attends, AttendsWith, SelfAttention};
 pub use weights::{
     AttendsByHead, AttendsWithSum, common_key_shift, convex_hull, grouped_is_repeated, pattern_is_stochastic,
     softmax_half_lipschitz, split_keys_merge, split_keys_monoid,
@@ -100,61 +103,9 @@ use crate::linear::Form;
 use crate::{Attention, HeadMap, Mask, Offset, Scale, prefix_matching};
 use collimate_claims::Claims;
 use linear::Member;
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
-/// A map from the rows of a sequence to rows: (t, d) to (t, e).
-pub trait SelfAttention: Send + Sync + 'static {
-    /// The output for the rows of a sequence.
-    fn attend(&self, x: &Array2<f64>) -> Array2<f64>;
-
-    /// The width of the rows it takes, when it takes only one.
-    fn width(&self) -> Option<usize> {
-        None
-    }
-}
-
-/// Attention of query rows (t, d) to key rows (s, d) that carry value rows (s, e): to (t, e).
-pub trait Attends: Send + Sync + 'static {
-    /// The output for each query.
-    fn attend_to(&self, q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>) -> Array2<f64>;
-}
-
-/// Attention of one head with one thing more: a slope, a bias, gates, a sink, a window, a scale. Functions are such attention.
-pub trait AttendsWith<P>: Send + Sync + 'static {
-    /// The output (t, e) for queries (t, d), keys (s, d) and values (s, e).
-    fn attend_with(&self, q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, with: &P) -> Array2<f64>;
-}
-
-impl<P, A> AttendsWith<P> for A
-where
-    A: Fn(&Array2<f64>, &Array2<f64>, &Array2<f64>, &P) -> Array2<f64> + Send + Sync + 'static,
-{
-    fn attend_with(&self, q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>, with: &P) -> Array2<f64> {
-        self(q, k, v, with)
-    }
-}
-
-/// One head with q = k = v = x.
-impl SelfAttention for Attention {
-    fn attend(&self, x: &Array2<f64>) -> Array2<f64> {
-        self.attend_to(x, x, x)
-    }
-
-    fn width(&self) -> Option<usize> {
-        self.rotary.map(|rotary| rotary.width)
-    }
-}
-
-/// One head.
-impl Attends for Attention {
-    fn attend_to(&self, q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>) -> Array2<f64> {
-        let head = |x: &Array2<f64>| x.clone().insert_axis(Axis(0));
-        let (out, _) = self.forward(&head(q), &head(k), &head(v)).expect("the claim draws shapes that fit");
-        out.index_axis_move(Axis(0), 0)
-    }
-}
-
-/// The claims of this crate, about its own attention.
+/// Returns the claims of this crate, about its own attention.
 pub fn claims() -> Claims {
     let plain = Attention::scaled_dot_product();
     let causal = plain.mask(Mask::causal(Offset::zero()));
@@ -252,9 +203,4 @@ pub fn claims() -> Claims {
         .with(composition_is_a_share(circuits::own_score))
         .with(random_heads_do_not_compose(circuits::own_score))
         .with(rollout_is_stochastic(circuits::own_rollout))
-}
-
-/// The largest absolute number; NaN if there is one.
-fn largest<'a>(numbers: impl IntoIterator<Item = &'a f64>) -> f64 {
-    numbers.into_iter().fold(0.0, |worst: f64, x| if x.abs() <= worst { worst } else { x.abs() })
 }

@@ -1,12 +1,12 @@
-//! The order and the size of the input.
+//! Claims about the order and the size of the input.
 
-use super::{SelfAttention, largest};
+use super::subjects::{SelfAttention, largest};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use collimate_stream::RngStream;
 use ndarray::{Array2, Axis};
 use std::ops::RangeInclusive;
 
-/// Without a mask the order of the rows does not matter: swapping two rows swaps the outputs.
+/// Claims that without a mask swapping two rows swaps their outputs.
 pub fn permutation_equivariance(attention: impl SelfAttention) -> impl Claim {
     equivariance(
         Meta::theorem(
@@ -19,7 +19,7 @@ pub fn permutation_equivariance(attention: impl SelfAttention) -> impl Claim {
     )
 }
 
-/// The belief that the same holds under a causal mask.
+/// Claims the belief that swapping two rows swaps their outputs under a causal mask too.
 pub fn causal_permutation_equivariance(attention: impl SelfAttention) -> impl Claim {
     equivariance(
         Meta::counterexample(
@@ -51,7 +51,7 @@ fn equivariance(meta: Meta, attention: impl SelfAttention) -> impl Claim {
         })
 }
 
-/// The belief that dot-product self-attention is Lipschitz on all inputs; here with the constant 10.
+/// Claims the belief that dot-product self-attention is Lipschitz on all inputs, here with the constant 10.
 pub fn global_lipschitz(attention: impl SelfAttention) -> impl Claim {
     let width = attention.width();
     let meta = Meta::counterexample(
@@ -65,7 +65,7 @@ pub fn global_lipschitz(attention: impl SelfAttention) -> impl Claim {
         .dims(&[("tokens", 1..=4), ("width", widths(width))])
         .names(&["x", "step"])
         .input(|dims, stream| {
-            // Rows of very different size: the slope is large where a small row looks at a large one.
+            // Rows of very different sizes: the slope is large if a small row attends to a large row.
             let mut x = normal(stream, dims[0], dims[1]);
             for mut row in x.rows_mut() {
                 row *= 20.0 * stream.uniform().powi(3);
@@ -83,12 +83,12 @@ pub fn global_lipschitz(attention: impl SelfAttention) -> impl Claim {
         })
 }
 
-/// The widths to draw from.
+/// Returns the widths to draw from.
 pub(super) fn widths(only: Option<usize>) -> RangeInclusive<usize> {
     only.map_or(1..=4, |width| width..=width)
 }
 
-/// Standard normal rows.
+/// Draws standard normal rows.
 pub(super) fn normal(stream: &mut RngStream, rows: usize, columns: usize) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || stream.normal())
 }

@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2, Array3, Axis};
 /// The step of the trapezoid rule over normal directions. For functions like e^{a·ω} its error is below e^{−2π²/step²}.
 const STEP: f64 = 0.5;
 
-/// Directions on a grid with the weights of the normal distribution, wide enough for second moments of rows up to 1.5.
+/// Returns directions on a grid with the weights of the normal distribution, wide enough for second moments of rows up to 1.5.
 fn grid(width: usize) -> (Array2<f64>, Array1<f64>) {
     let half = 32i64;
     let side = (2 * half + 1) as usize;
@@ -20,7 +20,7 @@ fn grid(width: usize) -> (Array2<f64>, Array1<f64>) {
     (directions, weights)
 }
 
-/// Features (m) of a row (d) along directions (m, d), times √m so that each is that of one direction alone.
+/// Returns the features `[m]` of a row `[d]` along directions `[m, d]`, times √m, so that each belongs to one direction alone.
 pub(super) fn own_features(epsilon: f64) -> impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64> + Send + Sync {
     move |directions, row| {
         let features = RandomFeatures::from_directions(directions.clone(), Stabiliser::None, epsilon);
@@ -30,7 +30,7 @@ pub(super) fn own_features(epsilon: f64) -> impl Fn(&Array2<f64>, &Array1<f64>) 
     }
 }
 
-/// Mean and variance of the product of one feature of q and k over normal directions, by quadrature.
+/// Computes the mean and the variance of the product of one feature of q and k over normal directions, by quadrature.
 fn moments(
     features: impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64>,
     q: &Array1<f64>,
@@ -63,7 +63,7 @@ fn over_rows(
         .margin(move |(q, k)| margin(q, k))
 }
 
-/// The mean over normal directions is the kernel.
+/// Claims that the mean over normal directions is the kernel.
 pub fn performer_unbiased(
     features: impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64> + Send + Sync + 'static,
 ) -> impl Claim {
@@ -80,7 +80,7 @@ pub fn performer_unbiased(
     })
 }
 
-/// The belief that the ε of published code changes nothing in the mean.
+/// Claims the belief that the ε of published code does not change the mean.
 pub fn performer_unbiased_with_epsilon(
     features: impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64> + Send + Sync + 'static,
 ) -> impl Claim {
@@ -96,7 +96,7 @@ pub fn performer_unbiased_with_epsilon(
     })
 }
 
-/// The variance in closed form.
+/// Claims the closed form of the variance.
 pub fn performer_variance(
     features: impl Fn(&Array2<f64>, &Array1<f64>) -> Array1<f64> + Send + Sync + 'static,
 ) -> impl Claim {

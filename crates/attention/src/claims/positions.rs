@@ -1,8 +1,8 @@
 //! Rotary positions.
 
-use super::largest;
 use super::order::normal;
 use super::scores::{Scores, scores};
+use super::subjects::largest;
 use crate::{Attention, Mask, Offset, Rotary, RotaryLayout};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::{Array1, Array2, Array3, s};
@@ -14,12 +14,12 @@ const FARTHEST: usize = 10_000;
 
 const LAYOUTS: [RotaryLayout; 2] = [RotaryLayout::Interleaved, RotaryLayout::HalfSplit];
 
-/// Both layouts of this crate, as functions that turn a row to a position.
+/// Returns both layouts of this crate, as functions that rotate a row to a position.
 pub(super) fn turns() -> [impl Fn(&Array1<f64>, usize) -> Array1<f64> + Send + Sync + 'static; 2] {
     LAYOUTS.map(|layout| move |x: &Array1<f64>, position: usize| turned(layout, x, position))
 }
 
-/// A row turned to a position.
+/// Rotates a row to a position.
 fn turned(layout: RotaryLayout, x: &Array1<f64>, position: usize) -> Array1<f64> {
     let rotary = Rotary { layout, ..Rotary::interleaved(x.len(), BASE) };
     let table = rotary.table([position as i64]).expect("the width is even");
@@ -28,7 +28,7 @@ fn turned(layout: RotaryLayout, x: &Array1<f64>, position: usize) -> Array1<f64>
     row.slice(s![0, 0, ..]).to_owned()
 }
 
-/// A rotation keeps lengths.
+/// Claims that a rotation keeps lengths.
 pub fn rotary_keeps_norms(
     turns: impl IntoIterator<Item = impl Fn(&Array1<f64>, usize) -> Array1<f64> + Send + Sync + 'static>,
 ) -> impl Claim {
@@ -54,13 +54,13 @@ pub fn rotary_keeps_norms(
         })
 }
 
-/// Rotary scores of this crate.
+/// The rotary scores of this crate.
 pub(super) struct Turned {
     layout: RotaryLayout,
     mask: Mask,
 }
 
-/// Both layouts of this crate: a query for every key, and the last query alone.
+/// Returns both layouts of this crate: with a query for every key, and with the last query alone.
 pub(super) fn own_rotary() -> [(Turned, Turned); 2] {
     // Without a mask, so that queries before their keys are compared as well.
     let masks = (Mask::none(), Mask::causal(Offset::keys_minus_queries()));
@@ -74,8 +74,8 @@ impl Scores for Turned {
     }
 }
 
-/// Scores depend on the distance of the positions only. Each of `ways` scores as many queries as keys, and beside it the last
-/// query alone against all keys, as when decoding.
+/// Claims that scores depend only on the distance of the positions. Each pair of `ways` scores equal numbers of queries and keys,
+/// and the last query alone with all keys, as in decoding.
 pub fn rotary_is_relative<A: Scores, B: Scores>(ways: impl IntoIterator<Item = (A, B)>) -> impl Claim {
     let ways: Vec<(A, B)> = ways.into_iter().collect();
     let meta = Meta::theorem(
@@ -106,7 +106,7 @@ pub fn rotary_is_relative<A: Scores, B: Scores>(ways: impl IntoIterator<Item = (
         })
 }
 
-/// Turning twice is turning once by the sum.
+/// Claims that two rotations equal one rotation by the sum.
 pub fn rotary_composes(
     turns: impl IntoIterator<Item = impl Fn(&Array1<f64>, usize) -> Array1<f64> + Send + Sync + 'static>,
 ) -> impl Claim {
@@ -132,7 +132,7 @@ pub fn rotary_composes(
         })
 }
 
-/// The belief that rotary scores of equal rows fall with the distance.
+/// Claims the belief that rotary scores of equal rows fall with the distance.
 pub fn rotary_decays(
     turn: impl Fn(&Array1<f64>, usize) -> Array1<f64> + Send + Sync + 'static,
 ) -> impl Claim {

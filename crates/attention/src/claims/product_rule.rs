@@ -1,7 +1,7 @@
-//! The discrete product rule as a score.
+//! Claims about the discrete product rule as a score.
 
-use super::largest;
 use super::order::normal;
+use super::subjects::largest;
 use crate::product_rule::{Channels, Companion, CrossTerm, Published, all_pairs};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::{Array1, Array2, Array3, Axis, s};
@@ -36,10 +36,11 @@ const SOURCE: &str = "Lemariey and Campergue (2024)";
 /// assert_eq!(report.outcome.counterexample.unwrap().dims, [("positions", 2), ("width", 1)]);
 /// ```
 pub trait StepScores: Send + Sync + 'static {
-    /// Of each step (t − 1, d): q ⊙ Δk + Δq ⊙ k, from queries and keys (t, d).
+    /// Returns the score of each step `[t − 1, d]`, q ⊙ Δk + Δq ⊙ k, from queries and keys `[t, d]`.
     fn published(&self, q: &Array2<f64>, k: &Array2<f64>) -> Array2<f64>;
 
-    /// Of each step of queries (t, d) with each step of keys (s, d): (1, t − 1, s − 1), or (d, t − 1, s − 1) by dimension.
+    /// Returns the score of each step of queries `[t, d]` with each step of keys `[s, d]`: `[1, t − 1, s − 1]`, or
+    /// `[d, t − 1, s − 1]` by dimension.
     fn all_pairs(
         &self,
         channels: Channels,
@@ -68,12 +69,12 @@ impl StepScores for Own {
     }
 }
 
-/// The published softmax of this crate over the summed scores.
+/// Returns the published softmax of this crate over the summed scores.
 pub(super) fn own_weights(q: &Array2<f64>, k: &Array2<f64>) -> Array2<f64> {
     Published::new(q, k).expect("one shape").weights(Channels::Summed)
 }
 
-/// The companion scores of this crate.
+/// Returns the companion scores of this crate.
 pub(super) fn own_companions(which: Companion, q: &Array2<f64>, k: &Array2<f64>) -> Array2<f64> {
     which.scores(q, k).expect("one width")
 }
@@ -91,12 +92,12 @@ fn rows(
         .margin(move |(q, k)| margin(q, k))
 }
 
-/// How far rounding may take a sum of products of these numbers.
+/// Returns a bound on the rounding error of a sum of products of these numbers.
 fn rounding(q: &Array2<f64>, k: &Array2<f64>) -> f64 {
     1e-13 * (1.0 + largest(q) * largest(k)) * q.len() as f64
 }
 
-/// The published score is the difference of products.
+/// Claims that the published score is the difference of products.
 pub fn product_rule_leibniz(scores: impl StepScores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/product-rule-leibniz",
@@ -110,7 +111,7 @@ pub fn product_rule_leibniz(scores: impl StepScores) -> impl Claim {
     })
 }
 
-/// Published or in all pairs, the scores along a path add up to its ends.
+/// Claims that the scores along a path sum to the difference of its ends, published and in all pairs.
 pub fn product_rule_telescopes(scores: impl StepScores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/product-rule-telescopes",
@@ -133,7 +134,7 @@ pub fn product_rule_telescopes(scores: impl StepScores) -> impl Claim {
     })
 }
 
-/// What stands still has no score.
+/// Claims that a constant sequence has scores of zero.
 pub fn product_rule_zero_on_constants(scores: impl StepScores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/product-rule-zero-on-constants",
@@ -154,14 +155,14 @@ pub fn product_rule_zero_on_constants(scores: impl StepScores) -> impl Claim {
     })
 }
 
-/// The published softmax of the summed form has nothing to choose from: `weights` of the queries and keys (t, d) are (t − 1, 1).
+/// Claims that all weights of the published softmax of the summed form are 1. `weights` of queries and keys `[t, d]` are `[t − 1, 1]`.
 pub fn product_rule_published_weights(
     weights: impl Fn(&Array2<f64>, &Array2<f64>) -> Array2<f64> + Send + Sync + 'static,
 ) -> impl Claim {
     let meta = Meta::theorem(
         "attention/product-rule-published-weights",
         Subject::Attention,
-        "the published softmax of the summed product rule gives every step the weight 1, whatever the queries and keys",
+        "the published softmax of the summed product rule gives every step the weight 1, for all queries and keys",
     );
     rows(meta, 1..=6, move |q, k| {
         let weights = weights(q, k);
@@ -170,7 +171,7 @@ pub fn product_rule_published_weights(
     })
 }
 
-/// The diagonal of the all-pairs form is what was published.
+/// Claims that the diagonal of the all-pairs form is the published score.
 pub fn product_rule_diagonal(scores: impl StepScores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/product-rule-diagonal",
@@ -185,7 +186,7 @@ pub fn product_rule_diagonal(scores: impl StepScores) -> impl Claim {
     })
 }
 
-/// What each companion score (t, s) of queries (t, d) and keys (s, d) does not see.
+/// Claims the invariances of each companion score `[t, s]` of queries `[t, d]` and keys `[s, d]`.
 pub fn companion_invariances(
     scores: impl Fn(Companion, &Array2<f64>, &Array2<f64>) -> Array2<f64> + Send + Sync + 'static,
 ) -> impl Claim {

@@ -1,14 +1,15 @@
-//! The rank of scores and pattern.
+//! Claims about the rank of scores and pattern.
 
 use super::order::normal;
-use super::{Attends, Scores};
+use super::scores::Scores;
+use super::subjects::Attends;
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::Array2;
 
-/// A pivot below this share of the largest counts as zero.
+/// The share of the largest pivot below which a pivot counts as zero.
 const THRESHOLD: f64 = 1e-9;
 
-/// Scores are a product through d dimensions.
+/// Claims that scores have at most the rank of the head width, because they are a product through d dimensions.
 pub fn score_rank(attention: impl Scores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/score-rank",
@@ -19,7 +20,7 @@ pub fn score_rank(attention: impl Scores) -> impl Claim {
     at_most_width(meta, move |q, k| attention.scores(q, k))
 }
 
-/// The belief that the softmax keeps that rank.
+/// Claims the belief that the softmax keeps the rank of the scores.
 pub fn pattern_rank(attention: impl Attends) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/pattern-rank",
@@ -30,7 +31,7 @@ pub fn pattern_rank(attention: impl Attends) -> impl Claim {
     at_most_width(meta, move |q, k| attention.attend_to(q, k, &Array2::eye(k.nrows())))
 }
 
-/// A claim that a matrix made of q and k has at most the rank of their width.
+/// Claims that a matrix computed from q and k has at most the rank of their width.
 pub(super) fn at_most_width(
     meta: Meta,
     matrix: impl Fn(&Array2<f64>, &Array2<f64>) -> Array2<f64> + Send + Sync + 'static,
@@ -49,7 +50,7 @@ pub(super) fn at_most_width(
         })
 }
 
-/// The rank by elimination with the largest remaining entry as pivot.
+/// Computes the rank by elimination with the largest remaining entry as pivot.
 fn rank(mut m: Array2<f64>) -> usize {
     let (rows, columns) = m.dim();
     let mut first = 0.0;

@@ -1,12 +1,12 @@
-//! The size of the scores.
+//! Claims about the size of the scores.
 
 use crate::Attention;
 use collimate_claims::{Claim, Exact, Mean, Meta, Subject};
 use ndarray::{Array1, Array2, Axis};
 
-/// Something that compares queries (t, d) with keys (s, d).
+/// A map from queries `[t, d]` and keys `[s, d]` to scores.
 pub trait Scores: Send + Sync + 'static {
-    /// The scores (t, s), with their scale and without a softmax.
+    /// Returns the scores `[t, s]`, with their scale and without a softmax.
     fn scores(&self, q: &Array2<f64>, k: &Array2<f64>) -> Array2<f64>;
 }
 
@@ -17,7 +17,7 @@ impl Scores for Attention {
     }
 }
 
-/// The scores of one head (t, s) by this crate.
+/// Returns the scores of one head `[t, s]` of this crate.
 pub(super) fn scores(attention: Attention, q: &Array2<f64>, k: &Array2<f64>) -> Array2<f64> {
     let head = |x: &Array2<f64>| x.clone().insert_axis(Axis(0));
     let (_, saved) =
@@ -25,7 +25,7 @@ pub(super) fn scores(attention: Attention, q: &Array2<f64>, k: &Array2<f64>) -> 
     saved.scores(0).expect("there is one head")
 }
 
-/// Over all sign vectors q the mean square of the score is |k|²/d, exactly.
+/// Claims that over all sign vectors q the mean square of the score is exactly |k|²/d.
 pub fn score_second_moment(attention: impl Scores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/score-second-moment",
@@ -45,7 +45,7 @@ pub fn score_second_moment(attention: impl Scores) -> impl Claim {
         })
 }
 
-/// The mean square of the scores of a key over all sign vectors as queries.
+/// Computes the mean square of the scores of a key over all sign vectors as queries.
 pub(super) fn mean_square(attention: &impl Scores, k: &Array1<f64>) -> f64 {
     let signs = |(row, bit): (usize, usize)| if row >> bit & 1 == 1 { 1.0 } else { -1.0 };
     let q = Array2::from_shape_fn((1 << k.len(), k.len()), signs);
@@ -53,7 +53,7 @@ pub(super) fn mean_square(attention: &impl Scores, k: &Array1<f64>) -> f64 {
     z.pow2().sum() / z.len() as f64
 }
 
-/// Scores of independent unit-variance entries have unit variance, in a trial.
+/// Claims that scores of independent unit-variance entries have unit variance, in a trial.
 pub fn unit_score_variance(attention: impl Scores) -> impl Claim {
     let meta = Meta::theorem(
         "attention/unit-score-variance",
@@ -71,12 +71,12 @@ pub fn unit_score_variance(attention: impl Scores) -> impl Claim {
     })
 }
 
-/// The belief that 1/√d keeps scores small whatever q and k: with q = k the score is √d.
+/// Claims the belief that 1/√d keeps scores small for all q and k. For q = k the score is √d.
 pub fn correlated_scores_stay_small(attention: impl Scores) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/correlated-scores-stay-small",
         Subject::Attention,
-        "with 1/√d the score of two rows of ±1 is at most 1, whatever the rows",
+        "with 1/√d the score of any two rows of ±1 is at most 1",
     )
     .code("B2");
     Exact::new(meta)

@@ -1,12 +1,12 @@
-//! The softmax and what it does to the values.
+//! Claims about the softmax and its product with the values.
 
 use super::order::normal;
-use super::{Attends, largest};
+use super::subjects::{Attends, largest};
 use crate::{Attention, HeadMap, Partial, Scale};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use ndarray::{Array1, Array2, Array3, Axis, s};
 
-/// The pattern is a distribution over the keys, also for scores of size 10⁴.
+/// Claims that the pattern is a distribution over the keys, also for scores of size 10⁴.
 pub fn pattern_is_stochastic(attention: impl Attends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/pattern-is-stochastic",
@@ -31,12 +31,12 @@ pub fn pattern_is_stochastic(attention: impl Attends) -> impl Claim {
         })
 }
 
-/// Every number of the output lies between the smallest and the largest such number of the values.
+/// Claims that every number of the output lies between the smallest and the largest number of the values at its coordinate.
 pub fn convex_hull(attention: impl Attends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/convex-hull",
         Subject::Attention,
-        "each coordinate of the output lies between the least and the greatest of the values there",
+        "each coordinate of the output lies between the least and the greatest value of this coordinate",
     )
     .code("B3");
     Exact::new(meta)
@@ -66,12 +66,12 @@ pub fn convex_hull(attention: impl Attends) -> impl Claim {
         })
 }
 
-/// Adding one vector to all keys shifts a row of scores by a constant, which the softmax does not see.
+/// Claims that adding one vector to all keys changes nothing: it shifts a row of scores by a constant, which the softmax ignores.
 pub fn common_key_shift(attention: impl Attends) -> impl Claim {
     let meta = Meta::theorem(
         "attention/common-key-shift",
         Subject::Attention,
-        "adding the same vector to all keys changes nothing, though it moves the scores by up to 10,000",
+        "adding one vector to all keys changes nothing, though it moves the scores by up to 10,000",
     )
     .code("B4");
     Exact::new(meta)
@@ -88,19 +88,19 @@ pub fn common_key_shift(attention: impl Attends) -> impl Claim {
         })
         .margin(move |(q, k, v, shift)| {
             let (before, after) = (attention.attend_to(q, k, v), attention.attend_to(q, &(k + shift), v));
-            // The scores lose the digits that the shift takes: 10⁶ · 2⁻⁵² is 2 · 10⁻¹⁰.
+            // The scores lose digits to the shift: 10⁶ · 2⁻⁵² is 2 · 10⁻¹⁰.
             1e-7 - largest(&(after - before))
         })
 }
 
-/// The weights that attention with scale 1 gives to keys with these scores.
+/// Returns the weights that attention with scale 1 gives to keys with these scores.
 pub(super) fn own_softmax(scores: &Array1<f64>) -> Array1<f64> {
     let attention = Attention::scaled_dot_product().scale(Scale::Fixed(1.0));
     let keys = scores.clone().insert_axis(Axis(1));
     attention.attend_to(&Array2::ones((1, 1)), &keys, &Array2::eye(scores.len())).row(0).to_owned()
 }
 
-/// The softmax moves by at most half as much as the scores.
+/// Claims that the softmax moves by at most half as much as the scores.
 pub fn softmax_half_lipschitz(
     softmax: impl Fn(&Array1<f64>) -> Array1<f64> + Send + Sync + 'static,
 ) -> impl Claim {
@@ -127,9 +127,9 @@ pub fn softmax_half_lipschitz(
         })
 }
 
-/// Attention that gives the log-sum-exp of the scores of each query beside the output.
+/// Attention that returns the output and the log-sum-exp of the scores of each query.
 pub trait AttendsWithSum: Send + Sync + 'static {
-    /// The output (t, e) for queries (t, d), keys (s, d) and values (s, e), and the log-sum-exps (t): −∞ without a key.
+    /// Returns the output `[t, e]` for queries `[t, d]`, keys `[s, d]` and values `[s, e]`, and the log-sum-exps `[t]`, −∞ without a key.
     fn attend_with_sum(
         &self,
         q: &Array2<f64>,
@@ -153,7 +153,7 @@ impl AttendsWithSum for Attention {
     }
 }
 
-/// Two parts of the keys, each with its output and log-sum-exp, are enough to get the whole.
+/// Claims that the results over two parts of the keys, each an output with its log-sum-exp, give the result over all keys.
 pub fn split_keys_merge(attention: impl AttendsWithSum) -> impl Claim {
     let meta = Meta::theorem(
         "attention/split-keys-merge",
@@ -193,10 +193,10 @@ pub fn split_keys_merge(attention: impl AttendsWithSum) -> impl Claim {
         })
 }
 
-/// An output (t, e) over some of the keys, with its log-sum-exps (t).
+/// An output `[t, e]` over some of the keys, with its log-sum-exps `[t]`.
 type Part = (Array2<f64>, Array1<f64>);
 
-/// Joining by [`Partial`].
+/// Joins two parts by [`Partial`].
 pub(super) fn own_merge(one: &Part, other: &Part) -> Part {
     let partial = |(out, sums): &Part| {
         Partial::from_parts(out.clone().insert_axis(Axis(0)), sums.clone().insert_axis(Axis(0)))
@@ -206,7 +206,7 @@ pub(super) fn own_merge(one: &Part, other: &Part) -> Part {
     (joined.out().index_axis(Axis(0), 0).to_owned(), joined.log_sum_exp().row(0).to_owned())
 }
 
-/// How parts of the keys are joined has the laws of a commutative monoid, so they may be joined in any order.
+/// Claims that joining parts of the keys has the laws of a commutative monoid, so that they may be joined in any order.
 pub fn split_keys_monoid(merge: impl Fn(&Part, &Part) -> Part + Send + Sync + 'static) -> impl Claim {
     let meta = Meta::theorem(
         "attention/split-keys-monoid",
@@ -239,13 +239,13 @@ pub fn split_keys_monoid(merge: impl Fn(&Part, &Part) -> Part + Send + Sync + 's
         })
 }
 
-/// Attention of several heads at once: the query heads are a multiple of the key heads.
+/// Attention of several heads. The number of query heads is a multiple of the number of key heads.
 pub trait AttendsByHead: Send + Sync + 'static {
-    /// The output (h, t, e) for queries (h, t, d), keys (g, s, d) and values (g, s, e).
+    /// Returns the output `[h, t, e]` for queries `[h, t, d]`, keys `[g, s, d]` and values `[g, s, e]`.
     fn attend_heads(&self, q: &Array3<f64>, k: &Array3<f64>, v: &Array3<f64>) -> Array3<f64>;
 }
 
-/// This crate with the head map of the counts it is given.
+/// The attention of this crate with the head map for the given numbers of heads.
 pub(super) struct Grouped(pub(super) fn(usize, usize) -> HeadMap);
 
 impl AttendsByHead for Grouped {
@@ -256,7 +256,7 @@ impl AttendsByHead for Grouped {
     }
 }
 
-/// Grouped-query attention is multi-head attention whose key and value heads are repeated.
+/// Claims that grouped-query attention is multi-head attention with repeated key and value heads.
 pub fn grouped_is_repeated(attention: impl AttendsByHead) -> impl Claim {
     let meta = Meta::theorem(
         "attention/grouped-is-repeated",

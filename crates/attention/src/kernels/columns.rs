@@ -1,35 +1,6 @@
-//! Loops down the columns of a tile: written once over a fixed number of lanes, compiled at every level.
+//! Loops down the columns of a tile: written once over a fixed number of lanes and compiled at every level.
 
-use collimate_tensor::CpuLevel;
-
-/// Defines functions that run their body compiled for a level: `C` lanes at once, with fused multiply-add or without.
-macro_rules! leveled {
-    ($f:ident, $wide:literal, $narrow:literal;
-     $($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) $body:block)*) => {$(
-        $(#[$doc])*
-        pub(crate) fn $name(level: CpuLevel, $($arg: $ty),*) {
-            #[inline(always)]
-            fn plain<const C: usize, const FMA: bool>($($arg: $ty),*) $body
-            match level {
-                #[cfg(target_arch = "x86_64")]
-                CpuLevel::Avx512 => {
-                    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                    fn run($($arg: $ty),*) { plain::<$wide, true>($($arg),*) }
-                    // SAFETY: the level was detected, so the processor has these instructions.
-                    unsafe { run($($arg),*) }
-                }
-                #[cfg(target_arch = "x86_64")]
-                CpuLevel::Avx2 => {
-                    #[target_feature(enable = "avx2,fma")]
-                    fn run($($arg: $ty),*) { plain::<$narrow, true>($($arg),*) }
-                    // SAFETY: as above.
-                    unsafe { run($($arg),*) }
-                }
-                _ => plain::<$narrow, false>($($arg),*),
-            }
-        }
-    )*};
-}
+use collimate_tensor::leveled;
 
 macro_rules! columns {
     ($f:ident, $bits:ident, $wide:literal, $narrow:literal, magic: $magic:literal, shift: $shift:literal,
@@ -37,7 +8,7 @@ macro_rules! columns {
         pub(crate) mod $f {
             use super::*;
 
-            /// 2ˣ for x ≤ 1 or NaN, within 2 units in the last place; results below the normal numbers are 0.
+            /// Returns 2ˣ for x ≤ 1 or NaN, within 2 units in the last place. Results below the normal numbers are 0.
             #[inline(always)]
             fn exp2<const FMA: bool>(x: $f) -> $f {
                 // A comparison that NaN fails leaves NaN as it is.
@@ -55,7 +26,7 @@ macro_rules! columns {
                 if FMA { a.mul_add(b, c) } else { a * b + c }
             }
 
-            /// tanh(x/2) for x in units of log 2: (2ˣ − 1)/(2ˣ + 1), with 2ˣ − 1 from a polynomial that is exact at 0.
+            /// Returns tanh(x/2) for x in units of log 2: (2ˣ − 1)/(2ˣ + 1), with 2ˣ − 1 from a polynomial that is exact at 0.
             #[inline(always)]
             fn tanh_of_half<const FMA: bool>(x: $f) -> $f {
                 // Beyond, the quotient is 1 to the last place.
@@ -79,11 +50,13 @@ macro_rules! columns {
                 x[at..at + C].try_into().expect("a slice of that length")
             }
 
-            leveled! { $f, $wide, $narrow;
-                /// One step of the online softmax: takes a tile of scores (in units of log 2) in, and turns it into 2 to
-                /// the power of scores less the new maximum. `top` is the running maximum, `total` the running sum,
-                /// `factor` what earlier sums must be multiplied by. Masked scores are −∞; NaN reaches the sum.
-                fn absorb(tile: &mut [$f], width: usize, top: &mut [$f], total: &mut [$f], factor: &mut [$f]) {
+            leveled! {
+                [C: usize = $wide, $narrow, $narrow; FMA: bool = true, true, false]
+
+                /// Performs one step of the online softmax: replaces a tile of scores (in units of log 2) by 2 to the power
+                /// of score minus new maximum. `top` is the running maximum and `total` the running sum. `factor` returns
+                /// the factor on earlier sums. Masked scores are −∞. NaN reaches the sum.
+                pub(crate) fn absorb(tile: &mut [$f], width: usize, top: &mut [$f], total: &mut [$f], factor: &mut [$f]) {
                     let rows = tile.len() / width;
                     for first in (0..width).step_by(C) {
                         let before: [$f; C] = lanes(top, first);
@@ -107,7 +80,7 @@ macro_rules! columns {
                         let (mut base, mut shrunk) = ([0.0; C], [0.0; C]);
                         for i in 0..C {
                             best[i] = if other[i] > best[i] { other[i] } else { best[i] };
-                            // Nothing but masked keys so far: any finite base gives the zeros that are wanted.
+                            // All keys so far are masked: any finite base gives the correct zeros.
                             base[i] = if best[i] == $f::NEG_INFINITY { 0.0 } else { best[i] };
                             shrunk[i] = exp2::<FMA>(before[i] - base[i]);
                         }
@@ -130,8 +103,8 @@ macro_rules! columns {
                     }
                 }
 
-                /// From scores to the pattern: 2 to the power of scores less the log-sum-exp, both in units of log 2.
-                fn pattern(tile: &mut [$f], width: usize, log_sum_exp: &[$f]) {
+                /// Turns scores into the pattern: 2 to the power of score minus log-sum-exp, both in units of log 2.
+                pub(crate) fn pattern(tile: &mut [$f], width: usize, log_sum_exp: &[$f]) {
                     let rows = tile.len() / width;
                     for first in (0..width).step_by(C) {
                         let base: [$f; C] = lanes(log_sum_exp, first);
@@ -144,8 +117,8 @@ macro_rules! columns {
                     }
                 }
 
-                /// From the gradient by the pattern to that by the scores: `dz ← p · (dp − mean)`.
-                fn softmax_backward(p: &[$f], dp: &mut [$f], width: usize, mean: &[$f]) {
+                /// Turns the gradient by the pattern into the gradient by the scores: `dz ← p · (dp − mean)`.
+                pub(crate) fn softmax_backward(p: &[$f], dp: &mut [$f], width: usize, mean: &[$f]) {
                     let rows = dp.len() / width;
                     assert!(p.len() >= rows * width);
                     for first in (0..width).step_by(C) {
@@ -160,8 +133,8 @@ macro_rules! columns {
                     }
                 }
 
-                /// The same through a map of the scores with that slope at each place.
-                fn softmax_backward_sloped(p: &[$f], slope: &[$f], dp: &mut [$f], width: usize, mean: &[$f]) {
+                /// Like `softmax_backward`, through a map of the scores that has the slope `slope` at each place.
+                pub(crate) fn softmax_backward_sloped(p: &[$f], slope: &[$f], dp: &mut [$f], width: usize, mean: &[$f]) {
                     let rows = dp.len() / width;
                     assert!(p.len() >= rows * width && slope.len() >= rows * width);
                     for first in (0..width).step_by(C) {
@@ -177,8 +150,8 @@ macro_rules! columns {
                     }
                 }
 
-                /// `z ← cap · tanh(z / cap)`, and the slope of that map at each place.
-                fn softcap(tile: &mut [$f], slope: &mut [$f], cap: $f) {
+                /// Computes `z ← cap · tanh(z / cap)` and the slope of that map at each place.
+                pub(crate) fn softcap(tile: &mut [$f], slope: &mut [$f], cap: $f) {
                     let factor = 2.0 * std::$f::consts::LOG2_E / cap;
                     for (place, slope) in tile.chunks_exact_mut(C).zip(slope.chunks_exact_mut(C)) {
                         for i in 0..C {
@@ -189,8 +162,8 @@ macro_rules! columns {
                     }
                 }
 
-                /// `z ← cap · tanh(z / cap)`.
-                fn softcap_only(tile: &mut [$f], cap: $f) {
+                /// Computes `z ← cap · tanh(z / cap)`.
+                pub(crate) fn softcap_only(tile: &mut [$f], cap: $f) {
                     let factor = 2.0 * std::$f::consts::LOG2_E / cap;
                     for place in tile.chunks_exact_mut(C) {
                         for i in 0..C {
@@ -199,8 +172,8 @@ macro_rules! columns {
                     }
                 }
 
-                /// Clears `finite` when a number is not: a sum of `x · 0` is 0 exactly when all are.
-                fn check_finite(x: &[$f], finite: &mut bool) {
+                /// Returns true if all numbers are finite: a sum of `x · 0` is 0 only then.
+                pub(crate) fn all_finite(x: &[$f]) -> bool {
                     // Several chains at once: each sum waits for the one before it.
                     let mut sums = [[0.0; C]; 4];
                     let mut chunks = x.chunks_exact(4 * C);
@@ -212,11 +185,11 @@ macro_rules! columns {
                         }
                     }
                     let rest = chunks.remainder().iter().all(|x| x.is_finite());
-                    *finite &= rest && sums.iter().flatten().all(|&sum| sum == 0.0);
+                    rest && sums.iter().flatten().all(|&sum| sum == 0.0)
                 }
 
-                /// `x ← x · y`.
-                fn times(x: &mut [$f], y: &[$f]) {
+                /// Computes `x ← x · y`.
+                pub(crate) fn times(x: &mut [$f], y: &[$f]) {
                     for (x, y) in x.chunks_exact_mut(C).zip(y.chunks_exact(C)) {
                         for i in 0..C {
                             x[i] *= y[i];
@@ -224,9 +197,9 @@ macro_rules! columns {
                     }
                 }
 
-                /// From the direction of the scores (in units of log 2) to pattern times direction; adds the sums of the columns
-                /// to `mean`.
-                fn tangent(p: &[$f], z: &mut [$f], width: usize, mean: &mut [$f]) {
+                /// Turns the direction of the scores (in units of log 2) into pattern times direction, and adds the sums of the
+                /// columns to `mean`.
+                pub(crate) fn tangent(p: &[$f], z: &mut [$f], width: usize, mean: &mut [$f]) {
                     let rows = z.len() / width;
                     assert!(p.len() >= rows * width);
                     for first in (0..width).step_by(C) {
@@ -265,8 +238,6 @@ columns!(f64, u64, 8, 4, magic: 6_755_399_441_056_767.0, shift: 52, lowest: -102
 
 #[cfg(test)]
 mod tests {
-    use collimate_tensor::CpuLevel;
-
     #[test]
     fn powers_of_two_are_accurate_and_flush_to_zero() {
         let (mut single, mut double) = (0.0_f64, 0.0_f64);
@@ -286,84 +257,64 @@ mod tests {
     }
 
     #[test]
-    fn one_number_that_is_not_finite_is_found_wherever_it_stands() {
-        for level in [CpuLevel::Portable, CpuLevel::Avx2, CpuLevel::Avx512] {
-            if level > CpuLevel::detected() {
-                continue;
-            }
-            for length in [0, 1, 31, 64, 65, 200] {
-                let mut x: Vec<f32> = (0..length).map(|i| i as f32 * 1e36 - 1e38).collect();
-                let finite = |x: &[f32]| {
-                    let mut finite = true;
-                    super::f32::check_finite(level, x, &mut finite);
-                    finite
-                };
-                assert!(finite(&x), "{level:?} {length}");
-                for place in 0..length {
-                    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                        let sound = std::mem::replace(&mut x[place], bad);
-                        assert!(!finite(&x), "{level:?} {bad} at {place} of {length}");
-                        x[place] = sound;
-                    }
+    fn one_non_finite_number_is_found_at_any_place() {
+        for length in [0, 1, 31, 64, 65, 200] {
+            let mut x: Vec<f32> = (0..length).map(|i| i as f32 * 1e36 - 1e38).collect();
+            assert!(super::f32::all_finite(&x), "{length}");
+            for place in 0..length {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let good = std::mem::replace(&mut x[place], bad);
+                    assert!(!super::f32::all_finite(&x), "{bad} at {place} of {length}");
+                    x[place] = good;
                 }
             }
         }
     }
 
     macro_rules! against_the_definition {
-        ($f:ident, $rows:expr, $tolerance:expr) => {
-            for level in [CpuLevel::Portable, CpuLevel::Avx2, CpuLevel::Avx512] {
-                if level > CpuLevel::detected() {
-                    continue;
-                }
-                let (rows, width) = ($rows, 32);
-                let score = |i: usize| match i % 11 {
-                    0 => $f::NEG_INFINITY,
-                    r => (i * 37 % 101) as $f * 0.3 - r as $f,
-                };
-                let scores: Vec<$f> = (0..rows * width).map(score).collect();
-                let column = |j: usize| scores.iter().skip(j).step_by(width).copied();
-                // Two steps over the halves of the rows.
-                let (mut top, mut total, mut factor) = ([$f::NEG_INFINITY; 32], [0.0; 32], [0.0; 32]);
-                let mut tile = scores.clone();
-                let half = rows / 2 * width;
-                super::$f::absorb(level, &mut tile[..half], width, &mut top, &mut total, &mut factor);
-                super::$f::absorb(level, &mut tile[half..], width, &mut top, &mut total, &mut factor);
-                for j in 0..width {
-                    let largest = column(j).fold($f::NEG_INFINITY, $f::max);
-                    assert_eq!(top[j], largest);
-                    let sum: $f =
-                        column(j).map(|z| if z == largest { 1.0 } else { (z - largest).exp2() }).sum();
-                    let sum = if largest == $f::NEG_INFINITY { 0.0 } else { sum };
-                    assert!(
-                        (total[j] - sum).abs() <= $tolerance * (1.0 + sum),
-                        "{level:?}: {} for {sum}",
-                        total[j]
-                    );
-                }
-                let (mut capped, mut slope) = (scores.clone(), scores.clone());
-                super::$f::softcap(level, &mut capped, &mut slope, 4.0);
-                let mut only = scores.clone();
-                super::$f::softcap_only(level, &mut only, 4.0);
-                assert_eq!(only, capped);
-                for ((&z, &capped), &slope) in scores.iter().zip(&capped).zip(&slope) {
-                    let tanh = (z / 4.0).tanh();
-                    assert!((capped - 4.0 * tanh).abs() < 8.0 * $tolerance, "{level:?}: {capped} at {z}");
-                    assert!((slope - (1.0 - tanh * tanh)).abs() < 4.0 * $tolerance);
-                }
+        ($f:ident, $rows:expr, $tolerance:expr) => {{
+            let (rows, width) = ($rows, 32);
+            let score = |i: usize| match i % 11 {
+                0 => $f::NEG_INFINITY,
+                r => (i * 37 % 101) as $f * 0.3 - r as $f,
+            };
+            let scores: Vec<$f> = (0..rows * width).map(score).collect();
+            let column = |j: usize| scores.iter().skip(j).step_by(width).copied();
+            // Two steps over the halves of the rows.
+            let (mut top, mut total, mut factor) = ([$f::NEG_INFINITY; 32], [0.0; 32], [0.0; 32]);
+            let mut tile = scores.clone();
+            let half = rows / 2 * width;
+            super::$f::absorb(&mut tile[..half], width, &mut top, &mut total, &mut factor);
+            super::$f::absorb(&mut tile[half..], width, &mut top, &mut total, &mut factor);
+            for j in 0..width {
+                let largest = column(j).fold($f::NEG_INFINITY, $f::max);
+                assert_eq!(top[j], largest);
+                let sum: $f = column(j).map(|z| if z == largest { 1.0 } else { (z - largest).exp2() }).sum();
+                let sum = if largest == $f::NEG_INFINITY { 0.0 } else { sum };
+                assert!((total[j] - sum).abs() <= $tolerance * (1.0 + sum), "{} for {sum}", total[j]);
             }
-        };
+            let (mut capped, mut slope) = (scores.clone(), scores.clone());
+            super::$f::softcap(&mut capped, &mut slope, 4.0);
+            let mut only = scores.clone();
+            super::$f::softcap_only(&mut only, 4.0);
+            assert_eq!(only, capped);
+            for ((&z, &capped), &slope) in scores.iter().zip(&capped).zip(&slope) {
+                let tanh = (z / 4.0).tanh();
+                assert!((capped - 4.0 * tanh).abs() < 8.0 * $tolerance, "{capped} at {z}");
+                assert!((slope - (1.0 - tanh * tanh)).abs() < 4.0 * $tolerance);
+            }
+        }};
     }
 
     #[test]
-    fn every_level_agrees_with_the_definition() {
+    fn columns_agree_with_the_definition_at_the_level_in_use() {
         for rows in [2, 3, 8, 65] {
             against_the_definition!(f32, rows, 1e-6);
             against_the_definition!(f64, rows, 1e-14);
         }
         // Small scores pass a softcap to the last place: no difference of nearby numbers is taken.
         let mut small = [1e-5_f32; 16];
-        super::f32::softcap_only(CpuLevel::current(), &mut small, 50.0);
+        super::f32::softcap_only(&mut small, 50.0);
         assert!(small.iter().all(|x| (x - 1e-5).abs() < 2e-12));
     }
 }

@@ -1,6 +1,6 @@
-//! Inner products of rows with a few rows: along the rows, which are read once and as they lie in memory.
+//! Inner products of many rows with a few rows. The kernels run along the rows and read each row once.
 
-use super::lanes;
+use super::lanes::lanes;
 use collimate_tensor::CpuLevel;
 use ndarray::ArrayRef2;
 
@@ -9,12 +9,17 @@ macro_rules! dots {
         pub(crate) mod $f {
             use super::*;
 
-            /// `c[i][j] = ⟨a[i], b[j]⟩` for the rows of `a` (m, d), which are contiguous each, and `columns` rows of `b`, d apart. Rows
-            /// of `c` are `width` apart; numbers past the columns stay as they are.
+            /// Computes `c[i][j] = ⟨a[i], b[j]⟩` for a few rows of `b`. Rows of `a` are contiguous, rows of `c` are `width` apart.
+            pub(crate) fn dots(a: &ArrayRef2<$f>, b: &[$f], columns: usize, width: usize, c: &mut [$f]) {
+                dots_at(CpuLevel::current(), a, b, columns, width, c);
+            }
+
+            /// Computes the inner products at a level: `a` is `[m, d]`, and the `columns` rows of `b` are d apart. The numbers of `c`
+            /// past the columns keep their values.
             ///
             /// # Panics
-            /// When a slice is too short or rows are not contiguous, which would be a fault of this crate.
-            pub(crate) fn dots(
+            /// If a slice is too short or a row is not contiguous, which would be a fault of this crate.
+            pub(crate) fn dots_at(
                 level: CpuLevel,
                 a: &ArrayRef2<$f>,
                 b: &[$f],
@@ -60,7 +65,7 @@ macro_rules! dots {
     };
 }
 
-/// Calls the kernel of the most columns and rows that are left; gives those two numbers.
+/// Calls the kernel for the largest numbers of columns and rows that are left, and returns those two numbers.
 macro_rules! block {
     ($kernel:ident, $columns:expr, $rows:expr, $args:tt; $($n:literal: $($m:literal)+);+) => {
         $(if $columns >= $n { block!(@rows $kernel, $n, $rows, $args; $($m)+) } else)+ { unreachable!("no column is left") }
@@ -73,10 +78,10 @@ macro_rules! block {
 dots!(f32, avx512_f32, avx2_f32, portable_f32);
 dots!(f64, avx512_f64, avx2_f64, portable_f64);
 
-/// How many bytes ahead of the loads memory is asked for.
+/// The distance of the prefetches ahead of the loads, in bytes.
 const AHEAD: usize = 4096;
 
-/// `M` rows against `N` rows, with all sums in registers.
+/// Defines the kernel for `M` rows against `N` rows, with all sums in registers.
 macro_rules! kernel {
     ($name:ident, $f:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $fma:ident, $store:ident) => {
         // Safety: `a` holds M rows `row` apart and `b` N rows one after another, of d numbers each, of which `whole` vectors are whole;
@@ -203,7 +208,7 @@ mod tests {
                 let b: Vec<$f> = (0..$columns * $d).map(|i| number(i, 5)).collect();
                 let (width, untouched) = ($columns + 2, 7.0);
                 let mut c = vec![untouched; $m * width];
-                $f::dots(level, &a, &b, $columns, width, &mut c);
+                $f::dots_at(level, &a, &b, $columns, width, &mut c);
                 for (at, &c) in c.iter().enumerate() {
                     let (i, j) = (at / width, at % width);
                     let expected = if j < $columns {

@@ -1,17 +1,17 @@
 //! Products of a broadcast left operand with a panel.
 
-use super::{lanes, vectors};
+use super::lanes::{lanes, vectors};
 use collimate_tensor::CpuLevel;
 use ndarray::ArrayRef2;
 
-/// What happens to the numbers that a product meets.
+/// The way in which a product is combined with the existing output.
 #[derive(Clone, Copy, Debug)]
 pub enum Join<'a, F> {
-    /// They are not read.
+    /// The product replaces the output, which is not read.
     Replace,
-    /// The product is added to them.
+    /// The product is added to the output.
     Add,
-    /// They are multiplied by a factor for each column first.
+    /// The output is multiplied by a factor for each column, then the product is added.
     Scale(&'a [F]),
 }
 
@@ -20,12 +20,28 @@ macro_rules! product {
         pub(crate) mod $f {
             use super::*;
 
-            /// `c ← a·b`, joined to what `c` holds: `a` (m, k) of any strides, `b` (k, width) and `c` (m, width) with rows that lie
-            /// as far apart as the second number says, where the width is a number of whole vectors.
+            /// Computes `a·b` and combines it with `c`, for `b` and `c` with rows of `width` numbers.
+            pub(crate) fn product(a: &ArrayRef2<$f>, b: &[$f], width: usize, join: Join<'_, $f>, c: &mut [$f]) {
+                product_part(a, (b, width), width, join, (c, width));
+            }
+
+            /// Like `product`, for `width` columns of wider rows. The second numbers are the distances between rows.
+            pub(crate) fn product_part(
+                a: &ArrayRef2<$f>,
+                b: (&[$f], usize),
+                width: usize,
+                join: Join<'_, $f>,
+                c: (&mut [$f], usize),
+            ) {
+                product_at(CpuLevel::current(), a, b, width, join, c);
+            }
+
+            /// Computes the product at a level: `a` `[m, k]` has any strides, `b` `[k, width]` and `c` `[m, width]` have rows at the
+            /// distance given beside them, and the width is a number of whole vectors.
             ///
             /// # Panics
-            /// When a slice is too short, which would be a fault of this crate.
-            pub(crate) fn product(
+            /// If a slice is too short, which would be a fault of this crate.
+            pub(crate) fn product_at(
                 level: CpuLevel,
                 a: &ArrayRef2<$f>,
                 (b, b_row): (&[$f], usize),
@@ -85,7 +101,7 @@ macro_rules! product {
     };
 }
 
-/// Calls the kernel of the given number of vectors with the most rows that are left; gives that number of rows.
+/// Calls the kernel for the given number of vectors and the largest number of rows that is left, and returns that number of rows.
 macro_rules! rows {
     ($kernel:ident, $vectors:expr, $left:expr, $args:tt; $($v:literal: $($m:literal)+);+) => {
         match $vectors {
@@ -254,7 +270,7 @@ mod tests {
     use ndarray::{Array2, s};
     use proptest::prelude::*;
 
-    /// Every level that this processor has.
+    /// Returns every level that this processor has.
     fn levels() -> impl Iterator<Item = CpuLevel> {
         [CpuLevel::Portable, CpuLevel::Avx2, CpuLevel::Avx512]
             .into_iter()
@@ -276,7 +292,7 @@ mod tests {
                 for join in [Join::Replace, Join::Add, Join::Scale(&factors)] {
                     let before: Vec<$f> = (0..$m * c_row).map(|i| number(3, i)).collect();
                     let mut c = before.clone();
-                    $f::product(level, &a, (&b, b_row), width, join, (&mut c, c_row));
+                    $f::product_at(level, &a, (&b, b_row), width, join, (&mut c, c_row));
                     for (at, (&c, &before)) in c.iter().zip(&before).enumerate() {
                         let (i, j) = (at / c_row, at % c_row);
                         if j >= width {

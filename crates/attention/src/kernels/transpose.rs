@@ -1,13 +1,18 @@
-//! Moving rows into columns of whole vectors, and back.
+//! Copies of rows into columns of whole vectors, and back.
 
 use collimate_tensor::{CpuLevel, Scalar};
 use ndarray::{ArrayRef2, s};
 
-/// Rows that are moved together, so that what is written lies together.
+/// The number of rows copied together, so that neighbouring numbers are written together.
 const TOGETHER: usize = 8;
 
-/// `to[p][i] = factor · x[i][p]`; columns past the rows of `x` are zero.
-pub(crate) fn into_columns<F: Scalar>(_: CpuLevel, x: &ArrayRef2<F>, factor: F, width: usize, to: &mut [F]) {
+/// The copies for f64.
+pub(crate) mod f64 {
+    pub(crate) use super::{into_columns, out_of_columns};
+}
+
+/// Writes `to[p][i] = factor · x[i][p]`. Columns past the rows of `x` become zero.
+pub(crate) fn into_columns<F: Scalar>(x: &ArrayRef2<F>, factor: F, width: usize, to: &mut [F]) {
     let (rows, depth) = x.dim();
     let mut i = 0;
     while i < rows {
@@ -37,14 +42,8 @@ pub(crate) fn into_columns<F: Scalar>(_: CpuLevel, x: &ArrayRef2<F>, factor: F, 
     }
 }
 
-/// `x[i][p] = factors[i] · from[p][i]`.
-pub(crate) fn out_of_columns<F: Scalar>(
-    _: CpuLevel,
-    from: &[F],
-    width: usize,
-    factors: &[F],
-    x: &mut ArrayRef2<F>,
-) {
+/// Writes `x[i][p] = factors[i] · from[p][i]`.
+pub(crate) fn out_of_columns<F: Scalar>(from: &[F], width: usize, factors: &[F], x: &mut ArrayRef2<F>) {
     for (i, mut row) in x.rows_mut().into_iter().enumerate() {
         match row.as_slice_mut() {
             Some(row) => {
@@ -59,7 +58,7 @@ pub(crate) fn out_of_columns<F: Scalar>(
     }
 }
 
-/// `to[i][..d] = factor · x[i]`, filled up with zeros to whole vectors: the rows as the right operand of a product.
+/// Writes `to[i][..d] = factor · x[i]`, padded with zeros to whole vectors: the rows as the right operand of a product.
 pub(crate) fn into_rows<F: Scalar>(x: &ArrayRef2<F>, factor: F, width: usize, to: &mut [F]) {
     for (row, to) in x.rows().into_iter().zip(to.chunks_exact_mut(width)) {
         to[row.len()..].fill(F::zero());
@@ -67,27 +66,25 @@ pub(crate) fn into_rows<F: Scalar>(x: &ArrayRef2<F>, factor: F, width: usize, to
     }
 }
 
-/// The same for f32 through registers, eight by eight, where rows are contiguous and come in eights.
-pub(crate) mod squares {
+/// The copies for f32: through registers, in squares of eight by eight, if rows are contiguous and both sides are multiples of eight.
+pub(crate) mod f32 {
     use super::*;
 
-    /// Whether all of (rows, columns) is such squares.
-    fn fits(level: CpuLevel, x: &ArrayRef2<f32>) -> bool {
+    /// Returns true if the squares cover all of `x`.
+    fn fits(x: &ArrayRef2<f32>) -> bool {
         let (rows, columns) = x.dim();
-        level >= CpuLevel::Avx2 && x.strides()[1] == 1 && rows % 8 == 0 && columns % 8 == 0 && !x.is_empty()
+        CpuLevel::current() >= CpuLevel::Avx2
+            && x.strides()[1] == 1
+            && rows % 8 == 0
+            && columns % 8 == 0
+            && !x.is_empty()
     }
 
-    /// As [`into_columns`](super::into_columns), to the bit.
-    pub(crate) fn into_columns(
-        level: CpuLevel,
-        x: &ArrayRef2<f32>,
-        factor: f32,
-        width: usize,
-        to: &mut [f32],
-    ) {
+    /// Like [`into_columns`](super::into_columns), with the same bits.
+    pub(crate) fn into_columns(x: &ArrayRef2<f32>, factor: f32, width: usize, to: &mut [f32]) {
         let (rows, depth) = x.dim();
-        if !fits(level, x) {
-            return super::into_columns(level, x, factor, width, to);
+        if !fits(x) {
+            return super::into_columns(x, factor, width, to);
         }
         assert!(to.len() >= depth * width && rows <= width, "room for the columns");
         #[cfg(target_arch = "x86_64")]
@@ -104,17 +101,11 @@ pub(crate) mod squares {
         (0..depth).for_each(|p| to[p * width + rows..(p + 1) * width].fill(0.0));
     }
 
-    /// As [`out_of_columns`](super::out_of_columns), to the bit.
-    pub(crate) fn out_of_columns(
-        level: CpuLevel,
-        from: &[f32],
-        width: usize,
-        factors: &[f32],
-        x: &mut ArrayRef2<f32>,
-    ) {
+    /// Like [`out_of_columns`](super::out_of_columns), with the same bits.
+    pub(crate) fn out_of_columns(from: &[f32], width: usize, factors: &[f32], x: &mut ArrayRef2<f32>) {
         let (rows, depth) = x.dim();
-        if !fits(level, x) {
-            return super::out_of_columns(level, from, width, factors, x);
+        if !fits(x) {
+            return super::out_of_columns(from, width, factors, x);
         }
         assert!(from.len() >= (depth - 1) * width + rows && factors.len() >= rows, "columns for the rows");
         #[cfg(target_arch = "x86_64")]
@@ -131,7 +122,7 @@ pub(crate) mod squares {
         }
     }
 
-    /// `to[j][i] = factors[i] · from[i][j]` for eight by eight numbers, with rows so far apart.
+    /// Writes `to[j][i] = factors[i] · from[i][j]` for eight by eight numbers, with the given distances between rows.
     // Safety: both squares are there, and `to` is ours alone.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx")]
@@ -151,7 +142,7 @@ pub(crate) mod squares {
         }
     }
 
-    /// `to[j][i] = factors[j] · from[i][j]`.
+    /// Writes `to[j][i] = factors[j] · from[i][j]`.
     // Safety: as of `square`.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx")]
@@ -218,21 +209,21 @@ mod tests {
     use ndarray::Array2;
 
     #[test]
-    fn squares_are_moved_as_single_numbers_are() {
+    fn squares_are_copied_like_single_numbers() {
         for (rows, columns) in [(8, 8), (64, 40), (24, 80), (7, 8), (8, 9), (0, 8), (8, 0)] {
             let big = Array2::from_shape_fn((rows, columns + 5), |(i, j)| (i * 100 + j) as f32);
             let x = big.slice(s![..;-1, 2..columns + 2]);
             let width = rows + 16;
             let (mut expected, mut given) = (vec![7.0; columns * width], vec![7.0; columns * width]);
-            into_columns(CpuLevel::current(), &x, 0.3, width, &mut expected);
-            squares::into_columns(CpuLevel::current(), &x, 0.3, width, &mut given);
+            into_columns(&x, 0.3, width, &mut expected);
+            f32::into_columns(&x, 0.3, width, &mut given);
             assert_eq!(given, expected, "{rows} {columns}");
             let factors: Vec<f32> = (0..width).map(|i| i as f32 - 3.5).collect();
             let (mut plain, mut fast) = (big.clone(), big.clone());
             let mut to = plain.slice_mut(s![..;-1, 2..columns + 2]);
-            out_of_columns(CpuLevel::current(), &given, width, &factors, &mut to);
+            out_of_columns(&given, width, &factors, &mut to);
             let mut to = fast.slice_mut(s![..;-1, 2..columns + 2]);
-            squares::out_of_columns(CpuLevel::current(), &given, width, &factors, &mut to);
+            f32::out_of_columns(&given, width, &factors, &mut to);
             assert_eq!(fast, plain, "{rows} {columns}");
         }
     }

@@ -1,4 +1,4 @@
-//! The chunked form: what happens within a run of tokens as matrix products, what came before it through the state.
+//! The chunked form: matrix products within a run of tokens, and the state for all earlier tokens.
 //!
 //! ```text
 //! U = the rows written, (I + diag(β) tril(M, −1)) U = diag(β) (V − K_in S) under the delta rule, else V
@@ -8,17 +8,17 @@
 
 use super::decay::{Decay, keep_lower};
 use super::problem::{Block, BlockGradients};
-use crate::tile::product;
+use crate::tiled::product;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Axis, Zip};
 
-/// What both directions need of the delta rule.
+/// The intermediate results of the delta rule that both directions need.
 struct Correction<F> {
-    /// The keys as the state before the run sees them (t, d).
+    /// The keys with the decay from the start of the run `[t, d]`.
     k_in: Array2<F>,
-    /// What the values would change in that state: V − K_in S (t, e).
+    /// The difference between the values and the contents of that state: V − K_in S `[t, e]`.
     error: Array2<F>,
-    /// Key against earlier key (t, t), zero on and above the diagonal.
+    /// The products of keys with earlier keys `[t, t]`, zero on and above the diagonal.
     overlap: Array2<F>,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn times<F: Scalar>(a: &ndarray::ArrayRef2<F>, b: &ndarray::ArrayRef2
 }
 
 impl<F: Scalar> Block<F> {
-    /// The rows that are written under the keys (t, e).
+    /// Computes the rows that are written under the keys `[t, e]`.
     fn rows_written(&self, decay: &Decay<'_, F>, state: &Array2<F>) -> (Array2<F>, Option<Correction<F>>) {
         let Some(beta) = &self.beta else { return (self.v.clone(), None) };
         let k_in = decay.entering(&self.k);
@@ -51,7 +51,7 @@ impl<F: Scalar> Block<F> {
     }
 }
 
-/// The outputs of the readers, and the state after the block.
+/// Computes the outputs of the readers and the state after the block.
 pub(super) fn forward<F: Scalar>(block: &Block<F>, state: &Array2<F>) -> (Vec<Array2<F>>, Array2<F>) {
     let decay = Decay::new(&block.decay);
     let (u, _) = block.rows_written(&decay, state);
@@ -65,7 +65,7 @@ pub(super) fn forward<F: Scalar>(block: &Block<F>, state: &Array2<F>) -> (Vec<Ar
     (block.q.iter().map(read).collect(), after)
 }
 
-/// The gradients, from those of the outputs and of the state after the block.
+/// Computes the gradients from the gradients by the outputs and by the state after the block.
 pub(super) fn backward<F: Scalar>(
     block: &Block<F>,
     state: &Array2<F>,
@@ -75,7 +75,7 @@ pub(super) fn backward<F: Scalar>(
     let (t, last) = (block.k.nrows(), block.k.nrows() - 1);
     let decay = Decay::new(&block.decay);
     let (u, correction) = block.rows_written(&decay, state);
-    // By each running sum of log-decays: a factor e^{b_i − b_j} gives what it multiplies to i and takes it from j.
+    // The gradient by each running sum of log-decays: a factor e^{b_i − b_j} adds its product at i and subtracts it at j.
     let mut d_sums = Array2::<F>::zeros(block.k.dim());
 
     // S' = decay(S) + K_outᵀ U
@@ -108,7 +108,7 @@ pub(super) fn backward<F: Scalar>(
 
     let (mut d_v, mut d_beta) = (d_u, None);
     if let (Some(Correction { k_in, error, overlap }), Some(beta)) = (correction, &block.beta) {
-        // The transposed substitution, from the last row; then each row is what its error got.
+        // The transposed substitution, from the last row. Each row is then the gradient by its error.
         for i in (0..t).rev() {
             let (mut before, rest) = d_v.view_mut().split_at(Axis(0), i);
             let row = rest.row(0);
@@ -135,7 +135,7 @@ pub(super) fn backward<F: Scalar>(
     BlockGradients { q: d_q, k: d_k, v: d_v, decay: decay.gradient(d_sums), beta: d_beta, state: d_state }
 }
 
-/// Along a direction: the outputs of the readers, and the state after the block.
+/// Computes the directions of the outputs of the readers and of the state after the block.
 pub(super) fn jvp<F: Scalar>(
     block: &Block<F>,
     state: &Array2<F>,
@@ -145,7 +145,7 @@ pub(super) fn jvp<F: Scalar>(
     let decay = Decay::new(&block.decay);
     let sums = running(&direction.decay);
     let (u, correction) = block.rows_written(&decay, state);
-    // A factor e^{b_i − b_j} moves as if what it multiplies at i moved by ḃ_i times itself, and at j by −ḃ_j.
+    // The derivative of a factor e^{b_i − b_j} is ḃ_i times its product at i, and −ḃ_j times its product at j.
     let later = |x: &Array2<F>, x_dot: &Array2<F>| x_dot + &(x * &sums);
     let earlier = |x: &Array2<F>, x_dot: &Array2<F>| x_dot - &(x * &sums);
     let (k, k_earlier) = (&block.k, earlier(&block.k, &direction.k));
@@ -195,7 +195,7 @@ pub(super) fn jvp<F: Scalar>(
     (out, after)
 }
 
-/// Row `i` is the sum of the rows up to `i`.
+/// Returns running sums: row `i` is the sum of the rows up to `i`.
 fn running<F: Scalar>(x: &Array2<F>) -> Array2<F> {
     let mut sums = x.clone();
     for i in 1..sums.nrows() {

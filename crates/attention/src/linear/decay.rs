@@ -1,18 +1,18 @@
-//! Products of rows with the decay between their positions, without ever dividing by a decay.
+//! Products of rows with the decay between their positions. They never divide by a decay.
 
-use crate::tile::product;
+use crate::tiled::product;
 use collimate_tensor::Scalar;
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView1, s};
 
-/// The rows and columns of a product within which single channels are multiplied one by one.
+/// The size of the blocks on the diagonal in which single channels are multiplied one by one.
 const STRIP: usize = 16;
 
-/// The factors of a run of tokens (t, 1 or d): before it takes up token `i` the state is multiplied by row `i`.
+/// The factors of a run of tokens `[t, 1 or d]`: before token `i` the state is multiplied by row `i`.
 pub(super) struct Decay<'a, F> {
     factors: &'a Array2<F>,
-    /// From the state before the run to token `i`: the product of rows `..= i`.
+    /// The decay from the start of the run to token `i`: the product of rows `..= i`.
     enter: Array2<F>,
-    /// From token `i` to the end of the run: the product of rows `i + 1 ..`.
+    /// The decay from token `i` to the end of the run: the product of rows `i + 1 ..`.
     leave: Array2<F>,
 }
 
@@ -30,17 +30,17 @@ impl<'a, F: Scalar> Decay<'a, F> {
         Self { factors, enter, leave }
     }
 
-    /// Row `i` of `x` as the state before the run sees it.
+    /// Multiplies row `i` of `x` by the decay from the start of the run.
     pub(super) fn entering(&self, x: &Array2<F>) -> Array2<F> {
         x * &self.enter
     }
 
-    /// Row `i` of `x` as the state after the run holds it.
+    /// Multiplies row `i` of `x` by the decay to the end of the run.
     pub(super) fn leaving(&self, x: &Array2<F>) -> Array2<F> {
         x * &self.leave
     }
 
-    /// What is left of the state before the run at its end; `state` has a row a channel.
+    /// Multiplies the state before the run by the decay of the whole run. `state` has a row for each channel.
     pub(super) fn whole(&self, state: &Array2<F>) -> Array2<F> {
         let last = self.enter.row(self.enter.nrows() - 1);
         let mut left = state.clone();
@@ -51,7 +51,7 @@ impl<'a, F: Scalar> Decay<'a, F> {
         left
     }
 
-    /// The gradient by the logarithms of the factors, from that by each running sum of them (t, d).
+    /// Computes the gradient by the logarithms of the factors from the gradient by each running sum of them `[t, d]`.
     pub(super) fn gradient(&self, by_running_sum: Array2<F>) -> Array2<F> {
         let mut gradient = by_running_sum;
         // A factor is in all sums from its own on.
@@ -70,7 +70,7 @@ impl<'a, F: Scalar> Decay<'a, F> {
         self.factors.ncols() > 1
     }
 
-    /// `pᵢⱼ = Σ_c xᵢc yⱼc Π_{j < l ≤ i} factor_lc` for j ≤ i, zero above the diagonal.
+    /// Computes `pᵢⱼ = Σ_c xᵢc yⱼc Π_{j < l ≤ i} factor_lc` for j ≤ i, zero above the diagonal.
     pub(super) fn products(&self, x: &Array2<F>, y: &Array2<F>) -> Array2<F> {
         let n = x.nrows();
         let mut p = Array2::zeros((n, n));
@@ -92,7 +92,7 @@ impl<'a, F: Scalar> Decay<'a, F> {
         p
     }
 
-    /// The gradients of [`Decay::products`] by x and y, from one that is zero above the diagonal.
+    /// Computes the gradients by x and y of [`Decay::products`] from a gradient that is zero above the diagonal.
     pub(super) fn products_back(
         &self,
         x: &Array2<F>,
@@ -128,7 +128,7 @@ impl<'a, F: Scalar> Decay<'a, F> {
         (d_x, d_y)
     }
 
-    /// One number a token: the decay from token `j` to token `i`, zero above the diagonal.
+    /// Returns the decay from token `j` to token `i`, zero above the diagonal, for one number for each token.
     fn between(&self) -> Array2<F> {
         let n = self.factors.nrows();
         let mut between = Array2::zeros((n, n));
@@ -143,7 +143,7 @@ impl<'a, F: Scalar> Decay<'a, F> {
 
     /// Calls `strip(first, past, head, far)` for each strip of rows: `head` is the decay from the strip's beginning to
     /// its rows, `far` that from each earlier row to the strip's beginning. Both are products of factors, so they are in
-    /// range whatever the factors; a quotient of running products would not be.
+    /// range for all factors. A quotient of running products would not be.
     fn strips(&self, mut strip: impl FnMut(usize, usize, Array2<F>, Array2<F>)) {
         let (n, d) = self.factors.dim();
         let mut far = Array2::<F>::zeros((0, d));
@@ -174,7 +174,7 @@ impl<'a, F: Scalar> Decay<'a, F> {
     }
 }
 
-/// `Σ_c x_c w_c y_c`
+/// Returns `Σ_c x_c w_c y_c`.
 fn inner<F: Scalar>(x: &ArrayView1<'_, F>, w: &ArrayView1<'_, F>, y: &ArrayView1<'_, F>) -> F {
     let mut sum = F::zero();
     for c in 0..x.len() {
@@ -183,7 +183,7 @@ fn inner<F: Scalar>(x: &ArrayView1<'_, F>, w: &ArrayView1<'_, F>, y: &ArrayView1
     sum
 }
 
-/// Zero on and above (`strict`) or above the diagonal.
+/// Sets the numbers above the diagonal to zero, and with `strict` the diagonal too.
 pub(super) fn keep_lower<F: Scalar>(p: &mut ArrayRef2<F>, strict: bool) {
     for (i, mut row) in p.rows_mut().into_iter().enumerate() {
         let from = if strict { i } else { i + 1 };

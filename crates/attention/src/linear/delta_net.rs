@@ -1,24 +1,24 @@
 use super::problem::{Problem, Reach};
 use super::{Pass, Setting};
-use crate::{AttentionError, Element};
+use crate::{AttentionError, Precision};
 use ndarray::{ArrayRef2, ArrayRef3};
 
-/// The delta rule: what the state holds under a key is corrected towards the value, not added to.
+/// Runs the delta rule, which corrects the contents of the state under a key towards the value instead of adding the value.
 ///
 /// ```text
 /// S ← S + βₜ kₜ (vₜ − Sᵀ kₜ)ᵀ,   outₜ = scale · Sᵀ qₜ
 /// ```
-/// It is one step of gradient descent on ½|Sᵀk − v|² with the rate β. With |k| = 1 and 0 ≤ β ≤ 1 the state stays bounded;
-/// keys are taken as they are given, so normalise them before. With β|k|² > 2 it grows without bound.
+/// It is one step of gradient descent on ½|Sᵀk − v|² with the rate β. With |k| = 1 and 0 ≤ β ≤ 1 the state stays bounded. The keys
+/// are not normalised here, so normalise them before. With β|k|² > 2 the state grows without bound.
 ///
 /// # Shapes
-/// `q (h, t, d)`, `k (g, t, d)`, `v (g, t, e)`, `beta (g, t)`; the state (g, d, e).
+/// `q [h, t, d]`, `k [g, t, d]`, `v [g, t, e]`, `beta [g, t]`; the state `[g, d, e]`.
 ///
 /// # Errors
-/// As [`retention`](super::retention).
+/// Like [`retention`](super::retention).
 ///
 /// # Determinism
-/// The same bits on any number of threads.
+/// The bits are the same on any number of threads.
 ///
 /// # Examples
 /// ```
@@ -29,14 +29,14 @@ use ndarray::{ArrayRef2, ArrayRef3};
 /// let k = array![[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]]; // the first key comes back
 /// let v = array![[[5.0_f64], [6.0], [7.0]]];
 /// let pass = delta_net(&setting, &k, &k, &v, &Array2::ones((1, 3)), None)?;
-/// assert_eq!(pass.state, array![[[7.0], [6.0]]]); // overwritten, where linear attention would hold 12
+/// assert_eq!(pass.state, array![[[7.0], [6.0]]]); // overwritten; linear attention would give 12
 /// # Ok::<(), collimate_attention::AttentionError>(())
 /// ```
 ///
 /// # References
 /// Schlag, Irie and Schmidhuber (2021), equation 24; Yang et al. (2024), "Parallelizing Linear Transformers with the Delta
 /// Rule", section 3.
-pub fn delta_net<F: Element>(
+pub fn delta_net<F: Precision>(
     setting: &Setting,
     q: &ArrayRef3<F>,
     k: &ArrayRef3<F>,

@@ -1,67 +1,45 @@
-//! From key heads to blocks and back, and along a direction: one task a key head.
+//! The passes of the family over key heads and blocks of tokens: one task for each key head.
 
-use super::problem::{Block, BlockGradients, Problem, Reach};
-use super::{Form, LinearGradients, chunk, steps, whole};
+use super::problem::{Block, BlockGradients, LinearGradients, Problem, Reach, States};
+use super::{Form, chunk, steps, whole};
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Array3, Array4, ArrayRef3, Axis, s};
 use rayon::prelude::*;
 
-/// The state of each key head before each block and after the last (g, blocks + 1, d, e).
-pub(crate) type States<F> = Array4<F>;
-
-/// The loops of the family as methods of a trait that cannot be named outside.
-pub trait Engine: Scalar {
-    fn linear_forward(problem: &Problem<Self>) -> (Array3<Self>, States<Self>);
-    fn linear_backward(
-        problem: &Problem<Self>,
-        states: &States<Self>,
-        d_out: &ArrayRef3<Self>,
-        d_state: &ArrayRef3<Self>,
-    ) -> LinearGradients<Self>;
-    fn linear_jvp(
-        problem: &Problem<Self>,
-        states: &States<Self>,
-        direction: &LinearGradients<Self>,
-    ) -> (Array3<Self>, Array3<Self>);
+/// Computes the outputs, and the states before each block and after the last block.
+pub(crate) fn forward<F: Scalar>(problem: &Problem<F>) -> (Array3<F>, States<F>) {
+    match problem.reach {
+        Reach::Past => causal_forward(problem),
+        Reach::All => whole::forward(problem),
+    }
 }
 
-macro_rules! compile_for {
-    ($F:ty) => {
-        impl Engine for $F {
-            fn linear_forward(problem: &Problem<$F>) -> (Array3<$F>, States<$F>) {
-                match problem.reach {
-                    Reach::Past => forward(problem),
-                    Reach::All => whole::forward(problem),
-                }
-            }
-            fn linear_backward(
-                problem: &Problem<$F>,
-                states: &States<$F>,
-                d_out: &ArrayRef3<$F>,
-                d_state: &ArrayRef3<$F>,
-            ) -> LinearGradients<$F> {
-                match problem.reach {
-                    Reach::Past => backward(problem, states, d_out, d_state),
-                    Reach::All => whole::backward(problem, states, d_out, d_state),
-                }
-            }
-            fn linear_jvp(
-                problem: &Problem<$F>,
-                states: &States<$F>,
-                direction: &LinearGradients<$F>,
-            ) -> (Array3<$F>, Array3<$F>) {
-                match problem.reach {
-                    Reach::Past => jvp(problem, states, direction),
-                    Reach::All => whole::jvp(problem, states, direction),
-                }
-            }
-        }
-    };
+/// Computes the gradients by all inputs from the gradients by the outputs and by the final state.
+pub(crate) fn backward<F: Scalar>(
+    problem: &Problem<F>,
+    states: &States<F>,
+    d_out: &ArrayRef3<F>,
+    d_state: &ArrayRef3<F>,
+) -> LinearGradients<F> {
+    match problem.reach {
+        Reach::Past => causal_backward(problem, states, d_out, d_state),
+        Reach::All => whole::backward(problem, states, d_out, d_state),
+    }
 }
-compile_for!(f32);
-compile_for!(f64);
 
-/// One block from the state before it: the outputs of the readers, and the state after it.
+/// Computes the directions of the outputs and of the final state.
+pub(crate) fn jvp<F: Scalar>(
+    problem: &Problem<F>,
+    states: &States<F>,
+    direction: &LinearGradients<F>,
+) -> (Array3<F>, Array3<F>) {
+    match problem.reach {
+        Reach::Past => causal_jvp(problem, states, direction),
+        Reach::All => whole::jvp(problem, states, direction),
+    }
+}
+
+/// Runs one block from the state before it. Returns the outputs of the readers and the state after the block.
 fn block_forward<F: Scalar>(form: Form, block: &Block<F>, state: Array2<F>) -> (Vec<Array2<F>>, Array2<F>) {
     match form {
         Form::Recurrent => steps::forward(block, state),
@@ -69,7 +47,7 @@ fn block_forward<F: Scalar>(form: Form, block: &Block<F>, state: Array2<F>) -> (
     }
 }
 
-fn forward<F: Scalar>(problem: &Problem<F>) -> (Array3<F>, States<F>) {
+fn causal_forward<F: Scalar>(problem: &Problem<F>) -> (Array3<F>, States<F>) {
     let ((h, t, _), (g, d, e)) = (problem.q.dim(), problem.initial.dim());
     let blocks = problem.blocks();
     let mut out = Array3::zeros((h, t, e));
@@ -100,7 +78,7 @@ fn forward<F: Scalar>(problem: &Problem<F>) -> (Array3<F>, States<F>) {
     (out, states)
 }
 
-fn backward<F: Scalar>(
+fn causal_backward<F: Scalar>(
     problem: &Problem<F>,
     states: &States<F>,
     d_out: &ArrayRef3<F>,
@@ -154,7 +132,7 @@ fn backward<F: Scalar>(
                 all.slice_mut(s![group, tokens.clone()]).assign(&own);
             }
             if let Some(all) = &mut gradients.log_decay {
-                // One number for all tokens collects what each of them would have got.
+                // One number for all tokens: its gradient is the sum over the tokens.
                 if all.dim().1 == problem.k.dim().1 {
                     let mut rows = all.slice_mut(rows);
                     rows += &part.decay;
@@ -168,7 +146,7 @@ fn backward<F: Scalar>(
     gradients
 }
 
-fn jvp<F: Scalar>(
+fn causal_jvp<F: Scalar>(
     problem: &Problem<F>,
     states: &States<F>,
     direction: &LinearGradients<F>,

@@ -1,23 +1,23 @@
 use super::problem::{Problem, Reach};
 use super::{LogDecay, Pass, Setting};
-use crate::{AttentionError, Element};
+use crate::{AttentionError, Precision};
 use ndarray::{ArrayRef2, ArrayRef3};
 
-/// The delta rule on a state that fades first.
+/// Runs the delta rule on a state that decays first.
 ///
 /// ```text
 /// S ← diag(e^{gₜ}) S,   S ← S + βₜ kₜ (vₜ − Sᵀ kₜ)ᵀ,   outₜ = scale · Sᵀ qₜ
 /// ```
-/// The paper has one decay a token; one a channel is what Kimi Linear calls KDA, and ONNX takes both.
+/// The paper has one decay for each token. Kimi Linear has one for each channel and calls it KDA. ONNX takes both.
 ///
 /// # Shapes
-/// `q (h, t, d)`, `k (g, t, d)`, `v (g, t, e)`, `beta (g, t)`; the state (g, d, e).
+/// `q [h, t, d]`, `k [g, t, d]`, `v [g, t, e]`, `beta [g, t]`; the state `[g, d, e]`.
 ///
 /// # Errors
-/// As [`retention`](super::retention).
+/// Like [`retention`](super::retention).
 ///
 /// # Determinism
-/// The same bits on any number of threads.
+/// The bits are the same on any number of threads.
 ///
 /// # Examples
 /// ```
@@ -35,7 +35,7 @@ use ndarray::{ArrayRef2, ArrayRef3};
 ///
 /// # References
 /// Yang, Kautz and Hatamizadeh (2024), "Gated Delta Networks", equation 10.
-pub fn gated_delta_net<F: Element>(
+pub fn gated_delta_net<F: Precision>(
     setting: &Setting,
     q: &ArrayRef3<F>,
     k: &ArrayRef3<F>,

@@ -1,23 +1,23 @@
 use super::problem::{Problem, Reach};
 use super::{LogDecay, Pass, Setting};
-use crate::{AttentionError, Element};
+use crate::{AttentionError, Precision};
 use ndarray::ArrayRef3;
 
-/// Gated linear attention: every channel of the key fades at a rate of its own.
+/// Runs gated linear attention, in which every channel of the key has its own decay.
 ///
 /// ```text
 /// S ← diag(e^{gₜ}) S + kₜ vₜᵀ,   outₜ = scale · Sᵀ qₜ
 /// ```
-/// Products of many decays underflow, and their quotients overflow; the chunked form takes products only, never quotients.
+/// Products of many decays underflow, and their quotients overflow. The chunked form uses products only, never quotients.
 ///
 /// # Shapes
-/// `q (h, t, d)`, `k (g, t, d)`, `v (g, t, e)`, `log_decay (g, t, d)`; the state (g, d, e).
+/// `q [h, t, d]`, `k [g, t, d]`, `v [g, t, e]`, `log_decay [g, t, d]`; the state `[g, d, e]`.
 ///
 /// # Errors
-/// As [`retention`](super::retention).
+/// Like [`retention`](super::retention).
 ///
 /// # Determinism
-/// The same bits on any number of threads.
+/// The bits are the same on any number of threads.
 ///
 /// # Examples
 /// ```
@@ -35,7 +35,7 @@ use ndarray::ArrayRef3;
 ///
 /// # References
 /// Yang et al. (2024), "Gated Linear Attention Transformers", equation 3 and section 4.
-pub fn gla<F: Element>(
+pub fn gla<F: Precision>(
     setting: &Setting,
     q: &ArrayRef3<F>,
     k: &ArrayRef3<F>,

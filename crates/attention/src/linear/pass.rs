@@ -1,63 +1,35 @@
-use super::engine::States;
-use super::kernel_attention::Divided;
-use super::problem::{Problem, Reach};
-use super::random_features::Drawn;
-use super::{FeatureMap, Form};
+use super::Form;
+use super::mapped::Mapped;
+use super::normalised::Normalised;
+use super::problem::{LinearGradients, Problem, Reach, States};
 use crate::error::check_shape;
-use crate::{AttentionError, Element};
+use crate::{AttentionError, Precision};
 use ndarray::{Array2, Array3, ArrayRef3, s};
 
-/// What came of running a sequence through a state, with all that its derivative needs.
+/// The result of running a sequence through a state, with everything that its derivative needs.
 ///
-/// The sequence continues where it stopped: hand [`Pass::state`] to the next call as its initial state.
+/// To continue the sequence, pass [`Pass::state`] to the next call as its initial state.
 #[derive(Clone, Debug)]
 pub struct Pass<F> {
-    /// The output (h, t, e).
+    /// The output `[h, t, e]`.
     pub out: Array3<F>,
-    /// The state after the last token (g, d, e). Under a [`Denominator`](super::Denominator) of weights it has one more
-    /// column, the sum of the keys; with a feature map, d is the number of features.
+    /// The state after the last token `[g, d, e]`. Under a [`Denominator`](super::Denominator) of weights it has one more
+    /// column, the sum of the keys. With a feature map, d is the number of features.
     pub state: Array3<F>,
     problem: Problem<F>,
     states: States<F>,
     map: Mapped<F>,
-    divided: Option<Divided<F>>,
+    normalised: Option<Normalised<F>>,
 }
 
-/// How the queries and keys of the recurrence were made from those that were given.
-#[derive(Clone, Debug)]
-pub(super) enum Mapped<F> {
-    AsGiven,
-    /// By a feature map, with the given q and k.
-    By(FeatureMap, Array3<F>, Array3<F>),
-    /// By random features.
-    Random(Box<Drawn<F>>),
-}
-
-/// The gradients by all inputs, in their shapes; a direction for [`Pass::jvp`] has the same form.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LinearGradients<F> {
-    /// By q (h, t, d).
-    pub q: Array3<F>,
-    /// By k (g, t, d).
-    pub k: Array3<F>,
-    /// By v (g, t, e).
-    pub v: Array3<F>,
-    /// By the log-decay: (g, t, d) per channel, (g, t, 1) per token, (g, 1, 1) per head.
-    pub log_decay: Option<Array3<F>>,
-    /// By β (g, t).
-    pub beta: Option<Array2<F>>,
-    /// By the initial state, in its shape.
-    pub initial: Array3<F>,
-}
-
-impl<F: Element> Pass<F> {
+impl<F: Precision> Pass<F> {
     /// Runs a checked problem.
     pub(super) fn run(problem: Problem<F>) -> Result<Self, AttentionError> {
         let (out, states) = F::linear_forward(&problem);
         let state = states.slice(s![.., -1, .., ..]).to_owned();
         let keys = problem.k.dim().1;
         if let Some(((head, token, _), _)) = out.indexed_iter().find(|(_, x): &(_, &F)| !x.is_finite()) {
-            // Within a chunk every row of a product meets every other, so only its end is known.
+            // The products of a chunk combine all its tokens, so only the end of the chunk is known.
             let token = match (problem.reach, problem.form) {
                 (Reach::Past, Form::Recurrent) => token,
                 (Reach::Past, _) => {
@@ -73,31 +45,36 @@ impl<F: Element> Pass<F> {
             let head = problem.readers(group).first().copied().unwrap_or(group);
             return Err(AttentionError::StateOverflow { head, token: keys });
         }
-        Ok(Self { out, state, problem, states, map: Mapped::AsGiven, divided: None })
+        Ok(Self { out, state, problem, states, map: Mapped::Unchanged, normalised: None })
     }
 
-    /// Runs a problem whose q and k were mapped, and divides by the sum of the weights when asked to.
+    /// Runs a problem whose q and k are features. With ε the values get a column of ones, so that the state contains Σ φ(k), and the
+    /// output is divided by the sum of the weights plus ε.
     pub(super) fn run_mapped(
-        problem: Problem<F>,
+        mut problem: Problem<F>,
         map: Mapped<F>,
         epsilon: Option<F>,
+        initial: Option<&ArrayRef3<F>>,
     ) -> Result<Self, AttentionError> {
-        let pass = Self { map, ..Self::run(problem)? };
+        let (g, t, e) = problem.v.dim();
+        if epsilon.is_some() {
+            let mut v = Array3::ones((g, t, e + 1));
+            v.slice_mut(s![.., .., ..e]).assign(&problem.v);
+            problem.v = v;
+        }
+        problem.initial = Array3::zeros((g, problem.k.dim().2, problem.v.dim().2));
+        let pass = Self { map, ..Self::run(problem.starting(initial)?)? };
         let Some(epsilon) = epsilon else { return Ok(pass) };
-        let divided = Divided::new(&pass.out, epsilon);
-        Ok(Self { out: divided.out(&pass.out), divided: Some(divided), ..pass })
+        let normalised = Normalised::new(&pass.out, epsilon);
+        Ok(Self { out: normalised.out(&pass.out), normalised: Some(normalised), ..pass })
     }
 
-    /// A direction of zeros, in the shapes of the inputs, to be filled for [`Pass::jvp`].
+    /// Returns a direction of zeros with the shapes of the inputs. Fill it for [`Pass::jvp`].
     pub fn direction(&self) -> LinearGradients<F> {
-        let [q, k] = match &self.map {
-            Mapped::AsGiven => [self.problem.q.dim(), self.problem.k.dim()],
-            Mapped::By(_, q, k) => [q.dim(), k.dim()],
-            Mapped::Random(drawn) => drawn.shapes(),
-        };
+        let [q, k] = self.map.shapes(&self.problem);
         let (g, s, e) = self.problem.v.dim();
-        // The column of ones that sums the keys was not given.
-        let v = (g, s, e - usize::from(self.divided.is_some()));
+        // The caller's values lack the column of ones that sums the keys.
+        let v = (g, s, e - usize::from(self.normalised.is_some()));
         LinearGradients {
             q: Array3::zeros(q),
             k: Array3::zeros(k),
@@ -108,17 +85,17 @@ impl<F: Element> Pass<F> {
         }
     }
 
-    /// The derivative along a direction in all inputs (forward mode): that of the output and that of the final state.
+    /// Computes the derivatives of the output and of the final state along a direction in all inputs (forward mode).
     ///
     /// # Shapes
-    /// `direction` as [`Pass::direction`]; the results as [`Pass::out`] and [`Pass::state`].
+    /// `direction` has the shapes of [`Pass::direction`], the results have the shapes of [`Pass::out`] and [`Pass::state`].
     ///
     /// # Errors
-    /// [`AttentionError::Shape`] when a shape is another; [`AttentionError::Parameter`] for a decay or β that is missing, or that
-    /// the pass does not have.
+    /// [`AttentionError::Shape`] if a shape differs, [`AttentionError::Parameter`] if a decay or β is missing or is not an input of
+    /// the pass.
     ///
     /// # Determinism
-    /// The same bits on any number of threads.
+    /// The bits are the same on any number of threads.
     ///
     /// # Examples
     /// ```
@@ -137,85 +114,69 @@ impl<F: Element> Pass<F> {
     pub fn jvp(&self, direction: &LinearGradients<F>) -> Result<(Array3<F>, Array3<F>), AttentionError> {
         self.check_direction(direction)?;
         let mut along = direction.clone();
-        match &self.map {
-            Mapped::AsGiven => {}
-            Mapped::By(map, q, k) => {
-                map.slope(q, &mut along.q);
-                map.slope(k, &mut along.k);
-            }
-            Mapped::Random(drawn) => (along.q, along.k) = drawn.jvp(&direction.q, &direction.k),
-        }
-        let Some(divided) = &self.divided else {
+        self.map.along(&mut along.q, &mut along.k);
+        let Some(normalised) = &self.normalised else {
             return Ok(F::linear_jvp(&self.problem, &self.states, &along));
         };
         along.v = Array3::zeros(self.problem.v.dim());
         along.v.slice_mut(s![.., .., ..-1]).assign(&direction.v);
-        let (undivided, state) = F::linear_jvp(&self.problem, &self.states, &along);
-        Ok((divided.jvp(&self.out, &undivided), state))
+        let (unnormalised, state) = F::linear_jvp(&self.problem, &self.states, &along);
+        Ok((normalised.jvp(&self.out, &unnormalised), state))
     }
 
     fn check_direction(&self, direction: &LinearGradients<F>) -> Result<(), AttentionError> {
         let expected = self.direction();
         let same = |name, axes, a: &Array3<F>, b: &Array3<F>| check_shape(name, axes, a.shape(), b.shape());
-        same("the direction of q", "(h, t, d)", &expected.q, &direction.q)?;
-        same("the direction of k", "(g, t, d)", &expected.k, &direction.k)?;
-        same("the direction of v", "(g, t, e)", &expected.v, &direction.v)?;
-        same("the direction of initial", "(g, d, e)", &expected.initial, &direction.initial)?;
+        same("the direction of q", "[h, t, d]", &expected.q, &direction.q)?;
+        same("the direction of k", "[g, t, d]", &expected.k, &direction.k)?;
+        same("the direction of v", "[g, t, e]", &expected.v, &direction.v)?;
+        same("the direction of initial", "[g, d, e]", &expected.initial, &direction.initial)?;
         let only_one = |name, there: bool| {
             let problem = if there { "is missing in the direction" } else { "is not an input of the pass" };
             Err(AttentionError::Parameter { name, problem })
         };
         match (&expected.log_decay, &direction.log_decay) {
-            (Some(a), Some(b)) => same("the direction of log_decay", "(as the decay)", a, b)?,
+            (Some(a), Some(b)) => same("the direction of log_decay", "(the shape of the decay)", a, b)?,
             (None, None) => {}
             (there, _) => only_one("log_decay", there.is_some())?,
         }
         match (&expected.beta, &direction.beta) {
-            (Some(a), Some(b)) => check_shape("the direction of beta", "(g, t)", a.shape(), b.shape()),
+            (Some(a), Some(b)) => check_shape("the direction of beta", "[g, t]", a.shape(), b.shape()),
             (None, None) => Ok(()),
             (there, _) => only_one("beta", there.is_some()),
         }
     }
 
-    /// The gradients of a loss by all inputs, from those by the output and, when the loss reads it, by the final state.
+    /// Computes the gradients of a loss by all inputs from its gradients by the output and, if the loss depends on it, by the final state.
     ///
     /// # Shapes
-    /// `d_out` as [`Pass::out`], `d_state` as [`Pass::state`].
+    /// `d_out` has the shape of [`Pass::out`], `d_state` the shape of [`Pass::state`].
     ///
     /// # Errors
-    /// [`AttentionError::Shape`] when a shape is another.
+    /// [`AttentionError::Shape`] if a shape differs.
     ///
     /// # Determinism
-    /// The same bits on any number of threads: a key head is one task.
+    /// The bits are the same on any number of threads: each key head is one task.
     pub fn backward(
         &self,
         d_out: &ArrayRef3<F>,
         d_state: Option<&ArrayRef3<F>>,
     ) -> Result<LinearGradients<F>, AttentionError> {
-        check_shape("d_out", "(h, t, e)", self.out.shape(), d_out.shape())?;
+        check_shape("d_out", "[h, t, e]", self.out.shape(), d_out.shape())?;
         let nothing = Array3::zeros(self.state.dim());
         let d_state = d_state.unwrap_or(&nothing);
-        check_shape("d_state", "(g, d, e)", self.state.shape(), d_state.shape())?;
-        let mut gradients = match &self.divided {
+        check_shape("d_state", "[g, d, e]", self.state.shape(), d_state.shape())?;
+        let mut gradients = match &self.normalised {
             None => F::linear_backward(&self.problem, &self.states, d_out, d_state),
-            Some(divided) => {
-                let d_undivided = divided.backward(&self.out, d_out);
-                let mut all = F::linear_backward(&self.problem, &self.states, &d_undivided, d_state);
-                // The column of ones that summed the keys belongs to nobody.
+            Some(normalised) => {
+                let d_unnormalised = normalised.backward(&self.out, d_out);
+                let mut all = F::linear_backward(&self.problem, &self.states, &d_unnormalised, d_state);
+                // The column of ones that sums the keys is no input of the caller.
                 all.v = all.v.slice(s![.., .., ..-1]).to_owned();
                 all
             }
         };
-        match &self.map {
-            Mapped::AsGiven => {}
-            Mapped::By(map, q, k) => {
-                map.slope(q, &mut gradients.q);
-                map.slope(k, &mut gradients.k);
-            }
-            Mapped::Random(drawn) => {
-                (gradients.q, gradients.k) = drawn.backward(&gradients.q, &gradients.k);
-            }
-        }
+        self.map.back(&mut gradients.q, &mut gradients.k);
         Ok(gradients)
     }
 }

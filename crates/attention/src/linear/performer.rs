@@ -1,27 +1,26 @@
-use super::kernel_attention::{epsilon_of, mapped};
-use super::pass::Mapped;
+use super::mapped::Mapped;
 use super::problem::{Problem, Reach};
 use super::{Denominator, Pass, RandomFeatures, Setting, Stabiliser};
-use crate::{AttentionError, Element};
+use crate::{AttentionError, Precision};
 use ndarray::ArrayRef3;
 
-/// Causal softmax attention estimated by random features: linear attention with φ of [`RandomFeatures`].
+/// Estimates causal softmax attention by random features: linear attention with φ of [`RandomFeatures`].
 ///
 /// ```text
 /// outₜ = Σ_{j ≤ t} ⟨φ(qₜ), φ(kⱼ)⟩ vⱼ / (Σ_{j ≤ t} ⟨φ(qₜ), φ(kⱼ)⟩ + ε),   E ⟨φ(q), φ(k)⟩ = exp(scale · q·k)
 /// ```
-/// The scale of the setting is that of the softmax. The weights are unbiased, their quotient is not.
+/// The scale of the setting is the scale of the softmax. The weights are unbiased, but their quotient is biased.
 ///
 /// # Shapes
-/// `q (h, t, d)`, `k (g, t, d)`, `v (g, t, e)`, features of width d; the state is (g, m, e + 1) under
-/// [`Denominator::SumOfWeights`], else (g, m, e).
+/// `q [h, t, d]`, `k [g, t, d]`, `v [g, t, e]`, features of width d; the state is `[g, m, e + 1]` under
+/// [`Denominator::SumOfWeights`], else `[g, m, e]`.
 ///
 /// # Errors
-/// As [`linear_attention`](super::linear_attention); [`AttentionError::Undefined`] for an initial state under
+/// Like [`linear_attention`](super::linear_attention); [`AttentionError::Undefined`] for an initial state under
 /// [`Stabiliser::Maxima`], since its keys were measured against another maximum.
 ///
 /// # Determinism
-/// The same bits on any number of threads.
+/// The bits are the same on any number of threads.
 ///
 /// # Examples
 /// ```
@@ -47,7 +46,7 @@ use ndarray::ArrayRef3;
 ///
 /// # References
 /// Choromanski et al. (2021), "Rethinking Attention with Performers", section 2.
-pub fn performer<F: Element>(
+pub fn performer<F: Precision>(
     setting: &Setting,
     features: &RandomFeatures<F>,
     denominator: Denominator,
@@ -59,25 +58,24 @@ pub fn performer<F: Element>(
     over(Reach::Past, setting, (features, denominator), [q, k, v], initial)
 }
 
-/// Softmax attention without a mask, estimated by random features: every query reads all keys, which may be a sequence of
-/// its own.
+/// Estimates softmax attention without a mask by random features: every query reads all keys. The keys may be another sequence.
 ///
 /// ```text
 /// outₜ = Σⱼ ⟨φ(qₜ), φ(kⱼ)⟩ vⱼ / (Σⱼ ⟨φ(qₜ), φ(kⱼ)⟩ + ε)
 /// ```
 ///
 /// # Shapes
-/// `q (h, t, d)`, `k (g, s, d)`, `v (g, s, e)`; the state as in [`performer`].
+/// `q [h, t, d]`, `k [g, s, d]`, `v [g, s, e]`; the state as in [`performer`].
 ///
 /// # Errors
-/// As [`performer`].
+/// Like [`performer`].
 ///
 /// # Determinism
-/// The same bits on any number of threads.
+/// The bits are the same on any number of threads.
 ///
 /// # References
 /// Choromanski et al. (2021), "Rethinking Attention with Performers", equation 4.
-pub fn bidirectional_performer<F: Element>(
+pub fn bidirectional_performer<F: Precision>(
     setting: &Setting,
     features: &RandomFeatures<F>,
     denominator: Denominator,
@@ -89,18 +87,18 @@ pub fn bidirectional_performer<F: Element>(
     over(Reach::All, setting, (features, denominator), [q, k, v], initial)
 }
 
-fn over<F: Element>(
+fn over<F: Precision>(
     reach: Reach,
     setting: &Setting,
     (features, denominator): (&RandomFeatures<F>, Denominator),
     [q, k, v]: [&ArrayRef3<F>; 3],
     initial: Option<&ArrayRef3<F>>,
 ) -> Result<Pass<F>, AttentionError> {
-    let epsilon = epsilon_of(denominator)?;
+    let epsilon = denominator.epsilon()?;
     if initial.is_some() && features.stabiliser() == Stabiliser::Maxima {
         return Err(AttentionError::Undefined {
             quantity: "an initial state of random features",
-            reason: "its keys were measured against the maximum of other keys; use `Stabiliser::None`",
+            reason: "its keys were stabilised with the maximum of other keys; use `Stabiliser::None`",
         });
     }
     let mut problem = Problem::new(setting, reach, q, k, v)?;
@@ -109,5 +107,5 @@ fn over<F: Element>(
     (problem.q, problem.k) = (q, k);
     // The scale is inside the features.
     problem.scale = F::one();
-    mapped(problem, Mapped::Random(Box::new(drawn)), epsilon, initial)
+    Pass::run_mapped(problem, Mapped::Random(Box::new(drawn)), epsilon, initial)
 }

@@ -1,21 +1,23 @@
-//! The recurrence that all variants come down to, checked once.
+//! The recurrence that all members of the family share, checked once.
 
-use super::{Form, LinearGradients, LogDecay, Setting};
+use super::{Form, LogDecay, Setting};
+use crate::AttentionError;
 use crate::error::check_shape;
-use crate::{AttentionError, HeadMap};
+use crate::parts::HeadMap;
+use collimate_measure::{OutOfRange, ensure};
 use collimate_tensor::Scalar;
-use ndarray::{Array1, Array2, Array3, ArrayRef, ArrayRef2, ArrayRef3, Axis, Dimension, s};
+use ndarray::{Array1, Array2, Array3, Array4, ArrayRef, ArrayRef2, ArrayRef3, Axis, Dimension, s};
 use std::ops::Range;
 
-/// How many steps of the recurrent form share one stored state for the way back.
+/// The number of steps of the recurrent form that share one stored state for the backward pass.
 const CHECKPOINT: usize = 64;
 
-/// Which keys a query reads.
+/// The keys that a query reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Those up to its own token.
+    /// The keys up to its own token.
     Past,
-    /// All of them, of a sequence of its own.
+    /// All keys, which may be another sequence.
     All,
 }
 
@@ -26,22 +28,42 @@ pub struct Problem<F> {
     pub(super) form: Form,
     pub(super) reach: Reach,
     pub(super) scale: F,
-    /// (h, t, d)
+    /// `[h, t, d]`
     pub(super) q: Array3<F>,
-    /// (g, t, d)
+    /// `[g, t, d]`
     pub(super) k: Array3<F>,
-    /// (g, t, e)
+    /// `[g, t, e]`
     pub(super) v: Array3<F>,
-    /// (g, t, 1 or d), or (g, 1, 1) for one number a head.
+    /// `[g, t, 1 or d]`, or `[g, 1, 1]` for one number for each head
     pub(super) log_decay: Option<Array3<F>>,
-    /// (g, t) under the delta rule.
+    /// `[g, t]` under the delta rule
     pub(super) beta: Option<Array2<F>>,
-    /// (g, d, e)
+    /// `[g, d, e]`
     pub(super) initial: Array3<F>,
 }
 
+/// The state of each key head before each block and after the last block `[g, blocks + 1, d, e]`.
+pub(crate) type States<F> = Array4<F>;
+
+/// The gradients by all inputs, with the shapes of the inputs. A direction for [`Pass::jvp`](super::Pass::jvp) has this type too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinearGradients<F> {
+    /// The gradient by q `[h, t, d]`.
+    pub q: Array3<F>,
+    /// The gradient by k `[g, t, d]`.
+    pub k: Array3<F>,
+    /// The gradient by v `[g, t, e]`.
+    pub v: Array3<F>,
+    /// The gradient by the log-decay: `[g, t, d]` per channel, `[g, t, 1]` per token, `[g, 1, 1]` per head.
+    pub log_decay: Option<Array3<F>>,
+    /// The gradient by β `[g, t]`.
+    pub beta: Option<Array2<F>>,
+    /// The gradient by the initial state, with its shape.
+    pub initial: Array3<F>,
+}
+
 impl<F: Scalar> Problem<F> {
-    /// Checks q, k and v; the state starts at zero, without decay and delta rule.
+    /// Checks q, k and v. The state starts at zero, without decay and delta rule.
     pub(super) fn new(
         setting: &Setting,
         reach: Reach,
@@ -54,21 +76,15 @@ impl<F: Scalar> Problem<F> {
         let e = v.dim().2;
         match reach {
             Reach::Past => {
-                check_shape("k", "(g, t, d)", &[g, t, d], k.shape())?;
-                check_shape("v", "(g, t, e)", &[g, t, e], v.shape())?;
+                check_shape("k", "[g, t, d]", &[g, t, d], k.shape())?;
+                check_shape("v", "[g, t, e]", &[g, t, e], v.shape())?;
             }
             Reach::All => {
-                check_shape("k", "(g, s, d)", &[g, s, d], k.shape())?;
-                check_shape("v", "(g, s, e)", &[g, s, e], v.shape())?;
+                check_shape("k", "[g, s, d]", &[g, s, d], k.shape())?;
+                check_shape("v", "[g, s, e]", &[g, s, e], v.shape())?;
             }
         }
-        if setting.form == (Form::Chunked { size: 0 }) {
-            return Err(AttentionError::OutOfRange {
-                name: "the size of a chunk",
-                expected: "at least 1",
-                given: 0.0,
-            });
-        }
+        ensure(setting.form != Form::Chunked { size: 0 }, "the size of a chunk", "at least 1", 0.0)?;
         for (name, x) in [("q", q), ("k", k), ("v", v)] {
             check_finite(name, x)?;
         }
@@ -79,50 +95,47 @@ impl<F: Scalar> Problem<F> {
         Ok(Self { map, form, reach, scale, q, k, v, log_decay: None, beta: None, initial })
     }
 
-    /// With a decay.
+    /// Adds a decay.
     pub(super) fn decaying(self, log_decay: LogDecay<'_, F>) -> Result<Self, AttentionError> {
         let (g, t, d) = self.k.dim();
         let log_decay = match log_decay {
             LogDecay::PerHead(x) => {
-                check_shape("log_decay", "(g)", &[g], x.shape())?;
+                check_shape("log_decay", "[g]", &[g], x.shape())?;
                 x.to_owned().insert_axis(Axis(1)).insert_axis(Axis(2))
             }
             LogDecay::PerToken(x) => {
-                check_shape("log_decay", "(g, t)", &[g, t], x.shape())?;
+                check_shape("log_decay", "[g, t]", &[g, t], x.shape())?;
                 x.to_owned().insert_axis(Axis(2))
             }
             LogDecay::PerChannel(x) => {
-                check_shape("log_decay", "(g, t, d)", &[g, t, d], x.shape())?;
+                check_shape("log_decay", "[g, t, d]", &[g, t, d], x.shape())?;
                 x.to_owned()
             }
         };
-        match log_decay.iter().find(|x| !x.is_finite() && **x != F::neg_infinity()) {
-            None => Ok(Self { log_decay: Some(log_decay), ..self }),
-            Some(bad) => Err(AttentionError::OutOfRange {
-                name: "log_decay",
-                expected: "a finite number or −∞",
-                given: (*bad).to_f64(),
-            }),
+        if let Some(bad) = log_decay.iter().find(|x| !x.is_finite() && **x != F::neg_infinity()) {
+            let (argument, allowed) = ("log_decay", "a finite number or −∞");
+            return Err(OutOfRange { argument, allowed, given: (*bad).to_f64() }.into());
         }
+        Ok(Self { log_decay: Some(log_decay), ..self })
     }
 
-    /// With the delta rule.
+    /// Adds the delta rule.
     pub(super) fn correcting(self, beta: &ArrayRef2<F>) -> Result<Self, AttentionError> {
         let (g, t, _) = self.k.dim();
-        check_shape("beta", "(g, t)", &[g, t], beta.shape())?;
+        check_shape("beta", "[g, t]", &[g, t], beta.shape())?;
         check_finite("beta", beta)?;
         Ok(Self { beta: Some(beta.to_owned()), ..self })
     }
 
-    /// From a state, for example the final one of the tokens before.
+    /// Starts from a state, for example the final state of earlier tokens.
     pub(super) fn starting(self, initial: Option<&ArrayRef3<F>>) -> Result<Self, AttentionError> {
         let Some(initial) = initial else { return Ok(self) };
-        check_shape("initial", "(g, d, e)", self.initial.shape(), initial.shape())?;
+        check_shape("initial", "[g, d, e]", self.initial.shape(), initial.shape())?;
         check_finite("initial", initial)?;
         Ok(Self { initial: initial.to_owned(), ..self })
     }
 
-    /// The parts of the sequence between two stored states.
+    /// Returns the parts of the sequence between two stored states.
     pub(super) fn blocks(&self) -> Vec<Range<usize>> {
         let tokens = self.k.dim().1;
         let size = match self.form {
@@ -133,12 +146,12 @@ impl<F: Scalar> Problem<F> {
         (0..tokens).step_by(size).map(|start| start..(start + size).min(tokens)).collect()
     }
 
-    /// The query heads that read a key head.
+    /// Returns the query heads that read a key head.
     pub(super) fn readers(&self, group: usize) -> Vec<usize> {
         (0..self.q.dim().0).filter(|&head| self.map.key_head(head) == group).collect()
     }
 
-    /// What one key head and its readers need of one block; the queries carry the scale.
+    /// Returns one block of a key head and its readers. The queries are multiplied by the scale.
     pub(super) fn block(&self, group: usize, readers: &[usize], tokens: Range<usize>) -> Block<F> {
         let (size, rows) = (tokens.len(), s![group, tokens.clone(), ..]);
         let decay = self.log_decay.as_ref().map(|x| {
@@ -157,7 +170,7 @@ impl<F: Scalar> Problem<F> {
         }
     }
 
-    /// The part of a direction that belongs to a block, with the direction of the state before it.
+    /// Returns the part of a direction that belongs to a block, with the direction of the state before the block.
     pub(super) fn block_direction(
         &self,
         direction: &LinearGradients<F>,
@@ -184,38 +197,36 @@ impl<F: Scalar> Problem<F> {
     }
 }
 
-/// One key head over a run of tokens.
+/// A run of tokens of one key head.
 pub(super) struct Block<F> {
-    /// By reader: (t, d), times the scale.
+    /// The queries of each reader `[t, d]`, times the scale
     pub(super) q: Vec<Array2<F>>,
-    /// (t, d)
+    /// `[t, d]`
     pub(super) k: Array2<F>,
-    /// (t, e)
+    /// `[t, e]`
     pub(super) v: Array2<F>,
-    /// The factors on the state (t, 1 or d).
+    /// The factors on the state `[t, 1 or d]`
     pub(super) decay: Array2<F>,
-    /// (t)
+    /// `[t]`
     pub(super) beta: Option<Array1<F>>,
 }
 
-/// The gradients by a [`Block`], or a direction in it, in its shapes; `decay` is that of the logarithm.
+/// The gradients by a [`Block`], or a direction in it, with its shapes. `decay` belongs to the logarithm of the decay.
 pub(super) struct BlockGradients<F> {
     pub(super) q: Vec<Array2<F>>,
     pub(super) k: Array2<F>,
     pub(super) v: Array2<F>,
     pub(super) decay: Array2<F>,
     pub(super) beta: Option<Array1<F>>,
-    /// That of the state before the block (d, e).
+    /// The gradient by the state before the block `[d, e]`
     pub(super) state: Array2<F>,
 }
 
-/// An error that names the argument when a number of it is NaN or infinite.
+/// Returns an error with the name of the argument if a number of it is NaN or infinite.
 fn check_finite<F: Scalar, D: Dimension>(
     name: &'static str,
     x: &ArrayRef<F, D>,
 ) -> Result<(), AttentionError> {
-    match x.iter().find(|x| !x.is_finite()) {
-        None => Ok(()),
-        Some(bad) => Err(AttentionError::OutOfRange { name, expected: "finite", given: (*bad).to_f64() }),
-    }
+    let bad = x.iter().find(|x| !x.is_finite()).map(|x| (*x).to_f64());
+    Ok(ensure(bad.is_none(), name, "finite", bad.unwrap_or_default())?)
 }

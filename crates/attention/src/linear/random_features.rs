@@ -1,28 +1,30 @@
+use crate::AttentionError;
 use crate::error::check_shape;
-use crate::{AttentionError, Element};
+use crate::tiled::product;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, exp_in_place};
 use ndarray::{Array2, Array3, ArrayRef3, ArrayView2, ArrayViewMut2, Axis};
 
-/// How the directions of random features are drawn.
+/// The distribution of the directions of random features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Directions {
     /// Independent standard normal vectors.
     Independent,
-    /// Blocks of d orthogonal directions with the lengths of independent normal vectors: each direction alone has the
-    /// normal distribution, so nothing changes in the mean.
+    /// Blocks of d orthogonal directions with the lengths of independent normal vectors. Each single direction has the
+    /// normal distribution, so the means are unchanged.
     Orthogonal,
 }
 
-/// What is taken from the exponents so that they do not overflow.
+/// The number that is subtracted from the exponents, so that they do not overflow.
 ///
-/// It is a common factor of all weights of a query, so with ε = 0 and a denominator the output does not depend on it.
+/// It gives a common factor of all weights of a query, so with ε = 0 and a denominator the output does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stabiliser {
-    /// Nothing: the features are those of the formula.
+    /// Zero: the features follow the formula without a stabiliser.
     None,
-    /// The largest projection of each query, and the largest projection of all keys of a head. The latter looks at
-    /// later keys too: with ε > 0 a causal output depends on them a little.
+    /// The largest projection of each query, and the largest projection of all keys of a head. The maximum over keys includes
+    /// later keys, so with ε > 0 a causal output depends slightly on them.
     Maxima,
 }
 
@@ -33,7 +35,7 @@ pub enum Stabiliser {
 /// E ⟨φ(q), φ(k)⟩ = exp(scale · q·k)   for normal ω, without stabiliser and with ε = 0
 /// Var ⟨φ(q), φ(k)⟩ = e^{2 q′·k′} (e^{|q′ + k′|²} − 1) / m   for independent ω
 /// ```
-/// Published code adds ε = 10⁻⁴ to every feature; then the mean is no longer the kernel.
+/// Published code adds ε = 10⁻⁴ to every feature. With it, the mean differs from the kernel.
 ///
 /// # Examples
 /// ```
@@ -50,7 +52,7 @@ pub enum Stabiliser {
 /// Choromanski et al. (2021), "Rethinking Attention with Performers", lemma 1 and section 2.4.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomFeatures<F> {
-    /// ω (m, d)
+    /// Returns the directions ω `[m, d]`.
     directions: Array2<F>,
     stabiliser: Stabiliser,
     epsilon: f64,
@@ -64,22 +66,22 @@ pub(super) struct Drawn<F> {
     k: Side<F>,
 }
 
-/// One of the two.
+/// The queries or the keys, with their features.
 #[derive(Clone, Debug)]
 struct Side<F> {
-    /// x′ (h, t, d)
+    /// The scaled rows x′ `[h, t, d]`
     scaled: Array3<F>,
-    /// The exponentials (h, t, m).
+    /// The exponentials `[h, t, m]`
     exponentials: Array3<F>,
-    /// What was taken from each exponent came from this feature of this row, by row or by head.
+    /// The row and the feature of each maximum that was subtracted, for each row or for each head
     largest: Vec<(usize, usize)>,
     root: F,
-    /// Whether all rows of a head share one maximum.
+    /// True if all rows of a head share one maximum
     shared: bool,
 }
 
-impl<F: Element> RandomFeatures<F> {
-    /// `features` directions of width `width`, drawn.
+impl<F: Scalar> RandomFeatures<F> {
+    /// Draws `features` directions of width `width`.
     ///
     /// # Errors
     /// [`AttentionError::OutOfRange`] for no feature, no width or ε < 0.
@@ -100,39 +102,34 @@ impl<F: Element> RandomFeatures<F> {
         Self::from_directions(omega.mapv(F::from_f64), stabiliser, epsilon)
     }
 
-    /// Features along given directions ω (m, d).
+    /// Makes features along given directions ω `[m, d]`.
     ///
     /// # Errors
-    /// As [`RandomFeatures::draw`].
+    /// Like [`RandomFeatures::draw`].
     pub fn from_directions(
         directions: Array2<F>,
         stabiliser: Stabiliser,
         epsilon: f64,
     ) -> Result<Self, AttentionError> {
-        let refuse = |name, expected, given| Err(AttentionError::OutOfRange { name, expected, given });
-        if directions.is_empty() {
-            return refuse("directions", "at least one, of width at least 1", directions.len() as f64);
-        }
-        if let Some(bad) = directions.iter().find(|x| !x.is_finite()) {
-            return refuse("directions", "finite", (*bad).to_f64());
-        }
-        if !(epsilon >= 0.0 && epsilon.is_finite()) {
-            return refuse("epsilon", "a finite number, at least 0", epsilon);
-        }
+        let count = directions.len() as f64;
+        ensure(!directions.is_empty(), "directions", "at least one, of width at least 1", count)?;
+        let bad = directions.iter().find(|x| !x.is_finite()).map(|x| (*x).to_f64());
+        ensure(bad.is_none(), "directions", "finite", bad.unwrap_or_default())?;
+        ensure(epsilon >= 0.0 && epsilon.is_finite(), "epsilon", "a finite number, at least 0", epsilon)?;
         Ok(Self { directions, stabiliser, epsilon })
     }
 
-    /// ω (m, d)
+    /// Returns the directions ω `[m, d]`.
     pub fn directions(&self) -> &Array2<F> {
         &self.directions
     }
 
-    /// What is taken from the exponents.
+    /// Returns the stabiliser of the exponents.
     pub fn stabiliser(&self) -> Stabiliser {
         self.stabiliser
     }
 
-    /// The features of queries (h, t, d): (h, t, m).
+    /// Computes the features `[h, t, m]` of queries `[h, t, d]`.
     ///
     /// # Errors
     /// [`AttentionError::Shape`] for another width; [`AttentionError::OutOfRange`] for a scale below zero.
@@ -140,15 +137,15 @@ impl<F: Element> RandomFeatures<F> {
         Ok(self.features(&self.side(q, scale, false)?))
     }
 
-    /// The features of keys (g, t, d): (g, t, m).
+    /// Computes the features `[g, t, m]` of keys `[g, t, d]`.
     ///
     /// # Errors
-    /// As [`RandomFeatures::of_queries`].
+    /// Like [`RandomFeatures::of_queries`].
     pub fn of_keys(&self, k: &ArrayRef3<F>, scale: f64) -> Result<Array3<F>, AttentionError> {
         Ok(self.features(&self.side(k, scale, true)?))
     }
 
-    /// Both, with what the way back needs.
+    /// Computes the features of queries and keys, and keeps what derivatives need.
     pub(super) fn of_both(
         &self,
         q: &ArrayRef3<F>,
@@ -170,11 +167,9 @@ impl<F: Element> RandomFeatures<F> {
 
     fn side(&self, x: &ArrayRef3<F>, scale: f64, shared: bool) -> Result<Side<F>, AttentionError> {
         let ((h, t, d), (m, width)) = (x.dim(), self.directions.dim());
-        check_shape("the rows of random features", "(h, t, d)", &[h, t, width], &[h, t, d])?;
-        if !(scale >= 0.0 && scale.is_finite()) {
-            let expected = "a finite number, at least 0, for the features of a kernel";
-            return Err(AttentionError::OutOfRange { name: "scale", expected, given: scale });
-        }
+        check_shape("the rows of random features", "[h, t, d]", &[h, t, width], &[h, t, d])?;
+        let allowed = "a finite number, at least 0, for the features of a kernel";
+        ensure(scale >= 0.0 && scale.is_finite(), "scale", allowed, scale)?;
         let root = F::from_f64(scale.sqrt());
         let scaled = x * root;
         let mut exponentials = Array3::zeros((h, t, m));
@@ -206,7 +201,7 @@ impl<F: Element> RandomFeatures<F> {
     }
 }
 
-/// Where the largest number stands; (0, 0) of an empty matrix.
+/// Returns the place of the largest number, or (0, 0) for an empty matrix.
 fn top<F: Scalar>(x: &ArrayView2<'_, F>) -> (usize, usize) {
     let mut best = ((0, 0), F::neg_infinity());
     for (at, &x) in x.indexed_iter() {
@@ -218,17 +213,17 @@ fn top<F: Scalar>(x: &ArrayView2<'_, F>) -> (usize, usize) {
 }
 
 impl<F: Scalar> Drawn<F> {
-    /// From the gradients by the features to those by the rows.
+    /// Turns the gradients by the features into the gradients by the rows.
     pub(super) fn backward(&self, d_q: &ArrayRef3<F>, d_k: &ArrayRef3<F>) -> (Array3<F>, Array3<F>) {
         (self.side_back(&self.q, d_q), self.side_back(&self.k, d_k))
     }
 
-    /// The shapes of the queries and of the keys.
+    /// Returns the shapes of the queries and of the keys.
     pub(super) fn shapes(&self) -> [(usize, usize, usize); 2] {
         [self.q.scaled.dim(), self.k.scaled.dim()]
     }
 
-    /// From directions of the rows to those of the features.
+    /// Turns directions of the rows into directions of the features.
     pub(super) fn jvp(&self, q_dot: &Array3<F>, k_dot: &Array3<F>) -> (Array3<F>, Array3<F>) {
         (self.side_along(&self.q, q_dot), self.side_along(&self.k, k_dot))
     }
@@ -240,7 +235,7 @@ impl<F: Scalar> Drawn<F> {
         let mut along = Array3::zeros(side.exponentials.dim());
         for (head, mut along) in along.outer_iter_mut().enumerate() {
             let (x, x_dot) = (side.scaled.index_axis(Axis(0), head), x_dot.index_axis(Axis(0), head));
-            crate::tile::product(F::one(), &x_dot, &omega.t(), F::zero(), &mut along);
+            product(F::one(), &x_dot, &omega.t(), F::zero(), &mut along);
             let rows = along.nrows();
             let taken: Vec<F> = (0..rows)
                 .map(|i| match side.largest.get(if side.shared { head } else { head * rows + i }) {
@@ -259,17 +254,17 @@ impl<F: Scalar> Drawn<F> {
     fn side_back(&self, side: &Side<F>, d_features: &ArrayRef3<F>) -> Array3<F> {
         let omega = &self.features.directions;
         let norm = F::from_f64(1.0 / (omega.nrows() as f64).sqrt());
-        // By the exponents.
+        // The gradient by the exponents.
         let mut d = &side.exponentials * norm;
         *d *= d_features;
         let mut d_x = Array3::zeros(side.scaled.dim());
         for (head, mut d_x) in d_x.outer_iter_mut().enumerate() {
             let d = d.index_axis(Axis(0), head);
-            crate::tile::product(F::one(), &d, omega, F::zero(), &mut d_x);
+            product(F::one(), &d, omega, F::zero(), &mut d_x);
             for (i, (mut d_x, d)) in d_x.rows_mut().into_iter().zip(d.rows()).enumerate() {
                 d_x.scaled_add(-d.sum(), &side.scaled.index_axis(Axis(0), head).row(i));
             }
-            // What was taken from the exponents is a projection too.
+            // The subtracted maximum depends on the rows too.
             if self.features.stabiliser == Stabiliser::Maxima && side.shared {
                 let (row, f) = side.largest[head];
                 if row < d_x.nrows() {
@@ -286,7 +281,7 @@ impl<F: Scalar> Drawn<F> {
     }
 }
 
-/// Makes the rows orthogonal by Gram and Schmidt, twice for the rounding, and gives them the lengths of new normal vectors.
+/// Makes the rows orthogonal by Gram–Schmidt, twice because of rounding, and gives them the lengths of new normal vectors.
 fn orthogonalise(mut rows: ArrayViewMut2<'_, f64>, stream: &mut RngStream) {
     let width = rows.ncols();
     for i in 0..rows.nrows() {

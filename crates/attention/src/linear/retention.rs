@@ -1,25 +1,25 @@
 use super::problem::{Problem, Reach};
 use super::{LogDecay, Pass, Setting};
-use crate::{AttentionError, Element};
-use ndarray::{Array1, ArrayRef1, ArrayRef3};
+use crate::{AttentionError, Precision};
+use ndarray::{ArrayRef1, ArrayRef3};
 
-/// Retention: the state fades by one fixed factor a head.
+/// Runs retention, in which the state decays by one fixed factor for each head.
 ///
 /// ```text
 /// S ← γ S + kₜ vₜᵀ,   outₜ = scale · Sᵀ qₜ = scale · Σ_{j ≤ t} γ^{t−j} ⟨qₜ, kⱼ⟩ vⱼ
 /// ```
-/// This is the core: RetNet turns q and k before it (rotary positions with xPos), and its norm over each head after it
-/// makes the row scalings of its parallel form disappear.
+/// This is the core of RetNet. RetNet rotates q and k before it (rotary positions with xPos). Its norm over each head after it
+/// cancels the row scalings of its parallel form.
 ///
 /// # Shapes
-/// `q (h, t, d)`, `k (g, t, d)`, `v (g, t, e)`, `log_decay (g)`: see [`retention_log_decay`]; the state (g, d, e).
+/// `q [h, t, d]`, `k [g, t, d]`, `v [g, t, e]`, `log_decay [g]` (log(1 − 2^(−5−head)) in RetNet); the state `[g, d, e]`.
 ///
 /// # Errors
-/// [`AttentionError::Shape`], [`AttentionError::Heads`]; [`AttentionError::OutOfRange`] for numbers that are not finite
-/// or a chunk of no tokens; [`AttentionError::StateOverflow`] when finite inputs give a state that is not.
+/// [`AttentionError::Shape`], [`AttentionError::Heads`]; [`AttentionError::OutOfRange`] for non-finite numbers
+/// or a chunk of no tokens; [`AttentionError::StateOverflow`] if finite inputs give a non-finite state.
 ///
 /// # Determinism
-/// The same bits on any number of threads.
+/// The bits are the same on any number of threads.
 ///
 /// # Examples
 /// ```
@@ -36,7 +36,7 @@ use ndarray::{Array1, ArrayRef1, ArrayRef3};
 ///
 /// # References
 /// Sun et al. (2023), "Retentive Network", equations 5 to 7.
-pub fn retention<F: Element>(
+pub fn retention<F: Precision>(
     setting: &Setting,
     q: &ArrayRef3<F>,
     k: &ArrayRef3<F>,
@@ -46,18 +46,4 @@ pub fn retention<F: Element>(
 ) -> Result<Pass<F>, AttentionError> {
     let problem = Problem::new(setting, Reach::Past, q, k, v)?.decaying(LogDecay::PerHead(log_decay))?;
     Pass::run(problem.starting(initial)?)
-}
-
-/// The log-decays log(1 − 2^(−5−head)) of RetNet.
-///
-/// # Examples
-/// ```
-/// let log_decay = collimate_attention::linear::retention_log_decay::<f64>(2);
-/// assert_eq!(log_decay[1], (63.0_f64 / 64.0).ln());
-/// ```
-///
-/// # References
-/// Sun et al. (2023), equation 8.
-pub fn retention_log_decay<F: Element>(heads: usize) -> Array1<F> {
-    Array1::from_shape_fn(heads, |head| F::from_f64((-(-5.0 - head as f64).exp2()).ln_1p()))
 }

@@ -1,22 +1,22 @@
 use super::problem::{Problem, Reach};
 use super::{LogDecay, Pass, Setting};
-use crate::{AttentionError, Element};
+use crate::{AttentionError, Precision};
 use ndarray::{ArrayRef2, ArrayRef3};
 
-/// Linear attention whose state fades by a number a token that the data decide; also the core of Mamba-2.
+/// Runs linear attention whose state decays by a data-dependent number for each token. It is also the core of Mamba-2.
 ///
 /// ```text
 /// S ← e^{gₜ} S + kₜ vₜᵀ,   outₜ = scale · Sᵀ qₜ
 /// ```
 ///
 /// # Shapes
-/// `q (h, t, d)`, `k (g, t, d)`, `v (g, t, e)`, `log_decay (g, t)`; the state (g, d, e).
+/// `q [h, t, d]`, `k [g, t, d]`, `v [g, t, e]`, `log_decay [g, t]`; the state `[g, d, e]`.
 ///
 /// # Errors
-/// As [`retention`](super::retention).
+/// Like [`retention`](super::retention).
 ///
 /// # Determinism
-/// The same bits on any number of threads.
+/// The bits are the same on any number of threads.
 ///
 /// # Examples
 /// ```
@@ -33,7 +33,7 @@ use ndarray::{ArrayRef2, ArrayRef3};
 ///
 /// # References
 /// Yang et al. (2024), "Gated Linear Attention", section 4.1; Dao and Gu (2024), "Transformers are SSMs", section 3.
-pub fn simple_gla<F: Element>(
+pub fn simple_gla<F: Precision>(
     setting: &Setting,
     q: &ArrayRef3<F>,
     k: &ArrayRef3<F>,

@@ -4,7 +4,7 @@ use super::problem::{Block, BlockGradients};
 use collimate_tensor::Scalar;
 use ndarray::{Array1, Array2, Array3, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, Axis};
 
-/// `xᵀ m`: what a state returns for a key or query.
+/// Returns `xᵀ m`: the contents of a state for a key or query.
 pub(super) fn read<F: Scalar>(m: &ArrayRef2<F>, x: &ArrayView1<'_, F>) -> Array1<F> {
     let mut out = Array1::zeros(m.ncols());
     for (&weight, row) in x.iter().zip(m.rows()) {
@@ -13,7 +13,7 @@ pub(super) fn read<F: Scalar>(m: &ArrayRef2<F>, x: &ArrayView1<'_, F>) -> Array1
     out
 }
 
-/// `m += x yᵀ`
+/// Adds `x yᵀ` to `m`.
 pub(super) fn write<F: Scalar>(m: &mut ArrayRef2<F>, x: &ArrayView1<'_, F>, y: &ArrayView1<'_, F>) {
     for (&weight, mut row) in x.iter().zip(m.rows_mut()) {
         add_scaled(weight, y, &mut row);
@@ -27,7 +27,7 @@ fn add_scaled<F: Scalar>(weight: F, x: &ArrayRef1<F>, y: &mut ArrayRef1<F>) {
     }
 }
 
-/// `m y`: one inner product a row.
+/// Returns `m y`: one inner product for each row.
 fn against<F: Scalar>(m: &ArrayRef2<F>, y: &ArrayView1<'_, F>) -> Array1<F> {
     let inner = |row: ArrayView1<'_, F>| match (row.to_slice(), y.to_slice()) {
         (Some(a), Some(b)) => F::dot_kernel(a, b),
@@ -36,7 +36,7 @@ fn against<F: Scalar>(m: &ArrayRef2<F>, y: &ArrayView1<'_, F>) -> Array1<F> {
     m.rows().into_iter().map(inner).collect()
 }
 
-/// Row `c` of the state times the factor of its channel.
+/// Multiplies row `c` of the state by the factor of its channel.
 fn fade<F: Scalar>(m: &mut ArrayRef2<F>, factors: &ArrayView1<'_, F>) {
     for (c, mut row) in m.rows_mut().into_iter().enumerate() {
         let factor = factors[c.min(factors.len() - 1)];
@@ -45,7 +45,7 @@ fn fade<F: Scalar>(m: &mut ArrayRef2<F>, factors: &ArrayView1<'_, F>) {
 }
 
 impl<F: Scalar> Block<F> {
-    /// What token `i` writes under its key into the (faded) state, and what the state held there before.
+    /// Returns the row that token `i` writes under its key into the (decayed) state and, under the delta rule, the earlier contents.
     fn written(&self, i: usize, state: &ArrayRef2<F>) -> (Array1<F>, Option<Array1<F>>) {
         let Some(beta) = &self.beta else { return (self.v.row(i).to_owned(), None) };
         let held = read(state, &self.k.row(i));
@@ -53,7 +53,7 @@ impl<F: Scalar> Block<F> {
     }
 }
 
-/// The outputs of the readers, and the state after the block.
+/// Computes the outputs of the readers and the state after the block.
 pub(super) fn forward<F: Scalar>(block: &Block<F>, mut state: Array2<F>) -> (Vec<Array2<F>>, Array2<F>) {
     let mut out = vec![Array2::zeros(block.v.dim()); block.q.len()];
     for i in 0..block.k.nrows() {
@@ -67,7 +67,7 @@ pub(super) fn forward<F: Scalar>(block: &Block<F>, mut state: Array2<F>) -> (Vec
     (out, state)
 }
 
-/// The gradients, from those of the outputs and of the state after the block.
+/// Computes the gradients from the gradients by the outputs and by the state after the block.
 pub(super) fn backward<F: Scalar>(
     block: &Block<F>,
     before: Array2<F>,
@@ -129,7 +129,7 @@ pub(super) fn backward<F: Scalar>(
     gradients
 }
 
-/// Along a direction: the outputs of the readers, and the state after the block.
+/// Computes the directions of the outputs of the readers and of the state after the block.
 pub(super) fn jvp<F: Scalar>(
     block: &Block<F>,
     mut state: Array2<F>,
@@ -139,7 +139,7 @@ pub(super) fn jvp<F: Scalar>(
     let mut out = vec![Array2::zeros(block.v.dim()); block.q.len()];
     for i in 0..block.k.nrows() {
         let (k, k_dot) = (block.k.row(i), direction.k.row(i));
-        // e^g S moves along e^g (Ṡ + ġ S).
+        // The direction of e^g S is e^g (Ṡ + ġ S).
         let log_factors = direction.decay.row(i);
         for (c, (mut moved, state)) in moved.rows_mut().into_iter().zip(state.rows()).enumerate() {
             moved.scaled_add(log_factors[c.min(log_factors.len() - 1)], &state);

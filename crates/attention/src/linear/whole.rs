@@ -1,26 +1,25 @@
-//! Every query reads the state of all keys: no order, so no decay and no delta rule.
+//! The recurrence without a mask: every query reads the state of all keys, without decay and delta rule.
 //!
 //! ```text
 //! S = S₀ + Kᵀ V,   out = Q S                                 token by token or in chunks
 //! out = Q S₀ + (Q Kᵀ) V                                      all at once, as a table of attention
 //! ```
 
+use super::Form;
 use super::chunk::times;
-use super::engine::States;
-use super::problem::Problem;
+use super::problem::{LinearGradients, Problem, States};
 use super::steps::{read, write};
-use super::{Form, LinearGradients};
-use crate::tile::product;
+use crate::tiled::product;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Array3, Array4, ArrayRef2, ArrayRef3, Axis, s};
 use rayon::prelude::*;
 
-/// The matrix of one head.
+/// Returns the matrix of one head.
 fn of<F: Scalar>(x: &ArrayRef3<F>, head: usize) -> Array2<F> {
     x.index_axis(Axis(0), head).to_owned()
 }
 
-/// `m += xᵀ y` over the rows, in the form that was asked for.
+/// Adds `xᵀ y`, summed over the rows, to `m`, in the given form.
 fn accumulate<F: Scalar>(form: Form, x: &Array2<F>, y: &Array2<F>, m: &mut ArrayRef2<F>) {
     match form {
         Form::Recurrent => x.rows().into_iter().zip(y.rows()).for_each(|(x, y)| write(m, &x, &y)),
@@ -33,7 +32,7 @@ fn accumulate<F: Scalar>(form: Form, x: &Array2<F>, y: &Array2<F>, m: &mut Array
     }
 }
 
-/// The outputs of all heads, and the states before and after the keys.
+/// Computes the outputs of all heads and the states before and after the keys.
 pub(super) fn forward<F: Scalar>(problem: &Problem<F>) -> (Array3<F>, States<F>) {
     let ((h, t, _), (g, d, e)) = (problem.q.dim(), problem.initial.dim());
     let parts: Vec<(Vec<Array2<F>>, Array2<F>)> = (0..g)
@@ -74,7 +73,7 @@ pub(super) fn forward<F: Scalar>(problem: &Problem<F>) -> (Array3<F>, States<F>)
     (out, states)
 }
 
-/// With dS = Qᵀ dout + (that of the final state): dQ = dout Sᵀ, dK = V dSᵀ, dV = K dS, dS₀ = dS.
+/// Computes dQ = dout Sᵀ, dK = V dSᵀ, dV = K dS and dS₀ = dS, with dS = Qᵀ dout + (the gradient by the final state).
 pub(super) fn backward<F: Scalar>(
     problem: &Problem<F>,
     states: &States<F>,
@@ -115,7 +114,7 @@ pub(super) fn backward<F: Scalar>(
     gradients
 }
 
-/// Ṡ = Ṡ₀ + K̇ᵀ V + Kᵀ V̇, and the outputs along Q̇ S + Q Ṡ.
+/// Computes Ṡ = Ṡ₀ + K̇ᵀ V + Kᵀ V̇ and the outputs Q̇ S + Q Ṡ.
 pub(super) fn jvp<F: Scalar>(
     problem: &Problem<F>,
     states: &States<F>,

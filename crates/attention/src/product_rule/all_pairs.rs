@@ -1,18 +1,19 @@
 use super::{after, before, steps};
+use crate::AttentionError;
 use crate::error::check_shape;
-use crate::{AttentionError, Element};
+use collimate_tensor::Scalar;
 use ndarray::{Array3, ArrayRef2, ArrayRef3, Axis, concatenate, s};
 
-/// Whether the dimensions are added up into one map or kept as maps of their own.
+/// The treatment of the dimensions: one map for their sum, or a map for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channels {
-    /// One map a head.
+    /// One map for each head.
     Summed,
-    /// d maps a head, "dimension by dimension": each dimension is a head of width 1.
+    /// d maps for each head, "dimension by dimension": each dimension is a head of width 1.
     PerDimension,
 }
 
-/// Whether the product of the two differences is part of the score.
+/// The treatment of the product of the two differences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CrossTerm {
     /// ⟨Δq, k⟩ + ⟨q, Δk⟩: the product rule of calculus, to first order in the step.
@@ -21,7 +22,7 @@ pub enum CrossTerm {
     With,
 }
 
-/// The scores of every step of the queries against every step of the keys of one head.
+/// Computes the scores of every step of the queries and every step of the keys of one head.
 ///
 /// ```text
 /// s_ij = ⟨Δq_i, k_j⟩ + ⟨q_i, Δk_j⟩ (+ ⟨Δq_i, Δk_j⟩)
@@ -29,10 +30,10 @@ pub enum CrossTerm {
 /// With the cross term the diagonal is the published sum, and a path (i, j), (i + 1, j + 1), … telescopes.
 ///
 /// # Shapes
-/// `q (t, d)`, `k (s, d)` give (1, t − 1, s − 1), or (d, t − 1, s − 1) per dimension.
+/// `q [t, d]` and `k [s, d]` give `[1, t − 1, s − 1]`, or `[d, t − 1, s − 1]` per dimension.
 ///
 /// # Errors
-/// [`AttentionError::Shape`] when the widths differ.
+/// [`AttentionError::Shape`] if the widths differ.
 ///
 /// # Examples
 /// ```
@@ -43,7 +44,7 @@ pub enum CrossTerm {
 /// assert_eq!(s, array![[[13.0, 7.0]]]); // 3·5 − 1·2 and 3·4 − 1·5
 /// # Ok::<(), collimate_attention::AttentionError>(())
 /// ```
-pub fn all_pairs<F: Element>(
+pub fn all_pairs<F: Scalar>(
     channels: Channels,
     cross: CrossTerm,
     q: &ArrayRef2<F>,
@@ -54,27 +55,27 @@ pub fn all_pairs<F: Element>(
     Ok(collimate_tensor::batched_matmul(&q, &k.permuted_axes([0, 2, 1]))?)
 }
 
-/// Queries and keys over steps whose plain inner products are the scores of [`all_pairs`].
+/// Computes queries and keys over steps whose inner products are the scores of [`all_pairs`].
 ///
 /// ```text
 /// q′_i = [Δq_i, q_i],   k′_j = [k_j, Δk_j], or [k_{j+1}, Δk_j] with the cross term
 /// ```
-/// Query step `i` knows position i + 1, and so does key step `j`: a causal mask over steps lets nothing of the future in.
-/// The scores grow with the width like those of the dot product: `Scale::Fixed(1/√d)` for the d of the rows given here.
+/// Query step `i` depends on position i + 1, and key step `j` on position j + 1, so a causal mask over steps hides the future.
+/// The scores grow with the width like dot products: use `Scale::Fixed(1/√d)` with the width d of the given rows.
 ///
 /// # Shapes
-/// Summed: `q (h, t, d)` to (h, t − 1, 2d), `k (g, s, d)` to (g, s − 1, 2d). Per dimension: (h·d, t − 1, 2) and
-/// (g·d, s − 1, 2), dimension `c` of head `h` at h·d + c; repeat shared key heads before.
+/// Summed: `q [h, t, d]` gives `[h, t − 1, 2d]`, `k [g, s, d]` gives `[g, s − 1, 2d]`. Per dimension: `[h·d, t − 1, 2]` and
+/// `[g·d, s − 1, 2]`, with dimension `c` of head `h` at h·d + c. Repeat shared key heads before.
 ///
 /// # Errors
-/// [`AttentionError::Shape`] when the widths differ.
+/// [`AttentionError::Shape`] if the widths differ.
 ///
 /// # Examples
 /// ```
 /// use collimate_attention::product_rule::{Channels, CrossTerm, lift, step_values};
 /// use collimate_attention::{Attention, Mask, Offset, Scale};
 /// use ndarray::Array3;
-/// // A sequence that stands still has scores of zero: each step takes the mean of the steps so far.
+/// // A constant sequence has scores of zero: each step gives the mean of the values up to it.
 /// let still = Array3::<f64>::ones((1, 4, 2));
 /// let v = Array3::from_shape_fn((1, 4, 1), |(_, t, _)| t as f64);
 /// let (q, k) = lift(Channels::Summed, CrossTerm::Without, &still, &still)?;
@@ -84,14 +85,14 @@ pub fn all_pairs<F: Element>(
 /// assert_eq!(out[[0, 2, 0]], 2.0); // the mean of 1, 2, 3
 /// # Ok::<(), collimate_attention::AttentionError>(())
 /// ```
-pub fn lift<F: Element>(
+pub fn lift<F: Scalar>(
     channels: Channels,
     cross: CrossTerm,
     q: &ArrayRef3<F>,
     k: &ArrayRef3<F>,
 ) -> Result<(Array3<F>, Array3<F>), AttentionError> {
     let (g, s, _) = k.dim();
-    check_shape("k", "(g, s, d)", &[g, s, q.dim().2], k.shape())?;
+    check_shape("k", "[g, s, d]", &[g, s, q.dim().2], k.shape())?;
     let reached = match cross {
         CrossTerm::Without => before(k),
         CrossTerm::With => after(k),
@@ -99,14 +100,14 @@ pub fn lift<F: Element>(
     Ok((paired(channels, steps(q), before(q)), paired(channels, reached, steps(k))))
 }
 
-/// From the gradients by the lifted queries and keys to those by the queries and keys.
+/// Turns the gradients by the lifted queries and keys into the gradients by the queries and keys.
 ///
 /// # Shapes
-/// `d_q` and `d_k` as [`lift`] gives them; the results have one position more.
+/// `d_q` and `d_k` have the shapes of the results of [`lift`]. The results here have one position more.
 ///
 /// # Errors
 /// [`AttentionError::Shape`] unless the last axis is even, or 2 per dimension with a multiple of `width` heads.
-pub fn lift_backward<F: Element>(
+pub fn lift_backward<F: Scalar>(
     channels: Channels,
     cross: CrossTerm,
     width: usize,
@@ -129,22 +130,22 @@ pub fn lift_backward<F: Element>(
     Ok((q, k))
 }
 
-/// The values of the steps: what stands at the position a step leads to.
+/// Returns the values of the steps: the values at the position after each step.
 ///
 /// # Shapes
-/// `v (g, s, e)` to (g, s − 1, e), or per dimension to (g·e, s − 1, 1), which goes with lifted heads when e is d.
-pub fn step_values<F: Element>(channels: Channels, v: &ArrayRef3<F>) -> Array3<F> {
+/// `v [g, s, e]` gives `[g, s − 1, e]`, or per dimension `[g·e, s − 1, 1]`, which fits lifted heads if e is d.
+pub fn step_values<F: Scalar>(channels: Channels, v: &ArrayRef3<F>) -> Array3<F> {
     match channels {
         Channels::Summed => after(v),
         Channels::PerDimension => by_dimension(after(v)),
     }
 }
 
-/// From the gradient by [`step_values`] to that by the values of width `width`; the first position gets nothing.
+/// Turns the gradient by [`step_values`] into the gradient by the values of width `width`. It is zero at the first position.
 ///
 /// # Errors
-/// [`AttentionError::Shape`] when per dimension the heads are not a multiple of `width`.
-pub fn step_values_backward<F: Element>(
+/// [`AttentionError::Shape`] if per dimension the number of heads is no multiple of `width`.
+pub fn step_values_backward<F: Scalar>(
     channels: Channels,
     width: usize,
     d_values: &ArrayRef3<F>,
@@ -158,8 +159,8 @@ pub fn step_values_backward<F: Element>(
     Ok(out)
 }
 
-/// `[a, b]` along the last axis, or for each dimension.
-fn paired<F: Element>(channels: Channels, a: Array3<F>, b: Array3<F>) -> Array3<F> {
+/// Joins a and b along the last axis, or for each dimension.
+fn paired<F: Scalar>(channels: Channels, a: Array3<F>, b: Array3<F>) -> Array3<F> {
     let (a, b) = match channels {
         Channels::Summed => (a, b),
         Channels::PerDimension => (by_dimension(a), by_dimension(b)),
@@ -167,8 +168,8 @@ fn paired<F: Element>(channels: Channels, a: Array3<F>, b: Array3<F>) -> Array3<
     concatenate(Axis(2), &[a.view(), b.view()]).expect("both halves have one shape")
 }
 
-/// The halves of a gradient by [`paired`], head by head.
-fn parts<F: Element>(
+/// Splits a gradient by the result of [`paired`] into its halves, head by head.
+fn parts<F: Scalar>(
     channels: Channels,
     width: usize,
     name: &'static str,
@@ -181,7 +182,7 @@ fn parts<F: Element>(
     };
     check_shape(
         name,
-        "(h, t − 1, 2d), or (h·d, t − 1, 2) per dimension",
+        "[h, t − 1, 2d], or [h·d, t − 1, 2] per dimension",
         &[heads, t, 2 * half],
         &[heads, t, last],
     )?;
@@ -192,32 +193,32 @@ fn parts<F: Element>(
     }
 }
 
-/// (h, t, d) to (h·d, t, 1).
-fn by_dimension<F: Element>(x: Array3<F>) -> Array3<F> {
+/// Turns `[h, t, d]` into `[h·d, t, 1]`.
+fn by_dimension<F: Scalar>(x: Array3<F>) -> Array3<F> {
     let (h, t, d) = x.dim();
     Array3::from_shape_fn((h * d, t, 1), |(i, t, _)| x[[i / d, t, i % d]])
 }
 
-/// (h·d, t, 1) to (h, t, d).
-fn by_head<F: Element>(
+/// Turns `[h·d, t, 1]` into `[h, t, d]`.
+fn by_head<F: Scalar>(
     name: &'static str,
     width: usize,
     x: &ArrayRef3<F>,
 ) -> Result<Array3<F>, AttentionError> {
     let (heads, t, _) = x.dim();
     let whole = heads.checked_div(width).unwrap_or(0);
-    check_shape(name, "(h·d, t − 1, 1 or 2)", &[whole * width, t], &[heads, t])?;
+    check_shape(name, "[h·d, t − 1, 1 or 2]", &[whole * width, t], &[heads, t])?;
     Ok(Array3::from_shape_fn((whole, t, width), |(h, t, c)| x[[h * width + c, t, 0]]))
 }
 
-/// The shape with one position more.
+/// Returns the shape with one position more.
 fn longer<F>(x: &Array3<F>) -> (usize, usize, usize) {
     let (h, t, d) = x.dim();
     (h, t + 1, d)
 }
 
-/// The gradient by differences goes to the later position, and with a minus sign to the earlier.
-fn add_steps<F: Element>(x: &mut Array3<F>, d_steps: &Array3<F>) {
+/// Adds the gradient by differences to the later positions, and subtracts it from the earlier positions.
+fn add_steps<F: Scalar>(x: &mut Array3<F>, d_steps: &Array3<F>) {
     let mut later = x.slice_mut(s![.., 1.., ..]);
     later += d_steps;
     let mut earlier = x.slice_mut(s![.., ..-1, ..]);

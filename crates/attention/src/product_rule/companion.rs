@@ -1,14 +1,15 @@
+use crate::AttentionError;
 use crate::error::check_shape;
-use crate::{AttentionError, Element};
+use collimate_tensor::Scalar;
 use ndarray::{Array2, ArrayRef2};
 
-/// The scores that the text sets beside its own.
+/// The scores with which the text compares its own scores.
 ///
 /// ```text
 /// cosine ⟨q, k⟩ / (|q| |k|),   −L1 −Σ |q − k|,   −L2 −√Σ (q − k)²,   scaled dot product ⟨q, k⟩ / √d
 /// ```
-/// The cosine with a row of zeros is 0. The distances do not change when queries and keys move together, the cosine not
-/// when a row is made longer.
+/// The cosine with a row of zeros is 0. The distances do not change if queries and keys are shifted together, the cosine does not
+/// change if a row is made longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Companion {
     /// The cosine of the angle.
@@ -22,16 +23,16 @@ pub enum Companion {
 }
 
 impl Companion {
-    /// All of them.
+    /// All companions.
     pub const ALL: [Self; 4] = [Self::Cosine, Self::NegativeL1, Self::NegativeL2, Self::ScaledDotProduct];
 
-    /// The scores of every query with every key of one head.
+    /// Computes the scores of every query and every key of one head.
     ///
     /// # Shapes
-    /// `q (t, d)`, `k (s, d)` give (t, s).
+    /// `q [t, d]` and `k [s, d]` give `[t, s]`.
     ///
     /// # Errors
-    /// [`AttentionError::Shape`] when the widths differ.
+    /// [`AttentionError::Shape`] if the widths differ.
     ///
     /// # Examples
     /// ```
@@ -42,9 +43,9 @@ impl Companion {
     /// assert_eq!(Companion::NegativeL2.scores(&q, &k)?, array![[-5.0]]);
     /// # Ok::<(), collimate_attention::AttentionError>(())
     /// ```
-    pub fn scores<F: Element>(self, q: &ArrayRef2<F>, k: &ArrayRef2<F>) -> Result<Array2<F>, AttentionError> {
+    pub fn scores<F: Scalar>(self, q: &ArrayRef2<F>, k: &ArrayRef2<F>) -> Result<Array2<F>, AttentionError> {
         let ((t, d), (s, _)) = (q.dim(), k.dim());
-        check_shape("k", "(s, d)", &[s, d], k.shape())?;
+        check_shape("k", "[s, d]", &[s, d], k.shape())?;
         let score = |i: usize, j: usize| {
             let (q, k) = (q.row(i), k.row(j));
             let differences = || q.iter().zip(&k).map(|(&q, &k)| q - k);

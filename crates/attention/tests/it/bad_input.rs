@@ -1,4 +1,4 @@
-use collimate_attention::{Attention, HeadMap, Mask, Offset, Rotary, Scale, split_heads};
+use collimate_attention::{Attention, HeadMap, Intervention, Mask, Offset, Rotary, Scale, split_heads};
 use ndarray::{Array2, Array3};
 
 fn zeros(h: usize, t: usize, d: usize) -> Array3<f64> {
@@ -13,11 +13,11 @@ fn shapes_that_do_not_fit_are_named() {
     };
     assert_eq!(
         message(zeros(2, 3, 4), zeros(2, 3, 5), zeros(2, 3, 4)),
-        "k must have the shape [2, 3, 4] (g, s, d), but has [2, 3, 5]"
+        "k must have the shape [2, 3, 4] [g, s, d], but has [2, 3, 5]"
     );
     assert_eq!(
         message(zeros(2, 3, 4), zeros(2, 3, 4), zeros(2, 4, 6)),
-        "v must have the shape [2, 3, 6] (g, s, e), but has [2, 4, 6]"
+        "v must have the shape [2, 3, 6] [g, s, e], but has [2, 4, 6]"
     );
     assert_eq!(
         message(zeros(4, 3, 4), zeros(2, 3, 4), zeros(2, 3, 4)),
@@ -27,7 +27,7 @@ fn shapes_that_do_not_fit_are_named() {
     let (_, saved) = attention.forward(&zeros(2, 3, 4), &zeros(2, 3, 4), &zeros(2, 3, 5)).unwrap();
     assert_eq!(
         attention.backward(&saved, &zeros(2, 3, 4)).unwrap_err().to_string(),
-        "d_out must have the shape [2, 3, 5] (h, t, e), but has [2, 3, 4]"
+        "d_out must have the shape [2, 3, 5] [h, t, e], but has [2, 3, 4]"
     );
     assert!(attention.jvp(&saved, &zeros(2, 3, 4), &zeros(2, 2, 4), &zeros(2, 3, 5)).is_err());
     assert!(saved.pattern(2).unwrap_err().to_string().contains("head 2 does not exist: there are 2"));
@@ -36,7 +36,11 @@ fn shapes_that_do_not_fit_are_named() {
     assert!(
         attention.forward_into(&x, &x, &x, &mut zeros(2, 4, 4)).unwrap_err().to_string().starts_with("out ")
     );
-    assert!(attention.apply_pattern(&zeros(2, 3, 5), &x).unwrap_err().to_string().starts_with("v "));
+    let pattern = zeros(2, 3, 5);
+    assert_eq!(
+        attention.intervene(&x, &x, &x, Intervention::Replace(pattern.view())).unwrap_err().to_string(),
+        "the pattern must have the shape [2, 3, 3] [h, t, s], but has [2, 3, 5]"
+    );
 }
 
 #[test]
@@ -58,7 +62,7 @@ fn rotary_parameters_are_checked() {
     let table = Rotary::interleaved(4, 100.0).table::<f64>(0..3).unwrap();
     assert!(table.apply(&mut zeros(1, 4, 4)).unwrap_err().to_string().contains("position 3 does not exist"));
     assert!(table.apply(&mut zeros(1, 3, 3)).unwrap_err().to_string().contains("at least the rotary width"));
-    // Without a causal mask nothing says where two queries stand among three keys.
+    // Without a causal mask the positions of two queries among three keys are unknown.
     let attention = Attention::scaled_dot_product().rotary(Rotary::interleaved(4, 100.0));
     let given = (zeros(1, 2, 4), zeros(1, 3, 4));
     assert!(
@@ -66,7 +70,7 @@ fn rotary_parameters_are_checked() {
             .forward(&given.0, &given.1, &given.1)
             .unwrap_err()
             .to_string()
-            .contains("where the queries stand")
+            .contains("the positions of the queries are unknown")
     );
     let attention = attention.mask(Mask::causal(Offset::keys_minus_queries()));
     assert!(attention.forward(&given.0, &given.1, &given.1).is_ok());

@@ -92,7 +92,7 @@ fn a_head_that_copies_and_one_that_does_not() {
     assert_eq!((copies.value, copies.n), (1.0, 25));
     let other = copying_score(&pattern, &logits(&|i| (i / 2 + 1) % n), &tokens).unwrap();
     assert_eq!(other.value, -1.0);
-    // Every token of the sample alike: a share of one in 25.
+    // Equal logits for every token of the sample: a share of one in 25.
     let mut flat = Array2::zeros((n, 80));
     for (mut row, _) in flat.rows_mut().into_iter().zip(0..) {
         tokens.iter().for_each(|&token| row[token as usize] = 1.0);

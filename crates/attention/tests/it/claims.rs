@@ -35,7 +35,7 @@ fn counterexamples_are_the_smallest() {
     assert_eq!(found("attention/global-lipschitz").dims, [("tokens", 2), ("width", 1)]);
 }
 
-/// Someone's difference of two means: λ is forgotten.
+/// A difference of two maps that ignores λ.
 struct Forgetful;
 
 impl DifferentialAttends for Forgetful {
@@ -50,7 +50,7 @@ fn claims_judge_variants_and_differences_that_are_not_ours() {
     assert!(examine(&averages_contract(Reverse), &Budget::quick()).upheld());
     let capped = Variant::scaled_dot_product(Offset::zero()).logit(LogitChange::Softcap(5.0));
     assert!(examine(&pattern_is_stochastic(capped.clone()), &Budget::quick()).upheld());
-    // A cap breaks the invariance to a common shift of the keys, and a sink that of the row sums.
+    // A cap breaks the invariance under a common shift of the keys, and a sink changes the row sums.
     assert!(examine(&common_key_shift(capped.clone()), &Budget::quick()).refuted());
     let plus_one = Variant::scaled_dot_product(Offset::zero()).normaliser(Normaliser::SoftmaxPlusOne);
     assert!(examine(&pattern_is_stochastic(plus_one), &Budget::quick()).refuted());
@@ -75,7 +75,7 @@ impl KeepsState for Late {
     }
 }
 
-/// The same, where a token reads what it has written.
+/// Like [`Late`], but a token reads the value that it has written.
 struct InTime;
 
 impl KeepsState for InTime {
@@ -103,7 +103,7 @@ fn claims_judge_linear_attention_that_is_not_ours() {
     assert!(examine(&bidirectional_linear_is_last(InTime, mean), &quick).refuted());
 }
 
-/// A head whose weights are stored for columns: what it writes goes through W_O transposed.
+/// A head whose weights are stored for columns: its output goes through W_O transposed.
 struct Columns;
 
 impl ResidualHead for Columns {
@@ -143,7 +143,7 @@ fn claims_judge_parts_scores_and_derivatives_that_are_not_ours() {
     let unscaled = Attention::scaled_dot_product().scale(Scale::Fixed(1.0));
     assert!(examine(&score_second_moment(unscaled), &quick).refuted());
     assert!(examine(&score_rank(unscaled), &quick).upheld());
-    // A cap is a softmax of other scores, so it sees a common shift, and with it the gradients by the keys do not cancel.
+    // A cap changes the scores, so a common shift has an effect, and the gradients by the keys do not cancel.
     let capped = Variant::scaled_dot_product(Offset::zero()).logit(LogitChange::Softcap(0.5));
     assert!(examine(&key_gradients_cancel(capped), &quick).refuted());
     assert!(examine(&no_gradient_to_the_future(Attention::scaled_dot_product()), &quick).refuted());

@@ -1,4 +1,4 @@
-//! Attention written out by someone else, right and wrong, before the claims that take one thing more than q, k and v.
+//! Correct and wrong attention of users, for the claims with a further argument besides q, k and v.
 
 use collimate_attention::algebra::LatentArguments;
 use collimate_attention::claims::{
@@ -59,7 +59,7 @@ fn forgetting(q: &Rows, k: &Rows, v: &Rows, gates: &Array1<f64>) -> Rows {
     changed(q, k, v, |i, j, z| z + gates.slice(s![j + 1..=i]).sum())
 }
 
-/// Forgets by the gate of the key alone, however long ago it was.
+/// Uses the gate of the key alone, at any distance.
 fn forgetting_once(q: &Rows, k: &Rows, v: &Rows, gates: &Array1<f64>) -> Rows {
     changed(q, k, v, |_, j, z| z + gates[j])
 }
@@ -74,7 +74,7 @@ impl Scores for FromTheEnd {
     }
 }
 
-/// A causal mask of −∞ and a distance, as frameworks keep it.
+/// A causal mask of −∞ and a distance, like in other frameworks.
 struct Masked;
 
 impl Scores for Masked {
@@ -118,7 +118,7 @@ fn claims_judge_windows_and_caps_that_are_not_ours() {
         changed(q, k, v, |i, j, z| 5.0 * (z / 5.0).tanh() + bias[[i, j]])
     };
     assert!(!upheld(softcap_order_is_irrelevant(capped_before, capped)));
-    // Someone whose two settings run the same code gets the belief confirmed.
+    // Two settings with the same code confirm the belief.
     assert!(upheld(softcap_order_is_irrelevant(capped, capped)));
 }
 
@@ -133,7 +133,7 @@ fn claims_judge_induction_heads_that_are_not_ours() {
     assert!(!upheld(hand_built_induction_head(lukewarm, score)));
 }
 
-/// Latent attention without rotation and mask, written out or absorbed, with 1/√width in front of its scores.
+/// Latent attention without rotation and mask, expanded or absorbed, with the factor 1/√width on its scores.
 struct Latents {
     absorbed: bool,
     width: fn(&LatentArguments<f64>) -> usize,
@@ -164,13 +164,13 @@ impl LatentAttends for Latents {
 fn claims_judge_latent_attention_that_is_not_ours() {
     let of = |absorbed, width| Latents { absorbed, width };
     let written_out = |x: &LatentArguments<f64>| x.q_content.dim().2 + x.q_rotary.dim().2;
-    // The rows that meet in the absorbed form are longer, and their width is the wrong one.
+    // The rows of the absorbed form are longer, and their width gives the wrong scale.
     let met = |x: &LatentArguments<f64>| x.latent.ncols() + x.q_rotary.dim().2;
     assert!(upheld(latent_absorbed_is_expanded(of(false, written_out), of(true, written_out))));
     assert!(!upheld(latent_absorbed_is_expanded(of(false, written_out), of(true, met))));
 }
 
-/// The change of q ⊙ k, by itself and between all pairs of steps; with or without the cross term, whatever is asked for.
+/// The change of q ⊙ k for each step and between all pairs of steps. It always includes the cross term.
 struct Changes;
 
 impl StepScores for Changes {
@@ -191,7 +191,7 @@ impl StepScores for Changes {
     }
 }
 
-/// The same with every step scored against the one before it.
+/// Like [`Changes`], with the scores shifted by one step.
 struct Late;
 
 impl StepScores for Late {
@@ -215,7 +215,7 @@ fn claims_judge_product_rules_that_are_not_ours() {
     assert!(upheld(product_rule_telescopes(Changes)) && !upheld(product_rule_telescopes(Late)));
     assert!(upheld(product_rule_diagonal(Changes)) && !upheld(product_rule_diagonal(Late)));
     assert!(upheld(product_rule_zero_on_constants(Changes)) && !upheld(product_rule_zero_on_constants(Late)));
-    // A softmax over the steps instead of over what the sum has left.
+    // A softmax over the steps instead of the axis of length 1.
     let over_steps = |q: &Rows, k: &Rows| {
         let sums = Changes.published(q, k).sum_axis(Axis(1)).insert_axis(Axis(0));
         softmax(sums).reversed_axes()

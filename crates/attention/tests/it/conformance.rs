@@ -1,4 +1,4 @@
-//! Inputs and results of other people's software: see `tests/conformance/README.md`.
+//! Inputs and results of other libraries: see `tests/conformance/README.md`.
 
 use collimate_attention::{
     Attention, HeadMap, Mask, Offset, RotaryLayout, RotaryTable, Scale, split_heads, split_heads_mut,
@@ -68,13 +68,13 @@ fn outputs_and_gradients_of_other_libraries() {
     for case in &cases {
         let name = case["name"].as_str().unwrap();
         let arrays = Arrays::open("gradients", name);
-        // fla keeps the heads behind the positions and computes in f32.
+        // fla has the heads after the positions and computes in f32.
         let fla = name.starts_with("fla");
         let read = |key: &str, batch| {
             let x = item(&arrays.get(key), batch).into_dimensionality::<Ix3>().unwrap();
             if fla { x.permuted_axes([1, 0, 2]) } else { x }
         };
-        // x-transformers takes its softmax in f32 whatever the inputs.
+        // x-transformers computes its softmax in f32 for all inputs.
         let tolerance = if name.starts_with("torch") { 1e-12 } else { 2e-6 };
         for batch in 0..arrays.get("in.q").shape()[0] {
             let (q, k, v) = (read("in.q", batch), read("in.k", batch), read("in.v", batch));
@@ -103,7 +103,7 @@ fn outputs_and_gradients_of_other_libraries() {
     }
 }
 
-/// (h, t, d) from (h, t, d) or from (t, h·d).
+/// Turns `[h, t, d]` or `[t, h·d]` into `[h, t, d]`.
 pub(crate) fn with_heads(x: ArrayD<f64>, heads: Option<usize>) -> Array3<f64> {
     match heads {
         None => x.into_dimensionality::<Ix3>().unwrap(),
@@ -114,7 +114,7 @@ pub(crate) fn with_heads(x: ArrayD<f64>, heads: Option<usize>) -> Array3<f64> {
     }
 }
 
-/// The way back of [`with_heads`].
+/// Inverts [`with_heads`].
 pub(crate) fn without_heads(x: Array3<f64>, flat: bool) -> ArrayD<f64> {
     if !flat {
         return x.into_dyn();
@@ -134,7 +134,7 @@ fn onnx_attention() {
         let (name, attrs) = (case["name"].as_str().unwrap(), &case["attrs"]);
         let arrays = Arrays::open("onnx", name);
         let count = |key: &str| attrs[key].as_u64().map(|n| n as usize);
-        // f32 results are met far inside the suite's own 1e-3; f16 results are rounded to eleven bits.
+        // The errors of f32 results are far below the suite's own tolerance of 1e-3. f16 results are rounded to eleven bits.
         let rtol = if case["dtype"] == "float16" { 1e-3 } else { 3e-6 };
         for batch in 0..arrays.get("in.Q").shape()[0] {
             let read = |key: &str, heads| with_heads(item(&arrays.get(key), batch), heads);
@@ -170,7 +170,7 @@ fn onnx_rotary_embedding() {
         let layout =
             if attrs["interleaved"] == 1 { RotaryLayout::Interleaved } else { RotaryLayout::HalfSplit };
         for batch in 0..arrays.get("in.input").shape()[0] {
-            // With position ids the caches are (positions, w/2) and rows are picked; without, (batch, t, w/2).
+            // With position ids the caches are `[positions, w/2]` and rows are selected. Without, they are `[batch, t, w/2]`.
             let cache = |key: &str| {
                 let cache = arrays.get(key);
                 if !arrays.has("in.position_ids") {

@@ -1,5 +1,7 @@
 use crate::naive::{Case, attend, distance};
-use collimate_attention::{Attention, HeadMap, Mask, Offset, split_heads, split_heads_mut};
+use collimate_attention::{
+    Attention, HeadMap, Intervention, Mask, Offset, PatternRow, split_heads, split_heads_mut,
+};
 use ndarray::{Array2, Array3, Axis, s};
 use proptest::prelude::*;
 
@@ -43,9 +45,9 @@ proptest! {
                 prop_assert!(right);
             }
         }
-        let edited = attention.forward_editing(&q, &k, &v, |_, _, _| ()).unwrap();
+        let edited = attention.intervene(&q, &k, &v, Intervention::Rows(&|_| ())).unwrap();
         prop_assert!(distance(&edited, &out) < 1e-12);
-        let applied = attention.apply_pattern(&pattern, &v).unwrap();
+        let applied = attention.intervene(&q, &k, &v, Intervention::Replace(pattern.view())).unwrap();
         prop_assert!(distance(&applied, &expected) < 1e-12);
     }
 }
@@ -121,7 +123,7 @@ fn views_of_projections_are_read_and_written_in_place() {
 }
 
 #[test]
-fn an_edited_pattern_is_what_meets_the_values() {
+fn an_edited_pattern_is_multiplied_by_the_values() {
     let case = Case {
         key_heads: 1,
         group: 2,
@@ -139,8 +141,10 @@ fn an_edited_pattern_is_what_meets_the_values() {
     for ((head, query), mut row) in (0..2).flat_map(|h| (0..5).map(move |t| (h, t))).zip(pattern.rows_mut()) {
         shift(head, query, row.as_slice_mut().unwrap());
     }
-    let edited = case.attention().forward_editing(&q, &k, &v, shift).unwrap();
-    assert!(distance(&edited, &case.attention().apply_pattern(&pattern, &v).unwrap()) < 1e-12);
+    let edit = |row: PatternRow<'_, f64>| shift(row.head, row.query, row.values);
+    let edited = case.attention().intervene(&q, &k, &v, Intervention::Rows(&edit)).unwrap();
+    let replace = Intervention::Replace(pattern.view());
+    assert!(distance(&edited, &case.attention().intervene(&q, &k, &v, replace).unwrap()) < 1e-12);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Tests of attention against its naive definition, its derivatives, its masks and other people's numbers.
+//! Tests of attention against its naive definition, its derivatives, its masks and other libraries.
 
 mod algebra;
 mod bad_input;
@@ -6,14 +6,14 @@ mod circuits;
 mod claims;
 mod claims_of_users;
 mod conformance;
+mod decode;
 mod definition;
 mod derivatives;
 mod determinism;
-mod few;
 mod linear;
 mod naive;
+mod nonfinite;
 mod overflow;
-mod poison;
 mod product_rule;
 mod rotary;
 mod statistics;

@@ -1,4 +1,4 @@
-//! The definition, written with loops over single numbers: what everything else is checked against.
+//! The definition, written with loops over single numbers. All other code is tested against it.
 
 use collimate_attention::{Attention, HeadMap, Mask, Offset, Rotary, RotaryLayout, Scale};
 use collimate_stream::RngStream;
@@ -31,7 +31,7 @@ impl Case {
         )
     }
 
-    /// An attention variant that the number `choice` picks.
+    /// The attention variant of the number `choice`.
     pub(crate) fn attention(&self) -> Attention {
         let heads = self.group * self.key_heads;
         let mask = match self.choice % 5 {
@@ -58,7 +58,7 @@ impl Case {
     }
 }
 
-/// Output and pattern by the definition.
+/// Computes output and pattern by the definition.
 pub(crate) fn attend(
     attention: &Attention,
     q: &Array3<f64>,
@@ -111,7 +111,7 @@ pub(crate) fn attend(
     (out, pattern)
 }
 
-/// One row turned by its position: the pair `i` as a complex number times e^{i·angle}.
+/// Rotates one row by its position: multiplies the pair `i`, as a complex number, by e^{i·angle}.
 fn turn(rotary: Option<Rotary>, position: isize, row: &[f64]) -> Vec<f64> {
     let mut turned = row.to_vec();
     let Some(rotary) = rotary else { return turned };
@@ -127,7 +127,7 @@ fn turn(rotary: Option<Rotary>, position: isize, row: &[f64]) -> Vec<f64> {
     turned
 }
 
-/// The largest absolute difference, NaN if there is one.
+/// Returns the largest absolute difference, or NaN if there is one.
 pub(crate) fn distance<D: ndarray::Dimension>(
     a: &ndarray::ArrayRef<f64, D>,
     b: &ndarray::ArrayRef<f64, D>,

@@ -1,4 +1,4 @@
-//! Finite rows too large for their type: an error that names them, and never NaN.
+//! Finite rows too large for their type give an error that names them, and never NaN.
 
 use collimate_attention::{Attention, AttentionError, HeadMap, Mask, Offset};
 use ndarray::{Array3, Array4};
@@ -9,7 +9,7 @@ fn rows(heads: usize, rows: usize, width: usize) -> Array3<f32> {
 
 #[test]
 fn scores_beyond_the_type_are_named() {
-    // Twenty queries go through the tiles, one through the loops of decoding.
+    // Twenty queries use the tiles, one query uses the loops of decoding.
     for (queries, width) in [(20, 16), (1, 16), (1, 5)] {
         let (q, k, v) = (rows(2, queries, width), rows(2, 300, width), rows(2, 300, 16));
         let attention = Attention::scaled_dot_product();
@@ -19,7 +19,7 @@ fn scores_beyond_the_type_are_named() {
         large_q.slice_mut(ndarray::s![1, queries - 1, ..]).fill(1e30);
         large_k.slice_mut(ndarray::s![1, 131, ..]).fill(1e30);
         assert_eq!(ask(&large_q, &large_k), expected);
-        // Products of both signs that overflow on the way: infinity less infinity, unless one sign has been first.
+        // Products of both signs that overflow before they are summed: infinity minus infinity, unless the order prevents it.
         large_k.slice_mut(ndarray::s![1, 131, ..;2]).fill(-1e30);
         match attention.forward(&large_q, &large_k, &v) {
             Ok((out, _)) => assert!(out.iter().all(|x| x.is_finite())),
@@ -27,7 +27,7 @@ fn scores_beyond_the_type_are_named() {
                 assert!(matches!(error, AttentionError::Overflow { head: 1, key: 131, .. }), "{error}")
             }
         }
-        // Downwards a key is out of reach of the others and gets nothing; all keys together are an error.
+        // A score that overflows downwards gives its key no weight. If all scores of a query do, it is an error.
         large_k.slice_mut(ndarray::s![1, 131, ..]).fill(-1e30);
         let (out, _) = attention.forward(&large_q, &large_k, &v).unwrap();
         assert!(out.iter().all(|x| x.is_finite()));
@@ -59,7 +59,7 @@ fn large_logits_and_rows_that_were_not_finite_are_no_overflow() {
     k[[0, 40, 2]] = f32::INFINITY;
     let (out, _) = causal.forward(&q, &k, &v).unwrap();
     assert!(out.slice(ndarray::s![0, ..40, ..]).iter().all(|x| x.is_finite()));
-    // A query that overflows by itself is found behind one that a NaN has reached; heads of a batch are counted through.
+    // An overflowing query is found after a query that a NaN has reached. In a batch the head number is `b·H + h`.
     q[[0, 3, 0]] = f32::NAN;
     q.slice_mut(ndarray::s![0, 30, ..]).fill(1e32);
     k.slice_mut(ndarray::s![0, 2, ..]).fill(1e32);

@@ -18,7 +18,7 @@ fn normal(shape: (usize, usize), stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn(shape, || stream.normal())
 }
 
-/// The definition, number by number: (d, t − 1, s − 1).
+/// Computes the definition number by number: `[d, t − 1, s − 1]`.
 fn definition(cross: CrossTerm, q: &Array2<f64>, k: &Array2<f64>) -> Array3<f64> {
     Array3::from_shape_fn((q.ncols(), q.nrows() - 1, k.nrows() - 1), |(c, i, j)| {
         let (dq, dk) = (q[[i + 1, c]] - q[[i, c]], k[[j + 1, c]] - k[[j, c]]);
@@ -54,7 +54,7 @@ proptest! {
                 prop_assert!((published.per_dimension[[i, c]] - pairs[[c, i, i]]).abs() < 1e-13);
             }
         }
-        // Its softmax over the summed axis of length 1 knows nothing.
+        // Its softmax over the summed axis of length 1 does not depend on its input.
         prop_assert_eq!(published.weights(Channels::Summed), Array2::<f64>::ones((t - 1, 1)));
         let v = normal((d, 3), &mut stream);
         let out = published.attend(Channels::PerDimension, &v).unwrap();

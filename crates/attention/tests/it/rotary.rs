@@ -40,13 +40,13 @@ fn the_inverse_undoes_it_and_strides_do_not_matter() {
         let mut back = turned.clone();
         table.apply_inverse(&mut back).unwrap();
         assert!(distance(&back, &x) < 1e-14);
-        // The same rows with the last axis strided.
+        // These rows with a strided last axis.
         let mut strided =
             x.clone().permuted_axes([2, 0, 1]).as_standard_layout().into_owned().permuted_axes([1, 2, 0]);
         assert_ne!(strided.strides()[2], 1);
         table.apply(&mut strided).unwrap();
         assert_eq!(strided, turned);
-        // And as the heads of a (t, h·d) matrix, starting later in the table.
+        // The rows as the heads of a `[t, h·d]` matrix, from a later position of the table on.
         let mut flat = Array2::zeros((4, 14));
         split_heads_mut(&mut flat, 7).unwrap().assign(&x.slice(ndarray::s![.., 5..9, ..]));
         table.apply_from(5, &mut split_heads_mut(&mut flat, 7).unwrap()).unwrap();

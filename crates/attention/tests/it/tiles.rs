@@ -1,7 +1,7 @@
-//! The tiled kernels over more than one tile of queries and of keys, in batches, and what joins their results.
+//! The tiled kernels over more than one tile of queries and of keys, in batches, and joined results.
 
 use crate::naive::{Case, attend, distance};
-use collimate_attention::{Attention, KeyValueCache, Mask, Offset, Partial, split_heads};
+use collimate_attention::{Attention, Intervention, KeyValueCache, Mask, Offset, Partial, Tile, split_heads};
 use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, Array4, Axis, concatenate, s};
 use proptest::prelude::*;
@@ -207,27 +207,30 @@ fn a_window_and_edited_tiles_are_what_the_pattern_says() {
             }
             pattern.index_axis_mut(Axis(0), head).assign(&of_head);
         }
-        let expected = window.apply_pattern(&pattern, &v).unwrap();
+        let expected = window.intervene(&q, &k, &v, Intervention::Replace(pattern.view())).unwrap();
         let (out, saved) = window.forward(&q, &k, &v).unwrap();
         assert!(distance(&out, &expected) < 1e-12, "back {back}");
         let tile = saved.pattern_tile(1, 60..90, 20..100).unwrap();
         assert!(distance(&tile, &pattern.slice(s![1, 60..90, 20..100])) < 1e-12);
-        // The same as an intervention on the scores of the causal form.
-        let knocked_out = causal.forward_editing_scores(&q, &k, &v, |mut tile| {
+        // An intervention on the scores of the causal form gives the same output.
+        let mask_far = |mut tile: Tile<'_, f64>| {
             for ((i, j), score) in tile.values.indexed_iter_mut() {
                 if far(tile.queries.start + i, tile.keys.start + j) {
                     *score = f64::NEG_INFINITY;
                 }
             }
-        });
-        assert!(distance(&knocked_out.unwrap(), &expected) < 1e-12);
-        // What an intervention writes over the pattern is what meets the values, and all pairs come by once.
-        let written = window.forward_editing_pattern(&q, &k, &v, |mut tile| {
+        };
+        let masked = causal.intervene(&q, &k, &v, Intervention::Scores(&mask_far));
+        assert!(distance(&masked.unwrap(), &expected) < 1e-12);
+        // The changed pattern is multiplied by the values, and every pair is visited once.
+        let write = |mut tile: Tile<'_, f64>| {
             for ((i, j), p) in tile.values.indexed_iter_mut() {
                 *p = *p * 0.5 + pattern[[tile.head, tile.queries.start + i, tile.keys.start + j]] * 0.5 + 1.0;
             }
-        });
-        let more = window.apply_pattern(&(&pattern + 1.0), &v).unwrap();
+        };
+        let written = window.intervene(&q, &k, &v, Intervention::Pattern(&write));
+        let larger = &pattern + 1.0;
+        let more = window.intervene(&q, &k, &v, Intervention::Replace(larger.view())).unwrap();
         assert!(distance(&written.unwrap(), &more) < 1e-10);
         let d_out = normal(out.dim(), 4);
         let (dq, dk, dv) = (normal(q.dim(), 1), normal(k.dim(), 2), normal(v.dim(), 3));
@@ -253,12 +256,10 @@ fn a_softcap_bounds_the_scores_in_every_pass() {
     };
     let (q, k, v) = case.arrays();
     let (cap, attention) = (2.5, case.attention().softcap(2.5));
-    // The same as an intervention on the scores of the plain form; masked pairs stay masked.
+    // An intervention on the scores of the plain form gives the same output. Masked pairs stay masked.
     let through = |q: &Array3<f64>, k: &Array3<f64>, v: &Array3<f64>| {
-        let edit = |mut tile: collimate_attention::Tile<'_, f64>| {
-            tile.values.mapv_inplace(|z| cap * (z / cap).tanh())
-        };
-        case.attention().forward_editing_scores(q, k, v, edit).unwrap()
+        let edit = |mut tile: Tile<'_, f64>| tile.values.mapv_inplace(|z| cap * (z / cap).tanh());
+        case.attention().intervene(q, k, v, Intervention::Scores(&edit)).unwrap()
     };
     let (out, saved) = attention.forward(&q, &k, &v).unwrap();
     assert!(distance(&out, &through(&q, &k, &v)) < 1e-12);
@@ -268,7 +269,8 @@ fn a_softcap_bounds_the_scores_in_every_pass() {
     let pattern = Array3::from_shape_fn((4, 140, 150), |(h, i, j)| {
         saved.pattern_tile(h, i..i + 1, j..j + 1).unwrap()[[0, 0]]
     });
-    assert!(distance(&attention.apply_pattern(&pattern, &v).unwrap(), &out) < 1e-12);
+    let replaced = attention.intervene(&q, &k, &v, Intervention::Replace(pattern.view())).unwrap();
+    assert!(distance(&replaced, &out) < 1e-12);
     assert!(saved.scores(0).unwrap().iter().all(|&z| z == f64::NEG_INFINITY || z.abs() <= cap));
     let (dq, dk, dv) = (normal(q.dim(), 1), normal(k.dim(), 2), normal(v.dim(), 3));
     let jvp = attention.jvp(&saved, &dq, &dk, &dv).unwrap();

@@ -1,6 +1,6 @@
 use super::Questions;
 use crate::real::StudyError;
-use collimate_attention::{Attention, Element, Mask, Offset, Saved};
+use collimate_attention::{Attention, Mask, Offset, Precision, Saved};
 use collimate_grad::primitive::{cross_entropy, matmul};
 use collimate_grad::{Adam, AdamConfig, Decay, GradError, Optimiser, Schedule, ScheduleConfig, WarmUp};
 use collimate_stream::RngStream;
@@ -59,7 +59,7 @@ impl Size {
     }
 
     /// (b·n, h·d) to (b, h, n, d).
-    fn split<F: Element>(&self, x: Array2<F>) -> Array4<F> {
+    fn split<F: Precision>(&self, x: Array2<F>) -> Array4<F> {
         let (rows, d) = (x.nrows(), self.head_width);
         let shape = (rows / self.positions, self.positions, self.heads, d);
         let x = x.into_shape_with_order(shape).expect("rows of whole sequences");
@@ -67,7 +67,7 @@ impl Size {
     }
 
     /// (b, h, n, d) to (b·n, h·d).
-    fn join<F: Element>(&self, x: &ArrayRef<F, Ix4>) -> Array2<F> {
+    fn join<F: Precision>(&self, x: &ArrayRef<F, Ix4>) -> Array2<F> {
         let (b, h, n, d) = x.dim();
         let x = x.view().permuted_axes([0, 2, 1, 3]).as_standard_layout().into_owned();
         x.into_shape_with_order((b * n, h * d)).expect("rows of whole sequences")
@@ -90,7 +90,7 @@ pub struct AttentionOnly<F> {
 }
 
 /// What a layer keeps for its gradient.
-struct Kept<F: Element> {
+struct Kept<F: Precision> {
     x: Array2<F>,
     with_positions: Array2<F>,
     saved: Saved<F, Ix4>,
@@ -101,7 +101,7 @@ fn attention() -> Attention {
     Attention::scaled_dot_product().mask(Mask::causal(Offset::zero()))
 }
 
-impl<F: Element> AttentionOnly<F> {
+impl<F: Precision> AttentionOnly<F> {
     /// Normal weights of variance one over the rows of their matrix; tokens and positions of variance one over the width.
     pub fn new(size: Size, stream: &mut RngStream) -> Self {
         let mut w = vec![F::zero(); size.parameters()];

@@ -1,37 +1,38 @@
 //! Attention with linear biases.
 
-use super::{Parameter, Parameters, Setting};
+use crate::algebra::arguments::{Parameter, Parameters};
+use crate::algebra::setting::Setting;
 use collimate_tensor::Scalar;
 use ndarray::Array3;
 
-/// The slopes of ALiBi. For a head count that is a power of two the first two agree; for 12 heads they do not.
+/// The slopes of ALiBi. If the number of heads is a power of two, the first two choices agree; for 12 heads they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slopes {
-    /// 2^(−8h/H) for H a power of two; otherwise those of the power below, and every other one of the power above.
-    /// The paper's code, Bloom, MPT, llama.cpp.
+    /// 2^(−8h/H) if H is a power of two. Otherwise the slopes of the power below, followed by every other slope of the power above:
+    /// the paper's code, Bloom, MPT, llama.cpp.
     Geometric,
-    /// 2^(−8(h+1)/P) with P the power of two not below H: candle's batched path.
+    /// 2^(−8(h+1)/P), where P is the smallest power of two that is at least H: candle's batched path.
     NextPowerOfTwo,
-    /// [`Parameter::Slopes`].
+    /// Learned slopes: [`Parameter::Slopes`].
     Learned,
 }
 
-/// What ALiBi calls the distance of a query at position i from a key at position j.
+/// The distance in ALiBi between a query at position i and a key at position j.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Distance {
-    /// i − j: later keys would be favoured, so it is meant for causal attention. Bloom writes the same as + m·j.
+    /// i − j, for causal attention, since it would favour later keys. Bloom writes it as + m·j.
     Signed,
-    /// |i − j|: encoders.
+    /// |i − j|, for encoders.
     Absolute,
 }
 
-/// The slopes for `heads` heads.
+/// Returns the slopes for `heads` heads, or `None` for learned slopes.
 ///
 /// # Examples
 /// ```
 /// use collimate_attention::algebra::{Slopes, alibi_slopes};
 /// assert_eq!(alibi_slopes(Slopes::Geometric, 8).unwrap()[..2], [0.5, 0.25]);
-/// // Twelve heads: those of eight, then four of sixteen.
+/// // Twelve heads: the slopes of eight heads, then four slopes of sixteen heads.
 /// assert_eq!(alibi_slopes(Slopes::Geometric, 12).unwrap()[7..9], [1.0 / 256.0, 0.5f64.sqrt()]);
 /// assert_eq!(alibi_slopes(Slopes::NextPowerOfTwo, 12).unwrap()[0], 0.5f64.sqrt());
 /// assert!(alibi_slopes(Slopes::Learned, 12).is_none());

@@ -1,10 +1,11 @@
 //! The relative-position buckets of T5.
 
-use super::{Parameter, Parameters, Setting};
+use crate::algebra::arguments::{Parameter, Parameters};
+use crate::algebra::setting::Setting;
 use collimate_tensor::Scalar;
 use ndarray::Array3;
 
-/// Whether keys after the query have buckets of their own.
+/// The buckets of keys after the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Keys after the query share the bucket of distance 0: decoders.
@@ -13,7 +14,7 @@ pub enum Direction {
     Bidirectional,
 }
 
-/// How distances are put into buckets: near ones each their own, far ones by their logarithm.
+/// The buckets of distances: one bucket for each small distance, and buckets of large distances by their logarithm.
 ///
 /// ```text
 /// r < n/2:   r              otherwise:   n/2 + ⌊ log(r / (n/2)) / log(r_max / (n/2)) · (n − n/2) ⌋, at most n − 1
@@ -32,16 +33,16 @@ pub enum Direction {
 /// Raffel et al. (2020), section 2.1, and the released code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Buckets {
-    /// The number of buckets; T5: 32.
+    /// The number of buckets; 32 in T5.
     pub count: usize,
-    /// The distance from which on all share the last bucket; T5: 128.
+    /// The distance from which on all distances share the last bucket; 128 in T5.
     pub farthest: usize,
-    /// Whether later keys have buckets of their own.
+    /// The buckets of keys after the query.
     pub direction: Direction,
 }
 
 impl Buckets {
-    /// The buckets of one direction.
+    /// Returns the number of buckets of one direction.
     pub(crate) fn of_one_direction(&self) -> usize {
         match self.direction {
             Direction::Causal => self.count,
@@ -49,7 +50,7 @@ impl Buckets {
         }
     }
 
-    /// The bucket of a key `step` positions after its query (negative: before).
+    /// Returns the bucket of a key `step` positions after its query (negative: before it).
     pub fn of(&self, step: isize) -> usize {
         let n = self.of_one_direction();
         let (first, distance) = match self.direction {
@@ -60,7 +61,7 @@ impl Buckets {
         if distance < near {
             return first + distance;
         }
-        // The logarithms are taken in f32, as the released code does: at a border the bucket depends on it.
+        // The logarithms are computed in f32, like in the released code: at a border the bucket depends on it.
         let ratio = (distance as f32 / near as f32).ln() / (self.farthest as f32 / near as f32).ln();
         first + (near + (ratio * (n - near) as f32) as usize).min(n - 1)
     }

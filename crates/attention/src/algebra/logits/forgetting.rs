@@ -1,11 +1,12 @@
 //! The forgetting gate: `z_ij ← z_ij + c_i − c_j`, with c the running sum of the log gates of the head.
 
-use super::{Parameter, Parameters, Setting};
 use crate::AttentionError;
+use crate::algebra::arguments::{Parameter, Parameters};
+use crate::algebra::setting::Setting;
 use collimate_tensor::Scalar;
 use ndarray::Array3;
 
-/// The gates stand at the key positions, so each query that sees a key must stand at one.
+/// Checks that each query that sees a key has a key position, because the gates belong to key positions.
 pub(crate) fn check_positions(at: &Setting<'_>) -> Result<(), AttentionError> {
     let (first, last) = (at.offset, at.offset + at.queries as isize - 1);
     if last < at.keys as isize || first > last {
@@ -17,7 +18,7 @@ pub(crate) fn check_positions(at: &Setting<'_>) -> Result<(), AttentionError> {
     })
 }
 
-/// The running sums in f64, whatever the type: their differences are what counts.
+/// Computes the running sums in f64 for both number types, because their differences are used.
 fn running<F: Scalar>(at: &Setting<'_>, parameters: &Parameters<F>) -> Vec<f64> {
     let gates = parameters.values(Parameter::LogForget);
     let mut sums = Vec::with_capacity(gates.len());
@@ -32,7 +33,7 @@ fn running<F: Scalar>(at: &Setting<'_>, parameters: &Parameters<F>) -> Vec<f64> 
 }
 
 fn position(at: &Setting<'_>, i: usize) -> usize {
-    // Queries in front of the first key see nothing: a causal rule is part of the variant.
+    // Queries before the first key see no key, because the variant has a causal rule.
     (i as isize + at.offset).max(0) as usize
 }
 
@@ -41,7 +42,7 @@ pub(super) fn forward<F: Scalar>(at: &Setting<'_>, parameters: &Parameters<F>, z
     at.logits(|h, i, j| z[[h, i, j]] + F::from_f64(c[h * at.keys + position(at, i)] - c[h * at.keys + j]))
 }
 
-/// The gradient by a log gate is the sum of what pairs across it receive.
+/// Adds the gradient by each log gate: the sum of the gradients of all pairs across it.
 pub(super) fn vjp<F: Scalar>(at: &Setting<'_>, d: &Array3<F>, into: &mut Parameters<F>) {
     let mut by_sum = vec![0.0; at.heads * at.keys];
     at.for_each(|h, i, keys| {

@@ -1,19 +1,19 @@
 //! Talking heads: a linear map over the heads, of logits or of patterns.
 
-use super::Setting;
+use crate::algebra::setting::Setting;
 use collimate_tensor::Scalar;
 use ndarray::Array3;
 
-/// What talking heads do with the unmixed numbers.
+/// The use of the unmixed numbers by talking heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mixing {
-    /// The mixed numbers take their place: the paper; x-transformers for patterns.
+    /// The mixed numbers replace them: the paper; x-transformers for patterns.
     Replace,
     /// The mixed numbers are added to them: x-transformers for logits.
     Add,
 }
 
-/// Head `h` of the result is Σ M[h, h'] · head h' (+ head h); `rest` stands at masked pairs.
+/// Computes head `h` of the result as Σ M[h, h'] · head h' (+ head h), with `rest` at masked pairs.
 pub(in super::super) fn forward<F: Scalar>(
     at: &Setting<'_>,
     mixing: Mixing,
@@ -46,7 +46,7 @@ pub(in super::super) fn vjp<F: Scalar>(
     forward(at, mixing, &transposed, d, F::zero())
 }
 
-/// The direction of the result; `[mix, its direction]`.
+/// Computes the direction of the result, given the matrix and its direction.
 pub(in super::super) fn jvp<F: Scalar>(
     at: &Setting<'_>,
     mixing: Mixing,

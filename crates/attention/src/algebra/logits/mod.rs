@@ -1,4 +1,4 @@
-//! What happens to the logits between the scores and the normaliser, one change after another.
+//! The changes of the logits between the scores and the normaliser, one after another.
 
 mod alibi;
 mod buckets;
@@ -12,16 +12,16 @@ pub use buckets::{Buckets, Direction};
 pub(crate) use forgetting::check_positions;
 pub use mixing::Mixing;
 
-use super::mask::Seen;
-use super::{Parameter, Parameters};
+use super::arguments::{Parameter, Parameters};
+use super::setting::Setting;
 use collimate_tensor::Scalar;
 use ndarray::Array3;
 
-/// One change of the logits. Their order is part of the variant: a softcap before a bias is not one after it.
+/// A change of the logits. The order of changes is part of the variant: a softcap before a bias differs from a softcap after it.
 ///
 /// ```text
 /// softcap        z ← c · tanh(z / c)
-/// bias           z ← z + b                               b = −∞ masks the pair, wherever the bias stands in the order
+/// bias           z ← z + b                               b = −∞ masks the pair, at any place of the bias in the order
 /// temperature    z ← τ_h · z
 /// alibi          z ← z − m_h · (distance of i and j)
 /// buckets        z ← z + b[bucket(j − i), h]
@@ -37,19 +37,19 @@ use ndarray::Array3;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum LogitChange {
-    /// Bounds the size of a logit.
+    /// Bounds the absolute value of a logit.
     Softcap(f64),
     /// Adds [`Parameter::Bias`].
     Bias,
     /// Multiplies by [`Parameter::Temperature`].
     Temperature,
-    /// A penalty that grows with the distance.
+    /// Subtracts a penalty that grows with the distance.
     Alibi(Slopes, Distance),
-    /// A learned number for each bucket of distances: [`Parameter::Buckets`].
+    /// Adds a learned number for each bucket of distances: [`Parameter::Buckets`].
     Buckets(Buckets),
-    /// Decay by gates at the positions between: [`Parameter::LogForget`].
+    /// Adds the log gates of the positions between query and key: [`Parameter::LogForget`].
     Forgetting,
-    /// Earlier queries mask keys for later ones.
+    /// Lowers logits of keys that earlier queries have deselected.
     Selective {
         /// The head whose logits select.
         head: usize,
@@ -58,49 +58,8 @@ pub enum LogitChange {
     MixHeads(Mixing),
 }
 
-/// What a change needs to know about the call.
-pub(crate) struct Setting<'a> {
-    pub(crate) seen: &'a Seen,
-    pub(crate) heads: usize,
-    pub(crate) queries: usize,
-    pub(crate) keys: usize,
-    /// Query `i` stands at position `i + offset`.
-    pub(crate) offset: isize,
-}
-
-impl Setting<'_> {
-    /// Calls `run` for each query of each head with the keys it sees.
-    pub(crate) fn for_each(&self, mut run: impl FnMut(usize, usize, &[usize])) {
-        for h in 0..self.heads {
-            for i in 0..self.queries {
-                run(h, i, self.seen.keys(h, i));
-            }
-        }
-    }
-
-    /// A new array of logits from a function of the pairs that attend; −∞ elsewhere.
-    pub(crate) fn logits<F: Scalar>(&self, mut of: impl FnMut(usize, usize, usize) -> F) -> Array3<F> {
-        self.filled(F::neg_infinity(), &mut of)
-    }
-
-    /// The same for gradients and directions, with 0 elsewhere.
-    pub(crate) fn slopes<F: Scalar>(&self, mut of: impl FnMut(usize, usize, usize) -> F) -> Array3<F> {
-        self.filled(F::zero(), &mut of)
-    }
-
-    fn filled<F: Scalar>(&self, rest: F, of: &mut dyn FnMut(usize, usize, usize) -> F) -> Array3<F> {
-        let mut array = Array3::from_elem((self.heads, self.queries, self.keys), rest);
-        self.for_each(|h, i, keys| {
-            for &j in keys {
-                array[[h, i, j]] = of(h, i, j);
-            }
-        });
-        array
-    }
-}
-
 impl LogitChange {
-    /// The learned array the change reads.
+    /// Returns the learned array that the change reads.
     pub(crate) fn parameter(&self) -> Option<Parameter> {
         match self {
             Self::Bias => Some(Parameter::Bias),
@@ -113,7 +72,7 @@ impl LogitChange {
         }
     }
 
-    /// The logits after the change.
+    /// Computes the logits after the change.
     pub(crate) fn forward<F: Scalar>(
         &self,
         at: &Setting<'_>,
@@ -134,7 +93,8 @@ impl LogitChange {
         }
     }
 
-    /// From the gradient by the logits after the change to that before; adds to those of the parameters.
+    /// Turns the gradient by the logits after the change into the gradient by the logits before it, and adds the gradients by the
+    /// parameters.
     pub(crate) fn vjp<F: Scalar>(
         &self,
         at: &Setting<'_>,
@@ -170,7 +130,7 @@ impl LogitChange {
         }
     }
 
-    /// From a direction of the logits and parameters before the change to that of the logits after it.
+    /// Turns a direction of the logits before the change and of the parameters into the direction of the logits after it.
     pub(crate) fn jvp<F: Scalar>(
         &self,
         at: &Setting<'_>,

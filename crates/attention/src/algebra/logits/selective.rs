@@ -1,15 +1,15 @@
-//! Selective attention: what earlier queries found worth noting in one head is taken off for later queries of all heads.
+//! Selective attention: the positive logits of earlier queries in one head are subtracted for later queries of all heads.
 
-use super::Setting;
+use crate::algebra::setting::Setting;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Array3};
 
-/// Whether a query may deselect a key: never the first key, never the key at its own position.
+/// Returns true if a query may deselect a key. The first key and the key at its own position are never deselected.
 fn may(at: &Setting<'_>, i: usize, j: usize) -> bool {
     j != 0 && j as isize != i as isize + at.offset
 }
 
-/// For each query and key, the sum over earlier queries of a function of the selecting head's pairs.
+/// Computes for each query and key the sum over earlier queries of a function of the selecting head's pairs.
 fn before<F: Scalar>(at: &Setting<'_>, head: usize, of: impl Fn(usize, usize) -> F) -> Array2<F> {
     let mut sums = Array2::zeros((at.queries, at.keys));
     let mut so_far = vec![F::zero(); at.keys];
@@ -29,7 +29,7 @@ pub(super) fn forward<F: Scalar>(at: &Setting<'_>, head: usize, z: &Array3<F>) -
     at.logits(|h, i, j| z[[h, i, j]] - taken[[i, j]])
 }
 
-/// A selecting logit above 0 pays for every later query of every head that sees its key.
+/// Computes the gradient. A selecting logit above 0 affects every later query of every head that sees its key.
 pub(super) fn vjp<F: Scalar>(at: &Setting<'_>, head: usize, z: &Array3<F>, mut d: Array3<F>) -> Array3<F> {
     let mut later = vec![F::zero(); at.keys];
     for i in (0..at.queries).rev() {

@@ -1,7 +1,8 @@
 //! Changes that act on each logit alone: softcap, bias, temperature.
 
-use super::super::mask::broadcast;
-use super::{Parameter, Parameters, Setting};
+use crate::algebra::arguments::{Parameter, Parameters};
+use crate::algebra::mask::broadcast;
+use crate::algebra::setting::Setting;
 use collimate_tensor::Scalar;
 use ndarray::{Array3, ArrayView3, Ix3};
 
@@ -10,7 +11,7 @@ pub(super) fn softcap<F: Scalar>(at: &Setting<'_>, cap: f64, z: &Array3<F>) -> A
     at.logits(|h, i, j| cap * (z[[h, i, j]] / cap).tanh())
 }
 
-/// The slope of the softcap, 1 − tanh²(z/c), times `d`: backwards and forwards alike.
+/// Multiplies `d`, a gradient or a direction, by the slope of the softcap, 1 − tanh²(z/c).
 pub(super) fn softcap_slope<F: Scalar>(
     at: &Setting<'_>,
     cap: f64,
@@ -23,7 +24,7 @@ pub(super) fn softcap_slope<F: Scalar>(
     })
 }
 
-/// The bias of a call, with three axes.
+/// Returns the bias of a call, with three axes.
 pub(in super::super) fn bias_of<F: Scalar>(parameters: &Parameters<F>) -> ArrayView3<'_, F> {
     let bias = parameters.get(Parameter::Bias).expect("the check found a bias");
     bias.view().into_dimensionality::<Ix3>().expect("the check found three axes")
@@ -47,7 +48,7 @@ pub(super) fn bias_vjp<F: Scalar>(at: &Setting<'_>, d: &Array3<F>, into: &mut Pa
     into.values_mut(Parameter::Bias).iter_mut().zip(sum).for_each(|(into, &sum)| *into += sum);
 }
 
-/// The bias may be −∞ at masked pairs, where its direction is not looked at.
+/// Adds the direction of the bias. At masked pairs the bias may be −∞, and its direction is not used.
 pub(super) fn bias_jvp<F: Scalar>(
     at: &Setting<'_>,
     _: &Parameters<F>,

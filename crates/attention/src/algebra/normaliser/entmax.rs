@@ -1,6 +1,6 @@
 //! 1.5-entmax: `p = max(z/2 − τ, 0)²` with the τ that makes the weights sum to 1.
 
-use super::{largest, sorted_below_top};
+use super::order::{largest, sorted_below_top};
 use collimate_tensor::Scalar;
 
 pub(super) fn forward<F: Scalar>(z: &mut [F]) {
@@ -28,7 +28,7 @@ pub(super) fn forward<F: Scalar>(z: &mut [F]) {
     }
 }
 
-/// With `s = √p` on the support: `dz = s (dp − ⟨s, dp⟩ / Σ s)`.
+/// Computes `dz = s (dp − ⟨s, dp⟩ / Σ s)` with `s = √p` on the support.
 pub(super) fn vjp<F: Scalar>(p: &[F], d: &mut [F]) -> F {
     let (mut inner, mut total) = (F::zero(), F::zero());
     for (&p, &d) in p.iter().zip(&*d).filter(|(p, _)| **p > F::zero()) {

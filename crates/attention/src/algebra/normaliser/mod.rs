@@ -1,9 +1,10 @@
-//! From a row of logits to a row of the pattern.
+//! The maps from a row of logits to a row of the pattern.
 //!
 //! Every function works on the logits of the keys that a query attends to, and on nothing else: masked keys are
 //! left out before. All these maps have a symmetric Jacobian, so one function carries gradients back and directions on.
 
 mod entmax;
+mod order;
 mod sigmoid;
 mod signed;
 mod softmax;
@@ -12,31 +13,23 @@ mod top_k;
 
 pub(crate) use sigmoid::sigmoid;
 pub(crate) use signed::sign;
+pub use top_k::Ties;
 
-use super::Parameter;
+use super::arguments::Parameter;
 use collimate_tensor::Scalar;
 
-/// Where the bias in front of the sigmoid comes from.
+/// The bias in front of the sigmoid.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SigmoidBias {
-    /// −log s for s keys, masked ones counted: the start that keeps the row sums near those of the softmax.
+    /// −log s for s keys, including masked keys: the start that keeps the row sums near the row sums of the softmax, 1.
     MinusLogKeys,
-    /// A number.
+    /// A fixed number.
     Fixed(f64),
-    /// [`Parameter::SigmoidBias`], one number a head.
+    /// A learned number for each head: [`Parameter::SigmoidBias`].
     Learned,
 }
 
-/// Which keys win when several share the k-th largest logit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ties {
-    /// All of them: more than k keys are kept. x-transformers.
-    KeepAll,
-    /// The first ones: exactly k keys are kept. A scatter of top-k indices.
-    KeepFirst,
-}
-
-/// How the logits of a query become weights.
+/// The map from the logits of a query to its weights.
 ///
 /// ```text
 /// softmax           pⱼ = e^{zⱼ} / Σ e^{z}                       plus one: 1 in the denominator;  sink: e^{s_h}
@@ -47,8 +40,8 @@ pub enum Ties {
 /// signed softmax    pⱼ = sign(zⱼ) · softmax(|z|)ⱼ
 /// ```
 ///
-/// Sparsemax, entmax and top-k have kinks where a key enters or leaves the support, signed softmax where a logit is 0:
-/// derivatives there are those of the present support.
+/// Sparsemax, entmax and top-k have kinks where a key enters or leaves the support, signed softmax where a logit is 0. The
+/// derivatives there are the derivatives on the current support.
 ///
 /// # References
 /// Miller (2023), "Attention Is Off By One"; Ramapuram et al. (2024), "Theory, Analysis, and Best Practices for
@@ -57,31 +50,31 @@ pub enum Ties {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Normaliser {
-    /// The exponentials over their sum.
+    /// The exponentials divided by their sum.
     Softmax,
-    /// One more in the denominator: a query may attend to nothing.
+    /// The softmax with 1 added to the denominator: a query may attend to no key.
     SoftmaxPlusOne,
-    /// A learned logit for each head joins the denominator and is then dropped: [`Parameter::Sink`].
+    /// The softmax with a learned logit for each head, which joins the denominator and is then dropped: [`Parameter::Sink`].
     LearnedSink,
-    /// Each logit for itself.
+    /// The sigmoid of each logit.
     Sigmoid(SigmoidBias),
-    /// The point of the simplex nearest to the logits.
+    /// The point of the simplex that is nearest to the logits.
     Sparsemax,
-    /// Half way between the two, in the family of entmax.
+    /// The member of the entmax family between softmax and sparsemax.
     Entmax15,
-    /// Softmax over the largest logits.
+    /// The softmax over the largest logits.
     TopK {
-        /// How many logits are kept, at least 1.
+        /// The number of logits that are kept, at least 1.
         k: usize,
-        /// What happens when logits tie for the last place.
+        /// The rule for equal logits at the last place.
         ties: Ties,
     },
-    /// Softmax of the sizes, with the signs of the logits: weights may be negative.
+    /// The softmax of the absolute values, with the signs of the logits: weights may be negative.
     SignedSoftmax,
 }
 
 impl Normaliser {
-    /// The learned number of a head that joins its rows, if there is one.
+    /// Returns the learned number of a head that joins its rows, if there is one.
     pub(crate) fn parameter(&self) -> Option<Parameter> {
         match self {
             Self::LearnedSink => Some(Parameter::Sink),
@@ -90,7 +83,7 @@ impl Normaliser {
         }
     }
 
-    /// The number that joins a row: the logit of the sink, or the bias of the sigmoid.
+    /// Returns the number that joins a row: the logit of the sink, or the bias of the sigmoid.
     pub(crate) fn extra<F: Scalar>(&self, keys: usize, learned: Option<F>) -> F {
         match self {
             Self::SoftmaxPlusOne => F::zero(),
@@ -100,7 +93,7 @@ impl Normaliser {
         }
     }
 
-    /// From logits to weights, in place.
+    /// Turns logits into weights, in place.
     pub(crate) fn forward<F: Scalar>(&self, z: &mut [F], extra: F) {
         if z.iter().any(|z| z.is_nan()) {
             return z.fill(F::nan());
@@ -115,23 +108,23 @@ impl Normaliser {
         }
     }
 
-    /// From the gradient by the weights to that by the logits, in place; returns that by the extra number.
+    /// Turns the gradient by the weights into the gradient by the logits, in place, and returns the gradient by the extra number.
     pub(crate) fn vjp<F: Scalar>(&self, z: &[F], p: &[F], d: &mut [F], extra: F) -> F {
         match self {
             Self::Softmax | Self::SoftmaxPlusOne | Self::LearnedSink => softmax::vjp(z, p, d, extra),
             Self::Sigmoid(_) => sigmoid::vjp(p, d),
             Self::Sparsemax => sparsemax::vjp(p, d),
             Self::Entmax15 => entmax::vjp(p, d),
-            // Keys outside the support have p = 0, where the softmax passes nothing on.
+            // Keys outside the support have p = 0, so the softmax gives them no gradient.
             Self::TopK { .. } => softmax::vjp(z, p, d, F::neg_infinity()),
             Self::SignedSoftmax => signed::vjp(z, p, d),
         }
     }
 
-    /// From a direction of the logits and of the extra number to that of the weights, in place.
+    /// Turns a direction of the logits and of the extra number into the direction of the weights, in place.
     pub(crate) fn jvp<F: Scalar>(&self, z: &[F], p: &[F], d: &mut [F], extra: F, extra_dot: F) {
         if matches!(self, Self::Sigmoid(SigmoidBias::Learned)) {
-            // The bias moves all logits alike.
+            // The bias moves all logits equally.
             d.iter_mut().for_each(|d| *d += extra_dot);
         }
         self.vjp(z, p, d, extra);
@@ -140,17 +133,4 @@ impl Normaliser {
             d.iter_mut().zip(p).for_each(|(d, &p)| *d -= p * taken);
         }
     }
-}
-
-/// The largest number of a row; −∞ for an empty one.
-fn largest<F: Scalar>(z: &[F]) -> F {
-    z.iter().fold(F::neg_infinity(), |m, &x| if x > m { x } else { m })
-}
-
-/// The numbers in falling order, less the largest.
-fn sorted_below_top<F: Scalar>(z: &[F]) -> Vec<F> {
-    let top = largest(z);
-    let mut sorted: Vec<F> = z.iter().map(|&x| x - top).collect();
-    sorted.sort_by(|a, b| b.partial_cmp(a).expect("no NaN comes here"));
-    sorted
 }

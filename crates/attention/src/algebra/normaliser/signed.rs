@@ -3,7 +3,7 @@
 use super::softmax;
 use collimate_tensor::Scalar;
 
-/// 1, −1, or 0 at 0.
+/// Returns 1, −1, or 0 at 0.
 pub(crate) fn sign<F: Scalar>(x: F) -> F {
     if x == F::zero() { x } else { x.signum() }
 }
@@ -15,7 +15,7 @@ pub(super) fn forward<F: Scalar>(z: &mut [F]) {
     z.iter_mut().zip(signs).for_each(|(p, sign)| *p *= sign);
 }
 
-/// With σ = sign(z) and s = softmax(|z|): `dz = σ s (σ dp − ⟨s, σ dp⟩)`.
+/// Computes `dz = σ s (σ dp − ⟨s, σ dp⟩)` with σ = sign(z) and s = softmax(|z|).
 pub(super) fn vjp<F: Scalar>(z: &[F], p: &[F], d: &mut [F]) -> F {
     let mean = p.iter().zip(&*d).fold(F::zero(), |sum, (&p, &d)| sum + p * d);
     for ((d, &p), &z) in d.iter_mut().zip(p).zip(z) {

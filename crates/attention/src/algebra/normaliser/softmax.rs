@@ -1,6 +1,6 @@
 //! `pⱼ = e^{zⱼ} / (e^{s} + Σ e^{z})`, with s = −∞ for the plain softmax, 0 for plus one, learned for a sink.
 
-use super::largest;
+use super::order::largest;
 use collimate_tensor::Scalar;
 
 pub(super) fn forward<F: Scalar>(z: &mut [F], sink: F) {
@@ -16,7 +16,7 @@ pub(super) fn forward<F: Scalar>(z: &mut [F], sink: F) {
     z.iter_mut().for_each(|p| *p /= total);
 }
 
-/// `dzⱼ = pⱼ (dpⱼ − ⟨p, dp⟩)`, and `ds = −p_s ⟨p, dp⟩` with the share p_s of the sink.
+/// Computes `dzⱼ = pⱼ (dpⱼ − ⟨p, dp⟩)`, and returns `ds = −p_s ⟨p, dp⟩` with the share p_s of the sink.
 pub(super) fn vjp<F: Scalar>(z: &[F], p: &[F], d: &mut [F], sink: F) -> F {
     let mean = p.iter().zip(&*d).fold(F::zero(), |sum, (&p, &d)| sum + p * d);
     for (d, &p) in d.iter_mut().zip(p) {
@@ -25,7 +25,7 @@ pub(super) fn vjp<F: Scalar>(z: &[F], p: &[F], d: &mut [F], sink: F) -> F {
     if sink == F::neg_infinity() { F::zero() } else { -sink_share(z, sink) * mean }
 }
 
-/// What the sink takes of a row: `e^{s} / (e^{s} + Σ e^{z})`, not computed as 1 − Σ p, which would lose its digits.
+/// Returns the share of the sink in a row: `e^{s} / (e^{s} + Σ e^{z})`. It is not computed as 1 − Σ p, which would lose digits.
 pub(super) fn sink_share<F: Scalar>(z: &[F], sink: F) -> F {
     let top = largest(z).max(sink);
     if top == F::neg_infinity() {

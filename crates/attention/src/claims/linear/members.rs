@@ -1,6 +1,6 @@
-//! The members of the family in this crate, as a claim sees them.
+//! The members of the family in this crate, as subjects of claims.
 
-use super::{KeepsState, Tokens};
+use super::sequences::{KeepsState, Tokens};
 use crate::linear::{
     Denominator, Directions, FeatureMap, Form, LogDecay, Pass, RandomFeatures, Setting, Stabiliser,
     bidirectional_linear_attention, delta_net, gated_delta_net, gla, linear_attention, performer, retention,
@@ -10,7 +10,7 @@ use crate::{AttentionError, HeadMap, Scale};
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Array3, Axis, s};
 
-/// A member by name.
+/// A member of the family.
 #[derive(Clone, Copy)]
 pub(in crate::claims) enum Member {
     Linear,
@@ -37,13 +37,13 @@ impl Member {
         Self::ChannelGatedDeltaNet,
     ];
 
-    /// The member, computed in a form.
+    /// Returns the member, computed in a form.
     pub(in crate::claims) fn by(self, form: Form) -> Computed {
         Computed { member: self, form }
     }
 }
 
-/// A member with the form it is computed in.
+/// A member with the form of its computation.
 #[derive(Clone, Copy)]
 pub(in crate::claims) struct Computed {
     member: Member,
@@ -109,7 +109,7 @@ impl KeepsState for Computed {
     }
 }
 
-/// Linear attention without a mask, with its normaliser, in chunks of two.
+/// Runs linear attention without a mask, with its normaliser, in chunks of two.
 pub(in crate::claims) fn without_mask(q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>) -> Array2<f64> {
     let setting = setting(Form::Chunked { size: 2 });
     let (q, k, v) = (head(q), head(k), head(v));

@@ -1,37 +1,37 @@
-//! A state as a memory.
+//! Claims about a state as a memory.
 
-use super::{KeepsState, Tokens};
-use crate::claims::largest;
+use super::sequences::{KeepsState, Tokens};
 use crate::claims::order::normal;
+use crate::claims::subjects::largest;
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use collimate_stream::RngStream;
 use ndarray::{Array2, Axis, concatenate};
 
-/// The delta rule stores and overwrites exactly under orthonormal keys.
+/// Claims that the delta rule stores and overwrites exactly under orthonormal keys.
 pub fn delta_exact_memory(member: impl KeepsState) -> impl Claim {
     let meta = Meta::theorem(
         "attention/delta-exact-memory",
         Subject::Attention,
-        "DeltaNet with β = 1 returns under each of several orthonormal keys the value last written there, whatever was written \
-         before",
+        "DeltaNet with β = 1 returns under each of several orthonormal keys the value last written there, for any \
+         earlier values",
     )
     .source("Schlag, Irie and Schmidhuber (2021); Yang et al. (2024)");
     reads_back(meta, member)
 }
 
-/// The belief that a sum of outer products overwrites too.
+/// Claims the belief that a sum of outer products overwrites too.
 pub fn additive_memory_overwrites(member: impl KeepsState) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/additive-memory-overwrites",
         Subject::Attention,
-        "linear attention returns under each of several orthonormal keys the value last written there, whatever was written \
-         before",
+        "linear attention returns under each of several orthonormal keys the value last written there, for any \
+         earlier values",
     )
     .source("Schlag, Irie and Schmidhuber (2021), section 4.1");
     reads_back(meta, member)
 }
 
-/// Writes all keys twice, first with other values, and then reads under each without writing.
+/// Writes all keys twice, first with other values, and then reads under each key without writing.
 fn reads_back(meta: Meta, member: impl KeepsState) -> impl Claim {
     Exact::new(meta)
         .dims(&[("keys", 1..=5), ("width", 1..=5)])
@@ -49,14 +49,14 @@ fn reads_back(meta: Meta, member: impl KeepsState) -> impl Claim {
         })
 }
 
-/// Orthonormal keys and two values for each.
+/// Draws orthonormal keys and two values for each.
 fn drawn(dims: &[usize], stream: &mut RngStream) -> Option<(Array2<f64>, Array2<f64>, Array2<f64>)> {
     let n = dims[0].min(dims[1]);
     let keys = orthonormal(normal(stream, n, dims[1]))?;
     Some((keys, normal(stream, n, 2), normal(stream, n, 2)))
 }
 
-/// Orthonormal rows from any rows that are independent.
+/// Turns independent rows into orthonormal rows.
 fn orthonormal(mut rows: Array2<f64>) -> Option<Array2<f64>> {
     for i in 0..rows.nrows() {
         for _ in 0..2 {

@@ -1,32 +1,32 @@
-//! What the order of the tokens does, and the rank of the weights.
+//! Claims about the order of the tokens and the rank of the weights.
 
-use super::{KeepsState, Tokens, over_sequences};
-use crate::claims::largest;
+use super::sequences::{KeepsState, Tokens, over_sequences};
 use crate::claims::rank::at_most_width;
+use crate::claims::subjects::largest;
 use collimate_claims::{Claim, Meta, Subject};
 use ndarray::Array2;
 
-/// A sum does not know the order of its terms.
+/// Claims that linear attention without decay does not depend on the order of the tokens.
 pub fn linear_forgets_order(member: impl KeepsState) -> impl Claim {
     let meta = Meta::theorem(
         "attention/linear-forgets-order",
         Subject::Attention,
-        "linear attention without decay gives the last token the same output whatever the order of the tokens before it",
+        "linear attention without decay gives the last token the same output for every order of the tokens before it",
     );
     reordered(meta, member)
 }
 
-/// The belief that this holds for the delta rule, which is also made of one update a token.
+/// Claims the belief that the delta rule does not depend on the order of the tokens either.
 pub fn delta_forgets_order(member: impl KeepsState) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/delta-forgets-order",
         Subject::Attention,
-        "DeltaNet gives the last token the same output whatever the order of the tokens before it",
+        "DeltaNet gives the last token the same output for every order of the tokens before it",
     );
     reordered(meta, member)
 }
 
-/// The last output does not change when the tokens before it are turned around by a number of places.
+/// Claims that the last output does not change if the tokens before it are rotated by a number of places.
 fn reordered(meta: Meta, member: impl KeepsState) -> impl Claim {
     over_sequences(meta.code("B14"), 8, "turn", move |tokens, turn| {
         let (t, past) = (tokens.q.nrows(), tokens.q.nrows() - 1);
@@ -37,7 +37,7 @@ fn reordered(meta: Meta, member: impl KeepsState) -> impl Claim {
     })
 }
 
-/// Without a mask the weights are a product through the features.
+/// Claims that without a mask the weights have at most the rank of the features, because they are a product through the features.
 pub fn linear_pattern_rank(member: impl KeepsState) -> impl Claim {
     let meta = Meta::theorem(
         "attention/linear-pattern-rank",
@@ -54,7 +54,7 @@ pub fn linear_pattern_rank(member: impl KeepsState) -> impl Claim {
     })
 }
 
-/// The belief that the causal mask leaves that rank.
+/// Claims the belief that the weights keep this rank under a causal mask.
 pub fn causal_linear_pattern_rank(member: impl KeepsState) -> impl Claim {
     let meta = Meta::counterexample(
         "attention/causal-linear-pattern-rank",

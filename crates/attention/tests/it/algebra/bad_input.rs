@@ -22,14 +22,14 @@ fn message(variant: &Variant, arguments: &Arguments<f64>) -> String {
 fn shapes_are_named_with_what_was_expected() {
     let mut wrong = arguments();
     wrong.k = ones(2, 5, 3);
-    assert_eq!(message(&plain(), &wrong), "k must have the shape [2, 5, 4] (g, s, d), but has [2, 5, 3]");
+    assert_eq!(message(&plain(), &wrong), "k must have the shape [2, 5, 4] [g, s, d], but has [2, 5, 3]");
     let mut wrong = arguments();
     wrong.v = ones(1, 5, 3);
-    assert_eq!(message(&plain(), &wrong), "v must have the shape [2, 5, 3] (g, s, e), but has [1, 5, 3]");
+    assert_eq!(message(&plain(), &wrong), "v must have the shape [2, 5, 3] [g, s, e], but has [1, 5, 3]");
     let sink = plain().normaliser(Normaliser::LearnedSink);
     assert_eq!(message(&sink, &arguments()), "the parameter Sink is needed, but missing");
     let given = arguments().with(Parameter::Sink, arr1(&[0.0, 0.0, 0.0]));
-    assert_eq!(message(&sink, &given), "Sink must have the shape [2] (h), but has [3]");
+    assert_eq!(message(&sink, &given), "Sink must have the shape [2] [h], but has [3]");
     assert_eq!(
         message(&plain(), &given),
         "the parameter Sink was given, but nothing in the variant reads it"
@@ -37,7 +37,7 @@ fn shapes_are_named_with_what_was_expected() {
     let bias = arguments().with(Parameter::Bias, Array3::zeros((2, 2, 5)));
     assert_eq!(
         message(&plain().logit(LogitChange::Bias), &bias),
-        "Bias must have the shape [2, 3, 5] (h, t, s), each axis full or 1, but has [2, 2, 5]"
+        "Bias must have the shape [2, 3, 5] [h, t, s], each axis full or 1, but has [2, 2, 5]"
     );
     let bias = arguments().with(Parameter::Bias, Array2::zeros((3, 5)));
     assert!(message(&plain().logit(LogitChange::Bias), &bias).contains("but has [3, 5]"));
@@ -136,7 +136,7 @@ fn compositions_without_meaning_say_why() {
     let mix = arguments().with(Parameter::MixLogits, Array2::eye(2));
     let talking = plain().logit(LogitChange::MixHeads(Mixing::Replace));
     assert!(message(&talking.clone().mask(one_head), &mix).contains("use one mask for all heads"));
-    // The same through a bias: only the data can tell.
+    // A bias with −∞ has this effect too, which depends on its numbers.
     let mut bias = Array3::zeros((2, 3, 5));
     let both = talking.logit(LogitChange::Bias);
     assert!(both.forward(&mix.clone().with(Parameter::Bias, bias.clone())).is_ok());
@@ -180,7 +180,7 @@ fn finite_rows_never_give_nan() {
         message(&overflow, &huge(1e200)),
         "the score of query 0 and key 0 of head 0 overflows: the rows are finite, but too large for their type"
     );
-    // Norms and distances of huge rows do not overflow on the way.
+    // Norms and distances of huge rows do not overflow in intermediate results.
     let cosine = plain().row(RowChange::Unit { epsilon: 1e-9 }).normaliser(Normaliser::Sparsemax);
     assert!(cosine.forward(&huge(1e200)).unwrap().0.iter().all(|x| x.is_finite()));
     let distance = plain().score(Score::NegativeEuclidean);

@@ -44,7 +44,7 @@ impl Shape {
         }
     }
 
-    /// Arguments for a variant; its head map is set to fit, and the rest of it is left alone.
+    /// Returns arguments for a variant, and the variant with a head map that fits.
     pub(crate) fn fit(
         &self,
         variant: Variant,
@@ -202,7 +202,7 @@ pub(crate) fn scores() -> Vec<Score> {
     ]
 }
 
-/// Every choice once, with the rest plain.
+/// Returns variants with one special choice each.
 pub(crate) fn single_choices(shape: &Shape, stream: &mut RngStream) -> Vec<Variant> {
     let causal = || plain().mask(MaskRule::Causal);
     let mut all: Vec<Variant> = vec![plain(), causal(), Variant::cosine(Offset::zero(), 1e-3)];
@@ -221,7 +221,7 @@ pub(crate) fn single_choices(shape: &Shape, stream: &mut RngStream) -> Vec<Varia
     all
 }
 
-/// A random composition; `None` when it has no meaning.
+/// Draws a random composition. Returns `None` if it has no meaning.
 pub(crate) fn composition(shape: &Shape, stream: &mut RngStream) -> Option<Variant> {
     fn one<T: Clone>(from: &[T], stream: &mut RngStream) -> T {
         from[stream.below(from.len())].clone()
@@ -256,7 +256,7 @@ pub(crate) fn composition(shape: &Shape, stream: &mut RngStream) -> Option<Varia
 
 impl Shape {
     fn fit_or_refuse(&self, variant: &Variant, stream: &mut RngStream) -> Option<(Variant, Arguments<f64>)> {
-        // The check of the choices comes before that of the parameters, so an empty set is enough to ask.
+        // The choices are checked before the parameters, so an empty set of parameters is enough here.
         let (h, g, values) = self.heads(&variant.combination);
         let zeros = |heads, rows, width| Array3::<f64>::zeros((heads, rows, width));
         let (q, k) = (zeros(h, self.queries, self.width), zeros(g, self.keys, self.width));

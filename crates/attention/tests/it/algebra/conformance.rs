@@ -1,4 +1,4 @@
-//! Outputs, gradients and conventions of other people's software: see `tests/conformance/README.md`.
+//! Outputs, gradients and conventions of other libraries: see `tests/conformance/README.md`.
 
 use super::cases::plain;
 use crate::conformance::{Arrays, cases, excess, item, path, with_heads, without_heads};
@@ -17,7 +17,7 @@ fn close(given: ArrayD<f64>, expected: &ArrayD<f64>, rtol: f64, atol: f64, what:
     assert!(over <= 0.0, "{what}: {over:e} too far");
 }
 
-/// The mask of one batch item with three axes, as long as the keys: what is missing at the end is masked.
+/// Returns the mask of one batch item with three axes, as long as the keys. Missing entries at the end are masked.
 fn mask_of(mask: &ArrayD<f64>, batch: usize, keys: usize, masked: f64) -> Array3<f64> {
     let mut mask = mask.clone();
     if mask.ndim() == 4 {
@@ -32,7 +32,7 @@ fn mask_of(mask: &ArrayD<f64>, batch: usize, keys: usize, masked: f64) -> Array3
     Array3::from_shape_fn((h, t, full), |(h, t, s)| if s < given { mask[[h, t, s]] } else { masked })
 }
 
-/// One batch item of an ONNX Attention case, as a variant with its arguments.
+/// Returns one batch item of an ONNX Attention case, as a variant with its arguments.
 fn onnx_item(case: &Value, arrays: &Arrays, batch: usize) -> (Variant, Arguments<f64>) {
     let attrs = &case["attrs"];
     let count = |key: &str| attrs[key].as_u64().map(|n| n as usize);
@@ -89,7 +89,7 @@ fn onnx_item(case: &Value, arrays: &Arrays, batch: usize) -> (Variant, Arguments
             arguments = arguments.with(Parameter::Bias, mask_of(&mask, batch, keys, f64::NEG_INFINITY));
         }
     }
-    // The modifiers of FlexAttention are graphs; these are what they compute.
+    // The modifiers of FlexAttention are graphs. The closures here compute the same numbers.
     match case["name"].as_str().unwrap() {
         "test_flexattention_score_mod" => {
             variant = variant.logit(LogitChange::Bias);
@@ -144,7 +144,7 @@ fn onnx_attention_and_flex_attention() {
                     2 => trace.logits(head, variant.logits.len()),
                     _ => trace.pattern(head),
                 };
-                // −∞ stands for a masked pair on both sides: their difference would be NaN.
+                // −∞ marks a masked pair on both sides. The difference would be NaN.
                 let finite = |x: ArrayD<f64>| x.mapv(|x| if x == f64::NEG_INFINITY { -1e30 } else { x });
                 close(finite(given.unwrap().into_dyn()), &finite(item(&expected, head)), rtol, atol, name);
             }
@@ -209,7 +209,7 @@ fn outputs_and_gradients_of_other_libraries() {
         }
         checked += 1;
         let arrays = Arrays::open("gradients", name);
-        // x-transformers takes its softmax in f32 whatever the inputs.
+        // x-transformers computes its softmax in f32 for all inputs.
         let tolerance = if name.starts_with("xt") { 2e-6 } else { 1e-12 };
         for plain_way in [false, true] {
             let mut by_parameters = Parameters::new();
@@ -275,7 +275,7 @@ fn differential_v1_with_its_parameters_is_that_of_diff_llama() {
         let number = |key: &str| case["attrs"][key].as_u64().unwrap() as usize;
         let (heads, key_heads) = (number("heads"), number("key_heads"));
         let read = |key: &str, heads| with_heads(item(&arrays.get(key), 0), Some(heads));
-        // A value of a pair is as wide as two: those of the two key heads beside each other.
+        // A value row of a pair is the value rows of its two key heads side by side.
         let joined = |x: Array3<f64>| {
             let (first, second) = x.view().split_at(Axis(0), key_heads / 2);
             concatenate(Axis(2), &[first, second]).unwrap()
@@ -322,7 +322,7 @@ fn sparse_normalisers_are_those_of_the_entmax_package() {
         let z = arrays.get("in.z");
         let (rows, keys) = (z.shape()[0], z.shape()[1]);
         let zeros = |n| Array3::zeros((1, n, 1));
-        // With rows of zeros the bias is the logits, and with unit vectors as values the output is the pattern.
+        // With rows of zeros the logits equal the bias, and with unit vectors as values the output equals the pattern.
         let eye = Array2::eye(keys).insert_axis(Axis(0));
         let arguments =
             Arguments::new(&zeros(rows), &zeros(keys), &eye).with(Parameter::Bias, z.insert_axis(Axis(0)));

@@ -122,7 +122,7 @@ fn a_query_without_keys_gets_zeros_and_sends_nothing_back() {
     let mut stream = RngStream::new(5, 0);
     let shape = Shape { key_heads: 1, group: 2, queries: 4, keys: 3, width: 2, value_width: 2 };
     for variant in single_choices(&shape, &mut stream) {
-        // All queries stand far in front of the first key.
+        // All queries have positions far before the first key.
         let mut variant = variant.mask(MaskRule::Causal);
         variant.positions = Offset::fixed(-9);
         let (variant, arguments) = shape.fit(variant, 1.0, &mut stream);
@@ -224,7 +224,7 @@ fn views_of_logits_and_patterns() {
         .mask(MaskRule::Causal)
         .logit(LogitChange::Softcap(2.0));
     let (variant, mut arguments) = shape.fit(variant, 1.0, &mut stream);
-    // With the unit vectors as values the output is the pattern.
+    // With unit vectors as values the output equals the pattern.
     arguments.v.assign(&ndarray::Array2::eye(4));
     let (out, trace) = variant.forward(&arguments).unwrap();
     let combined = trace.combined_pattern(0).unwrap();

@@ -28,7 +28,7 @@ fn moved(x: &Arguments<f64>, d: &Arguments<f64>, step: f64) -> Arguments<f64> {
     y
 }
 
-/// The central difference of the definition along a direction, or `None` near a kink, where two steps disagree.
+/// Returns the central difference of the definition along a direction, or `None` near a kink, where two steps disagree.
 fn slope(variant: &Variant, x: &Arguments<f64>, d: &Arguments<f64>) -> Option<Array3<f64>> {
     let with = |step: f64| {
         (attend(variant, &moved(x, d, step)) - attend(variant, &moved(x, d, -step))) / (2.0 * step)
@@ -39,7 +39,7 @@ fn slope(variant: &Variant, x: &Arguments<f64>, d: &Arguments<f64>) -> Option<Ar
     (off < 1e-4 * size).then_some(narrow)
 }
 
-/// The parts of a gradient and a direction that belong together.
+/// Returns the pairs of arrays of a gradient and a direction.
 fn pairings(a: &Arguments<f64>, b: &Arguments<f64>) -> Vec<(&'static str, f64)> {
     let mut all = vec![("q", inner(&a.q, &b.q)), ("k", inner(&a.k, &b.k)), ("v", inner(&a.v, &b.v))];
     all.extend(a.parameters.iter().map(|(name, x)| (name.name(), inner(x, b.parameters.get(name).unwrap()))));
@@ -61,7 +61,7 @@ fn only(d: &Arguments<f64>, name: &str) -> Arguments<f64> {
     one
 }
 
-/// Whether jvp is the central difference, and backward the transpose of jvp in each argument; `false` near a kink.
+/// Checks that jvp is the central difference and backward the transpose of jvp in each argument. Returns false near a kink.
 fn check(variant: &Variant, x: &Arguments<f64>, stream: &mut RngStream) -> bool {
     let d = direction(x, stream);
     let Some(slope) = slope(variant, x, &d) else { return false };

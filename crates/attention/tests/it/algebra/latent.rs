@@ -30,7 +30,7 @@ fn arguments(queries: usize, keys: usize, stream: &mut RngStream) -> LatentArgum
     }
 }
 
-/// Keys and values written out number by number, then attention by its definition.
+/// Computes keys and values number by number, then attention by its definition.
 fn definition(attention: &Latent, x: &LatentArguments<f64>) -> Array3<f64> {
     let (queries, keys) = (x.q_content.dim().1, x.latent.nrows());
     let up = |w: &Array3<f64>, h: usize, j: usize, c: usize| -> f64 {
@@ -110,9 +110,9 @@ fn shapes_that_do_not_fit_are_named() {
     let message =
         |x: &LatentArguments<f64>| latent(true).forward(LatentForm::Absorbed, x).unwrap_err().to_string();
     let wrong = LatentArguments { k_rotary: Array2::zeros((4, 3)), ..x.clone() };
-    assert_eq!(message(&wrong), "k_rotary must have the shape [4, 2] (s, r), but has [4, 3]");
+    assert_eq!(message(&wrong), "k_rotary must have the shape [4, 2] [s, r], but has [4, 3]");
     let wrong = LatentArguments { up_value: Array3::zeros((3, 4, 4)), ..x.clone() };
-    assert_eq!(message(&wrong), "up_value must have the shape [3, 4, 5] (h, e, l), but has [3, 4, 4]");
+    assert_eq!(message(&wrong), "up_value must have the shape [3, 4, 5] [h, e, l], but has [3, 4, 4]");
     let wide = Latent { rotary: Some(Rotary::interleaved(4, 30.0)), ..latent(true) };
     assert!(wide.forward(LatentForm::Expanded, &x).unwrap_err().to_string().contains("the width r"));
     let (_, saved) = latent(true).forward(LatentForm::Expanded, &x).unwrap();

@@ -1,4 +1,4 @@
-//! The algebra of variants against its definition, its derivatives, other people's numbers, and bad input.
+//! The algebra of variants against its definition, its derivatives, other libraries, and bad input.
 
 mod bad_input;
 mod cases;

@@ -306,7 +306,7 @@ fn logit_change<'a>(
     (0..heads).map(|h| (0..z[h].len()).map(|i| row(h, i)).collect()).collect()
 }
 
-/// As the code released with the paper builds them: a power of two directly, anything else from two of those.
+/// Computes the slopes like the code released with the paper: directly for a power of two, otherwise from two powers of two.
 fn published_slopes(heads: usize) -> Vec<f64> {
     if heads.is_power_of_two() {
         let start = 2f64.powf(-(2f64.powf(-((heads as f64).log2() - 3.0))));
@@ -371,7 +371,7 @@ fn normalise<'a>(
             each(&|z| (z - t).max(0.0))
         }
         Normaliser::Entmax15 => {
-            // In halves: the threshold of z is twice that of z/2.
+            // For z/2: the threshold of z is twice the threshold of z/2.
             let t = threshold(&|x| (x / 2.0).max(0.0).powi(2));
             each(&|z| ((z - t) / 2.0).max(0.0).powi(2))
         }

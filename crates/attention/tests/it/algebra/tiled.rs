@@ -1,4 +1,4 @@
-//! The tiled way against the plain one, over more than one tile.
+//! The tiled computation against the plain one, over more than one tile.
 
 use super::cases::Shape;
 use crate::naive::distance;
@@ -80,7 +80,7 @@ fn a_sink_takes_all_of_a_query_without_keys() {
     assert!((trace.log_sum_exp().unwrap()[[0, 0]] - 0.5).abs() < 1e-15);
     let gradient = variant.backward(&trace, &ones).unwrap();
     assert!(gradient.q.iter().chain(&gradient.k).chain(&gradient.v).all(|x| x.is_finite()));
-    // A sink of −∞ is none; a NaN sink is seen by every query of its head.
+    // A sink of −∞ has no effect. A NaN sink reaches every query of its head.
     let (plain, _) = Attention::scaled_dot_product().forward(&ones, &ones, &ones).unwrap();
     let shared = ones.into_shared();
     let with = |sink: f64| {

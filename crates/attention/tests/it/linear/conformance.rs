@@ -1,4 +1,4 @@
-//! Outputs, states and gradients of other people's software: see `tests/conformance/README.md`.
+//! Outputs, states and gradients of other libraries: see `tests/conformance/README.md`.
 
 use collimate_attention::linear::{
     Denominator, FeatureMap, Form, LogDecay, Pass, Setting, delta_net, gated_delta_net, gla,
@@ -65,7 +65,7 @@ fn flash_linear_attention_outputs_and_gradients() {
     for case in &cases {
         let name = case["name"].as_str().unwrap();
         let arrays = Arrays::open(name);
-        // Most of its functions keep the heads behind the positions.
+        // Most of its functions have the heads after the positions.
         let heads_last = !name.contains("delta");
         let read = |key: &str, batch| {
             let x = arrays.three(key, batch);
@@ -115,7 +115,7 @@ fn flash_linear_attention_outputs_and_gradients() {
     }
 }
 
-/// (h, t, d) from (t, h·d).
+/// Turns `[t, h·d]` into `[h, t, d]`.
 fn heads(x: Array2<f64>, heads: usize) -> Array3<f64> {
     let (t, width) = x.dim();
     x.into_shape_with_order((t, heads, width / heads)).unwrap().permuted_axes([1, 0, 2])

@@ -1,4 +1,4 @@
-//! The linear and recurrent family against its definition, its derivatives and other people's numbers.
+//! The linear and recurrent family against its definition, its derivatives and other libraries.
 
 mod conformance;
 mod derivatives;
@@ -10,12 +10,12 @@ use collimate_attention::linear::{
     Denominator, FeatureMap, Form, LogDecay, Pass, Setting, delta_net, gated_delta_net, gla,
     linear_attention, retention, simple_gla,
 };
-use collimate_attention::{AttentionError, Element, HeadMap, Scale};
+use collimate_attention::{AttentionError, HeadMap, Precision, Scale};
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Array3, s};
 use proptest::prelude::*;
 
-/// What fades, in which detail.
+/// The detail of the decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fading {
     None,
@@ -46,7 +46,7 @@ struct Inputs<F> {
     q: Array3<F>,
     k: Array3<F>,
     v: Array3<F>,
-    /// (g, t, d), of which less is used when less fades.
+    /// `[g, t, d]`; decays for each token or head use a part of it.
     log_decay: Array3<F>,
     beta: Array2<F>,
     initial: Array3<F>,
@@ -108,7 +108,7 @@ impl Case {
         }
     }
 
-    fn run<F: Element>(&self, x: &Inputs<F>, form: Form) -> Result<Pass<F>, AttentionError> {
+    fn run<F: Precision>(&self, x: &Inputs<F>, form: Form) -> Result<Pass<F>, AttentionError> {
         let setting = self.setting(form);
         let Inputs { q, k, v, log_decay, beta, initial } = x;
         let (per_head, per_token) = (x.per_head(), x.per_token());
@@ -133,7 +133,7 @@ impl Case {
     }
 }
 
-impl<F: Element> Inputs<F> {
+impl<F: Precision> Inputs<F> {
     fn per_head(&self) -> Array1<F> {
         let first = |g| self.log_decay.get([g, 0, 0]).copied().unwrap_or_else(F::zero);
         Array1::from_shape_fn(self.k.dim().0, first)

@@ -1,6 +1,6 @@
 use super::{Case, Fading, Inputs};
-use collimate_attention::AttentionError;
 use collimate_attention::linear::{Form, LinearGradients};
+use collimate_attention::{AttentionError, OutOfRange};
 use ndarray::{Array2, Array3};
 
 fn case(fading: Fading, delta: bool) -> Case {
@@ -24,7 +24,7 @@ fn errors_name_the_argument() {
     let good = case.inputs();
     let argument = |x: Inputs<f64>| match case.run(&x, Form::Parallel).unwrap_err() {
         AttentionError::Shape { argument, .. } => argument,
-        AttentionError::OutOfRange { name, .. } => name,
+        AttentionError::OutOfRange(OutOfRange { argument, .. }) => argument,
         other => panic!("{other}"),
     };
     let bad = |shape| Array3::<f64>::zeros(shape);
@@ -55,7 +55,7 @@ fn errors_name_the_argument() {
     let zero = pass.direction();
     assert_eq!(
         refused(LinearGradients { v: bad((2, 3, 1)), ..zero.clone() }),
-        "the direction of v must have the shape [2, 3, 2] (g, t, e), but has [2, 3, 1]"
+        "the direction of v must have the shape [2, 3, 2] [g, t, e], but has [2, 3, 1]"
     );
     let missing = LinearGradients { beta: None, ..zero.clone() };
     assert_eq!(refused(missing), "the parameter beta is missing in the direction");
