@@ -13,6 +13,7 @@ mod passes;
 mod patterns;
 mod precision;
 pub mod product_rule;
+mod tasks;
 mod tiled;
 
 pub use attention::{Attention, Scale};

@@ -1,7 +1,7 @@
 use crate::AttentionError;
+use crate::tasks;
 use collimate_tensor::Scalar;
 use ndarray::{ArcArray, Array3, ArrayD, ArrayRef3, Ix3};
-use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// A learned array that a [`Variant`](super::Variant) may need besides q, k and v.
@@ -214,13 +214,11 @@ pub(crate) fn row_mut<F>(x: &mut ArrayRef3<F>, h: usize, i: usize) -> &mut [F] {
 const PARALLEL: usize = 1 << 16;
 
 /// Runs on the rows of each head of an array in standard layout. Heads are independent, so threads change no bit.
-pub(crate) fn for_each_head<F: Scalar>(x: &mut ArrayRef3<F>, run: impl Fn(usize, &mut [F]) + Sync) {
+pub(crate) fn for_each_head<F: Scalar>(x: &mut ArrayRef3<F>, run: &(dyn Fn(usize, &mut [F]) + Sync)) {
     let (_, rows, width) = x.dim();
     let size = (rows * width).max(1);
     let all = x.as_slice_mut().expect("own arrays are in standard layout");
-    if all.len() < PARALLEL {
-        all.chunks_exact_mut(size).enumerate().for_each(|(head, rows)| run(head, rows));
-    } else {
-        all.par_chunks_exact_mut(size).enumerate().for_each(|(head, rows)| run(head, rows));
-    }
+    let work = if all.len() < PARALLEL { 0 } else { usize::MAX };
+    let mut heads: Vec<_> = all.chunks_exact_mut(size).enumerate().collect();
+    tasks::run(&mut heads, work, || (), |(), (head, rows)| run(*head, rows));
 }

@@ -184,7 +184,7 @@ impl Combination {
         let Some(pairing) = self.pairing() else { return x.to_owned() };
         let weight = self.weight(parameters, heads / 2, queries);
         let mut out = zeros((heads / 2, queries, width));
-        for_each_head(&mut out, |p, out| {
+        for_each_head(&mut out, &|p, out| {
             let [a, b] = Self::pair(pairing, p, heads / 2);
             for (i, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
                 let (rows, weight) = (row(x, a, i).iter().zip(row(x, b, i)), weight[p * queries + i]);
@@ -200,7 +200,7 @@ impl Combination {
         let (pairs, queries, width) = d.dim();
         let weight = self.weight(parameters, pairs, queries);
         let mut d_x: Array3<F> = zeros((2 * pairs, queries, width));
-        for_each_head(&mut d_x, |head, rows| {
+        for_each_head(&mut d_x, &|head, rows| {
             let (p, second) = pairing.of(head, 2 * pairs);
             for (i, row_of_head) in rows.chunks_exact_mut(width.max(1)).enumerate() {
                 let factor = if second == 0 { F::one() } else { -weight[p * queries + i] };

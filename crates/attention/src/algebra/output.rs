@@ -60,11 +60,11 @@ impl OutputChange {
         match *self {
             Self::Scale(factor) => {
                 let factor = F::from_f64(factor);
-                for_each_head(out, |_, rows| rows.iter_mut().for_each(|x| *x *= factor));
+                for_each_head(out, &|_, rows| rows.iter_mut().for_each(|x| *x *= factor));
             }
             Self::HeadNorm { epsilon, gain } => {
                 let gain = gain_of(parameters, gain);
-                for_each_head(out, |_, rows| {
+                for_each_head(out, &|_, rows| {
                     rows.chunks_exact_mut(width.max(1))
                         .for_each(|row| Rms::of(row, epsilon).scale(row, gain));
                 });
@@ -97,7 +97,7 @@ impl OutputChange {
                     });
                 }
                 let gain = gain_of(parameters, gain);
-                for_each_head(&mut d, |h, rows| {
+                for_each_head(&mut d, &|h, rows| {
                     for (i, d) in rows.chunks_exact_mut(width.max(1)).enumerate() {
                         Rms::of(row(x, h, i), epsilon).vjp_of_row(row(x, h, i), gain, d);
                     }

@@ -8,7 +8,7 @@
 
 use super::decay::{Decay, keep_lower};
 use super::problem::{Block, BlockGradients};
-use crate::tiled::product;
+use crate::tasks::product;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Axis, Zip};
 

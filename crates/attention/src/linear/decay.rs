@@ -1,6 +1,6 @@
 //! Products of rows with the decay between their positions. They never divide by a decay.
 
-use crate::tiled::product;
+use crate::tasks::product;
 use collimate_tensor::Scalar;
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView1, s};
 

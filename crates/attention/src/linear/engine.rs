@@ -2,9 +2,9 @@
 
 use super::problem::{Block, BlockGradients, LinearGradients, Problem, Reach, States};
 use super::{Form, chunk, steps, whole};
+use crate::tasks;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Array3, Array4, ArrayRef3, Axis, s};
-use rayon::prelude::*;
 
 /// Computes the outputs, and the states before each block and after the last block.
 pub(crate) fn forward<F: Scalar>(problem: &Problem<F>) -> (Array3<F>, States<F>) {
@@ -52,25 +52,26 @@ fn causal_forward<F: Scalar>(problem: &Problem<F>) -> (Array3<F>, States<F>) {
     let blocks = problem.blocks();
     let mut out = Array3::zeros((h, t, e));
     let mut states = Array4::zeros((g, blocks.len() + 1, d, e));
-    let mut heads: Vec<_> = states.outer_iter_mut().enumerate().collect();
-    let outputs: Vec<Vec<Vec<Array2<F>>>> = heads
-        .par_iter_mut()
-        .map(|(group, states)| {
+    let mut heads: Vec<_> = states.outer_iter_mut().map(|states| (states, Vec::new())).enumerate().collect();
+    tasks::run(
+        &mut heads,
+        usize::MAX,
+        || (),
+        |(), (group, (states, outputs))| {
             let readers = problem.readers(*group);
             states.index_axis_mut(Axis(0), 0).assign(&problem.initial.index_axis(Axis(0), *group));
-            let run = |(i, tokens): (usize, &std::ops::Range<usize>)| {
+            for (i, tokens) in blocks.iter().enumerate() {
                 let block = problem.block(*group, &readers, tokens.clone());
                 let before = states.index_axis(Axis(0), i).to_owned();
                 let (out, after) = block_forward(problem.form, &block, before);
                 states.index_axis_mut(Axis(0), i + 1).assign(&after);
-                out
-            };
-            blocks.iter().enumerate().map(run).collect()
-        })
-        .collect();
-    for (group, parts) in outputs.iter().enumerate() {
+                outputs.push(out);
+            }
+        },
+    );
+    for (group, (_, parts)) in &heads {
         for (tokens, part) in blocks.iter().zip(parts) {
-            for (head, rows) in problem.readers(group).into_iter().zip(part) {
+            for (head, rows) in problem.readers(*group).into_iter().zip(part) {
                 out.slice_mut(s![head, tokens.clone(), ..]).assign(rows);
             }
         }
@@ -85,30 +86,25 @@ fn causal_backward<F: Scalar>(
     d_state: &ArrayRef3<F>,
 ) -> LinearGradients<F> {
     let blocks = problem.blocks();
-    let parts: Vec<(Vec<BlockGradients<F>>, Array2<F>)> = (0..problem.k.dim().0)
-        .into_par_iter()
-        .map(|group| {
-            let readers = problem.readers(group);
-            let mut d_state = d_state.index_axis(Axis(0), group).to_owned();
-            let mut parts = Vec::with_capacity(blocks.len());
-            for (i, tokens) in blocks.iter().enumerate().rev() {
-                let block = problem.block(group, &readers, tokens.clone());
-                let before = states.slice(s![group, i, .., ..]).to_owned();
-                let d_out: Vec<Array2<F>> =
-                    readers.iter().map(|&h| d_out.slice(s![h, tokens.clone(), ..]).to_owned()).collect();
-                let part = match problem.form {
-                    Form::Recurrent => steps::backward(&block, before, &d_out, d_state),
-                    Form::Chunked { .. } | Form::Parallel => {
-                        chunk::backward(&block, &before, &d_out, &d_state)
-                    }
-                };
-                d_state = part.state.clone();
-                parts.push(part);
-            }
-            parts.reverse();
-            (parts, d_state)
-        })
-        .collect();
+    let parts: Vec<(Vec<BlockGradients<F>>, Array2<F>)> = tasks::map(problem.k.dim().0, |group| {
+        let readers = problem.readers(group);
+        let mut d_state = d_state.index_axis(Axis(0), group).to_owned();
+        let mut parts = Vec::with_capacity(blocks.len());
+        for (i, tokens) in blocks.iter().enumerate().rev() {
+            let block = problem.block(group, &readers, tokens.clone());
+            let before = states.slice(s![group, i, .., ..]).to_owned();
+            let d_out: Vec<Array2<F>> =
+                readers.iter().map(|&h| d_out.slice(s![h, tokens.clone(), ..]).to_owned()).collect();
+            let part = match problem.form {
+                Form::Recurrent => steps::backward(&block, before, &d_out, d_state),
+                Form::Chunked { .. } | Form::Parallel => chunk::backward(&block, &before, &d_out, &d_state),
+            };
+            d_state = part.state.clone();
+            parts.push(part);
+        }
+        parts.reverse();
+        (parts, d_state)
+    });
     let mut gradients = LinearGradients {
         q: Array3::zeros(problem.q.dim()),
         k: Array3::zeros(problem.k.dim()),
@@ -152,26 +148,23 @@ fn causal_jvp<F: Scalar>(
     direction: &LinearGradients<F>,
 ) -> (Array3<F>, Array3<F>) {
     let blocks = problem.blocks();
-    let parts: Vec<(Vec<Vec<Array2<F>>>, Array2<F>)> = (0..problem.k.dim().0)
-        .into_par_iter()
-        .map(|group| {
-            let readers = problem.readers(group);
-            let mut moved = direction.initial.index_axis(Axis(0), group).to_owned();
-            let mut outputs = Vec::with_capacity(blocks.len());
-            for (i, tokens) in blocks.iter().enumerate() {
-                let block = problem.block(group, &readers, tokens.clone());
-                let before = states.slice(s![group, i, .., ..]).to_owned();
-                let along = problem.block_direction(direction, group, &readers, tokens.clone(), moved);
-                let (out, after) = match problem.form {
-                    Form::Recurrent => steps::jvp(&block, before, &along),
-                    Form::Chunked { .. } | Form::Parallel => chunk::jvp(&block, &before, &along),
-                };
-                outputs.push(out);
-                moved = after;
-            }
-            (outputs, moved)
-        })
-        .collect();
+    let parts: Vec<(Vec<Vec<Array2<F>>>, Array2<F>)> = tasks::map(problem.k.dim().0, |group| {
+        let readers = problem.readers(group);
+        let mut moved = direction.initial.index_axis(Axis(0), group).to_owned();
+        let mut outputs = Vec::with_capacity(blocks.len());
+        for (i, tokens) in blocks.iter().enumerate() {
+            let block = problem.block(group, &readers, tokens.clone());
+            let before = states.slice(s![group, i, .., ..]).to_owned();
+            let along = problem.block_direction(direction, group, &readers, tokens.clone(), moved);
+            let (out, after) = match problem.form {
+                Form::Recurrent => steps::jvp(&block, before, &along),
+                Form::Chunked { .. } | Form::Parallel => chunk::jvp(&block, &before, &along),
+            };
+            outputs.push(out);
+            moved = after;
+        }
+        (outputs, moved)
+    });
     let (h, t, _) = problem.q.dim();
     let mut out = Array3::zeros((h, t, problem.initial.dim().2));
     let mut state = Array3::zeros(problem.initial.dim());

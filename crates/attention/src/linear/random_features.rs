@@ -1,6 +1,6 @@
 use crate::AttentionError;
 use crate::error::check_shape;
-use crate::tiled::product;
+use crate::tasks::product;
 use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, exp_in_place};

@@ -9,10 +9,9 @@ use super::Form;
 use super::chunk::times;
 use super::problem::{LinearGradients, Problem, States};
 use super::steps::{read, write};
-use crate::tiled::product;
+use crate::tasks::{self, product};
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Array3, Array4, ArrayRef2, ArrayRef3, Axis, s};
-use rayon::prelude::*;
 
 /// Returns the matrix of one head.
 fn of<F: Scalar>(x: &ArrayRef3<F>, head: usize) -> Array2<F> {
@@ -35,33 +34,30 @@ fn accumulate<F: Scalar>(form: Form, x: &Array2<F>, y: &Array2<F>, m: &mut Array
 /// Computes the outputs of all heads and the states before and after the keys.
 pub(super) fn forward<F: Scalar>(problem: &Problem<F>) -> (Array3<F>, States<F>) {
     let ((h, t, _), (g, d, e)) = (problem.q.dim(), problem.initial.dim());
-    let parts: Vec<(Vec<Array2<F>>, Array2<F>)> = (0..g)
-        .into_par_iter()
-        .map(|group| {
-            let (k, v, before) = (of(&problem.k, group), of(&problem.v, group), of(&problem.initial, group));
-            let mut state = before.clone();
-            accumulate(problem.form, &k, &v, &mut state);
-            let out = |&head: &usize| {
-                let q = of(&problem.q, head) * problem.scale;
-                match problem.form {
-                    Form::Recurrent => {
-                        let mut out = Array2::zeros((t, e));
-                        for (q, mut out) in q.rows().into_iter().zip(out.rows_mut()) {
-                            out.assign(&read(&state, &q));
-                        }
-                        out
+    let parts: Vec<(Vec<Array2<F>>, Array2<F>)> = tasks::map(g, |group| {
+        let (k, v, before) = (of(&problem.k, group), of(&problem.v, group), of(&problem.initial, group));
+        let mut state = before.clone();
+        accumulate(problem.form, &k, &v, &mut state);
+        let out = |&head: &usize| {
+            let q = of(&problem.q, head) * problem.scale;
+            match problem.form {
+                Form::Recurrent => {
+                    let mut out = Array2::zeros((t, e));
+                    for (q, mut out) in q.rows().into_iter().zip(out.rows_mut()) {
+                        out.assign(&read(&state, &q));
                     }
-                    Form::Chunked { .. } => times(&q, &state),
-                    Form::Parallel => {
-                        let mut out = times(&q, &before);
-                        product(F::one(), &times(&q, &k.t()), &v, F::one(), &mut out);
-                        out
-                    }
+                    out
                 }
-            };
-            (problem.readers(group).iter().map(out).collect(), state)
-        })
-        .collect();
+                Form::Chunked { .. } => times(&q, &state),
+                Form::Parallel => {
+                    let mut out = times(&q, &before);
+                    product(F::one(), &times(&q, &k.t()), &v, F::one(), &mut out);
+                    out
+                }
+            }
+        };
+        (problem.readers(group).iter().map(out).collect(), state)
+    });
     let (mut out, mut states) = (Array3::zeros((h, t, e)), Array4::zeros((g, 2, d, e)));
     for (group, (rows, state)) in parts.iter().enumerate() {
         states.slice_mut(s![group, 0, .., ..]).assign(&problem.initial.index_axis(Axis(0), group));
@@ -80,21 +76,18 @@ pub(super) fn backward<F: Scalar>(
     d_out: &ArrayRef3<F>,
     d_state: &ArrayRef3<F>,
 ) -> LinearGradients<F> {
-    let parts: Vec<(Vec<Array2<F>>, [Array2<F>; 3])> = (0..problem.k.dim().0)
-        .into_par_iter()
-        .map(|group| {
-            let state = states.slice(s![group, 1, .., ..]).to_owned();
-            let mut d_state = of(d_state, group);
-            let by_query = |&head: &usize| {
-                let d_out = of(d_out, head);
-                accumulate(problem.form, &(of(&problem.q, head) * problem.scale), &d_out, &mut d_state);
-                times(&d_out, &state.t()) * problem.scale
-            };
-            let d_q = problem.readers(group).iter().map(by_query).collect();
-            let (k, v) = (of(&problem.k, group), of(&problem.v, group));
-            (d_q, [times(&v, &d_state.t()), times(&k, &d_state), d_state])
-        })
-        .collect();
+    let parts: Vec<(Vec<Array2<F>>, [Array2<F>; 3])> = tasks::map(problem.k.dim().0, |group| {
+        let state = states.slice(s![group, 1, .., ..]).to_owned();
+        let mut d_state = of(d_state, group);
+        let by_query = |&head: &usize| {
+            let d_out = of(d_out, head);
+            accumulate(problem.form, &(of(&problem.q, head) * problem.scale), &d_out, &mut d_state);
+            times(&d_out, &state.t()) * problem.scale
+        };
+        let d_q = problem.readers(group).iter().map(by_query).collect();
+        let (k, v) = (of(&problem.k, group), of(&problem.v, group));
+        (d_q, [times(&v, &d_state.t()), times(&k, &d_state), d_state])
+    });
     let mut gradients = LinearGradients {
         q: Array3::zeros(problem.q.dim()),
         k: Array3::zeros(problem.k.dim()),

@@ -8,9 +8,10 @@
 use super::block::{Kept, outer};
 use super::nonfinite::{NonFinite, clean};
 use super::plan::{KEY_TILE, Piece, Plan, QUERY_BLOCK};
-use super::tile::{self, Arena, Space, tile_view};
+use super::tile::{Arena, Space, tile_view};
 use crate::kernels::{Join, Loops, whole};
 use crate::parts::Pairing;
+use crate::tasks;
 use collimate_tensor::{dot, zeros};
 use ndarray::{Array3, Array4, ArrayView1, ArrayView2, ArrayView4, ArrayViewMut2, Axis, CowArray, Ix1, s};
 use std::f64::consts::LOG2_E;
@@ -107,7 +108,7 @@ pub(crate) fn backward<F: Loops>(pass: &Pass<'_, F>, d_out: &ArrayView4<'_, F>) 
             tasks.push(Share { batch, head, keys: keys.clone(), d_q, d_k, d_v });
         }
     }
-    tile::run(&mut tasks, 2 * plan.work(), Arena::new, |arena, share| run_share(pass, d_out, arena, share));
+    tasks::run(&mut tasks, 2 * plan.work(), Arena::new, |arena, share| run_share(pass, d_out, arena, share));
     drop((tasks, rest));
     let shape = (batch, heads, plan.queries, plan.width);
     let mut parts = d_q.outer_iter_mut();
@@ -135,7 +136,7 @@ fn gathered<F: Loops>(
     }
     let mut sums: Array3<F> = zeros((plan.batch * heads, rows, width));
     let mut tasks: Vec<_> = sums.outer_iter_mut().enumerate().collect();
-    tile::run(
+    tasks::run(
         &mut tasks,
         of_heads.len(),
         || (),

@@ -6,8 +6,9 @@
 
 use super::block::{Block, Input};
 use super::plan::{KEY_TILE, Plan};
-use super::tile::{self, Arena, tile_view};
+use super::tile::{Arena, tile_view};
 use crate::kernels::{Join, Loops, whole};
+use crate::tasks;
 use ndarray::s;
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
@@ -59,7 +60,7 @@ pub(super) fn forward<F: Loops>(input: &Input<'_, F>, blocks: &mut [Block<'_, F>
         let keys = start..(start + SHARE).min(seen.end);
         tasks.push(Share { block: &blocks[place / shares], keys, first: place % shares == 0, sums });
     }
-    tile::run(&mut tasks, plan.work(), Arena::new, |arena, share| run_share(input, width, arena, share));
+    tasks::run(&mut tasks, plan.work(), Arena::new, |arena, share| run_share(input, width, arena, share));
     drop(tasks);
     for (block, sums) in blocks.iter_mut().zip(sums.chunks_exact_mut(shares * room)) {
         let (all, rest) = sums.split_at_mut(room);

@@ -8,10 +8,11 @@ use super::block::{self, Block, Input};
 use super::intervention::{Tile, as_queries};
 use super::nonfinite::NonFinite;
 use super::plan::{KEY_TILE, Piece};
-use super::tile::{self, Arena, Space};
+use super::tile::{Arena, Space};
 use super::{decode, overflow};
 use crate::AttentionError;
 use crate::kernels::{Join, Loops, whole};
+use crate::tasks;
 use ndarray::{Array3, ArrayView2, ArrayViewMut4, s};
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
@@ -31,7 +32,7 @@ pub(crate) fn forward<F: Loops>(
     } else {
         // The long blocks of a causal mask first: the short ones fill the gaps at the end.
         blocks.sort_by_key(|block| std::cmp::Reverse(plan.keys_of_block(block.queries.clone()).len()));
-        tile::run(&mut blocks, plan.work(), Arena::new, |arena, block| run_block(input, arena, block));
+        tasks::run(&mut blocks, plan.work(), Arena::new, |arena, block| run_block(input, arena, block));
     }
     // An intervention may write non-finite numbers.
     if input.edit.is_some() {

@@ -6,9 +6,10 @@ use super::intervention::{Intervention, PatternRow, RowEdit, Tile, TileEdit, as_
 use super::nonfinite::{NonFinite, clean};
 use super::plan::{KEY_TILE, Plan};
 use super::scores::{scores_into, softmax_with_log_sum_exp};
-use super::tile::{self, Arena, product, scratch};
+use super::tile::{Arena, scratch};
 use crate::AttentionError;
 use crate::kernels::{Join, Loops, whole};
+use crate::tasks::{self, product};
 use ndarray::{Array3, ArrayRef2, ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4, Ix4, s};
 use std::f64::consts::LOG2_E;
 
@@ -47,7 +48,7 @@ fn edit_pattern<F: Loops>(
     let mut log_sum_exp = plan.no_keys();
     forward::forward(input, out.view_mut(), Some(&mut log_sum_exp))?;
     let mut blocks = head_blocks(plan, out);
-    tile::run(&mut blocks, plan.work(), Arena::new, |arena, block| {
+    tasks::run(&mut blocks, plan.work(), Arena::new, |arena, block| {
         edit_pattern_of_block(input, &log_sum_exp, edit, arena, block);
     });
     Ok(())
@@ -107,7 +108,9 @@ fn edit_rows<F: Loops>(input: &Input<'_, F>, out: ArrayViewMut4<'_, F>, edit: Ro
     let Input { plan, q, k, v, .. } = input;
     let (nonfinite, v_heads) = (nonfinite_values(v), v.dim().1);
     let mut blocks = head_blocks(plan, out);
-    tile::for_each(&mut blocks, plan.work(), Vec::new, |buffer, block| {
+    // Late blocks of a causal mask are the long ones, so they come first.
+    blocks.reverse();
+    tasks::run(&mut blocks, plan.work(), Vec::new, |buffer, block| {
         let HeadBlock { batch, head, queries, out } = block;
         let (batch, head) = (*batch, *head);
         // An edit may put weight on any key, so the rows span all keys.
@@ -133,7 +136,7 @@ fn replace_pattern<F: Loops>(input: &Input<'_, F>, out: ArrayViewMut4<'_, F>, pa
     let (nonfinite, v_heads) = (nonfinite_values(v), v.dim().1);
     let mut heads: Vec<_> = matrices(out).into_iter().enumerate().collect();
     let work = pattern.len() * plan.value_width;
-    tile::for_each(
+    tasks::run(
         &mut heads,
         work,
         || (),

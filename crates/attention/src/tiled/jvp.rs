@@ -7,8 +7,9 @@ use super::backward::{Pass, sink_share};
 use super::block::{HeadBlock, head_blocks};
 use super::nonfinite::NonFinite;
 use super::plan::{KEY_TILE, Plan};
-use super::tile::{self, Arena};
+use super::tile::Arena;
 use crate::kernels::{Join, Loops, whole};
+use crate::tasks;
 use collimate_tensor::zeros;
 use ndarray::{Array4, ArrayView2, ArrayView4, s};
 use std::f64::consts::LOG2_E;
@@ -24,7 +25,7 @@ pub(crate) fn jvp<F: Loops>(
     let mut out: Array4<F> = zeros(plan.out_shape());
     let mut blocks = head_blocks(plan, out.view_mut());
     blocks.sort_by_key(|block| std::cmp::Reverse(plan.keys_of_block(block.queries.clone()).len()));
-    tile::run(&mut blocks, 2 * plan.work(), Arena::new, |arena, block| {
+    tasks::run(&mut blocks, 2 * plan.work(), Arena::new, |arena, block| {
         run_block(pass, &direction, sink, arena, block)
     });
     drop(blocks);

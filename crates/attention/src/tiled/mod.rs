@@ -23,4 +23,3 @@ pub(crate) use plan::Plan;
 pub(crate) use run::{run, run_into};
 pub use saved::{Gradients, Saved};
 pub(crate) use saved::{SavedPass, along, gradients, sink_gradient};
-pub(crate) use tile::product;

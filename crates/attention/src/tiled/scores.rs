@@ -1,7 +1,7 @@
 //! Whole rows of scores, for views of the pattern and for changes of its rows.
 
 use super::plan::Plan;
-use super::tile::product;
+use crate::tasks::product;
 use collimate_tensor::{Scalar, softmax_in_place};
 use ndarray::{ArrayRef2, ArrayView2};
 use std::ops::Range;

@@ -1,51 +1,7 @@
-//! The common tools of the tiles: tasks, scratch memory and a product on the calling thread.
+//! Scratch memory of the tiles, and views of them.
 
 use collimate_tensor::Scalar;
-use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2, ShapeBuilder};
-use rayon::prelude::*;
-use std::sync::Mutex;
-
-/// The number of multiply-adds up to which all tiles run on the calling thread: entering the pool costs more.
-const SERIAL: usize = 1 << 17;
-
-/// Runs every tile, the last one first: late tiles of a causal mask are the long ones, and starting with them keeps
-/// the threads busy to the end. `work` is a number of multiply-adds.
-pub(crate) fn for_each<T: Send, B: Send>(
-    tiles: &mut [T],
-    work: usize,
-    buffers: impl Fn() -> B + Send + Sync,
-    run: impl Fn(&mut B, &mut T) + Send + Sync,
-) {
-    if work <= SERIAL {
-        let mut own = buffers();
-        tiles.iter_mut().for_each(|tile| run(&mut own, tile));
-    } else {
-        tiles.par_iter_mut().rev().for_each_init(buffers, run);
-    }
-}
-
-/// Runs every task. Free threads take the tasks in order, so long tasks belong at the front.
-pub(crate) fn run<T: Send, B>(
-    tasks: &mut [T],
-    work: usize,
-    buffers: impl Fn() -> B + Sync,
-    run: impl Fn(&mut B, &mut T) + Sync,
-) {
-    let workers = rayon::current_num_threads().min(tasks.len());
-    if work <= SERIAL || workers <= 1 {
-        let mut own = buffers();
-        return tasks.iter_mut().for_each(|task| run(&mut own, task));
-    }
-    let queue = Mutex::new(tasks.iter_mut());
-    let next = || queue.lock().expect("no task runs under the lock").next();
-    let worker = || {
-        let mut own = buffers();
-        while let Some(task) = next() {
-            run(&mut own, task);
-        }
-    };
-    rayon::scope(|scope| (0..workers).for_each(|_| scope.spawn(|_| worker())));
-}
+use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
 /// Scratch memory of one thread, reused from task to task.
 pub(crate) struct Arena<F>(Vec<F>);
@@ -86,25 +42,6 @@ pub(crate) fn scratch<F: Scalar>(buffer: &mut Vec<F>, rows: usize, columns: usiz
     }
     ArrayViewMut2::from_shape((rows, columns), &mut buffer[..rows * columns])
         .expect("the buffer was grown to fit")
-}
-
-/// Computes `c = alpha · a b + beta · c` on the calling thread: the tiles are the parallel tasks.
-///
-/// # Panics
-/// If the shapes do not fit, which would be a fault of this crate.
-pub(crate) fn product<F: Scalar>(
-    alpha: F,
-    a: &ArrayRef2<F>,
-    b: &ArrayRef2<F>,
-    beta: F,
-    c: &mut ArrayRef2<F>,
-) {
-    assert_eq!(
-        (a.nrows(), a.ncols(), b.ncols()),
-        (c.nrows(), b.nrows(), c.ncols()),
-        "shapes of a tile product"
-    );
-    F::matmul_kernel(alpha, a, b, beta, c, false);
 }
 
 /// Views a tile as a matrix `[keys, queries]`.

@@ -1,23 +1,23 @@
 //! Guided search: climbing towards a violation from the inputs with the smallest margins.
 
-use super::{Exact, Judged, violates};
-use crate::{Case, Context};
+use super::{Judged, Search, violates};
+use crate::Context;
 use collimate_stream::RngStream;
 
 /// How many starting points are kept.
 const STARTS: usize = 4;
 
 /// The inputs with the smallest margins.
-pub(super) struct Worst<I> {
-    kept: Vec<Judged<I>>,
+pub(super) struct Worst {
+    kept: Vec<Judged>,
 }
 
-impl<I> Worst<I> {
+impl Worst {
     pub(super) fn new() -> Self {
         Self { kept: Vec::new() }
     }
 
-    pub(super) fn offer(&mut self, sample: Judged<I>) {
+    pub(super) fn offer(&mut self, sample: Judged) {
         let place = self.kept.partition_point(|kept| kept.margin <= sample.margin);
         if place < STARTS {
             self.kept.insert(place, sample);
@@ -31,20 +31,15 @@ impl<I> Worst<I> {
 }
 
 /// What the search brought.
-pub(super) struct Climbed<I> {
-    pub(super) found: Option<Judged<I>>,
+pub(super) struct Climbed {
+    pub(super) found: Option<Judged>,
     pub(super) smallest: f64,
     pub(super) evaluations: u64,
 }
 
 /// Lowers the margin by coordinate steps where numbers may change, and by fresh draws at the worst dimensions
 /// where they may not.
-pub(super) fn search<I: Case>(
-    claim: &Exact<I>,
-    worst: &Worst<I>,
-    budget: u64,
-    context: &Context,
-) -> Climbed<I> {
+pub(super) fn search(claim: &Search, worst: &Worst, budget: u64, context: &Context) -> Climbed {
     let mut climbed = Climbed { found: None, smallest: f64::INFINITY, evaluations: 0 };
     if worst.kept.is_empty() {
         return climbed;
@@ -66,12 +61,12 @@ pub(super) fn search<I: Case>(
     climbed
 }
 
-fn climb<I: Case>(
-    claim: &Exact<I>,
-    start: &Judged<I>,
+fn climb(
+    claim: &Search,
+    start: &Judged,
     evaluations: u64,
     stream: &mut RngStream,
-    climbed: &mut Climbed<I>,
+    climbed: &mut Climbed,
     context: &Context,
 ) {
     let mut best = start.clone();
@@ -116,12 +111,12 @@ fn climb<I: Case>(
     }
 }
 
-fn redraw<I: Case>(
-    claim: &Exact<I>,
-    start: &Judged<I>,
+fn redraw(
+    claim: &Search,
+    start: &Judged,
     evaluations: u64,
     stream: &mut RngStream,
-    climbed: &mut Climbed<I>,
+    climbed: &mut Climbed,
     context: &Context,
 ) {
     for round in 0..evaluations {

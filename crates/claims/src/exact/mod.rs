@@ -1,17 +1,19 @@
 //! Exact claims: a signed margin over drawn inputs.
 
+mod erased;
 mod guided;
 mod shrink;
 
+use erased::Input;
+
 use crate::{Budget, Case, Claim, Context, Counterexample, Meta, Outcome, Verdict, Why, in_order};
 use collimate_stream::RngStream;
+use std::marker::PhantomData;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A literal longer than this is replaced by how to draw the input again.
 const LONGEST_LITERAL: usize = 20_000;
-
-type Draw<I> = Box<dyn Fn(&[usize], &mut RngStream) -> Option<I> + Send + Sync>;
 
 /// A claim that a signed margin is never negative, judged on inputs drawn by a `(dims, seed)` strategy.
 ///
@@ -43,19 +45,25 @@ type Draw<I> = Box<dyn Fn(&[usize], &mut RngStream) -> Option<I> + Send + Sync>;
 /// assert_eq!(found.dims, [("n", 2)]); // for one number the two agree
 /// ```
 pub struct Exact<I> {
+    search: Search,
+    input: PhantomData<fn(&I)>,
+}
+
+/// The claim without the type of its inputs, so that the search for violations is compiled once for all types.
+struct Search {
     meta: Meta,
     dims: Vec<(&'static str, RangeInclusive<usize>)>,
     names: Vec<&'static str>,
     inputs: Option<[u64; 3]>,
-    draw: Option<Draw<I>>,
-    admits: Option<Box<dyn Fn(&I) -> bool + Send + Sync>>,
-    margin: Option<Box<dyn Fn(&I) -> f64 + Send + Sync>>,
+    draw: Option<Box<dyn Fn(&[usize], &mut RngStream) -> Option<Input> + Send + Sync>>,
+    admits: Option<Box<dyn Fn(&Input) -> bool + Send + Sync>>,
+    margin: Option<Box<dyn Fn(&Input) -> f64 + Send + Sync>>,
 }
 
 /// An admitted input with its margin.
 #[derive(Clone)]
-struct Judged<I> {
-    input: I,
+struct Judged {
+    input: Input,
     dims: Vec<usize>,
     margin: f64,
 }
@@ -64,18 +72,19 @@ impl<I: Case> Exact<I> {
     /// A claim that still needs its inputs and its margin.
     pub fn new(meta: Meta) -> Self {
         let (dims, names) = (Vec::new(), Vec::new());
-        Self { meta, dims, names, inputs: None, draw: None, admits: None, margin: None }
+        let search = Search { meta, dims, names, inputs: None, draw: None, admits: None, margin: None };
+        Self { search, input: PhantomData }
     }
 
     /// The named dimensions and the ranges they are drawn from; the smallest values should be the simplest case.
     pub fn dims(mut self, dims: &[(&'static str, RangeInclusive<usize>)]) -> Self {
-        self.dims = dims.to_vec();
+        self.search.dims = dims.to_vec();
         self
     }
 
     /// Names for the parts of a tuple input, printed with the counterexample.
     pub fn names(mut self, names: &[&'static str]) -> Self {
-        self.names = names.to_vec();
+        self.search.names = names.to_vec();
         self
     }
 
@@ -83,7 +92,7 @@ impl<I: Case> Exact<I> {
     ///
     /// Guided search and shrinking get their share in proportion, so a costly margin needs only this number.
     pub fn inputs(mut self, by_tier: [u64; 3]) -> Self {
-        self.inputs = Some(by_tier);
+        self.search.inputs = Some(by_tier);
         self
     }
 
@@ -92,13 +101,13 @@ impl<I: Case> Exact<I> {
         mut self,
         draw: impl Fn(&[usize], &mut RngStream) -> Option<I> + Send + Sync + 'static,
     ) -> Self {
-        self.draw = Some(Box::new(draw));
+        self.search.draw = Some(Box::new(move |dims, stream| draw(dims, stream).map(Input::new)));
         self
     }
 
     /// The domain of the claim: drawn inputs outside it are rejected, and numbers may be changed within it.
     pub fn admits(mut self, domain: impl Fn(&I) -> bool + Send + Sync + 'static) -> Self {
-        self.admits = Some(Box::new(domain));
+        self.search.admits = Some(Box::new(move |input| domain(input.get())));
         self
     }
 
@@ -109,18 +118,20 @@ impl<I: Case> Exact<I> {
 
     /// The signed margin: at least zero where the claim holds, tolerance included.
     pub fn margin(mut self, margin: impl Fn(&I) -> f64 + Send + Sync + 'static) -> Self {
-        self.margin = Some(Box::new(margin));
+        self.search.margin = Some(Box::new(move |input| margin(input.get())));
         self
     }
+}
 
+impl Search {
     /// Draws an input at given dimensions and judges it; `None` when it is rejected.
-    fn judge_at(&self, dims: Vec<usize>, stream: &mut RngStream) -> Option<Judged<I>> {
+    fn judge_at(&self, dims: Vec<usize>, stream: &mut RngStream) -> Option<Judged> {
         let input = (self.draw.as_ref()?)(&dims, stream)?;
         self.judge(input, dims)
     }
 
     /// Judges an input; `None` when it lies outside the domain. A panic names the input.
-    fn judge(&self, input: I, dims: Vec<usize>) -> Option<Judged<I>> {
+    fn judge(&self, input: Input, dims: Vec<usize>) -> Option<Judged> {
         let judged = catch_unwind(AssertUnwindSafe(|| {
             let admitted = self.admits.as_ref().is_none_or(|admits| admits(&input));
             admitted.then(|| self.margin.as_ref().map_or(f64::NAN, |margin| margin(&input)))
@@ -139,7 +150,7 @@ impl<I: Case> Exact<I> {
     }
 
     /// Draws the dimensions, then the input.
-    fn sample(&self, stream: &mut RngStream) -> Option<Judged<I>> {
+    fn sample(&self, stream: &mut RngStream) -> Option<Judged> {
         let draw = |(_, range): &(_, RangeInclusive<usize>)| {
             range.start() + stream.below(range.end().saturating_sub(*range.start()) + 1)
         };
@@ -148,7 +159,7 @@ impl<I: Case> Exact<I> {
     }
 
     /// The input as Rust source under a comment with its dimensions and margin.
-    fn literal(&self, input: &I, dims: &[usize], margin: Option<f64>) -> String {
+    fn literal(&self, input: &Input, dims: &[usize], margin: Option<f64>) -> String {
         let mut head: Vec<String> =
             self.dims.iter().zip(dims).map(|((name, _), value)| format!("{name} = {value}")).collect();
         head.extend(margin.map(|margin| format!("margin = {}", collimate_figures::short_number(margin))));
@@ -200,9 +211,15 @@ fn violates(margin: f64) -> bool {
 
 impl<I: Case> Claim for Exact<I> {
     fn meta(&self) -> &Meta {
-        &self.meta
+        &self.search.meta
     }
 
+    fn run(&self, context: &mut Context) -> Outcome {
+        self.search.run(context)
+    }
+}
+
+impl Search {
     fn run(&self, context: &mut Context) -> Outcome {
         if let Some(reason) = self.invalid() {
             return Outcome::inconclusive(Why::Invalid(reason.to_owned()));

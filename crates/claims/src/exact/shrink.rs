@@ -1,7 +1,7 @@
 //! Making a counterexample smaller: dimensions first, then number by number.
 
-use super::{Exact, Judged, violates};
-use crate::{Case, Context};
+use super::{Judged, Search, violates};
+use crate::Context;
 use collimate_stream::RngStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,12 +13,7 @@ const PANICS: u64 = 24;
 const EXHAUSTIVE: u64 = 2_000;
 
 /// Returns the smallest violation found and how many accepted steps led to it.
-pub(super) fn shrink<I: Case>(
-    claim: &Exact<I>,
-    violation: Judged<I>,
-    budget: u64,
-    context: &Context,
-) -> (Judged<I>, u64) {
+pub(super) fn shrink(claim: &Search, violation: Judged, budget: u64, context: &Context) -> (Judged, u64) {
     let base = context.named_stream("shrink");
     context.progress(0, budget, "shrinking");
     let mut work =
@@ -30,18 +25,18 @@ pub(super) fn shrink<I: Case>(
     (work.best, work.steps)
 }
 
-struct Work<'a, I: Case> {
-    claim: &'a Exact<I>,
+struct Work<'a> {
+    claim: &'a Search,
     context: &'a Context,
     left: u64,
     steps: u64,
-    best: Judged<I>,
+    best: Judged,
     seeds: RngStream,
     drawn: u64,
     panics: u64,
 }
 
-impl<I: Case> Work<'_, I> {
+impl Work<'_> {
     /// Takes one evaluation from the budget.
     fn spend(&mut self) -> bool {
         if self.left == 0 || self.context.interrupted() {
@@ -52,7 +47,7 @@ impl<I: Case> Work<'_, I> {
     }
 
     /// The violation that an evaluation finds. A panic is not the violation that is being made smaller: it is passed over.
-    fn violation(&mut self, evaluate: impl FnOnce(&Exact<I>) -> Option<Judged<I>>) -> Option<Judged<I>> {
+    fn violation(&mut self, evaluate: impl FnOnce(&Search) -> Option<Judged>) -> Option<Judged> {
         let claim = self.claim;
         let judged = catch_unwind(AssertUnwindSafe(|| evaluate(claim))).unwrap_or_else(|_| {
             self.panics += 1;

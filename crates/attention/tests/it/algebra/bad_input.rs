@@ -73,7 +73,7 @@ fn masks_that_do_not_fit_are_refused() {
     let rank = MaskRule::pairs(&ArrayD::from_elem(vec![1, 1, 3, 5], true), Polarity::TrueAttends);
     assert_eq!(
         rank.unwrap_err().to_string(),
-        "a mask of pairs must have the rank 1 (s), 2 (t, s) or 3 (h, t, s), but has the shape [1, 1, 3, 5]"
+        "a mask of pairs must have the rank 1 [s], 2 [t, s] or 3 [h, t, s], but has the shape [1, 1, 3, 5]"
     );
     let pairs = MaskRule::pairs(&ArrayD::from_elem(vec![5, 3], true), Polarity::TrueAttends).unwrap();
     assert!(
