@@ -14,8 +14,7 @@ use collimate_slt::{
     Target,
 };
 use collimate_stream::RngStream;
-use collimate_superposition::gons::{Gon, Spare};
-use collimate_superposition::toy_model::{Activation, ToyLoss};
+use collimate_superposition::{Activation, CriticalPolygon, ToyLoss, UnusedFeatures};
 use collimate_tensor::CpuLevel;
 use ndarray::{Array2, s};
 use std::time::Duration;
@@ -133,7 +132,7 @@ fn compare(options: &Options, workload: &Workload) -> Result<()> {
             // One feature on in each sample, at the critical pentagon with its sixth feature off.
             let mut data = Array2::zeros((SAMPLES, 6));
             data.rows_mut().into_iter().for_each(|mut row| row[stream.below(6)] = stream.uniform());
-            let mut start = Gon::critical(5)?.parameters(6, Spare { on: 0 })?.1;
+            let mut start = CriticalPolygon::new(5)?.parameters(6, UnusedFeatures { on: 0 })?.1;
             start[17] = -0.5;
             let model = ToyLoss::new(2, Activation::Relu, vec![1.0; 6], data.clone())?;
             let own = vec![("Collimate, f64", chains(workload, target(&model, &start)?, sampling))];

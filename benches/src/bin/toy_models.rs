@@ -1,4 +1,4 @@
-//! Toy models trained by a fleet against batched einsums in PyTorch, taking turns in one run; the phase grid; a world
+//! Toy models trained by an ensemble against batched einsums in PyTorch, taking turns in one run; the phase grid; a world
 //! of features.
 //!
 //! `cargo xtask bench toy_models --python PATH [--rounds N] [--threads N] [--only grid|world|small|middle|large]`
@@ -10,10 +10,10 @@ use anyhow::Result;
 use collimate_benches::{Peer, Probe, median};
 use collimate_grad::{AdamConfig, WeightDecay};
 use collimate_stream::RngStream;
-use collimate_superposition::data::{SparseFeatures, World, WorldConfig};
-use collimate_superposition::fleet::{Fleet, FleetConfig};
-use collimate_superposition::large::LargeGeometry;
-use collimate_superposition::phase::{TrainedConfig, logarithmic, optimised, trained};
+use collimate_superposition::{
+    DirectionGeometry, Ensemble, EnsembleConfig, SparseFeatures, TrainedDiagramConfig, World, WorldConfig,
+    logarithmic_range, optimised_diagram, trained_diagram,
+};
 use collimate_tensor::CpuLevel;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,14 +75,14 @@ fn main() -> Result<()> {
 
 /// The phase diagram of 100 × 100 cells, at the optimum and as trained.
 fn grid() -> Result<()> {
-    let (importances, densities) = (logarithmic(0.1, 10.0, 100)?, logarithmic(0.01, 1.0, 100)?);
+    let (importances, densities) = (logarithmic_range(0.1, 10.0, 100)?, logarithmic_range(0.01, 1.0, 100)?);
     let stream = RngStream::named(0, "grid");
     let start = Instant::now();
-    optimised(&importances, &densities, 4, &stream)?;
+    optimised_diagram(&importances, &densities, 4, &stream)?;
     println!("phase grid 100 × 100 at the optimum: {:.1} s", start.elapsed().as_secs_f64());
     let start = Instant::now();
-    let config = TrainedConfig { models: 1, ..TrainedConfig::default() };
-    trained(&importances, &densities, config, &stream)?;
+    let config = TrainedDiagramConfig { models: 1, ..TrainedDiagramConfig::default() };
+    trained_diagram(&importances, &densities, config, &stream)?;
     println!(
         "phase grid 100 × 100 as trained, {} steps: {:.1} s",
         config.steps,
@@ -114,7 +114,7 @@ fn world() -> Result<()> {
             active as f64 / samples as f64
         );
         let start = Instant::now();
-        let geometry = LargeGeometry::of(world.directions())?;
+        let geometry = DirectionGeometry::of(&world.directions().t())?;
         println!(
             "  geometry of all directions: {:.1} s, sum of dimensionalities {:.1}, coherence {:.3}; most memory so far {}",
             start.elapsed().as_secs_f64(),
@@ -134,23 +134,23 @@ fn peak_memory() -> String {
     kilobytes.map_or_else(|| "unknown".into(), |kilobytes| format!("{:.0} MB", kilobytes / 1000.0))
 }
 
-fn fleet(size: &Size) -> Result<Fleet> {
+fn ensemble(size: &Size) -> Result<Ensemble> {
     let adam = AdamConfig { weight_decay: WeightDecay::Decoupled(1e-2), ..AdamConfig::default() };
-    let config = FleetConfig { adam, ..FleetConfig::new(size.n, size.m) };
-    let mut fleet = Fleet::new(config, &RngStream::named(0, "fleet"))?;
+    let config = EnsembleConfig { adam, ..EnsembleConfig::new(size.n, size.m) };
+    let mut ensemble = Ensemble::new(config, &RngStream::named(0, "fleet"))?;
     for i in 0..size.instances {
         let on = 20.0_f64.powf(-(i as f64) / (size.instances - 1) as f64);
-        fleet.launch(Arc::new(SparseFeatures::uniform(size.n, on)?))?;
+        ensemble.add(Arc::new(SparseFeatures::uniform(size.n, on)?))?;
     }
-    Ok(fleet)
+    Ok(ensemble)
 }
 
 /// Lets both sides and the probe take turns, prints medians and their ratio, and gives the row of a table.
 fn compare(options: &Options, size: &Size) -> Result<String> {
     let numbers = [options.threads, size.instances, size.n, size.m].map(|x| x.to_string());
     let mut peer = Peer::start(&options.python, "toy_models.py", &numbers)?;
-    let mut own_fleet = fleet(size)?;
-    own_fleet.run(size.steps)?;
+    let mut own_ensemble = ensemble(size)?;
+    own_ensemble.run(size.steps)?;
     let (mut theirs, mut own, mut probe) = (Vec::new(), Vec::new(), Probe::default());
     for _ in 0..options.rounds {
         let [time, _] = peer.ask(&format!("steps {}", size.steps))?;
@@ -158,7 +158,7 @@ fn compare(options: &Options, size: &Size) -> Result<String> {
         std::thread::sleep(PAUSE);
         probe.measure();
         let start = Instant::now();
-        own_fleet.run(size.steps)?;
+        own_ensemble.run(size.steps)?;
         own.push(1e3 * start.elapsed().as_secs_f64());
     }
     let per_step = |times: &[f64]| median(times) / size.steps as f64;
@@ -168,7 +168,7 @@ fn compare(options: &Options, size: &Size) -> Result<String> {
     let [time, steps] = peer.ask(&format!("reach {} {}", size.loss, size.window))?;
     std::thread::sleep(PAUSE);
     let start = Instant::now();
-    let mut fresh = fleet(size)?;
+    let mut fresh = ensemble(size)?;
     let mut taken = 0;
     loop {
         taken += size.window;

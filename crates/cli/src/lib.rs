@@ -44,7 +44,7 @@ pub mod prelude {
     #[cfg(feature = "slt")]
     pub use collimate_slt::{Beta, Llc, NBeta, Polynomial, learning_coefficient};
     #[cfg(feature = "superposition")]
-    pub use collimate_superposition::toy_model::ToyModel;
+    pub use collimate_superposition::ToyModel;
     #[cfg(feature = "transformer")]
     pub use collimate_transformer::{Capture, Decoder, Edit, HookPoint, Site};
 }

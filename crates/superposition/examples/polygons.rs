@@ -2,19 +2,17 @@
 //!
 //! `cargo run -p collimate-superposition --example polygons`
 
-use collimate_superposition::SuperpositionError;
-use collimate_superposition::geometry::feature_dimensionality;
-use collimate_superposition::gons::{Gon, Spare};
+use collimate_superposition::{CriticalPolygon, SuperpositionError, UnusedFeatures, feature_dimensionality};
 
 fn main() -> Result<(), SuperpositionError> {
     println!("corners   norm       bias       each D   loss of k among k   loss among six");
     for corners in 3..=8 {
-        let gon = Gon::critical(corners)?;
-        let (model, point) = gon.parameters(corners, Spare { on: 0 })?;
+        let gon = CriticalPolygon::new(corners)?;
+        let (model, point) = gon.parameters(corners, UnusedFeatures { on: 0 })?;
         let (w, _) = model.unpack(&point)?;
         let share = feature_dimensionality(&w)?[0];
         let among_six = match corners {
-            3..=6 => format!("{:.5}", gon.loss(6, Spare { on: 0 })?),
+            3..=6 => format!("{:.5}", gon.loss(6, UnusedFeatures { on: 0 })?),
             _ => "-".to_owned(),
         };
         println!(
@@ -25,9 +23,9 @@ fn main() -> Result<(), SuperpositionError> {
         );
     }
     // The spare feature of the pentagon gains exactly 1/144 by predicting its mean.
-    let pentagon = Gon::critical(5)?;
-    let gain = pentagon.loss(6, Spare { on: 0 })? - pentagon.loss(6, Spare { on: 1 })?;
+    let pentagon = CriticalPolygon::new(5)?;
+    let gain = pentagon.loss(6, UnusedFeatures { on: 0 })? - pentagon.loss(6, UnusedFeatures { on: 1 })?;
     assert!((gain - 1.0 / 144.0).abs() < 1e-15);
-    assert!((pentagon.loss(6, Spare { on: 1 })? - 0.06180).abs() < 1e-5);
+    assert!((pentagon.loss(6, UnusedFeatures { on: 1 })? - 0.06180).abs() < 1e-5);
     Ok(())
 }

@@ -1,9 +1,12 @@
-//! What can be wrong with a caller's arguments, or with a search that did not end.
+//! The errors of this crate: bad arguments, searches that did not converge, training that diverged.
 
 use collimate_grad::GradError;
+use collimate_measure::OutOfRange;
 use thiserror::Error;
 
-/// Every way in which a function of this crate can fail.
+/// An error of this crate.
+///
+/// The first three variants are about arguments, the last two about a search or a training run.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SuperpositionError {
@@ -12,9 +15,9 @@ pub enum SuperpositionError {
     Shape {
         /// The name of the argument.
         argument: &'static str,
-        /// The shape that was needed.
+        /// The expected shape.
         expected: Vec<usize>,
-        /// The shape that came.
+        /// The given shape.
         given: Vec<usize>,
     },
     /// A number is NaN or infinite.
@@ -22,41 +25,34 @@ pub enum SuperpositionError {
     NotFinite {
         /// The name of the argument.
         argument: &'static str,
-        /// Where the number stands, in row-major order.
+        /// The position of the number in row-major order.
         index: usize,
         /// The number.
         value: f64,
     },
-    /// A number lies outside the range in which the function is defined.
-    #[error("{argument} is {given}, allowed is {allowed}")]
-    OutOfRange {
-        /// The name of the argument.
-        argument: &'static str,
-        /// The value that came.
-        given: f64,
-        /// The allowed range in words.
-        allowed: &'static str,
-    },
+    /// An argument lies outside the range in which the function is defined.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A search for a critical point ended before its gradient was small enough.
-    #[error("{search} stopped after {steps} steps with gradient {gradient:e}, wanted at most {tolerance:e}")]
+    #[error(
+        "{search} stopped after {steps} steps with gradient {gradient:e}, expected at most {tolerance:e}"
+    )]
     NotConverged {
-        /// Which search.
+        /// The name of the search.
         search: &'static str,
-        /// Steps taken.
+        /// The number of steps taken.
         steps: usize,
         /// The largest entry of the gradient at the end, in absolute value.
         gradient: f64,
         /// The largest gradient that counts as converged.
         tolerance: f64,
     },
-    /// A training run left the finite numbers.
-    #[error(
-        "training left the finite numbers at step {step}: {quantity} is {value}; a smaller learning rate is needed"
-    )]
+    /// A training run produced a number that is not finite.
+    #[error("training diverged at step {step}: {quantity} is {value}; use a smaller learning rate")]
     Diverged {
         /// The update, counted from 1, whose gradient or result is not finite.
         step: u64,
-        /// What is not finite.
+        /// The name of the quantity that is not finite.
         quantity: &'static str,
         /// NaN or infinity.
         value: f64,
@@ -64,14 +60,14 @@ pub enum SuperpositionError {
 }
 
 impl SuperpositionError {
-    /// What an optimiser that is fed slices of the right lengths can refuse at update `step`: a gradient that is not finite.
+    /// Converts the error of an optimiser at update `step`. The lengths of the slices are right, so the gradient is not finite.
     pub(crate) fn diverged(step: u64, error: &GradError) -> Self {
         let value = if let GradError::NonFinite { value, .. } = error { *value } else { f64::NAN };
         Self::Diverged { step, quantity: "the gradient", value }
     }
 }
 
-/// Fails when a slice holds a number that is not finite.
+/// Returns an error if one of the values is not finite.
 pub(crate) fn require_finite<'a>(
     argument: &'static str,
     values: impl IntoIterator<Item = &'a f64>,
@@ -82,7 +78,7 @@ pub(crate) fn require_finite<'a>(
     }
 }
 
-/// Fails when a shape is not the expected one.
+/// Returns an error if a shape is not the expected one.
 pub(crate) fn require_shape(
     argument: &'static str,
     expected: &[usize],
@@ -92,14 +88,4 @@ pub(crate) fn require_shape(
         return Ok(());
     }
     Err(SuperpositionError::Shape { argument, expected: expected.to_vec(), given: given.to_vec() })
-}
-
-/// Fails when a scalar lies outside a range given in words.
-pub(crate) fn require(
-    holds: bool,
-    argument: &'static str,
-    given: f64,
-    allowed: &'static str,
-) -> Result<(), SuperpositionError> {
-    if holds { Ok(()) } else { Err(SuperpositionError::OutOfRange { argument, given, allowed }) }
 }

@@ -1,27 +1,30 @@
-//! The pictures of the field, as SVG.
+//! Figures of toy models, as SVG.
 
 use crate::error::SuperpositionError;
+use crate::exact::{PhaseDiagram, PhaseRegion};
 use crate::geometry::{dimensions_per_feature, feature_dimensionality};
-use crate::phase::{PhaseDiagram, Region};
-use crate::toy_model::ToyModel;
-use collimate_claims::figures::{Chart, Figure, HeatMap, RegionMap, Series};
+use crate::models::ToyModel;
+use collimate_figures::{Chart, HeatMap, RegionMap, Series};
 use ndarray::{ArrayRef2, s};
 
-/// `WᵀW` as a grid of colours.
+#[doc(no_inline)]
+pub use collimate_figures::Figure;
+
+/// Draws `WᵀW` as a grid of colours.
 ///
 /// # Shapes
-/// `w`: m × n.
+/// `w`: `[m, n]`.
 ///
 /// # Examples
 /// ```
-/// use collimate_superposition::{figures, polytope};
-/// let figure = figures::gram(&polytope::regular_polygon(5)?);
+/// use collimate_superposition::{figures, regular_polygon};
+/// let figure = figures::gram(&regular_polygon(5)?);
 /// assert!(figure.svg.starts_with("<svg") && figure.svg.matches("<rect").count() >= 25);
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
 /// ```
 pub fn gram(w: &ArrayRef2<f64>) -> Figure {
     HeatMap::new(
-        "What each output reads of each feature",
+        "Weight of each feature in each output",
         "The matrix of inner products of all directions: represented features on the diagonal, interference beside it.",
         w.t().dot(w),
     )
@@ -29,16 +32,16 @@ pub fn gram(w: &ArrayRef2<f64>) -> Figure {
     .figure()
 }
 
-/// Spokes from the origin to the first two coordinates of each column, with a gap after each: a dashed line drawn there and back again
-/// would look like a whole one.
+/// Returns spokes from the origin to the first two coordinates of each column, with a gap after each. Without gaps a dashed line would
+/// be drawn twice and look solid.
 fn spokes(w: &ArrayRef2<f64>) -> Vec<(f64, f64)> {
     let second = |v: &ndarray::ArrayView1<f64>| if v.len() > 1 { v[1] } else { 0.0 };
     w.columns().into_iter().flat_map(|v| [(0.0, 0.0), (v[0], second(&v)), (f64::NAN, f64::NAN)]).collect()
 }
 
-/// A line at each level with its name above it; levels so close that a name would stand on the line above it share one.
+/// Draws a line at each level with its name above it. Levels that are too close for separate names share one name.
 ///
-/// `height` is where the axis shows a number, and `shown` are the numbers of the curves.
+/// `height` maps a number to its position on the axis, and `shown` are the numbers of the curves.
 pub(crate) fn with_levels(
     mut chart: Chart,
     named: &[(f64, &str)],
@@ -74,10 +77,10 @@ pub(crate) fn with_levels(
     chart
 }
 
-/// The features of a model with two dimensions as the spokes of a star.
+/// Draws the features of a model with two dimensions as the spokes of a star.
 ///
 /// # Shapes
-/// `w`: m × n; of more than two dimensions the first two are shown.
+/// `w`: `[m, n]`. Only the first two dimensions are drawn.
 pub fn star(w: &ArrayRef2<f64>) -> Figure {
     let features = w.ncols();
     Chart::new(
@@ -90,10 +93,10 @@ pub fn star(w: &ArrayRef2<f64>) -> Figure {
     .figure()
 }
 
-/// A star at several moments of a run, side by side and apart by `3` in the first dimension.
+/// Draws a star at several steps of a run, side by side at a distance of `3` in the first dimension.
 ///
 /// # Shapes
-/// Each matrix m × n, with the step it was taken at.
+/// Each moment is a step and a matrix `[m, n]`.
 pub fn star_over_training(moments: &[(u64, ndarray::Array2<f64>)]) -> Figure {
     let mut chart = Chart::new(
         "A star over training",
@@ -110,10 +113,10 @@ pub fn star_over_training(moments: &[(u64, ndarray::Array2<f64>)]) -> Figure {
     chart.figure()
 }
 
-/// The share of dimension of each feature of several models, with the dimensions per feature.
+/// Draws the dimensionality of each feature of several models, with the dimensions per feature. Each model comes with its density.
 ///
 /// # Errors
-/// [`SuperpositionError::NotFinite`] when a weight is NaN or infinite.
+/// [`SuperpositionError::NotFinite`] if a weight is NaN or infinite.
 pub fn dimensionality_strip(models: &[(f64, ToyModel)]) -> Result<Figure, SuperpositionError> {
     let (mut shares, mut means) = (Vec::new(), Vec::new());
     for (density, model) in models {
@@ -141,7 +144,7 @@ pub fn dimensionality_strip(models: &[(f64, ToyModel)]) -> Result<Figure, Superp
     Ok(chart.figure())
 }
 
-/// The boundaries of several phase diagrams in one picture.
+/// Draws the boundaries of several phase diagrams in one picture.
 pub fn phase_boundaries(diagrams: &[(&str, &PhaseDiagram)]) -> Figure {
     let mut chart = Chart::new(
         "Where two features share one dimension",
@@ -156,7 +159,7 @@ pub fn phase_boundaries(diagrams: &[(&str, &PhaseDiagram)]) -> Figure {
     chart.figure()
 }
 
-/// A phase diagram as a grid of colours: orange where the features share the dimension.
+/// Draws a phase diagram as a grid of colours: orange where the features share the dimension.
 pub fn phase_map(name: &str, diagram: &PhaseDiagram) -> Figure {
     let upside_down = diagram.sharing.slice(s![..;-1, ..]).to_owned();
     HeatMap::new(
@@ -169,24 +172,25 @@ pub fn phase_map(name: &str, diagram: &PhaseDiagram) -> Figure {
     .figure()
 }
 
-/// Several phase diagrams side by side, each cell in the colour of its named [`Region`].
+/// Draws several phase diagrams side by side, each cell in the colour of its [`PhaseRegion`].
 ///
 /// # Panics
-/// When the diagrams are over different importances or densities.
+/// Panics if the diagrams have different importances or densities.
 ///
 /// # Examples
 /// ```
-/// use collimate_superposition::{figures::phase_regions, phase::canonical};
-/// let diagram = canonical(&[0.5, 2.0], &[0.1, 0.9])?;
+/// use collimate_superposition::figures::phase_regions;
+/// use collimate_superposition::canonical_diagram;
+/// let diagram = canonical_diagram(&[0.5, 2.0], &[0.1, 0.9])?;
 /// let figure = phase_regions(&[("canonical", &diagram)]);
 /// assert!(figure.svg.contains("superposition, antipodal") && figure.svg.contains("dedicated dimension"));
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
 /// ```
 pub fn phase_regions(diagrams: &[(&str, &PhaseDiagram)]) -> Figure {
     let mut map = RegionMap::new(
-        "What becomes of the second of two features",
+        "Representation of the second of two features",
         "Canonical: the best of a few natural candidates. Optimum: over all weights and biases. Trained: the best of a few models.",
-        &Region::ALL.map(Region::name),
+        &PhaseRegion::ALL.map(PhaseRegion::name),
     );
     if let Some((_, first)) = diagrams.first() {
         map = map
@@ -201,13 +205,13 @@ pub fn phase_regions(diagrams: &[(&str, &PhaseDiagram)]) -> Figure {
     map.figure()
 }
 
-/// Points and features of a model that was trained on a finite data set, as two stars.
+/// Draws the features and the training points of a model that was trained on a finite data set, as two stars.
 ///
 /// # Shapes
-/// `w`: 2 × n; `points`: T × n.
+/// `w`: `[2, n]`; `points`: `[points, n]`.
 pub fn memorisation(w: &ArrayRef2<f64>, points: &ArrayRef2<f64>) -> Figure {
     Chart::new(
-        "What two dimensions hold",
+        "Features and training points in two dimensions",
         "Directions of the features and hidden vectors of the training points. With few points it is the points that form a \
          polygon.",
     )
@@ -218,7 +222,7 @@ pub fn memorisation(w: &ArrayRef2<f64>, points: &ArrayRef2<f64>) -> Figure {
     .figure()
 }
 
-/// Losses at the end of many runs, sorted: a staircase whose steps are kinds of solutions.
+/// Draws the sorted losses at the end of many runs: a staircase whose steps are kinds of solutions.
 pub fn loss_staircase(losses: &[f64], named: &[(f64, &str)]) -> Figure {
     let mut sorted = losses.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -232,20 +236,20 @@ pub fn loss_staircase(losses: &[f64], named: &[(f64, &str)]) -> Figure {
     with_levels(chart, named, |loss| loss, sorted.iter().copied()).figure()
 }
 
-/// The highest loss in the picture of a staircase: a model that puts out nothing loses 1/3.
+/// The highest loss in the picture of a staircase. The loss of a model whose outputs are 0 is 1/3.
 pub const TOP_STEP: f64 = 0.34;
 
-/// The lowest loss in that picture, below every level but 0: only features with room for all of them go there, and down to rounding.
+/// The lowest loss in the picture of a staircase, below every level except 0. Only models with four features or fewer have a level at 0.
 pub const BOTTOM_STEP: f64 = 0.01;
 
-/// The loss over training of several runs, with the levels at which it may rest.
+/// Draws the loss over training of several runs, with the levels of the staircase.
 ///
-/// The steps are counted from 1, for a logarithmic axis. Losses above [`TOP_STEP`] are left out, as the start would leave no room for the
-/// levels, and losses below [`BOTTOM_STEP`].
+/// Steps are counted from 1, for a logarithmic axis. Losses above [`TOP_STEP`] are left out, because the start would compress the
+/// levels. Losses below [`BOTTOM_STEP`] are left out too.
 pub fn staircase(runs: &[Vec<(u64, f64)>], named: &[(f64, String)]) -> Figure {
     let mut chart = Chart::new(
         "A staircase of polygons",
-        "The loss of each run over its steps; it rests at levels, each of them a regular polygon of features. A run that leaves the \
+        "The loss of each run over its steps; it stays near levels, each of them a regular polygon of features. A run that leaves the \
          picture at the bottom goes to 0.",
     )
     .axes("step", "loss")
@@ -267,21 +271,21 @@ pub fn staircase(runs: &[Vec<(u64, f64)>], named: &[(f64, String)]) -> Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::polytope;
+    use crate::geometry::regular_polygon;
 
     #[test]
     fn each_spoke_is_drawn_once() {
-        let star = star(&polytope::regular_polygon(5).unwrap()).svg;
+        let star = star(&regular_polygon(5).unwrap()).svg;
         assert_eq!((star.matches("<path").count(), star.matches("NaN").count()), (5, 0));
     }
 
     #[test]
-    fn names_of_close_levels_share_a_line() {
+    fn close_levels_share_a_name() {
         let losses: Vec<f64> = (0..50).map(|i| 0.05 + 0.001 * f64::from(i)).collect();
         let named = [(0.05, "hexagon"), (0.098, "square +1"), (0.099, "square"), (0.097, "square +2")];
         let svg = loss_staircase(&losses, &named).svg;
         assert!(svg.contains(">from square down to square +2<") && svg.contains(">hexagon<"), "{svg}");
-        // A line for each all the same.
+        // Each level still has its own line.
         assert_eq!(svg.matches("stroke-opacity=\"0.8\"").count(), 4);
         let apart = loss_staircase(&losses, &[(0.06, "one"), (0.09, "other")]).svg;
         assert!(apart.contains(">one<") && apart.contains(">other<"));

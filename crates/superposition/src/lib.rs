@@ -1,34 +1,54 @@
 #![doc = include_str!("../README.md")]
 
-mod adam;
 #[cfg(feature = "claims")]
-pub mod claims;
-pub mod data;
-pub mod descent;
-pub mod diagnosis;
+mod claims;
+mod data;
+mod ensemble;
 mod error;
-#[cfg(feature = "claims")]
+mod exact;
+#[cfg(feature = "figures")]
 pub mod figures;
-pub mod fleet;
-pub mod geometry;
-pub mod gons;
-pub mod head;
-pub mod incidental;
+mod geometry;
 mod kernels;
-pub mod large;
-pub mod one_active;
-pub mod phase;
-pub mod polysemanticity;
-pub mod polytope;
-pub mod pursuit;
-pub mod recognition;
-pub mod skip_trigrams;
-mod spectrum;
-pub mod staircase;
-pub mod toy_model;
-pub mod two_features;
-pub mod two_layer;
-pub mod u_and;
+mod models;
+mod neurons;
 
+#[cfg(feature = "claims")]
+pub use claims::claims;
+#[doc(no_inline)]
+pub use collimate_grad::{AdamConfig, Batch, Decay, Objective, ScheduleConfig, WarmUp};
+#[doc(no_inline)]
+pub use collimate_measure::OutOfRange;
+#[doc(no_inline)]
+pub use collimate_stream::RngStream;
+#[doc(no_inline)]
+pub use collimate_tensor::SparseRows;
+pub use data::{
+    DecayingConfig, DecayingFeatures, Dependence, FeatureSets, FiniteData, Hierarchy, LowRank,
+    OneActiveFeature, RowNorm, Siblings, Signed, Source, SparseFeatures, World, WorldBatch, WorldConfig,
+};
+pub use ensemble::{ColumnLengths, Ensemble, EnsembleConfig, train_instances};
 pub use error::SuperpositionError;
-pub use spectrum::Spectrum;
+pub use exact::{
+    ActiveIntegral, CriticalPolygon, Descent, DescentConfig, OneActive, PhaseDiagram, PhaseRegion,
+    StaircaseLevel, TrainedDiagramConfig, TwoFeatureBoundary, TwoFeatureOptimum, TwoFeatures, UnusedFeatures,
+    canonical_boundary, canonical_diagram, cross_talk, descend, gradient_descent, logarithmic_range,
+    nearest_level, optimised_boundary, optimised_diagram, own_error, staircase_levels, trained_diagram,
+};
+pub use geometry::{
+    DirectionGeometry, Polytope, PolytopeFactor, RANK_TOLERANCE, RecognisedPolytopes, Spectrum, capacity,
+    coherence, cosines, cube, dimensions_per_feature, equal_edge_half_height, feature_dimensionality,
+    feature_norms, frame_potential, guaranteed_sparsity, interference, leverage_scores, matching_pursuit,
+    mean_max_cosine, orthogonal_factors, orthogonal_sum, orthoplex, polytopes_with_share, rank,
+    recognise_polytopes, regular_polygon, simplex, square_antiprism, tight_half_height, welch_bound,
+};
+pub use models::{
+    Activation, DecoderWeights, HeadBehaviours, IncidentalNeurons, SkipTrigrams, ToyLoss, ToyModel,
+    ToyTrainingConfig, TrainedTrigrams, TrigramLoss, TrigramSample, TwoLayer, TwoLayerConfig, TwoLayerLoss,
+    TwoLayerTarget, UniversalAnd, largest_neurons, linear_expected_loss, linear_lowest_loss,
+    neuron_collisions, polysemantic_neurons,
+};
+pub use neurons::{
+    Diagnosis, Evidence, Explanation, ParityCode, Representation, circular_code, diagnose, level_code,
+    linear_r_squared, neuron_top_share, read_level, rotated_code, turned_code, variance_kept,
+};

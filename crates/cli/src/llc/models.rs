@@ -7,7 +7,7 @@ use collimate_slt::{
     CrossingLoss, CrossingOracle, DeepLinear, LearningCoefficient, NBeta, NormalCrossing, Polynomial,
     PolynomialLoss, ReducedRank, ReducedRankConfig, ReducedRankOracle, learning_coefficient,
 };
-use collimate_superposition::gons::{Gon, Spare};
+use collimate_superposition::{CriticalPolygon, UnusedFeatures};
 use ndarray::Array2;
 
 /// The source of the exact tempered value.
@@ -170,7 +170,8 @@ fn toy_model(sizes: &[usize]) -> Result<Model> {
     if features > PARAMETERS / 3 {
         bail!("a toy model of {features} features is too large to sample here (limit: {})", PARAMETERS / 3);
     }
-    let (model, mut centre) = Gon::critical(corners)?.parameters(features, Spare { on: 0 })?;
+    let (model, mut centre) =
+        CriticalPolygon::new(corners)?.parameters(features, UnusedFeatures { on: 0 })?;
     // An unused feature that is off gets a negative bias, since the loss has a kink at 0.
     for i in corners..features {
         centre[2 * features + i] = -0.5;

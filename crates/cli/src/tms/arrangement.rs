@@ -1,10 +1,10 @@
 //! The arrangement of directions in one line.
 
-use collimate_superposition::recognition::{Factor, Recognition};
+use collimate_superposition::{PolytopeFactor, RecognisedPolytopes};
 
 /// Returns an arrangement in one line: factors joined by `+`, alternatives by `or`, names of several factors in brackets.
-pub(super) fn words(found: &Recognition) -> String {
-    let factor = |f: &Factor| {
+pub(super) fn words(found: &RecognisedPolytopes) -> String {
+    let factor = |f: &PolytopeFactor| {
         let names: Vec<String> = f.candidates.iter().map(|(shape, _)| shape.to_string()).collect();
         match names.len() {
             0 => format!("{} features in {} dimensions", f.features.len(), f.dimensions),

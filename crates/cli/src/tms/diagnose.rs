@@ -1,7 +1,7 @@
 //! `collimate tms diagnose`.
 
 use super::files::matrix;
-use collimate_superposition::diagnosis::diagnose;
+use collimate_superposition::diagnose;
 use std::path::PathBuf;
 
 /// The options of `collimate tms diagnose`.

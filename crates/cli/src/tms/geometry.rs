@@ -4,9 +4,7 @@ use super::arrangement::words;
 use super::files::matrix;
 use super::numbers::tolerance;
 use anyhow::Context;
-use collimate_superposition::geometry::rank;
-use collimate_superposition::large::LargeGeometry;
-use collimate_superposition::recognition::recognise;
+use collimate_superposition::{DirectionGeometry, rank, recognise_polytopes};
 use std::path::PathBuf;
 
 /// The options of `collimate tms geometry`.
@@ -32,10 +30,10 @@ const NAMED: usize = 512;
 /// Prints the geometry of the features.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let matrix = matrix(&options.file)?;
-    let directions = if options.rows { matrix } else { matrix.reversed_axes() };
-    let all = LargeGeometry::of(&directions)
+    let directions = if options.rows { matrix.reversed_axes() } else { matrix };
+    let all = DirectionGeometry::of(&directions)
         .with_context(|| format!("cannot measure {}", options.file.display()))?;
-    let (n, d) = directions.dim();
+    let (d, n) = directions.dim();
     let mut shares = all.dimensionality.to_vec();
     shares.sort_by(f64::total_cmp);
     println!("{n} features in {d} dimensions");
@@ -47,9 +45,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let least = present.max(present * present / d as f64);
     println!("frame potential          {:.4}  (at least {least:.4})", all.frame_potential);
     if n <= NAMED {
-        let columns = directions.reversed_axes();
-        println!("rank                     {}", rank(&columns)?);
-        println!("arrangement              {}", words(&recognise(&columns, options.tolerance)?));
+        println!("rank                     {}", rank(&directions)?);
+        println!("arrangement              {}", words(&recognise_polytopes(&directions, options.tolerance)?));
     }
     Ok(())
 }

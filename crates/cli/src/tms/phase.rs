@@ -5,8 +5,9 @@ use super::numbers::{affordable, count};
 use clap::builder::RangedU64ValueParser;
 use collimate_stream::RngStream;
 use collimate_superposition::figures::{phase_boundaries, phase_map, phase_regions};
-use collimate_superposition::phase::{
-    PhaseDiagram, TrainedConfig, canonical, logarithmic, optimised, trained,
+use collimate_superposition::{
+    PhaseDiagram, TrainedDiagramConfig, canonical_diagram, logarithmic_range, optimised_diagram,
+    trained_diagram,
 };
 use ndarray::Array2;
 use serde_json::{Map, Value, json};
@@ -44,15 +45,15 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     affordable("cells × models", &[options.importances, options.densities, options.models])?;
     create_folder(options.output.as_deref())?;
     let stream = RngStream::new(options.seed, 0);
-    let importances = logarithmic(0.1, 10.0, options.importances)?;
-    let densities = logarithmic(0.01, 1.0, options.densities)?;
+    let importances = logarithmic_range(0.1, 10.0, options.importances)?;
+    let densities = logarithmic_range(0.01, 1.0, options.densities)?;
     let mut diagrams = vec![
-        ("canonical", canonical(&importances, &densities)?),
-        ("optimum", optimised(&importances, &densities, options.starts, &stream.child(0))?),
+        ("canonical", canonical_diagram(&importances, &densities)?),
+        ("optimum", optimised_diagram(&importances, &densities, options.starts, &stream.child(0))?),
     ];
     if options.models > 0 {
-        let config = TrainedConfig { models: options.models, ..TrainedConfig::default() };
-        diagrams.push(("trained", trained(&importances, &densities, config, &stream.child(1))?));
+        let config = TrainedDiagramConfig { models: options.models, ..TrainedDiagramConfig::default() };
+        diagrams.push(("trained", trained_diagram(&importances, &densities, config, &stream.child(1))?));
     }
     print!("importance");
     diagrams.iter().for_each(|(name, _)| print!("  {name:>10}"));

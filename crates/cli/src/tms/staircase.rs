@@ -5,10 +5,9 @@ use super::numbers::{count, positive};
 use clap::builder::RangedU64ValueParser;
 use collimate_slt::toy_model_gon;
 use collimate_stream::RngStream;
-use collimate_superposition::figures;
-use collimate_superposition::fleet::together;
-use collimate_superposition::one_active::OneActive;
-use collimate_superposition::staircase::{Level, level_of, levels, walk};
+use collimate_superposition::{
+    OneActive, StaircaseLevel, figures, gradient_descent, nearest_level, staircase_levels, train_instances,
+};
 use std::path::PathBuf;
 
 /// The largest distance between a loss and the level at which it rests.
@@ -49,14 +48,14 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let o = options;
     create_folder(o.output.as_deref())?;
     let model = OneActive::new(2, o.features)?;
-    let levels = levels(o.features)?;
+    let levels = staircase_levels(o.features)?;
     let starts = RngStream::named(o.seed, "staircase");
-    let descents = together(o.runs, &starts, |_, stream| {
+    let descents = train_instances(o.runs, &starts, |_, stream| {
         let start = model.draw(o.start, 0.5 * o.start, stream);
         let mut trace: Vec<(u64, f64)> = Vec::new();
         let mut last = (0, f64::NAN);
         // Kept steps are 2 % apart, so that they are evenly spaced on a logarithmic axis.
-        walk(&model, &start, o.rate, o.steps, |step, loss| {
+        gradient_descent(&model, &start, o.rate, o.steps, |step, loss| {
             last = (step, loss);
             if trace.last().is_none_or(|&(kept, _)| step as f64 >= 1.02 * kept as f64 + 0.5) {
                 trace.push(last);
@@ -68,7 +67,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         Ok((trace, last.1))
     })?;
     let (traces, ends): (Vec<_>, Vec<f64>) = descents.into_iter().unzip();
-    let at: Vec<Option<Level>> = ends.iter().map(|&loss| level_of(&levels, loss, TOLERANCE)).collect();
+    let at: Vec<Option<StaircaseLevel>> =
+        ends.iter().map(|&loss| nearest_level(&levels, loss, TOLERANCE)).collect();
     println!("level                loss  lambda  runs that end there");
     for level in &levels {
         let dead = o.features - level.corners - level.on;
@@ -84,7 +84,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     println!("{:32}  {:19}", "no level", at.iter().filter(|level| level.is_none()).count());
     if let Some(folder) = &o.output {
         // Only levels at which a run rests are named.
-        let reached = |level: &&Level| at.iter().flatten().any(|other| other == *level);
+        let reached = |level: &&StaircaseLevel| at.iter().flatten().any(|other| other == *level);
         let named: Vec<(f64, String)> =
             levels.iter().filter(reached).map(|level| (level.loss, level.name())).collect();
         let short: Vec<(f64, &str)> = named.iter().map(|(loss, name)| (*loss, name.as_str())).collect();

@@ -6,11 +6,10 @@ use super::numbers::{affordable, count, positive, probability};
 use anyhow::bail;
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::RngStream;
-use collimate_superposition::data::{FiniteData, RowNorm, Source, SparseFeatures};
-use collimate_superposition::fleet::{Fleet, FleetConfig};
-use collimate_superposition::geometry::{dimensions_per_feature, feature_dimensionality, feature_norms};
-use collimate_superposition::phase::logarithmic;
-use collimate_superposition::{figures, recognition::recognise};
+use collimate_superposition::{
+    Ensemble, EnsembleConfig, FiniteData, RowNorm, Source, SparseFeatures, dimensions_per_feature,
+    feature_dimensionality, feature_norms, figures, logarithmic_range, recognise_polytopes,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -78,7 +77,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         );
     }
     create_folder(o.output.as_deref())?;
-    let config = FleetConfig {
+    let config = EnsembleConfig {
         importance,
         batch: o.batch,
         schedule: ScheduleConfig {
@@ -87,10 +86,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
             warm_up: WarmUp::None,
             decay: Decay::Cosine { to: 0.0 },
         },
-        ..FleetConfig::new(o.features, o.hidden)
+        ..EnsembleConfig::new(o.features, o.hidden)
     };
-    let mut fleet = Fleet::new(config, &RngStream::new(o.seed, 0))?;
-    let densities = logarithmic(1.0, o.sparsest, o.models)?;
+    let mut ensemble = Ensemble::new(config, &RngStream::new(o.seed, 0))?;
+    let densities = logarithmic_range(1.0, o.sparsest, o.models)?;
     let mut seen = None;
     for (number, &density) in densities.iter().enumerate() {
         let features = SparseFeatures::uniform(o.features, density)?;
@@ -103,17 +102,17 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
                 Arc::new(data)
             }
         };
-        fleet.launch(source)?;
+        ensemble.add(source)?;
     }
     let mut snapshots = Vec::new();
     let mut losses = Vec::new();
     for part in 0..SNAPSHOTS {
         let steps = o.steps * (part + 1) / SNAPSHOTS - o.steps * part / SNAPSHOTS;
-        losses = fleet.run(steps)?;
-        snapshots.push((o.steps * (part + 1) / SNAPSHOTS, fleet.model(o.models - 1).w));
+        losses = ensemble.run(steps)?;
+        snapshots.push((o.steps * (part + 1) / SNAPSHOTS, ensemble.model(o.models - 1).w));
     }
     println!("on-probability      loss  represented   sum of D      D*  arrangement");
-    let models: Vec<_> = densities.iter().copied().zip(fleet.models()).collect();
+    let models: Vec<_> = densities.iter().copied().zip(ensemble.models()).collect();
     for ((density, model), loss) in models.iter().zip(&losses) {
         let represented = feature_norms(&model.w).iter().filter(|&&norm| norm > 0.5).count();
         let sum = feature_dimensionality(&model.w)?.sum();
@@ -122,7 +121,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
             "{}  {}  {represented:11}  {sum:9.3}  {each:6.3}  {}",
             if *density < 1e-3 { format!("{density:14.1e}") } else { format!("{density:14.4}") },
             if *loss < 100.0 { format!("{loss:8.5}") } else { format!("{loss:8.1e}") },
-            words(&recognise(&model.w, TOLERANCE)?)
+            words(&recognise_polytopes(&model.w, TOLERANCE)?)
         );
     }
     if let Some(folder) = &o.output {

@@ -1,7 +1,6 @@
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
-use collimate_superposition::diagnosis::Explanation;
-use collimate_superposition::polysemanticity::rotated_code;
-use collimate_superposition::{Spectrum, SuperpositionError};
+use collimate_superposition::{Explanation, Spectrum, SuperpositionError, rotated_code};
 use ndarray::{Array2, ArrayRef2, Axis, s};
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
@@ -38,8 +37,7 @@ use std::f64::consts::TAU;
 /// ```
 /// use collimate_stream::RngStream;
 /// use collimate_studies::diagnosis::plant;
-/// use collimate_superposition::data::{Source, SparseFeatures};
-/// use collimate_superposition::diagnosis::{Explanation, diagnose};
+/// use collimate_superposition::{Explanation, Source, SparseFeatures, diagnose};
 /// use ndarray::Array2;
 /// let mut stream = RngStream::new(1, 0);
 /// let noise = Array2::from_shape_simple_fn((200, 8), || stream.normal());
@@ -60,13 +58,9 @@ pub fn plant(
         let (expected, given) = (vec![states, n], labels.shape().to_vec());
         return Err(SuperpositionError::Shape { argument: "labels", expected, given });
     }
-    let range = |argument, given, allowed| SuperpositionError::OutOfRange { argument, given, allowed };
-    if !(0.0..1.0).contains(&share) {
-        return Err(range("share", share, "at least 0 and below 1"));
-    }
-    if n > neurons || n == 0 {
-        return Err(range("labels.ncols()", n as f64, "at least 1 and at most the number of neurons"));
-    }
+    ensure((0.0..1.0).contains(&share), "share", "at least 0 and below 1", share)?;
+    let fits = (1..=neurons).contains(&n);
+    ensure(fits, "labels.ncols()", "at least 1 and at most the number of neurons", n as f64)?;
     let signal = signal(cause, labels, neurons, stream)?;
     let spread = |x: &ArrayRef2<f64>| x.var_axis(Axis(0), 0.0).sum();
     let (behind, planted) = (spread(background), spread(&signal));
@@ -143,7 +137,7 @@ fn hashed(labels: &ArrayRef2<f64>, neurons: usize, stream: &mut RngStream) -> Ar
 #[cfg(test)]
 mod tests {
     use super::*;
-    use collimate_superposition::diagnosis::diagnose;
+    use collimate_superposition::diagnose;
 
     /// 1,200 states of 48 correlated neurons with heavy tails, and labels that know nothing of them.
     fn material(stream: &mut RngStream) -> (Array2<f64>, Array2<f64>, Array2<f64>) {

@@ -1,6 +1,5 @@
 use collimate_stream::RngStream;
-use collimate_superposition::SuperpositionError;
-use collimate_superposition::diagnosis::{Explanation, diagnose};
+use collimate_superposition::{Explanation, SuperpositionError, diagnose};
 use ndarray::{Array2, ArrayRef2, Axis};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,7 +85,7 @@ impl fmt::Display for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use collimate_superposition::data::{Source, SparseFeatures};
+    use collimate_superposition::{Source, SparseFeatures};
 
     #[test]
     fn neurons_with_features_of_their_own_are_told_from_shuffled_ones() {

@@ -1,7 +1,7 @@
 use crate::real::StudyError;
 use collimate_sae::SaeError;
 use collimate_stream::RngStream;
-use collimate_superposition::data::{Source, World, WorldConfig};
+use collimate_superposition::{Source, World, WorldConfig};
 use ndarray::{Array2, ArrayRef2, Axis};
 
 /// Rows that are made at once.
@@ -17,7 +17,7 @@ const BLOCK: usize = 4096;
 /// ```
 /// use collimate_stream::RngStream;
 /// use collimate_studies::worlds::Scene;
-/// use collimate_superposition::data::SparseFeatures;
+/// use collimate_superposition::SparseFeatures;
 /// let features = SparseFeatures::uniform(3, 0.5)?;
 /// let scene = Scene::of(&features, Scene::orthogonal(3, 3), 10, 20, &RngStream::new(1, 0))?;
 /// // With orthogonal directions the activations are the features.

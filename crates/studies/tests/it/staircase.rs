@@ -2,15 +2,13 @@
 
 use collimate_slt::{Beta, Llc, NBeta, Phase, Sampling, levels_along, toy_model_gon};
 use collimate_stream::RngStream;
-use collimate_superposition::gons::{Gon, Spare};
-use collimate_superposition::one_active::OneActive;
-use collimate_superposition::staircase::walk;
+use collimate_superposition::{CriticalPolygon, OneActive, UnusedFeatures, gradient_descent};
 
 const FEATURES: usize = 6;
 
 /// Polygons with their exact losses and coefficients: corners, and spare features that are on.
 fn level(corners: usize, on: usize) -> Phase {
-    let loss = Gon::critical(corners).unwrap().loss(FEATURES, Spare { on }).unwrap();
+    let loss = CriticalPolygon::new(corners).unwrap().loss(FEATURES, UnusedFeatures { on }).unwrap();
     let coefficient = toy_model_gon(corners, FEATURES, FEATURES - corners - on).unwrap();
     Phase { loss, coefficient, constant: 0.0 }
 }
@@ -25,7 +23,7 @@ fn train(stream: &mut RngStream) -> Vec<f64> {
             losses.push(loss);
         }
     };
-    walk(&model, &start, 0.2, 4000, watch).unwrap();
+    gradient_descent(&model, &start, 0.2, 4000, watch).unwrap();
     losses
 }
 
@@ -60,7 +58,7 @@ fn chains_at_a_level_find_its_coefficient() {
     let mut found = Vec::new();
     for (corners, lambda) in [(5, 7.0), (6, 8.5)] {
         let (model, mut centre) =
-            Gon::critical(corners).unwrap().parameters(FEATURES, Spare { on: 0 }).unwrap();
+            CriticalPolygon::new(corners).unwrap().parameters(FEATURES, UnusedFeatures { on: 0 }).unwrap();
         // A spare feature that is off has a negative bias.
         centre[2 * FEATURES + corners..].fill(-0.5);
         let exact = toy_model_gon(corners, FEATURES, FEATURES - corners).unwrap();

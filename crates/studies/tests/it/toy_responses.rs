@@ -4,8 +4,7 @@
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 use collimate_slt::{NBeta, Region, SampleLosses, Sampling, Target, susceptibility};
 use collimate_stream::RngStream;
-use collimate_superposition::gons::{Gon, Spare};
-use collimate_superposition::toy_model::{Activation, ToyLoss};
+use collimate_superposition::{Activation, CriticalPolygon, ToyLoss, UnusedFeatures};
 use ndarray::Array2;
 
 const FEATURES: usize = 6;
@@ -64,7 +63,8 @@ fn by_quadrature(own: &ToyLoss, probe: &ToyLoss, centre: &[f64]) -> Vec<Vec<f64>
 fn a_pentagon_answers_to_its_data_as_its_covariances_say() {
     let samples: Vec<(usize, f64)> = (0..FEATURES).flat_map(|j| [0.35, 0.95].map(|size| (j, size))).collect();
     let (own, probe) = (toy(&samples), toy(&[(0, 0.5), (0, 1.0), (5, 0.7)]));
-    let (_, mut centre) = Gon::critical(5).unwrap().parameters(FEATURES, Spare { on: 0 }).unwrap();
+    let (_, mut centre) =
+        CriticalPolygon::new(5).unwrap().parameters(FEATURES, UnusedFeatures { on: 0 }).unwrap();
     centre[2 * FEATURES + 5] = -0.5;
     let exact = by_quadrature(&own, &probe, &centre);
     let mut moving = vec![false; centre.len()];

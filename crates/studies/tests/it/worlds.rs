@@ -4,7 +4,7 @@ use collimate_sae::BiasStart;
 use collimate_stream::RngStream;
 use collimate_studies::diagnosis::{LabelSet, labels};
 use collimate_studies::worlds::{Measured, Member, Recipe, Scene};
-use collimate_superposition::data::{SparseFeatures, WorldConfig};
+use collimate_superposition::{SparseFeatures, WorldConfig};
 
 #[test]
 fn activations_are_their_features_along_their_directions() {

@@ -1,19 +1,19 @@
-//! Claims about how many features fit and how they are read back.
+//! Claims about the number of features that fit into a space, and about their decoding.
 
-use super::largest;
-use crate::polysemanticity::rotated_code;
-use crate::pursuit::{guaranteed_sparsity, matching_pursuit};
-use crate::{geometry, polytope};
-use collimate_claims::figures::{Chart, Series};
+use super::extremes::largest;
+use crate::geometry;
+use crate::geometry::{guaranteed_sparsity, matching_pursuit};
+use crate::neurons::rotated_code;
 use collimate_claims::{
     Claims, ConfidenceSequence, Exact, Meta, Method, Outcome, Proportion, Study, Subject, Tier, Verdict, Why,
 };
+use collimate_figures::{Chart, Series};
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Axis};
 
 const TROPP: &str = "Tropp (2004), Greed is Good";
 
-/// Random directions of unit length.
+/// Draws random directions of unit length.
 fn directions(d: usize, n: usize, stream: &mut RngStream) -> Array2<f64> {
     let mut w = Array2::from_shape_fn((d, n), |_| stream.normal());
     for mut column in w.axis_iter_mut(Axis(1)) {
@@ -23,7 +23,7 @@ fn directions(d: usize, n: usize, stream: &mut RngStream) -> Array2<f64> {
     w
 }
 
-/// The axes of `m = 2^log` dimensions beside the Walsh–Hadamard directions, turned at random: a coherence of `1/√m`.
+/// Returns the axes of `m = 2^log` dimensions and the Walsh–Hadamard directions, after one random rotation. Their coherence is `1/√m`.
 fn axes_and_waves(log: usize, stream: &mut RngStream) -> Option<Array2<f64>> {
     let m = 1usize << log;
     let sign = |a: usize, b: usize| if (a & b).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
@@ -33,7 +33,7 @@ fn axes_and_waves(log: usize, stream: &mut RngStream) -> Option<Array2<f64>> {
     Some(rotated_code(m, stream).ok()?.dot(&both))
 }
 
-/// A code with `k` active features.
+/// Draws a code with `k` active features.
 fn sparse_code(
     n: usize,
     k: usize,
@@ -47,7 +47,7 @@ fn sparse_code(
     x
 }
 
-/// How far the decoded code is from the true one.
+/// Returns the largest error of the decoded code.
 fn decoding_error(w: &Array2<f64>, x: &Array1<f64>) -> f64 {
     let active = x.iter().filter(|v| **v != 0.0).count();
     match matching_pursuit(w, &w.dot(x), active) {
@@ -56,12 +56,12 @@ fn decoding_error(w: &Array2<f64>, x: &Array1<f64>) -> f64 {
     }
 }
 
-/// The claims of this file.
+/// Returns the claims of this file.
 pub(super) fn claims() -> Claims {
     let room = Meta::empirical(
         "superposition/room-grows-exponentially",
         Subject::Superposition,
-        "so many random directions as exp(ε²d/4) are pairwise within a cosine of ε, at least half of the time",
+        "a number of random directions proportional to exp(ε²d/4) have pairwise cosines of at most ε, at least half of the time",
         "38 directions in 256 dimensions with ε = 1/4, where exp(ε²d/4) = 54.6 times √½; supported above 0.3, refuted below 0.5, \
          errors 1e-6",
     )
@@ -77,7 +77,7 @@ pub(super) fn claims() -> Claims {
     let beyond = Meta::counterexample(
         "superposition/pursuit-recovers-one-more",
         Subject::Superposition,
-        "orthogonal matching pursuit also recovers codes with one active feature more than it is sure of",
+        "orthogonal matching pursuit also recovers codes with one active feature more than its guarantee covers",
     )
     .code("S18")
     .source(TROPP);
@@ -94,9 +94,8 @@ pub(super) fn claims() -> Claims {
     let dimensions = Meta::empirical(
         "superposition/linear-readout-needs-more-room",
         Subject::Superposition,
-        "the dimensions that a linear readout needs for every k-sparse code grow faster in k than those that matching pursuit \
-         needs for most",
-        "256 random directions; a linear readout is sure when the k largest cosines of every feature sum below 1/2, matching \
+        "a linear readout of every k-sparse code needs dimensions that grow faster in k than the dimensions that matching pursuit needs for most codes",
+        "256 random directions; a linear readout is exact when the k largest cosines of every feature sum below 1/2, matching \
          pursuit when it recovers 19 of 20 random codes; smallest of the sizes 2^(j/2) up to 2048; slopes against k = 1, 2, 3, 4 \
          on logarithmic axes, difference at least 0.3",
     )
@@ -135,8 +134,8 @@ pub(super) fn claims() -> Claims {
                 .names(&["half", "seed"])
                 .input(|d, stream| Some((d[0], stream.below(1 << 16) as u64)))
                 .margin(|&(half, seed)| {
-                    // All corners of a simplex sum to zero: half of them are as much as minus the other half.
-                    let Ok(w) = polytope::simplex(2 * half + 1) else { return f64::NAN };
+                    // All corners of a simplex sum to zero, so one half of them equals minus the other half.
+                    let Ok(w) = geometry::simplex(2 * half + 1) else { return f64::NAN };
                     let Ok(sure) = guaranteed_sparsity(&w) else { return f64::NAN };
                     let x = sparse_code(w.ncols(), sure + 1, |_| 1.0, &mut RngStream::new(seed, 0));
                     1e-6 - decoding_error(&w, &x)
@@ -216,7 +215,7 @@ pub(super) fn claims() -> Claims {
         }))
 }
 
-/// The least-squares slope on logarithmic axes.
+/// Returns the least-squares slope on logarithmic axes.
 pub(super) fn log_slope(points: &[(f64, f64)]) -> f64 {
     let logs: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
     let count = logs.len() as f64;

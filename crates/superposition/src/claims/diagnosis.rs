@@ -1,28 +1,27 @@
-//! The diagnosis, judged on families of generators that were not used to build it.
+//! The claim about the diagnosis, tested on families of generators that were not used to build it.
 
-use crate::data::{FeatureSets, Source, SparseFeatures, Together};
-use crate::diagnosis::{Explanation, diagnose};
-use crate::polysemanticity::{rotated_code, turned_code};
-use crate::polytope;
+use crate::data::{Dependence, FeatureSets, Source, SparseFeatures};
+use crate::geometry;
+use crate::neurons::{Explanation, diagnose, rotated_code, turned_code};
 use collimate_claims::{Claims, Meta, Outcome, Study, Subject, Tier, Why};
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Axis};
 use std::f64::consts::PI;
 
-/// Activations, and labels where there are any.
+/// Activations, with labels unless the family has none.
 struct Drawn {
     activations: Array2<f64>,
     labels: Option<Array2<f64>>,
 }
 
-/// A family of generators: its name, the true cause where the data can tell, and a draw from it.
+/// A family of generators: its name, the true cause if the data determine it, and a function that draws from it.
 type Family = (&'static str, Option<Explanation>, fn(&mut RngStream) -> Drawn);
 
-/// Draws of each family.
+/// The number of draws of each family.
 const DRAWS: u64 = 20;
 const STATES: usize = 600;
 
-/// Families with another construction than the generators of `polysemanticity`, which the bounds were chosen on.
+/// The families. Their constructions differ from the generators in `neurons/codes.rs`, on which the bounds were chosen.
 const FAMILIES: [Family; 15] = [
     ("scaled and permuted neurons", Some(Explanation::Monosemantic), permuted),
     ("Hadamard rotation of correlated pairs", Some(Explanation::RotatedBasis), waves),
@@ -70,7 +69,7 @@ fn waves(stream: &mut RngStream) -> Drawn {
     let n = [4, 8, 16][stream.below(3)];
     let sign = |k: usize, i: usize| if (k & i).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     let w = Array2::from_shape_fn((n, n), |(k, i)| sign(k, i));
-    let x = FeatureSets::new(n / 2, 2, 0.4, Together::All).expect("pairs").rows(STATES, stream);
+    let x = FeatureSets::new(n / 2, 2, 0.4, Dependence::Correlated).expect("pairs").rows(STATES, stream);
     linear(x, &w, stream)
 }
 
@@ -82,12 +81,12 @@ fn turned(stream: &mut RngStream) -> Drawn {
 
 fn polytopes(stream: &mut RngStream) -> Drawn {
     let one = match stream.below(4) {
-        0 => polytope::regular_polygon(5 + stream.below(3)),
-        1 => polytope::simplex(2 + stream.below(3)),
-        2 => Ok(polytope::cube()),
-        _ => polytope::square_antiprism(0.6),
+        0 => geometry::regular_polygon(5 + stream.below(3)),
+        1 => geometry::simplex(2 + stream.below(3)),
+        2 => Ok(geometry::cube()),
+        _ => geometry::square_antiprism(0.6),
     };
-    let two = polytope::orthogonal_sum(&one.expect("a polytope"), &polytope::simplex(2).expect("a triangle"));
+    let two = geometry::orthogonal_sum(&one.expect("a polytope"), &geometry::simplex(2).expect("a triangle"));
     let w = rotated_code(two.nrows(), stream).expect("a rotation").dot(&two);
     linear(sparse(w.ncols(), stream), &w, stream)
 }
@@ -103,14 +102,14 @@ fn shared(stream: &mut RngStream) -> Drawn {
     let mut w = Array2::zeros((n + spare, n));
     let order = stream.permutation(n + spare);
     for i in 0..n {
-        // The first three pairs meet; everything else has a neuron to itself.
+        // The first three pairs share a neuron. Every other feature has its own neuron.
         let (neuron, sign) = if i < 6 { (order[i / 2], 1.0 - 2.0 * (i % 2) as f64) } else { (order[i], 1.0) };
         w[[neuron, i]] = sign * stream.uniform_in(0.8, 1.2);
     }
     linear(sparse(n, stream), &w, stream)
 }
 
-/// One of `classes` values in each state.
+/// Draws one of `classes` values in each state.
 fn values(classes: usize, stream: &mut RngStream) -> (Vec<usize>, Array2<f64>) {
     let drawn: Vec<usize> = (0..STATES).map(|_| stream.below(classes)).collect();
     let labels = Array2::from_shape_fn((STATES, classes), |(s, i)| f64::from(u8::from(drawn[s] == i)));
@@ -132,7 +131,7 @@ fn binary(stream: &mut RngStream) -> Drawn {
     linear(x, &w, stream)
 }
 
-/// A ring of `classes` values in four neurons, with one place for each.
+/// Draws a ring of `classes` values in four neurons, with one position for each value.
 fn ring(classes: usize, place: &[usize], flat: f64, stream: &mut RngStream) -> Drawn {
     let (drawn, labels) = values(classes, stream);
     let turn = rotated_code(4, stream).expect("a rotation");
@@ -157,7 +156,7 @@ fn disordered(stream: &mut RngStream) -> Drawn {
 fn table(stream: &mut RngStream) -> Drawn {
     let (bits, neurons) = (6, 12);
     let codes = Array2::from_shape_simple_fn((1 << bits, neurons), || stream.normal());
-    // A table of few states has linear traces by chance: they are taken out.
+    // A table of few states has linear traces by chance. They are removed.
     let labels_of = |state: usize| Array1::from_shape_fn(bits, |i| (state >> i & 1) as f64 - 0.5);
     let mut codes = codes;
     for i in 0..bits {
@@ -200,12 +199,12 @@ fn few(stream: &mut RngStream) -> Drawn {
     }
 }
 
-/// The claims of this file.
+/// Returns the claims of this file.
 pub(super) fn claims() -> Claims {
     let meta = Meta::empirical(
         "superposition/diagnosis-on-new-families",
         Subject::Superposition,
-        "the diagnosis names the cause of polysemantic neurons where the data can tell, and abstains where they cannot",
+        "the diagnosis names the cause of polysemantic neurons if the data determine it, and abstains otherwise",
         "15 families of generators that its bounds were not chosen on, 20 draws of 600 states each; upheld when it names the true cause in \
          at least 80 % of the draws of the 11 families whose cause can be told, abstains there in at most 25 %, and abstains in at least 90 % of \
          the other four",

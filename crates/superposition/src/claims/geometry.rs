@@ -1,8 +1,9 @@
-//! Claims about shares of dimension, interference and coherence.
+//! Claims about dimensionality, interference and coherence.
 
-use super::{largest, smaller};
-use crate::polysemanticity::{rotated_code, turned_code};
-use crate::{Spectrum, geometry, polytope};
+use super::extremes::{largest, smaller};
+use crate::geometry;
+use crate::geometry::Spectrum;
+use crate::neurons::{rotated_code, turned_code};
 use collimate_claims::{
     Claims, ConfidenceSequence, Exact, Mean, Meta, Method, Outcome, Study, Subject, Verdict, Why,
 };
@@ -21,12 +22,12 @@ const fn belief(id: &'static str, code: &'static str, statement: &'static str) -
     Meta::counterexample(id, Subject::Superposition, statement).code(code).source(PROOF)
 }
 
-/// The claims of this file.
+/// Returns the claims of this file.
 pub(super) fn claims() -> Claims {
     Claims::new().extend(inequalities()).extend(identities()).extend(beliefs()).extend(random_directions())
 }
 
-/// A random matrix whose columns have very different lengths, some of them zero, and rank at most `rank`.
+/// Draws a random matrix of rank at most `rank` whose columns have very different lengths, some of them zero.
 fn matrix(m: usize, rank: usize, n: usize, spread: f64, stream: &mut RngStream) -> Array2<f64> {
     let mut w = all_nonzero(m, rank, n, spread, stream);
     for mut column in w.axis_iter_mut(Axis(1)) {
@@ -37,7 +38,7 @@ fn matrix(m: usize, rank: usize, n: usize, spread: f64, stream: &mut RngStream) 
     w
 }
 
-/// As [`matrix`], without zero columns.
+/// Like [`matrix`], without zero columns.
 fn all_nonzero(m: usize, rank: usize, n: usize, spread: f64, stream: &mut RngStream) -> Array2<f64> {
     let mut draw = |rows, columns| Array2::from_shape_fn((rows, columns), |_| stream.normal());
     let (left, right) = (draw(m, rank.min(m)), draw(rank.min(m), n));
@@ -52,14 +53,14 @@ fn finite(w: &ArrayRef2<f64>) -> bool {
     w.iter().all(|x| x.is_finite())
 }
 
-/// Column lengths within a factor of each other, zero columns aside; false for the zero matrix.
+/// Returns true if the lengths of all nonzero columns lie within a factor of each other. False for the zero matrix.
 fn comparable_columns(w: &ArrayRef2<f64>, factor: f64) -> bool {
     let norms = geometry::feature_norms(w);
     let largest = norms.fold(0.0_f64, |m, x| m.max(*x));
     largest > 0.0 && largest < 1e100 && norms.iter().all(|&x| x == 0.0 || x > largest / factor)
 }
 
-/// Singular values that are clearly zero or clearly not, so that the rank is beyond doubt.
+/// Returns true if every singular value is clearly zero or clearly not, so that the rank is certain.
 fn clear_rank(w: &ArrayRef2<f64>) -> bool {
     let singular = Spectrum::of(&w.t()).singular_values;
     let largest = singular.fold(0.0_f64, |m, x| m.max(*x));
@@ -119,7 +120,7 @@ fn inequalities() -> Claims {
             Exact::new(unit_interval)
                 .dims(&sizes)
                 .input(|d, stream| Some(matrix(d[0], d[0], d[1], 3.0, stream)))
-                // A share so small that it rounds to 0 is not what the convention for zero columns is about.
+                // Without shares so small that they round to 0: the convention for zero columns does not apply to them.
                 .admits(|w| finite(w) && (w.iter().all(|&x| x == 0.0) || comparable_columns(w, 1e100)))
                 .margin(|w| {
                     let norms = geometry::feature_norms(w);
@@ -180,21 +181,21 @@ fn all_directions(w: &ArrayRef2<f64>) -> bool {
     geometry::feature_norms(w).iter().all(|&x| x > 0.0 && x < 1e100)
 }
 
-/// The frame potential in units of its lower bound `n²/d`.
+/// Returns the frame potential divided by its lower bound `n²/d`.
 fn tightness(w: &ArrayRef2<f64>) -> f64 {
     let n = w.ncols() as f64;
     geometry::frame_potential(w).expect("finite") * w.nrows() as f64 / (n * n)
 }
 
-/// One of the ideal arrangements, all of them tight frames of unit vectors.
+/// Returns one of the ideal arrangements. All of them are tight frames of unit vectors.
 fn ideal(shape: usize, size: usize) -> Option<Array2<f64>> {
     match shape {
-        0 => polytope::regular_polygon(size + 2).ok(),
-        1 if size <= 16 => polytope::simplex(size).ok(),
-        2 if size <= 16 => polytope::orthoplex(size).ok(),
-        3 => Some(polytope::cube()),
-        4 => polytope::square_antiprism(polytope::tight_half_height()).ok(),
-        _ => polytope::regular_polygon(3).ok(),
+        0 => geometry::regular_polygon(size + 2).ok(),
+        1 if size <= 16 => geometry::simplex(size).ok(),
+        2 if size <= 16 => geometry::orthoplex(size).ok(),
+        3 => Some(geometry::cube()),
+        4 => geometry::square_antiprism(geometry::tight_half_height()).ok(),
+        _ => geometry::regular_polygon(3).ok(),
     }
 }
 
@@ -302,7 +303,7 @@ fn beliefs() -> Claims {
     Claims::new()
         .with(
             Exact::new(antiprism)
-                .input(|_, _| polytope::square_antiprism(polytope::equal_edge_half_height()).ok())
+                .input(|_, _| geometry::square_antiprism(geometry::equal_edge_half_height()).ok())
                 .margin(|w| 1e-6 - largest(dimensionality(w).iter().map(|d| (d - 0.375).abs()))),
         )
         .with(
@@ -316,9 +317,9 @@ fn beliefs() -> Claims {
                             Axis(1),
                             &[turned_code(2, 0.0).ok()?.view(), turned_code(2, 45.0).ok()?.view()],
                         );
-                        Some((polytope::orthoplex(2).ok()?, pairs.ok()?))
+                        Some((geometry::orthoplex(2).ok()?, pairs.ok()?))
                     }
-                    _ => Some((polytope::cube(), ideal(4, 1)?)),
+                    _ => Some((geometry::cube(), ideal(4, 1)?)),
                 })
                 .margin(|(one, other)| {
                     if largest_difference(&dimensionality(one), &dimensionality(other)) > 1e-12 {
@@ -345,7 +346,7 @@ fn beliefs() -> Claims {
         )
 }
 
-/// Random directions, as normal vectors: their lengths do not matter to a cosine.
+/// Draws random directions as normal vectors. A cosine does not depend on their lengths.
 fn directions(d: usize, n: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_fn((d, n), |_| stream.normal())
 }

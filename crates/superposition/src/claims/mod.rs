@@ -1,10 +1,11 @@
-//! What the literature says of toy models of superposition, as programs that answer.
+//! The claims of the literature about toy models of superposition, as programs that return verdicts.
 //!
-//! Theorems must come out Upheld, counterexamples Refuted; for the empirical ones the verdict is data.
+//! Theorems must be upheld and counterexamples refuted. The verdicts of empirical claims are data.
 
 mod decoding;
 mod diagnosis;
-mod fleets;
+mod ensembles;
+mod extremes;
 mod geometry;
 mod neurons;
 mod one_active;
@@ -16,22 +17,12 @@ mod two_features;
 
 use collimate_claims::Claims;
 
-/// The largest of some numbers that are at least 0; NaN when one of them is, so that it reaches the margin.
-fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
-    values.into_iter().fold(0.0, |m, x| if m.is_nan() || x.is_nan() { f64::NAN } else { m.max(x) })
-}
-
-/// The smaller number; NaN wins, so that it reaches the margin.
-fn smaller(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
-}
-
-/// All claims of this crate.
+/// Returns all claims of this crate.
 ///
 /// # Examples
 /// ```
 /// use collimate_claims::{Budget, examine};
-/// let claims = collimate_superposition::claims::claims();
+/// let claims = collimate_superposition::claims();
 /// let belief = claims.get("superposition/rescaling-one-feature").unwrap();
 /// assert!(examine(belief, &Budget::quick()).refuted());
 /// ```
@@ -44,7 +35,7 @@ pub fn claims() -> Claims {
         .extend(polysemanticity::claims())
         .extend(diagnosis::claims())
         .extend(decoding::claims())
-        .extend(fleets::claims())
+        .extend(ensembles::claims())
         .extend(scaling::claims())
         .extend(neurons::claims())
 }

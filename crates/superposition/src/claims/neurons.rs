@@ -1,9 +1,9 @@
-//! Claims about neurons that are shared by accident, and about heads that do several things.
+//! Claims about neurons that are shared by accident, and about attention heads with several behaviours.
 
-use super::largest;
-use crate::head::HeadBehaviours;
-use crate::incidental::{Incidental, collisions, polysemantic_neurons};
-use crate::skip_trigrams::SkipTrigrams;
+use super::extremes::largest;
+use crate::models::{
+    HeadBehaviours, IncidentalNeurons, SkipTrigrams, neuron_collisions, polysemantic_neurons,
+};
 use collimate_claims::{
     Claims, ConfidenceSequence, Exact, Meta, Method, Outcome, Proportion, Study, Subject, Tier, Verdict, Why,
 };
@@ -12,12 +12,12 @@ use ndarray::Array1;
 
 const LECOMTE: &str = "Lecomte et al. (2023), What Causes Polysemanticity?";
 
-/// The claims of this file.
+/// Returns the claims of this file.
 pub(super) fn claims() -> Claims {
     let expected = Meta::theorem(
         "superposition/expected-collisions",
         Subject::Superposition,
-        "before training, n(n − 1)/(2m) pairs of features are expected to be largest on the same of m neurons",
+        "before training, the expected number of pairs of features with the same largest neuron among m neurons is n(n − 1)/(2m)",
     )
     .code("P6")
     .source(LECOMTE)
@@ -30,7 +30,7 @@ pub(super) fn claims() -> Claims {
     .code("P7")
     .source(LECOMTE)
     .protocol(
-        "32 features and neurons, the default of `Incidental`; a neuron has two features when two weights exceed a quarter of the \
+        "32 features and neurons, the default of `IncidentalNeurons`; a neuron has two features when two weights exceed a quarter of the \
          largest; the belief is a rate of 0.9, refuted with error 1e-6 at 0.3 or less",
     )
     .tier(Tier::Standard);
@@ -44,7 +44,7 @@ pub(super) fn claims() -> Claims {
     let heads = Meta::empirical(
         "superposition/heads-in-superposition",
         Subject::Superposition,
-        "two attention heads learn more skip-trigrams than each could serve by itself, although what a head writes cannot depend on the destination",
+        "two attention heads learn more skip-trigrams than each could serve alone, although the output of a head cannot depend on the destination",
         "2 sources there in 10 % of the samples each, 3 destinations, every pair with an answer of its own; 2 heads of dimension 2, 2,000 \
          steps of Adam at 1e-2 with a cosine, 128 samples each; the best of eight runs, as outputs often die; success when its loss on 20,000 \
          fresh samples is below 0.7 times what serving two destinations perfectly and ignoring the third would leave, which takes five of \
@@ -54,7 +54,7 @@ pub(super) fn claims() -> Claims {
     .tier(Tier::Standard);
     Claims::new()
         .with(Study::new(expected).run(|context| {
-            let sizes = Incidental { features: 12, neurons: 16, ..Incidental::default() };
+            let sizes = IncidentalNeurons { features: 12, neurons: 16, ..IncidentalNeurons::default() };
             let (truth, pairs) = (1.0 / 16.0, 66.0);
             let base = context.named_stream("starts");
             let mut sequence = ConfidenceSequence::new(0.0, 1.0, 1e-9, Method::EmpiricalBernstein);
@@ -62,7 +62,7 @@ pub(super) fn claims() -> Claims {
                 let Ok(start) = sizes.start(&mut base.child(i)) else {
                     return Outcome::inconclusive(Why::Invalid("no start".to_owned()));
                 };
-                if sequence.push(collisions(&start) as f64 / pairs).is_err() {
+                if sequence.push(neuron_collisions(&start) as f64 / pairs).is_err() {
                     return Outcome::inconclusive(Why::Invalid("a share of pairs left [0, 1]".to_owned()));
                 }
                 let interval = sequence.interval();
@@ -77,7 +77,7 @@ pub(super) fn claims() -> Claims {
             Outcome::inconclusive(Why::Cap)
         }))
         .with(Proportion::new(ample).hypotheses(0.3, 0.9).errors(1e-6, 1e-6).cap(100).trial(|stream| {
-            Incidental::default().train(stream).is_ok_and(|w| polysemantic_neurons(&w, 0.25) == 0)
+            IncidentalNeurons::default().train(stream).is_ok_and(|w| polysemantic_neurons(&w, 0.25) == 0)
         }))
         .with(Proportion::new(heads).hypotheses(0.5, 0.9).errors(1e-3, 1e-3).cap(200).trial(|stream| {
             let task = SkipTrigrams::default();

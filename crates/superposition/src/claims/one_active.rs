@@ -1,15 +1,15 @@
 //! Claims about the one-active-feature loss and its polygons.
 
-use super::largest;
+use super::extremes::largest;
 use super::quotients::gradient_error;
-use crate::descent::{Descent, DescentConfig, descend};
+use crate::ensemble::train_instances;
+use crate::exact::{
+    CriticalPolygon, Descent, DescentConfig, OneActive, UnusedFeatures, cross_talk, descend, own_error,
+    staircase_levels,
+};
 use crate::figures::with_levels;
-use crate::fleet::together;
-use crate::gons::{Gon, Spare};
-use crate::one_active::{OneActive, cross_talk, own_error};
-use crate::staircase::levels;
-use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Exact, Meta, Outcome, Proportion, Study, Subject};
+use collimate_figures::{Chart, Series};
 use collimate_stream::RngStream;
 
 const CHEN: &str =
@@ -49,12 +49,12 @@ const fn theorem(id: &'static str, code: &'static str, statement: &'static str) 
     Meta::theorem(id, Subject::Superposition, statement).code(code).source(CHEN)
 }
 
-/// The claims of this file.
+/// Returns the claims of this file.
 pub(super) fn claims() -> Claims {
     exact().extend(descents())
 }
 
-/// `∫ f` over `[0, 1]`, cut at `kink`, by Simpson's rule on many panels: independent of the closed form.
+/// Integrates `f` over `[0, 1]`, cut at `kink`, by Simpson's rule on many panels. It is independent of the closed form.
 fn simpson(f: impl Fn(f64) -> f64, kink: f64) -> f64 {
     const PANELS: usize = 16;
     let cut = if kink > 0.0 && kink < 1.0 { kink } else { 0.5 };
@@ -74,7 +74,7 @@ fn exact() -> Claims {
     let closed = theorem(
         "superposition/one-active-closed-form",
         "T3",
-        "the closed form of the one-active-feature loss is the integral it stands for",
+        "the closed form of the one-active-feature loss equals the integral that defines it",
     );
     let slopes = theorem(
         "superposition/one-active-gradient",
@@ -84,7 +84,7 @@ fn exact() -> Claims {
     let losses = theorem(
         "superposition/polygon-losses",
         "T4",
-        "four to eight features in two dimensions lose what the published tables say at every regular polygon, to 1e-5",
+        "the losses of four to eight features in two dimensions at every regular polygon agree with the published tables to 1e-5",
     );
     let shapes = theorem(
         "superposition/polygon-shapes",
@@ -127,9 +127,10 @@ fn exact() -> Claims {
                 .names(&["features", "corners", "on", "published"])
                 .input(|d, _| Some(LOSSES[d[0]]))
                 .margin(|&(features, corners, on, published)| {
-                    let gon = Gon::critical(corners).expect("three to eight corners");
-                    let (model, point) =
-                        gon.parameters(features, Spare { on }).expect("no more corners than features");
+                    let gon = CriticalPolygon::new(corners).expect("three to eight corners");
+                    let (model, point) = gon
+                        .parameters(features, UnusedFeatures { on })
+                        .expect("no more corners than features");
                     1e-5 - (model.loss(&point).expect("finite") - published).abs()
                 }),
         )
@@ -138,7 +139,7 @@ fn exact() -> Claims {
                 .dims(&[("row", 0..=SHAPES.len() - 1)])
                 .names(&["corners", "norm", "bias"])
                 .input(|d, _| Some(SHAPES[d[0]]))
-                .margin(|&(corners, norm, bias)| match Gon::critical(corners) {
+                .margin(|&(corners, norm, bias)| match CriticalPolygon::new(corners) {
                     Ok(gon) => 1e-5 - (gon.norm - norm).abs().max((gon.bias - bias).abs()),
                     Err(_) => f64::NAN,
                 }),
@@ -149,9 +150,9 @@ fn exact() -> Claims {
                 .names(&["corners", "spare"])
                 .input(|d, _| Some((d[0], d[1])))
                 .margin(|&(corners, spare)| {
-                    let Ok(gon) = Gon::critical(corners) else { return f64::NAN };
+                    let Ok(gon) = CriticalPolygon::new(corners) else { return f64::NAN };
                     let (model, point) =
-                        gon.parameters(corners + spare, Spare { on: spare }).expect("it fits");
+                        gon.parameters(corners + spare, UnusedFeatures { on: spare }).expect("it fits");
                     let mut gradient = vec![0.0; point.len()];
                     model.loss_and_gradient(&point, &mut gradient).expect("finite");
                     1e-11 - largest(gradient.iter().map(|g| g.abs()))
@@ -168,12 +169,12 @@ fn gradient_margin(hidden: usize, features: usize, point: &[f64]) -> f64 {
     }
 }
 
-/// A random start for six features in two dimensions: normal weights of this size, and normal biases.
+/// Draws a random start for six features in two dimensions: normal weights and biases with these standard deviations.
 fn start(weights: f64, biases: f64, stream: &mut RngStream) -> Vec<f64> {
     OneActive::new(2, 6).expect("two and six").draw(weights, biases, stream)
 }
 
-/// The start of most training code: small weights, no bias.
+/// Draws the start of most training code: small weights, no bias.
 fn small_start(stream: &mut RngStream) -> Vec<f64> {
     start(0.1, 0.0, stream)
 }
@@ -184,9 +185,9 @@ fn endpoint(start: &[f64]) -> Descent {
     descend(|x, g| model.value_and_gradient(x, g), start, &config).expect("the tolerance is positive")
 }
 
-/// The losses of the polygons among six features, spare biases on or off.
+/// Returns the losses of the polygons among six features, with the biases of unused features on or off.
 fn ladder() -> Vec<f64> {
-    levels(6).expect("three to eight features").into_iter().map(|level| level.loss).collect()
+    staircase_levels(6).expect("three to eight features").into_iter().map(|level| level.loss).collect()
 }
 
 fn on_the_ladder(value: f64) -> bool {
@@ -250,7 +251,7 @@ fn descents() -> Claims {
         .with(Study::new(staircase).run(|context| {
             let starts: u64 = context.by_tier([200, 1000, 10_000]);
             let base = context.named_stream("starts");
-            let mut values = together(starts as usize, &base, |_, stream| Ok(endpoint(&small_start(stream)).value))
+            let mut values = train_instances(starts as usize, &base, |_, stream| Ok(endpoint(&small_start(stream)).value))
                 .expect("a descent from a valid start");
             values.sort_by(f64::total_cmp);
             let best = ladder().into_iter().fold(f64::INFINITY, f64::min);
@@ -266,11 +267,11 @@ fn descents() -> Claims {
             let curve = values.iter().enumerate().map(|(i, &v)| ((i + 1) as f64 / starts as f64, v));
             let chart = Chart::new(
                 "Where descent ends: six features in two dimensions",
-                "Loss at the end of each descent, sorted. Each step is a regular polygon; +1: with the bias of one spare feature on.",
+                "Loss at the end of each descent, sorted. Each step is a regular polygon; +1: with the bias of one unused feature on.",
             )
             .axes("share of random starts", "loss")
             .with(Series::line("", curve));
-            let reached: Vec<(f64, String)> = levels(6)
+            let reached: Vec<(f64, String)> = staircase_levels(6)
                 .expect("three to eight features")
                 .into_iter()
                 .filter(|level| values.iter().any(|value| (value - level.loss).abs() < 2e-5))

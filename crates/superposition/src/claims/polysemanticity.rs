@@ -1,8 +1,8 @@
-//! Claims about neurons that mean several things without superposition.
+//! Claims about polysemantic neurons without superposition.
 
-use super::{largest, smaller};
+use super::extremes::{largest, smaller};
 use crate::geometry::{feature_dimensionality, interference};
-use crate::polysemanticity::{
+use crate::neurons::{
     ParityCode, circular_code, level_code, linear_r_squared, neuron_top_share, read_level, rotated_code,
     turned_code, variance_kept,
 };
@@ -16,28 +16,26 @@ const fn theorem(id: &'static str, code: &'static str, statement: &'static str) 
     Meta::theorem(id, Subject::Superposition, statement).code(code).source(CHAN)
 }
 
-/// How far a code is from giving each feature a dimension of its own, by three measures.
+/// Returns the largest deviation of a code from one dimension per feature, by three measures.
 fn superposition(w: &ArrayRef2<f64>) -> f64 {
     let share = feature_dimensionality(w).expect("finite").mapv(|d| (1.0 - d).abs());
     let disturbed = interference(w).expect("finite");
-    // Encoded and decoded by the same directions, every feature comes back.
+    // Encoding and decoding by the same directions returns every feature.
     let decoded = w.t().dot(w) - Array2::<f64>::eye(w.ncols());
     largest(share.into_iter().chain(disturbed).chain(decoded.mapv(f64::abs)))
 }
 
-/// The claims of this file.
+/// Returns the claims of this file.
 pub(super) fn claims() -> Claims {
     let rotated = theorem(
         "superposition/rotated-features-do-not-interfere",
         "P1",
-        "n orthogonal features in n neurons have a dimension each, no interference and an exact linear readout, however \
-         they are turned against the neurons",
+        "n orthogonal features in n neurons have a dimension each, no interference and an exact linear readout, under any rotation against the neurons",
     );
     let mixed = Meta::empirical(
         "superposition/polysemantic-without-superposition",
         Subject::Superposition,
-        "sixteen orthogonal features at random angles to sixteen neurons leave no neuron with one feature that makes up \
-         80 % of it",
+        "after a random rotation of sixteen orthogonal features in sixteen neurons no feature makes up 80 % of any neuron",
         "rotations uniform over all; supported above 0.5, refuted below 0.9, errors 1e-6",
     )
     .code("P1")
@@ -52,20 +50,19 @@ pub(super) fn claims() -> Claims {
     let levels = theorem(
         "superposition/levels-need-a-bend",
         "P3",
-        "q exclusive features written as levels of one neuron are read exactly by a tent and by no linear readout",
+        "q exclusive features encoded as levels of one neuron are read exactly by a tent function and by no linear readout",
     );
     let direction = Meta::counterexample(
         "superposition/every-feature-is-a-direction",
         Subject::Superposition,
-        "a feature with several exclusive values is held by a single direction",
+        "a feature with several exclusive values is represented by a single direction",
     )
     .code("P4")
     .source("Engels et al. (2024): weekdays and months lie on circles");
     let parity = theorem(
         "superposition/parities-hide-from-linear-probes",
         "P5",
-        "features that are parities of at least two neurons explain nothing to a linear readout, yet decode jointly and \
-         exactly",
+        "a linear readout explains nothing of features that are parities of at least two neurons, yet their joint state decodes exactly",
     );
     Claims::new()
         .with(

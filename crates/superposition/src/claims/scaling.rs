@@ -2,39 +2,39 @@
 
 use super::decoding::log_slope;
 use crate::data::SparseFeatures;
+use crate::ensemble::{ColumnLengths, Ensemble, EnsembleConfig};
 use crate::error::SuperpositionError;
-use crate::fleet::{Fleet, FleetConfig, Lengths};
 use crate::geometry::feature_norms;
-use collimate_claims::figures::{Chart, Figure, Series};
 use collimate_claims::{Claims, Context, Exact, Meta, Outcome, Study, Subject, Tier, Why};
+use collimate_figures::{Chart, Figure, Series};
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use std::sync::Arc;
 
 const LIU: &str = "Liu, Liu, Gore (2025), Superposition Yields Robust Neural Scaling";
 
-/// What a series of models over widths has in common.
+/// The setting of a series of models over widths.
 struct Sweep {
     on_probability: Vec<f64>,
     widths: &'static [usize],
     steps: u64,
     schedule: ScheduleConfig,
     batch: usize,
-    lengths: Lengths,
-    /// The standard deviation of starting biases; without one the start is the fleet's own.
+    lengths: ColumnLengths,
+    /// The standard deviation of starting biases. `None` is the default start of the ensemble.
     start: Option<f64>,
 }
 
-/// What a sweep gave.
+/// The result of a sweep.
 struct Swept {
-    /// Width and loss over the last twelfth of the run.
+    /// The width of each model and its loss over the last twelfth of the run.
     points: Vec<(f64, f64)>,
-    /// Features longer than one half, of each model.
+    /// The number of features longer than one half, for each model.
     represented: Vec<usize>,
 }
 
 impl Sweep {
-    /// The setting of the source: `n` features of frequencies `∝ i^(−exponent)`, one on in a sample on average.
-    fn of_source(exponent: f64, lengths: Lengths) -> Self {
+    /// Returns the setting of the source: 1,000 features of frequencies `∝ i^(−exponent)`, one of them on in a sample on average.
+    fn of_source(exponent: f64, lengths: ColumnLengths) -> Self {
         let share = |i: usize| ((i + 1) as f64).powf(-exponent);
         let whole: f64 = (0..1000).map(share).sum();
         Self {
@@ -58,28 +58,28 @@ impl Sweep {
         let mut swept = Swept { points: Vec::new(), represented: Vec::new() };
         for (done, &m) in self.widths.iter().enumerate() {
             context.progress(done as u64, self.widths.len() as u64, "widths");
-            let config = FleetConfig {
+            let config = EnsembleConfig {
                 batch: self.batch,
                 schedule: self.schedule,
                 lengths: self.lengths,
-                ..FleetConfig::new(n, m)
+                ..EnsembleConfig::new(n, m)
             };
             let stream = context.named_stream("models").child(m as u64);
             let source = Arc::new(SparseFeatures::new(self.on_probability.clone())?);
-            let mut fleet = Fleet::new(config, &stream)?;
+            let mut ensemble = Ensemble::new(config, &stream)?;
             match self.start {
-                None => fleet.launch(source)?,
+                None => ensemble.add(source)?,
                 Some(biases) => {
                     let (mut draw, weights) = (stream.child(u64::MAX), (1.0 / m as f64).sqrt());
                     let size = |i: usize| if i < m * n { weights } else { biases };
                     let start: Vec<f64> = (0..(m + 1) * n).map(|i| size(i) * draw.normal()).collect();
-                    fleet.launch_from(source, &start)?
+                    ensemble.add_from(source, &start)?
                 }
             };
             let last = self.steps / 12;
-            fleet.run(self.steps - last)?;
-            swept.points.push((m as f64, fleet.run(last)?[0]));
-            let norms = feature_norms(&fleet.model(0).w);
+            ensemble.run(self.steps - last)?;
+            swept.points.push((m as f64, ensemble.run(last)?[0]));
+            let norms = feature_norms(&ensemble.model(0).w);
             swept.represented.push(norms.iter().filter(|&&norm| norm > 0.5).count());
         }
         Ok(swept)
@@ -106,13 +106,12 @@ fn figure(caption: &str, series: &[(String, &Swept)]) -> Figure {
     chart.figure()
 }
 
-/// The claims of this file.
+/// Returns the claims of this file.
 pub(super) fn claims() -> Claims {
     let width = Meta::empirical(
         "superposition/loss-falls-as-one-over-width",
         Subject::Superposition,
-        "in strong superposition, where every feature keeps a direction of length near one, the loss falls as one over the number of dimensions, \
-         whatever the frequencies",
+        "in strong superposition, where every feature keeps a direction of length near one, the loss falls as one over the number of dimensions, for any frequencies",
         "1,000 features of frequencies ∝ 1/i and ∝ 1/i², one on in a sample on average, in 10, 15, 25, 39, 63, 100 dimensions; columns drawn towards length one; \
          4,000 steps of Adam at 1e-2 after a warm-up of 400, falling along a cosine to a twentieth, 256 samples each (the source: 20,000 steps of \
          2,048). The slope of the loss over the last twelfth, on logarithmic axes, lies between −1.2 and −0.8 for both",
@@ -123,8 +122,7 @@ pub(super) fn claims() -> Claims {
     let few = Meta::counterexample(
         "superposition/one-over-width-without-strong-superposition",
         Subject::Superposition,
-        "a model of sparse features in few dimensions loses as one over their number, also when the features are not many more than the dimensions \
-         and their lengths are free",
+        "the loss of a model of sparse features falls as one over the number of dimensions, also if the features are not many more than the dimensions and their lengths are free",
     )
     .code("T22")
     .source("the law is for strong superposition and n ≫ m, and here neither holds: lengths are free, and the squared overlaps fall as (n − m)/(m(n − 1))")
@@ -136,7 +134,7 @@ pub(super) fn claims() -> Claims {
     let exponent = Meta::counterexample(
         "superposition/weak-scaling-forgets-the-data",
         Subject::Superposition,
-        "when only the most frequent features are represented, the loss falls with the width as fast whatever their frequencies",
+        "if only the most frequent features are represented, the rate at which the loss falls with the width does not depend on their frequencies",
     )
     .code("T23")
     .source("Liu, Liu, Gore (2025): the slope is then inherited from the frequencies");
@@ -144,7 +142,7 @@ pub(super) fn claims() -> Claims {
         .with(Study::new(width).run(|context| {
             let mut swept = Vec::new();
             for exponent in [1.0, 2.0] {
-                match Sweep::of_source(exponent, Lengths::DrawnToOne { strength: 1.0 }).run(context) {
+                match Sweep::of_source(exponent, ColumnLengths::DrawnToOne { strength: 1.0 }).run(context) {
                     Ok(one) => swept.push((exponent, one)),
                     Err(error) => return Outcome::inconclusive(Why::Invalid(error.to_string())),
                 }
@@ -172,7 +170,7 @@ pub(super) fn claims() -> Claims {
                     decay: Decay::Cosine { to: 0.0 },
                 },
                 batch: 512,
-                lengths: Lengths::Free,
+                lengths: ColumnLengths::Free,
                 start: None,
             };
             match sweep.run(context) {

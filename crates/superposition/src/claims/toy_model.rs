@@ -1,8 +1,8 @@
-//! Claims about the trained toy models and the linear model's optimum.
+//! Claims about trained toy models and the optimum of the linear model.
 
 use crate::geometry::{feature_dimensionality, feature_norms};
-use crate::toy_model::{
-    Activation, ToyLoss, ToyModel, TrainingConfig, linear_expected_loss, linear_lowest_loss,
+use crate::models::{
+    Activation, ToyLoss, ToyModel, ToyTrainingConfig, linear_expected_loss, linear_lowest_loss,
 };
 use collimate_claims::{Claim, Claims, Exact, Meta, Proportion, Study, Subject, Tier};
 use collimate_grad::{Batch, Objective, Scratch};
@@ -11,7 +11,7 @@ use ndarray::{Array1, Array2};
 
 const TOY_MODELS: &str = "Elhage et al. (2022), Toy Models of Superposition";
 
-/// The claims of this file.
+/// Returns the claims of this file.
 pub(super) fn claims() -> Claims {
     exact().extend(trained())
 }
@@ -24,7 +24,7 @@ fn exact() -> Claims {
     let forward = Meta::theorem(
         "superposition/forward-matches-loops",
         Subject::Superposition,
-        "the matrix form of the linear and the ReLU-output model computes what the sums in its definition say",
+        "the matrix form of the linear and the ReLU-output model equals the sums in its definition",
     )
     .code("T1")
     .source(TOY_MODELS);
@@ -38,7 +38,7 @@ fn exact() -> Claims {
     let bound = Meta::theorem(
         "superposition/linear-loss-bound",
         Subject::Superposition,
-        "a linear model with m dimensions loses at least the n − m smallest products of importance and variance",
+        "the loss of a linear model with m dimensions is at least the sum of the n − m smallest products of importance and variance",
     )
     .code("T12")
     .source(TOY_MODELS);
@@ -84,7 +84,7 @@ fn exact() -> Claims {
                     let (w, b) = (normals(d[0], d[1], stream), normals(1, d[1], stream).row(0).to_owned());
                     let x = normals(2, d[1], stream);
                     let pre = x.dot(&w.t()).dot(&w) + &b;
-                    // Differences mean nothing across a kink.
+                    // Differences are not valid across a kink.
                     pre.iter().all(|z| z.abs() > 1e-2).then_some((w, b, x))
                 })
                 .margin(|(w, b, x)| gradient_margin(w, b, x)),
@@ -132,7 +132,7 @@ fn exact() -> Claims {
                         w[[k, i]] = 1.0;
                     }
                     let (importance, variance, mean) = (importance.to_vec(), variance.to_vec(), vec![0.5; n]);
-                    // A dropped feature is predicted by its mean, a kept one needs no bias.
+                    // A dropped feature is predicted by its mean. A kept feature needs no bias.
                     let b =
                         Array1::from_shape_fn(
                             n,
@@ -170,7 +170,7 @@ fn gradient_margin(w: &Array2<f64>, b: &Array1<f64>, x: &Array2<f64>) -> f64 {
 }
 
 fn train(on_probability: f64, stream: &mut RngStream) -> ToyModel {
-    let config = TrainingConfig { on_probability, ..TrainingConfig::default() };
+    let config = ToyTrainingConfig { on_probability, ..ToyTrainingConfig::default() };
     config.train(stream).expect("a valid configuration")
 }
 

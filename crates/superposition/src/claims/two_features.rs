@@ -1,20 +1,20 @@
 //! Claims about two sparse features in one dimension and the boundary of superposition.
 
-use super::largest;
+use super::extremes::largest;
 use super::quotients::gradient_error;
-use crate::two_features::{TwoFeatures, canonical_boundary, optimised_boundary};
-use collimate_claims::figures::{Chart, Series};
+use crate::exact::{TwoFeatures, canonical_boundary, optimised_boundary};
 use collimate_claims::{Claim, Claims, Exact, Meta, Outcome, Study, Subject, Why};
+use collimate_figures::{Chart, Series};
 use collimate_stream::RngStream;
 
 const TOY_MODELS: &str =
     "Elhage et al. (2022), Superposition as a Phase Change (there called a toy model of the toy model)";
 const WATTENBERG: &str = "Wattenberg, Exploring Exact Toy Models";
 
-/// Random starts of each search for the optimum, on top of the natural candidates.
+/// The number of random starts of each search for the optimum, in addition to the natural candidates.
 const STARTS: u64 = 8;
 
-/// The claims of this file.
+/// Returns the claims of this file.
 pub(super) fn claims() -> Claims {
     exact().extend(boundaries())
 }
@@ -137,7 +137,7 @@ fn boundaries() -> Claims {
         .admits(|&(r, s)| (0.1..=0.5).contains(&r) && s <= 1.0 && canonical_boundary(r).is_ok_and(|b| s > b))
         .margin(|&(r, s)| {
             let Ok(model) = TwoFeatures::new(s, r) else { return f64::NAN };
-            // A fixed stream: the margin is a function of the input.
+            // The stream is fixed, so that the margin is a function of the input.
             match model.optimum(STARTS, &mut RngStream::named(0, "optimum")) {
                 Ok(best) => best.loss - model.dedicated() + 1e-4,
                 Err(_) => f64::NAN,
@@ -186,8 +186,8 @@ fn boundaries() -> Claims {
         }))
 }
 
-/// Both boundaries over the importance, in one picture.
-fn phase_diagram(points: usize) -> Result<collimate_claims::figures::Figure, crate::SuperpositionError> {
+/// Draws both boundaries over the importance.
+fn phase_diagram(points: usize) -> Result<collimate_figures::Figure, crate::SuperpositionError> {
     let importance = |i: usize| 0.1 + 0.85 * i as f64 / (points - 1) as f64;
     let (mut canonical, mut optimised) = (Vec::new(), Vec::new());
     for r in (0..points).map(importance) {

@@ -1,25 +1,26 @@
-//! A fixed set of points, to be memorised or not.
+//! A fixed set of points.
 
-use super::Source;
-use crate::error::{SuperpositionError, require, require_finite};
+use super::source::Source;
+use crate::error::{SuperpositionError, require_finite};
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef2};
 
-/// What is done to the length of each point.
+/// The treatment of the length of each point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowNorm {
-    /// Nothing.
+    /// The length is unchanged.
     AsDrawn,
-    /// Every point that is not zero gets length 1.
+    /// The length is scaled to 1 for every point that is not zero.
     Unit,
 }
 
-/// A finite data set; a sample is one of its points, each as likely.
+/// A finite data set. A sample is one of its points, each with the same probability.
 ///
 /// # Examples
 /// ```
 /// use collimate_stream::RngStream;
-/// use collimate_superposition::data::{FiniteData, RowNorm, Source, SparseFeatures};
+/// use collimate_superposition::{FiniteData, RowNorm, Source, SparseFeatures};
 /// let stream = &mut RngStream::new(1, 0);
 /// let points = FiniteData::draw(&SparseFeatures::uniform(50, 0.1)?, 3, RowNorm::Unit, stream)?;
 /// let x = points.rows(10, stream);
@@ -35,23 +36,23 @@ pub struct FiniteData {
 }
 
 impl FiniteData {
-    /// The rows of a matrix.
+    /// Creates a data set from the rows of a matrix `[points, n]`.
     ///
     /// # Errors
     /// [`SuperpositionError::OutOfRange`] for no row or no column, [`SuperpositionError::NotFinite`] for NaN or
     /// infinite entries.
     pub fn new(points: Array2<f64>) -> Result<Self, SuperpositionError> {
-        require(!points.is_empty(), "points.len()", 0.0, "at least 1")?;
+        ensure(!points.is_empty(), "points.len()", "at least 1", 0.0)?;
         require_finite("points", points.iter())?;
         Ok(Self { points: points.as_standard_layout().into_owned() })
     }
 
-    /// `count` points of a source, none of them zero where the source allows it.
+    /// Draws `count` points from a source.
     ///
     /// A zero row is drawn again, up to 1,000 times.
     ///
     /// # Errors
-    /// As [`FiniteData::new`].
+    /// The errors of [`FiniteData::new`].
     pub fn draw(
         source: &dyn Source,
         count: usize,
@@ -74,7 +75,7 @@ impl FiniteData {
         Self::new(points)
     }
 
-    /// The points, one a row.
+    /// Returns the points `[points, n]`.
     pub fn points(&self) -> &ArrayRef2<f64> {
         &self.points
     }

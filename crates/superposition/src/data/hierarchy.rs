@@ -1,26 +1,27 @@
-//! Features that presuppose other features.
+//! Features that are on only where their parent feature is on.
 
-use super::Source;
-use crate::error::{SuperpositionError, require, require_shape};
+use super::source::Source;
+use crate::error::{SuperpositionError, require_shape};
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 
-/// Whether features with the same parent exclude each other.
+/// The dependence between features with a common parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Siblings {
-    /// Each decides for itself.
+    /// Each child is on independently of its siblings.
     Independent,
-    /// At most one child of a parent is on (roots have no parent, hence no siblings).
+    /// At most one child of a parent is on. Roots have no parent, hence no siblings.
     Exclusive,
 }
 
-/// A forest of features: a child can be on only where its parent is.
+/// A forest of features: a child can be on only where its parent is on.
 ///
 /// Values are uniform on `[0, 1]`.
 ///
 /// # Examples
 /// ```
 /// use collimate_stream::RngStream;
-/// use collimate_superposition::data::{Hierarchy, Siblings, Source};
+/// use collimate_superposition::{Hierarchy, Siblings, Source};
 /// // A parent that is on half the time and a child that follows it a fifth of the time.
 /// let pair = Hierarchy::new(vec![None, Some(0)], vec![0.5, 0.2], Siblings::Independent)?;
 /// assert!((pair.marginals()[1] - 0.1).abs() < 1e-15);
@@ -39,41 +40,42 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// A forest from the parent of each feature (which comes before it) and its probability given that the parent is on.
+    /// Creates a forest from the parent of each feature and its probability given that the parent is on. A parent comes before
+    /// its children.
     ///
     /// # Errors
-    /// [`SuperpositionError::Shape`] when the lists differ; [`SuperpositionError::OutOfRange`] for no feature, a
-    /// parent that does not come first, a probability outside `[0, 1]`, or exclusive siblings whose probabilities sum
+    /// [`SuperpositionError::Shape`] if the lists differ in length; [`SuperpositionError::OutOfRange`] for no feature, a
+    /// parent that does not come before its child, a probability outside `[0, 1]`, or exclusive siblings whose probabilities sum
     /// to more than 1.
     pub fn new(
         parent: Vec<Option<usize>>,
         conditional: Vec<f64>,
         siblings: Siblings,
     ) -> Result<Self, SuperpositionError> {
-        require(!parent.is_empty(), "parent.len()", 0.0, "at least 1")?;
+        ensure(!parent.is_empty(), "parent.len()", "at least 1", 0.0)?;
         require_shape("conditional", &[parent.len()], &[conditional.len()])?;
         let mut claimed = vec![0.0; parent.len()];
         for (i, (&above, &p)) in parent.iter().zip(&conditional).enumerate() {
-            require((0.0..=1.0).contains(&p), "conditional", p, "0 to 1")?;
+            ensure((0.0..=1.0).contains(&p), "conditional", "0 to 1", p)?;
             if let Some(above) = above {
-                require(above < i, "parent", above as f64, "an earlier feature")?;
+                ensure(above < i, "parent", "an earlier feature", above as f64)?;
                 claimed[above] += p;
             }
         }
         if siblings == Siblings::Exclusive {
             for &sum in &claimed {
-                require(sum <= 1.0 + 1e-12, "sum over exclusive siblings", sum, "at most 1")?;
+                ensure(sum <= 1.0 + 1e-12, "sum over exclusive siblings", "at most 1", sum)?;
             }
         }
         Ok(Self { parent, conditional, siblings })
     }
 
-    /// `roots` complete trees in level order, each feature above the last level with `branching` children.
+    /// Creates `roots` complete trees in level order. Each feature above the last level has `branching` children.
     ///
-    /// Roots are on with probability `root`, a child with probability `child` given its parent.
+    /// A root is on with probability `root`, and a child with probability `child` given its parent.
     ///
     /// # Errors
-    /// As [`Hierarchy::new`]; also for no level.
+    /// The errors of [`Hierarchy::new`], and [`SuperpositionError::OutOfRange`] for no level.
     pub fn forest(
         roots: usize,
         branching: usize,
@@ -82,7 +84,7 @@ impl Hierarchy {
         child: f64,
         siblings: Siblings,
     ) -> Result<Self, SuperpositionError> {
-        require(levels > 0, "levels", 0.0, "at least 1")?;
+        ensure(levels > 0, "levels", "at least 1", 0.0)?;
         let mut parent = vec![None; roots];
         let mut above = 0..roots;
         for _ in 1..levels {
@@ -96,12 +98,12 @@ impl Hierarchy {
         Self::new(parent, conditional, siblings)
     }
 
-    /// The parent of each feature.
+    /// Returns the parent of each feature.
     pub fn parents(&self) -> &[Option<usize>] {
         &self.parent
     }
 
-    /// The on-probability of each feature: its own times those of all above it.
+    /// Returns the on-probability of each feature: the product of its own conditional probability and those of its ancestors.
     pub fn marginals(&self) -> Vec<f64> {
         let mut marginal: Vec<f64> = Vec::with_capacity(self.parent.len());
         for (above, p) in self.parent.iter().zip(&self.conditional) {
@@ -117,7 +119,7 @@ impl Source for Hierarchy {
     }
 
     fn fill_row(&self, row: &mut [f64], stream: &mut RngStream) {
-        // What is left of the unit interval of a parent whose children exclude each other, and the point drawn in it.
+        // For each parent of exclusive children: the point drawn in the unit interval, and the part of the interval in use.
         let mut taken: Vec<(f64, f64)> = match self.siblings {
             Siblings::Exclusive => vec![(-1.0, 0.0); row.len()],
             Siblings::Independent => Vec::new(),

@@ -1,7 +1,8 @@
-//! Features that know nothing of each other.
+//! Independent sparse features.
 
-use super::Source;
-use crate::error::{SuperpositionError, require};
+use super::source::Source;
+use crate::error::SuperpositionError;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use ndarray::Array2;
 
@@ -10,7 +11,7 @@ use ndarray::Array2;
 /// # Examples
 /// ```
 /// use collimate_stream::RngStream;
-/// use collimate_superposition::data::SparseFeatures;
+/// use collimate_superposition::SparseFeatures;
 /// let x = SparseFeatures::uniform(5, 0.2)?.sample(1000, &mut RngStream::new(1, 0));
 /// let on = x.iter().filter(|&&v| v > 0.0).count();
 /// assert!((850..1150).contains(&on)); // 1000 expected, standard deviation 28
@@ -25,63 +26,63 @@ pub struct SparseFeatures {
 }
 
 impl SparseFeatures {
-    /// Features with these on-probabilities.
+    /// Creates features with these on-probabilities.
     ///
     /// # Errors
-    /// [`SuperpositionError::OutOfRange`] when there is none or one lies outside `[0, 1]`.
+    /// [`SuperpositionError::OutOfRange`] if the list is empty or a probability lies outside `[0, 1]`.
     pub fn new(on_probability: Vec<f64>) -> Result<Self, SuperpositionError> {
-        require(!on_probability.is_empty(), "on_probability.len()", 0.0, "at least 1")?;
+        ensure(!on_probability.is_empty(), "on_probability.len()", "at least 1", 0.0)?;
         for &p in &on_probability {
-            require((0.0..=1.0).contains(&p), "on_probability", p, "0 to 1")?;
+            ensure((0.0..=1.0).contains(&p), "on_probability", "0 to 1", p)?;
         }
         Ok(Self { on_probability })
     }
 
-    /// `n` features with the same on-probability.
+    /// Creates `n` features with one on-probability.
     ///
     /// # Errors
-    /// As [`SparseFeatures::new`].
+    /// The errors of [`SparseFeatures::new`].
     pub fn uniform(n: usize, on_probability: f64) -> Result<Self, SuperpositionError> {
         Self::new(vec![on_probability; n])
     }
 
-    /// `n` features whose on-probabilities fall as a power of their rank.
+    /// Creates `n` features whose on-probabilities fall as a power of their rank.
     ///
     /// ```text
     /// p_i = max(lowest, highest · (i + 1)^(−exponent))
     /// ```
     ///
     /// # Errors
-    /// As [`SparseFeatures::new`]; also for an exponent that is not finite.
+    /// The errors of [`SparseFeatures::new`], and [`SuperpositionError::OutOfRange`] for an exponent that is not finite.
     pub fn zipf(n: usize, exponent: f64, highest: f64, lowest: f64) -> Result<Self, SuperpositionError> {
-        require(exponent.is_finite(), "exponent", exponent, "finite")?;
-        require((0.0..=1.0).contains(&lowest), "lowest", lowest, "0 to 1")?;
+        ensure(exponent.is_finite(), "exponent", "finite", exponent)?;
+        ensure((0.0..=1.0).contains(&lowest), "lowest", "0 to 1", lowest)?;
         Self::new((0..n).map(|i| (highest * ((i + 1) as f64).powf(-exponent)).max(lowest)).collect())
     }
 
-    /// The number of features.
+    /// Returns the number of features.
     pub fn features(&self) -> usize {
         self.on_probability.len()
     }
 
-    /// The on-probability of each feature.
+    /// Returns the on-probability of each feature.
     pub fn on_probability(&self) -> &[f64] {
         &self.on_probability
     }
 
-    /// The mean of each feature, `p/2`.
+    /// Returns the mean of each feature, `p/2`.
     pub fn means(&self) -> Vec<f64> {
         self.on_probability.iter().map(|p| p / 2.0).collect()
     }
 
-    /// The variance of each feature, `p/3 − p²/4`.
+    /// Returns the variance of each feature, `p/3 − p²/4`.
     pub fn variances(&self) -> Vec<f64> {
         self.on_probability.iter().map(|p| p / 3.0 - p * p / 4.0).collect()
     }
 
-    /// Draws one sample into a slice and says whether any feature is on.
+    /// Draws one sample into a slice and returns whether any feature is on.
     ///
-    /// One uniform number decides both whether a feature is on and its value: below `p`, `u/p` is uniform again.
+    /// One uniform number `u` decides both whether a feature is on and its value: for `u < p`, `u/p` is uniform again.
     pub fn fill(&self, out: &mut [f64], stream: &mut RngStream) -> bool {
         let mut any = false;
         for (value, &p) in out.iter_mut().zip(&self.on_probability) {
@@ -95,10 +96,10 @@ impl SparseFeatures {
     /// Draws `samples` rows.
     ///
     /// # Shapes
-    /// Result: samples × features.
+    /// Result: `[samples, n]`.
     ///
     /// # Determinism
-    /// Row by row from the stream.
+    /// The rows are drawn one after the other from the stream.
     pub fn sample(&self, samples: usize, stream: &mut RngStream) -> Array2<f64> {
         let mut x = Array2::zeros((samples, self.features()));
         for mut row in x.rows_mut() {

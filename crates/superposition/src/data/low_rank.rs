@@ -1,7 +1,8 @@
-//! Features that move together because a few causes move them.
+//! Features that are correlated through a few common causes.
 
-use super::Source;
-use crate::error::{SuperpositionError, require, require_finite, require_shape};
+use super::source::Source;
+use crate::error::{SuperpositionError, require_finite, require_shape};
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use ndarray::Array2;
 
@@ -16,66 +17,69 @@ use ndarray::Array2;
 /// # Examples
 /// ```
 /// use collimate_stream::RngStream;
-/// use collimate_superposition::data::{LowRank, Source};
+/// use collimate_superposition::{LowRank, Source};
 /// use ndarray::array;
 /// let pair = LowRank::new(vec![0.3, 0.3], array![[0.9], [-0.9]])?;
 /// let x = pair.rows(2000, &mut RngStream::new(1, 0));
 /// let both = x.rows().into_iter().filter(|row| row[0] > 0.0 && row[1] > 0.0).count();
-/// assert!(both < 20); // independent features would meet in 180 rows
+/// assert!(both < 20); // two independent features would both be on in 180 rows
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowRank {
     on_probability: Vec<f64>,
     threshold: Vec<f64>,
-    /// Rank × n, so that many features are moved side by side.
+    /// The loadings `[rank, n]`, so that the inner loop runs over features.
     loadings: Array2<f64>,
     own: Vec<f64>,
 }
 
-/// Features that are moved side by side: their sums stay in the cache.
+/// The number of features in a block. The sums of a block stay in the cache.
 const BLOCK: usize = 256;
 
 impl LowRank {
-    /// Features with these on-probabilities and loadings (n × rank).
+    /// Creates features with these on-probabilities and loadings.
+    ///
+    /// # Shapes
+    /// `loadings`: `[n, rank]`.
     ///
     /// # Errors
-    /// [`SuperpositionError::Shape`] when the numbers of features differ, [`SuperpositionError::NotFinite`] for NaN or
+    /// [`SuperpositionError::Shape`] if the numbers of features differ, [`SuperpositionError::NotFinite`] for NaN or
     /// infinite loadings, [`SuperpositionError::OutOfRange`] for no feature, a probability outside `(0, 1)`, or a row
     /// of loadings longer than 1.
     pub fn new(on_probability: Vec<f64>, loadings: Array2<f64>) -> Result<Self, SuperpositionError> {
         let n = on_probability.len();
-        require(n > 0, "on_probability.len()", 0.0, "at least 1")?;
+        ensure(n > 0, "on_probability.len()", "at least 1", 0.0)?;
         require_shape("loadings", &[n, loadings.ncols()], loadings.shape())?;
         require_finite("loadings", loadings.iter())?;
         for &p in &on_probability {
-            require(p > 0.0 && p < 1.0, "on_probability", p, "above 0 and below 1")?;
+            ensure(p > 0.0 && p < 1.0, "on_probability", "above 0 and below 1", p)?;
         }
         let own = loadings
             .rows()
             .into_iter()
             .map(|row| {
                 let rest = 1.0 - row.dot(&row);
-                require(rest >= -1e-12, "squared length of a row of loadings", 1.0 - rest, "at most 1")?;
+                ensure(rest >= -1e-12, "squared length of a row of loadings", "at most 1", 1.0 - rest)?;
                 Ok(rest.max(0.0).sqrt())
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, SuperpositionError>>()?;
         let threshold = on_probability.iter().map(|&p| -normal_quantile(p)).collect();
         let loadings = loadings.t().as_standard_layout().into_owned();
         Ok(Self { on_probability, threshold, loadings, own })
     }
 
-    /// Features with these on-probabilities and random loadings: each row uniform on a sphere of radius `strength`.
+    /// Creates features with these on-probabilities and random loadings: each row is uniform on a sphere of radius `strength`.
     ///
     /// # Errors
-    /// As [`LowRank::new`]; also for rank 0.
+    /// The errors of [`LowRank::new`], and [`SuperpositionError::OutOfRange`] for rank 0.
     pub fn random(
         on_probability: Vec<f64>,
         rank: usize,
         strength: f64,
         stream: &mut RngStream,
     ) -> Result<Self, SuperpositionError> {
-        require(rank > 0, "rank", 0.0, "at least 1")?;
+        ensure(rank > 0, "rank", "at least 1", 0.0)?;
         let mut loadings = Array2::from_shape_simple_fn((on_probability.len(), rank), || stream.normal());
         for mut row in loadings.rows_mut() {
             let norm = row.dot(&row).sqrt();
@@ -84,12 +88,12 @@ impl LowRank {
         Self::new(on_probability, loadings)
     }
 
-    /// The on-probability of each feature.
+    /// Returns the on-probability of each feature.
     pub fn on_probability(&self) -> &[f64] {
         &self.on_probability
     }
 
-    /// Which features are on in one sample: calls `on` with each index, in order.
+    /// Draws one sample and calls `on` with each index, in order, and whether the feature is on.
     pub(super) fn switch(&self, stream: &mut RngStream, mut on: impl FnMut(usize, bool)) {
         let mut causes = [0.0; 64];
         let rank = self.loadings.nrows();
@@ -130,7 +134,7 @@ impl Source for LowRank {
     }
 }
 
-/// The quantile of the standard normal distribution, to about nine digits: a rational approximation on three pieces.
+/// Returns the quantile of the standard normal distribution to about nine digits, by a rational approximation on three pieces.
 ///
 /// # References
 /// P. J. Acklam (2003), "An algorithm for computing the inverse normal cumulative distribution function".
@@ -186,7 +190,7 @@ mod tests {
     use super::normal_quantile;
 
     #[test]
-    fn quantiles_are_the_tabulated_ones() {
+    fn quantiles_equal_the_tabulated_values() {
         for (p, z) in [
             (0.975, 1.959_963_984_540_054),
             (0.5, 0.0),

@@ -1,12 +1,13 @@
-//! Exactly one feature at a time.
+//! Samples in which exactly one feature is on.
 
-use super::Source;
-use crate::error::{SuperpositionError, require};
+use super::source::Source;
+use crate::error::SuperpositionError;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 
-/// Exactly one of `n` features is on, each as likely, with a value uniform on `[0, 1]`.
+/// A source in which exactly one of `n` features is on, each with the same probability. Its value is uniform on `[0, 1]`.
 ///
-/// The loss on this distribution has a closed form: [`OneActive`](crate::one_active::OneActive).
+/// The loss on this distribution has a closed form: [`OneActive`](crate::OneActive).
 ///
 /// # References
 /// Z. Chen et al. (2023), section 3.
@@ -16,12 +17,12 @@ pub struct OneActiveFeature {
 }
 
 impl OneActiveFeature {
-    /// One of `features` features.
+    /// Creates a source of `features` features.
     ///
     /// # Errors
     /// [`SuperpositionError::OutOfRange`] for no feature.
     pub fn new(features: usize) -> Result<Self, SuperpositionError> {
-        require(features > 0, "features", 0.0, "at least 1")?;
+        ensure(features > 0, "features", "at least 1", 0.0)?;
         Ok(Self { features })
     }
 }

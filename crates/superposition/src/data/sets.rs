@@ -1,27 +1,28 @@
-//! Sets of features that are on together, or instead of each other.
+//! Sets of features that are correlated or that exclude each other.
 
-use super::Source;
-use crate::error::{SuperpositionError, require};
+use super::source::Source;
+use crate::error::SuperpositionError;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 
-/// What the features of one set have to do with each other.
+/// The dependence between the features of one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Together {
-    /// Correlated: all of them are on, or none.
-    All,
-    /// Anticorrelated (mutually exclusive): exactly one is on, each as likely, or none.
-    OneOf,
+pub enum Dependence {
+    /// All features of the set are on, or none.
+    Correlated,
+    /// Exactly one feature of the set is on, each with the same probability, or none.
+    Exclusive,
 }
 
-/// Sets of `size` features; each set is on with one probability, independently of the other sets.
+/// Sets of `size` features. Each set is on with one probability, independently of the other sets.
 ///
-/// Values are uniform on `[0, 1]`, independent of each other also inside a set.
+/// Values are uniform on `[0, 1]` and independent, also inside a set.
 ///
 /// # Examples
 /// ```
 /// use collimate_stream::RngStream;
-/// use collimate_superposition::data::{FeatureSets, Source, Together};
-/// let pairs = FeatureSets::new(3, 2, 0.5, Together::OneOf)?;
+/// use collimate_superposition::{Dependence, FeatureSets, Source};
+/// let pairs = FeatureSets::new(3, 2, 0.5, Dependence::Exclusive)?;
 /// let x = pairs.rows(100, &mut RngStream::new(1, 0));
 /// assert!(x.rows().into_iter().all(|row| row[0] * row[1] == 0.0));
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
@@ -34,11 +35,11 @@ pub struct FeatureSets {
     sets: usize,
     size: usize,
     on_probability: f64,
-    together: Together,
+    dependence: Dependence,
 }
 
 impl FeatureSets {
-    /// `sets` sets of `size` features; set `k` holds the features `k·size … (k + 1)·size − 1`.
+    /// Creates `sets` sets of `size` features. Set `k` holds the features `k·size … (k + 1)·size − 1`.
     ///
     /// # Errors
     /// [`SuperpositionError::OutOfRange`] for no set, an empty set, or an on-probability outside `[0, 1]`.
@@ -46,12 +47,12 @@ impl FeatureSets {
         sets: usize,
         size: usize,
         on_probability: f64,
-        together: Together,
+        dependence: Dependence,
     ) -> Result<Self, SuperpositionError> {
-        require(sets > 0, "sets", sets as f64, "at least 1")?;
-        require(size > 0, "size", size as f64, "at least 1")?;
-        require((0.0..=1.0).contains(&on_probability), "on_probability", on_probability, "0 to 1")?;
-        Ok(Self { sets, size, on_probability, together })
+        ensure(sets > 0, "sets", "at least 1", sets as f64)?;
+        ensure(size > 0, "size", "at least 1", size as f64)?;
+        ensure((0.0..=1.0).contains(&on_probability), "on_probability", "0 to 1", on_probability)?;
+        Ok(Self { sets, size, on_probability, dependence })
     }
 }
 
@@ -66,9 +67,9 @@ impl Source for FeatureSets {
             if !stream.bernoulli(self.on_probability) {
                 continue;
             }
-            match self.together {
-                Together::All => set.iter_mut().for_each(|x| *x = stream.uniform()),
-                Together::OneOf => set[stream.below(self.size)] = stream.uniform(),
+            match self.dependence {
+                Dependence::Correlated => set.iter_mut().for_each(|x| *x = stream.uniform()),
+                Dependence::Exclusive => set[stream.below(self.size)] = stream.uniform(),
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Either sign.
+//! Features with a random sign.
 
-use super::Source;
+use super::source::Source;
 use collimate_stream::RngStream;
 
-/// A source whose values get a random sign each: uniform on `[0, 1]` becomes uniform on `[−1, 1]`.
+/// A source whose values each get a random sign. Values that are uniform on `[0, 1]` become uniform on `[−1, 1]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signed<S>(pub S);
 

@@ -1,52 +1,54 @@
-//! A whole world of features in activations: frequencies, hierarchy, common causes, directions, all of them known.
+//! Activations made of thousands of features, with known frequencies, hierarchy, common causes and directions.
 
 use super::hierarchy::{Hierarchy, Siblings};
+use super::independent::SparseFeatures;
 use super::low_rank::LowRank;
-use crate::error::{SuperpositionError, require};
+use crate::error::SuperpositionError;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use collimate_tensor::{SparseRows, matmul};
 use ndarray::{Array2, ArrayRef2};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// What a [`World`] is made of.
+/// The configuration of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WorldConfig {
-    /// Features `n`.
+    /// The number of features `n`.
     pub features: usize,
     /// The width `d` of the activations.
     pub width: usize,
-    /// How fast frequencies fall with the rank.
+    /// The exponent with which frequencies fall with the rank.
     pub zipf_exponent: f64,
-    /// The on-probability of the most frequent feature, before the hierarchy takes its part.
+    /// The on-probability of the most frequent feature before the hierarchy is applied.
     pub highest: f64,
     /// The lowest on-probability.
     pub lowest: f64,
-    /// Trees of the hierarchy; their features come first, level by level, so that a parent is more frequent than its
-    /// children.
+    /// The number of trees of the hierarchy. Their features come first, level by level, so that a parent is more frequent than
+    /// its children.
     pub roots: usize,
-    /// Children of each feature above the last level.
+    /// The number of children of each feature above the last level.
     pub branching: usize,
-    /// Levels of the trees; 1 is no hierarchy.
+    /// The number of levels of the trees; 1 is no hierarchy.
     pub levels: usize,
-    /// Whether children of one parent exclude each other.
+    /// The dependence between the children of one parent.
     pub siblings: Siblings,
     /// The number of common causes, at least 1.
     pub causes: usize,
-    /// How much of the standard deviation of each feature's switch the common causes explain, 0 to 1.
+    /// The share of the standard deviation of each feature's switch that the common causes explain, 0 to 1.
     pub correlation: f64,
-    /// The mean value of the most and of the least frequent feature; the others lie between, linearly in the rank.
+    /// The mean values of the most and of the least frequent feature. The others lie between, linearly in the rank.
     pub means: (f64, f64),
-    /// Each feature's standard deviation is `|N(location, scale)|`, drawn once.
+    /// The location and the scale of the standard deviations. Each feature's deviation is `|N(location, scale)|`, drawn once.
     pub deviations: (f64, f64),
-    /// Steps of descent on the frame potential, after which the directions are further apart than random ones.
+    /// The number of descent steps on the frame potential, which move the directions further apart than random directions.
     pub spreading_steps: usize,
-    /// The size of such a step.
+    /// The size of a descent step.
     pub spreading_rate: f64,
 }
 
 impl Default for WorldConfig {
-    /// 16,384 features in 768 dimensions, after a published benchmark; the spreading of directions is left out.
+    /// Returns the setting of a published benchmark, 16,384 features in 768 dimensions, without the spreading of directions.
     fn default() -> Self {
         Self {
             features: 16_384,
@@ -68,22 +70,22 @@ impl Default for WorldConfig {
     }
 }
 
-/// Features with directions in the space of activations, and everything that decides when they are on.
+/// Features with directions in the space of activations, and the distribution that switches them on.
 ///
-/// A feature is a candidate by a Gaussian copula ([`LowRank`]); it is on when its parent is on too and, among exclusive
-/// siblings, when it was picked. Its value is `max(0, N(mean_i, deviation_i))`. An activation is the sum of the values
-/// times the directions: no noise, no bias.
+/// A Gaussian copula ([`LowRank`]) draws candidates. A candidate is on if its parent is on and, among exclusive siblings, if it
+/// is the one that was picked. Its value is `max(0, N(mean_i, deviation_i))`. An activation is the sum of the values times
+/// the directions, without noise or bias.
 ///
 /// # Examples
 /// ```
 /// use collimate_stream::RngStream;
-/// use collimate_superposition::data::{World, WorldConfig};
+/// use collimate_superposition::{World, WorldConfig};
 /// let stream = RngStream::new(1, 0);
 /// let small = WorldConfig { features: 60, width: 16, roots: 4, branching: 2, levels: 3, causes: 3, ..Default::default() };
 /// let world = World::new(small, &stream.child(0))?;
 /// let batch = world.batch(0..100, &stream.child(1));
 /// assert_eq!(batch.activations.dim(), (100, 16));
-/// // Sample 7 is the same in every batch that holds it.
+/// // Sample 7 has the same value in every batch that holds it.
 /// let again = world.batch(7..8, &stream.child(1));
 /// assert_eq!(batch.activations.row(7), again.activations.row(0));
 /// # Ok::<(), collimate_superposition::SuperpositionError>(())
@@ -104,40 +106,40 @@ pub struct World {
 /// Activations with their ground truth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorldBatch {
-    /// Samples × width.
+    /// The activations `[samples, width]`.
     pub activations: Array2<f32>,
-    /// The features of each sample that are on, with their values: samples × features.
+    /// The values of the features that are on, `[samples, n]`.
     pub active: SparseRows<f32>,
 }
 
 impl World {
-    /// A world with random directions.
+    /// Creates a world with random directions.
     ///
     /// # Errors
     /// [`SuperpositionError::OutOfRange`] for empty sizes, a hierarchy with more features than there are,
     /// probabilities outside `(0, 1)`, or means and deviations that are not finite.
     ///
     /// # Determinism
-    /// A function of the stream's key, on any number of threads; the stream is not moved.
+    /// The result depends on the key of the stream alone, on any number of threads. The stream does not advance.
     pub fn new(config: WorldConfig, stream: &RngStream) -> Result<Self, SuperpositionError> {
         let c = config;
-        require(c.features > 0, "features", 0.0, "at least 1")?;
-        require(c.width > 0, "width", 0.0, "at least 1")?;
-        require((0.0..=1.0).contains(&c.correlation), "correlation", c.correlation, "0 to 1")?;
+        ensure(c.features > 0, "features", "at least 1", 0.0)?;
+        ensure(c.width > 0, "width", "at least 1", 0.0)?;
+        ensure((0.0..=1.0).contains(&c.correlation), "correlation", "0 to 1", c.correlation)?;
         for x in [c.means.0, c.means.1, c.deviations.0, c.deviations.1, c.spreading_rate] {
-            require(x.is_finite(), "means, deviations and spreading_rate", x, "finite")?;
+            ensure(x.is_finite(), "means, deviations and spreading_rate", "finite", x)?;
         }
         let forest =
             Hierarchy::forest(c.roots.max(1), c.branching, c.levels, 0.0, 0.0, Siblings::Independent)?;
         let mut parent = if c.roots == 0 { Vec::new() } else { forest.parents().to_vec() };
-        require(
+        ensure(
             parent.len() <= c.features,
             "features of the hierarchy",
-            parent.len() as f64,
             "at most `features`",
+            parent.len() as f64,
         )?;
         parent.resize(c.features, None);
-        let frequencies = super::SparseFeatures::zipf(c.features, c.zipf_exponent, c.highest, c.lowest)?;
+        let frequencies = SparseFeatures::zipf(c.features, c.zipf_exponent, c.highest, c.lowest)?;
         let on = frequencies.on_probability().to_vec();
         let switch = LowRank::random(on, c.causes, c.correlation, &mut stream.child(0))?;
         let place = |i: usize| i as f64 / (c.features - 1).max(1) as f64;
@@ -157,28 +159,28 @@ impl World {
         Ok(Self { directions, switch, parent, siblings: c.siblings, mean, deviation })
     }
 
-    /// The number of features.
+    /// Returns the number of features.
     pub fn features(&self) -> usize {
         self.parent.len()
     }
 
-    /// The direction of each feature, unit rows.
+    /// Returns the direction of each feature, as rows of unit length.
     ///
     /// # Shapes
-    /// Features × width.
+    /// Result: `[n, width]`; the transpose of the weight matrices elsewhere in this crate.
     pub fn directions(&self) -> &ArrayRef2<f32> {
         &self.directions
     }
 
-    /// The parent of each feature.
+    /// Returns the parent of each feature.
     pub fn parents(&self) -> &[Option<usize>] {
         &self.parent
     }
 
-    /// Samples number `samples` of the stream.
+    /// Draws the samples with the numbers `samples`.
     ///
     /// # Determinism
-    /// Sample `i` draws from `stream.child(i)`: the same on any number of threads and in any batch.
+    /// Sample `i` draws from `stream.child(i)`: it is equal on any number of threads and in any batch.
     pub fn batch(&self, samples: Range<u64>, stream: &RngStream) -> WorldBatch {
         let drawn: Vec<_> = samples.into_par_iter().map(|i| self.active(&mut stream.child(i))).collect();
         let mut active = SparseRows::new(self.features());
@@ -189,7 +191,7 @@ impl World {
         WorldBatch { activations, active }
     }
 
-    /// The features that are on in one sample, with their values.
+    /// Draws the features that are on in one sample, with their values.
     fn active(&self, stream: &mut RngStream) -> (Vec<u32>, Vec<f32>) {
         let mut candidates = Vec::with_capacity(64);
         self.switch.switch(stream, |i, on| {
@@ -197,7 +199,7 @@ impl World {
                 candidates.push(i);
             }
         });
-        // Parents come before their children, so one pass in order settles who may be on; both lists are ascending.
+        // Parents come before their children, so one pass in order decides which candidates are on. Both lists are ascending.
         let mut kept: Vec<usize> = Vec::with_capacity(candidates.len());
         let mut rivals: Vec<usize> = Vec::new();
         let mut at = 0;
@@ -233,7 +235,7 @@ fn slots(directions: &mut Array2<f32>) -> &mut [f32] {
     directions.as_slice_mut().expect("a fresh matrix is in row-major order")
 }
 
-/// One step down the frame potential `Σ cos²`, whose gradient `4 D(DᵀD)` needs no n × n matrix.
+/// Takes one descent step on the frame potential `Σ cos²`. Its gradient `4 D(DᵀD)` needs no `[n, n]` matrix.
 fn spread(directions: &mut Array2<f32>, rate: f32) {
     let gram = matmul(&directions.t(), directions).expect("the shapes fit");
     let pull = matmul(directions, &gram).expect("the shapes fit");

@@ -1,32 +1,28 @@
-//! A training step of a model with few hidden dimensions: lanes over samples, weights broadcast.
+//! The gradient of a model with few hidden dimensions: lanes over samples, weights broadcast.
 
+use super::lanes::{LANES, Lanes, accumulate, accumulate_scaled, multiply_add};
 use super::uniforms::Uniforms;
-use super::{CpuLevel, LANES, Lanes, accumulate, accumulate_scaled, leveled, multiply_add};
 
-/// What a step reads: the model, transposed to n × M, and what each feature weighs.
+/// The model that a step reads.
 pub(crate) struct Model<'a> {
-    /// Weights, feature by feature, M numbers each.
+    /// The weights `[n, M]`.
     pub(crate) weights: &'a [f32],
     pub(crate) bias: &'a [f32],
-    /// Importance divided by the batch.
+    /// The importance of each feature divided by the batch size.
     pub(crate) share: &'a [f32],
+    /// The pre-activation up to which an output is 0, see [`floor`](super::lanes::floor).
+    pub(crate) floor: f32,
 }
 
-/// Sums over the samples, sixteen partial ones each: n × (M weights, then the bias), and the loss.
+/// Sums over the samples, each as sixteen partial sums: the gradient `[n, M + 1]` (M weights, then the bias), and the loss.
 pub(crate) struct Sums {
     pub(crate) gradient: Vec<Lanes>,
     pub(crate) loss: Lanes,
 }
 
-leveled! {
-    /// Draws sixteen samples of features that are on with probability `on` and then uniform.
-    fn draw<_FUSED, _R, _C>(on: &[f32], generator: &mut Uniforms, x: &mut [Lanes]) {
-        draw_inline(on, generator, x);
-    }
-}
-
+/// Draws sixteen samples of features that are on with probability `on` and then uniform.
 #[inline(always)]
-fn draw_inline(on: &[f32], generator: &mut Uniforms, x: &mut [Lanes]) {
+pub(crate) fn draw(on: &[f32], generator: &mut Uniforms, x: &mut [Lanes]) {
     for (x, &p) in x.iter_mut().zip(on) {
         let u = generator.next();
         let scale = if p > 0.0 { 1.0 / p } else { 0.0 };
@@ -36,14 +32,10 @@ fn draw_inline(on: &[f32], generator: &mut Uniforms, x: &mut [Lanes]) {
     }
 }
 
+/// Adds the loss and the gradient of sixteen samples.
 #[inline(always)]
-fn group<const FUSED: bool, const M: usize, const RELU: bool>(
-    model: &Model<'_>,
-    x: &[Lanes],
-    mask: &Lanes,
-    sums: &mut Sums,
-) {
-    let n = x.len();
+fn group<const FUSED: bool, const M: usize>(model: &Model<'_>, x: &[Lanes], mask: &Lanes, sums: &mut Sums) {
+    let (n, floor) = (x.len(), model.floor);
     let (weights, bias, share) = (&model.weights[..n * M], &model.bias[..n], &model.share[..n]);
     let gradient = &mut sums.gradient[..n * (M + 1)];
     let mut hidden = [[0.0; LANES]; M];
@@ -60,11 +52,11 @@ fn group<const FUSED: bool, const M: usize, const RELU: bool>(
         }
         let mut delta = [0.0; LANES];
         for l in 0..LANES {
-            let out = if RELU && z[l] <= 0.0 { 0.0 } else { z[l] };
+            let out = if z[l] <= floor { 0.0 } else { z[l] };
             let error = (out - x[j][l]) * mask[l];
             let weighted = share[j] * error;
             sums.loss[l] = multiply_add::<FUSED>(weighted, error, sums.loss[l]);
-            delta[l] = if RELU && z[l] <= 0.0 { 0.0 } else { 2.0 * weighted };
+            delta[l] = if z[l] <= floor { 0.0 } else { 2.0 * weighted };
         }
         for k in 0..M {
             accumulate_scaled::<FUSED>(weights[j * M + k], &delta, &mut back[k]);
@@ -82,23 +74,21 @@ fn group<const FUSED: bool, const M: usize, const RELU: bool>(
     }
 }
 
-leveled! {
-    /// Adds the loss and the gradient of sixteen samples; `mask` is 1 for a sample that counts.
-    fn add_group<FUSED, _R, _C, const M: usize, const RELU: bool>(
-        model: &Model<'_>, x: &[Lanes], mask: &Lanes, sums: &mut Sums,
-    ) {
-        group::<FUSED, M, RELU>(model, x, mask, sums);
-    }
-}
+collimate_tensor::leveled! {
+    [FUSED: bool = true, true, false]
 
-leveled! {
-    /// Draws `groups` times sixteen samples and adds their losses and gradients.
-    fn add_drawn<FUSED, _R, _C, const M: usize, const RELU: bool>(
-        model: &Model<'_>, on: &[f32], generator: &mut Uniforms, groups: usize, x: &mut [Lanes], sums: &mut Sums,
+    /// Adds the losses and gradients of `groups` times sixteen samples. With `drawn`, each group is drawn into `x` first. `mask` is
+    /// 1 for a sample that counts and 0 otherwise.
+    pub(crate) fn add_groups<const M: usize>(
+        model: &Model<'_>, drawn: Option<(&[f32], &mut Uniforms)>, groups: usize, x: &mut [Lanes], mask: &Lanes,
+        sums: &mut Sums,
     ) {
+        let mut drawn = drawn;
         for _ in 0..groups {
-            draw_inline(on, generator, x);
-            group::<FUSED, M, RELU>(model, x, &[1.0; LANES], sums);
+            if let Some((on, generator)) = &mut drawn {
+                draw(on, generator, x);
+            }
+            group::<FUSED, M>(model, x, mask, sums);
         }
     }
 }

@@ -1,19 +1,17 @@
-//! Loss and gradient of a toy model on fixed samples in double precision, eight samples side by side: what a sampler calls
-//! a million times.
-
-use super::{CpuLevel, leveled};
+//! Loss and gradient of a toy model on fixed samples in double precision, eight samples at once. Samplers call this loop
+//! millions of times.
 
 const LANES: usize = 8;
 type Lane = [f64; LANES];
 
-/// Working memory, kept between calls.
+/// The working memory, which is kept between calls.
 #[derive(Default)]
 pub(crate) struct Work {
     x: Vec<Lane>,
     gradient: Vec<Lane>,
 }
 
-/// Rows of samples, and which of them count; all when there are no indices.
+/// Rows of samples and the indices of the rows to use; without indices all rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Samples<'a> {
     pub(crate) rows: &'a [f64],
@@ -34,11 +32,15 @@ fn add_product<const FUSED: bool>(a: &Lane, b: &Lane, sum: &mut Lane) {
     }
 }
 
-leveled! {
-    /// Σ over the samples of `Σ_i I_i (x_i − x'_i)²`, with its gradient by `W` (M × n) and `b` in `out`.
-    fn loss_and_gradient<FUSED, _R, _C, const M: usize, const RELU: bool>(
-        w: &[f64], importance: &[f64], samples: Samples<'_>, work: &mut Work, out: &mut [f64],
+collimate_tensor::leveled! {
+    [FUSED: bool = true, true, false]
+
+    /// Computes the sum over samples of `Σ_i I_i (x_i − x'_i)²`, and writes its gradient by `W` `[M, n]` and `b` to `out`.
+    pub(crate) fn loss_and_gradient<const M: usize>(
+        w: &[f64], importance: &[f64], relu: bool, samples: Samples<'_>, work: &mut Work, out: &mut [f64],
     ) -> f64 {
+        // No number is at most NaN, so a linear output is never replaced by 0.
+        let floor = if relu { 0.0 } else { f64::NAN };
         let n = importance.len();
         let (weights, bias) = w.split_at(M * n);
         let count = samples.indices.map_or(samples.rows.len() / n, <[usize]>::len);
@@ -50,7 +52,7 @@ leveled! {
         for first in (0..count).step_by(LANES) {
             let mut mask = [0.0; LANES];
             for l in 0..LANES {
-                // An empty lane repeats a sample and counts for nothing.
+                // An empty lane repeats a sample and has mask 0.
                 let position = (first + l).min(count - 1);
                 mask[l] = if first + l < count { 1.0 } else { 0.0 };
                 let row = samples.indices.map_or(position, |indices| indices[position]);
@@ -72,10 +74,10 @@ leveled! {
                 }
                 let mut delta = [0.0; LANES];
                 for l in 0..LANES {
-                    let out = if RELU && z[l] <= 0.0 { 0.0 } else { z[l] };
+                    let out = if z[l] <= floor { 0.0 } else { z[l] };
                     let error = (out - x[i][l]) * mask[l];
                     loss[l] += importance[i] * error * error;
-                    delta[l] = if RELU && z[l] <= 0.0 { 0.0 } else { 2.0 * importance[i] * error };
+                    delta[l] = if z[l] <= floor { 0.0 } else { 2.0 * importance[i] * error };
                 }
                 for k in 0..M {
                     add::<FUSED>(weights[k * n + i], &delta, &mut back[k]);

@@ -1,8 +1,8 @@
-//! Uniform numbers, sixteen at a time.
+//! Uniform random numbers, sixteen at once.
 
-use super::{LANES, Lanes};
+use super::lanes::{LANES, Lanes};
 
-/// Sixteen xoshiro128++ generators side by side.
+/// Sixteen xoshiro128++ generators.
 ///
 /// # References
 /// D. Blackman and S. Vigna (2021), "Scrambled linear pseudorandom number generators".
@@ -12,12 +12,12 @@ pub(crate) struct Uniforms {
 }
 
 impl Uniforms {
-    /// Generators whose states are drawn from `bits`.
+    /// Creates generators whose states are drawn from `bits`.
     pub(crate) fn seeded(mut bits: impl FnMut() -> u64) -> Self {
         let mut state = [[0; LANES]; 4];
         for lane in 0..LANES {
             let (a, b) = (bits(), bits());
-            // A state of four zeros would stay there.
+            // A state of four zeros would never change.
             let words = [a as u32 | 1, (a >> 32) as u32, b as u32, (b >> 32) as u32];
             for (row, word) in state.iter_mut().zip(words) {
                 row[lane] = word;
@@ -26,7 +26,7 @@ impl Uniforms {
         Self { state }
     }
 
-    /// Sixteen uniform numbers in `[0, 1)` with 24 random bits each.
+    /// Draws sixteen uniform numbers in `[0, 1)` with 24 random bits each.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Lanes {
         let [s0, s1, s2, s3] = &mut self.state;
@@ -40,7 +40,7 @@ impl Uniforms {
             s0[l] ^= s3[l];
             s2[l] ^= shifted;
             s3[l] = s3[l].rotate_left(11);
-            // Through i32, which every level converts in one instruction.
+            // Converted from i32, for which every level has one instruction.
             out[l] = (bits >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
         }
         out

@@ -1,36 +1,36 @@
-//! A training step of a model with many hidden dimensions: lanes over features, tiles of samples that stay in cache.
+//! The gradient of a model with many hidden dimensions: lanes over features, tiles of samples that stay in the cache.
 //!
-//! An output error is first written as if the sample were zero and then corrected where a feature is on, so only two of
-//! the five products see the sparse input; the other three are dense.
+//! An output error is first computed as if the sample were zero, and then corrected where a feature is on. Two of the five
+//! products have the sparse input as a factor; the other three are dense.
 
+use super::lanes::{LANES, Lanes, accumulate_scaled, floor, multiply_add};
 use super::uniforms::Uniforms;
-use super::{CpuLevel, LANES, Lanes, accumulate_scaled, leveled, multiply_add};
 
-/// Samples of a tile.
+/// The number of samples in a tile.
 pub(crate) const TILE: usize = 64;
-/// Numbers side by side along the hidden dimensions: fewer, because there are fewer of them.
+/// The number of values that are computed at once along the hidden dimensions, which are fewer than the features.
 pub(crate) const HALF: usize = 8;
 
-/// The sizes of a model; `features` and `hidden` are padded to whole vectors.
+/// The sizes of a model. `features` and `hidden` are padded to whole vectors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     pub(crate) features: usize,
     pub(crate) hidden: usize,
-    /// Rows of the weights that are real.
+    /// The number of hidden dimensions without padding.
     pub(crate) rows: usize,
 }
 
-/// The model in the two layouts that the products want.
+/// The model in the layouts that the products need.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
-    /// rows × features
+    /// The weights `[rows, features]`.
     pub(crate) weights: Vec<f32>,
-    /// features × hidden
+    /// The transposed weights `[features, hidden]`.
     pub(crate) transposed: Vec<f32>,
-    /// features × hidden, each feature times twice its share
+    /// The transposed weights `[features, hidden]`, each feature times twice its share.
     pub(crate) weighted: Vec<f32>,
     pub(crate) bias: Vec<f32>,
-    /// Importance divided by the batch.
+    /// The importance of each feature divided by the batch size.
     pub(crate) share: Vec<f32>,
 }
 
@@ -42,33 +42,33 @@ pub(crate) struct Active {
     pub(crate) value: Vec<f32>,
 }
 
-/// Memory of one tile.
+/// The working memory of one tile.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Work {
-    /// TILE × hidden
+    /// The hidden states `[TILE, hidden]`.
     pub(crate) code: Vec<f32>,
-    /// TILE × features
+    /// The output errors `[TILE, features]`.
     pub(crate) error: Vec<f32>,
-    /// TILE × hidden
+    /// The gradients of the hidden states `[TILE, hidden]`.
     pub(crate) back: Vec<f32>,
 }
 
 /// Sums over samples.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sums {
-    /// rows × features: code times error, to be multiplied by twice the share
+    /// The hidden states times the errors `[rows, features]`, to be multiplied by twice the share.
     pub(crate) decoder: Vec<f32>,
-    /// features × hidden
+    /// The gradient of the weights as encoder `[features, hidden]`.
     pub(crate) encoder: Vec<f32>,
-    /// errors, to be multiplied by twice the share
+    /// The sums of the errors, to be multiplied by twice the share.
     pub(crate) bias: Vec<f32>,
-    /// squared errors, to be multiplied by the share
+    /// The sums of the squared errors, to be multiplied by the share.
     pub(crate) squares: Vec<f32>,
-    /// The part of the loss where a feature is on and its output off.
+    /// The part of the loss from features that are on while their outputs are off.
     pub(crate) missed: f64,
 }
 
-/// Writes the values below 1 with their indices to the front of `index` and `value`; says how many there are.
+/// Writes the values below 1 with their indices to the front of `index` and `value`, and returns their number.
 #[inline(always)]
 fn keep(start: u32, scaled: &Lanes, index: &mut [u32], value: &mut [f32]) -> usize {
     let mut count = 0;
@@ -80,7 +80,7 @@ fn keep(start: u32, scaled: &Lanes, index: &mut [u32], value: &mut [f32]) -> usi
     count
 }
 
-/// As [`keep`], with the instruction that was made for it.
+/// Like [`keep`], with the AVX-512 instruction for this task.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn compress(start: u32, scaled: &Lanes, index: &mut [u32], value: &mut [f32]) -> usize {
@@ -98,7 +98,7 @@ fn compress(start: u32, scaled: &Lanes, index: &mut [u32], value: &mut [f32]) ->
     }
 }
 
-/// Never called: the level is not that of AVX-512.
+/// Stands in for the AVX-512 version on other architectures, where it is never called.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 fn compress(start: u32, scaled: &Lanes, index: &mut [u32], value: &mut [f32]) -> usize {
@@ -106,7 +106,7 @@ fn compress(start: u32, scaled: &Lanes, index: &mut [u32], value: &mut [f32]) ->
 }
 
 impl Active {
-    /// Forgets all samples.
+    /// Removes all samples.
     pub(crate) fn clear(&mut self) {
         self.ends.clear();
         self.index.clear();
@@ -123,9 +123,11 @@ impl Active {
     }
 }
 
-leveled! {
+collimate_tensor::leveled! {
+    [COMPRESS: bool = true, false, false]
+
     /// Draws `samples` samples of features that are on with probability `on` and then uniform.
-    fn draw<_FUSED, ROWS, _C>(on: &[f32], features: usize, samples: usize, generator: &mut Uniforms, active: &mut Active) {
+    pub(crate) fn draw(on: &[f32], features: usize, samples: usize, generator: &mut Uniforms, active: &mut Active) {
         let room = samples * features + LANES;
         active.index.resize(room, 0);
         active.value.resize(room, 0.0);
@@ -141,7 +143,7 @@ leveled! {
                 }
                 let index = &mut active.index[count..count + LANES];
                 let value = &mut active.value[count..count + LANES];
-                count += if ROWS == 4 && cfg!(target_arch = "x86_64") {
+                count += if COMPRESS {
                     compress(start as u32, &scaled, index, value)
                 } else {
                     keep(start as u32, &scaled, index, value)
@@ -152,7 +154,7 @@ leveled! {
     }
 }
 
-/// `out[r][·] (+)= Σ_s a(r, s) b[s][·]` for a block of `R` rows and `C` vectors.
+/// Returns `start[r][·] + Σ_s a(r, s) b[s][·]` for a block of `R` rows and `C` vectors.
 #[inline(always)]
 fn block<const FUSED: bool, const R: usize, const C: usize>(
     a: &[f32],
@@ -181,9 +183,10 @@ fn block<const FUSED: bool, const R: usize, const C: usize>(
 }
 
 #[inline(always)]
-fn outputs<const FUSED: bool, const R: usize, const C: usize, const RELU: bool>(
+fn outputs<const FUSED: bool, const R: usize, const C: usize>(
     sizes: Sizes,
     model: &Model,
+    floor: f32,
     code: &[f32],
     column: usize,
     error: &mut [f32],
@@ -210,7 +213,7 @@ fn outputs<const FUSED: bool, const R: usize, const C: usize, const RELU: bool>(
             let to = &mut error[from..from + LANES];
             for l in 0..LANES {
                 let z = sums[r][c][l];
-                to[l] = if RELU && z <= 0.0 { 0.0 } else { z };
+                to[l] = if z <= floor { 0.0 } else { z };
             }
         }
     }
@@ -250,22 +253,23 @@ fn decoder<const FUSED: bool, const R: usize, const C: usize>(
     }
 }
 
-/// Runs `$call` with the widest block of vectors that fits what is left, and then the rest.
+/// Runs `$call` for blocks of at most `$most` vectors, from left to right.
 macro_rules! columns {
     ($width:expr, $most:expr, $column:ident, $c:ident => $call:expr) => {{
         let mut $column = 0;
         while $column < $width {
             let left = (($width - $column) / LANES).min($most);
+            // Blocks wider than the level allows are not compiled.
             match left {
-                5 => {
+                5 if const { $most >= 5 } => {
                     const $c: usize = 5;
                     $call
                 }
-                4 => {
+                4 if const { $most >= 4 } => {
                     const $c: usize = 4;
                     $call
                 }
-                3 => {
+                3 if const { $most >= 3 } => {
                     const $c: usize = 3;
                     $call
                 }
@@ -283,7 +287,7 @@ macro_rules! columns {
     }};
 }
 
-/// Codes of `samples` samples: the sum of the active features' directions.
+/// Computes the hidden states of `samples` samples: the sum of the active features' directions times their values.
 #[inline(always)]
 fn encode<const FUSED: bool, const V: usize>(
     sizes: Sizes,
@@ -329,7 +333,7 @@ fn encode<const FUSED: bool, const V: usize>(
     }
 }
 
-/// What the errors send back to the code, for `S` samples.
+/// Computes the gradients of the hidden states from the errors, for `S` samples.
 #[inline(always)]
 fn send_back<const FUSED: bool, const S: usize, const V: usize>(
     sizes: Sizes,
@@ -358,7 +362,7 @@ fn send_back<const FUSED: bool, const S: usize, const V: usize>(
     }
 }
 
-/// The gradient of the directions as encoder: `x_j` times what came back.
+/// Adds the gradient of the weights as encoder: the values `x_j` times the gradients of the hidden states.
 #[inline(always)]
 fn encoder<const FUSED: bool, const V: usize>(
     sizes: Sizes,
@@ -416,21 +420,24 @@ macro_rules! halves {
     }};
 }
 
-leveled! {
+collimate_tensor::leveled! {
+    [FUSED: bool = true, true, false; ROWS: usize = 4, 3, 2; COLUMNS: usize = 5, 2, 2]
+
     /// Adds the loss and the gradient of the samples of a tile.
-    fn add_tile<FUSED, ROWS, COLUMNS, const RELU: bool>(
-        sizes: Sizes, model: &Model, active: &Active, samples: usize, work: &mut Work, sums: &mut Sums,
+    pub(crate) fn add_tile(
+        sizes: Sizes, model: &Model, relu: bool, active: &Active, samples: usize, work: &mut Work, sums: &mut Sums,
     ) {
         let Sizes { features, hidden, rows } = sizes;
         let Work { code, error, back } = work;
+        let floor = floor(relu);
         halves!(hidden, from, V => encode::<FUSED, V>(sizes, from, &model.transposed, active, samples, code));
         let mut s = 0;
         while s < samples {
             if s + ROWS <= samples {
-                columns!(features, COLUMNS, column, C => outputs::<FUSED, ROWS, C, RELU>(sizes, model, &code[s * hidden..], column, &mut error[s * features..]));
+                columns!(features, COLUMNS, column, C => outputs::<FUSED, ROWS, C>(sizes, model, floor, &code[s * hidden..], column, &mut error[s * features..]));
                 s += ROWS;
             } else {
-                columns!(features, COLUMNS, column, C => outputs::<FUSED, 1, C, RELU>(sizes, model, &code[s * hidden..], column, &mut error[s * features..]));
+                columns!(features, COLUMNS, column, C => outputs::<FUSED, 1, C>(sizes, model, floor, &code[s * hidden..], column, &mut error[s * features..]));
                 s += 1;
             }
         }
@@ -440,9 +447,9 @@ leveled! {
             let row = &mut error[s * features..(s + 1) * features];
             let mut missed = [0.0_f32; 2];
             for (&i, &x) in active.index[at..end].iter().zip(&active.value[at..end]) {
-                // Without a branch: which outputs are on cannot be foreseen.
+                // Without a branch, since the processor cannot predict which outputs are on.
                 let i = i as usize;
-                let on = f32::from(u8::from(!RELU || row[i] > 0.0));
+                let on = f32::from(u8::from(!relu | (row[i] > 0.0)));
                 row[i] -= on * x;
                 missed[1] = multiply_add::<FUSED>((1.0 - on) * x, model.share[i] * x, missed[1]);
                 missed.swap(0, 1);

@@ -1,7 +1,7 @@
-//! Every claim comes out as its kind demands.
+//! Every claim has the verdict that its kind demands.
 
 use collimate_claims::{Budget, Tier, examine};
-use collimate_superposition::claims::claims;
+use collimate_superposition::claims;
 
 fn as_expected(tier: Tier) {
     let all = claims();
@@ -18,12 +18,12 @@ fn as_expected(tier: Tier) {
 }
 
 #[test]
-fn quick_claims_come_out_as_expected() {
+fn quick_claims_have_the_expected_verdict() {
     as_expected(Tier::Quick);
 }
 
 #[test]
-fn standard_claims_come_out_as_expected() {
+fn standard_claims_have_the_expected_verdict() {
     as_expected(Tier::Standard);
 }
 

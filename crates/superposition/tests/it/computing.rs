@@ -3,15 +3,12 @@
 use crate::differences::{distance, gradient};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::RngStream;
-use collimate_superposition::data::{Signed, Source, SparseFeatures};
-use collimate_superposition::head::HeadBehaviours;
-use collimate_superposition::incidental::{Incidental, collisions, polysemantic_neurons, winners};
-use collimate_superposition::polytope;
-use collimate_superposition::pursuit::{guaranteed_sparsity, matching_pursuit};
-use collimate_superposition::skip_trigrams::{SkipTrigrams, TrainedTrigrams, TrigramLoss, TrigramSample};
-use collimate_superposition::toy_model::Activation;
-use collimate_superposition::two_layer::{Target, TwoLayerConfig, TwoLayerLoss, Weights};
-use collimate_superposition::u_and::UniversalAnd;
+use collimate_superposition::{
+    Activation, DecoderWeights, HeadBehaviours, IncidentalNeurons, Signed, SkipTrigrams, Source,
+    SparseFeatures, TrainedTrigrams, TrigramLoss, TrigramSample, TwoLayerConfig, TwoLayerLoss,
+    TwoLayerTarget, UniversalAnd, guaranteed_sparsity, largest_neurons, matching_pursuit, neuron_collisions,
+    polysemantic_neurons, simplex,
+};
 use ndarray::{Array1, Array2, array};
 use proptest::prelude::*;
 
@@ -19,7 +16,7 @@ fn random(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_fn((rows, columns), |_| stream.normal())
 }
 
-/// The losses of single samples are those of batches of one, in whatever batch they are asked for, and their mean is the loss.
+/// Asserts that the losses of single samples equal those of batches of one, in any batch, and that their mean is the loss.
 fn per_sample_losses_agree(loss: &dyn Objective<f64>, w: &[f64]) {
     let (each, b, mut scratch) = (loss.per_sample_losses().unwrap(), loss.n_samples(), Scratch::new());
     let mut all = vec![f64::NAN; b];
@@ -59,11 +56,11 @@ proptest! {
         config.importance = (0..n).map(|i| 0.8_f64.powi(i as i32)).collect();
         let point: Vec<f64> = (0..config.parameters()).map(|_| stream.normal()).collect();
         let x = random(3, n, &mut stream);
-        // Differences mean nothing across a kink.
+        // Differences are not valid across a kink.
         let e = Array2::from_shape_fn((m, n), |(k, i)| point[k * n + i]);
         let d = match config.weights {
-            Weights::Tied => e.clone(),
-            Weights::Untied => Array2::from_shape_fn((m, n), |(k, i)| point[m * n + k * n + i]),
+            DecoderWeights::Tied => e.clone(),
+            DecoderWeights::Untied => Array2::from_shape_fn((m, n), |(k, i)| point[m * n + k * n + i]),
         };
         let b = Array1::from(point[point.len() - n..].to_vec());
         let before = x.dot(&e.t());
@@ -89,15 +86,15 @@ fn enough_neurons_learn_the_absolute_value() {
     // With linear outputs none can die.
     let config = TwoLayerConfig { output: Activation::Linear, ..TwoLayerConfig::absolute_value(3, 24) };
     let model = config.train(&source, 64, 2000, 1e-2, &RngStream::new(1, 0)).unwrap();
-    let zero = Target::Absolute.of(&x).mapv(|v| v * v).sum() / 500.0;
-    assert!(model.loss(&x, &Target::Absolute).unwrap() < 0.05 * zero);
+    let zero = TwoLayerTarget::Absolute.of(&x).mapv(|v| v * v).sum() / 500.0;
+    assert!(model.loss(&x, &TwoLayerTarget::Absolute).unwrap() < 0.05 * zero);
     assert!(TwoLayerConfig::absolute_value(3, 0).train(&source, 64, 1, 1e-2, &RngStream::new(1, 0)).is_err());
     assert!(TwoLayerConfig::absolute_value(2, 4).train(&source, 64, 1, 1e-2, &RngStream::new(1, 0)).is_err());
 }
 
 #[test]
 fn the_mixing_term_is_part_of_the_labels() {
-    let mixing = Target::Relu { mixing: Some(array![[0.0, 1.0], [0.0, 0.0]]) };
+    let mixing = TwoLayerTarget::Relu { mixing: Some(array![[0.0, 1.0], [0.0, 0.0]]) };
     assert_eq!(mixing.of(&array![[-1.0, 3.0]]), array![[3.0, 3.0]]);
 }
 
@@ -122,9 +119,9 @@ fn ands_of_two_active_features_are_exact() {
 }
 
 #[test]
-fn accidents_are_rarer_with_more_neurons() {
+fn incidental_sharing_is_rarer_with_more_neurons() {
     let count = |neurons: usize| -> usize {
-        let sizes = Incidental { features: 16, neurons, steps: 600, ..Default::default() };
+        let sizes = IncidentalNeurons { features: 16, neurons, steps: 600, ..Default::default() };
         (0..4)
             .map(|seed| polysemantic_neurons(&sizes.train(&mut RngStream::new(seed, 0)).unwrap(), 0.25))
             .sum()
@@ -132,11 +129,14 @@ fn accidents_are_rarer_with_more_neurons() {
     let (narrow, roomy) = (count(16), count(512));
     assert!(roomy < narrow, "{narrow} with 16 neurons, {roomy} with 512");
     let w = array![[0.1, -2.0], [0.0, 1.5], [3.0, 0.0]];
-    assert_eq!((winners(&w), collisions(&w), polysemantic_neurons(&w, 0.3)), (vec![1, 1, 0], 1, 1));
+    assert_eq!(
+        (largest_neurons(&w), neuron_collisions(&w), polysemantic_neurons(&w, 0.3)),
+        (vec![1, 1, 0], 1, 1)
+    );
 }
 
 #[test]
-fn a_head_too_small_drops_behaviours() {
+fn a_head_with_too_few_dimensions_drops_behaviours() {
     let mut stream = RngStream::new(3, 0);
     let head = HeadBehaviours::orthogonal(3, 8, &mut stream).unwrap();
     let small = head.output_value(2).unwrap();
@@ -148,9 +148,9 @@ fn a_head_too_small_drops_behaviours() {
 }
 
 #[test]
-fn pursuit_decodes_and_knows_its_limit() {
-    // Two of six corners of a simplex in five dimensions: sure below (1 + 5)/2.
-    let simplex = polytope::simplex(5).unwrap();
+fn matching_pursuit_decodes_and_states_its_guarantee() {
+    // Two of six corners of a simplex in five dimensions: the guarantee holds below (1 + 5)/2.
+    let simplex = simplex(5).unwrap();
     assert_eq!(guaranteed_sparsity(&simplex).unwrap(), 2);
     let x = array![0.0, 2.0, 0.0, 0.0, -1.0, 0.0];
     let found = matching_pursuit(&simplex, &simplex.dot(&x), 2).unwrap();
@@ -172,7 +172,7 @@ proptest! {
         let point: Vec<f64> = (0..task.parameters()).map(|_| stream.normal()).collect();
         let samples = task.samples(4, &mut stream);
         let (plain, nearest) = written_out(&task, &point, &samples);
-        // Differences mean nothing across a kink.
+        // Differences are not valid across a kink.
         prop_assume!(nearest > 1e-4);
         let loss = TrigramLoss::new(task, samples.clone()).unwrap();
         let mut exact = vec![0.0; point.len()];
@@ -186,7 +186,7 @@ proptest! {
     }
 }
 
-/// The loss of skip-trigrams as its formulas stand, and the output nearest to its kink.
+/// Computes the loss of skip-trigrams directly from its formulas, and the distance of the outputs from their kinks.
 fn written_out(task: &SkipTrigrams, w: &[f64], samples: &[TrigramSample]) -> (f64, f64) {
     let SkipTrigrams { sources, destinations, heads, dimension: r, .. } = *task;
     let answers = sources * destinations;
@@ -220,7 +220,7 @@ fn written_out(task: &SkipTrigrams, w: &[f64], samples: &[TrigramSample]) -> (f6
 }
 
 #[test]
-fn tasks_and_tokens_that_make_no_sense_are_refused() {
+fn invalid_tasks_and_tokens_are_errors() {
     let task = SkipTrigrams::default();
     assert!(TrigramLoss::new(task, vec![]).is_err());
     assert!(TrigramLoss::new(task, vec![TrigramSample { destination: 3, sources: vec![] }]).is_err());
@@ -232,8 +232,8 @@ fn tasks_and_tokens_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn the_objective_of_incidental_is_its_loss() {
-    let model = Incidental { features: 3, neurons: 4, l1: 0.1, ..Incidental::default() };
+fn the_objective_of_incidental_neurons_is_their_loss() {
+    let model = IncidentalNeurons { features: 3, neurons: 4, l1: 0.1, ..IncidentalNeurons::default() };
     let w = model.start(&mut RngStream::new(4, 0)).unwrap();
     let point = w.iter().copied().collect::<Vec<f64>>();
     let mut exact = vec![0.0; 12];
@@ -243,7 +243,7 @@ fn the_objective_of_incidental_is_its_loss() {
     assert!((value - plain).abs() < 1e-14);
     let differences = gradient(|p| model.loss(p, Batch::All, &mut Scratch::new()), &point, 1e-6);
     assert!(distance(&exact, &differences) < 1e-8);
-    // Training goes down this very loss.
+    // Training lowers this loss.
     let trained = model.train(&mut RngStream::new(4, 0)).unwrap();
     let end: Vec<f64> = trained.iter().copied().collect();
     assert!(model.loss(&end, Batch::All, &mut Scratch::new()) < value);

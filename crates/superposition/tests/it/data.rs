@@ -1,14 +1,14 @@
-//! The distributions have the frequencies and dependences that they state.
+//! The distributions have the stated frequencies and dependences.
 
 use collimate_stream::RngStream;
-use collimate_superposition::data::{
-    DecayingConfig, DecayingFeatures, FeatureSets, FiniteData, Hierarchy, LowRank, OneActiveFeature, RowNorm,
-    Siblings, Source, SparseFeatures, Together, World, WorldConfig,
+use collimate_superposition::{
+    DecayingConfig, DecayingFeatures, Dependence, FeatureSets, FiniteData, Hierarchy, LowRank,
+    OneActiveFeature, RowNorm, Siblings, Source, SparseFeatures, World, WorldConfig,
 };
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 
-/// How often each feature is on, and each pair of the first two.
+/// Returns how often each feature is on, and how often the first two are on together.
 fn rates(source: &dyn Source, samples: usize) -> (Vec<f64>, f64) {
     let x = source.rows(samples, &mut RngStream::new(5, 0));
     let on = x.mapv(|v| f64::from(u8::from(v > 0.0)));
@@ -25,11 +25,11 @@ fn close(found: &[f64], expected: &[f64], samples: usize) {
 
 #[test]
 fn correlated_and_exclusive_sets() {
-    let together = FeatureSets::new(2, 3, 0.3, Together::All).unwrap();
+    let together = FeatureSets::new(2, 3, 0.3, Dependence::Correlated).unwrap();
     let (rate, both) = rates(&together, 20_000);
     close(&rate, &[0.3; 6], 20_000);
     assert_eq!(both, rate[0]);
-    let either = FeatureSets::new(2, 3, 0.3, Together::OneOf).unwrap();
+    let either = FeatureSets::new(2, 3, 0.3, Dependence::Exclusive).unwrap();
     let (rate, both) = rates(&either, 20_000);
     close(&rate, &[0.1; 6], 20_000);
     assert_eq!(both, 0.0);
@@ -65,7 +65,7 @@ fn hierarchies_keep_their_marginals() {
 #[test]
 fn common_causes_move_features_together() {
     let (samples, p) = (20_000, vec![0.1, 0.2, 0.05]);
-    // Equal causes of full strength: whenever the rarer one is on, so is the other.
+    // Equal causes of full strength: whenever the rarer feature is on, the other is on too.
     let full = LowRank::new(p.clone(), array![[1.0], [1.0], [0.0]]).unwrap();
     let (rate, both) = rates(&full, samples);
     close(&rate, &p, samples);
@@ -108,7 +108,7 @@ fn small_world() -> WorldConfig {
 }
 
 #[test]
-fn a_world_is_its_active_features() {
+fn activations_are_sums_of_active_features() {
     let stream = RngStream::new(4, 0);
     let world = World::new(small_world(), &stream.child(0)).unwrap();
     let batch = world.batch(10..210, &stream.child(1));
@@ -145,8 +145,8 @@ fn spreading_moves_directions_apart() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn rows_have_no_surprises(sets in 1usize..5, size in 1usize..5, p in 0.0..=1.0f64, seed in any::<u64>().no_shrink()) {
-        for together in [Together::All, Together::OneOf] {
+    fn rows_are_in_range_and_repeatable(sets in 1usize..5, size in 1usize..5, p in 0.0..=1.0f64, seed in any::<u64>().no_shrink()) {
+        for together in [Dependence::Correlated, Dependence::Exclusive] {
             let source = FeatureSets::new(sets, size, p, together).unwrap();
             let x = source.rows(20, &mut RngStream::new(seed, 0));
             prop_assert!(x.iter().all(|v| (0.0..=1.0).contains(v)));
@@ -156,9 +156,9 @@ proptest! {
 }
 
 #[test]
-fn bad_distributions_are_refused() {
-    assert!(FeatureSets::new(0, 2, 0.5, Together::All).is_err());
-    assert!(FeatureSets::new(1, 2, 1.5, Together::All).is_err());
+fn bad_distributions_are_errors() {
+    assert!(FeatureSets::new(0, 2, 0.5, Dependence::Correlated).is_err());
+    assert!(FeatureSets::new(1, 2, 1.5, Dependence::Correlated).is_err());
     assert!(OneActiveFeature::new(0).is_err());
     assert!(Hierarchy::new(vec![Some(0)], vec![0.5], Siblings::Independent).is_err());
     assert!(Hierarchy::new(vec![None, Some(0), Some(0)], vec![0.5, 0.6, 0.6], Siblings::Exclusive).is_err());
@@ -176,7 +176,7 @@ fn decaying_features_have_their_frequencies_and_correlations() {
     let (rate, both) = rates(&source, 20_000);
     close(&rate, source.on_probability(), 20_000);
     assert!((source.on_probability().iter().sum::<f64>() - 3.0).abs() < 1e-12);
-    // One cause: any two features move together or against each other. E[2Φ(g)·2Φ(±g)] is 4/3 or 2/3.
+    // With one cause any two features have correlation of one sign. E[2Φ(g)·2Φ(±g)] is 4/3 or 2/3.
     let independent = rate[0] * rate[1];
     let ratio = both / independent;
     assert!((ratio - 4.0 / 3.0).abs() < 0.08 || (ratio - 2.0 / 3.0).abs() < 0.08, "{ratio}");

@@ -1,16 +1,13 @@
-//! Diagnosis on the generators it was built with, and its refusals. New families are judged by a claim.
+//! Diagnosis on the generators it was built with, and its abstentions. A claim tests it on new families.
 
 use collimate_stream::RngStream;
-use collimate_superposition::data::{OneActiveFeature, Source, SparseFeatures};
-use collimate_superposition::diagnosis::{Explanation, diagnose};
-use collimate_superposition::incidental::Incidental;
-use collimate_superposition::polysemanticity::{
-    ParityCode, Representation, circular_code, level_code, rotated_code,
+use collimate_superposition::{
+    Explanation, IncidentalNeurons, OneActiveFeature, ParityCode, Representation, Source, SparseFeatures,
+    circular_code, diagnose, level_code, regular_polygon, rotated_code,
 };
-use collimate_superposition::polytope::regular_polygon;
 use ndarray::{Array2, Axis};
 
-/// States of a representation, each drawn many times.
+/// Draws states of a representation, each many times.
 fn drawn(all: &Representation, stream: &mut RngStream) -> (Array2<f64>, Array2<f64>) {
     let states: Vec<usize> = (0..500).map(|_| stream.below(all.features.nrows())).collect();
     (all.activations.select(Axis(0), &states), all.features.select(Axis(0), &states))
@@ -21,7 +18,7 @@ fn answer(h: &Array2<f64>, x: &Array2<f64>) -> Option<Explanation> {
 }
 
 #[test]
-fn the_known_generators_are_told_apart() {
+fn the_known_generators_are_distinguished() {
     let stream = &mut RngStream::new(1, 0);
     let x = SparseFeatures::uniform(6, 0.3).unwrap().rows(400, stream);
     assert_eq!(answer(&x, &x), Some(Explanation::Monosemantic));
@@ -38,23 +35,24 @@ fn the_known_generators_are_told_apart() {
 }
 
 #[test]
-fn accidents_of_training_are_recognised() {
-    let (mut met, mut named) = (0, 0);
+fn incidental_sharing_is_recognised() {
+    let (mut shared, mut named) = (0, 0);
     for seed in 0..6 {
-        let sizes = Incidental { features: 12, neurons: 24, steps: 5000, ..Incidental::default() };
+        let sizes =
+            IncidentalNeurons { features: 12, neurons: 24, steps: 5000, ..IncidentalNeurons::default() };
         let w = sizes.train(&mut RngStream::new(seed, 0)).unwrap();
-        if collimate_superposition::incidental::polysemantic_neurons(&w, 0.25) == 0 {
+        if collimate_superposition::polysemantic_neurons(&w, 0.25) == 0 {
             continue;
         }
-        met += 1;
+        shared += 1;
         let x = SparseFeatures::uniform(12, 0.3).unwrap().rows(600, &mut RngStream::new(seed, 1));
         named += usize::from(answer(&x.dot(&w), &x) == Some(Explanation::Incidental));
     }
-    assert!(met > 0 && named * 2 > met, "{named} of {met}");
+    assert!(shared > 0 && named * 2 > shared, "{named} of {shared}");
 }
 
 #[test]
-fn without_grounds_it_abstains() {
+fn it_abstains_without_evidence() {
     let stream = &mut RngStream::new(2, 0);
     let x = SparseFeatures::uniform(6, 0.3).unwrap().rows(400, stream);
     let h = Array2::from_shape_simple_fn((400, 4), || stream.normal());
@@ -69,14 +67,14 @@ fn without_grounds_it_abstains() {
 }
 
 #[test]
-fn what_labels_leave_open_is_not_taken_for_a_bend() {
-    // Four neurons with a feature each, and as much variance of something else in four others: linear as can be, and half explained.
+fn unexplained_variance_is_not_taken_for_a_nonlinear_code() {
+    // Four neurons with one feature each, and equal variance of something else in four others: a linear code that explains half.
     let stream = &mut RngStream::new(3, 0);
     let x = SparseFeatures::uniform(4, 0.3).unwrap().rows(400, stream);
     let mut h = Array2::from_shape_simple_fn((400, 8), || 0.3 * stream.normal());
     h.slice_mut(ndarray::s![.., ..4]).assign(&x);
     assert_eq!(diagnose(&h, Some(&x)).unwrap().answer(), None);
-    // A square beside a slope: fixed by the labels, and not linear in them.
+    // A square plus a linear term: determined by the labels, and not linear in them.
     let x = Array2::from_shape_simple_fn((400, 4), || stream.below(3) as f64 - 1.0);
     assert_eq!(answer(&x.mapv(|x| x * x + 0.3 * x), &x), Some(Explanation::NonLinear));
 }

@@ -1,17 +1,17 @@
 //! One test binary for the whole crate.
 
+mod blocks;
 #[cfg(feature = "claims")]
 mod claims;
 mod computing;
 mod data;
 mod diagnosis;
 mod differences;
-mod fleet;
+mod ensemble;
 mod geometry;
-mod gons;
-mod large;
 mod one_active;
 mod phase;
+mod polygons;
 mod polysemanticity;
 mod toy_model;
 mod two_features;

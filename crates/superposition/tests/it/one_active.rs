@@ -2,7 +2,7 @@
 
 use crate::differences::{distance, error};
 use collimate_stream::RngStream;
-use collimate_superposition::one_active::{OneActive, cross_talk, own_error};
+use collimate_superposition::{OneActive, cross_talk, own_error};
 use proptest::prelude::*;
 
 /// `∫₀¹ f` by the midpoint rule.
@@ -44,7 +44,7 @@ proptest! {
                 model.loss_and_gradient(x, &mut g).unwrap();
                 g[p]
             };
-            // The third derivative grows towards a corner faster than the second, whose scale is allowed for.
+            // The third derivative grows towards a corner faster than the second, whose scale enters the bound.
             let scale = 1.0 + hessian.iter().fold(0.0_f64, |m, h| m.max(h.abs()));
             let row = hessian.row(p).to_vec();
             prop_assert!(error(partial, &at, &row, [1e-6, 1e-8]) < 1e-4 * scale);
@@ -54,7 +54,7 @@ proptest! {
 
 #[test]
 fn a_small_slope_loses_no_digits() {
-    // The difference of cubes over 3g would lose half of them.
+    // The difference of cubes over 3g would lose half of the digits.
     let cell = cross_talk(1e-12, 0.7);
     assert!((cell.value - 0.49).abs() < 1e-11);
     assert!((cell.dg - 0.7).abs() < 1e-11);
@@ -62,7 +62,7 @@ fn a_small_slope_loses_no_digits() {
 }
 
 #[test]
-fn the_objective_is_the_loss_and_multiplies_by_its_hessian() {
+fn the_objective_is_the_loss_with_its_hessian_products() {
     use collimate_grad::{Batch, Objective, Scratch};
     let model = OneActive::new(2, 4).unwrap();
     let mut stream = RngStream::new(5, 0);

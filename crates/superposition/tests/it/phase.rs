@@ -1,13 +1,16 @@
 //! Phase diagrams: candidates, optimum, training.
 
 use collimate_stream::RngStream;
-use collimate_superposition::phase::{Region, TrainedConfig, canonical, logarithmic, optimised, trained};
-use collimate_superposition::two_features::canonical_boundary;
+use collimate_superposition::{
+    PhaseRegion, TrainedDiagramConfig, canonical_boundary, canonical_diagram, logarithmic_range,
+    optimised_diagram, trained_diagram,
+};
 
 #[test]
-fn the_optimum_never_loses_to_the_candidates() {
-    let (r, s) = (logarithmic(0.2, 5.0, 6).unwrap(), logarithmic(0.02, 1.0, 6).unwrap());
-    let (simple, best) = (canonical(&r, &s).unwrap(), optimised(&r, &s, 2, &RngStream::new(1, 0)).unwrap());
+fn the_optimum_is_never_above_the_candidates() {
+    let (r, s) = (logarithmic_range(0.2, 5.0, 6).unwrap(), logarithmic_range(0.02, 1.0, 6).unwrap());
+    let (simple, best) =
+        (canonical_diagram(&r, &s).unwrap(), optimised_diagram(&r, &s, 2, &RngStream::new(1, 0)).unwrap());
     for (a, b) in best.loss.iter().zip(&simple.loss) {
         assert!(*a <= b + 1e-9, "{a} above {b}");
     }
@@ -15,14 +18,14 @@ fn the_optimum_never_loses_to_the_candidates() {
         assert!(density < canonical_boundary(importance).unwrap());
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    assert_eq!(best, pool.install(|| optimised(&r, &s, 2, &RngStream::new(1, 0))).unwrap());
+    assert_eq!(best, pool.install(|| optimised_diagram(&r, &s, 2, &RngStream::new(1, 0))).unwrap());
 }
 
 #[test]
 fn trained_models_come_close_to_the_optimum() {
     let (r, s) = ([0.5, 1.0], [0.05, 0.3]);
-    let best = optimised(&r, &s, 4, &RngStream::new(1, 0)).unwrap();
-    let found = trained(&r, &s, TrainedConfig::default(), &RngStream::new(1, 0)).unwrap();
+    let best = optimised_diagram(&r, &s, 4, &RngStream::new(1, 0)).unwrap();
+    let found = trained_diagram(&r, &s, TrainedDiagramConfig::default(), &RngStream::new(1, 0)).unwrap();
     for (a, b) in found.loss.iter().zip(&best.loss) {
         assert!(*a >= b - 1e-7 && *a <= 1.05 * b + 1e-4, "trained {a}, optimum {b}");
     }
@@ -30,16 +33,16 @@ fn trained_models_come_close_to_the_optimum() {
 }
 
 #[test]
-fn bad_ranges_are_refused() {
-    assert!(logarithmic(0.0, 1.0, 3).is_err() && logarithmic(0.1, 1.0, 0).is_err());
-    assert!(canonical(&[0.0], &[0.5]).is_err() && canonical(&[1.0], &[1.5]).is_err());
-    let none = TrainedConfig { models: 0, ..Default::default() };
-    assert!(trained(&[1.0], &[0.5], none, &RngStream::new(0, 0)).is_err());
+fn bad_ranges_are_errors() {
+    assert!(logarithmic_range(0.0, 1.0, 3).is_err() && logarithmic_range(0.1, 1.0, 0).is_err());
+    assert!(canonical_diagram(&[0.0], &[0.5]).is_err() && canonical_diagram(&[1.0], &[1.5]).is_err());
+    let none = TrainedDiagramConfig { models: 0, ..Default::default() };
+    assert!(trained_diagram(&[1.0], &[0.5], none, &RngStream::new(0, 0)).is_err());
 }
 
 #[test]
-fn regions_are_those_of_the_weights() {
-    use Region::*;
+fn regions_follow_from_the_weights() {
+    use PhaseRegion::*;
     for (w, region) in [
         ([1.0, 0.0], NotRepresented),
         ([-0.03, -1.0], Dedicated),
@@ -47,10 +50,10 @@ fn regions_are_those_of_the_weights() {
         ([0.5, 0.5], SideBySide),
         ([0.05, -0.05], Neither),
     ] {
-        assert_eq!(Region::of(w), region, "{w:?}");
+        assert_eq!(PhaseRegion::of(w), region, "{w:?}");
     }
-    // Of three candidates each wins somewhere, and where it wins its loss is the least.
-    let diagram = canonical(&[0.3, 3.0], &[0.1, 0.9]).unwrap();
+    // Each of the three candidates is the best somewhere.
+    let diagram = canonical_diagram(&[0.3, 3.0], &[0.1, 0.9]).unwrap();
     assert_eq!(diagram.region, ndarray::array![[Antipodal, Antipodal], [NotRepresented, Dedicated]]);
     assert_eq!(diagram.sharing, ndarray::array![[1.0, 1.0], [0.0, 0.0]]);
 }

@@ -1,10 +1,9 @@
-//! The generators have the structure they promise.
+//! The generators have the stated structure.
 
 use collimate_stream::RngStream;
-use collimate_superposition::geometry::{feature_dimensionality, interference};
-use collimate_superposition::polysemanticity::{
-    ParityCode, circular_code, level_code, linear_r_squared, neuron_top_share, read_level, rotated_code,
-    turned_code, variance_kept,
+use collimate_superposition::{
+    ParityCode, circular_code, feature_dimensionality, interference, level_code, linear_r_squared,
+    neuron_top_share, read_level, rotated_code, turned_code, variance_kept,
 };
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -22,7 +21,7 @@ proptest! {
     }
 
     #[test]
-    fn parities_decode_and_hide(k in 3..8usize, seed in any::<u64>().no_shrink()) {
+    fn parities_decode_without_a_linear_trace(k in 3..8usize, seed in any::<u64>().no_shrink()) {
         let code = ParityCode::random(k, &mut RngStream::new(seed, 0)).unwrap();
         let all = code.representation();
         let states: HashSet<Vec<bool>> =
@@ -69,7 +68,7 @@ fn levels_and_circles() {
 }
 
 #[test]
-fn shares_of_neurons() {
+fn top_shares_of_neurons() {
     let w = ndarray::array![[1.0, 0.0], [0.0, 0.0], [1.0, -1.0]];
     assert_eq!(neuron_top_share(&w).unwrap(), ndarray::array![1.0, 1.0, 0.5]);
     assert!(ParityCode::random(2, &mut RngStream::new(0, 0)).is_err());

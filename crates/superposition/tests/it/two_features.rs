@@ -1,9 +1,9 @@
-//! The exact two-feature loss against quadrature, and both boundaries against the recomputed table.
+//! The exact two-feature loss against quadrature, and both boundaries against a recomputed table.
 
 use crate::differences::error;
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::RngStream;
-use collimate_superposition::two_features::{TwoFeatures, canonical_boundary, optimised_boundary};
+use collimate_superposition::{TwoFeatures, canonical_boundary, optimised_boundary};
 use proptest::prelude::*;
 
 /// The expected loss by a plain midpoint sum over the square and its edges.
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn at_the_canonical_boundary_the_candidates_tie(r in 0.05..5.0_f64) {
+    fn the_candidates_tie_at_the_canonical_boundary(r in 0.05..5.0_f64) {
         let model = TwoFeatures::new(canonical_boundary(r).unwrap(), r).unwrap();
         prop_assert!((model.superpose_last() - model.dedicated()).abs() < 1e-15);
     }
@@ -78,7 +78,7 @@ fn better_points_exist_above_the_canonical_boundary() {
 }
 
 #[test]
-fn the_optimised_boundary_is_the_recomputed_one() {
+fn the_optimised_boundary_equals_the_recomputed_boundary() {
     // (r, boundary, second weight just below).
     for (r, density, w2) in
         [(0.8, 0.7266, -0.045), (0.5, 0.4845, -0.766), (0.25, 0.3387, -0.723), (0.1, 0.1811, -0.668)]

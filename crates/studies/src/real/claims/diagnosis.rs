@@ -6,7 +6,7 @@ use crate::diagnosis::{LabelSet, Tally, labels, moving, plant};
 use crate::real::{Family, LAYER, Laboratory, StudyError};
 use crate::text::{Split, jargon};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier};
-use collimate_superposition::diagnosis::{Explanation, diagnose};
+use collimate_superposition::{Explanation, diagnose};
 use collimate_transformer::{Capture, Run, Site};
 use ndarray::{Array2, Axis, Ix2, concatenate, s};
 

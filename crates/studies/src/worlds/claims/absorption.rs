@@ -5,7 +5,7 @@ use crate::worlds::{Member, Recipe, Scene};
 use collimate_claims::{Claims, Meta, Proportion, Subject, Tier};
 use collimate_sae::{BiasStart, Sae, Trained};
 use collimate_stream::RngStream;
-use collimate_superposition::data::{Hierarchy, Siblings, Source, SparseFeatures};
+use collimate_superposition::{Hierarchy, Siblings, Source, SparseFeatures};
 use ndarray::ArrayRef2;
 
 const ABSORBS: Meta = Meta::empirical(

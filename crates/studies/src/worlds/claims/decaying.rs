@@ -6,7 +6,7 @@ use crate::real::StudyError;
 use crate::worlds::{Measured, Member, Recipe, Scene};
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier, Why};
 use collimate_sae::{BiasStart, Sae, mmcs};
-use collimate_superposition::data::{DecayingConfig, DecayingFeatures};
+use collimate_superposition::{DecayingConfig, DecayingFeatures};
 use ndarray::s;
 
 const SHARKEY: &str =

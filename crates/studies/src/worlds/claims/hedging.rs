@@ -5,7 +5,7 @@ use crate::worlds::{Member, Recipe, Scene};
 use collimate_claims::{Claims, Meta, Proportion, Subject, Tier};
 use collimate_sae::BiasStart;
 use collimate_stream::RngStream;
-use collimate_superposition::data::LowRank;
+use collimate_superposition::LowRank;
 use ndarray::{Array2, array};
 
 const HEDGES: Meta = Meta::empirical(

@@ -5,7 +5,7 @@ use crate::real::StudyError;
 use crate::worlds::{Measured, Member, Recipe, Scene};
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier};
 use collimate_sae::BiasStart;
-use collimate_superposition::data::WorldConfig;
+use collimate_superposition::WorldConfig;
 
 const SYNTH: &str = "after SynthSAEBench (2026), at a 256th of its size";
 
