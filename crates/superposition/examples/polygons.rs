@@ -7,18 +7,18 @@ use collimate_superposition::{CriticalPolygon, SuperpositionError, UnusedFeature
 fn main() -> Result<(), SuperpositionError> {
     println!("corners   norm       bias       each D   loss of k among k   loss among six");
     for corners in 3..=8 {
-        let gon = CriticalPolygon::new(corners)?;
-        let (model, point) = gon.parameters(corners, UnusedFeatures { on: 0 })?;
+        let polygon = CriticalPolygon::new(corners)?;
+        let (model, point) = polygon.parameters(corners, UnusedFeatures { on: 0 })?;
         let (w, _) = model.unpack(&point)?;
         let share = feature_dimensionality(&w)?[0];
         let among_six = match corners {
-            3..=6 => format!("{:.5}", gon.loss(6, UnusedFeatures { on: 0 })?),
+            3..=6 => format!("{:.5}", polygon.loss(6, UnusedFeatures { on: 0 })?),
             _ => "-".to_owned(),
         };
         println!(
             "{corners:7}   {:.5}   {:9.5}   {share:.4}   {:17.5}   {among_six:>14}",
-            gon.norm,
-            gon.bias,
+            polygon.norm,
+            polygon.bias,
             model.loss(&point)?
         );
     }

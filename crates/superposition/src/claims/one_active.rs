@@ -127,8 +127,8 @@ fn exact() -> Claims {
                 .names(&["features", "corners", "on", "published"])
                 .input(|d, _| Some(LOSSES[d[0]]))
                 .margin(|&(features, corners, on, published)| {
-                    let gon = CriticalPolygon::new(corners).expect("three to eight corners");
-                    let (model, point) = gon
+                    let polygon = CriticalPolygon::new(corners).expect("three to eight corners");
+                    let (model, point) = polygon
                         .parameters(features, UnusedFeatures { on })
                         .expect("no more corners than features");
                     1e-5 - (model.loss(&point).expect("finite") - published).abs()
@@ -140,7 +140,7 @@ fn exact() -> Claims {
                 .names(&["corners", "norm", "bias"])
                 .input(|d, _| Some(SHAPES[d[0]]))
                 .margin(|&(corners, norm, bias)| match CriticalPolygon::new(corners) {
-                    Ok(gon) => 1e-5 - (gon.norm - norm).abs().max((gon.bias - bias).abs()),
+                    Ok(polygon) => 1e-5 - (polygon.norm - norm).abs().max((polygon.bias - bias).abs()),
                     Err(_) => f64::NAN,
                 }),
         )
@@ -150,9 +150,9 @@ fn exact() -> Claims {
                 .names(&["corners", "spare"])
                 .input(|d, _| Some((d[0], d[1])))
                 .margin(|&(corners, spare)| {
-                    let Ok(gon) = CriticalPolygon::new(corners) else { return f64::NAN };
+                    let Ok(polygon) = CriticalPolygon::new(corners) else { return f64::NAN };
                     let (model, point) =
-                        gon.parameters(corners + spare, UnusedFeatures { on: spare }).expect("it fits");
+                        polygon.parameters(corners + spare, UnusedFeatures { on: spare }).expect("it fits");
                     let mut gradient = vec![0.0; point.len()];
                     model.loss_and_gradient(&point, &mut gradient).expect("finite");
                     1e-11 - largest(gradient.iter().map(|g| g.abs()))

@@ -53,9 +53,9 @@ pub fn staircase_levels(features: usize) -> Result<Vec<StaircaseLevel>, Superpos
     ensure((3..=8).contains(&features), "features", "3 to 8", features as f64)?;
     let mut levels = Vec::new();
     for corners in 3..=features {
-        let gon = CriticalPolygon::new(corners)?;
+        let polygon = CriticalPolygon::new(corners)?;
         for on in 0..=features - corners {
-            levels.push(StaircaseLevel { corners, on, loss: gon.loss(features, UnusedFeatures { on })? });
+            levels.push(StaircaseLevel { corners, on, loss: polygon.loss(features, UnusedFeatures { on })? });
         }
     }
     levels.sort_by(|a, b| b.loss.total_cmp(&a.loss));

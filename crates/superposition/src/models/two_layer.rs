@@ -8,7 +8,7 @@ use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use collimate_tensor::matmul;
-use ndarray::{Array1, Array2, ArrayRef2, Axis};
+use ndarray::{Array1, Array2, ArrayRef2, Axis, CowArray, Ix2};
 
 /// The relation between decoder and encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,6 +352,14 @@ impl TwoLayerLoss {
         require_finite("data", data.iter())?;
         Ok(Self { config, data })
     }
+
+    /// Returns the samples of a batch. Only a batch of indices is copied.
+    fn rows(&self, batch: Batch<'_>) -> CowArray<'_, f64, Ix2> {
+        match batch {
+            Batch::All => self.data.view().into(),
+            Batch::Indices(indices) => self.data.select(Axis(0), indices).into(),
+        }
+    }
 }
 
 impl Objective<f64> for TwoLayerLoss {
@@ -364,10 +372,7 @@ impl Objective<f64> for TwoLayerLoss {
     }
 
     fn loss_and_gradient_into(&self, w: &[f64], batch: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
-        match batch {
-            Batch::All => self.config.accumulate(w, &self.data, out),
-            Batch::Indices(indices) => self.config.accumulate(w, &self.data.select(Axis(0), indices), out),
-        }
+        self.config.accumulate(w, &self.rows(batch), out)
     }
 
     fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<f64>> {
@@ -377,9 +382,6 @@ impl Objective<f64> for TwoLayerLoss {
 
 impl PerSampleLosses<f64> for TwoLayerLoss {
     fn per_sample_losses_into(&self, w: &[f64], batch: Batch<'_>, _: &mut Scratch, out: &mut [f64]) {
-        match batch {
-            Batch::All => self.config.losses(w, &self.data, out),
-            Batch::Indices(indices) => self.config.losses(w, &self.data.select(Axis(0), indices), out),
-        }
+        self.config.losses(w, &self.rows(batch), out);
     }
 }

@@ -1,5 +1,6 @@
 //! The published table of k-gons, and their independently recomputed losses.
 
+use approx::assert_abs_diff_eq;
 use collimate_superposition::{CriticalPolygon, UnusedFeatures};
 
 /// `(k, l*, b*, h_k)` with `L(k, k) = h_k / (3 k)`: Chen et al. 2023, table of k-gons.
@@ -28,30 +29,30 @@ const SIX_FEATURES: [(usize, usize, f64); 10] = [
 #[test]
 fn norms_and_biases_equal_the_published_values() {
     for (k, l, b, h) in PUBLISHED {
-        let gon = CriticalPolygon::new(k).unwrap();
-        assert!((gon.norm - l).abs() < 1e-5, "{k}-gon norm {}", gon.norm);
-        assert!((gon.bias - b).abs() < 1e-5, "{k}-gon bias {}", gon.bias);
-        assert!((3.0 * k as f64 * gon.error - h).abs() < 2e-5, "{k}-gon h {}", 3.0 * k as f64 * gon.error);
+        let polygon = CriticalPolygon::new(k).unwrap();
+        assert_abs_diff_eq!(polygon.norm, l, epsilon = 1e-5);
+        assert_abs_diff_eq!(polygon.bias, b, epsilon = 1e-5);
+        assert_abs_diff_eq!(3.0 * k as f64 * polygon.error, h, epsilon = 2e-5);
     }
 }
 
 #[test]
 fn losses_among_six_features_equal_the_published_values() {
     for (k, on, loss) in SIX_FEATURES {
-        let gon = CriticalPolygon::new(k).unwrap();
-        let short = gon.loss(6, UnusedFeatures { on }).unwrap();
-        assert!((short - loss).abs() < 1e-5, "{k}-gon with {on} on: {short}");
-        let (model, point) = gon.parameters(6, UnusedFeatures { on }).unwrap();
-        assert!((model.loss(&point).unwrap() - short).abs() < 1e-14);
+        let polygon = CriticalPolygon::new(k).unwrap();
+        let short = polygon.loss(6, UnusedFeatures { on }).unwrap();
+        assert_abs_diff_eq!(short, loss, epsilon = 1e-5);
+        let (model, point) = polygon.parameters(6, UnusedFeatures { on }).unwrap();
+        assert_abs_diff_eq!(model.loss(&point).unwrap(), short, epsilon = 1e-14);
     }
     // Five features, and as many features as corners.
     for (k, c, on, loss) in [(4, 5, 0, 0.06667), (4, 5, 1, 0.05667), (5, 5, 0, 0.01583)] {
         let found = CriticalPolygon::new(k).unwrap().loss(c, UnusedFeatures { on }).unwrap();
-        assert!((found - loss).abs() < 1e-5, "{found}");
+        assert_abs_diff_eq!(found, loss, epsilon = 1e-5);
     }
     for (k, loss) in [(7, 0.083271), (8, 0.115546)] {
         let found = CriticalPolygon::new(k).unwrap().loss(k, UnusedFeatures { on: 0 }).unwrap();
-        assert!((found - loss).abs() < 1e-6, "{found}");
+        assert_abs_diff_eq!(found, loss, epsilon = 1e-6);
     }
 }
 
