@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use collimate_slt::{
-    Certainty, LearningCoefficient, NormalCrossing, Polynomial, Rational, SltError, deep_linear,
-    gaussian_mixture, learning_coefficient_with_prior, reduced_rank, tanh_network, toy_model_gon,
+    Certainty, LearningCoefficient, NormalCrossing, Polynomial, PolynomialError, Rational, deep_linear,
+    gaussian_mixture, learning_coefficient_with_prior, reduced_rank, tanh_network, toy_model_polygon,
 };
 use serde_json::{Value, json};
 
@@ -129,7 +129,7 @@ fn answer(options: &Options) -> Result<Answer> {
         ("mixture", []) => gaussian_mixture(),
         ("gon", &[corners, features]) => {
             let dead = options.dead.unwrap_or(features.saturating_sub(corners));
-            toy_model_gon(corners, features, dead)?
+            toy_model_polygon(corners, features, dead)?
         }
         (name @ ("regular" | "reduced-rank" | "tanh" | "mixture" | "gon"), _) => {
             let sizes = match name {
@@ -154,9 +154,9 @@ fn answer(options: &Options) -> Result<Answer> {
 /// Returns true if `error` says that `k` is not a loss, but the square of `k` is one.
 ///
 /// This is so if `k` vanishes at the origin: `k` is then refused because it is negative close to the origin.
-pub(crate) fn only_the_sign_is_wrong(k: &Polynomial, error: &SltError) -> bool {
+pub(crate) fn only_the_sign_is_wrong(k: &Polynomial, error: &PolynomialError) -> bool {
     let vanishes = k.terms().all(|(exponents, _)| exponents.iter().any(|&exponent| exponent > 0));
-    matches!(error, SltError::NotALoss { .. }) && vanishes && k.terms().next().is_some()
+    matches!(error, PolynomialError::NotALoss { .. }) && vanishes && k.terms().next().is_some()
 }
 
 /// Converts the sizes of a normal crossing to powers.

@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(check_gradient(&objective, &[0.4, 0.7], Batch::All, &CheckConfig::default())?.passed());
 
     let sampling = Sampling { draws: 2000, ..Sampling::hmc(16) };
-    let llc = Llc { localisation: 1.0, sampling, ..Llc::at(n, Beta::inverse_log_n()) };
+    let llc = Llc { localisation: 1.0, sampling, ..Llc::at(n, Beta::InverseLogN) };
     let estimate = llc.estimate(&objective, &[0.0, 0.0], &mut stream)?;
     println!("{estimate}\n{}\n{}", estimate.diagnosis(), estimate.measurement());
     assert!((0.1..0.6).contains(&estimate.value), "far below the 1 of a regular model with two parameters");

@@ -1,21 +1,23 @@
-/// What can go wrong in this crate through the caller's doing.
+use crate::PolynomialError;
+use collimate_measure::OutOfRange;
+
+/// An error of a setting, of the data, or of a run.
+///
+/// [`SltError::Diverged`] and [`SltError::Undetermined`] arise during a run and depend on the data. All other variants
+/// say that an argument must change.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SltError {
     /// A number lies outside its range.
-    #[error("{name} = {value}: must be {expected}")]
-    OutOfRange {
-        /// Which number.
-        name: &'static str,
-        /// Its value.
-        value: f64,
-        /// The allowed range in words.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// A polynomial or a model has no exact learning coefficient here.
+    #[error(transparent)]
+    Polynomial(#[from] PolynomialError),
     /// A list or slice has another length than the object it belongs to.
     #[error("{argument}: expected {expected} entries, given {given}")]
     Length {
-        /// Which argument.
+        /// The name of the argument.
         argument: &'static str,
         /// The length it should have.
         expected: usize,
@@ -23,83 +25,69 @@ pub enum SltError {
         given: usize,
     },
     /// A number in the data or the parameters is NaN or infinite.
-    #[error("{argument}[{index}] is {value}")]
+    #[error("{argument}[{index}] is {value}; expected a finite number")]
     NonFinite {
-        /// Which argument.
+        /// The name of the argument.
         argument: &'static str,
-        /// The first bad position.
+        /// The first position with such a number.
         index: usize,
-        /// The value found there.
+        /// The value at that position.
         value: f64,
     },
-    /// A text is no polynomial.
-    #[error("at character {position}: {message}")]
-    Syntax {
-        /// The place in the text, from 1.
-        position: usize,
-        /// What was expected there.
-        message: String,
-    },
-    /// Something is larger than this crate works with.
+    /// A size is above the limit of this crate.
     #[error("{what}: {given} is above the limit of {limit}")]
     TooLarge {
-        /// What is too large.
+        /// The name of the size.
         what: &'static str,
         /// The limit.
         limit: usize,
-        /// The size met.
+        /// The size that was given.
         given: usize,
     },
-    /// A function is no loss above its minimum at the origin.
-    #[error("K is no loss that is least at the origin: {reason}")]
-    NotALoss {
-        /// What was found.
-        reason: String,
-    },
-    /// The data do not fix what is asked of them.
-    #[error("the data do not determine {what}; more, or more varied, observations are needed")]
-    Undetermined {
-        /// What stays open.
-        what: &'static str,
-    },
-    /// A chain left the finite numbers: its step is too large for the curvature it met.
-    #[error("the chain diverged at step {step}: loss {loss}; a smaller step size is needed")]
-    Diverged {
-        /// The step at which it was noticed.
-        step: u64,
-        /// The loss there.
-        loss: f64,
-    },
-    /// The objective lacks an ability that the estimator rests on.
-    #[error(
-        "the objective offers no {ability}: implement that ability of `Objective`, or use an estimator without it"
-    )]
+    /// The objective lacks an ability that the estimator needs.
+    #[error("the objective does not offer {ability}; implement it in `Objective`, or use another estimator")]
     Unsupported {
-        /// Which one.
+        /// The missing ability.
         ability: &'static str,
     },
-    /// The density has no finite integral, so that it has no expectation either.
+    /// The density has no finite integral, so it has no expectation either.
     #[error("the target has no finite integral: {reason}; add a localisation or walls")]
     Improper {
-        /// What shows it.
+        /// The reason.
         reason: &'static str,
     },
-    /// A trace from outside cannot be read as one.
-    #[error("{place}: {problem}")]
-    BadTrace {
-        /// Where, for example a line of a file.
-        place: String,
-        /// What is wrong there and what is expected.
-        problem: String,
+    /// The data do not determine the result.
+    #[error("the data do not determine {what}; more, or more varied, observations are needed")]
+    Undetermined {
+        /// The numbers that stay open.
+        what: &'static str,
+    },
+    /// A chain reached a loss that is NaN or infinite, because its step is too large for the curvature.
+    #[error("the chain diverged at step {step}: loss {loss}; a smaller step size is needed")]
+    Diverged {
+        /// The step with this loss.
+        step: u64,
+        /// The loss at that step.
+        loss: f64,
     },
 }
 
-/// `Err` unless the two lengths agree.
+/// Recorded losses that cannot be used as a trace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct TraceError {
+    /// The place of the problem, for example a line of a file.
+    pub place: String,
+    /// The problem there, and what is expected.
+    pub problem: String,
+}
+
+/// Returns an error unless two lengths are equal.
 pub(crate) fn same_length(argument: &'static str, expected: usize, given: usize) -> Result<(), SltError> {
     if expected == given { Ok(()) } else { Err(SltError::Length { argument, expected, given }) }
 }
 
-/// `Err` for the first number that is NaN or infinite.
+/// Returns an error for the first number that is NaN or infinite.
 pub(crate) fn all_finite<'a>(
     argument: &'static str,
     x: impl IntoIterator<Item = &'a f64>,
@@ -108,4 +96,9 @@ pub(crate) fn all_finite<'a>(
         Some((index, &value)) => Err(SltError::NonFinite { argument, index, value }),
         None => Ok(()),
     }
+}
+
+/// Returns an error unless an argument is positive and finite.
+pub(crate) fn positive(argument: &'static str, given: f64) -> Result<(), OutOfRange> {
+    collimate_measure::ensure(given > 0.0 && given.is_finite(), argument, "positive and finite", given)
 }

@@ -5,7 +5,6 @@ mod claims;
 mod diagnostics;
 mod error;
 mod estimator;
-mod exact;
 mod kernels;
 mod model;
 mod oracle;
@@ -16,20 +15,23 @@ mod temperature;
 
 #[cfg(feature = "claims")]
 pub use claims::claims;
-pub use diagnostics::{
-    ChainMean, Diagnosis, Doubt, Evidence, OutsideTrace, Sweep, SweepCell, autocorrelation_time, bulk_ess,
-    effective_sample_size, rank_normalised_r_hat, read_csv, split_r_hat, tail_ess,
+pub use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
+pub use collimate_measure::{Fingerprint, Interval, Measurement, OutOfRange, Quantity};
+pub use collimate_polynomial::{
+    Certainty, LearningCoefficient, NormalCrossing, Polynomial, PolynomialCoefficient, PolynomialError,
+    Rational, deep_linear, gaussian_mixture, learning_coefficient, learning_coefficient_with_prior,
+    reduced_rank, tanh_network, toy_model_polygon,
 };
-pub use error::SltError;
+pub use collimate_stream::RngStream;
+pub use diagnostics::{
+    ChainDiagnosis, ChainMean, DiagnosisInput, Doubt, ExternalTrace, Sweep, SweepCell, autocorrelation_time,
+    bulk_ess, effective_sample_size, rank_normalised_r_hat, read_csv, split_r_hat, tail_ess,
+};
+pub use error::{SltError, TraceError};
 pub use estimator::{
     Calibration, CalibrationCase, CalibrationTarget, FreeEnergy, FreeEnergyEstimate, Llc, LlcEstimate,
     PosteriorErrors, SampleLossRun, SampleLosses, StepBias, Susceptibility, TwoTemperatures, VolumeSlope,
     Wbic, susceptibility,
-};
-pub use exact::{
-    Certainty, LearningCoefficient, NormalCrossing, Polynomial, PolynomialCoefficient, Rational, deep_linear,
-    gaussian_mixture, learning_coefficient, learning_coefficient_with_prior, reduced_rank, tanh_network,
-    toy_model_gon,
 };
 pub use model::{
     CrossingLoss, DeepLinear, Perceptron, PolynomialLoss, QuadraticLoss, ReducedRank, ReducedRankConfig,
@@ -39,8 +41,9 @@ pub use oracle::{
 };
 pub use phase::{Phase, levels_along};
 pub use sampler::{
-    BatchSampling, Boundary, Chain, Divergence, Draw, MalaPoint, Method, Observer, Preconditioner, Region,
-    Run, SamplerScalar, Sampling, Step, StepSize, Target, Trace, Tuned, mala_log_acceptance, tune_step_size,
+    BatchSampling, Boundary, Chain, ChainTrace, Divergence, Draw, MalaPoint, Method, Observer,
+    Preconditioner, Region, SamplerScalar, Sampling, SamplingRun, Step, StepSize, Target, Tuned,
+    mala_log_acceptance, tune_step_size,
 };
 pub use scaling::{ComputeBudget, Observation, ScalingFit, ScalingLaw, fit_scaling_law};
 pub use temperature::{Beta, LossScale, NBeta};

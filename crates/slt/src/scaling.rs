@@ -1,8 +1,8 @@
-//! Scaling laws of the loss in parameters and data, and what they say of the compute of training and of use.
+//! Scaling laws of the loss in parameters and data, and their consequences for the compute of training and inference.
 
 use crate::SltError;
 use crate::error::all_finite;
-use collimate_measure::Interval;
+use collimate_measure::{Interval, ensure};
 
 /// The loss as a function of the number of parameters N and of training tokens D.
 ///
@@ -14,27 +14,27 @@ use collimate_measure::Interval;
 /// Hoffmann et al. (2022), equation 2.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScalingLaw {
-    /// E, what no model removes.
+    /// The irreducible loss E.
     pub irreducible: f64,
-    /// A.
+    /// The factor A.
     pub parameter_scale: f64,
-    /// α.
+    /// The exponent α.
     pub parameter_exponent: f64,
-    /// B.
+    /// The factor B.
     pub data_scale: f64,
-    /// β.
+    /// The exponent β.
     pub data_exponent: f64,
 }
 
 impl ScalingLaw {
-    /// L(N, D).
+    /// Returns the loss L(N, D).
     pub fn loss(&self, parameters: f64, tokens: f64) -> f64 {
         self.irreducible
             + self.parameter_scale * parameters.powf(-self.parameter_exponent)
             + self.data_scale * tokens.powf(-self.data_exponent)
     }
 
-    /// The N and D that give the lowest loss for `C = 6 N D` floating-point operations of training.
+    /// Returns the N and D that give the lowest loss for `C = 6 N D` floating-point operations of training.
     ///
     /// ```text
     /// N = G (C/6)^{β/(α+β)},   D = C/(6N),   G = (αA/βB)^{1/(α+β)}
@@ -61,19 +61,19 @@ impl ScalingLaw {
 /// A dense model of N parameters trained on D tokens, with the usual counts of operations.
 ///
 /// ```text
-/// training 6 N D,   inference 2 N a token,   so that the compute of training pays for 3 D tokens of inference
+/// training 6 N D,   inference 2 N per token,   so the compute of training is that of 3 D tokens of inference
 /// ```
 ///
-/// The cost of attention over long contexts is left out.
+/// The cost of attention over long contexts is not counted.
 ///
 /// # Examples
 /// ```
 /// use collimate_slt::ComputeBudget;
 /// let model = ComputeBudget { parameters: 7e10, tokens: 1.4e12 };
-/// // The machines of a training of 90 days can then run this many copies at 10 tokens a second.
+/// // After a training of 90 days, the same machines can run this number of copies at 10 tokens per second.
 /// let copies = model.concurrent_instances(90.0 * 86_400.0, 10.0);
 /// assert!((copies - 54_012.3).abs() < 0.1);
-/// // A model ten times larger on the same data needs ten times the machines and runs as many copies on them.
+/// // A model ten times larger on the same data needs ten times the machines, and the number of copies is the same.
 /// let larger = ComputeBudget { parameters: 7e11, ..model };
 /// assert!((larger.concurrent_instances(90.0 * 86_400.0, 10.0) / copies - 1.0).abs() < 1e-12);
 /// ```
@@ -82,29 +82,29 @@ impl ScalingLaw {
 /// Kaplan et al. (2020), section 2.1, for the counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ComputeBudget {
-    /// N.
+    /// The number of parameters N.
     pub parameters: f64,
-    /// D.
+    /// The number of training tokens D.
     pub tokens: f64,
 }
 
 impl ComputeBudget {
-    /// `6 N D`.
+    /// Returns `6 N D`.
     pub fn training_flops(&self) -> f64 {
         6.0 * self.parameters * self.tokens
     }
 
-    /// `2 N`.
+    /// Returns `2 N`.
     pub fn inference_flops_per_token(&self) -> f64 {
         2.0 * self.parameters
     }
 
-    /// How many tokens of inference the compute of training pays for.
+    /// Returns the number of tokens of inference that cost as much compute as the training.
     pub fn training_to_inference(&self) -> f64 {
         self.training_flops() / self.inference_flops_per_token()
     }
 
-    /// How many copies the machines that trained the model for `seconds` can run at `tokens_per_second` each.
+    /// Returns the number of copies, at `tokens_per_second` each, on the machines that trained the model for `seconds`.
     pub fn concurrent_instances(&self, seconds: f64, tokens_per_second: f64) -> f64 {
         self.training_to_inference() / seconds / tokens_per_second
     }
@@ -113,20 +113,20 @@ impl ComputeBudget {
 /// The loss of one trained model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
-    /// N.
+    /// The number of parameters N.
     pub parameters: f64,
-    /// D.
+    /// The number of training tokens D.
     pub tokens: f64,
-    /// L.
+    /// The loss L.
     pub loss: f64,
 }
 
-/// A fitted law, with an interval for each of its numbers.
+/// A fitted law with an interval for each of its five numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScalingFit {
-    /// The law of least squared relative error.
+    /// The law with the least sum of squared relative errors.
     pub law: ScalingLaw,
-    /// For E, A, α, B, β. The scales are fitted by their logarithms, so that their intervals are not symmetric.
+    /// The intervals for E, A, α, B and β. The intervals of E, A and B are not symmetric, because the fit uses logarithms.
     pub intervals: [Interval; 5],
     /// The standard deviation of the relative error.
     pub residual: f64,
@@ -134,14 +134,14 @@ pub struct ScalingFit {
 
 /// Fits E, A, α, B and β to observed losses by least squares of relative errors.
 ///
-/// The three scales are linear once the exponents are given: a grid of exponents gives the start, Gauss–Newton steps
-/// with damping the rest. The intervals are Student's, from the curvature at the minimum: they cover noise in the losses
-/// and not a law of another form.
+/// For given exponents the other three numbers are linear. So a grid of exponents gives the start, and damped Gauss–Newton
+/// steps follow. The intervals are Student's, from the curvature at the minimum. They cover noise in the losses, but not a
+/// law of another form.
 ///
 /// # Errors
-/// [`SltError::Length`] for fewer than seven observations, [`SltError::NonFinite`] or [`SltError::OutOfRange`] for
-/// numbers that are not positive, [`SltError::Undetermined`] when the observations do not fix all five numbers (one size,
-/// one amount of data, or an exponent at the end of its range).
+/// [`SltError::OutOfRange`] for fewer than seven observations, numbers that are not positive or a confidence outside (0, 1);
+/// [`SltError::NonFinite`] for NaN or infinity; [`SltError::Undetermined`] if the observations do not determine all five
+/// numbers (one size, one amount of data, or an exponent at the end of its range).
 ///
 /// # Examples
 /// ```
@@ -161,31 +161,7 @@ pub struct ScalingFit {
 /// # Ok::<(), collimate_slt::SltError>(())
 /// ```
 pub fn fit_scaling_law(observations: &[Observation], confidence: f64) -> Result<ScalingFit, SltError> {
-    if observations.len() < 7 {
-        return Err(SltError::Length {
-            argument: "observations (at least)",
-            expected: 7,
-            given: observations.len(),
-        });
-    }
-    if !(confidence > 0.0 && confidence < 1.0) {
-        return Err(SltError::OutOfRange {
-            name: "confidence",
-            value: confidence,
-            expected: "between 0 and 1",
-        });
-    }
-    for (name, of) in [
-        ("parameters", (|o| o.parameters) as fn(&Observation) -> f64),
-        ("tokens", |o| o.tokens),
-        ("loss", |o| o.loss),
-    ] {
-        let values: Vec<f64> = observations.iter().map(of).collect();
-        all_finite(name, &values)?;
-        if let Some(&value) = values.iter().find(|v| **v <= 0.0) {
-            return Err(SltError::OutOfRange { name, value, expected: "positive" });
-        }
-    }
+    check(observations, confidence)?;
     let undetermined = SltError::Undetermined { what: "the numbers of the scaling law" };
     let mut point = start(observations).ok_or(undetermined.clone())?;
     let mut damping = 1e-3;
@@ -217,16 +193,14 @@ pub fn fit_scaling_law(observations: &[Observation], confidence: f64) -> Result<
         let unit: [f64; 5] = std::array::from_fn(|j| f64::from(u8::from(i == j)));
         let column = solve(&normal, &unit).ok_or(undetermined.clone())?;
         let deviation = (variance * column[i]).sqrt();
-        // Beyond this the curvature says nothing of the number itself.
+        // With a larger deviation the number is not determined.
         let large = if i == 2 || i == 4 { point[i].abs() } else { 20.0 };
         if deviation.is_nan() || deviation > large {
             return Err(undetermined);
         }
-        let interval =
-            Interval::student(point[i], deviation, freedom as u64 + 1, confidence).map_err(|_| {
-                SltError::OutOfRange { name: "confidence", value: confidence, expected: "between 0 and 1" }
-            })?;
-        // E, A and B are fitted by their logarithms.
+        let interval = Interval::student(point[i], deviation, freedom as u64 + 1, confidence)
+            .expect("the confidence lies between 0 and 1");
+        // The fit uses the logarithms of E, A and B.
         intervals.push(if i == 2 || i == 4 {
             interval
         } else {
@@ -237,7 +211,25 @@ pub fn fit_scaling_law(observations: &[Observation], confidence: f64) -> Result<
     Ok(ScalingFit { law: law(&point), intervals, residual: variance.sqrt() })
 }
 
-/// The point of the fit: log E, log A, α, log B, β.
+/// Returns an error unless there are seven positive observations and a possible confidence.
+fn check(observations: &[Observation], confidence: f64) -> Result<(), SltError> {
+    ensure(observations.len() >= 7, "the number of observations", "at least 7", observations.len() as f64)?;
+    ensure(confidence > 0.0 && confidence < 1.0, "confidence", "between 0 and 1", confidence)?;
+    for (name, of) in [
+        ("parameters", (|o| o.parameters) as fn(&Observation) -> f64),
+        ("tokens", |o| o.tokens),
+        ("loss", |o| o.loss),
+    ] {
+        let values: Vec<f64> = observations.iter().map(of).collect();
+        all_finite(name, &values)?;
+        for value in values {
+            ensure(value > 0.0, name, "positive", value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the law at a point of the fit: log E, log A, α, log B, β.
 fn law(point: &[f64; 5]) -> ScalingLaw {
     ScalingLaw {
         irreducible: point[0].exp(),
@@ -248,7 +240,7 @@ fn law(point: &[f64; 5]) -> ScalingLaw {
     }
 }
 
-/// The sum of squared relative errors.
+/// Returns the sum of squared relative errors.
 fn squares(observations: &[Observation], point: &[f64; 5]) -> f64 {
     let law = law(point);
     let total: f64 =
@@ -256,7 +248,7 @@ fn squares(observations: &[Observation], point: &[f64; 5]) -> f64 {
     if total.is_nan() { f64::INFINITY } else { total }
 }
 
-/// JᵀJ and Jᵀr of the relative errors.
+/// Returns JᵀJ and Jᵀr of the relative errors.
 fn normal_equations(observations: &[Observation], point: &[f64; 5]) -> ([[f64; 5]; 5], [f64; 5]) {
     let law = law(point);
     let (mut normal, mut gradient) = ([[0.0; 5]; 5], [0.0; 5]);
@@ -274,7 +266,7 @@ fn normal_equations(observations: &[Observation], point: &[f64; 5]) -> ([[f64; 5
     (normal, gradient)
 }
 
-/// Over a grid of exponents, the scales of least squares, if all are positive.
+/// Returns the best point on a grid of exponents. The other three numbers are those of least squares, and positive.
 fn start(observations: &[Observation]) -> Option<[f64; 5]> {
     let mut best: Option<(f64, [f64; 5])> = None;
     for alpha in (1..=30).map(|k| 0.05 * f64::from(k)) {
@@ -300,7 +292,8 @@ fn start(observations: &[Observation]) -> Option<[f64; 5]> {
     best.map(|(_, point)| point)
 }
 
-/// Gaussian elimination with scaling by the diagonal; `None` when the matrix is singular to rounding.
+/// Solves a linear system by Gaussian elimination, scaled by the diagonal. Returns `None` for a matrix that is singular to
+/// rounding.
 fn solve<const N: usize>(matrix: &[[f64; N]; N], right: &[f64; N]) -> Option<[f64; N]> {
     // The columns differ by many orders of magnitude.
     let scale: [f64; N] = std::array::from_fn(|i| matrix[i][i].sqrt());

@@ -2,7 +2,8 @@
 ///
 /// A public generic is compiled in the caller's crate, at the caller's optimisation level. A method of such a trait is
 /// compiled where the macro stands. So a generic function calls `F::name(…)`, and the loop keeps the speed of our own
-/// crates even in a debug build of the caller.
+/// crates even in a debug build of the caller. For this reason the methods are not `#[inline]`, which would compile them
+/// in the caller's crate as well.
 ///
 /// Each method names the function behind it. `= loops::add` calls `loops::add`, which may be generic. An underscore in
 /// the path stands for the precision: `= rows::_::add` calls `rows::f32::add` and `rows::f64::add`.
@@ -51,7 +52,6 @@ macro_rules! hot_loops {
         }
         impl $trait for f32 {
             $(
-                #[inline]
                 fn $name $(<$(const $c: $cty),+>)? ($($arg: $ty),*) $(-> $ret)? {
                     $crate::hot_loops!(@call f32 [] [$($target)*] ($($arg),*))
                 }
@@ -59,7 +59,6 @@ macro_rules! hot_loops {
         }
         impl $trait for f64 {
             $(
-                #[inline]
                 fn $name $(<$(const $c: $cty),+>)? ($($arg: $ty),*) $(-> $ret)? {
                     $crate::hot_loops!(@call f64 [] [$($target)*] ($($arg),*))
                 }

@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     } else {
         (llc.estimate(&*model.objective, &model.centre, &mut stream)?, None)
     };
-    let found = found.beside(model.tempered(n_beta, llc.localisation)?, model.lambda);
+    let found = found.with_exact_values(model.tempered(n_beta, llc.localisation)?, model.lambda);
     if options.json {
         println!("{:#}", to_json(&model, &found, bias.as_ref()));
     } else {

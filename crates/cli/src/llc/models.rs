@@ -181,7 +181,7 @@ fn toy_model(sizes: &[usize]) -> Result<Model> {
         objective: Box::new(model),
         centre,
         half_width: None,
-        lambda: collimate_slt::toy_model_gon(corners, features, features.saturating_sub(corners)).ok(),
+        lambda: collimate_slt::toy_model_polygon(corners, features, features.saturating_sub(corners)).ok(),
         oracle: Oracle::None,
     })
 }

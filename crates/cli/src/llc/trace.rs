@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use anyhow::{Context, Result, bail};
-use collimate_slt::{ChainMean, NBeta, OutsideTrace, read_csv};
+use collimate_slt::{ChainMean, ExternalTrace, NBeta, read_csv};
 use collimate_tensor::files::read_npy;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         bail!("--baseline must be a finite number, but is {baseline}");
     }
     let trace = if path.ends_with(".npy") {
-        OutsideTrace::from_any(&*read_npy(path)?.to_f64()).with_context(|| format!("in {path}"))?
+        ExternalTrace::from_any(&*read_npy(path)?.to_f64()).with_context(|| format!("in {path}"))?
     } else {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
         read_csv(&text).with_context(|| format!("in {path}"))?

@@ -3,7 +3,7 @@
 use super::files::{create_folder, write_figures};
 use super::numbers::{count, positive};
 use clap::builder::RangedU64ValueParser;
-use collimate_slt::toy_model_gon;
+use collimate_slt::toy_model_polygon;
 use collimate_stream::RngStream;
 use collimate_superposition::{
     OneActive, StaircaseLevel, figures, gradient_descent, nearest_level, staircase_levels, train_instances,
@@ -72,7 +72,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     println!("level                loss  lambda  runs that end there");
     for level in &levels {
         let dead = o.features - level.corners - level.on;
-        let lambda = toy_model_gon(level.corners, o.features, dead).map(|c| c.lambda.to_string());
+        let lambda = toy_model_polygon(level.corners, o.features, dead).map(|c| c.lambda.to_string());
         let runs = at.iter().flatten().filter(|other| *other == level).count();
         println!(
             "{:14}  {:9.6}  {:>6}  {runs:19}",

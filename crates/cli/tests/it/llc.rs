@@ -94,7 +94,7 @@ fn wrong_arguments_are_refused() {
         (vec!["llc", "crossing", "1", "--method", "gibbs"], "possible values: hmc"),
         (vec!["llc", "polynomial", "x + y"], "no loss"),
         (vec!["llc", "polynomial", "x + y"], "its square"),
-        (vec!["llc", "polynomial", "1 + x^2"], "refused: K is no loss"),
+        (vec!["llc", "polynomial", "1 + x^2"], "refused: K is not a loss"),
         (vec!["llc", "crossing"], "at least one power"),
         (vec!["llc", "crossing", "99999999999"], "a power must be below 2^32"),
         (vec!["llc", "crossing", "1", "--draws", "1000000000000000000"], "thin them"),

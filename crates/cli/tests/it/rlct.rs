@@ -45,7 +45,7 @@ fn json_has_the_exact_fraction() {
 #[test]
 fn errors_name_the_reason_and_the_next_step() {
     for (arguments, words) in [
-        (&["x + y"][..], "negative values"),
+        (&["x + y"][..], "negative arbitrarily close"),
         (&["x^2 - y^2"], "--square"),
         (&["1 + x^2"], "at the origin"),
         (&["x^2 +"], "at character 6"),

@@ -82,7 +82,7 @@ pub(super) fn sgld_samples_the_posterior() -> impl Claim {
 
 /// An estimate on the quadratic with the value its chains converge to.
 fn estimate(stream: &mut RngStream) -> Option<(LlcEstimate, f64)> {
-    let beta = Beta::inverse_log_n();
+    let beta = Beta::InverseLogN;
     let sampling = Sampling {
         step_size: StepSize::Fixed(5e-3),
         burn_in: 200,

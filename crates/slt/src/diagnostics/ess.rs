@@ -1,15 +1,17 @@
-/// The number of independent draws that chains of one quantity are worth, by Geyer's initial monotone sequence.
+/// Returns the effective sample size of chains of one quantity, by Geyer's initial monotone sequence.
+///
+/// It is the number of independent draws that would give an equally precise mean.
 ///
 /// ```text
 /// ESS = M N / τ,   τ = −1 + 2 Σ_k min-so-far(ρ_2k + ρ_2k+1) while positive
 /// ρ_t = 1 − (W − mean_m s_m²(t)) / var⁺,   var⁺ = (N−1)/N W + B/N
 /// ```
 ///
-/// The between-chain variance enters `var⁺`, so chains that disagree are worth little however smooth each one is.
-/// NaN when the draws do not vary or a chain has fewer than four of them.
+/// The variance between chains enters `var⁺`, so chains that disagree have a small effective size. The result is NaN if the
+/// draws do not vary, or if a chain has fewer than four of them.
 ///
 /// # Panics
-/// When the chains differ in length.
+/// If the chains differ in length.
 ///
 /// # Examples
 /// ```
@@ -37,7 +39,7 @@ pub fn effective_sample_size(chains: &[Vec<f64>]) -> f64 {
     let (mut sum, mut smallest) = (0.0, f64::INFINITY);
     let mut lag = 0;
     while lag + 1 < n {
-        // At lag 0 the correlation is 1 by definition; the estimate above would be off by 1/n.
+        // At lag 0 the correlation is 1 by definition. The estimate above would differ by 1/n.
         let pair = if lag == 0 { 1.0 } else { correlation(lag) } + correlation(lag + 1);
         if pair <= 0.0 {
             break;
@@ -47,17 +49,17 @@ pub fn effective_sample_size(chains: &[Vec<f64>]) -> f64 {
         lag += 2;
     }
     let draws = (chains.len() * n) as f64;
-    // Antithetic chains can be worth more than independent ones, but not by an unbounded factor at this length.
+    // Antithetic chains can be better than independent draws, but the factor is bounded at this length.
     draws / (2.0 * sum - 1.0).max(1.0 / draws.log10().max(1.0))
 }
 
-/// Split R̂: how much wider the draws of all chains are than those of each half chain; near 1 when they agree.
+/// Returns split R̂, the ratio of the spread of all draws to that of each half chain. It is near 1 if the chains agree.
 ///
 /// ```text
 /// R̂ = √(var⁺/W)   over the halves of all chains
 /// ```
 ///
-/// NaN when the draws do not vary or a half has fewer than four of them.
+/// The result is NaN if the draws do not vary, or if a half chain has fewer than four of them.
 ///
 /// # References
 /// Gelman et al. (2013), section 11.4.
@@ -72,7 +74,7 @@ pub fn split_r_hat(chains: &[Vec<f64>]) -> f64 {
     variances(&halves).map_or(f64::NAN, |(within, total)| (total / within).sqrt())
 }
 
-/// (W, var⁺), or `None` where they say nothing.
+/// Returns (W, var⁺), or `None` if the draws do not vary or a chain has fewer than four.
 fn variances(chains: &[Vec<f64>]) -> Option<(f64, f64)> {
     let n = chains.first()?.len();
     assert!(chains.iter().all(|chain| chain.len() == n), "chains of different lengths");
@@ -89,31 +91,32 @@ fn variances(chains: &[Vec<f64>]) -> Option<(f64, f64)> {
     (within > 0.0 && total.is_finite()).then_some((within, total))
 }
 
+/// Returns the mean.
 pub(crate) fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
 }
 
-/// The draws of all chains worth one independent draw: `M N / ESS`, the integrated autocorrelation time in draws.
+/// Returns the integrated autocorrelation time in draws, `M N / ESS`.
 pub fn autocorrelation_time(chains: &[Vec<f64>]) -> f64 {
     chains.iter().map(Vec::len).sum::<usize>() as f64 / effective_sample_size(chains)
 }
 
-/// The mean of a quantity over chains, with the Monte-Carlo error that its effective draws leave.
+/// The mean of a quantity over chains, with its Monte-Carlo error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChainMean {
     /// The mean.
     pub value: f64,
-    /// `sd/√ESS`; NaN when the draws do not vary.
+    /// The standard error `sd/√ESS`, or NaN if the draws do not vary.
     pub standard_error: f64,
-    /// Effective draws.
+    /// The effective sample size.
     pub ess: f64,
 }
 
 impl ChainMean {
-    /// The mean over chains of equal length.
+    /// Computes the mean over chains of equal length.
     ///
     /// # Panics
-    /// When the chains differ in length.
+    /// If the chains differ in length.
     ///
     /// # Examples
     /// ```
@@ -130,10 +133,10 @@ impl ChainMean {
         Self { value, standard_error: (squares / (draws - 1.0) / ess).sqrt(), ess }
     }
 
-    /// The covariance of two quantities that were recorded side by side, with its Monte-Carlo error.
+    /// Computes the covariance of two quantities along the same draws, with its Monte-Carlo error.
     ///
     /// # Panics
-    /// When the two differ in shape.
+    /// If the two differ in shape.
     pub fn covariance(a: &[Vec<f64>], b: &[Vec<f64>]) -> Self {
         let centre = |chains: &[Vec<f64>]| mean(&chains.iter().map(|c| mean(c)).collect::<Vec<_>>());
         let (centre_a, centre_b) = (centre(a), centre(b));
@@ -141,7 +144,7 @@ impl ChainMean {
             .iter()
             .zip(b)
             .map(|(a, b)| {
-                assert_eq!(a.len(), b.len(), "quantities recorded side by side have equal lengths");
+                assert_eq!(a.len(), b.len(), "quantities along the same draws have equal lengths");
                 a.iter().zip(b).map(|(a, b)| (a - centre_a) * (b - centre_b)).collect()
             })
             .collect();

@@ -1,4 +1,4 @@
-//! What chains say about themselves, and when an estimate should not be believed.
+//! Convergence diagnostics of chains, and the reasons not to trust an estimate.
 
 mod ess;
 mod rank;
@@ -10,5 +10,5 @@ pub(crate) use ess::mean;
 pub use ess::{ChainMean, autocorrelation_time, effective_sample_size, split_r_hat};
 pub use rank::{bulk_ess, rank_normalised_r_hat, tail_ess};
 pub use sweep::{Sweep, SweepCell};
-pub use trace::{OutsideTrace, read_csv};
-pub use verdict::{Diagnosis, Doubt, Evidence};
+pub use trace::{ExternalTrace, read_csv};
+pub use verdict::{ChainDiagnosis, DiagnosisInput, Doubt};

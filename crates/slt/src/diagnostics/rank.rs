@@ -1,12 +1,12 @@
 use super::{effective_sample_size, split_r_hat};
 
-/// Effective draws for the bulk of the distribution: of the rank-normalised draws, each chain cut in two.
+/// Returns the effective sample size for the bulk of the distribution, from rank-normalised half chains.
 ///
 /// ```text
 /// z = Φ⁻¹((rank − 3/8) / (S + 1/4)),   ranks over all S draws, ties at their mean
 /// ```
 ///
-/// Unlike [`effective_sample_size`] it exists for heavy tails too, and does not change under a monotone map.
+/// Unlike [`effective_sample_size`] it exists for heavy tails too, and a monotone map does not change it.
 ///
 /// # References
 /// Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), eq. 14 and section 4.
@@ -14,7 +14,7 @@ pub fn bulk_ess(chains: &[Vec<f64>]) -> f64 {
     effective_sample_size(&halves(&normal_scores(chains)))
 }
 
-/// Effective draws for the tails: the smaller of those of `x ≤ q₀.₀₅` and of `x ≤ q₀.₉₅`.
+/// Returns the effective sample size for the tails, the smaller one of `x ≤ q₀.₀₅` and `x ≤ q₀.₉₅`.
 ///
 /// # References
 /// Vehtari et al. (2021), section 4.3.
@@ -36,7 +36,7 @@ pub fn tail_ess(chains: &[Vec<f64>]) -> f64 {
     if low.is_nan() || high.is_nan() { f64::NAN } else { low.min(high) }
 }
 
-/// R̂ of the rank-normalised draws and of their distances from the median, whichever is larger.
+/// Returns R̂ of the rank-normalised draws or of their distances from the median, whichever is larger.
 ///
 /// # References
 /// Vehtari et al. (2021), section 4.2.
@@ -53,6 +53,7 @@ pub fn rank_normalised_r_hat(chains: &[Vec<f64>]) -> f64 {
     if bulk.is_nan() || tail.is_nan() { f64::NAN } else { bulk.max(tail) }
 }
 
+/// Cuts each chain into two halves.
 fn halves(chains: &[Vec<f64>]) -> Vec<Vec<f64>> {
     chains
         .iter()
@@ -63,6 +64,7 @@ fn halves(chains: &[Vec<f64>]) -> Vec<Vec<f64>> {
         .collect()
 }
 
+/// Replaces each draw by the normal quantile of its rank.
 fn normal_scores(chains: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let mut order: Vec<(f64, usize, usize)> = Vec::new();
     for (c, chain) in chains.iter().enumerate() {
@@ -88,7 +90,7 @@ fn normal_scores(chains: &[Vec<f64>]) -> Vec<Vec<f64>> {
     scores
 }
 
-/// Φ⁻¹, to about 1e-9.
+/// Returns Φ⁻¹(p) to about 1e-9.
 ///
 /// # References
 /// P. J. Acklam's rational approximation (2003), one part for the middle and one for each tail.
@@ -135,7 +137,7 @@ mod tests {
     use super::normal_quantile;
 
     #[test]
-    fn quantiles_of_the_normal_law() {
+    fn normal_quantiles_have_their_known_values() {
         for (p, z) in [(0.5, 0.0), (0.975, 1.959963984540054), (0.01, -2.326347874040841)] {
             assert!((normal_quantile(p) - z).abs() < 4e-9, "{p}");
         }

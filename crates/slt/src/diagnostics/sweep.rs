@@ -1,10 +1,11 @@
 use crate::sampler::StepSize;
 use crate::{Beta, Llc, NBeta, SltError};
 use collimate_grad::Objective;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use std::fmt::Write;
 
-/// Estimates over a grid of ε × nβ × γ, and where they are to be trusted.
+/// The estimates on a grid of ε × nβ × γ, each with its diagnosis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sweep {
     /// The step sizes.
@@ -13,29 +14,29 @@ pub struct Sweep {
     pub n_betas: Vec<f64>,
     /// The localisations.
     pub gammas: Vec<f64>,
-    /// One cell for each γ, nβ and ε, the last fastest.
+    /// One cell per γ, nβ and ε, with ε varying fastest.
     pub cells: Vec<SweepCell>,
 }
 
 /// One setting of a sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepCell {
-    /// λ̂, or `None` when the chains diverged.
+    /// The estimate λ̂, or `None` if the chains diverged.
     pub value: Option<f64>,
-    /// Its Monte-Carlo error.
+    /// The Monte-Carlo error of the estimate.
     pub standard_error: f64,
-    /// Whether the diagnosis has no doubts.
+    /// Whether the diagnosis found no doubts.
     pub trusted: bool,
     /// The doubts in words.
     pub doubts: Vec<String>,
 }
 
 impl Sweep {
-    /// Runs `base` at every setting, each with its own stream.
+    /// Runs `base` at every setting, each with its own random stream.
     ///
     /// # Errors
-    /// [`SltError::OutOfRange`] for an empty axis or a setting out of range; a chain that diverges is a cell without a
-    /// value and no error.
+    /// [`SltError::OutOfRange`] for an empty axis or a setting out of range. If a chain diverges, its cell has no value, and
+    /// there is no error.
     pub fn run(
         base: &Llc,
         objective: &dyn Objective<f64>,
@@ -43,10 +44,12 @@ impl Sweep {
         [epsilons, n_betas, gammas]: [&[f64]; 3],
         stream: &mut RngStream,
     ) -> Result<Self, SltError> {
-        for (name, axis) in [("epsilons", epsilons), ("n_betas", n_betas), ("gammas", gammas)] {
-            if axis.is_empty() {
-                return Err(SltError::OutOfRange { name, value: 0.0, expected: "at least one value" });
-            }
+        for (argument, axis) in [
+            ("the number of epsilons", epsilons),
+            ("the number of n_betas", n_betas),
+            ("the number of gammas", gammas),
+        ] {
+            ensure(!axis.is_empty(), argument, "at least 1", axis.len() as f64)?;
         }
         let parent = RngStream::new(stream.bits(), 0);
         let mut cells = Vec::with_capacity(epsilons.len() * n_betas.len() * gammas.len());
@@ -83,16 +86,17 @@ impl Sweep {
         Ok(Self { epsilons, n_betas, gammas, cells })
     }
 
-    /// The cell at these positions of the axes.
+    /// Returns the cell at the given positions of the axes.
     pub fn cell(&self, epsilon: usize, n_beta: usize, gamma: usize) -> &SweepCell {
         &self.cells[(gamma * self.n_betas.len() + n_beta) * self.epsilons.len() + epsilon]
     }
 
-    /// One picture: a panel for each γ, columns ε, rows nβ, the estimate in each cell; trusted cells have a frame, the others
-    /// say why not when pointed at.
+    /// Draws the sweep: one panel per γ, with columns ε and rows nβ and the estimate in each cell.
+    ///
+    /// Trusted cells have a frame. The tooltip of another cell lists its doubts.
     ///
     /// # Determinism
-    /// The same sweep gives the same bytes.
+    /// Equal sweeps give equal bytes.
     pub fn svg(&self) -> String {
         let (cell_width, cell_height, left, top) = (64.0, 30.0, 62.0, 30.0);
         let (columns, rows) = (self.epsilons.len() as f64, self.n_betas.len() as f64);

@@ -1,43 +1,43 @@
-use crate::error::all_finite;
-use crate::{Diagnosis, Evidence, NBeta, SltError};
+use crate::{ChainDiagnosis, DiagnosisInput, NBeta, SltError, TraceError};
+use collimate_measure::ensure;
 use ndarray::{ArrayRef, Dimension, Ix2};
 
-/// The losses of chains that ran elsewhere.
+/// The losses of chains that another program ran.
 ///
 /// # Examples
 /// ```
-/// use collimate_slt::{NBeta, OutsideTrace, read_csv};
+/// use collimate_slt::{NBeta, ExternalTrace, read_csv};
 /// let text = "chain,draw,loss\n0,0,1.10\n0,1,1.05\n1,0,1.20\n1,1,1.15\n";
 /// let trace = read_csv(text)?;
 /// assert_eq!(trace.losses(), [vec![1.10, 1.05], vec![1.20, 1.15]]);
-/// # Ok::<(), collimate_slt::SltError>(())
+/// # Ok::<(), collimate_slt::TraceError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct OutsideTrace {
+pub struct ExternalTrace {
     losses: Vec<Vec<f64>>,
 }
 
-impl OutsideTrace {
-    /// From an array `[chains, draws]`, for example the content of an npy file.
+impl ExternalTrace {
+    /// Takes the losses from an array `[chains, draws]`, for example the content of an npy file.
     ///
     /// # Errors
-    /// [`SltError::BadTrace`] for fewer than one chain or draw, [`SltError::NonFinite`] for NaN or infinity.
-    pub fn from_array(losses: &ArrayRef<f64, Ix2>) -> Result<Self, SltError> {
+    /// [`TraceError`] for an array without chains or draws, and for NaN or infinity.
+    pub fn from_array(losses: &ArrayRef<f64, Ix2>) -> Result<Self, TraceError> {
         Self::new(losses.rows().into_iter().map(|row| row.to_vec()).collect())
     }
 
-    /// From an array of any number of axes that turns out to be `[draws]` or `[chains, draws]`.
+    /// Takes the losses from an array whose number of axes is known only at run time: `[draws]` or `[chains, draws]`.
     ///
     /// # Errors
-    /// As [`OutsideTrace::from_array`], and for any other number of axes.
-    pub fn from_any<D: Dimension>(losses: &ArrayRef<f64, D>) -> Result<Self, SltError> {
+    /// As [`ExternalTrace::from_array`], and for any other number of axes.
+    pub fn from_any<D: Dimension>(losses: &ArrayRef<f64, D>) -> Result<Self, TraceError> {
         let (chains, draws) = match losses.shape() {
             [draws] => (1, *draws),
             [chains, draws] => (*chains, *draws),
             shape => {
-                return Err(SltError::BadTrace {
+                return Err(TraceError {
                     place: "the array".to_owned(),
-                    problem: format!("its shape is {shape:?}: expected [chains, draws] or [draws]"),
+                    problem: format!("its shape is {shape:?}; expected [chains, draws] or [draws]"),
                 });
             }
         };
@@ -45,73 +45,78 @@ impl OutsideTrace {
         Self::new((0..chains).map(|c| values[c * draws..(c + 1) * draws].to_vec()).collect())
     }
 
-    fn new(losses: Vec<Vec<f64>>) -> Result<Self, SltError> {
+    /// Checks the losses of all chains.
+    fn new(losses: Vec<Vec<f64>>) -> Result<Self, TraceError> {
         let draws = losses.first().map_or(0, Vec::len);
         if draws == 0 {
-            return Err(SltError::BadTrace {
+            return Err(TraceError {
                 place: "the trace".to_owned(),
-                problem: "it holds no draws: expected at least one chain with one draw".to_owned(),
+                problem: "it has no draws; expected at least one chain with one draw".to_owned(),
             });
         }
         if let Some(chain) = losses.iter().position(|chain| chain.len() != draws) {
-            return Err(SltError::BadTrace {
+            return Err(TraceError {
                 place: format!("chain {chain}"),
                 problem: format!(
-                    "{} draws where chain 0 has {draws}: expected equal lengths",
+                    "it has {} draws, but chain 0 has {draws}; expected equal lengths",
                     losses[chain].len()
                 ),
             });
         }
-        losses.iter().try_for_each(|chain| all_finite("losses", chain))?;
+        for (index, chain) in losses.iter().enumerate() {
+            if let Some(draw) = chain.iter().position(|loss| !loss.is_finite()) {
+                return Err(TraceError {
+                    place: format!("chain {index}, draw {draw}"),
+                    problem: format!("the loss is {}; expected a finite number", chain[draw]),
+                });
+            }
+        }
         Ok(Self { losses })
     }
 
-    /// The losses, chain by chain.
+    /// Returns the losses, chain by chain.
     pub fn losses(&self) -> &[Vec<f64>] {
         &self.losses
     }
 
-    /// The same without the first draws of each chain.
+    /// Returns the trace without the first `draws` draws of each chain.
     ///
     /// # Errors
-    /// [`SltError::OutOfRange`] when nothing would be left.
+    /// [`SltError::OutOfRange`] if no draw would remain.
     pub fn without_burn_in(&self, draws: usize) -> Result<Self, SltError> {
-        if draws >= self.losses[0].len() {
-            let expected = "less than the number of draws";
-            return Err(SltError::OutOfRange { name: "burn-in", value: draws as f64, expected });
-        }
+        let given = draws as f64;
+        ensure(draws < self.losses[0].len(), "the burn-in", "less than the number of draws", given)?;
         Ok(Self { losses: self.losses.iter().map(|chain| chain[draws..].to_vec()).collect() })
     }
 
-    /// The diagnosis of the trace, for a given baseline `L_n(w*)` and the settings it was made with.
-    pub fn diagnose(&self, n_beta: NBeta, gamma: f64, baseline: f64) -> Diagnosis {
-        Diagnosis::of(&Evidence {
+    /// Diagnoses the trace, with the baseline `L_n(w*)`, nβ and γ of its run.
+    pub fn diagnose(&self, n_beta: NBeta, gamma: f64, baseline: f64) -> ChainDiagnosis {
+        ChainDiagnosis::of(&DiagnosisInput {
             n_beta: n_beta.get(),
             gamma,
             baseline,
             losses: self.losses.clone(),
-            ..Evidence::default()
+            ..DiagnosisInput::default()
         })
     }
 }
 
 /// Reads a trace from comma-separated text.
 ///
-/// With a header that names `chain` and `loss` (other columns are ignored, a `draw` column included: rows count in their
-/// order), each row is one draw. Without a header each row is a draw and each column a chain.
+/// A text with a header has the columns `loss` and, for more than one chain, `chain`. Each row is one draw, in the order of
+/// the file; other columns are ignored. In a text without a header each row is one draw and each column one chain.
 ///
 /// # Errors
-/// [`SltError::BadTrace`] with the line for what is no number, a missing column or chains of unequal lengths;
-/// [`SltError::NonFinite`] for NaN or infinity.
-pub fn read_csv(text: &str) -> Result<OutsideTrace, SltError> {
-    let bad =
-        |line: usize, problem: String| SltError::BadTrace { place: format!("line {}", line + 1), problem };
+/// [`TraceError`] with the place, for a cell that is not a number, a missing column, chains of different lengths, and NaN or
+/// infinity.
+pub fn read_csv(text: &str) -> Result<ExternalTrace, TraceError> {
+    let bad = |line: usize, problem: String| TraceError { place: format!("line {}", line + 1), problem };
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
     let cells = |line: &str| -> Vec<String> { line.split(',').map(|cell| cell.trim().to_owned()).collect() };
     let number = |line: usize, cell: &str| {
-        cell.parse::<f64>().map_err(|_| bad(line, format!("{cell:?} is no number")))
+        cell.parse::<f64>().map_err(|_| bad(line, format!("{cell:?} is not a number")))
     };
-    let Some(&(first, header)) = lines.peek() else { return OutsideTrace::new(Vec::new()) };
+    let Some(&(first, header)) = lines.peek() else { return ExternalTrace::new(Vec::new()) };
     let header = cells(header);
     let mut losses: Vec<Vec<f64>> = Vec::new();
     if header.iter().all(|cell| cell.parse::<f64>().is_ok()) {
@@ -120,25 +125,29 @@ pub fn read_csv(text: &str) -> Result<OutsideTrace, SltError> {
             let row = cells(line);
             if row.len() != header.len() {
                 let problem =
-                    format!("{} columns: expected {} as in the first line", row.len(), header.len());
+                    format!("{} columns; expected {} as in the first line", row.len(), header.len());
                 return Err(bad(at, problem));
             }
             for (chain, cell) in losses.iter_mut().zip(&row) {
                 chain.push(number(at, cell)?);
             }
         }
-        return OutsideTrace::new(losses);
+        return ExternalTrace::new(losses);
     }
     lines.next();
     let column = |name: &str| header.iter().position(|cell| cell.eq_ignore_ascii_case(name));
     let Some(loss) = column("loss") else {
-        return Err(bad(first, "the header names no column `loss`".to_owned()));
+        return Err(bad(first, "the header has no column `loss`".to_owned()));
     };
     let chain_column = column("chain");
     let mut names: Vec<String> = Vec::new();
     for (at, line) in lines {
         let row = cells(line);
-        let cell = |i: usize| row.get(i).ok_or_else(|| bad(at, format!("{} columns only", row.len())));
+        let cell = |i: usize| {
+            row.get(i).ok_or_else(|| {
+                bad(at, format!("only {} columns; expected {} as in the header", row.len(), header.len()))
+            })
+        };
         let name = match chain_column {
             Some(i) => cell(i)?.clone(),
             None => String::new(),
@@ -150,5 +159,5 @@ pub fn read_csv(text: &str) -> Result<OutsideTrace, SltError> {
         });
         losses[chain].push(number(at, cell(loss)?)?);
     }
-    OutsideTrace::new(losses)
+    ExternalTrace::new(losses)
 }

@@ -1,47 +1,47 @@
 use super::{ChainMean, autocorrelation_time, bulk_ess, mean, rank_normalised_r_hat, tail_ess};
 use std::fmt;
 
-/// A reason not to believe an estimate yet.
+/// A reason not to trust an estimate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Doubt {
-    /// The chains found lower losses than at `w*`: it is not a minimum, or training had not ended.
+    /// The chains found lower losses than the loss at `w*`. So `w*` is not a minimum, or training was not finished.
     Negative,
-    /// Neither walls nor a localisation give the target a finite integral; on a singular model it then has none.
+    /// The target has neither walls nor a localisation. On a singular model its integral is infinite.
     ImproperTarget,
-    /// The chains disagree: R̂ is above 1.05 or not defined.
+    /// The chains disagree: R̂ is above 1.05 or undefined.
     NotMixed {
-        /// R̂.
+        /// The value of R̂.
         r_hat: f64,
     },
-    /// Fewer than 100 effective draws: the standard error itself is uncertain.
+    /// There are fewer than 100 effective draws, so the standard error itself is uncertain.
     FewEffectiveDraws {
         /// The smaller of bulk and tail ESS.
         ess: f64,
     },
-    /// The integrator lost the energy: parts of the target are not reached.
+    /// The energy error of some steps was too large, so the chain does not reach parts of the target.
     Divergences {
-        /// How often.
+        /// The number of these steps.
         count: u64,
     },
-    /// The chains were still moving away from `w*` (or back) between the halves of the run.
+    /// The mean distance from `w*` changed between the first and the second half of the run.
     Drifting {
-        /// The difference of the mean distances in standard errors.
+        /// The change of the mean distance in standard errors.
         z: f64,
     },
-    /// The gradient at `w*` changes the loss over the distance travelled by more than a quarter of the estimate.
+    /// Over the mean distance, the gradient at `w*` changes the loss by more than a quarter of the estimate.
     Unconverged {
-        /// nβ |∇L_n(w*)| · distance/√d, in units of the coefficient.
+        /// The change `nβ |∇L_n(w*)| · distance/√d`, in units of the coefficient.
         slope: f64,
     },
-    /// The local prior changes the estimate by more than a tenth.
+    /// The localisation changes the estimate by more than a tenth.
     LocalisationDominated {
-        /// The first-order bias.
+        /// The change to first order in γ.
         bias: f64,
     },
-    /// A corrected chain would reject more than a fifth of the moves of this ε: the Euler bias is not small.
+    /// MALA would reject more than a fifth of its moves at this ε, so the Euler bias is not small.
     StepSizeDominated {
-        /// MALA's acceptance at this ε.
+        /// The acceptance of MALA at this ε.
         acceptance: f64,
     },
 }
@@ -51,10 +51,7 @@ impl fmt::Display for Doubt {
         match self {
             Doubt::Negative => write!(f, "negative: w* is not a minimum"),
             Doubt::ImproperTarget => {
-                write!(
-                    f,
-                    "improper target: no walls and γ = 0, so on a singular model nothing holds the chain"
-                )
+                write!(f, "improper target: without walls and with γ = 0 its integral can be infinite")
             }
             Doubt::NotMixed { r_hat } => write!(f, "the chains disagree (R̂ = {r_hat:.3})"),
             Doubt::FewEffectiveDraws { ess } => write!(f, "too few effective draws ({ess:.0})"),
@@ -73,95 +70,95 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// What a diagnosis is made from; anything not known stays at its default.
+/// The numbers that a diagnosis needs. An unknown number keeps its default.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Evidence {
-    /// nβ, and γ.
+pub struct DiagnosisInput {
+    /// The factor nβ of the mean loss.
     pub n_beta: f64,
-    /// γ.
+    /// The strength γ of the localisation.
     pub gamma: f64,
     /// Whether walls bound the target.
     pub bounded: bool,
     /// The number of coordinates that move.
     pub dimensions: usize,
-    /// `L_n(w*)`.
+    /// The loss `L_n(w*)`.
     pub baseline: f64,
     /// The losses, chain by chain.
     pub losses: Vec<Vec<f64>>,
-    /// `|w − w*|` at the same draws; empty when not recorded.
+    /// The distances `|w − w*|` at the same draws; empty if they were not recorded.
     pub distances: Vec<Vec<f64>>,
-    /// Steps that lost the energy.
+    /// The number of divergent steps.
     pub divergences: u64,
-    /// `|∇L_n(w*)|` over the coordinates that move.
+    /// The norm `|∇L_n(w*)|` over the coordinates that move.
     pub gradient_norm: Option<f64>,
-    /// The acceptance that MALA has at the ε of an uncorrected chain.
+    /// The acceptance of MALA at the ε of an uncorrected chain.
     pub mala_acceptance: Option<f64>,
 }
 
-/// What the chains say about themselves.
+/// The diagnosis of chains: convergence statistics, and the reasons not to trust the estimate.
 ///
 /// # Examples
 /// ```
-/// use collimate_slt::{Diagnosis, Doubt, Evidence};
+/// use collimate_slt::{ChainDiagnosis, Doubt, DiagnosisInput};
 /// use collimate_stream::RngStream;
 /// let mut stream = RngStream::new(1, 0);
-/// // Losses below the baseline: the point was not a minimum.
+/// // The losses are below the baseline, so the point was not a minimum.
 /// let losses = (0..4).map(|_| (0..500).map(|_| 1.0 + 0.01 * stream.normal()).collect()).collect();
-/// let evidence = Evidence { n_beta: 100.0, gamma: 1.0, dimensions: 3, baseline: 1.2, losses, ..Default::default() };
-/// let diagnosis = Diagnosis::of(&evidence);
+/// let input = DiagnosisInput { n_beta: 100.0, gamma: 1.0, dimensions: 3, baseline: 1.2, losses, ..Default::default() };
+/// let diagnosis = ChainDiagnosis::of(&input);
 /// assert_eq!(diagnosis.doubts, [Doubt::Negative]);
 /// assert!(!diagnosis.trusted());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Diagnosis {
-    /// Rank-normalised split R̂ of the loss.
+pub struct ChainDiagnosis {
+    /// The rank-normalised split R̂ of the loss.
     pub r_hat: f64,
-    /// Effective draws for the bulk.
+    /// The effective sample size for the bulk.
     pub bulk_ess: f64,
-    /// Effective draws for the tails.
+    /// The effective sample size for the tails.
     pub tail_ess: f64,
-    /// Draws worth one independent draw.
+    /// The integrated autocorrelation time in draws.
     pub iact: f64,
-    /// Steps that lost the energy.
+    /// The number of divergent steps.
     pub divergences: u64,
-    /// The mean of `|w − w*|`, where it was recorded.
+    /// The mean of `|w − w*|`, if it was recorded.
     pub distance: Option<f64>,
-    /// `|∇L_n(w*)|`, where it is known.
+    /// The norm `|∇L_n(w*)|`, if it is known.
     pub gradient_norm: Option<f64>,
-    /// The first-order bias of the localisation, `−γ Cov(nβ L, |w − w*|²/2)`, with its Monte-Carlo error.
+    /// The effect of the localisation to first order, `−γ Cov(nβ L, |w − w*|²/2)`, with its Monte-Carlo error.
     pub localisation_bias: Option<ChainMean>,
-    /// The acceptance that MALA has at this ε.
+    /// The acceptance of MALA at this ε, if it was measured.
     pub mala_acceptance: Option<f64>,
-    /// The reasons not to believe the estimate, none when there is none.
+    /// The reasons not to trust the estimate.
     pub doubts: Vec<Doubt>,
 }
 
-impl Diagnosis {
-    /// Looks at the evidence.
+impl ChainDiagnosis {
+    /// Diagnoses chains.
     ///
     /// # Panics
-    /// When the chains differ in length.
-    pub fn of(evidence: &Evidence) -> Self {
-        let Evidence { n_beta, gamma, losses, distances, .. } = evidence;
-        let value = n_beta * (ChainMean::of(losses).value - evidence.baseline);
+    /// If the chains differ in length.
+    pub fn of(input: &DiagnosisInput) -> Self {
+        let DiagnosisInput { n_beta, gamma, losses, distances, .. } = input;
+        let value = n_beta * (ChainMean::of(losses).value - input.baseline);
         let (r_hat, bulk, tail) = (rank_normalised_r_hat(losses), bulk_ess(losses), tail_ess(losses));
         let mut doubts = Vec::new();
         if value < 0.0 {
             doubts.push(Doubt::Negative);
         }
-        if *gamma == 0.0 && !evidence.bounded {
+        if *gamma == 0.0 && !input.bounded {
             doubts.push(Doubt::ImproperTarget);
         }
         if r_hat.is_nan() || r_hat > 1.05 {
             doubts.push(Doubt::NotMixed { r_hat });
         }
-        // `min` of two floats ignores a NaN, and a NaN here means that nothing is known.
+        // `min` of two floats ignores a NaN, but here a NaN must remain.
         let ess = if bulk.is_nan() || tail.is_nan() { f64::NAN } else { bulk.min(tail) };
         if ess.is_nan() || ess < 100.0 {
             doubts.push(Doubt::FewEffectiveDraws { ess });
         }
-        if evidence.divergences > 0 {
-            doubts.push(Doubt::Divergences { count: evidence.divergences });
+        if input.divergences > 0 {
+            doubts.push(Doubt::Divergences { count: input.divergences });
         }
         let (mut distance, mut localisation_bias) = (None, None);
         if !distances.is_empty() {
@@ -171,8 +168,8 @@ impl Diagnosis {
             if z.abs() > 5.0 {
                 doubts.push(Doubt::Drifting { z });
             }
-            if let Some(norm) = evidence.gradient_norm {
-                let slope = n_beta * norm * found.value / (evidence.dimensions.max(1) as f64).sqrt();
+            if let Some(norm) = input.gradient_norm {
+                let slope = n_beta * norm * found.value / (input.dimensions.max(1) as f64).sqrt();
                 if slope > 0.25 * value.abs() {
                     doubts.push(Doubt::Unconverged { slope });
                 }
@@ -185,7 +182,7 @@ impl Diagnosis {
                 localisation_bias = Some(bias);
             }
         }
-        if let Some(acceptance) = evidence.mala_acceptance
+        if let Some(acceptance) = input.mala_acceptance
             && acceptance < 0.8
         {
             doubts.push(Doubt::StepSizeDominated { acceptance });
@@ -195,22 +192,22 @@ impl Diagnosis {
             bulk_ess: bulk,
             tail_ess: tail,
             iact: autocorrelation_time(losses),
-            divergences: evidence.divergences,
+            divergences: input.divergences,
             distance,
-            gradient_norm: evidence.gradient_norm,
+            gradient_norm: input.gradient_norm,
             localisation_bias,
-            mala_acceptance: evidence.mala_acceptance,
+            mala_acceptance: input.mala_acceptance,
             doubts,
         }
     }
 
-    /// Whether nothing speaks against the estimate of the tempered expectation; it says nothing about λ.
+    /// Returns true if there is no doubt about the estimate of the tempered expectation. It says nothing about λ.
     pub fn trusted(&self) -> bool {
         self.doubts.is_empty()
     }
 }
 
-/// `−γ Cov(nβ L, |w − w*|²/2)`: the derivative of the expectation with respect to γ, times γ.
+/// Returns `−γ Cov(nβ L, |w − w*|²/2)`, γ times the derivative of the expectation with respect to γ.
 fn localisation_bias_of(n_beta: f64, gamma: f64, losses: &[Vec<f64>], distances: &[Vec<f64>]) -> ChainMean {
     let map = |chains: &[Vec<f64>], f: &dyn Fn(f64) -> f64| -> Vec<Vec<f64>> {
         chains.iter().map(|chain| chain.iter().map(|x| f(*x)).collect()).collect()
@@ -220,7 +217,7 @@ fn localisation_bias_of(n_beta: f64, gamma: f64, losses: &[Vec<f64>], distances:
     ChainMean::covariance(&energy, &pull)
 }
 
-/// The difference of the mean distances of the second and first halves, in standard errors.
+/// Returns the change of the mean distance from the first to the second halves, in standard errors.
 fn drift(distances: &[Vec<f64>]) -> f64 {
     let half = |second: bool| -> Vec<Vec<f64>> {
         let cut = |chain: &Vec<f64>| {
@@ -237,7 +234,7 @@ fn drift(distances: &[Vec<f64>]) -> f64 {
     if spread > 0.0 { difference / spread } else { 0.0 }
 }
 
-impl fmt::Display for Diagnosis {
+impl fmt::Display for ChainDiagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

@@ -10,26 +10,26 @@ use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::fmt;
 
-/// A target whose tempered expectation is known exactly.
+/// A target with a known exact tempered expectation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CalibrationTarget {
-    /// `Π w_i^{2k_i}` on [−1, 1]^d.
+    /// The normal crossing `Π w_i^{2k_i}` on [−1, 1]^d.
     Crossing(Vec<u32>),
-    /// `½ Σ h_i w_i²` with γ = 1.
+    /// The quadratic `½ Σ h_i w_i²` with γ = 1.
     Quadratic(Vec<f64>),
     /// Reduced-rank regression at the truth 0, with γ = 1.
     ReducedRank {
-        /// M.
+        /// The number of inputs M.
         inputs: usize,
-        /// H.
+        /// The number of hidden units H.
         hidden: usize,
-        /// N.
+        /// The number of outputs N.
         outputs: usize,
     },
 }
 
 impl CalibrationTarget {
-    /// The five targets of the calibration: normal crossings (1,1), (2,2), (1,1,1), a quadratic, reduced rank 5-3-5.
+    /// Returns the five targets of the calibration: normal crossings (1,1), (2,2), (1,1,1), a quadratic, reduced rank 5-3-5.
     pub fn all() -> Vec<Self> {
         vec![
             Self::Crossing(vec![1, 1]),
@@ -40,7 +40,7 @@ impl CalibrationTarget {
         ]
     }
 
-    /// The sampler the calibration uses for it: HMC with trajectories long enough for the narrow arms of a crossing.
+    /// Returns the sampler of the calibration: HMC with trajectories long enough for the narrow arms of a crossing.
     pub fn sampling(&self) -> Sampling {
         match self {
             Self::Crossing(_) => Sampling { draws: 2000, ..Sampling::hmc(16) },
@@ -48,7 +48,7 @@ impl CalibrationTarget {
         }
     }
 
-    /// The exact tempered expectation at nβ, and the standard deviation of nβ K under the same posterior.
+    /// Returns the exact tempered expectation at nβ, and the standard deviation of nβ K under the same posterior.
     fn exact(&self, n_beta: NBeta) -> Result<(f64, f64), SltError> {
         match self {
             Self::Crossing(powers) => {
@@ -59,7 +59,7 @@ impl CalibrationTarget {
                 Ok((value, (value - slope).sqrt()))
             }
             Self::Quadratic(curvatures) => {
-                // Each term is half a squared normal times nβh/a.
+                // Each term is half a squared normal number times nβh/a.
                 let shares = curvatures.iter().map(|h| n_beta.get() * h / (n_beta.get() * h + 1.0));
                 let (mean, squares) = shares.fold((0.0, 0.0), |(m, s), x| (m + 0.5 * x, s + 0.5 * x * x));
                 Ok((mean, squares.sqrt()))
@@ -78,7 +78,7 @@ impl CalibrationTarget {
             Self::Quadratic(curvatures) => Box::new(QuadraticLoss::new(curvatures)),
             &Self::ReducedRank { inputs, hidden, outputs } => {
                 let config = ReducedRankConfig { inputs, hidden, outputs, noise: 1.0 };
-                // The corners of a cross with E[x xᵀ] = I, and no noise: the data's loss is the population's.
+                // Samples on the axes with E[x xᵀ] = I and without noise, so that their loss is that of the population.
                 let x = Array2::from_shape_fn((inputs, inputs), |(i, j)| {
                     if i == j { (inputs as f64).sqrt() } else { 0.0 }
                 });
@@ -112,12 +112,12 @@ impl fmt::Display for CalibrationTarget {
     }
 }
 
-/// Whether nominal intervals of the LLC estimator cover the exact tempered expectation.
+/// A check whether nominal intervals of the LLC estimator cover the exact tempered expectation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
-    /// n; β = 1/log n.
+    /// The number of samples n, with β = 1/log n.
     pub n: usize,
-    /// Independent runs.
+    /// The number of independent runs.
     pub runs: u64,
 }
 
@@ -130,17 +130,16 @@ pub struct CalibrationCase {
     pub exact: f64,
     /// The mean of the estimates.
     pub mean: f64,
-    /// Runs whose nominal 95 % interval covered the exact value.
+    /// The number of runs whose nominal 95 % interval covered the exact value.
     pub covered: u64,
-    /// All runs.
+    /// The number of runs.
     pub runs: u64,
-    /// The mean width of the intervals, divided by that of an oracle that knows the exact standard deviation and has the
-    /// same ESS.
+    /// The mean width of the intervals, relative to intervals from the exact standard deviation with the same ESS.
     pub relative_width: f64,
 }
 
 impl Calibration {
-    /// Runs one estimate from one stream: whether its interval covered, its value, and its width relative to the oracle's.
+    /// Runs one estimate. Returns whether its interval covered, its value, and its width relative to the exact one.
     ///
     /// # Errors
     /// As [`Llc::estimate`].
@@ -159,7 +158,7 @@ impl Calibration {
         Ok((covered, found.value, found.standard_error / (deviation / found.ess.sqrt())))
     }
 
-    /// All runs of one target, each on its own child of one number drawn from `stream`.
+    /// Runs all estimates of one target, each with its own child of one number that is drawn from `stream`.
     ///
     /// # Errors
     /// As [`Llc::estimate`].

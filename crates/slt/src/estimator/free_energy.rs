@@ -3,40 +3,40 @@ use crate::oracle::gauss_legendre;
 use crate::sampler::{Sampling, Target};
 use crate::{ChainMean, NBeta, SltError};
 use collimate_grad::{Batch, Scratch};
-use collimate_measure::{Measurement, Quantity, Unit};
+use collimate_measure::{Measurement, Quantity, Unit, ensure};
 use collimate_stream::RngStream;
 
-/// The free energy by thermodynamic integration: an exact identity, integrated over a grid of temperatures.
+/// The free energy by thermodynamic integration, an exact identity that is integrated over a grid of temperatures.
 ///
 /// ```text
 /// F = −log ∫ φ(w) e^{−n L_n(w)} dw = ∫₀¹ E_β[n L_n] dβ = −log E_φ[e^{−β₀ n L_n}] + ∫_{log β₀}^0 β E_β[n L_n] d log β
 /// ```
 ///
-/// The integrand in log β tends to `λ + β n L_n(w₀)`, so it is smooth there, while in β it grows like λ/β. The first
-/// term comes from draws of the prior itself, which is uniform on the walls, Gaussian by the localisation, or both.
+/// As a function of log β the integrand tends to `λ + β n L_n(w₀)`, so it is smooth. As a function of β it grows like λ/β.
+/// The first term comes from draws of the prior, which is uniform within the walls, Gaussian by the localisation, or both.
 ///
 /// # References
 /// Gelman & Meng (1998), section 2; Watanabe (2013), eq. 11.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FreeEnergy {
-    /// n.
+    /// The number of samples n.
     pub n: usize,
-    /// β₀: so small that `β₀ n L_n` is of order one over the prior.
+    /// The lowest temperature β₀. It is so small that `β₀ n L_n` is of order one under the prior.
     pub lowest: f64,
-    /// How many temperatures, at the nodes of Gauss and Legendre in log β.
+    /// The number of temperatures, which are Gauss–Legendre nodes in log β.
     pub nodes: usize,
-    /// Draws of the prior for the first term.
+    /// The number of draws of the prior for the first term.
     pub prior_draws: usize,
     /// The chains at each temperature.
     pub sampling: Sampling,
 }
 
-/// A free energy and where it came from.
+/// An estimate of a free energy, with the integrand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FreeEnergyEstimate {
-    /// F, with its Monte-Carlo error.
+    /// The free energy F with its Monte-Carlo error.
     pub free_energy: Measurement,
-    /// β and `β E_β[n (L_n − L_n(w*))]` at each node: the tempered learning coefficient along the temperatures.
+    /// The inverse temperature β and the tempered learning coefficient `β E_β[n (L_n − L_n(w*))]` at each node.
     pub curve: Vec<(f64, ChainMean)>,
 }
 
@@ -44,10 +44,10 @@ const FREE_ENERGY: Quantity =
     Quantity { name: "free energy", definition: "−log ∫ φ(w) e^{−n L_n(w)} dw", unit: Unit::Nats };
 
 impl FreeEnergy {
-    /// The free energy of the prior and objective of `target`, whose temperature is not used.
+    /// Estimates the free energy of the prior and objective of `target`, whose own temperature is not used.
     ///
     /// # Errors
-    /// [`SltError::Improper`] for a target without walls and localisation, [`SltError::OutOfRange`] for β₀ outside (0, 1), no
+    /// [`SltError::Improper`] for a target without walls and localisation; [`SltError::OutOfRange`] for β₀ outside (0, 1), no
     /// nodes or fewer than 100 draws of the prior; as [`Sampling::run`].
     pub fn estimate(
         &self,
@@ -57,15 +57,9 @@ impl FreeEnergy {
         if !target.is_proper() {
             return Err(SltError::Improper { reason: "the prior has neither walls nor a localisation" });
         }
-        for (name, value, fits, expected) in [
-            ("lowest", self.lowest, self.lowest > 0.0 && self.lowest < 1.0, "between 0 and 1"),
-            ("nodes", self.nodes as f64, self.nodes > 0, "at least 1"),
-            ("prior_draws", self.prior_draws as f64, self.prior_draws >= 100, "at least 100"),
-        ] {
-            if !fits {
-                return Err(SltError::OutOfRange { name, value, expected });
-            }
-        }
+        ensure(self.lowest > 0.0 && self.lowest < 1.0, "lowest", "between 0 and 1", self.lowest)?;
+        ensure(self.nodes > 0, "nodes", "at least 1", self.nodes as f64)?;
+        ensure(self.prior_draws >= 100, "prior_draws", "at least 100", self.prior_draws as f64)?;
         let n = self.n as f64;
         let centre = target.centre();
         let baseline = target.objective().loss(centre, Batch::All, &mut Scratch::new());
@@ -93,7 +87,7 @@ impl FreeEnergy {
         Ok(FreeEnergyEstimate { free_energy, curve })
     }
 
-    /// `−log E_φ[e^{−β₀ n (L_n − L_n(w*))}]` and its error.
+    /// Returns `−log E_φ[e^{−β₀ n (L_n − L_n(w*))}]` and its error.
     fn prior_term(&self, target: &Target<'_>, baseline: f64, stream: &mut RngStream) -> (f64, f64) {
         let mut scratch = Scratch::new();
         let mut w = target.centre().to_vec();

@@ -6,13 +6,13 @@ use ndarray::Array2;
 /// A response of the posterior to a change of its data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Susceptibility {
-    /// Which response.
+    /// The kind of the response.
     pub quantity: Quantity,
-    /// χ or B.
+    /// The value, χ or B.
     pub value: f64,
-    /// Its Monte-Carlo error at fixed data.
+    /// The Monte-Carlo error at fixed data.
     pub standard_error: f64,
-    /// Effective draws.
+    /// The effective sample size.
     pub ess: f64,
 }
 
@@ -33,7 +33,7 @@ impl Susceptibility {
         Self { quantity, value, standard_error, ess: found.ess }
     }
 
-    /// The response as a measurement that names its estimand.
+    /// Returns the response as a measurement that names its estimand.
     pub fn measurement(&self, object: Fingerprint) -> Measurement {
         let n = if self.ess.is_finite() { self.ess as u64 } else { 0 };
         Measurement::estimate(&self.quantity, self.value, self.standard_error, n, object)
@@ -41,22 +41,22 @@ impl Susceptibility {
     }
 }
 
-/// How an observable answers when a little of another loss is mixed into the posterior's.
+/// Returns the response of an observable to a small share of another loss in the posterior.
 ///
 /// ```text
 /// χ = d/dh ⟨φ⟩_h |₀ = −nβ Cov(φ, ΔL),   p_h(w) ∝ exp(−nβ [L(w) + h ΔL(w)] …)
 /// ```
 ///
 /// # Shapes
-/// `observable` and `change` hold φ and ΔL along the same chains: `[chains][draws]`.
+/// `observable` and `change` hold φ and ΔL along the same chains: `[chains, draws]`.
 ///
 /// # Panics
-/// When the two differ in shape.
+/// If the two differ in shape.
 ///
 /// # Examples
 /// ```
 /// use collimate_slt::{NBeta, susceptibility};
-/// // φ = ΔL = a standard normal along the chain: χ = −nβ Var = −nβ.
+/// // φ = ΔL is a standard normal number along the chain, so χ = −nβ Var = −nβ.
 /// let mut stream = collimate_stream::RngStream::new(1, 0);
 /// let x: Vec<Vec<f64>> = (0..4).map(|_| (0..2000).map(|_| stream.normal()).collect()).collect();
 /// let found = susceptibility(&x, &x, NBeta::new(3.0)?);
@@ -71,16 +71,16 @@ pub fn susceptibility(observable: &[Vec<f64>], change: &[Vec<f64>], n_beta: NBet
 }
 
 impl SampleLosses {
-    /// The Bayesian influence functions of the samples on one another.
+    /// Returns the Bayesian influence functions between all samples.
     ///
     /// ```text
     /// B_ij = −Cov_w(ℓ_i, ℓ_j)
     /// ```
     ///
-    /// It is the derivative of `E[ℓ_i]` with respect to the weight of sample j in the exponent, divided by β.
+    /// `B_ij` is the derivative of `E[ℓ_i]` with respect to the weight of sample j in the exponent, divided by β.
     ///
     /// # Shapes
-    /// `[samples, samples]`, symmetric, the diagonal at most 0.
+    /// `[samples, samples]`, symmetric, with a diagonal of at most 0.
     ///
     /// # References
     /// Kreer et al. (2025), arXiv 2509.26544, eq. 4.
@@ -88,7 +88,7 @@ impl SampleLosses {
         -self.covariance()
     }
 
-    /// One entry of [`SampleLosses::influence`] with its Monte-Carlo error.
+    /// Returns one entry of [`SampleLosses::influence`] with its Monte-Carlo error.
     pub fn influence_of(&self, sample: usize, on: usize) -> Susceptibility {
         let found = ChainMean::covariance(&self.of_sample(on), &self.of_sample(sample));
         Susceptibility::of(INFLUENCE, -1.0, found)

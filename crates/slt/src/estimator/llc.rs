@@ -1,7 +1,7 @@
 use super::fingerprint;
 use crate::error::same_length;
-use crate::sampler::{BatchSampling, Chain, Method, Region, Run, Sampling, Target};
-use crate::{Beta, ChainMean, Diagnosis, Evidence, LearningCoefficient, LossScale, SltError};
+use crate::sampler::{BatchSampling, Chain, Method, Region, Sampling, SamplingRun, Target};
+use crate::{Beta, ChainDiagnosis, ChainMean, DiagnosisInput, LearningCoefficient, LossScale, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
 use collimate_stream::RngStream;
@@ -13,14 +13,15 @@ use std::fmt;
 /// λ̂(w*) = nβ (E[L_n(w)] − L_n(w*)),   w ~ exp(−nβ L_n(w) − γ/2 |w − w*|²) on the region
 /// ```
 ///
-/// The expectation runs over the losses of the chains, which are unbiased for `L_n` because a batch is drawn after the
-/// position it is evaluated at; the baseline `L_n(w*)` runs over all data, so no noise of a baseline is multiplied by nβ.
+/// The expectation is the mean of the losses of the chains. They are unbiased for `L_n`, because each batch is drawn
+/// independently of the position. The baseline `L_n(w*)` is the loss over all data, so it has no noise that nβ would
+/// multiply.
 ///
-/// What it estimates is the tempered expectation at this data, n, β and γ: not λ (see [`crate::CrossingOracle`]). SGLD adds
-/// the Euler bias of its step (see [`crate::QuadraticOracle`] and [`Llc::step_bias`]); MALA and HMC add none.
+/// The estimand is the tempered expectation at this data, n, β and γ. It is not λ (see [`crate::CrossingOracle`]). SGLD
+/// adds the Euler bias of its step (see [`crate::QuadraticOracle`] and [`Llc::step_bias`]). MALA and HMC add none.
 ///
-/// Refinements: a region in which only some coordinates move restricts it to those weights, and the objective of other
-/// data at the same `w*` restricts it to that data. Both together are the doubly refined coefficient.
+/// Refinements: a region in which only some coordinates move gives the coefficient of these weights. The objective of other
+/// data at the same `w*` gives the coefficient on that data. Both together give the doubly refined coefficient.
 ///
 /// # Examples
 /// ```
@@ -30,7 +31,7 @@ use std::fmt;
 /// let model = ReducedRankConfig { inputs: 2, hidden: 1, outputs: 2, noise: 1.0 };
 /// let objective = ReducedRank::sample(model, &[0.0; 4], 100, &mut stream)?;
 /// let sampling = Sampling { draws: 200, burn_in: 100, ..Sampling::mala() };
-/// let llc = Llc { sampling, ..Llc::at(100, Beta::inverse_log_n()) };
+/// let llc = Llc { sampling, ..Llc::at(100, Beta::InverseLogN) };
 /// let estimate = llc.estimate(&objective, &[0.0; 4], &mut stream)?;
 /// assert!(estimate.value > 0.0 && estimate.value < 2.0); // four parameters
 /// # Ok::<(), collimate_slt::SltError>(())
@@ -40,22 +41,22 @@ use std::fmt;
 /// Lau et al. (2023), algorithm 1; Wang et al. (2024), section 3, for the refinements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Llc {
-    /// n, as it enters nβ.
+    /// The number of samples n in nβ.
     pub n: usize,
     /// The inverse temperature.
     pub beta: Beta,
-    /// What the objective's loss is.
+    /// The kind of the objective's loss.
     pub scale: LossScale,
-    /// γ.
+    /// The strength γ of the localisation.
     pub localisation: f64,
-    /// Walls and restrictions; `None` for none.
+    /// The walls and restrictions, if any.
     pub region: Option<Region>,
     /// The chains.
     pub sampling: Sampling,
 }
 
 impl Llc {
-    /// Full-batch SGLD with the settings of [`Sampling::sgld`], γ = 1, no region, a loss that is a log likelihood.
+    /// Returns settings with full-batch [`Sampling::sgld`], γ = 1, no region, and a negative log likelihood as the loss.
     pub fn at(n: usize, beta: Beta) -> Self {
         Self {
             n,
@@ -67,7 +68,7 @@ impl Llc {
         }
     }
 
-    /// The density that the chains sample.
+    /// Returns the density that the chains sample.
     ///
     /// # Errors
     /// As [`Target::new`], [`Target::localised`], [`Target::within`], [`Beta::n_beta`] and [`LossScale::factor`].
@@ -85,10 +86,10 @@ impl Llc {
         }
     }
 
-    /// Runs the chains from `w_star`, in parallel, each on its own child of one number drawn from `stream`.
+    /// Runs the chains from `w_star` and estimates the coefficient.
     ///
     /// # Errors
-    /// As [`Llc::target`] and [`Sampling::run`]; [`SltError::NonFinite`] when the loss at `w_star` is.
+    /// As [`Llc::target`] and [`Sampling::run`]; [`SltError::NonFinite`] if the loss at `w_star` is NaN or infinite.
     ///
     /// # Determinism
     /// The same bits on any number of threads.
@@ -108,7 +109,7 @@ impl Llc {
         let run = self.sampling.run(&target, stream)?;
         let moving = self.region.as_ref().and_then(|region| region.moving.as_ref());
         let norm = gradient.iter().enumerate().filter(|(i, _)| moving.is_none_or(|mask| mask[*i]));
-        let evidence = Evidence {
+        let input = DiagnosisInput {
             n_beta: target.n_beta(),
             gamma: self.localisation,
             bounded: self.region.as_ref().is_some_and(Region::is_bounded),
@@ -124,11 +125,11 @@ impl Llc {
             },
         };
         let object = fingerprint(w_star.len(), objective.n_samples(), w_star, baseline);
-        Ok(LlcEstimate::of(self, &target, object, evidence, run))
+        Ok(LlcEstimate::of(self, &target, object, input, run))
     }
 }
 
-/// The share of moves that a corrected chain accepts at this ε: 100 steps after 100 of burn-in.
+/// Returns the acceptance of MALA at this ε, over 100 steps after a burn-in of 100.
 fn mala_acceptance(target: &Target<'_>, step_size: f64, stream: &mut RngStream) -> Result<f64, SltError> {
     let mut chain = Chain::new(target, Method::Mala, step_size)?;
     let mut sum = 0.0;
@@ -139,31 +140,31 @@ fn mala_acceptance(target: &Target<'_>, step_size: f64, stream: &mut RngStream) 
     Ok(sum / 100.0)
 }
 
-/// An estimate of [`Llc`] with what is needed to judge it.
+/// An estimate of [`Llc`] with its settings and chains.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlcEstimate {
-    /// λ̂, a pure number.
+    /// The estimate λ̂, a pure number.
     pub value: f64,
-    /// The Monte-Carlo standard error `nβ·sd/√ESS`; the bias of step size and localisation is not in it.
+    /// The Monte-Carlo standard error `nβ·sd/√ESS`. It does not contain the bias of step size and localisation.
     pub standard_error: f64,
-    /// Effective draws of the loss, over all chains.
+    /// The effective sample size of the loss, over all chains.
     pub ess: f64,
-    /// `L_n(w*)`.
+    /// The loss `L_n(w*)`.
     pub baseline: f64,
-    /// nβ, with the factor of the loss scale.
+    /// The factor nβ, including that of the loss scale.
     pub n_beta: f64,
     /// The settings.
     pub settings: Llc,
     /// The chains.
-    pub run: Run<()>,
-    /// What a diagnosis is made from.
-    pub evidence: Evidence,
+    pub run: SamplingRun<()>,
+    /// The numbers for the diagnosis.
+    pub diagnosis_input: DiagnosisInput,
     object: Fingerprint,
     exact: Option<f64>,
     lambda: Option<LearningCoefficient>,
 }
 
-/// λ̂ as a quantity.
+/// The quantity λ̂.
 const LLC: Quantity = Quantity {
     name: "local learning coefficient (estimate)",
     definition: "nβ (E[L_n(w)] − L_n(w*)) under the tempered, localised posterior",
@@ -175,45 +176,45 @@ impl LlcEstimate {
         settings: &Llc,
         target: &Target<'_>,
         object: Fingerprint,
-        evidence: Evidence,
-        run: Run<()>,
+        diagnosis_input: DiagnosisInput,
+        run: SamplingRun<()>,
     ) -> Self {
-        let found = ChainMean::of(&evidence.losses);
+        let found = ChainMean::of(&diagnosis_input.losses);
         let n_beta = target.n_beta();
         Self {
-            value: n_beta * (found.value - evidence.baseline),
+            value: n_beta * (found.value - diagnosis_input.baseline),
             standard_error: n_beta * found.standard_error,
             ess: found.ess,
-            baseline: evidence.baseline,
+            baseline: diagnosis_input.baseline,
             n_beta,
             settings: settings.clone(),
             run,
-            evidence,
+            diagnosis_input,
             object,
             exact: None,
             lambda: None,
         }
     }
 
-    /// With the exact values that stand beside it in print: the tempered expectation at these settings, and λ.
+    /// Adds exact values to print next to the estimate: the tempered expectation at these settings, and λ.
     #[must_use]
-    pub fn beside(mut self, tempered: Option<f64>, lambda: Option<LearningCoefficient>) -> Self {
+    pub fn with_exact_values(mut self, tempered: Option<f64>, lambda: Option<LearningCoefficient>) -> Self {
         self.exact = tempered;
         self.lambda = lambda;
         self
     }
 
-    /// What the chains say about themselves; computed anew at each call.
-    pub fn diagnosis(&self) -> Diagnosis {
-        Diagnosis::of(&self.evidence)
+    /// Diagnoses the chains. Every call computes the diagnosis again.
+    pub fn diagnosis(&self) -> ChainDiagnosis {
+        ChainDiagnosis::of(&self.diagnosis_input)
     }
 
-    /// The exact tempered expectation that was given to stand beside it.
+    /// Returns the exact tempered expectation, if it was given.
     pub fn exact(&self) -> Option<f64> {
         self.exact
     }
 
-    /// The estimate as a measurement that names its estimand.
+    /// Returns the estimate as a measurement that names its estimand.
     pub fn measurement(&self) -> Measurement {
         let n = if self.ess.is_finite() { self.ess.round() as u64 } else { 0 };
         let law =
@@ -222,7 +223,7 @@ impl LlcEstimate {
             .estimating(format!("the tempered expectation at {}{law}; not λ", self.setting()))
     }
 
-    /// Where the chains ran, in words.
+    /// Returns the settings of the chains in words.
     fn setting(&self) -> String {
         let s = &self.settings;
         let beta = match s.beta {

@@ -1,4 +1,4 @@
-//! Estimators: each gives measurements that name what they estimate.
+//! Estimators. Each returns measurements that name their estimand.
 
 mod calibration;
 mod free_energy;
@@ -24,7 +24,7 @@ pub use wbic::Wbic;
 
 use collimate_measure::Fingerprint;
 
-/// The fingerprint of an objective as an estimator meets it: its sizes, the point, and the loss there.
+/// Returns a fingerprint of an objective at a point: its sizes, the point, and the loss there.
 pub(crate) fn fingerprint(parameters: usize, samples: usize, point: &[f64], loss: f64) -> Fingerprint {
     Fingerprint::of(&(parameters as u64).to_le_bytes())
         .and(&(samples as u64).to_le_bytes())

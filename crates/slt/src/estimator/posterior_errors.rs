@@ -1,8 +1,9 @@
 use super::SampleLosses;
+use crate::error::positive;
 use crate::{ChainMean, SltError};
 use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
 
-/// Training errors of the posterior at inverse temperature β, with what follows from their fluctuation.
+/// The training errors of the posterior at inverse temperature β, and the criteria that use their fluctuation.
 ///
 /// ```text
 /// Gibbs training error     E_w[L_n(w)]
@@ -13,34 +14,35 @@ use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
 /// cross validation   C_n = −(1/n) Σ_i log E_w[e^{−ℓ_i} | without i] = (1/n) Σ_i log (E_w[e^{βℓ_i}] / E_w[e^{(β−1)ℓ_i}])
 /// ```
 ///
-/// Averaged over data sets, to leading order with λ, ν and the loss `L₀` of the truth (Watanabe's equations of state):
+/// Their means over data sets are, to leading order, with λ, ν and the loss `L₀` of the truth (Watanabe's equations of
+/// state):
 ///
 /// ```text
 /// Bayes generalisation  L₀ + ((λ − ν)/β + ν)/n      Bayes training  L₀ + ((λ − ν)/β − ν)/n
 /// Gibbs generalisation  L₀ + (λ/β + ν)/n            Gibbs training  L₀ + (λ/β − ν)/n
 /// ```
 ///
-/// On each data set, not only on average, `G_gibbs + T_gibbs = 2λ/(βn)` and, at β = 1, `G_bayes + C_n = 2λ/n`, all taken above
-/// the loss of the truth on the same samples and up to what vanishes faster.
+/// On each data set, not only on average, `G_gibbs + T_gibbs = 2λ/(βn)` and, at β = 1, `G_bayes + C_n = 2λ/n`. All errors are
+/// taken above the loss of the truth on the same samples, and terms of higher order are left out.
 ///
-/// All losses are per sample in nats; WAIC on the deviance scale is this one times 2n.
+/// All losses are in nats per sample. WAIC on the deviance scale is this value times 2n.
 ///
 /// # References
 /// Watanabe (2009), section 6.3; Watanabe (2010), definition 2 and theorems 1 and 2; Gelfand, Dey & Chang (1992) for
 /// leaving one out by importance weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PosteriorErrors {
-    /// `E_w[L_n(w)]`.
+    /// The Gibbs training error `E_w[L_n(w)]`.
     pub gibbs_training: Measurement,
-    /// `T_n`.
+    /// The Bayes training error `T_n`.
     pub bayes_training: Measurement,
-    /// `V_n`.
+    /// The functional variance `V_n`.
     pub functional_variance: Measurement,
-    /// `ν` of this data set.
+    /// The singular fluctuation `ν` of this data set.
     pub singular_fluctuation: Measurement,
-    /// `T_n + (β/n) V_n`.
+    /// The criterion `T_n + (β/n) V_n`.
     pub waic: Measurement,
-    /// `C_n`: leaving one out by importance weights. Its error grows where single samples hold the posterior.
+    /// The leave-one-out loss `C_n` by importance weights. Its error grows if single samples determine the posterior.
     pub cross_validation: Measurement,
 }
 
@@ -67,17 +69,15 @@ const CROSS_VALIDATION: Quantity = Quantity {
 };
 
 impl SampleLosses {
-    /// The errors on the data that the posterior was made from.
+    /// Computes the errors on the data of the posterior.
     ///
-    /// Errors are Monte-Carlo errors at fixed data, by the delta method: each quantity's derivative along the draws is a
-    /// trace, and its effective draws are counted.
+    /// The standard errors are Monte-Carlo errors at fixed data, by the delta method. The derivative of each quantity along
+    /// the draws is a trace with an effective sample size.
     ///
     /// # Errors
     /// [`SltError::OutOfRange`] unless β is positive and finite.
     pub fn posterior_errors(&self, beta: f64, object: Fingerprint) -> Result<PosteriorErrors, SltError> {
-        if !(beta > 0.0 && beta.is_finite()) {
-            return Err(SltError::OutOfRange { name: "beta", value: beta, expected: "positive and finite" });
-        }
+        positive("beta", beta)?;
         let n = self.samples() as f64;
         let means = self.means();
         let squares =
@@ -105,7 +105,7 @@ impl SampleLosses {
         })
     }
 
-    /// `C_n`: a posterior without sample i is this one weighted by `e^{βℓ_i}`.
+    /// Computes `C_n`. The posterior without sample i is this posterior weighted by `e^{βℓ_i}`.
     fn cross_validation(&self, beta: f64, object: Fingerprint) -> Measurement {
         let n = self.samples() as f64;
         let (without, predicted) = (self.log_mean_exp(beta), self.log_mean_exp(beta - 1.0));
@@ -120,7 +120,7 @@ impl SampleLosses {
             .estimating("leaving each sample out of this posterior in turn")
     }
 
-    /// `E_w` of the mean loss over these samples: the Gibbs training error, or on test data the generalisation error.
+    /// Returns `E_w` of the mean loss over these samples: the Gibbs training error, or on test data the generalisation error.
     pub fn gibbs(&self, object: Fingerprint) -> Measurement {
         let n = self.samples() as f64;
         let found = ChainMean::of(&self.trace(|row| row.iter().sum::<f64>() / n));
@@ -128,8 +128,8 @@ impl SampleLosses {
             .estimating("the posterior's own value on these samples")
     }
 
-    /// The mean of `−log E_w[e^{−ℓ}]` over these samples: the Bayes training error, or on test data the generalisation
-    /// error.
+    /// Returns the mean of `−log E_w[e^{−ℓ}]` over these samples: the Bayes training error, or on test data the
+    /// generalisation error.
     pub fn bayes(&self, object: Fingerprint) -> Measurement {
         let n = self.samples() as f64;
         let log_predictive = self.log_predictive();

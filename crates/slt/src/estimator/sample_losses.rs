@@ -1,11 +1,13 @@
-use crate::SltError;
-use crate::sampler::{Draw, Observer, Run, Sampling, Target};
+use crate::error::same_length;
+use crate::sampler::{Draw, Observer, Sampling, SamplingRun, Target};
+use crate::{SltError, TraceError};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef, Ix3};
 
-/// The loss of every sample at every draw: what WAIC, functional variance, influence functions and susceptibilities are
-/// made of.
+/// The loss of every sample at every draw.
+///
+/// WAIC, functional variance, influence functions and susceptibilities are computed from it.
 ///
 /// # Shapes
 /// `[chains, draws, samples]`.
@@ -17,25 +19,26 @@ pub struct SampleLosses {
     values: Vec<f64>,
 }
 
-/// A sampling that recorded the losses of samples.
+/// The chains and the recorded losses of the samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleLossRun {
-    /// The chains themselves.
-    pub run: Run<()>,
-    /// The losses of the samples of each objective asked for, in order.
+    /// The chains.
+    pub run: SamplingRun<()>,
+    /// The losses of the samples, for each given objective in order.
     pub losses: Vec<SampleLosses>,
 }
 
-/// A table larger than this (1.6 GB) is refused: thin the draws instead.
+/// The largest number of recorded losses. They take 1.6 GB.
 const LARGEST: usize = 200_000_000;
 
 impl SampleLosses {
-    /// Runs chains on `target` and evaluates every sample of every objective at each draw; the objectives share the
-    /// target's parameters (the training data itself, a test set, probes).
+    /// Runs chains on `target` and evaluates every sample of every objective at each draw.
+    ///
+    /// The objectives have the parameters of the target. They can hold the training data, a test set or probes.
     ///
     /// # Errors
-    /// [`SltError::Unsupported`] for an objective without per-sample losses, [`SltError::Length`] for one of other
-    /// parameters, [`SltError::OutOfRange`] for a table of more than 2·10⁸ numbers; as [`Sampling::run`].
+    /// [`SltError::Unsupported`] for an objective without per-sample losses, [`SltError::Length`] for an objective with another
+    /// number of parameters, [`SltError::TooLarge`] for more than 2·10⁸ losses; as [`Sampling::run`].
     pub fn record(
         sampling: &Sampling,
         target: &Target<'_>,
@@ -43,14 +46,14 @@ impl SampleLosses {
         stream: &mut RngStream,
     ) -> Result<SampleLossRun, SltError> {
         for objective in objectives {
-            crate::error::same_length("parameters", target.centre().len(), objective.n_parameters())?;
+            same_length("parameters", target.centre().len(), objective.n_parameters())?;
             if objective.per_sample_losses().is_none() {
                 return Err(SltError::Unsupported { ability: "per-sample losses" });
             }
-            let size = sampling.chains.saturating_mul(sampling.draws).saturating_mul(objective.n_samples());
-            if size > LARGEST {
-                let expected = "at most 2·10⁸: thin the draws";
-                return Err(SltError::OutOfRange { name: "recorded losses", value: size as f64, expected });
+            let given = sampling.chains.saturating_mul(sampling.draws).saturating_mul(objective.n_samples());
+            if given > LARGEST {
+                let what = "recorded losses (use a larger `thin`)";
+                return Err(SltError::TooLarge { what, limit: LARGEST, given });
             }
         }
         let run = sampling.observe(target, stream, |_| Recorder {
@@ -72,48 +75,57 @@ impl SampleLosses {
                 all.values.extend(table);
             }
         }
-        let run = Run { step_size: run.step_size, traces: run.traces, observers: vec![(); sampling.chains] };
+        let run = SamplingRun {
+            step_size: run.step_size,
+            traces: run.traces,
+            observers: vec![(); sampling.chains],
+        };
         Ok(SampleLossRun { run, losses })
     }
 
-    /// From an array of losses that were recorded elsewhere.
+    /// Takes losses that another program recorded.
+    ///
+    /// # Shapes
+    /// `values` `[chains, draws, samples]`.
     ///
     /// # Errors
-    /// [`SltError::NonFinite`] for NaN or infinity, [`SltError::BadTrace`] for an empty axis.
-    pub fn from_array(values: &ArrayRef<f64, Ix3>) -> Result<Self, SltError> {
+    /// [`TraceError`] for an empty axis, and for NaN or infinity.
+    pub fn from_array(values: &ArrayRef<f64, Ix3>) -> Result<Self, TraceError> {
         let (chains, draws, samples) = values.dim();
         if values.is_empty() {
-            return Err(SltError::BadTrace {
-                place: "the array".to_owned(),
-                problem: format!(
-                    "its shape is {:?}: expected [chains, draws, samples], none 0",
-                    values.shape()
-                ),
+            let shape = values.shape();
+            let problem =
+                format!("its shape is {shape:?}; expected [chains, draws, samples], none of them 0");
+            return Err(TraceError { place: "the array".to_owned(), problem });
+        }
+        if let Some(((chain, draw, sample), value)) = values.indexed_iter().find(|(_, x)| !x.is_finite()) {
+            return Err(TraceError {
+                place: format!("chain {chain}, draw {draw}, sample {sample}"),
+                problem: format!("the loss is {value}; expected a finite number"),
             });
         }
         let values: Vec<f64> = values.iter().copied().collect();
-        crate::error::all_finite("losses", &values)?;
         Ok(Self { chains, draws, samples, values })
     }
 
-    /// The number of samples.
+    /// Returns the number of samples.
     pub fn samples(&self) -> usize {
         self.samples
     }
 
-    /// The losses of all samples at one draw of one chain.
+    /// Returns the losses of all samples at one draw of one chain.
     pub fn at(&self, chain: usize, draw: usize) -> &[f64] {
         let start = (chain * self.draws + draw) * self.samples;
         &self.values[start..start + self.samples]
     }
 
-    /// A number for each draw, chain by chain.
+    /// Computes a number for each draw, chain by chain.
     pub(crate) fn trace(&self, f: impl Fn(&[f64]) -> f64) -> Vec<Vec<f64>> {
         let chain = |c: usize| (0..self.draws).map(|d| f(self.at(c, d))).collect();
         (0..self.chains).map(chain).collect()
     }
 
-    /// `E[ℓ_i]` for each sample.
+    /// Returns `E[ℓ_i]` for each sample.
     pub fn means(&self) -> Vec<f64> {
         let mut means = vec![0.0; self.samples];
         for row in self.values.chunks_exact(self.samples) {
@@ -124,12 +136,12 @@ impl SampleLosses {
         means
     }
 
-    /// `log E[e^{−ℓ_i}]` for each sample: the log of its predictive density.
+    /// Returns `log E[e^{−ℓ_i}]` for each sample, the log of its predictive density.
     pub fn log_predictive(&self) -> Vec<f64> {
         self.log_mean_exp(-1.0)
     }
 
-    /// `log E[e^{s ℓ_i}]` for each sample.
+    /// Returns `log E[e^{s ℓ_i}]` for each sample.
     pub(crate) fn log_mean_exp(&self, s: f64) -> Vec<f64> {
         let mut highest = vec![f64::NEG_INFINITY; self.samples];
         for row in self.values.chunks_exact(self.samples) {
@@ -145,7 +157,7 @@ impl SampleLosses {
         sums.iter().zip(&highest).map(|(sum, high)| high + (sum / count).ln()).collect()
     }
 
-    /// `Cov(ℓ_i, ℓ_j)` over the draws.
+    /// Returns `Cov(ℓ_i, ℓ_j)` over the draws.
     ///
     /// # Shapes
     /// `[samples, samples]`.
@@ -160,12 +172,18 @@ impl SampleLosses {
         centred.t().dot(&centred) / (count as f64 - 1.0)
     }
 
-    /// The mean loss over the samples along the chains, `[chains][draws]`: what a susceptibility takes as the change of data.
+    /// Returns the mean loss over the samples along the chains. [`crate::susceptibility`] takes it as a change of the data.
+    ///
+    /// # Shapes
+    /// `[chains, draws]`.
     pub fn mean_losses(&self) -> Vec<Vec<f64>> {
         self.trace(|row| row.iter().sum::<f64>() / self.samples as f64)
     }
 
-    /// The loss of one sample along the chains.
+    /// Returns the loss of one sample along the chains.
+    ///
+    /// # Shapes
+    /// `[chains, draws]`.
     pub fn of_sample(&self, index: usize) -> Vec<Vec<f64>> {
         self.trace(|row| row[index])
     }
@@ -182,7 +200,7 @@ impl Observer<f64> for Recorder<'_> {
         for (objective, table) in self.objectives.iter().zip(&mut self.tables) {
             let start = table.len();
             table.resize(start + objective.n_samples(), 0.0);
-            // Every objective was asked for this ability before the chains began.
+            // Every objective has this ability, which was checked before the chains began.
             if let Some(samples) = objective.per_sample_losses() {
                 samples.per_sample_losses_into(draw.w, Batch::All, &mut self.scratch, &mut table[start..]);
             }

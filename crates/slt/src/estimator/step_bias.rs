@@ -11,7 +11,7 @@ use std::fmt;
 /// bias(ε) ≈ 2 (λ̂(ε) − λ̂(ε/2)),   extrapolated 2 λ̂(ε/2) − λ̂(ε)
 /// ```
 ///
-/// The Euler bias is linear in ε to first order, so the extrapolation leaves one of order ε².
+/// The Euler bias is linear in ε to first order, so the extrapolated value has a bias of order ε².
 ///
 /// # References
 /// Richardson (1911); Talay & Tubaro (1990), theorem 1, for the expansion in ε.
@@ -19,12 +19,12 @@ use std::fmt;
 pub struct StepBias {
     /// The run at ε.
     pub whole: LlcEstimate,
-    /// The run at ε/2, with twice as many steps between draws, so that both cover the same time.
+    /// The run at ε/2. It has twice the number of steps between draws, so both runs cover the same time.
     pub half: LlcEstimate,
 }
 
 impl Llc {
-    /// Estimates at ε and at ε/2 from independent streams.
+    /// Estimates the coefficient at ε and at ε/2, with independent random streams.
     ///
     /// # Errors
     /// As [`Llc::estimate`].
@@ -45,13 +45,13 @@ impl Llc {
 }
 
 impl StepBias {
-    /// The bias of the run at ε, and its Monte-Carlo error.
+    /// Returns the bias of the run at ε and its Monte-Carlo error.
     pub fn bias(&self) -> (f64, f64) {
         let error = self.whole.standard_error.hypot(self.half.standard_error);
         (2.0 * (self.whole.value - self.half.value), 2.0 * error)
     }
 
-    /// The value extrapolated to ε = 0, and its Monte-Carlo error.
+    /// Returns the value extrapolated to ε = 0 and its Monte-Carlo error.
     pub fn extrapolated(&self) -> (f64, f64) {
         let error = (2.0 * self.half.standard_error).hypot(self.whole.standard_error);
         (2.0 * self.half.value - self.whole.value, error)

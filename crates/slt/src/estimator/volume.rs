@@ -1,25 +1,26 @@
 use super::fingerprint;
+use crate::error::same_length;
 use crate::{Region, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_measure::{Measurement, Quantity, Unit};
+use collimate_measure::{Measurement, Quantity, Unit, ensure};
 use collimate_stream::RngStream;
 
-/// How the volume of nearly optimal parameters scales: λ in the language of counting.
+/// An estimator of λ from the volume of nearly optimal parameters.
 ///
 /// ```text
 /// V(ε) = P(L_n(w) − L_n(w*) < ε),   slope = log(V(ε₁)/V(ε₂)) / log(ε₁/ε₂)   → λ as ε → 0
 /// ```
 ///
-/// Points are drawn uniformly from a box, so this serves a few dimensions; it uses no chain and no gradient and so checks
-/// those that do.
+/// Points are drawn uniformly from a box, so the estimator works in a few dimensions only. It uses no chain and no gradient,
+/// so it is an independent check of the estimators that do.
 ///
 /// # References
 /// Watanabe (2009), section 7.1; Lau et al. (2023), section 3.1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VolumeSlope {
-    /// ε₁ > ε₂ > 0.
+    /// The levels ε₁ > ε₂ > 0.
     pub levels: [f64; 2],
-    /// How many points are drawn.
+    /// The number of points.
     pub points: usize,
 }
 
@@ -30,11 +31,11 @@ const SLOPE: Quantity = Quantity {
 };
 
 impl VolumeSlope {
-    /// Counts in the region's box.
+    /// Counts points in the region's box.
     ///
     /// # Errors
     /// [`SltError::Improper`] for a region without walls, [`SltError::Length`] for lengths that differ,
-    /// [`SltError::OutOfRange`] for levels out of order or when fewer than 20 points fall below ε₂.
+    /// [`SltError::OutOfRange`] for levels out of order, or if fewer than 20 points fall below ε₂.
     ///
     /// # Examples
     /// ```
@@ -62,18 +63,16 @@ impl VolumeSlope {
         region: &Region,
         stream: &mut RngStream,
     ) -> Result<Measurement, SltError> {
-        crate::error::same_length("w_star", objective.n_parameters(), w_star.len())?;
-        crate::error::same_length("region", w_star.len(), region.dimensions())?;
+        same_length("w_star", objective.n_parameters(), w_star.len())?;
+        same_length("region", w_star.len(), region.dimensions())?;
         let Some(walls) = &region.walls else {
             return Err(SltError::Improper {
                 reason: "points are drawn uniformly and the region has no walls",
             });
         };
         let [upper, lower] = self.levels;
-        if !(upper > lower && lower > 0.0 && upper.is_finite()) {
-            let expected = "two finite levels, the larger one first";
-            return Err(SltError::OutOfRange { name: "levels", value: lower, expected });
-        }
+        let fits = upper > lower && lower > 0.0 && upper.is_finite();
+        ensure(fits, "the second level", "positive and below a finite first level", lower)?;
         let mut scratch = Scratch::new();
         let baseline = objective.loss(w_star, Batch::All, &mut scratch);
         let mut w = w_star.to_vec();
@@ -88,17 +87,11 @@ impl VolumeSlope {
             above += u64::from(excess < upper);
             below += u64::from(excess < lower);
         }
-        if below < 20 {
-            let expected = "at least 20: draw more points or raise the levels";
-            return Err(SltError::OutOfRange {
-                name: "points below the lower level",
-                value: below as f64,
-                expected,
-            });
-        }
+        let allowed = "at least 20 (draw more points or raise the levels)";
+        ensure(below >= 20, "the number of points below the second level", allowed, below as f64)?;
         let width = (upper / lower).ln();
         let share = below as f64 / above as f64;
-        // Given the points below the upper level, those below the lower one are binomial.
+        // The number of points below the lower level is binomial, given the number below the upper level.
         let error = ((1.0 - share) / (share * above as f64)).sqrt() / width;
         let object = fingerprint(w.len(), objective.n_samples(), w_star, baseline);
         Ok(Measurement::estimate(&SLOPE, -share.ln() / width, error, above, object).estimating(format!(

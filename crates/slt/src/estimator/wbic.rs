@@ -11,14 +11,14 @@ use collimate_stream::RngStream;
 /// WBIC = E^{β = 1/log n}[n L_n(w)] = n L_n(w₀) + λ log n + O_p(√log n)
 /// ```
 ///
-/// The expectation has to run over the posterior of a proper prior: walls or a localisation of the target, whose
-/// temperature is replaced by `1/log n`.
+/// The prior must be proper, so the target needs walls or a localisation. The temperature of the target is replaced by
+/// `1/log n`.
 ///
 /// # References
 /// Watanabe (2013), definition 1 and theorem 4.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wbic {
-    /// n.
+    /// The number of samples n.
     pub n: usize,
     /// The chains.
     pub sampling: Sampling,
@@ -30,7 +30,7 @@ const WBIC: Quantity =
     };
 
 impl Wbic {
-    /// The criterion at the prior of `target`.
+    /// Estimates the criterion at the prior of `target`.
     ///
     /// # Errors
     /// [`SltError::Improper`] for a target without walls and localisation; as [`Sampling::run`].

@@ -1,9 +1,9 @@
-//! Single-precision normal numbers, thirty-two at a time: with many parameters the noise costs as much as the gradient.
+//! Single-precision normal numbers, thirty-two at a time. With many parameters the noise costs as much as the gradient.
 
 use collimate_stream::RngStream;
-use collimate_tensor::CpuLevel;
+use collimate_tensor::leveled;
 
-/// Pairs that are made together.
+/// The number of pairs that are computed together.
 const PAIRS: usize = 16;
 
 /// Fills a slice with standard normal numbers, by Box and Muller's transform.
@@ -12,7 +12,7 @@ const PAIRS: usize = 16;
 /// (√(−2 ln u) cos θ, √(−2 ln u) sin θ)      u and θ from 32 bits each
 /// ```
 ///
-/// The smallest u is 2⁻³², so no number is beyond 6.7: what is cut off has the probability 10⁻¹¹.
+/// The smallest u is 2⁻³², so no number is beyond 6.7. Larger numbers would have the probability 10⁻¹¹.
 pub(crate) fn fill(stream: &mut RngStream, out: &mut [f32]) {
     for chunk in out.chunks_mut(2 * PAIRS) {
         let mut bits = [[0u32; PAIRS]; 2];
@@ -26,49 +26,27 @@ pub(crate) fn fill(stream: &mut RngStream, out: &mut [f32]) {
     }
 }
 
-fn transform(bits: &[[u32; PAIRS]; 2]) -> [[f32; PAIRS]; 2] {
-    #[cfg(target_arch = "x86_64")]
-    match CpuLevel::current() {
-        // SAFETY: the level says that the running processor has AVX-512 F, DQ and VL, and FMA with them.
-        CpuLevel::Avx512 => return unsafe { with_avx512(bits) },
-        // SAFETY: the level says that the running processor has AVX2 and FMA.
-        CpuLevel::Avx2 => return unsafe { with_avx2(bits) },
-        _ => {}
+leveled! {
+    /// Turns random bits into normal numbers.
+    fn transform(bits: &[[u32; PAIRS]; 2]) -> [[f32; PAIRS]; 2] {
+        let mut out = [[0.0; PAIRS]; 2];
+        for i in 0..PAIRS {
+            // Signed conversions, because unsigned ones need AVX-512. Rounding may give u = 1, whose logarithm is 0.
+            let u = ((bits[0][i] >> 1) as i32 as f32 + 0.5) * (1.0 / 2_147_483_648.0);
+            let radius = (-2.0 * log(u)).max(0.0).sqrt();
+            // Two bits choose the quarter turn, the other thirty the angle within ±π/4 of it.
+            let quarter = bits[1][i] >> 30;
+            let angle = (bits[1][i] << 2) as i32 as f32 * (std::f32::consts::FRAC_PI_2 / 4_294_967_296.0);
+            let z = angle * angle;
+            let sine = angle + angle * z * (-1.666_665_5e-1 + z * (8.332_161e-3 - 1.951_529_6e-4 * z));
+            let cosine = 1.0 - 0.5 * z + z * z * (4.166_664_6e-2 + z * (-1.388_731_6e-3 + 2.443_315_7e-5 * z));
+            let (a, b) = if quarter & 1 == 0 { (cosine, sine) } else { (-sine, cosine) };
+            let sign = if quarter & 2 == 0 { radius } else { -radius };
+            out[0][i] = sign * a;
+            out[1][i] = sign * b;
+        }
+        out
     }
-    body(bits)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-fn with_avx512(bits: &[[u32; PAIRS]; 2]) -> [[f32; PAIRS]; 2] {
-    body(bits)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn with_avx2(bits: &[[u32; PAIRS]; 2]) -> [[f32; PAIRS]; 2] {
-    body(bits)
-}
-
-#[inline(always)]
-fn body(bits: &[[u32; PAIRS]; 2]) -> [[f32; PAIRS]; 2] {
-    let mut out = [[0.0; PAIRS]; 2];
-    for i in 0..PAIRS {
-        // Signed conversions, because unsigned ones need AVX-512. Rounding may give u = 1, whose logarithm is 0.
-        let u = ((bits[0][i] >> 1) as i32 as f32 + 0.5) * (1.0 / 2_147_483_648.0);
-        let radius = (-2.0 * log(u)).max(0.0).sqrt();
-        // Two bits choose the quarter turn, the other thirty the angle within ±π/4 of it.
-        let quarter = bits[1][i] >> 30;
-        let angle = (bits[1][i] << 2) as i32 as f32 * (std::f32::consts::FRAC_PI_2 / 4_294_967_296.0);
-        let z = angle * angle;
-        let sine = angle + angle * z * (-1.666_665_5e-1 + z * (8.332_161e-3 - 1.951_529_6e-4 * z));
-        let cosine = 1.0 - 0.5 * z + z * z * (4.166_664_6e-2 + z * (-1.388_731_6e-3 + 2.443_315_7e-5 * z));
-        let (a, b) = if quarter & 1 == 0 { (cosine, sine) } else { (-sine, cosine) };
-        let sign = if quarter & 2 == 0 { radius } else { -radius };
-        out[0][i] = sign * a;
-        out[1][i] = sign * b;
-    }
-    out
 }
 
 /// ln x for x in (0, 1], after the polynomial of the Cephes library (Moshier, 1992).

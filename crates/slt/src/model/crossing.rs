@@ -1,9 +1,9 @@
 use collimate_grad::{Batch, Objective, Scratch};
 
-/// The loss of a normal crossing in the limit of many samples: `K(w) = Π w_i^{2k_i}`.
+/// The loss of a normal crossing in the limit of many samples, `K(w) = Π w_i^{2k_i}`.
 ///
-/// Its one "sample" is the whole population, so every batch gives the same. On a box with a flat prior its tempered
-/// expectations are known exactly: [`crate::CrossingOracle`].
+/// Its one "sample" is the whole population, so all batches are equal. On a box with a flat prior
+/// [`crate::CrossingOracle`] gives its exact tempered expectations.
 ///
 /// # Examples
 /// ```
@@ -20,12 +20,12 @@ pub struct CrossingLoss {
 }
 
 impl CrossingLoss {
-    /// The loss with the powers `k`.
+    /// Creates the loss with the powers `k`.
     pub fn new(powers: &[u32]) -> Self {
         Self { powers: powers.to_vec() }
     }
 
-    /// `k`.
+    /// Returns the powers `k`.
     pub fn powers(&self) -> &[u32] {
         &self.powers
     }
@@ -43,7 +43,7 @@ impl Objective<f64> for CrossingLoss {
     fn loss_and_gradient_into(&self, w: &[f64], _: Batch<'_>, _: &mut Scratch, out: &mut [f64]) -> f64 {
         let power = |i: usize| w[i].powi(2 * self.powers[i] as i32);
         for (i, out) in out.iter_mut().enumerate() {
-            // The product of the others, and not K/w: that would be 0/0 on the axes.
+            // The product of the other powers. K/w would be 0/0 on the axes.
             let others: f64 = (0..w.len()).filter(|j| *j != i).map(power).product();
             let k = self.powers[i] as i32;
             *out = if k == 0 { 0.0 } else { others * f64::from(2 * k) * w[i].powi(2 * k - 1) };

@@ -1,6 +1,7 @@
-use crate::error::{all_finite, same_length};
+use crate::error::{all_finite, positive, same_length};
 use crate::{LearningCoefficient, SltError};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 
 /// A deep linear network of any depth.
@@ -11,7 +12,7 @@ use collimate_stream::RngStream;
 /// ```
 ///
 /// # Shapes
-/// `w` holds `W_1 [H_1, H_0]`, then `W_2 [H_2, H_1]` and so on, row by row.
+/// `w` is `W_1` `[H_1, H_0]`, then `W_2` `[H_2, H_1]` and so on, row by row.
 ///
 /// # Examples
 /// ```
@@ -27,10 +28,10 @@ use collimate_stream::RngStream;
 #[derive(Clone, Debug)]
 pub struct DeepLinear {
     widths: Vec<usize>,
-    /// Where the matrix of each layer starts, with its rows and columns.
+    /// The start of the matrix of each layer, and its rows and columns.
     matrices: Vec<(usize, usize, usize)>,
     precision: f64,
-    /// x_i then y_i, sample after sample.
+    /// The numbers x_i and y_i of every sample.
     rows: Vec<f64>,
     n: usize,
     xx: Vec<f64>,
@@ -38,7 +39,7 @@ pub struct DeepLinear {
     yy: f64,
 }
 
-/// The activations of each layer, and two gradients of one.
+/// The activations of each layer, and the gradients of two neighbouring layers.
 #[derive(Default)]
 struct Work {
     layers: Vec<Vec<f64>>,
@@ -47,11 +48,11 @@ struct Work {
 }
 
 impl DeepLinear {
-    /// Data from the network itself: standard normal inputs, `y` with noise σ at the true parameters.
+    /// Creates the loss of data from the network itself, with standard normal inputs and noise σ on `y`.
     ///
     /// # Errors
     /// [`SltError::OutOfRange`] for fewer than two widths, a width of 0, no samples or a noise that is not positive;
-    /// [`SltError::Length`] and [`SltError::NonFinite`] for a bad truth.
+    /// [`SltError::Length`] and [`SltError::NonFinite`] for a `truth` of another length, with NaN or infinity.
     pub fn sample(
         widths: &[usize],
         noise: f64,
@@ -59,26 +60,26 @@ impl DeepLinear {
         n: usize,
         stream: &mut RngStream,
     ) -> Result<Self, SltError> {
-        Self::made(widths, noise, truth, n, |inputs, outputs, _| {
+        Self::from_draws(widths, noise, truth, n, |inputs, outputs, _| {
             let x: Vec<f64> = (0..inputs).map(|_| stream.normal()).collect();
             (x, (0..outputs).map(|_| noise * stream.normal()).collect())
         })
     }
 
-    /// The population loss at inputs of unit covariance: one sample on each axis, without noise.
+    /// Creates the population loss at inputs of unit covariance, from one sample on each axis without noise.
     ///
     /// # Errors
     /// As [`DeepLinear::sample`].
     pub fn population(widths: &[usize], noise: f64, truth: &[f64]) -> Result<Self, SltError> {
         let n = widths.first().copied().unwrap_or(0);
-        Self::made(widths, noise, truth, n, |inputs, outputs, i| {
+        Self::from_draws(widths, noise, truth, n, |inputs, outputs, i| {
             let root = (inputs as f64).sqrt();
             ((0..inputs).map(|j| if i == j { root } else { 0.0 }).collect(), vec![0.0; outputs])
         })
     }
 
-    /// From a function that gives the input and the noise of each sample.
-    fn made(
+    /// Creates the loss from a function that returns the input and the noise of each sample.
+    fn from_draws(
         widths: &[usize],
         noise: f64,
         truth: &[f64],
@@ -86,16 +87,10 @@ impl DeepLinear {
         mut draw: impl FnMut(usize, usize, usize) -> (Vec<f64>, Vec<f64>),
     ) -> Result<Self, SltError> {
         let fewest = widths.iter().copied().min().unwrap_or(0);
-        for (name, value, fits, expected) in [
-            ("widths", widths.len() as f64, widths.len() >= 2, "at least two: inputs and outputs"),
-            ("width", fewest as f64, fewest > 0, "at least 1"),
-            ("n", n as f64, n > 0, "at least 1 sample"),
-            ("noise", noise, noise > 0.0 && noise.is_finite(), "positive and finite"),
-        ] {
-            if !fits {
-                return Err(SltError::OutOfRange { name, value, expected });
-            }
-        }
+        ensure(widths.len() >= 2, "the number of widths", "at least 2", widths.len() as f64)?;
+        ensure(fewest > 0, "a width", "at least 1", fewest as f64)?;
+        ensure(n > 0, "the number of samples", "at least 1", n as f64)?;
+        positive("noise", noise)?;
         let parameters = widths.windows(2).map(|pair| pair[0] * pair[1]).sum();
         same_length("truth", parameters, truth.len())?;
         all_finite("truth", truth)?;
@@ -135,18 +130,19 @@ impl DeepLinear {
         Ok(model)
     }
 
-    /// λ and m at a true map of the given rank; see [`crate::deep_linear`].
+    /// Returns λ and m at a true map of the given rank, as [`crate::deep_linear`].
     ///
     /// # Errors
     /// As [`crate::deep_linear`].
     pub fn learning_coefficient(&self, rank: usize) -> Result<LearningCoefficient, SltError> {
-        crate::deep_linear(&self.widths, rank)
+        Ok(crate::deep_linear(&self.widths, rank)?)
     }
 
     fn matrices(&self) -> impl DoubleEndedIterator<Item = (usize, usize, usize)> + ExactSizeIterator {
         self.matrices.iter().copied()
     }
 
+    /// Computes the outputs of all layers.
     fn forward(&self, w: &[f64], x: &[f64], work: &mut Work) {
         work.layers.resize(self.widths.len(), Vec::new());
         work.layers[0].clear();
@@ -159,12 +155,13 @@ impl DeepLinear {
         }
     }
 
+    /// Returns the input and the output of a sample.
     fn row(&self, i: usize) -> (&[f64], &[f64]) {
         let (inputs, outputs) = (self.widths[0], self.widths[self.widths.len() - 1]);
         self.rows[i * (inputs + outputs)..(i + 1) * (inputs + outputs)].split_at(inputs)
     }
 
-    /// Adds one sample's gradient times `share` to `out`; returns its share of the loss.
+    /// Adds the gradient of one sample times `share` to `out`, and returns its loss times `share`.
     fn accumulate(&self, w: &[f64], i: usize, share: f64, work: &mut Work, out: &mut [f64]) -> f64 {
         let (x, y) = self.row(i);
         self.forward(w, x, work);
@@ -244,7 +241,7 @@ impl PerSampleLosses<f64> for DeepLinear {
     }
 }
 
-/// The products `W_l … W_1` [H_l, H_0], and the matrix that travels back.
+/// The products `W_l … W_1` `[H_l, H_0]`, and the gradients with respect to two neighbouring products.
 #[derive(Default)]
 struct Products {
     upto: Vec<Vec<f64>>,

@@ -1,10 +1,11 @@
 use crate::SltError;
-use crate::error::same_length;
+use crate::error::{positive, same_length};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
+use collimate_measure::ensure;
 use collimate_tensor::{Scalar, matmul_into};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
-/// A perceptron with tanh units between its layers, in either precision.
+/// A multilayer perceptron with tanh units, in either precision.
 ///
 /// ```text
 /// a_0 = x,   a_l = tanh(a_{l−1} W_lᵀ + b_l),   the last layer without tanh
@@ -12,10 +13,10 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 /// ```
 ///
 /// # Shapes
-/// `w` holds `W_1 [H_1, H_0]` row by row, `b_1 [H_1]`, then the next layer.
+/// `w` is `W_1` `[H_1, H_0]` row by row, `b_1` `[H_1]`, then the next layer.
 ///
 /// # Determinism
-/// The same bits on any number of threads (those of the matrix product).
+/// The bits do not depend on the number of threads.
 ///
 /// # Examples
 /// ```
@@ -37,7 +38,7 @@ pub struct Perceptron<F> {
     y: Array2<F>,
 }
 
-/// The batch's rows and what each layer made of them.
+/// The rows of a batch and the outputs of each layer.
 struct Work<F> {
     layers: Vec<Array2<F>>,
     back: Array2<F>,
@@ -45,26 +46,20 @@ struct Work<F> {
 }
 
 impl<F: Scalar> Perceptron<F> {
-    /// A perceptron of these widths on data.
+    /// Creates a perceptron with the given widths on data.
     ///
     /// # Shapes
-    /// `x [n, H_0]`, `y [n, H_L]`.
+    /// `x` `[n, H_0]`, `y` `[n, H_L]`.
     ///
     /// # Errors
-    /// [`SltError::Length`] when the shapes do not fit, [`SltError::NonFinite`] for NaN or infinity in the data,
+    /// [`SltError::Length`] if the shapes do not fit, [`SltError::NonFinite`] for NaN or infinity in the data,
     /// [`SltError::OutOfRange`] for fewer than two widths, a width of 0, no samples, or a noise that is not positive.
     pub fn new(widths: &[usize], noise: f64, x: Array2<F>, y: Array2<F>) -> Result<Self, SltError> {
         let fewest = widths.iter().copied().min().unwrap_or(0);
-        for (name, value, fits, expected) in [
-            ("widths", widths.len() as f64, widths.len() >= 2, "at least two: inputs and outputs"),
-            ("width", fewest as f64, fewest > 0, "at least 1"),
-            ("n", x.nrows() as f64, x.nrows() > 0, "at least 1 sample"),
-            ("noise", noise, noise > 0.0 && noise.is_finite(), "positive and finite"),
-        ] {
-            if !fits {
-                return Err(SltError::OutOfRange { name, value, expected });
-            }
-        }
+        ensure(widths.len() >= 2, "the number of widths", "at least 2", widths.len() as f64)?;
+        ensure(fewest > 0, "a width", "at least 1", fewest as f64)?;
+        ensure(x.nrows() > 0, "the number of samples", "at least 1", x.nrows() as f64)?;
+        positive("noise", noise)?;
         same_length("the columns of x", widths[0], x.ncols())?;
         same_length("the columns of y", widths[widths.len() - 1], y.ncols())?;
         same_length("the rows of y", x.nrows(), y.nrows())?;
@@ -78,12 +73,13 @@ impl<F: Scalar> Perceptron<F> {
         Ok(Self { widths: widths.to_vec(), precision, x, y })
     }
 
-    /// The weights and biases of layer `l` (from 0) as they lie in a flat slice: the start of each, and the shape.
+    /// Returns the start of layer `l` (from 0) in the flat parameters, and the rows and columns of its weights.
     fn layer(&self, l: usize) -> (usize, usize, usize) {
         let start: usize = self.widths[..=l].windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum();
         (start, self.widths[l + 1], self.widths[l])
     }
 
+    /// Computes the outputs of all layers.
     fn forward(&self, w: &[F], batch: Batch<'_>, work: &mut Work<F>) {
         let count = batch.len(self.x.nrows());
         let depth = self.widths.len() - 1;
@@ -125,7 +121,7 @@ fn view<F>(data: &[F], rows: usize, columns: usize) -> ArrayView2<'_, F> {
     ArrayView2::from_shape((rows, columns), data).expect("the slice was cut to this size")
 }
 
-/// `tanh x = 1 − 2/(1 + e^{2x})`, by the vectorised exponential; its absolute error is that of rounding.
+/// Computes `tanh x = 1 − 2/(1 + e^{2x})` with the vectorised exponential. The absolute error is that of rounding.
 fn tanh_all<F: Scalar>(x: &mut Array2<F>) {
     let x = x.as_slice_mut().expect("layers are laid out row by row");
     let two = F::from_f64(2.0);

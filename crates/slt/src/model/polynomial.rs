@@ -1,11 +1,10 @@
 use crate::Polynomial;
 use collimate_grad::{Batch, Objective, Scratch};
-use num_traits::ToPrimitive;
 
-/// A polynomial as a population loss: what [`crate::learning_coefficient`] answers exactly, sampled.
+/// A polynomial as a population loss, so that chains can sample what [`crate::learning_coefficient`] computes exactly.
 ///
-/// Its one "sample" is the whole population, so every batch gives the same. It needs walls or a localisation, like every
-/// loss with flat directions.
+/// Its one "sample" is the whole population, so all batches are equal. It needs walls or a localisation, like every loss
+/// with flat directions.
 ///
 /// # Examples
 /// ```
@@ -25,11 +24,11 @@ pub struct PolynomialLoss {
 }
 
 impl PolynomialLoss {
-    /// The loss of a polynomial; coefficients are rounded to the nearest `f64`.
+    /// Creates the loss of a polynomial. Coefficients are rounded to the nearest `f64`.
     pub fn new(polynomial: &Polynomial) -> Self {
-        let terms = polynomial.terms().map(|(exponents, coefficient)| {
+        let terms = polynomial.rounded_terms().map(|(exponents, coefficient)| {
             let exponents = exponents.iter().map(|&e| e as i32).collect();
-            (exponents, coefficient.to_f64().unwrap_or(f64::NAN))
+            (exponents, coefficient)
         });
         Self { dimensions: polynomial.variables().len(), terms: terms.collect() }
     }
@@ -51,7 +50,7 @@ impl Objective<f64> for PolynomialLoss {
             let power = |i: usize| w[i].powi(exponents[i]);
             loss += coefficient * (0..w.len()).map(power).product::<f64>();
             for (i, out) in out.iter_mut().enumerate().filter(|(i, _)| exponents[*i] > 0) {
-                // The product of the others, and not the term over w: that would be 0/0 on the axes.
+                // The product of the other powers. The term divided by w would be 0/0 on the axes.
                 let others: f64 = (0..w.len()).filter(|j| *j != i).map(power).product();
                 *out += coefficient * others * f64::from(exponents[i]) * w[i].powi(exponents[i] - 1);
             }

@@ -1,12 +1,12 @@
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 
-/// A quadratic loss with given curvatures, whose samples shift the minimum: a regular model with a known posterior.
+/// A quadratic loss with given curvatures, a regular model with a known posterior. Each sample shifts the minimum.
 ///
 /// ```text
 /// ℓ_j(w) = ½ Σ_i h_i (w_i − x_ji)²
 /// ```
 ///
-/// Without samples it is the population loss `½ Σ h_i w_i²`, of one "sample" at the origin.
+/// The population loss `½ Σ h_i w_i²` has one "sample" at the origin.
 ///
 /// # Examples
 /// ```
@@ -24,21 +24,22 @@ pub struct QuadraticLoss {
 }
 
 impl QuadraticLoss {
-    /// The population loss.
+    /// Creates the population loss.
     pub fn new(curvatures: &[f64]) -> Self {
         Self::of_samples(curvatures, vec![vec![0.0; curvatures.len()]])
     }
 
-    /// The loss of samples.
+    /// Creates the loss of samples.
     ///
     /// # Panics
-    /// When a sample has another number of coordinates than there are curvatures, or there is no sample.
+    /// If there is no sample, or if a sample does not have one coordinate per curvature.
     pub fn of_samples(curvatures: &[f64], samples: Vec<Vec<f64>>) -> Self {
         assert!(!samples.is_empty(), "at least one sample");
-        assert!(samples.iter().all(|x| x.len() == curvatures.len()), "one coordinate a curvature");
+        assert!(samples.iter().all(|x| x.len() == curvatures.len()), "one coordinate per curvature");
         Self { curvatures: curvatures.to_vec(), samples }
     }
 
+    /// Returns the loss of one sample.
     fn of_sample(&self, w: &[f64], sample: &[f64]) -> f64 {
         let terms = self.curvatures.iter().zip(w).zip(sample);
         0.5 * terms.map(|((h, w), x)| h * (w - x) * (w - x)).sum::<f64>()

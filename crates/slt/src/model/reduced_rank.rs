@@ -1,54 +1,50 @@
-use crate::error::{all_finite, same_length};
-use crate::{LearningCoefficient, SltError, kernels};
+use crate::error::{all_finite, positive, same_length};
+use crate::kernels::reduced_rank as kernels;
+use crate::{LearningCoefficient, SltError};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use ndarray::ArrayRef2;
 
 /// The sizes and the noise of a [`ReducedRank`] model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReducedRankConfig {
-    /// M.
+    /// The number of inputs M.
     pub inputs: usize,
-    /// H.
+    /// The number of hidden units H.
     pub hidden: usize,
-    /// N.
+    /// The number of outputs N.
     pub outputs: usize,
-    /// σ, the standard deviation of the Gaussian noise the likelihood assumes.
+    /// The standard deviation σ of the Gaussian noise in the likelihood.
     pub noise: f64,
 }
 
 impl ReducedRankConfig {
-    /// `H (M + N)`.
+    /// Returns the number of parameters, `H (M + N)`.
     pub fn n_parameters(&self) -> usize {
         self.hidden * (self.inputs + self.outputs)
     }
 
-    /// λ and m at a true map of the given rank; see [`crate::reduced_rank`].
+    /// Returns λ and m at a true map of the given rank, as [`crate::reduced_rank`].
     ///
     /// # Errors
     /// As [`crate::reduced_rank`].
     pub fn learning_coefficient(&self, rank: usize) -> Result<LearningCoefficient, SltError> {
-        crate::reduced_rank(self.inputs, self.hidden, self.outputs, rank)
+        Ok(crate::reduced_rank(self.inputs, self.hidden, self.outputs, rank)?)
     }
 
+    /// Returns an error unless all sizes and the noise are positive.
     fn check(&self) -> Result<(), SltError> {
-        for (name, value) in [("inputs", self.inputs), ("hidden", self.hidden), ("outputs", self.outputs)] {
-            if value == 0 {
-                return Err(SltError::OutOfRange { name, value: 0.0, expected: "at least 1" });
-            }
+        for (argument, size) in [("inputs", self.inputs), ("hidden", self.hidden), ("outputs", self.outputs)]
+        {
+            ensure(size > 0, argument, "at least 1", size as f64)?;
         }
-        if !(self.noise > 0.0 && self.noise.is_finite()) {
-            return Err(SltError::OutOfRange {
-                name: "noise",
-                value: self.noise,
-                expected: "positive and finite",
-            });
-        }
+        positive("noise", self.noise)?;
         Ok(())
     }
 }
 
-/// Reduced-rank regression: a linear network with one hidden layer, the smallest singular model of practical interest.
+/// Reduced-rank regression, a linear network with one hidden layer. It is the simplest singular model of practical interest.
 ///
 /// ```text
 /// ℓ_i(w) = |y_i − B A x_i|² / 2σ²        (minus the log likelihood, without its constant)
@@ -56,11 +52,10 @@ impl ReducedRankConfig {
 /// ```
 ///
 /// # Shapes
-/// `w` holds `A [H, M]` and then `B [N, H]`, row by row.
+/// `w` is `A` `[H, M]` and then `B` `[N, H]`, row by row.
 ///
 /// # Determinism
-/// Sums run over groups of eight samples in order; the bits depend on the `CpuLevel` (fused multiply-add) and on
-/// nothing else.
+/// Sums run over groups of eight samples in order. The bits depend only on the `CpuLevel` (fused multiply-add).
 ///
 /// # Examples
 /// ```
@@ -70,7 +65,7 @@ impl ReducedRankConfig {
 /// let config = ReducedRankConfig { inputs: 1, hidden: 1, outputs: 1, noise: 1.0 };
 /// let objective = ReducedRank::new(config, &array![[1.0], [2.0]], &array![[2.0], [4.0]])?;
 /// let mut gradient = [0.0; 2];
-/// // y = b a x with a = b = 1: the residuals are −1 and −2, and each derivative is the mean of r x.
+/// // y = b a x with a = b = 1. The residuals are −1 and −2, and each derivative is the mean of r x.
 /// let loss = objective.loss_and_gradient_into(&[1.0, 1.0], Batch::All, &mut Scratch::new(), &mut gradient);
 /// assert_eq!((loss, gradient), (1.25, [-2.5, -2.5]));
 /// # Ok::<(), collimate_slt::SltError>(())
@@ -78,15 +73,15 @@ impl ReducedRankConfig {
 #[derive(Clone, Debug)]
 pub struct ReducedRank {
     config: ReducedRankConfig,
-    /// x_i then y_i, sample after sample, and one row of zeros.
+    /// The numbers x_i and y_i of every sample, and one row of zeros.
     rows: Vec<f64>,
-    /// The same in groups of samples, column by column, the last group filled with zeros.
+    /// The samples in groups, column by column. The last group is filled with zeros.
     groups: Vec<kernels::Lane>,
     n: usize,
     statistics: Statistics,
 }
 
-/// Means of `x xᵀ` [M, M], `y xᵀ` [N, M] and `|y|²`.
+/// The means of `x xᵀ` `[M, M]`, `y xᵀ` `[N, M]` and `|y|²`.
 #[derive(Clone, Debug)]
 struct Statistics {
     xx: Vec<f64>,
@@ -95,13 +90,13 @@ struct Statistics {
 }
 
 impl ReducedRank {
-    /// The objective of given data.
+    /// Creates the objective of given data.
     ///
     /// # Shapes
-    /// `x [n, M]`, `y [n, N]`.
+    /// `x` `[n, M]`, `y` `[n, N]`.
     ///
     /// # Errors
-    /// [`SltError::Length`] when the shapes do not fit, [`SltError::NonFinite`] for NaN or infinity in the data,
+    /// [`SltError::Length`] if the shapes do not fit, [`SltError::NonFinite`] for NaN or infinity in the data,
     /// [`SltError::OutOfRange`] for a size of 0, no samples, or a noise that is not positive.
     pub fn new(config: ReducedRankConfig, x: &ArrayRef2<f64>, y: &ArrayRef2<f64>) -> Result<Self, SltError> {
         same_length("the columns of x", config.inputs, x.ncols())?;
@@ -113,10 +108,12 @@ impl ReducedRank {
         Self::of_rows(config, rows.flat_map(|(x, y)| x.to_vec().into_iter().chain(y.to_vec())).collect())
     }
 
-    /// Data from the model itself: standard normal inputs, `y = B₀ A₀ x + σ·noise` at the true parameters `truth`.
+    /// Creates the objective of data from the model itself.
+    ///
+    /// The inputs are standard normal, and `y = B₀ A₀ x + σ·noise` at the true parameters `truth`.
     ///
     /// # Errors
-    /// As [`ReducedRank::new`], and [`SltError::Length`] for a truth of another length.
+    /// As [`ReducedRank::new`], and [`SltError::Length`] if `truth` has another length.
     pub fn sample(
         config: ReducedRankConfig,
         truth: &[f64],
@@ -143,9 +140,7 @@ impl ReducedRank {
         config.check()?;
         let (m, k) = (config.inputs, config.outputs);
         let n = rows.len() / (m + k);
-        if n == 0 {
-            return Err(SltError::OutOfRange { name: "n", value: 0.0, expected: "at least 1 sample" });
-        }
+        ensure(n > 0, "the number of samples", "at least 1", n as f64)?;
         let mut s = Statistics { xx: vec![0.0; m * m], yx: vec![0.0; k * m], yy: 0.0 };
         for row in rows.chunks_exact(m + k) {
             let (x, y) = row.split_at(m);
@@ -165,12 +160,12 @@ impl ReducedRank {
         Ok(Self { config, rows, groups, n, statistics: s })
     }
 
-    /// The sizes and the noise.
+    /// Returns the sizes and the noise.
     pub fn config(&self) -> &ReducedRankConfig {
         &self.config
     }
 
-    /// 1/σ².
+    /// Returns 1/σ².
     fn precision(&self) -> f64 {
         1.0 / (self.config.noise * self.config.noise)
     }
@@ -204,7 +199,7 @@ impl Objective<f64> for ReducedRank {
             Batch::All => kernels::Samples::Groups(&self.groups),
             Batch::Indices(indices) => kernels::Samples::Picked(&self.rows, indices),
         };
-        let squares = kernels::reduced_rank(shape, w, samples, lanes, out);
+        let squares = kernels::squared_error(shape, w, samples, lanes, out);
         let scale = self.precision() / count as f64;
         out.iter_mut().for_each(|g| *g *= scale);
         0.5 * scale * squares
@@ -249,7 +244,7 @@ impl SufficientStatistics<f64> for ReducedRank {
         let s = &self.statistics;
         let (a, b) = w.split_at(h * m);
         let (d_a, d_b) = out.split_at_mut(h * m);
-        // One output at a time: its row of B A, and its row G of (B A) E[x xᵀ] − E[y xᵀ].
+        // For one output at a time, `map` is the row of B A, and `residual` the row of (B A) E[x xᵀ] − E[y xᵀ].
         let [map, residual] = scratch.floats::<f64, 2>([m, m]);
         d_a.fill(0.0);
         let mut twice = s.yy;

@@ -1,6 +1,8 @@
 use crate::SltError;
+use crate::error::positive;
+use collimate_measure::ensure;
 
-/// The mean of a Gaussian in `d` dimensions with unit noise and prior `N(0, v I)`: a regular model, λ = d/2.
+/// The mean of a Gaussian in `d` dimensions with unit noise and prior `N(0, v I)`, a regular model with λ = d/2.
 ///
 /// The free energy above `n L_n(ŵ)`, averaged over data from the prior predictive of a true mean of zero in the
 /// limit of many samples, is
@@ -25,32 +27,27 @@ pub struct GaussianMean {
 }
 
 impl GaussianMean {
-    /// A model in `dimensions` dimensions.
+    /// Creates a model.
     ///
     /// # Errors
-    /// [`SltError::OutOfRange`] unless there is a dimension and the variance is positive and finite.
+    /// [`SltError::OutOfRange`] for no dimensions, or a variance that is not positive and finite.
     pub fn new(dimensions: usize, prior_variance: f64) -> Result<Self, SltError> {
-        if dimensions == 0 {
-            return Err(SltError::OutOfRange { name: "dimensions", value: 0.0, expected: "at least 1" });
-        }
-        if !(prior_variance > 0.0 && prior_variance.is_finite()) {
-            let expected = "positive and finite";
-            return Err(SltError::OutOfRange { name: "prior_variance", value: prior_variance, expected });
-        }
+        ensure(dimensions > 0, "dimensions", "at least 1", dimensions as f64)?;
+        positive("prior_variance", prior_variance)?;
         Ok(Self { dimensions, prior_variance })
     }
 
-    /// The volume term of the free energy at `n` samples: `−log ∫ φ(w) e^{−n|w|²/2} dw`.
+    /// Returns the volume term of the free energy at `n` samples, `−log ∫ φ(w) e^{−n|w|²/2} dw`.
     pub fn free_energy(&self, n: f64) -> f64 {
         0.5 * self.dimensions as f64 * (n * self.prior_variance).ln_1p()
     }
 
-    /// `(F(n₂) − F(n₁)) / log(n₂/n₁)`: the way to read λ off free energies.
+    /// Returns the slope `(F(n₂) − F(n₁)) / log(n₂/n₁)`, an estimate of λ from two free energies.
     pub fn slope(&self, n1: f64, n2: f64) -> f64 {
         (self.free_energy(n2) - self.free_energy(n1)) / (n2 / n1).ln()
     }
 
-    /// `E_β[n β (L_n − L_n(ŵ))]` at t = nβ and data whose mean is zero: `(d/2)·t/(t + 1/v)`.
+    /// Returns `E_β[n β (L_n − L_n(ŵ))] = (d/2)·t/(t + 1/v)` at t = nβ, for data with mean zero.
     pub fn tempered_llc(&self, t: f64) -> f64 {
         0.5 * self.dimensions as f64 * t / (t + 1.0 / self.prior_variance)
     }

@@ -1,5 +1,7 @@
 use super::quadrature::nodes as nodes_of;
+use crate::error::{all_finite, same_length};
 use crate::{NormalCrossing, SltError};
+use collimate_measure::ensure;
 
 /// Exact finite-n quantities of a [`NormalCrossing`] under a Gaussian that localises it at a point.
 ///
@@ -7,12 +9,13 @@ use crate::{NormalCrossing, SltError};
 /// φ(w) ∝ Π |w_i|^{h_i} e^{−γ|w − w*|²/2}   on ℝ^d,   Z(t) = ∫ φ(w) e^{−tK(w)} dw / ∫ φ(w) dw
 /// ```
 ///
-/// One variable after the other is integrated out: each gives a function of one number, log t, that the next one shifts.
+/// The variables are integrated out one after the other. Each integral is a function of log t, which the next variable
+/// shifts.
 ///
 /// # Examples
 /// ```
 /// use collimate_slt::{LocalisedCrossing, NormalCrossing};
-/// // λ = 1/2; a localisation of 10 at the crossing leaves 0.20 of it, on one arm next to it 0.46.
+/// // λ = 1/2. With a localisation of 10 the value is 0.20 at the crossing, and 0.46 on one arm.
 /// let crossing = NormalCrossing::flat(&[1, 1])?;
 /// let at = |point: [f64; 2]| LocalisedCrossing::new(&crossing, &point, 10.0).map(|o| o.tempered_llc(145f64.ln()));
 /// assert!((at([0.0, 0.0])? - 0.2021).abs() < 5e-5 && (at([1.0, 0.0])? - 0.4609).abs() < 5e-5);
@@ -20,53 +23,51 @@ use crate::{NormalCrossing, SltError};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocalisedCrossing {
-    /// k, h and w* of each variable that enters K.
+    /// The numbers k, h and w* of each variable that enters K.
     variables: Vec<(f64, f64, f64)>,
     gamma: f64,
 }
 
 /// The spacing of tables in log t.
 const STEP: f64 = 0.125;
-/// Below this log t nothing is left of K: `e^{−45}` is beyond the last bit.
+/// The log t below which the effect of K is less than the last bit.
 const LOW: f64 = -45.0;
-/// How many standard deviations of the Gaussian are kept.
+/// The number of standard deviations of the Gaussian that are kept.
 const REACH: f64 = 9.0;
 
 impl LocalisedCrossing {
-    /// The oracle of a normal crossing localised at `centre` with strength γ.
+    /// Creates the oracle of a normal crossing that is localised at `centre` with strength γ.
     ///
     /// # Errors
-    /// [`SltError::Length`] for a centre of another dimension, [`SltError::OutOfRange`] unless γ lies in 10⁻⁴ … 10⁶ and the
-    /// centre within 1000.
+    /// [`SltError::Length`] for a centre of another dimension, [`SltError::NonFinite`] for NaN or infinity in it,
+    /// [`SltError::OutOfRange`] for a γ outside 10⁻⁴ … 10⁶ or a coordinate of the centre beyond ±1000.
     pub fn new(crossing: &NormalCrossing, centre: &[f64], gamma: f64) -> Result<Self, SltError> {
-        crate::error::same_length("centre", crossing.powers().len(), centre.len())?;
-        crate::error::all_finite("centre", centre)?;
-        if !(1e-4..=1e6).contains(&gamma) {
-            return Err(SltError::OutOfRange { name: "gamma", value: gamma, expected: "in 1e-4..=1e6" });
-        }
-        if let Some(&far) = centre.iter().find(|c| c.abs() > 1e3) {
-            return Err(SltError::OutOfRange { name: "centre", value: far, expected: "within 1000" });
+        same_length("centre", crossing.powers().len(), centre.len())?;
+        all_finite("centre", centre)?;
+        ensure((1e-4..=1e6).contains(&gamma), "gamma", "in 1e-4..=1e6", gamma)?;
+        for &c in centre {
+            ensure(c.abs() <= 1e3, "a coordinate of the centre", "in -1000..=1000", c)?;
         }
         let entry = |((&k, &h), &c): ((&u32, &u32), &f64)| (f64::from(k), f64::from(h), c);
         let all = crossing.powers().iter().zip(crossing.prior()).zip(centre).map(entry);
         Ok(Self { variables: all.filter(|v| v.0 > 0.0).collect(), gamma })
     }
 
-    /// `log Z(t)`.
+    /// Returns `log Z(t)`.
     pub fn log_partition(&self, log_t: f64) -> f64 {
         self.moments(log_t)[0].ln()
     }
 
-    /// The tempered expectation `E_t[tK]`, to about seven digits.
+    /// Returns the tempered expectation `E_t[tK]` to about seven digits.
     pub fn tempered_llc(&self, log_t: f64) -> f64 {
         let [z, u] = self.moments(log_t);
         u / z
     }
 
-    /// Z and E[tK]·Z.
+    /// Returns Z and E[tK]·Z.
     fn moments(&self, log_t: f64) -> [f64; 2] {
         let largest = |c: f64| (c.abs() + REACH / self.gamma.sqrt()).ln();
-        // How far above log t the tables must reach before each variable.
+        // The distance by which the table must reach beyond log t, for each variable.
         let room: Vec<f64> =
             self.variables.iter().map(|&(k, _, c)| (2.0 * k * largest(c)).max(0.0)).collect();
         let mut table = Table::exact();
@@ -88,10 +89,10 @@ impl LocalisedCrossing {
         table.values[0]
     }
 
-    /// The shift of log t and the probability at each node of one variable.
+    /// Returns the shift of log t and the probability at each node of one variable.
     fn weights(&self, (k, h, centre): (f64, f64, f64), largest: f64, top: f64) -> Vec<(f64, f64)> {
         let start = -(top / (2.0 * k)) - 40.0;
-        // The Gaussian is narrow in log |w| only where |w| is large.
+        // As a function of log |w| the Gaussian is narrow only for large |w|.
         let fine = (2.0 / (self.gamma.sqrt() * largest.exp())).clamp(0.01, 0.5);
         let near = largest - 3.0;
         let density = |v: f64, sign: f64| {
@@ -119,7 +120,7 @@ struct Table {
 }
 
 impl Table {
-    /// No variable left: `e^{−t}` and `t e^{−t}`.
+    /// Returns the functions without any variable, `e^{−t}` and `t e^{−t}`.
     fn exact() -> Self {
         Self { values: Vec::new(), from: 0.0 }
     }
@@ -132,7 +133,7 @@ impl Table {
             let t = u.exp();
             return [(-t).exp(), t * (-t).exp()];
         }
-        // Lagrange through six points.
+        // Lagrange interpolation through six points.
         let x = (u - self.from) / STEP;
         let first = (x.floor() as usize).saturating_sub(2).min(self.values.len() - 6);
         let x = x - first as f64;
@@ -153,16 +154,17 @@ impl Table {
 mod tests {
     use super::super::quadrature::integrate;
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     #[test]
-    fn one_variable_is_integrated_as_the_rule_does() {
+    fn one_variable_gives_the_value_of_plain_quadrature() {
         let oracle = LocalisedCrossing::new(&NormalCrossing::flat(&[2]).unwrap(), &[0.3], 4.0).unwrap();
         let t: f64 = 50.0;
         let [z, u, mass] = integrate(-6.0, 6.0, 0.05, |w| {
             let (phi, k) = ((-2.0 * (w - 0.3) * (w - 0.3)).exp(), t * w.powi(4));
             [phi * (-k).exp(), phi * k * (-k).exp(), phi]
         });
-        assert!((oracle.tempered_llc(t.ln()) - u / z).abs() < 1e-9);
-        assert!((oracle.log_partition(t.ln()) - (z / mass).ln()).abs() < 1e-9);
+        assert_abs_diff_eq!(oracle.tempered_llc(t.ln()), u / z, epsilon = 1e-9);
+        assert_abs_diff_eq!(oracle.log_partition(t.ln()), (z / mass).ln(), epsilon = 1e-9);
     }
 }

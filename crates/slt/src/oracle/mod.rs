@@ -1,8 +1,8 @@
-//! Exact values at finite n, against which an estimator can be tested at its own Monte-Carlo error.
+//! Exact values at finite n, so that an estimator can be tested at its own Monte-Carlo error.
 //!
-//! A learning coefficient is an asymptotic quantity; an estimator at `β = 1/log n` converges to a *tempered expectation*,
-//! which for multiplicity m lies below λ by about `(m − 1)/log(nβ)`. Testing the estimator against λ needs tolerances
-//! of a third; testing it against these needs none.
+//! A learning coefficient is an asymptotic quantity. An estimator at `β = 1/log n` converges to a *tempered expectation*,
+//! which for multiplicity m lies below λ by about `(m − 1)/log(nβ)`. A test of the estimator against λ needs tolerances of
+//! a third. A test against these values needs no tolerance.
 
 mod circle;
 mod crossing;

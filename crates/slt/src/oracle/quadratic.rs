@@ -1,4 +1,5 @@
 use crate::{NBeta, SltError};
+use collimate_measure::ensure;
 
 /// Full-batch Langevin dynamics on a quadratic loss, in closed form.
 ///
@@ -9,8 +10,8 @@ use crate::{NBeta, SltError};
 /// autocorrelation    of the position ρ = 1 − ε a/2, of the loss ρ²
 /// ```
 ///
-/// The Euler step's stationary variance is too large by the factor `1/(1 − ε a/4)`: this is the discretisation bias
-/// that every uncorrected sampler has.
+/// The stationary variance of the Euler step is too large by the factor `1/(1 − ε a/4)`. This is the discretisation bias of
+/// an uncorrected sampler.
 ///
 /// # Examples
 /// ```
@@ -29,35 +30,29 @@ pub struct QuadraticOracle {
 }
 
 impl QuadraticOracle {
-    /// The oracle of a loss with the given curvatures.
+    /// Creates the oracle of a loss with the given curvatures.
     ///
     /// # Errors
-    /// [`SltError::OutOfRange`] for a curvature below 0, a negative γ, or a step at which the chain is not stable
-    /// (`ε·max a ≥ 4`) or has no stationary law (`a = 0`).
+    /// [`SltError::OutOfRange`] for a negative curvature or γ, for a step at which the chain is not stable (`ε·max a ≥ 4`), or
+    /// if the chain has no stationary law (`a = 0`).
     pub fn new(curvatures: Vec<f64>, n_beta: NBeta, gamma: f64, step_size: f64) -> Result<Self, SltError> {
-        if !(gamma >= 0.0 && gamma.is_finite()) {
-            return Err(SltError::OutOfRange { name: "gamma", value: gamma, expected: "at least 0" });
-        }
+        ensure(gamma >= 0.0 && gamma.is_finite(), "gamma", "at least 0 and finite", gamma)?;
         for &h in &curvatures {
             let a = n_beta.get() * h + gamma;
-            if !(h >= 0.0 && a > 0.0 && a.is_finite()) {
-                let expected = "at least 0, and positive where γ is 0";
-                return Err(SltError::OutOfRange { name: "curvature", value: h, expected });
-            }
-            if !(step_size > 0.0 && step_size * a < 4.0) {
-                let expected = "positive and below 4/(nβh + γ)";
-                return Err(SltError::OutOfRange { name: "step_size", value: step_size, expected });
-            }
+            let fits = h >= 0.0 && a > 0.0 && a.is_finite();
+            ensure(fits, "a curvature", "at least 0, and positive if γ is 0", h)?;
+            let stable = step_size > 0.0 && step_size * a < 4.0;
+            ensure(stable, "step_size", "positive and below 4/(nβh + γ)", step_size)?;
         }
         Ok(Self { curvatures, n_beta: n_beta.get(), gamma, step_size })
     }
 
-    /// The tempered expectation under the localised posterior.
+    /// Returns the tempered expectation under the localised posterior.
     pub fn posterior_llc(&self) -> f64 {
         self.curvatures.iter().map(|h| self.n_beta * h / (2.0 * (self.n_beta * h + self.gamma))).sum()
     }
 
-    /// What the chain converges to at its step size.
+    /// Returns the value to which the chain converges at its step size.
     pub fn stationary_llc(&self) -> f64 {
         let term = |h: &f64| {
             let a = self.n_beta * h + self.gamma;
@@ -66,7 +61,7 @@ impl QuadraticOracle {
         self.curvatures.iter().map(term).sum()
     }
 
-    /// The integrated autocorrelation time of the loss, in steps, along the direction of curvature number `i`.
+    /// Returns the integrated autocorrelation time of the loss, in steps, along the direction of curvature number `i`.
     pub fn autocorrelation_time(&self, i: usize) -> f64 {
         let rho = 1.0 - 0.5 * self.step_size * (self.n_beta * self.curvatures[i] + self.gamma);
         (1.0 + rho * rho) / (1.0 - rho * rho)

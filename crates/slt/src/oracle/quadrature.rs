@@ -3,16 +3,16 @@
 use std::f64::consts::PI;
 use std::sync::LazyLock;
 
-/// Nodes per panel.
+/// The number of nodes per panel.
 const ORDER: usize = 16;
 
-/// Nodes and weights on [−1, 1] of the rule that is exact up to degree 2·order − 1.
+/// Returns the nodes and weights on [−1, 1] of the rule that is exact up to degree 2·order − 1.
 pub(crate) fn gauss_legendre(order: usize) -> Vec<(f64, f64)> {
     let node = |i: usize| {
         if order == 1 {
             return (0.0, 2.0);
         }
-        // Newton from Chebyshev's guess; P and P′ by the three-term recurrence.
+        // Newton's method from Chebyshev's node, with P and P′ by the three-term recurrence.
         let mut x = (PI * (i as f64 + 0.75) / (order as f64 + 0.5)).cos();
         let mut slope = 1.0;
         for _ in 0..100 {
@@ -33,10 +33,10 @@ pub(crate) fn gauss_legendre(order: usize) -> Vec<(f64, f64)> {
     (0..order).map(node).collect()
 }
 
-/// The rule of each panel.
+/// The nodes and weights of each panel.
 static RULE: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| gauss_legendre(ORDER));
 
-/// The nodes and weights over `[from, to]`, cut into panels no wider than `width`.
+/// Returns the nodes and weights over `[from, to]`, cut into panels that are at most `width` wide.
 pub(crate) fn nodes(from: f64, to: f64, width: f64) -> impl Iterator<Item = (f64, f64)> {
     let panels = if to > from { ((to - from) / width).ceil().max(1.0) } else { 0.0 };
     let half = 0.5 * (to - from) / panels.max(1.0);
@@ -46,7 +46,7 @@ pub(crate) fn nodes(from: f64, to: f64, width: f64) -> impl Iterator<Item = (f64
     })
 }
 
-/// ∫ of `K` functions at once over `[from, to]`, cut into panels no wider than `width`.
+/// Integrates `K` functions at once over `[from, to]`, cut into panels that are at most `width` wide.
 pub(crate) fn integrate<const K: usize>(
     from: f64,
     to: f64,

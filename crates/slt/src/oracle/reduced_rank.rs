@@ -1,7 +1,9 @@
 use super::quadrature::gauss_legendre;
+use crate::error::positive;
 use crate::{NBeta, ReducedRankConfig, SltError};
+use collimate_measure::ensure;
 
-/// Exact tempered expectations of reduced-rank regression at the truth 0, in the limit of many samples, under the Gaussian
+/// The exact tempered expectations of reduced-rank regression at the truth 0, in the limit of many samples, under a Gaussian
 /// localisation.
 ///
 /// ```text
@@ -10,15 +12,15 @@ use crate::{NBeta, ReducedRankConfig, SltError};
 /// A Aᵀ = W/γ is Wishart: Z(t) ∝ ∫ Π w(x_i) Π_{i<j} |x_i − x_j| dx,   w(x) = x^{(M−H−1)/2} e^{−x/2} (1 + tx/γ²σ²)^{−N/2}
 /// ```
 ///
-/// and that integral over the H eigenvalues is the Pfaffian of double integrals (de Bruijn), so that only two-dimensional
-/// quadrature is left.
+/// The integral over the H eigenvalues is the Pfaffian of double integrals (de Bruijn), so two-dimensional quadrature is
+/// enough.
 ///
 /// # Examples
 /// ```
 /// use collimate_slt::{NBeta, ReducedRankConfig, ReducedRankOracle};
 /// let config = ReducedRankConfig { inputs: 5, hidden: 3, outputs: 5, noise: 1.0 };
 /// let oracle = ReducedRankOracle::new(config, 1.0)?;
-/// // λ = 13/2; at a thousand samples the localised, tempered value is another.
+/// // λ = 13/2. The localised, tempered value at a thousand samples is smaller.
 /// let tempered = oracle.tempered_llc(NBeta::new(144.76)?);
 /// assert!(tempered > 4.0 && tempered < 6.5);
 /// # Ok::<(), collimate_slt::SltError>(())
@@ -31,47 +33,41 @@ pub struct ReducedRankOracle {
     inputs: usize,
     hidden: usize,
     outputs: usize,
-    /// γ²σ².
+    /// The product γ²σ².
     scale: f64,
 }
 
-/// Panels of the quadrature in √x, and nodes in each.
+/// The number of panels of the quadrature in √x.
 const PANELS: usize = 40;
+/// The number of nodes per panel.
 const NODES: usize = 8;
 
 impl ReducedRankOracle {
-    /// The oracle of a model with at most four hidden units, and no more than inputs or than outputs.
+    /// Creates the oracle of a model with at most four hidden units, and not more than inputs or outputs.
     ///
     /// # Errors
     /// [`SltError::OutOfRange`] for other sizes, or a γ that is not positive.
     pub fn new(config: ReducedRankConfig, gamma: f64) -> Result<Self, SltError> {
         let ReducedRankConfig { inputs, hidden, outputs, noise } = config;
-        // A and B enter alike, so the wider side may be the one with the Wishart law.
-        if !(1..=4).contains(&hidden) || hidden > inputs.max(outputs) {
-            let expected = "1 to 4, and at most the larger of inputs and outputs";
-            return Err(SltError::OutOfRange { name: "hidden", value: hidden as f64, expected });
-        }
-        if !(gamma > 0.0 && gamma.is_finite()) {
-            return Err(SltError::OutOfRange {
-                name: "gamma",
-                value: gamma,
-                expected: "positive and finite",
-            });
-        }
+        // The model is symmetric in A and B, so the wider side can have the Wishart law.
+        let fits = (1..=4).contains(&hidden) && hidden <= inputs.max(outputs);
+        let allowed = "1 to 4, and at most the larger of inputs and outputs";
+        ensure(fits, "hidden", allowed, hidden as f64)?;
+        positive("gamma", gamma)?;
         let (inputs, outputs) = (inputs.max(outputs), inputs.min(outputs));
         Ok(Self { inputs, hidden, outputs, scale: (gamma * noise).powi(2) })
     }
 
-    /// `E_t[tK] = −d log Z/d log t`.
+    /// Returns the tempered expectation `E_t[tK] = −d log Z/d log t`.
     pub fn tempered_llc(&self, n_beta: NBeta) -> f64 {
         let log_t = n_beta.get().ln();
-        // Five points: the error is of order h⁴.
+        // Five points give an error of order h⁴.
         let h = 0.02;
         let f = |k: f64| self.log_partition((log_t + k * h).exp());
         -(8.0 * (f(1.0) - f(-1.0)) - (f(2.0) - f(-2.0))) / (12.0 * h)
     }
 
-    /// The standard deviation of `tK` under the same posterior: `√(E − dE/d log t)`.
+    /// Returns the standard deviation of `tK` under the same posterior, `√(E − dE/d log t)`.
     pub fn tempered_deviation(&self, n_beta: NBeta) -> Result<f64, SltError> {
         let at = |factor: f64| NBeta::new(n_beta.get() * factor).map(|t| self.tempered_llc(t));
         let h = 0.02f64;
@@ -79,12 +75,12 @@ impl ReducedRankOracle {
         Ok((self.tempered_llc(n_beta) - slope).sqrt())
     }
 
-    /// log Z up to a constant.
+    /// Returns log Z up to a constant.
     fn log_partition(&self, t: f64) -> f64 {
         let h = self.hidden;
         let power = (self.inputs - h) as i32;
         let end = (80.0 + 6.0 * (self.inputs + h) as f64).sqrt();
-        // In s = √x the density s^{M−H} e^{−s²/2} is smooth at 0; panels are finer there, where t bends it.
+        // As a function of s = √x the density s^{M−H} e^{−s²/2} is smooth at 0. Panels are finer there, because of t.
         let weight = |s: f64| {
             let x = s * s;
             2.0 * s.powi(power) * (-0.5 * x - 0.5 * self.outputs as f64 * (t * x / self.scale).ln_1p()).exp()
@@ -100,7 +96,7 @@ impl ReducedRankOracle {
             let mut inside = vec![0.0; h];
             for &(node, w) in &rule {
                 let s = a + half * (1.0 + node);
-                // ∫ from the start of the panel up to s.
+                // Adds the integral from the start of the panel to s.
                 let mut upto = below.clone();
                 let part = 0.5 * (s - a);
                 for &(inner, v) in &rule {
@@ -131,7 +127,7 @@ impl ReducedRankOracle {
     }
 }
 
-/// The Pfaffian of an antisymmetric matrix, by expansion along its first row.
+/// Returns the Pfaffian of an antisymmetric matrix, by expansion along its first row.
 fn pfaffian(a: &[Vec<f64>], rows: &[usize]) -> f64 {
     let Some((&first, rest)) = rows.split_first() else { return 1.0 };
     let mut sum = 0.0;

@@ -1,19 +1,20 @@
 use crate::SltError;
 use collimate_grad::Batch;
+use collimate_measure::OutOfRange;
 use collimate_stream::RngStream;
 
-/// How a step chooses its samples.
+/// The choice of the samples of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchSampling {
-    /// All of them: the gradient is exact and the step is Langevin dynamics.
+    /// All samples. The gradient is exact and the step is Langevin dynamics.
     Full,
-    /// This many different ones, anew at every step.
+    /// This number of different samples, drawn again at every step.
     Distinct(usize),
-    /// This many independent draws, so that one may occur twice.
+    /// This number of independent draws. A sample may occur twice.
     Independent(usize),
 }
 
-/// Draws the batches of one chain.
+/// The batches of one chain.
 #[derive(Clone, Debug)]
 pub(crate) struct Batches {
     sampling: BatchSampling,
@@ -29,19 +30,20 @@ impl Batches {
             BatchSampling::Distinct(size) if (1..=n).contains(&size) => (0..n).collect(),
             BatchSampling::Independent(size) if size > 0 && n > 0 => vec![0; size],
             BatchSampling::Distinct(size) | BatchSampling::Independent(size) => {
-                let expected = "at least 1 and, without repeats, at most the number of samples";
-                return Err(SltError::OutOfRange { name: "batch", value: size as f64, expected });
+                let allowed = "at least 1 and, without repeats, at most the number of samples";
+                return Err(OutOfRange { argument: "batch", allowed, given: size as f64 }.into());
             }
         };
         Ok(Self { sampling, n, order })
     }
 
+    /// Draws the batch of the next step.
     pub(crate) fn draw(&mut self, stream: &mut RngStream) -> Batch<'_> {
         let mut indices = Indices { stream, left: None };
         match self.sampling {
             BatchSampling::Full => Batch::All,
             BatchSampling::Distinct(size) => {
-                // The first `size` steps of a Fisher–Yates shuffle: any starting order will do.
+                // The first `size` steps of a Fisher–Yates shuffle, which may start from any order.
                 for i in 0..size {
                     let j = i + indices.below(self.n - i);
                     self.order.swap(i, j);
@@ -57,13 +59,14 @@ impl Batches {
     }
 }
 
-/// Uniform indices from 32 random bits each, which halves the cost of a batch.
+/// A source of uniform indices from 32 random bits each, which halves the cost of a batch.
 struct Indices<'a> {
     stream: &'a mut RngStream,
     left: Option<u32>,
 }
 
 impl Indices<'_> {
+    /// Returns 32 random bits.
     fn word(&mut self) -> u64 {
         u64::from(self.left.take().unwrap_or_else(|| {
             let bits = self.stream.bits();
@@ -72,8 +75,10 @@ impl Indices<'_> {
         }))
     }
 
-    /// A uniform number below `n`, without bias: the product of a word and `n` is thrown away where its low half falls
-    /// into the part that some values have once too often.
+    /// Returns a uniform number below `n`, without bias.
+    ///
+    /// The number is the high half of the product of a word and `n`. A product is rejected if its low half lies in the part
+    /// that would make some numbers more likely than others.
     fn below(&mut self, n: usize) -> usize {
         let Ok(bound) = u32::try_from(n) else { return self.stream.below(n) };
         let mut product = self.word() * u64::from(bound);

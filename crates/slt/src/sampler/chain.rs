@@ -3,17 +3,18 @@ use super::hmc::Trajectory;
 use super::preconditioned::Adaptive;
 use super::{BatchSampling, Boundary, Preconditioner, SamplerScalar, Target};
 use crate::SltError;
+use crate::error::positive;
 use collimate_grad::Scratch;
 use collimate_stream::RngStream;
 
-/// How a chain moves.
+/// The method by which a chain moves.
 ///
-/// The step size ε is that of the Langevin equation for the first three, and the leapfrog step δ for HMC; a MALA step of
+/// For HMC the step size is the leapfrog step δ. For the other methods it is the ε of the Langevin equation. A MALA step of
 /// size ε is a leapfrog of size √ε.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Method {
-    /// Stochastic gradient Langevin dynamics: not corrected, so its stationary law depends on ε and on the batches.
+    /// Stochastic gradient Langevin dynamics. It is not corrected, so its stationary law depends on ε and on the batches.
     ///
     /// ```text
     /// w ← w − (ε/2) [nβ ∇L_B(w) + γ (w − w*)] + √ε · N(0, I)
@@ -21,29 +22,31 @@ pub enum Method {
     ///
     /// Welling & Teh (2011), eq. 4; Lau et al. (2023), eq. 17, for the localisation.
     Sgld(BatchSampling),
-    /// SGLD with a diagonal preconditioner that follows the gradient, and its divergence correction.
+    /// SGLD with a diagonal preconditioner from the gradient, and its divergence correction.
     PreconditionedSgld(BatchSampling, Preconditioner),
-    /// The Metropolis-adjusted Langevin algorithm on all data: exact at every ε.
+    /// The Metropolis-adjusted Langevin algorithm on all data. It is exact at every ε.
     ///
     /// Roberts & Tweedie (1996).
     Mala,
-    /// Hamiltonian Monte Carlo on all data: exact at every δ. A trajectory has a uniformly random number of leapfrogs, from
-    /// one up to this many, so that no period of the motion is met again and again.
+    /// Hamiltonian Monte Carlo on all data. It is exact at every δ.
+    ///
+    /// A trajectory has a uniformly random number of leapfrogs between 1 and `leapfrogs`, so that its length never stays
+    /// equal to a period of the motion.
     ///
     /// Neal (2011), section 5.3; walls by billiards, section 5.5.1.5.
     Hmc {
-        /// The longest trajectory.
+        /// The largest number of leapfrogs of a trajectory.
         leapfrogs: usize,
     },
 }
 
 impl Method {
-    /// Whether a Metropolis step makes the target its stationary law.
+    /// Returns true if a Metropolis step makes the target the stationary law.
     pub fn is_corrected(self) -> bool {
         matches!(self, Method::Mala | Method::Hmc { .. })
     }
 
-    /// The batches of its gradients.
+    /// Returns the choice of the samples for its gradients.
     pub fn batch(self) -> BatchSampling {
         match self {
             Method::Sgld(batch) | Method::PreconditionedSgld(batch, _) => batch,
@@ -52,22 +55,25 @@ impl Method {
     }
 }
 
-/// What one step of a chain did.
+/// The result of one step of a chain.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// An unbiased value of the loss along the chain: for SGLD that of the batch where the chain stood before the step, for
-    /// the corrected methods that of all data where it stands after it.
+    /// An unbiased value of the loss along the chain.
+    ///
+    /// For SGLD this is the loss of the batch at the position before the step. For the corrected methods it is the loss of
+    /// all data at the position after the step.
     pub loss: f64,
     /// The probability with which the move was accepted.
     pub acceptance: f64,
-    /// Whether the integrator lost the energy: a step too large for the curvature met.
+    /// Whether the energy error was too large, because the step is too large for the curvature.
     pub divergent: bool,
 }
 
-/// One Markov chain, which starts at the centre of its target.
+/// One Markov chain. It starts at the centre of its target.
 ///
 /// # Determinism
-/// All randomness comes from the stream given to [`Chain::step`]: first the batch, then the noise, then the acceptance.
+/// All randomness comes from the stream that is given to [`Chain::step`]: first the batch, then the noise, then the
+/// acceptance.
 ///
 /// # Examples
 /// ```
@@ -94,7 +100,7 @@ pub struct Chain<'a, F: SamplerScalar = f64> {
     kernel: Kernel<F>,
 }
 
-/// What each method keeps between steps.
+/// The state of each method between steps.
 pub(super) enum Kernel<F> {
     Sgld(Batches),
     Preconditioned(Batches, Adaptive<F>),
@@ -102,16 +108,13 @@ pub(super) enum Kernel<F> {
 }
 
 impl<'a, F: SamplerScalar> Chain<'a, F> {
-    /// A chain at the centre of its target.
+    /// Creates a chain at the centre of its target.
     ///
     /// # Errors
-    /// [`SltError::OutOfRange`] for a step that is not positive, no leapfrogs, or a batch of no samples or of more different
-    /// ones than there are.
+    /// [`SltError::OutOfRange`] for a step size that is not positive and finite, no leapfrogs, an empty batch, or a batch of
+    /// more different samples than the data have.
     pub fn new(target: &Target<'a, F>, method: Method, step_size: f64) -> Result<Self, SltError> {
-        if !(step_size > 0.0 && step_size.is_finite()) {
-            let expected = "positive and finite";
-            return Err(SltError::OutOfRange { name: "step_size", value: step_size, expected });
-        }
+        positive("step_size", step_size)?;
         let batches = Batches::new(method.batch(), target.objective.n_samples())?;
         let zeros = vec![F::zero(); target.centre.len()];
         let kernel = match method {
@@ -135,22 +138,22 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
         })
     }
 
-    /// Where the chain stands.
+    /// Returns the position of the chain.
     pub fn w(&self) -> &[F] {
         &self.w
     }
 
-    /// How many steps it has taken.
+    /// Returns the number of steps so far.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The target.
+    /// Returns the target.
     pub fn target(&self) -> &Target<'a, F> {
         &self.target
     }
 
-    /// `|w − w*|`.
+    /// Returns the distance `|w − w*|` from the centre.
     pub fn distance(&self) -> f64 {
         F::distance_squared(&self.w, &self.target.centre).sqrt()
     }
@@ -159,11 +162,11 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
         self.step_size = step_size;
     }
 
-    /// One step.
+    /// Makes one step.
     ///
     /// # Errors
-    /// [`SltError::Diverged`] when an uncorrected chain meets a loss that is NaN or infinite (a corrected one rejects the
-    /// move and reports it as divergent), or when the start has one.
+    /// [`SltError::Diverged`] if the loss is NaN or infinite at the start, or later at a step of an uncorrected chain. A
+    /// corrected chain rejects such a move and reports it as divergent.
     pub fn step(&mut self, stream: &mut RngStream) -> Result<Step, SltError> {
         let mut kernel = std::mem::replace(&mut self.kernel, Kernel::Trajectory(Trajectory::empty()));
         let step = match &mut kernel {
@@ -176,7 +179,7 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
         step
     }
 
-    /// Standard normal noise, zero where nothing moves.
+    /// Draws standard normal noise, which is zero in fixed coordinates.
     pub(super) fn draw_noise(&mut self, stream: &mut RngStream) {
         F::normals(stream, &mut self.noise);
         if let Some(mask) = &self.target.mask {
@@ -184,7 +187,7 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
         }
     }
 
-    /// Applies the walls to a move that has been made from `before`; whether it stands.
+    /// Applies the walls to a move from `before`. Returns whether the move is kept.
     pub(super) fn bounded(&mut self) -> bool {
         match &self.target.walls {
             None => true,
@@ -193,11 +196,11 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
                 true
             }
             Some((low, high, Boundary::Reject)) => {
-                let stands = F::inside(&self.w, low, high);
-                if !stands {
+                let kept = F::inside(&self.w, low, high);
+                if !kept {
                     self.w.copy_from_slice(&self.before);
                 }
-                stands
+                kept
             }
         }
     }

@@ -1,37 +1,38 @@
 use super::{Boundary, Chain, SamplerScalar, Step};
 use crate::SltError;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 
-/// An energy error beyond which a trajectory counts as divergent.
+/// The energy error above which a trajectory counts as divergent.
 const LOST: f64 = 1000.0;
 
-/// The momentum and the way back of a Metropolis-adjusted chain.
+/// The state of a Metropolis-adjusted chain.
 pub(super) struct Trajectory<F> {
     leapfrogs: usize,
     /// Whether the step size is ε = δ² and the number of leapfrogs is fixed at one.
     mala: bool,
     momentum: Vec<F>,
+    /// The gradient before the move, for a rejection.
     old_gradient: Vec<F>,
-    /// The loss where the chain stands, once it is known.
+    /// The loss at the position of the chain; `None` before the first step.
     loss: Option<f64>,
 }
 
 impl<F: SamplerScalar> Trajectory<F> {
     pub(super) fn new(leapfrogs: usize, mala: bool, dimensions: usize) -> Result<Self, SltError> {
-        if leapfrogs == 0 {
-            return Err(SltError::OutOfRange { name: "leapfrogs", value: 0.0, expected: "at least 1" });
-        }
+        ensure(leapfrogs > 0, "leapfrogs", "at least 1", leapfrogs as f64)?;
         let zeros = vec![F::zero(); dimensions];
         Ok(Self { leapfrogs, mala, momentum: zeros.clone(), old_gradient: zeros, loss: None })
     }
 
-    /// What stands in a chain while its own is in use.
+    /// Creates the placeholder that a chain holds while its own state is in use.
     pub(super) fn empty() -> Self {
         Self { leapfrogs: 1, mala: true, momentum: Vec::new(), old_gradient: Vec::new(), loss: None }
     }
 }
 
 impl<F: SamplerScalar> Chain<'_, F> {
+    /// Makes a step by leapfrogs and a Metropolis test.
     pub(super) fn trajectory(
         &mut self,
         state: &mut Trajectory<F>,
@@ -78,7 +79,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
             Some((low, high, Boundary::Reject)) => !F::inside(&self.w, low, high),
             _ => false,
         };
-        // Drawn whatever the error is, so that a chain's stream does not depend on rounding more than it must.
+        // The number is drawn for every error, so that rounding has as little effect on the stream as possible.
         let uniform = stream.uniform();
         let acceptance = if divergent || outside { 0.0 } else { (-error).exp().min(1.0) };
         if uniform < acceptance {
@@ -91,7 +92,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
         Ok(Step { loss, acceptance, divergent })
     }
 
-    /// nβ L + γ/2 |w − w*|² + |p|²/2.
+    /// Returns the energy nβ L + γ/2 |w − w*|² + |p|²/2.
     fn energy(&self, loss: f64, momentum: &[F]) -> f64 {
         let kinetic: f64 = momentum.iter().map(|p| (*p).to_f64().powi(2)).sum();
         let pull = match self.target.gamma {
@@ -101,11 +102,13 @@ impl<F: SamplerScalar> Chain<'_, F> {
         self.target.n_beta * loss + 0.5 * (pull + kinetic)
     }
 
+    /// Changes the momentum by half a step along the gradient.
     fn half_kick(&self, momentum: &mut [F], delta: f64) {
         let scales = [0.5 * delta * self.target.n_beta, 0.5 * delta * self.target.gamma].map(F::from_f64);
         F::kick(momentum, &self.gradient, &self.w, &self.target.centre, scales);
     }
 
+    /// Sets the gradient to zero in fixed coordinates.
     fn mask_gradient(&mut self) {
         if let Some(mask) = &self.target.mask {
             F::times(&mut self.gradient, mask);
@@ -113,24 +116,24 @@ impl<F: SamplerScalar> Chain<'_, F> {
     }
 }
 
-/// A point with its potential and the potential's gradient.
+/// A point with its potential U and the gradient of U.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MalaPoint<'a> {
-    /// w.
+    /// The point w.
     pub w: &'a [f64],
-    /// ∇U(w).
+    /// The gradient ∇U(w).
     pub gradient: &'a [f64],
-    /// U(w).
+    /// The potential U(w).
     pub potential: f64,
 }
 
-/// The logarithm of the acceptance probability of a Langevin move, from its definition.
+/// Returns the logarithm of the acceptance probability of a Langevin move, by its definition.
 ///
 /// ```text
 /// log min(1, exp(U(a) − U(b)) q(a|b)/q(b|a)),   q(b|a) = N(b; a − (ε/2) ∇U(a), ε I)
 /// ```
 ///
-/// The chain itself computes it as the energy error of one leapfrog of size √ε, which is the same number.
+/// A chain computes the same number as the energy error of one leapfrog of size √ε.
 ///
 /// # Examples
 /// ```

@@ -19,7 +19,7 @@ pub use chain::{Chain, Method, Step};
 pub use hmc::{MalaPoint, mala_log_acceptance};
 pub use preconditioned::{Divergence, Preconditioner};
 pub use region::{Boundary, Region};
-pub use sampling::{Draw, Observer, Run, Sampling, StepSize, Trace};
+pub use sampling::{ChainTrace, Draw, Observer, Sampling, SamplingRun, StepSize};
 pub use scalar::SamplerScalar;
 pub use target::Target;
 pub use tune::{Tuned, tune_step_size};

@@ -1,9 +1,11 @@
 use super::batch::Batches;
 use super::{Chain, SamplerScalar, Step};
 use crate::SltError;
+use crate::error::positive;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 
-/// The settings of a preconditioner that follows the gradient, as RMSprop does.
+/// The settings of a preconditioner from the gradient, like that of RMSprop.
 ///
 /// ```text
 /// v ← α v + (1 − α) g²,   G = 1/(floor + √v)       g the gradient of the batch's mean loss
@@ -11,36 +13,36 @@ use collimate_stream::RngStream;
 /// Γ_i = ∂G_i/∂w_i = −g_i H_ii / (√v_i (floor + √v_i)²)
 /// ```
 ///
-/// A diffusion whose noise depends on the position needs the divergence Γ of its G; without it the stationary density on
-/// a line is `p(w)/G(w)` and not `p(w)`. `H_ii` comes from one more gradient: Hutchinson's estimate `s_i (H s)_i` with
-/// random signs `s` is unbiased.
+/// A diffusion whose noise depends on the position needs the divergence Γ of its G. Without Γ the stationary density on a
+/// line is `p(w)/G(w)` and not `p(w)`. `H_ii` needs one more gradient: Hutchinson's estimate `s_i (H s)_i` with random signs
+/// `s` is unbiased.
 ///
-/// Γ here takes `v` to have settled at `g²`, as it does when ε → 0 at fixed α. The formula with another factor (1 − α),
-/// from the derivative of one update of `v` at fixed history, vanishes with α → 1 while the error it should cancel
-/// does not.
+/// The formula assumes that `v` has reached `g²`, as it does for ε → 0 at fixed α. Another formula has the factor (1 − α),
+/// from the derivative of one update of `v` at fixed history. That formula tends to zero for α → 1, but the error that it
+/// should cancel does not.
 ///
 /// # References
 /// Li, Chen, Carlson & Carin (2016), algorithm 1; Ma, Chen & Fox (2015), eq. 3, for Γ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Preconditioner {
-    /// α, in [0, 1).
+    /// The decay α, in [0, 1).
     pub decay: f64,
     /// The number added to √v.
     pub floor: f64,
-    /// Whether Γ is included.
+    /// Whether the divergence Γ is included.
     pub divergence: Divergence,
 }
 
-/// Whether the divergence of the preconditioner enters the drift.
+/// The use of the divergence of the preconditioner in the drift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Divergence {
-    /// It does; a step costs two gradients.
+    /// The divergence is included. A step takes two gradients.
     Included,
-    /// It does not, as in most software: the chain has another stationary law than the target.
+    /// The divergence is omitted, as in most software. The stationary law of the chain is not the target.
     Omitted,
 }
 
-/// A preconditioner at work.
+/// The state of a preconditioner.
 pub(super) struct Adaptive<F> {
     settings: Preconditioner,
     v: Vec<F>,
@@ -54,16 +56,8 @@ pub(super) struct Adaptive<F> {
 impl<F: SamplerScalar> Adaptive<F> {
     pub(super) fn new(settings: Preconditioner, dimensions: usize) -> Result<Self, SltError> {
         let Preconditioner { decay, floor, .. } = settings;
-        if !(0.0..1.0).contains(&decay) {
-            return Err(SltError::OutOfRange { name: "decay", value: decay, expected: "in [0, 1)" });
-        }
-        if !(floor > 0.0 && floor.is_finite()) {
-            return Err(SltError::OutOfRange {
-                name: "floor",
-                value: floor,
-                expected: "positive and finite",
-            });
-        }
+        ensure((0.0..1.0).contains(&decay), "decay", "in [0, 1)", decay)?;
+        positive("floor", floor)?;
         let zeros = vec![F::zero(); dimensions];
         Ok(Self {
             settings,
@@ -78,13 +72,14 @@ impl<F: SamplerScalar> Adaptive<F> {
 }
 
 impl<F: SamplerScalar> Chain<'_, F> {
+    /// Makes a step of preconditioned SGLD.
     pub(super) fn preconditioned(
         &mut self,
         batches: &mut Batches,
         state: &mut Adaptive<F>,
         stream: &mut RngStream,
     ) -> Result<Step, SltError> {
-        // The batch is drawn here and not in `batch_gradient`: Hutchinson's second gradient runs over the same one.
+        // The batch is drawn here and not in `batch_gradient`, because the second gradient uses the same batch.
         let batch = batches.draw(stream);
         let loss = self.target.on(&self.w, batch, &mut self.scratch, &mut self.gradient);
         if !loss.is_finite() {
@@ -94,7 +89,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
             F::times(&mut self.gradient, mask);
         }
         let Preconditioner { decay, floor, divergence } = state.settings;
-        // The first gradient stands for the whole past, or v would start at 0 and the first steps would be huge.
+        // At the first step v is g². If v started at 0, the first steps would be huge.
         let decay = if state.started { decay } else { 0.0 };
         state.started = true;
         let floor = F::from_f64(floor);
@@ -108,7 +103,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
             self.target.on(&state.shifted, batch, &mut self.scratch, &mut state.second);
             for i in 0..state.v.len() {
                 let root = state.v[i].sqrt();
-                // Where the past is flat, so is G.
+                // If all gradients so far are zero, the derivative of G is zero.
                 if root > F::zero() {
                     let curvature = state.signs[i] * (state.second[i] - self.gradient[i]) / h;
                     state.second[i] = -self.gradient[i] * curvature * state.scale[i] * state.scale[i] / root;

@@ -1,19 +1,20 @@
 use crate::SltError;
 use crate::error::same_length;
+use collimate_measure::ensure;
 
-/// What happens to a move that leaves the box.
+/// The treatment of a move that leaves the box.
 ///
-/// Setting the coordinate to the wall (clamping) is not offered: it puts an atom of probability on the wall and so
-/// changes the law that is sampled.
+/// Setting the coordinate to the wall (clamping) is not offered. It puts an atom of probability on the wall and so changes
+/// the sampled law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boundary {
-    /// It bounces off the wall.
+    /// The move is reflected at the wall.
     Reflect,
-    /// It is not made.
+    /// The move is rejected.
     Reject,
 }
 
-/// Where a chain may go: a box, and which coordinates move at all.
+/// The region of a chain: an optional box, and the coordinates that may move.
 ///
 /// # Examples
 /// ```
@@ -37,12 +38,12 @@ pub(crate) struct Walls {
 }
 
 impl Region {
-    /// No walls, every coordinate moves.
+    /// Creates a region without walls in which every coordinate moves.
     pub fn everywhere(dimensions: usize) -> Self {
         Self { dimensions, walls: None, moving: None }
     }
 
-    /// The same bounds for every coordinate.
+    /// Creates a box with equal bounds for all coordinates.
     ///
     /// # Errors
     /// As [`Region::boxed`].
@@ -50,7 +51,7 @@ impl Region {
         Self::boxed(vec![low; dimensions], vec![high; dimensions], boundary)
     }
 
-    /// Every coordinate within `radius` of the centre's.
+    /// Creates a box in which every coordinate is within `radius` of the centre's coordinate.
     ///
     /// # Errors
     /// As [`Region::boxed`].
@@ -59,49 +60,44 @@ impl Region {
         Self::boxed(shifted(-radius), shifted(radius), boundary)
     }
 
-    /// Bounds for each coordinate.
+    /// Creates a box with bounds for each coordinate.
     ///
     /// # Errors
-    /// [`SltError::Length`] when the lists differ in length; [`SltError::OutOfRange`] for a bound that is not finite or
-    /// an empty interval.
+    /// [`SltError::Length`] if the lists differ in length; [`SltError::OutOfRange`] for a bound that is not finite or an
+    /// empty interval.
     pub fn boxed(low: Vec<f64>, high: Vec<f64>, boundary: Boundary) -> Result<Self, SltError> {
         same_length("high", low.len(), high.len())?;
         for (&low, &high) in low.iter().zip(&high) {
-            if !(low.is_finite() && high.is_finite() && low < high) {
-                let expected = "finite, and more than 0 above the lower end";
-                return Err(SltError::OutOfRange { name: "high", value: high - low, expected });
-            }
+            let fits = low.is_finite() && high.is_finite() && low < high;
+            ensure(fits, "the width of an interval", "positive and finite", high - low)?;
         }
         Ok(Self { dimensions: low.len(), walls: Some(Walls { low, high, boundary }), moving: None })
     }
 
-    /// The same walls where only the marked coordinates move: the others stay at the centre for ever.
+    /// Returns this region with only the marked coordinates moving. The other coordinates stay at the centre.
     ///
     /// This is the weight restriction of a refined learning coefficient.
     ///
     /// # Errors
-    /// [`SltError::Length`] for a mask of another length; [`SltError::OutOfRange`] when nothing moves.
+    /// [`SltError::Length`] if the mask has another length; [`SltError::OutOfRange`] if no coordinate moves.
     pub fn moving(mut self, mask: &[bool]) -> Result<Self, SltError> {
         same_length("mask", self.dimensions, mask.len())?;
-        if !mask.contains(&true) {
-            let expected = "at least one coordinate that moves";
-            return Err(SltError::OutOfRange { name: "mask", value: 0.0, expected });
-        }
+        ensure(mask.contains(&true), "the number of moving coordinates", "at least 1", 0.0)?;
         self.moving = Some(mask.to_vec());
         Ok(self)
     }
 
-    /// The number of coordinates.
+    /// Returns the number of coordinates.
     pub fn dimensions(&self) -> usize {
         self.dimensions
     }
 
-    /// How many coordinates move.
+    /// Returns the number of coordinates that move.
     pub fn n_moving(&self) -> usize {
         self.moving.as_ref().map_or(self.dimensions, |mask| mask.iter().filter(|moves| **moves).count())
     }
 
-    /// Whether a point lies within the walls.
+    /// Returns whether a point lies within the walls.
     pub fn contains(&self, w: &[f64]) -> bool {
         w.len() == self.dimensions
             && self.walls.as_ref().is_none_or(|walls| {
@@ -109,7 +105,7 @@ impl Region {
             })
     }
 
-    /// Whether every coordinate that moves is bounded.
+    /// Returns whether the region has walls.
     pub fn is_bounded(&self) -> bool {
         self.walls.is_some()
     }

@@ -4,6 +4,7 @@ use crate::SltError;
 use collimate_stream::RngStream;
 
 impl<F: SamplerScalar> Chain<'_, F> {
+    /// Makes a step of SGLD.
     pub(super) fn sgld(&mut self, batches: &mut Batches, stream: &mut RngStream) -> Result<Step, SltError> {
         let loss = self.batch_gradient(batches, stream)?;
         self.draw_noise(stream);
@@ -19,7 +20,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
         Ok(Step { loss, acceptance, divergent: false })
     }
 
-    /// The loss and gradient of a fresh batch, zero where nothing moves.
+    /// Computes the loss and gradient of a new batch. The gradient is zero in fixed coordinates.
     pub(super) fn batch_gradient(
         &mut self,
         batches: &mut Batches,

@@ -2,12 +2,13 @@ use super::{Boundary, Region, SamplerScalar};
 use crate::error::same_length;
 use crate::{NBeta, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 
-/// The density a chain aims at: the tempered posterior of an objective, localised at a centre, on a region.
+/// The density that a chain samples: the tempered posterior of an objective, localised at a centre, on a region.
 ///
 /// ```text
-/// p(w) ∝ exp(−nβ L_n(w) − γ/2 |w − w*|²)   for w in the region, coordinates that do not move fixed at w*
+/// p(w) ∝ exp(−nβ L_n(w) − γ/2 |w − w*|²)   for w in the region, with the fixed coordinates at w*
 /// ```
 ///
 /// # Examples
@@ -29,17 +30,18 @@ pub struct Target<'a, F: SamplerScalar = f64> {
     pub(crate) gamma: f64,
     pub(crate) centre: Vec<F>,
     pub(crate) walls: Option<(Vec<F>, Vec<F>, Boundary)>,
-    /// 1 where a coordinate moves, 0 where it stays.
+    /// One number per coordinate: 1 if it moves, 0 if it is fixed.
     pub(crate) mask: Option<Vec<F>>,
+    /// Whether full-data evaluations use the sufficient statistics.
     statistics: bool,
 }
 
 impl<'a, F: SamplerScalar> Target<'a, F> {
-    /// The density without localisation on the whole space.
+    /// Creates the density on the whole space, without localisation.
     ///
     /// # Errors
-    /// [`SltError::Length`] for a centre of another length than the objective's parameters, [`SltError::NonFinite`] when
-    /// it holds a NaN or infinity.
+    /// [`SltError::Length`] if the centre and the objective's parameters differ in length, [`SltError::NonFinite`] for NaN or
+    /// infinity in the centre.
     pub fn new(objective: &'a dyn Objective<F>, centre: &[F], n_beta: NBeta) -> Result<Self, SltError> {
         same_length("centre", objective.n_parameters(), centre.len())?;
         if let Some(index) = centre.iter().position(|x| !x.is_finite()) {
@@ -50,23 +52,20 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
         Ok(Self { objective, n_beta, gamma: 0.0, centre, walls: None, mask: None, statistics: false })
     }
 
-    /// With the local prior `exp(−γ/2 |w − w*|²)`.
+    /// Adds the local prior `exp(−γ/2 |w − w*|²)`.
     ///
     /// # Errors
     /// [`SltError::OutOfRange`] for a γ that is negative or not finite.
     pub fn localised(mut self, gamma: f64) -> Result<Self, SltError> {
-        if !(gamma >= 0.0 && gamma.is_finite()) {
-            let expected = "at least 0 and finite";
-            return Err(SltError::OutOfRange { name: "localisation", value: gamma, expected });
-        }
+        ensure(gamma >= 0.0 && gamma.is_finite(), "localisation", "at least 0 and finite", gamma)?;
         self.gamma = gamma;
         Ok(self)
     }
 
-    /// On a region.
+    /// Restricts the density to a region.
     ///
     /// # Errors
-    /// [`SltError::Length`] for a region of other dimensions; [`SltError::OutOfRange`] when the centre lies outside.
+    /// [`SltError::Length`] for a region of another dimension; [`SltError::OutOfRange`] if the centre lies outside.
     pub fn within(mut self, region: Region) -> Result<Self, SltError> {
         same_length("region", self.centre.len(), region.dimensions())?;
         let centre: Vec<f64> = self.centre.iter().map(|x| (*x).to_f64()).collect();
@@ -75,13 +74,13 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
                 let outside = |((x, low), high): ((&f64, &f64), &f64)| (low - x).max(x - high);
                 centre.iter().zip(&walls.low).zip(&walls.high).map(outside)
             });
-            let value = worst.fold(0.0, f64::max);
-            let expected = "at most 0: the centre must lie within the walls";
-            return Err(SltError::OutOfRange {
-                name: "distance of the centre from the region",
-                value,
-                expected,
-            });
+            let distance = worst.fold(0.0, f64::max);
+            ensure(
+                false,
+                "the distance of the centre from the region",
+                "0, that is, within the walls",
+                distance,
+            )?;
         }
         let convert = |x: Vec<f64>| x.into_iter().map(F::from_f64).collect();
         self.walls = region.walls.map(|walls| (convert(walls.low), convert(walls.high), walls.boundary));
@@ -91,10 +90,10 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
         Ok(self)
     }
 
-    /// With full-data evaluations from the objective's sufficient statistics.
+    /// Makes full-data evaluations use the objective's sufficient statistics.
     ///
     /// # Errors
-    /// [`SltError::Unsupported`] when it offers none.
+    /// [`SltError::Unsupported`] if the objective has none.
     pub fn by_statistics(mut self) -> Result<Self, SltError> {
         if self.objective.sufficient_statistics().is_none() {
             return Err(SltError::Unsupported { ability: "sufficient statistics" });
@@ -103,38 +102,39 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
         Ok(self)
     }
 
-    /// The objective.
+    /// Returns the objective.
     pub fn objective(&self) -> &'a dyn Objective<F> {
         self.objective
     }
 
-    /// nβ.
+    /// Returns nβ.
     pub fn n_beta(&self) -> f64 {
         self.n_beta
     }
 
-    /// γ.
+    /// Returns the strength γ of the localisation.
     pub fn localisation(&self) -> f64 {
         self.gamma
     }
 
-    /// w*.
+    /// Returns the centre w*.
     pub fn centre(&self) -> &[F] {
         &self.centre
     }
 
-    /// The same density at another temperature.
+    /// Returns this density at another temperature.
     pub fn tempered(&self, n_beta: NBeta) -> Self {
         Self { n_beta: n_beta.get(), ..self.clone() }
     }
 
-    /// Whether the density is known to have a finite integral: walls, or a localisation (the loss is taken to be bounded
-    /// from below).
+    /// Returns true if the density has walls or a localisation.
+    ///
+    /// Then its integral is finite, if the loss is bounded from below.
     pub fn is_proper(&self) -> bool {
         self.gamma > 0.0 || self.walls.is_some()
     }
 
-    /// A draw of the prior: uniform on the walls, Gaussian by the localisation, or both.
+    /// Draws a point from the prior: uniform within the walls, Gaussian by the localisation, or both.
     pub(crate) fn draw_prior(&self, w: &mut [F], stream: &mut RngStream) {
         for i in 0..w.len() {
             if self.mask.as_ref().is_some_and(|mask| mask[i] == F::zero()) {
@@ -146,7 +146,7 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
             w[i] = F::from_f64(match interval {
                 None => centre + spread * stream.normal(),
                 Some((low, high)) if self.gamma == 0.0 => stream.uniform_in(low, high),
-                // The centre lies within the walls, so either proposal is kept often enough.
+                // The centre lies within the walls, so both proposals are accepted often enough.
                 Some((low, high)) => loop {
                     let x = if spread < high - low {
                         centre + spread * stream.normal()
@@ -165,7 +165,7 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
         }
     }
 
-    /// The loss over all data, with its gradient.
+    /// Computes the loss over all data and its gradient.
     pub(crate) fn full(&self, w: &[F], scratch: &mut Scratch, out: &mut [F]) -> f64 {
         match self.objective.sufficient_statistics() {
             Some(statistics) if self.statistics => statistics.full_loss_and_gradient_into(w, scratch, out),
@@ -174,7 +174,7 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
         .to_f64()
     }
 
-    /// The loss over a batch, with its gradient.
+    /// Computes the loss over a batch and its gradient.
     pub(crate) fn on(&self, w: &[F], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [F]) -> f64 {
         match batch {
             Batch::All => self.full(w, scratch, out),

@@ -1,25 +1,24 @@
 use super::{Chain, Method, SamplerScalar, Target};
 use crate::SltError;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 
 /// A step size found by [`tune_step_size`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuned {
-    /// ε for MALA (and so for SGLD), δ for HMC.
+    /// The step size: ε for MALA and SGLD, δ for HMC.
     pub step_size: f64,
-    /// The mean acceptance at that size, over a quarter of the steps.
+    /// The mean acceptance over the last quarter of the steps.
     pub acceptance: f64,
 }
 
-/// Finds the step size at which a corrected method accepts a wanted share of its moves, by dual averaging on a chain of its
-/// own that starts at the centre.
+/// Finds the step size at which a corrected method accepts the given share of its moves.
 ///
-/// For SGLD the MALA acceptance at the same ε says how wrong the uncorrected step is: 0.57 is best for MALA itself, 0.9 and
-/// above keeps the Euler bias small.
+/// The search is dual averaging on a separate chain that starts at the centre. For SGLD the acceptance of MALA at the same
+/// ε shows how wrong the uncorrected step is. For MALA 0.57 is best. For SGLD 0.9 and above keeps the Euler bias small.
 ///
 /// # Errors
-/// [`SltError::OutOfRange`] for a share outside (0, 1), fewer than 20 steps; what [`Chain::new`] and [`Chain::step`]
-/// return.
+/// [`SltError::OutOfRange`] for a share outside (0, 1) or fewer than 20 steps; as [`Chain::new`] and [`Chain::step`].
 ///
 /// # References
 /// Hoffman & Gelman (2014), eq. 6.
@@ -30,17 +29,9 @@ pub fn tune_step_size<F: SamplerScalar>(
     steps: usize,
     stream: &mut RngStream,
 ) -> Result<Tuned, SltError> {
-    if !(acceptance > 0.0 && acceptance < 1.0) {
-        return Err(SltError::OutOfRange {
-            name: "acceptance",
-            value: acceptance,
-            expected: "between 0 and 1",
-        });
-    }
-    if steps < 20 {
-        return Err(SltError::OutOfRange { name: "steps", value: steps as f64, expected: "at least 20" });
-    }
-    // An uncorrected method is judged by its corrected twin.
+    ensure(acceptance > 0.0 && acceptance < 1.0, "acceptance", "between 0 and 1", acceptance)?;
+    ensure(steps >= 20, "steps", "at least 20", steps as f64)?;
+    // An uncorrected method is tuned by the acceptance of MALA.
     let method = if method.is_corrected() { method } else { Method::Mala };
     let power = if method == Method::Mala { 1.0 } else { 0.5 };
     let start = (0.1 / (target.n_beta + target.gamma)).powf(power);

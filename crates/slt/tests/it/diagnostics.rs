@@ -1,8 +1,8 @@
 //! Diagnostics on chains that are ill in known ways.
 
 use collimate_slt::{
-    BatchSampling, Beta, Diagnosis, Doubt, Evidence, Llc, NBeta, OutsideTrace, QuadraticLoss, Sampling,
-    SltError, StepSize, Sweep, autocorrelation_time, bulk_ess, rank_normalised_r_hat, read_csv, tail_ess,
+    BatchSampling, Beta, ChainDiagnosis, DiagnosisInput, Doubt, ExternalTrace, Llc, NBeta, QuadraticLoss,
+    Sampling, StepSize, Sweep, autocorrelation_time, bulk_ess, rank_normalised_r_hat, read_csv, tail_ess,
 };
 use collimate_stream::RngStream;
 
@@ -42,19 +42,26 @@ fn chains_of_different_widths_are_noticed_by_the_folded_statistic() {
     assert!(rank_normalised_r_hat(&x) > 1.1);
 }
 
-fn evidence(losses: Vec<Vec<f64>>) -> Evidence {
-    Evidence { n_beta: 10.0, gamma: 1.0, dimensions: 4, baseline: -1.0, losses, ..Evidence::default() }
+fn evidence(losses: Vec<Vec<f64>>) -> DiagnosisInput {
+    DiagnosisInput {
+        n_beta: 10.0,
+        gamma: 1.0,
+        dimensions: 4,
+        baseline: -1.0,
+        losses,
+        ..DiagnosisInput::default()
+    }
 }
 
 #[test]
 fn every_doubt_has_its_cause() {
     let mut stream = RngStream::new(3, 0);
     let healthy = evidence(chains(0.2, 1000, &mut stream));
-    assert!(Diagnosis::of(&healthy).trusted(), "{}", Diagnosis::of(&healthy));
-    let doubts = |change: &dyn Fn(&mut Evidence)| {
+    assert!(ChainDiagnosis::of(&healthy).trusted(), "{}", ChainDiagnosis::of(&healthy));
+    let doubts = |change: &dyn Fn(&mut DiagnosisInput)| {
         let mut ill = healthy.clone();
         change(&mut ill);
-        Diagnosis::of(&ill).doubts
+        ChainDiagnosis::of(&ill).doubts
     };
     assert_eq!(doubts(&|e| e.baseline = 2.0), [Doubt::Negative]);
     assert_eq!(doubts(&|e| e.gamma = 0.0), [Doubt::ImproperTarget]);
@@ -90,7 +97,7 @@ fn the_bias_of_the_localisation_is_its_derivative() {
     let llc = Llc {
         localisation: gamma,
         sampling: Sampling { draws: 5000, ..Sampling::hmc(6) },
-        ..Llc::at(1000, Beta::inverse_log_n())
+        ..Llc::at(1000, Beta::InverseLogN)
     };
     let found = llc.estimate(&QuadraticLoss::new(&[h]), &[0.0], &mut RngStream::new(4, 0)).unwrap();
     let t = found.n_beta;
@@ -111,22 +118,22 @@ fn traces_from_elsewhere() {
     assert_eq!(trace.without_burn_in(1).unwrap().losses(), [vec![2.0], vec![4.0]]);
     assert!(trace.without_burn_in(2).is_err());
     let array = ndarray::array![[1.0, 2.0], [3.0, 4.0]];
-    assert_eq!(OutsideTrace::from_array(&array).unwrap(), trace);
-    assert_eq!(OutsideTrace::from_any(&ndarray::array![1.0, 2.0]).unwrap().losses(), [vec![1.0, 2.0]]);
+    assert_eq!(ExternalTrace::from_array(&array).unwrap(), trace);
+    assert_eq!(ExternalTrace::from_any(&ndarray::array![1.0, 2.0]).unwrap().losses(), [vec![1.0, 2.0]]);
     for (text, said) in [
         ("", "no draws"),
         ("chain,x\n0,1\n", "no column `loss`"),
-        ("chain,loss\n0,1\n0,two\n", "line 3: \"two\" is no number"),
-        ("chain,loss\n0,1\n0,2\n1,3\n", "chain 1: 1 draws where chain 0 has 2"),
-        ("1,2\n3\n", "line 2: 1 columns: expected 2"),
-        ("chain,loss\n0,1\n0\n", "line 3: 1 columns only"),
+        ("chain,loss\n0,1\n0,two\n", "line 3: \"two\" is not a number"),
+        ("chain,loss\n0,1\n0,2\n1,3\n", "chain 1: it has 1 draws, but chain 0 has 2"),
+        ("1,2\n3\n", "line 2: 1 columns; expected 2"),
+        ("loss\nNaN\n", "chain 0, draw 0: the loss is NaN"),
+        ("chain,loss\n0,1\n0\n", "line 3: only 1 columns; expected 2"),
     ] {
         let error = read_csv(text).unwrap_err();
         assert!(error.to_string().contains(said), "{error}");
     }
-    assert!(matches!(read_csv("loss\nNaN\n"), Err(SltError::NonFinite { .. })));
     let cube = ndarray::Array3::<f64>::zeros((1, 2, 3));
-    assert!(OutsideTrace::from_any(&cube).unwrap_err().to_string().contains("[1, 2, 3]"));
+    assert!(ExternalTrace::from_any(&cube).unwrap_err().to_string().contains("[1, 2, 3]"));
     let diagnosis = trace.diagnose(NBeta::new(10.0).unwrap(), 1.0, 0.0);
     assert!(!diagnosis.trusted());
 }
@@ -135,7 +142,7 @@ fn traces_from_elsewhere() {
 fn a_sweep_shows_where_to_trust() {
     let objective = QuadraticLoss::new(&[1.0, 2.0]);
     let sampling = Sampling { burn_in: 300, draws: 1500, thin: 3, ..Sampling::sgld(BatchSampling::Full) };
-    let base = Llc { sampling, ..Llc::at(1000, Beta::inverse_log_n()) };
+    let base = Llc { sampling, ..Llc::at(1000, Beta::InverseLogN) };
     let axes: [&[f64]; 3] = [&[1e-4, 1e-3, 1e-1], &[100.0, 150.0], &[1.0, 500.0]];
     let sweep = Sweep::run(&base, &objective, &[0.0; 2], axes, &mut RngStream::new(5, 0)).unwrap();
     assert_eq!(sweep.cells.len(), 12);

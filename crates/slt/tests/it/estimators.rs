@@ -220,5 +220,4 @@ fn conventions_of_loss_and_temperature_meet() {
     assert!(LossScale::MeanSquaredError { noise: 1.0, outputs: 0 }.factor().is_err());
     let beta = Beta::of_n_beta(nll, 1000);
     assert_eq!(beta.n_beta(1000).unwrap(), nll);
-    assert_eq!(NBeta::of_batch(64).unwrap(), Beta::InverseLogN.n_beta(64).unwrap());
 }

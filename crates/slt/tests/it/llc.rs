@@ -13,7 +13,7 @@ fn sgld(step_size: f64, burn_in: usize, draws: usize) -> Sampling {
 fn nominal_intervals_cover_what_the_chains_converge_to() {
     let curvatures = [0.5, 1.0, 2.0];
     let objective = QuadraticLoss::new(&curvatures);
-    let llc = Llc { sampling: sgld(5e-3, 200, 1000), ..Llc::at(1000, Beta::inverse_log_n()) };
+    let llc = Llc { sampling: sgld(5e-3, 200, 1000), ..Llc::at(1000, Beta::InverseLogN) };
     let n_beta = llc.beta.n_beta(llc.n).unwrap();
     let truth = QuadraticOracle::new(curvatures.to_vec(), n_beta, 1.0, 5e-3).unwrap().stationary_llc();
     let mut stream = RngStream::new(17, 0);
@@ -70,7 +70,7 @@ fn reduced_rank_regression_is_far_below_half_its_parameters() {
     let objective = ReducedRank::sample(model, &[0.0; 30], 1000, &mut stream).unwrap();
     let sampling =
         Sampling { step_size: StepSize::Fixed(1e-3), ..Sampling::sgld(BatchSampling::Distinct(64)) };
-    let llc = Llc { sampling, ..Llc::at(1000, Beta::inverse_log_n()) };
+    let llc = Llc { sampling, ..Llc::at(1000, Beta::InverseLogN) };
     let estimate = llc.estimate(&objective, &[0.0; 30], &mut stream).unwrap();
     assert!((3.5..7.5).contains(&estimate.value), "{estimate}");
 }
@@ -78,7 +78,7 @@ fn reduced_rank_regression_is_far_below_half_its_parameters() {
 #[test]
 fn a_point_that_is_no_minimum_is_noticed_and_threads_do_not_matter() {
     let objective = QuadraticLoss::new(&[1.0]);
-    let llc = Llc { sampling: sgld(7e-4, 1000, 500), ..Llc::at(1000, Beta::inverse_log_n()) };
+    let llc = Llc { sampling: sgld(7e-4, 1000, 500), ..Llc::at(1000, Beta::InverseLogN) };
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| llc.estimate(&objective, &[3.0], &mut RngStream::new(1, 0)).unwrap())
@@ -89,7 +89,5 @@ fn a_point_that_is_no_minimum_is_noticed_and_threads_do_not_matter() {
     assert!(one.to_string().contains("w* is not a minimum"));
     let short = Llc { sampling: sgld(7e-4, 0, 4), ..llc };
     assert!(short.estimate(&objective, &[0.0], &mut RngStream::new(1, 0)).is_err());
-    assert!(
-        Llc::at(1, Beta::inverse_log_n()).estimate(&objective, &[0.0], &mut RngStream::new(1, 0)).is_err()
-    );
+    assert!(Llc::at(1, Beta::InverseLogN).estimate(&objective, &[0.0], &mut RngStream::new(1, 0)).is_err());
 }

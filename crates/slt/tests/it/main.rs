@@ -3,14 +3,12 @@
 mod deep_linear;
 mod diagnostics;
 mod estimators;
-mod exact;
 mod llc;
 #[cfg(feature = "nuts")]
 mod nuts;
 mod oracle;
 mod perceptron;
 mod phases;
-mod polynomial;
 mod proved_limits;
 mod reduced_rank;
 mod refined;

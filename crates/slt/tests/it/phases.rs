@@ -2,11 +2,11 @@
 
 use collimate_slt::{
     LearningCoefficient, Observation, Phase, Polynomial, Rational, ScalingLaw, SltError, fit_scaling_law,
-    gaussian_mixture, learning_coefficient, levels_along, tanh_network, toy_model_gon,
+    gaussian_mixture, learning_coefficient, levels_along, tanh_network, toy_model_polygon,
 };
 
 fn gon(loss: f64, corners: usize, dead: usize, constant: f64) -> Phase {
-    Phase { loss, coefficient: toy_model_gon(corners, 6, dead).unwrap(), constant }
+    Phase { loss, coefficient: toy_model_polygon(corners, 6, dead).unwrap(), constant }
 }
 
 #[test]
@@ -35,9 +35,13 @@ fn models_of_known_coefficient() {
     }
     let square: Polynomial = "(a*b)^2".parse().unwrap();
     assert_eq!(learning_coefficient(&square).unwrap().coefficient, gaussian_mixture());
-    assert_eq!(toy_model_gon(8, 8, 0).unwrap(), LearningCoefficient::regular(23));
-    assert!(tanh_network(0).is_err() && toy_model_gon(4, 6, 2).is_err() && toy_model_gon(5, 4, 0).is_err());
-    assert!(toy_model_gon(5, 8, 1).is_err());
+    assert_eq!(toy_model_polygon(8, 8, 0).unwrap(), LearningCoefficient::regular(23));
+    assert!(
+        tanh_network(0).is_err()
+            && toy_model_polygon(4, 6, 2).is_err()
+            && toy_model_polygon(5, 4, 0).is_err()
+    );
+    assert!(toy_model_polygon(5, 8, 1).is_err());
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn agrees(found: &LlcEstimate, exact: f64, what: &str) {
 
 fn llc(gamma: f64) -> Llc {
     let sampling = Sampling { draws: 3000, ..Sampling::hmc(8) };
-    Llc { localisation: gamma, sampling, ..Llc::at(1000, Beta::inverse_log_n()) }
+    Llc { localisation: gamma, sampling, ..Llc::at(1000, Beta::InverseLogN) }
 }
 
 #[test]

@@ -292,7 +292,7 @@ fn the_bias_of_a_step_is_found_by_halving_it() {
         thin: 2,
         ..Sampling::sgld(BatchSampling::Full)
     };
-    let llc = Llc { sampling, ..Llc::at(1000, Beta::inverse_log_n()) };
+    let llc = Llc { sampling, ..Llc::at(1000, Beta::InverseLogN) };
     let found = llc.step_bias(&objective, &[0.0; 2], &mut RngStream::new(3, 0)).unwrap();
     let oracle = QuadraticOracle::new(vec![1.0, 2.0], llc.beta.n_beta(1000).unwrap(), 1.0, 4e-3).unwrap();
     let exact = oracle.stationary_llc() - oracle.posterior_llc();

@@ -1,6 +1,6 @@
 //! The toy model of superposition in training, with the exact learning coefficient of each level its loss comes to rest at.
 
-use collimate_slt::{Beta, Llc, NBeta, Phase, Sampling, levels_along, toy_model_gon};
+use collimate_slt::{Beta, Llc, NBeta, Phase, Sampling, levels_along, toy_model_polygon};
 use collimate_stream::RngStream;
 use collimate_superposition::{CriticalPolygon, OneActive, UnusedFeatures, gradient_descent};
 
@@ -9,7 +9,7 @@ const FEATURES: usize = 6;
 /// Polygons with their exact losses and coefficients: corners, and spare features that are on.
 fn level(corners: usize, on: usize) -> Phase {
     let loss = CriticalPolygon::new(corners).unwrap().loss(FEATURES, UnusedFeatures { on }).unwrap();
-    let coefficient = toy_model_gon(corners, FEATURES, FEATURES - corners - on).unwrap();
+    let coefficient = toy_model_polygon(corners, FEATURES, FEATURES - corners - on).unwrap();
     Phase { loss, coefficient, constant: 0.0 }
 }
 
@@ -61,7 +61,7 @@ fn chains_at_a_level_find_its_coefficient() {
             CriticalPolygon::new(corners).unwrap().parameters(FEATURES, UnusedFeatures { on: 0 }).unwrap();
         // A spare feature that is off has a negative bias.
         centre[2 * FEATURES + corners..].fill(-0.5);
-        let exact = toy_model_gon(corners, FEATURES, FEATURES - corners).unwrap();
+        let exact = toy_model_polygon(corners, FEATURES, FEATURES - corners).unwrap();
         assert_eq!(exact.lambda_f64(), lambda);
         let sampling = Sampling { draws: 1000, ..Sampling::hmc(24) };
         let llc = Llc { localisation: 20.0, sampling, ..Llc::at(10_000, Beta::of_n_beta(n_beta, 10_000)) };

@@ -1,12 +1,13 @@
-//! Changes of coordinates that leave fewer variables: flows that keep K, and completed squares.
+//! Changes of coordinates that remove a variable: flows along which K is constant, and completed squares.
 
-use super::{Polynomial, whole};
+use crate::polynomial::Polynomial;
+use crate::rational::whole;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 use std::collections::BTreeMap;
 
 impl Polynomial {
-    /// The partial derivative by one variable.
+    /// Returns the partial derivative with respect to one variable.
     fn partial(&self, axis: usize) -> Self {
         let term = |(e, c): (&Vec<u32>, &BigRational)| {
             let mut lower = e.clone();
@@ -16,7 +17,7 @@ impl Polynomial {
         Self { variables: self.variables.clone(), terms: self.terms.iter().filter_map(term).collect() }
     }
 
-    /// The exact quotient, if there is one.
+    /// Returns the exact quotient, if there is one.
     fn divided_by(&self, by: &Self) -> Option<Self> {
         let (lead, scale) = by.terms.last_key_value()?;
         let (mut rest, mut quotient) = (self.clone(), Self::constant(&self.variables, BigRational::zero()));
@@ -31,7 +32,7 @@ impl Polynomial {
         Some(quotient)
     }
 
-    /// With one variable set to zero.
+    /// Sets one variable to zero.
     fn without(&self, axis: usize) -> Self {
         let terms = self.terms.iter().filter(|(e, _)| e[axis] == 0);
         Self {
@@ -45,12 +46,12 @@ impl Polynomial {
     }
 }
 
-/// K on a hyperplane, if a vector field that does not vanish at the origin is seen to annihilate K.
+/// Restricts K to a hyperplane, if a vector field that is not zero at the origin annihilates K.
 ///
-/// K is constant along the flow of the field, so in the coordinates (hyperplane, time) it does not depend on the time. Tried
-/// are fields with constant coefficients (K depends on fewer linear forms), and `∂_y − r ∂_z` with r free of z (K depends on
-/// `z + ∫r dy` and the others). The prior must be flat in every coordinate that the flow moves, but for the one that is set
-/// to zero.
+/// K is constant along the flow of the field, so in the coordinates (hyperplane, time) it does not depend on the time. Two
+/// kinds of fields are tried: constant coefficients (K depends on fewer linear forms), and `∂_y − r ∂_z` with r free of z (K
+/// depends on `z + ∫r dy` and the other variables). The prior must be flat in every coordinate that the flow moves, except
+/// the one that is set to zero.
 pub(super) fn along_a_flow(k: &Polynomial, tau: &[u32]) -> Option<Polynomial> {
     let partials: Vec<Polynomial> = (0..tau.len()).map(|i| k.partial(i)).collect();
     if let Some(field) = dependence(&partials) {
@@ -70,9 +71,9 @@ pub(super) fn along_a_flow(k: &Polynomial, tau: &[u32]) -> Option<Polynomial> {
     None
 }
 
-/// Numbers, not all zero, with which the sum of some polynomials vanishes.
+/// Returns weights, not all zero, whose weighted sum of the polynomials is zero.
 fn dependence(of: &[Polynomial]) -> Option<Vec<BigRational>> {
-    // Each row with the combination of polynomials that it is.
+    // The reduced rows, each with the weights of the polynomials in it.
     let mut done: Vec<(BTreeMap<Vec<u32>, BigRational>, Vec<BigRational>)> = Vec::new();
     for (i, polynomial) in of.iter().enumerate() {
         let mut row = polynomial.terms.clone();
@@ -97,10 +98,14 @@ fn dependence(of: &[Polynomial]) -> Option<Vec<BigRational>> {
     None
 }
 
-/// D, without powers of A, with `A K = (A z + B)² + D` where `K = A z² + 2 B z + C` with a positive A(0), if some variable z enters like that.
+/// Completes the square in a variable z with `K = A z² + 2 B z + C` and A(0) > 0, and returns the rest D without powers of A.
 ///
-/// A is bounded from both sides near the origin and `z + B/A` is a coordinate, so K is as small as `z² + D`: λ is more than
-/// that of D by the ½ of z², which needs a prior that is flat in z.
+/// ```text
+/// A K = (A z + B)² + D
+/// ```
+///
+/// A is bounded from both sides near the origin, and `z + B/A` is a coordinate. So K is comparable to `z² + D`, and λ is that
+/// of D plus ½. The prior must be flat in z.
 pub(super) fn completed_square(k: &Polynomial, tau: &[u32]) -> Option<Polynomial> {
     (0..tau.len()).filter(|&z| tau[z] == 1).find_map(|z| {
         if k.terms.keys().any(|e| e[z] > 2) {
@@ -117,12 +122,12 @@ pub(super) fn completed_square(k: &Polynomial, tau: &[u32]) -> Option<Polynomial
         };
         let half = BigRational::one() / whole(2);
         let (a, b, c) = (coefficient(2, whole(1)), coefficient(1, half), coefficient(0, whole(1)));
-        // With B(0) ≠ 0 there is a linear term, and K is no loss.
+        // With B(0) ≠ 0 there is a linear term, and K is not a loss.
         if !a.constant_term().is_positive() || !b.constant_term().is_zero() {
             return None;
         }
         let mut rest = a.times(&c).ok()?.plus(&b.times(&b).ok()?.scaled(&whole(-1))).ok()?;
-        // A is a factor that does not vanish; with it the next square could not be seen.
+        // A is a factor without zeros near the origin. It would hide the next square, so it is divided out.
         while a.degree() > 0
             && !rest.terms.is_empty()
             && let Some(quotient) = rest.divided_by(&a)

@@ -1,24 +1,24 @@
 //! Polynomials in one variable over a field of real algebraic numbers: division, square-free parts, real roots.
 
-use super::algebraic::{Field, Number};
+use super::field::{Field, Number};
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
 /// Coefficients, constant first, without leading zeros.
-pub(super) type Coefficients = Vec<Number>;
+type Coefficients = Vec<Number>;
 
 impl Field {
-    /// Without leading zeros.
-    pub(super) fn trim(&self, mut p: Coefficients) -> Coefficients {
+    /// Removes leading zeros.
+    pub(crate) fn trim(&self, mut p: Coefficients) -> Coefficients {
         while p.last().is_some_and(|lead| self.is_zero(lead)) {
             p.pop();
         }
         p
     }
 
-    pub(super) fn subtract_polynomials(&self, a: &[Number], b: &[Number]) -> Coefficients {
+    pub(crate) fn subtract_polynomials(&self, a: &[Number], b: &[Number]) -> Coefficients {
         let mut out = a.to_vec();
         out.resize(a.len().max(b.len()), Number::zero());
         for (x, y) in out.iter_mut().zip(b) {
@@ -27,7 +27,7 @@ impl Field {
         self.trim(out)
     }
 
-    pub(super) fn multiply_polynomials(&self, a: &[Number], b: &[Number]) -> Coefficients {
+    pub(crate) fn multiply_polynomials(&self, a: &[Number], b: &[Number]) -> Coefficients {
         let mut out = vec![Number::zero(); (a.len() + b.len()).saturating_sub(1)];
         for (i, x) in a.iter().enumerate() {
             for (j, y) in b.iter().enumerate() {
@@ -37,8 +37,8 @@ impl Field {
         self.trim(out)
     }
 
-    /// Quotient and remainder; `b` is not zero.
-    pub(super) fn divide(&self, a: &[Number], b: &[Number]) -> (Coefficients, Coefficients) {
+    /// Returns quotient and remainder of a division by `b`, which is not zero.
+    pub(crate) fn divide(&self, a: &[Number], b: &[Number]) -> (Coefficients, Coefficients) {
         let (mut rest, degree) = (a.to_vec(), b.len() - 1);
         let scale = self.invert(&b[degree]);
         let mut quotient = vec![Number::zero(); a.len().saturating_sub(degree)];
@@ -53,15 +53,15 @@ impl Field {
         (self.trim(quotient), self.trim(rest))
     }
 
-    /// Divided by its leading coefficient.
-    pub(super) fn monic(&self, p: &[Number]) -> Coefficients {
+    /// Divides a polynomial by its leading coefficient.
+    pub(crate) fn monic(&self, p: &[Number]) -> Coefficients {
         let Some(lead) = p.last() else { return Vec::new() };
         let scale = self.invert(lead);
         p.iter().map(|c| self.multiply(c, &scale)).collect()
     }
 
-    /// The monic greatest common divisor; that of two zeros is zero.
-    pub(super) fn gcd(&self, a: &[Number], b: &[Number]) -> Coefficients {
+    /// Returns the monic greatest common divisor. For two zeros it is zero.
+    pub(crate) fn gcd(&self, a: &[Number], b: &[Number]) -> Coefficients {
         let (mut a, mut b) = (self.trim(a.to_vec()), self.trim(b.to_vec()));
         while !b.is_empty() {
             let remainder = self.monic(&self.divide(&a, &b).1);
@@ -70,19 +70,19 @@ impl Field {
         self.monic(&a)
     }
 
-    pub(super) fn derivative(&self, p: &[Number]) -> Coefficients {
+    pub(crate) fn derivative(&self, p: &[Number]) -> Coefficients {
         let times = |(k, c): (usize, &Number)| self.multiply(c, &BigRational::from(BigInt::from(k)).into());
         self.trim(p.iter().enumerate().skip(1).map(times).collect())
     }
 
-    /// The value at a rational number.
-    pub(super) fn value(&self, p: &[Number], x: &BigRational) -> Number {
+    /// Returns the value at a rational number.
+    pub(crate) fn value(&self, p: &[Number], x: &BigRational) -> Number {
         let x = Number::Rational(x.clone());
         p.iter().rev().fold(Number::zero(), |sum, c| self.add(&self.multiply(&sum, &x), c))
     }
 
-    /// Monic square-free polynomials with their exponents, whose product is `p` up to a constant (Yun's algorithm).
-    pub(super) fn square_free(&self, p: &[Number]) -> Vec<(Coefficients, u32)> {
+    /// Returns monic square-free polynomials and their exponents. Their product is `p` up to a constant (Yun's algorithm).
+    pub(crate) fn square_free(&self, p: &[Number]) -> Vec<(Coefficients, u32)> {
         let slope = self.derivative(p);
         let repeated = self.gcd(p, &slope);
         let (mut left, mut rest) = (self.divide(p, &repeated).0, self.divide(&slope, &repeated).0);
@@ -102,7 +102,7 @@ impl Field {
         parts
     }
 
-    /// Sturm's sequence.
+    /// Returns Sturm's sequence.
     fn sturm(&self, p: &[Number]) -> Vec<Coefficients> {
         let mut chain = vec![p.to_vec(), self.derivative(p)];
         while chain.last().is_some_and(|p| !p.is_empty()) {
@@ -113,7 +113,8 @@ impl Field {
         chain
     }
 
-    /// The changes of sign of Sturm's sequence at a number, or (`None`) far below or above all roots.
+    /// Counts the changes of sign of Sturm's sequence at a number (`Ok`), or below (`Err(false)`) or above (`Err(true)`) all
+    /// roots.
     fn changes(&self, chain: &[Coefficients], at: Result<&BigRational, bool>) -> usize {
         let sign = |p: &Coefficients| match at {
             Ok(x) => self.sign(&self.value(p, x)),
@@ -126,8 +127,8 @@ impl Field {
         signs.windows(2).filter(|w| w[0] != w[1]).count()
     }
 
-    /// The number of different real roots.
-    pub(super) fn count_real_roots(&self, p: &[Number]) -> usize {
+    /// Returns the number of different real roots.
+    pub(crate) fn count_real_roots(&self, p: &[Number]) -> usize {
         if p.len() < 2 {
             return 0;
         }
@@ -135,10 +136,10 @@ impl Field {
         self.changes(&chain, Err(false)) - self.changes(&chain, Err(true))
     }
 
-    /// The real roots of a square-free polynomial, each with the field it lives in.
+    /// Returns the real roots of a square-free polynomial, each with the field that contains it.
     ///
     /// Roots in ℚ, and the root of a polynomial of degree one, need no larger field.
-    pub(super) fn real_roots(&self, p: &[Number]) -> Vec<(Field, Number)> {
+    pub(crate) fn real_roots(&self, p: &[Number]) -> Vec<(Field, Number)> {
         match p.len() {
             0 | 1 => return Vec::new(),
             2 => {
@@ -159,7 +160,7 @@ impl Field {
         }
     }
 
-    /// Intervals with one root each and none at their ends, or a rational root.
+    /// Returns intervals with one root each and none at their ends, or a rational root as `Err`.
     fn isolate(&self, p: &[Number]) -> Result<Vec<(BigRational, BigRational)>, BigRational> {
         let chain = self.sturm(p);
         let largest = |c: &Number| {
@@ -187,10 +188,10 @@ impl Field {
         Ok(found)
     }
 
-    /// Whether the one root in an interval is known not to be rational; `Err` when it is, with it.
+    /// Returns whether the one root in an interval is known not to be rational. A rational root is returned as `Err`.
     ///
-    /// A rational root of a polynomial with integer coefficients is a multiple of one over the leading one. Over a
-    /// larger field nothing is tried: there a rational root costs a level and is no mistake.
+    /// A rational root of a polynomial with integer coefficients is a multiple of one over the leading coefficient. Over a
+    /// larger field nothing is tried, because there a rational root is correct and only adds a level.
     fn rational_is_excluded(
         &self,
         p: &[Number],
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn real_roots_are_counted_and_told_apart() {
+    fn real_roots_are_counted_and_separated() {
         let field = Field::default();
         // (x − 1)(x + 2)(x² − 2)(x² + 1): four real roots, two of them rational.
         let product = [&[-1, 1][..], &[2, 1], &[-2, 0, 1], &[1, 0, 1]]
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tower_decides_what_is_zero() {
+    fn a_tower_of_fields_has_an_exact_zero_test() {
         let field = Field::default();
         let sqrt = |field: &Field, x: &Number| {
             let p = vec![field.negate(x), Number::zero(), Number::one()];

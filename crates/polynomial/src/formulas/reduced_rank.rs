@@ -1,27 +1,29 @@
-use super::{LearningCoefficient, Rational};
-use crate::SltError;
+use super::deep_linear::check;
+use crate::error::PolynomialError;
+use crate::learning_coefficient::LearningCoefficient;
+use crate::rational::Rational;
 
-/// λ and m of reduced-rank regression `y = B A x` at a true map of rank `r`.
+/// Returns λ and m of reduced-rank regression `y = B A x` at a true map of rank `r`.
 ///
 /// ```text
 /// x ∈ R^M → R^H → R^N
 /// 1  N+r ≤ M+H, M+r ≤ N+H, H+r ≤ M+N:  λ = [2(H+r)(M+N) − (M−N)² − (H+r)²]/8, m = 1   when M+H+N+r is even,
-///                                       λ = that + 1/8,                         m = 2   when it is odd
+///                                       λ larger by 1/8,                        m = 2   when it is odd
 /// 2  M+H < N+r:   λ = (HM − Hr + Nr)/2, m = 1
 /// 3  N+H < M+r:   λ = (HN − Hr + Mr)/2, m = 1
 /// 4  M+N < H+r:   λ = MN/2,             m = 1
 /// ```
 ///
-/// It is the smallest value over the fibre of true parameters; other points of the same fibre can have larger ones.
+/// λ is the smallest value over all true parameters. Other true parameters can have larger local values.
 ///
 /// # Errors
-/// [`SltError::OutOfRange`] for a width of 0 or a rank above the smallest width.
+/// [`PolynomialError::OutOfRange`] for a width of 0 or a rank above the smallest width.
 ///
 /// # Examples
 /// ```
-/// use collimate_slt::reduced_rank;
+/// use collimate_polynomial::reduced_rank;
 /// assert_eq!(reduced_rank(5, 3, 5, 0)?.to_string(), "λ = 13/2, multiplicity 2"); // of 30 parameters
-/// # Ok::<(), collimate_slt::SltError>(())
+/// # Ok::<(), collimate_polynomial::PolynomialError>(())
 /// ```
 ///
 /// # References
@@ -31,8 +33,8 @@ pub fn reduced_rank(
     hidden: usize,
     outputs: usize,
     rank: usize,
-) -> Result<LearningCoefficient, SltError> {
-    super::deep_linear::check(&[inputs, hidden, outputs], rank)?;
+) -> Result<LearningCoefficient, PolynomialError> {
+    check(&[inputs, hidden, outputs], rank)?;
     let [m, h, n, r] = [inputs, hidden, outputs, rank].map(|x| x as i128);
     let simple = |twice: i128| LearningCoefficient::new(Rational::new(twice, 2), 1);
     Ok(if m + h < n + r {

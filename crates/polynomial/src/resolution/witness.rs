@@ -1,13 +1,13 @@
-//! Points near the origin where a polynomial is negative.
+//! Points near the origin at which a polynomial is negative.
 
-use super::Polynomial;
 use super::certificate::{self, Sign};
 use super::newton::Newton;
+use crate::polynomial::Polynomial;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, ToPrimitive};
 
-/// A point where the polynomial is negative, found on the faces of its Newton polyhedron and checked, in words.
+/// Returns a point at which the polynomial is negative, in words. It is found on a face of the Newton polyhedron and checked.
 pub(super) fn negative_point(polynomial: &Polynomial) -> Option<String> {
     let newton = Newton::of(polynomial);
     for face in newton.compact_faces()? {
@@ -19,7 +19,7 @@ pub(super) fn negative_point(polynomial: &Polynomial) -> Option<String> {
     None
 }
 
-/// The polynomial is negative along `x_i = c_i t^{w_i}` for small t: a point there, in words.
+/// Returns a point on the curve `x_i = c_i t^{w_i}` at which the polynomial is negative, in words.
 pub(super) fn near_origin(
     polynomial: &Polynomial,
     direction: &[BigRational],

@@ -1,37 +1,40 @@
-//! λ and m of a polynomial: the parts it splits into, and what each kind of part needs.
+//! λ and m of a polynomial. The polynomial is split into parts, and each part is resolved by its number of variables.
 
 use super::certificate::{self, Sign};
 use super::newton::Newton;
-use super::{Polynomial, plane, reduce, root, whole, witness};
-use crate::{LearningCoefficient, Rational, SltError};
+use super::{plane, reduce, root, witness};
+use crate::error::{PolynomialError, same_length};
+use crate::learning_coefficient::LearningCoefficient;
+use crate::polynomial::Polynomial;
+use crate::rational::{Rational, whole};
 use num_rational::BigRational;
 use num_traits::{One, Signed, ToPrimitive};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Whether a value is proved.
+/// The certainty of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Certainty {
     /// λ and m are exact.
     Certified,
-    /// λ is at most the given value, which the Newton polyhedron shows; m is what the polyhedron alone would give.
+    /// λ is at most the given value, by the Newton polyhedron. m is the value for the polyhedron alone and proves nothing.
     UpperBound {
-        /// What could not be proved.
+        /// The property that could not be proved.
         reason: String,
     },
 }
 
-/// The learning coefficient of a polynomial, and whether it is proved.
+/// The learning coefficient of a polynomial, or an upper bound.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PolynomialCoefficient {
     /// λ and m, or the bound.
     pub coefficient: LearningCoefficient,
-    /// Which of the two.
+    /// Whether the coefficient is exact or a bound.
     pub certainty: Certainty,
 }
 
 impl PolynomialCoefficient {
-    /// Whether λ and m are proved.
+    /// Returns true if λ and m are proved.
     pub fn certified(&self) -> bool {
         self.certainty == Certainty::Certified
     }
@@ -48,66 +51,71 @@ impl fmt::Display for PolynomialCoefficient {
     }
 }
 
-/// λ and m of a polynomial K ≥ 0 at the origin under a prior that is positive there.
+/// Returns λ and m of a polynomial K ≥ 0 at the origin, under a prior that is positive there.
 ///
 /// ```text
 /// K = K₁(u) + K₂(v) and K = K₁(u) K₂(v) are split
 /// one variable     λ = 1/order, m = 1
-/// two variables    resolved completely: weighted blow-ups along the edges of the Newton polygon, translation to the
-///                  real roots of the edge polynomials, again
-/// more             λ = max { Σ y : Σ_α y_α α ≤ 1, y ≥ 0 } over the exponents α, m the codimension of the face that holds
-///                  (1, …, 1)/λ; certified if every compact face polynomial is proved positive where no variable is 0.
-///                  Failing that: a variable that a flow or a completed square takes away (K constant along a vector field
-///                  that does not vanish at the origin; K = A z² + 2Bz + C with A(0) > 0), and what is left again; a
-///                  perfect square K = c f²: half of what f has, when f has no singular zero there
+/// two variables    resolved completely: weighted blow-ups along the edges of the Newton polygon, translations to the
+///                  real roots of the edge polynomials, repeated
+/// more             λ = max { Σ y : Σ_α y_α α ≤ 1, y ≥ 0 } over the exponents α, m the codimension of the face that
+///                  contains (1, …, 1)/λ; certified if every compact face polynomial is proved positive where no
+///                  variable is 0. Otherwise, in this order:
+///                  K is constant along a vector field that does not vanish at the origin: one variable less;
+///                  K = A z² + 2Bz + C with A(0) > 0: the square is completed, one variable less;
+///                  K = c f², f without singular zeros on the faces: half of the λ of |f|
 /// ```
 ///
-/// All arithmetic is rational or in real algebraic numbers; nothing is rounded. A K that is not certified gets the value
-/// of its Newton polyhedron, which is an upper bound of λ.
+/// All arithmetic is rational or in real algebraic numbers, so nothing is rounded. If the result is not certified, it is
+/// the value of the Newton polyhedron, an upper bound of λ.
 ///
 /// # Errors
-/// [`SltError::NotALoss`] when K takes negative values near the origin (with a point, where one was found), does not
-/// vanish there or is zero everywhere; [`SltError::TooLarge`] when λ does not fit into 128 bits.
+/// [`PolynomialError::NotALoss`] if K is negative near the origin (with a point, if one was found), is not zero there, or
+/// is zero everywhere; [`PolynomialError::TooLarge`] if λ does not fit into 128 bits.
 ///
 /// # Examples
 /// ```
-/// use collimate_slt::{Polynomial, learning_coefficient};
-/// let found = |text: &str| -> Result<String, collimate_slt::SltError> {
+/// use collimate_polynomial::{Polynomial, learning_coefficient};
+/// let found = |text: &str| -> Result<String, collimate_polynomial::PolynomialError> {
 ///     Ok(learning_coefficient(&text.parse::<Polynomial>()?)?.to_string())
 /// };
 /// assert_eq!(found("(x*y)^2 + (z*w)^2")?, "λ = 1, multiplicity 3, certified");
-/// // Degenerate on its edge, with branches that only √2 tells apart.
+/// // Degenerate on its edge, with branches that are separate only over ℚ(√2).
 /// assert_eq!(found("(x^2 - 2*y^2)^2 + y^6")?, "λ = 1/2, multiplicity 2, certified");
 /// assert!(found("x^2 - y^2").unwrap_err().to_string().contains("negative"));
-/// # Ok::<(), collimate_slt::SltError>(())
+/// # Ok::<(), collimate_polynomial::PolynomialError>(())
 /// ```
 ///
 /// # References
 /// Varchenko (1976) and Arnold, Gusein-Zade & Varchenko (1988), chapter 8; Watanabe (2009), chapter 3; Collins (2018) on
 /// two real variables.
-pub fn learning_coefficient(k: &Polynomial) -> Result<PolynomialCoefficient, SltError> {
+pub fn learning_coefficient(k: &Polynomial) -> Result<PolynomialCoefficient, PolynomialError> {
     learning_coefficient_with_prior(k, &vec![0; k.variables.len()])
 }
 
-/// The same under a prior `φ(w) ∝ Π |w_i|^{h_i}`, times anything positive.
+/// Like [`learning_coefficient`], under a prior that is `Π |w_i|^{h_i}` times a positive function.
 ///
 /// # Errors
-/// As [`learning_coefficient`], and [`SltError::Length`] for another number of `h_i` than of variables.
+/// As [`learning_coefficient`], and [`PolynomialError::Length`] if there is not one `h_i` per variable.
 pub fn learning_coefficient_with_prior(
     k: &Polynomial,
     prior: &[u32],
-) -> Result<PolynomialCoefficient, SltError> {
-    crate::error::same_length("prior", k.variables.len(), prior.len())?;
+) -> Result<PolynomialCoefficient, PolynomialError> {
+    same_length("prior", k.variables.len(), prior.len())?;
     if k.terms.is_empty() {
         return Err(refuse("it is zero everywhere"));
     }
     if let Some(value) = k.terms.get(&vec![0; k.variables.len()]) {
-        return Err(refuse(format!("it is {value} at the origin, where it should vanish")));
+        return Err(refuse(format!("it is {value} at the origin, where it must be 0")));
     }
     let tau: Vec<u32> = prior.iter().map(|h| h.saturating_add(1)).collect();
     let found = analyse(k, &tau)?;
     let narrow = |x: &num_bigint::BigInt| {
-        x.to_i128().ok_or(SltError::TooLarge { what: "bits of λ", limit: 127, given: x.bits() as usize })
+        x.to_i128().ok_or(PolynomialError::TooLarge {
+            what: "bits of λ",
+            limit: 127,
+            given: x.bits() as usize,
+        })
     };
     let lambda = Rational::new(narrow(found.lambda.numer())?, narrow(found.lambda.denom())?);
     let certainty = match found.doubt {
@@ -117,11 +125,11 @@ pub fn learning_coefficient_with_prior(
     Ok(PolynomialCoefficient { coefficient: LearningCoefficient::new(lambda, found.multiplicity), certainty })
 }
 
-fn refuse(reason: impl Into<String>) -> SltError {
-    SltError::NotALoss { reason: reason.into() }
+fn refuse(reason: impl Into<String>) -> PolynomialError {
+    PolynomialError::NotALoss { reason: reason.into() }
 }
 
-/// λ and m, or a bound with what is in doubt.
+/// λ and m, or a bound and the reason why it is no more than that.
 struct Found {
     lambda: BigRational,
     multiplicity: u32,
@@ -152,8 +160,8 @@ impl Found {
     }
 }
 
-/// K vanishes at the origin and somewhere does not.
-fn analyse(k: &Polynomial, tau: &[u32]) -> Result<Found, SltError> {
+/// Analyses a K that is zero at the origin and not zero everywhere.
+fn analyse(k: &Polynomial, tau: &[u32]) -> Result<Found, PolynomialError> {
     let parts = disjoint_sums(k);
     if parts.len() > 1 {
         let mut total: Option<Found> = None;
@@ -178,7 +186,7 @@ fn analyse(k: &Polynomial, tau: &[u32]) -> Result<Found, SltError> {
     }
 }
 
-/// Without the variables that do not occur.
+/// Removes the variables that do not occur.
 fn restricted(k: &Polynomial, tau: &[u32]) -> (Polynomial, Vec<u32>) {
     let used: Vec<usize> = (0..k.variables.len()).filter(|&i| k.terms.keys().any(|e| e[i] > 0)).collect();
     let keep = |e: &Vec<u32>| used.iter().map(|&i| e[i]).collect::<Vec<u32>>();
@@ -187,14 +195,14 @@ fn restricted(k: &Polynomial, tau: &[u32]) -> (Polynomial, Vec<u32>) {
     (Polynomial { variables, terms }, used.iter().map(|&i| tau[i]).collect())
 }
 
-/// The sums over groups of variables that never meet in a term.
+/// Splits K into a sum over groups of variables that share no term.
 fn disjoint_sums(k: &Polynomial) -> Vec<Polynomial> {
     let n = k.variables.len();
     let mut group: Vec<usize> = (0..n).collect();
     for e in k.terms.keys() {
-        let met: Vec<usize> = (0..n).filter(|&i| e[i] > 0).map(|i| group[i]).collect();
-        if let Some(&first) = met.first() {
-            group.iter_mut().filter(|g| met.contains(g)).for_each(|g| *g = first);
+        let joined: Vec<usize> = (0..n).filter(|&i| e[i] > 0).map(|i| group[i]).collect();
+        if let Some(&first) = joined.first() {
+            group.iter_mut().filter(|g| joined.contains(g)).for_each(|g| *g = first);
         }
     }
     let mut parts: BTreeMap<usize, Polynomial> = BTreeMap::new();
@@ -206,18 +214,18 @@ fn disjoint_sums(k: &Polynomial) -> Vec<Polynomial> {
     parts.into_values().collect()
 }
 
-/// Two factors over disjoint groups of variables, if there are such.
+/// Splits K into two factors over disjoint groups of variables, if there are such factors.
 fn disjoint_product(k: &Polynomial) -> Option<(Polynomial, Polynomial)> {
     let n = k.variables.len();
     let (lead, c) = k.terms.first_key_value()?;
     let slice = |keep: &dyn Fn(usize) -> bool| {
-        // The terms whose other exponents are those of the lead.
+        // Keeps the terms whose other exponents are those of the lead.
         let belongs = |e: &&Vec<u32>| (0..n).all(|i| keep(i) || e[i] == lead[i]);
         let part = |e: &Vec<u32>| (0..n).map(|i| if keep(i) { e[i] } else { 0 }).collect::<Vec<u32>>();
         let terms = k.terms.iter().filter(|(e, _)| belongs(e)).map(|(e, c)| (part(e), c.clone())).collect();
         Polynomial { variables: k.variables.clone(), terms }
     };
-    // The last variable is always in the second group; beyond ten variables only single ones are tried.
+    // The last variable is always in the second group. For more than ten variables, only single variables are tried.
     let groups: Vec<u32> =
         if n <= 10 { (1..1 << (n - 1)).collect() } else { (0..n).map(|i| 1 << i).collect() };
     groups.into_iter().find_map(|group| {
@@ -231,8 +239,9 @@ fn disjoint_product(k: &Polynomial) -> Option<(Polynomial, Polynomial)> {
     })
 }
 
-fn factors(first: Polynomial, second: Polynomial, tau: &[u32]) -> Result<Found, SltError> {
-    // Both must have one sign, and the same: the first coefficient is that of a vertex.
+/// Analyses a product over disjoint groups of variables.
+fn factors(first: Polynomial, second: Polynomial, tau: &[u32]) -> Result<Found, PolynomialError> {
+    // Both factors must have one and the same sign. The first coefficient belongs to a vertex, so it has that sign.
     let negative = first.terms.values().next().is_some_and(|c| c.is_negative());
     let sign = whole(if negative { -1 } else { 1 });
     let mut product: Option<Found> = None;
@@ -248,21 +257,22 @@ fn factors(first: Polynomial, second: Polynomial, tau: &[u32]) -> Result<Found, 
             Some(before) => before.product(found),
         });
     }
-    product.ok_or_else(|| refuse("it does not vanish at the origin"))
+    product.ok_or_else(|| refuse("it is not zero at the origin"))
 }
 
-fn negative(k: &Polynomial) -> SltError {
+fn negative_at(point: &str) -> PolynomialError {
+    refuse(format!("it is negative arbitrarily close to the origin, for example {point}"))
+}
+
+/// Returns the error for a K that is negative near the origin.
+fn negative(k: &Polynomial) -> PolynomialError {
     match witness::negative_point(k) {
-        Some(point) => {
-            refuse(format!("it takes negative values as near to the origin as one likes: {point}"))
-        }
-        None => refuse(
-            "it takes negative values as near to the origin as one likes, across a branch of odd order",
-        ),
+        Some(point) => negative_at(&point),
+        None => refuse("it is negative arbitrarily close to the origin, across a branch of odd order"),
     }
 }
 
-fn one_variable(k: &Polynomial, tau: u32) -> Result<Found, SltError> {
+fn one_variable(k: &Polynomial, tau: u32) -> Result<Found, PolynomialError> {
     let (order, c) = k.terms.first_key_value().expect("not zero");
     if order[0] % 2 == 1 || c.is_negative() {
         return Err(negative(k));
@@ -270,7 +280,7 @@ fn one_variable(k: &Polynomial, tau: u32) -> Result<Found, SltError> {
     Ok(Found::certain(whole(tau) / whole(order[0]), 1))
 }
 
-fn two_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, SltError> {
+fn two_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, PolynomialError> {
     match plane::resolve(k, tau) {
         Ok(found) if found.changes_sign || k.terms.values().next().is_some_and(|c| c.is_negative()) => {
             Err(negative(k))
@@ -283,11 +293,11 @@ fn two_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, SltError> {
     }
 }
 
-/// What is left after a change of coordinates that takes a variable away, where that decides λ.
-fn reduced(k: &Polynomial, tau: &[u32]) -> Result<Option<Found>, SltError> {
+/// Analyses K after a change of coordinates that removes a variable. Returns `None` if that does not decide λ.
+fn reduced(k: &Polynomial, tau: &[u32]) -> Result<Option<Found>, PolynomialError> {
     let inside = |error| match error {
-        SltError::NotALoss { reason } => {
-            refuse(format!("in coordinates that complete a square the rest of it is none: {reason}"))
+        PolynomialError::NotALoss { reason } => {
+            refuse(format!("after completing a square, the rest is not a loss: {reason}"))
         }
         other => other,
     };
@@ -305,16 +315,16 @@ fn reduced(k: &Polynomial, tau: &[u32]) -> Result<Option<Found>, SltError> {
     Ok(found.doubt.is_none().then_some(found))
 }
 
-/// The value of the Newton polyhedron, after all that shows negative values.
-fn bound(k: &Polynomial, tau: &[u32], reason: String) -> Result<Found, SltError> {
+/// Returns the value of the Newton polyhedron as a bound.
+fn bound(k: &Polynomial, tau: &[u32], reason: String) -> Result<Found, PolynomialError> {
     let (lambda, multiplicity) = Newton::of(k).coefficient(tau);
     Ok(Found { lambda, multiplicity, doubt: Some(reason) })
 }
 
-fn many_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, SltError> {
+fn many_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, PolynomialError> {
     let newton = Newton::of(k);
     let Some(faces) = newton.compact_faces() else {
-        return bound(k, tau, "its Newton polyhedron has too many faces to go through".to_owned());
+        return bound(k, tau, "its Newton polyhedron has too many faces".to_owned());
     };
     let mut doubt = None;
     for face in &faces {
@@ -328,9 +338,7 @@ fn many_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, SltError> {
             Sign::Negative(direction) => {
                 let point =
                     witness::near_origin(k, &direction, &face.weight).unwrap_or_else(|| shown().to_string());
-                return Err(refuse(format!(
-                    "it takes negative values as near to the origin as one likes: {point}"
-                )));
+                return Err(negative_at(&point));
             }
             Sign::Zero => {
                 doubt = doubt.or_else(|| Some(format!("its face polynomial {} has zeros", shown())))
@@ -352,8 +360,8 @@ fn many_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, SltError> {
     }
 }
 
-/// `K = c g²`: half of what `|g|` has.
-fn perfect_square(k: &Polynomial, tau: &[u32]) -> Result<Option<Found>, SltError> {
+/// Analyses `K = c g²`, whose λ is half of that of `|g|`.
+fn perfect_square(k: &Polynomial, tau: &[u32]) -> Result<Option<Found>, PolynomialError> {
     let Some((g, c)) = root::square_root(k) else { return Ok(None) };
     if c.is_negative() {
         return Err(refuse("it is minus a square"));

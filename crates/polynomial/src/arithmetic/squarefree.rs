@@ -1,22 +1,22 @@
-//! Square-free parts of a polynomial in two variables over ℚ.
+//! The square-free parts of a polynomial in two variables over ℚ.
 
-use super::Polynomial;
+use crate::polynomial::Polynomial;
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_traits::{One, Signed, ToPrimitive, Zero};
 use std::collections::BTreeMap;
 
-/// Exponents and whole coefficients, none of them zero.
-pub(super) type Terms = BTreeMap<(u32, u32), BigInt>;
+/// Exponents and whole coefficients. No coefficient is zero.
+pub(crate) type Terms = BTreeMap<(u32, u32), BigInt>;
 
-/// How often the heuristic greatest common divisor may try a larger point.
+/// The number of points that the heuristic greatest common divisor may try.
 const TRIES: usize = 8;
-/// The largest number of bits of a value it works with.
+/// The largest number of bits of a value at such a point.
 const BITS: u64 = 3_000_000;
 
-/// Square-free polynomials without common factors, with their exponents, whose product is K up to a constant; `None` when
-/// the numbers get too large.
-pub(super) fn square_free(k: &Polynomial) -> Option<Vec<(Terms, u32)>> {
+/// Returns square-free polynomials without common factors, and their exponents. Their product is K up to a constant.
+/// Returns `None` if the numbers become too large.
+pub(crate) fn square_free(k: &Polynomial) -> Option<Vec<(Terms, u32)>> {
     let denominator = k.terms.values().fold(BigInt::one(), |l, c| l.lcm(c.denom()));
     let whole = |c: &num_rational::BigRational| (c * &denominator).to_integer();
     let f = primitive(k.terms.iter().map(|(e, c)| ((e[0], e[1]), whole(c))).collect());
@@ -47,7 +47,7 @@ fn is_constant(f: &Terms) -> bool {
     f.keys().all(|e| *e == (0, 0))
 }
 
-/// Divided by the common factor of the coefficients, the last one positive.
+/// Divides by the common factor of the coefficients, and by −1 if the last one is negative.
 fn primitive(mut f: Terms) -> Terms {
     f.retain(|_, c| !c.is_zero());
     let content = f.values().fold(BigInt::zero(), |g, c| g.gcd(c));
@@ -66,7 +66,7 @@ fn derivative(f: &Terms, first: bool) -> Terms {
     f.iter().filter_map(term).collect()
 }
 
-/// The exact quotient, if there is one.
+/// Returns the exact quotient, if there is one.
 fn divide(f: &Terms, by: &Terms) -> Option<Terms> {
     let (mut rest, mut quotient) = (f.clone(), Terms::new());
     let (lead, scale) = by.last_key_value()?;
@@ -88,7 +88,8 @@ fn divide(f: &Terms, by: &Terms) -> Option<Terms> {
     Some(quotient)
 }
 
-/// The primitive greatest common divisor: the digits of that of two values, checked by division.
+/// Returns the primitive greatest common divisor. It is read from the digits of the greatest common divisor of two
+/// values and checked by division.
 fn gcd(f: &Terms, g: &Terms) -> Option<Terms> {
     if f.is_empty() || g.is_empty() {
         return Some(primitive(if f.is_empty() { g.clone() } else { f.clone() }));
@@ -101,7 +102,7 @@ fn gcd(f: &Terms, g: &Terms) -> Option<Terms> {
     let depth = width(&f, |e| e.0).max(width(&g, |e| e.0)) + 1;
     let mut bits = norm(&f).min(norm(&g)) + 20;
     for attempt in 0..TRIES {
-        // Not powers of two: a value with many factors would share too much by accident.
+        // The points are no powers of two, because values with many factors would have common factors by accident.
         let x: BigInt = (BigInt::one() << bits) + 2 * attempt + 29;
         let y: BigInt = x.pow(depth + 2) + 2 * attempt + 71;
         if y.bits() * u64::from(rows) > BITS {
@@ -140,7 +141,7 @@ fn gcd(f: &Terms, g: &Terms) -> Option<Terms> {
     None
 }
 
-/// Takes the last digit, of least absolute value, off a number.
+/// Removes the last digit of a number and returns it. Digits have the least absolute value.
 fn digit(x: &mut BigInt, base: &BigInt) -> BigInt {
     let mut digit = x.mod_floor(base);
     if &digit + &digit > *base {
@@ -150,7 +151,7 @@ fn digit(x: &mut BigInt, base: &BigInt) -> BigInt {
     digit
 }
 
-/// Whether a polynomial is seen to be square-free at one point modulo a prime, in each variable.
+/// Returns whether one point modulo a prime shows, in each variable, that a polynomial is square-free.
 fn is_plainly_square_free(f: &Terms) -> bool {
     const P: u64 = (1 << 31) - 1;
     [false, true].into_iter().all(|swap| {
@@ -203,9 +204,10 @@ fn modular_gcd_degree(mut a: Vec<u64>, mut b: Vec<u64>, p: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rational::whole;
 
     #[test]
-    fn parts_multiply_to_the_whole() {
+    fn the_product_of_the_parts_is_the_polynomial() {
         for (text, expected) in [
             ("x^2*(x - 2*y)^3*(x + y^2)^3*(y - 1)", vec![1, 2, 3]),
             ("(x^5 + 7*x*y^3 - 1/3*y^4)^4", vec![4]),
@@ -223,7 +225,7 @@ mod tests {
             // The product, divided out of K, leaves a constant.
             let mut rest = primitive(
                 k.clone()
-                    .scaled(&super::super::whole(3u32.pow(4)))
+                    .scaled(&whole(3u32.pow(4)))
                     .terms
                     .iter()
                     .map(|(e, c)| ((e[0], e[1]), c.to_integer()))

@@ -1,9 +1,10 @@
-//! Polynomials: known values, invariances, refusals, and the volume of the set where K is small.
+//! Polynomials: known values, invariances, errors and the text form.
 
-use collimate_slt::{
-    LearningCoefficient, Polynomial, PolynomialCoefficient, Rational, SltError, learning_coefficient,
+use approx::assert_abs_diff_eq;
+use collimate_polynomial::{
+    LearningCoefficient, Polynomial, PolynomialCoefficient, PolynomialError, Rational, learning_coefficient,
 };
-use collimate_slt::{NormalCrossing, learning_coefficient_with_prior};
+use collimate_polynomial::{NormalCrossing, learning_coefficient_with_prior};
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Polynomial {
@@ -26,7 +27,7 @@ fn certified(text: &str, numerator: i128, denominator: i128, multiplicity: u32) 
 }
 
 #[test]
-fn the_table_of_the_literature() {
+fn published_values_are_reproduced() {
     certified("w1^2 + w2^4", 3, 4, 1);
     certified("x^4 + y^6", 5, 12, 1);
     certified("x^2*y^2 + x^6 + y^6", 1, 2, 2);
@@ -51,7 +52,7 @@ fn edges_with_real_roots_are_resolved() {
     // Three lines, and three lines of which one counts twice.
     certified("(x*y*(x - y))^2", 1, 3, 1);
     certified("(x*y)^2*(x - y)^4", 1, 4, 2);
-    // Branches over ℚ(√2), and over ℚ(√2, √(3√2)): as those over ℚ.
+    // Branches over ℚ(√2) and over ℚ(√2, √(3√2)) have the same values as branches over ℚ.
     for k in 1..=6 {
         let rational = found(&format!("(x^2 - y^2)^2 + y^{}", 2 * k));
         let irrational = found(&format!("(x^2 - 2*y^2)^2 + y^{}", 2 * k));
@@ -67,19 +68,19 @@ fn edges_with_real_roots_are_resolved() {
 }
 
 #[test]
-fn a_smooth_branch_of_high_contact() {
-    // In the coordinate z = y − x − x² − x³ it is z² + x^{2k}, whatever the branch.
+fn a_smooth_branch_of_high_contact_is_resolved() {
+    // In the coordinate z = y − x − x² − x³ this is z² + x^{2k}.
     for k in 1..=7u32 {
         let text = format!("(y - x - x^2 - x^3)^2 + x^{}", 2 * k);
         certified(&text, i128::from(k) + 1, 2 * i128::from(k), 1);
     }
-    // No end of the contact: a square.
+    // A square: the contact has no finite order.
     certified("(y - x - x^2 - x^3)^2*(1 + x)^2", 1, 2, 1);
     certified("(y*(1 + x) - x)^6", 1, 6, 1);
 }
 
 #[test]
-fn squares_of_hypersurfaces() {
+fn squares_of_hypersurfaces_have_half_of_their_coefficient() {
     certified("(x*y - z*w)^2", 1, 2, 1);
     certified("(a*b + c)^2", 1, 2, 1);
     certified("(x^2 + y^2 - z^2)^2", 1, 2, 1);
@@ -90,15 +91,15 @@ fn squares_of_hypersurfaces() {
 }
 
 #[test]
-fn coordinates_that_take_a_variable_away() {
-    // Fewer linear forms than variables: (a, b) with a² + b⁴, and with a cusp in them.
+fn changes_of_coordinates_remove_a_variable() {
+    // Fewer linear forms than variables: a² + b⁴ in two forms, and a cusp in two forms.
     certified("(x + y + z)^2 + (x - y)^4", 3, 4, 1);
     certified("((x + y)^2 - (y + z)^3)^2", 5, 12, 1);
     certified("((x + 2*y - z)^2 - 2*(y + z)^2)^2 + (y + z)^6", 1, 2, 2);
     // A shear: a function of z − xy and x alone.
     certified("(z - x*y)^4 + x^6", 5, 12, 1);
     certified("(z + x*y - y^3)^4 + (z + x*y - y^3)^2*y^2 + y^6", 1, 2, 2);
-    // Completed squares, one after the other; 1 + x is a factor that does not vanish.
+    // Completed squares, one after the other. The factor 1 + x has no zeros near the origin.
     certified("(z - x*y)^2 + x^2*y^2", 1, 1, 2);
     certified("(z - x*y)^2 + (w - x*z)^2 + (x*y)^4", 5, 4, 2);
     certified("(1 + x)*(z - y)^2 + (x^2 - y^3)^2", 11, 12, 1);
@@ -110,22 +111,22 @@ fn coordinates_that_take_a_variable_away() {
         1,
         2,
     );
-    // What is left need not be decided: then the polyhedron's bound stands.
+    // If the rest stays undecided, the bound of the polyhedron is returned.
     assert!(!found("(w - x)^2 + (a*b + c*d)^2 + (a*b^3 + c*d^3)^2").certified());
     let error = learning_coefficient(&parse("(z + x*y)^2 - x^4*y^4 + 2*x^5*y^4")).unwrap_err().to_string();
     assert!(error.contains("negative"), "{error}");
 }
 
 #[test]
-fn a_prior_that_vanishes_stays_where_it_is() {
+fn a_vanishing_prior_limits_the_changes_of_coordinates() {
     let under = |text: &str, prior: &[u32]| learning_coefficient_with_prior(&parse(text), prior).unwrap();
-    // In u = x + y, v = y + z the prior x² z² is no monomial: only y may be flowed along, and nothing moves x and z then.
+    // The prior x² z² is no monomial in u = x + y, v = y + z. A flow may move y only, but the flow here moves x and z.
     let linear = "((x + y)^2 - (y + z)^3)^2";
     assert_eq!(under(linear, &[0, 0, 0]).coefficient, coefficient(5, 12, 1));
     assert!(!under(linear, &[2, 0, 2]).certified());
-    // Where the prior vanishes along the flow only, it changes nothing.
+    // A prior that vanishes only in the coordinate that is set to zero changes nothing.
     assert_eq!(under(linear, &[2, 0, 0]).coefficient, coefficient(5, 12, 1));
-    // A square is completed in z only under a prior that is flat there.
+    // A square is completed in z only if the prior is flat in z.
     assert_eq!(under("(z - x*y)^2 + x^2*y^2", &[0, 0, 0]).coefficient, coefficient(1, 1, 2));
     assert!(under("(z - x*y)^2 + x^2*y^2", &[0, 1, 0]).certified());
     assert!(under("(z - x*y^2)^4 + x^6", &[0, 0, 0]).certified());
@@ -133,7 +134,7 @@ fn a_prior_that_vanishes_stays_where_it_is() {
 }
 
 #[test]
-fn the_sum_of_monomials_is_a_normal_crossing_where_it_is_one_term() {
+fn a_single_monomial_is_a_normal_crossing() {
     for (powers, prior) in
         [(vec![1, 1], vec![0, 1]), (vec![2, 3], vec![1, 2]), (vec![1, 1, 2], vec![2, 2, 5])]
     {
@@ -146,7 +147,7 @@ fn the_sum_of_monomials_is_a_normal_crossing_where_it_is_one_term() {
 }
 
 #[test]
-fn what_is_no_loss_is_refused_with_a_point() {
+fn a_polynomial_that_is_no_loss_gives_an_error_with_a_point() {
     for text in [
         "x + y",
         "x^2 - y^2",
@@ -159,19 +160,20 @@ fn what_is_no_loss_is_refused_with_a_point() {
         "(x - y)^3*(x + y)",
     ] {
         let error = learning_coefficient(&parse(text)).unwrap_err();
-        assert!(matches!(error, SltError::NotALoss { .. }), "{text}: {error}");
+        assert!(matches!(error, PolynomialError::NotALoss { .. }), "{text}: {error}");
         assert!(
-            error.to_string().contains("negative values") && error.to_string().contains("K = -"),
+            error.to_string().contains("is negative arbitrarily close")
+                && error.to_string().contains("K = -"),
             "{error}"
         );
-        // Its square is one.
+        // The square of the polynomial is a loss.
         learning_coefficient(&parse(text).power(2).unwrap()).unwrap();
     }
     for (text, words) in [
         ("1 + x^2", "it is 1 at the origin"),
         ("x - x", "zero everywhere"),
         ("(x - y)^2 + (x - y)^3 - (x-y)^2", "negative"),
-        // Negative only between two branches that part late.
+        // Negative only between two branches with high contact.
         ("(y - x^2)*(y - x^2 - x^3)", "odd"),
     ] {
         let error = learning_coefficient(&parse(text)).unwrap_err().to_string();
@@ -180,29 +182,29 @@ fn what_is_no_loss_is_refused_with_a_point() {
 }
 
 #[test]
-fn what_cannot_be_certified_says_so_with_its_bound() {
+fn an_uncertified_result_is_an_upper_bound() {
     let sum = found("(a*b + c*d)^2 + (a*b^3 + c*d^3)^2");
     assert!(!sum.certified(), "{sum}");
-    // Two hidden units of tanh at a zero truth: 2/3 (Aoyagi), which the bound must not undercut.
+    // Two hidden tanh units at the true function zero have λ = 2/3 (Aoyagi). The bound must not be lower.
     assert!(sum.coefficient.lambda >= Rational::new(2, 3), "{sum}");
     assert!(sum.to_string().starts_with("λ ≤ "), "{sum}");
 }
 
 #[test]
-fn texts_that_are_no_polynomials_say_where() {
+fn a_syntax_error_names_its_position() {
     for (text, message) in [
         ("", "at character 1: the text ends"),
         ("x^2 +", "at character 6: the text ends"),
         ("x y", "at character 3: expected an operator"),
         ("2x", "at character 2: expected an operator"),
         ("(x", "at character 1: this bracket is not closed"),
-        ("x)", "at character 2: a bracket closes"),
+        ("x)", "at character 2: this bracket was not opened"),
         ("x^y", "at character 3: expected a whole number"),
-        ("x^1.5", "at character 3: exponents are whole numbers"),
+        ("x^1.5", "at character 3: an exponent must be a whole number"),
         ("x^-2", "at character 3: expected a whole number"),
-        ("1/x", "at character 2: division is by numbers only"),
+        ("1/x", "at character 2: a divisor must be a number"),
         ("x/0", "at character 2: division by zero"),
-        ("x # y", "at character 3: '#' has no place"),
+        ("x # y", "at character 3: unexpected character '#'"),
         ("1.2.3", "at character 1: \"1.2.3\" is not a number"),
         ("x^2^3", "at character 3: a power of a power"),
     ] {
@@ -213,7 +215,7 @@ fn texts_that_are_no_polynomials_say_where() {
             text.parse::<Polynomial>()
         );
     }
-    // Hostile sizes end at once.
+    // Excessive sizes are refused at once.
     let many: Vec<String> = (0..40).map(|i| format!("x{i}")).collect();
     for text in [
         "x^401".to_owned(),
@@ -230,15 +232,15 @@ fn texts_that_are_no_polynomials_say_where() {
 }
 
 #[test]
-fn a_polynomial_is_printed_as_it_is_read() {
+fn a_printed_polynomial_can_be_read_again() {
     let k = parse("x^2*y^4 - 1/2*x*y + 0.25*(x - 1)**3 + 7");
     assert_eq!(k, k.to_string().parse().unwrap());
     assert_eq!(parse("x^2 − 3*x").to_string(), "x^2 - 3*x");
-    assert!((parse("x^2*y - y/3").evaluate(&[2.0, 3.0]) - 11.0).abs() < 1e-12);
+    assert_abs_diff_eq!(parse("x^2*y - y/3").evaluate(&[2.0, 3.0]), 11.0, epsilon = 1e-12);
     assert!(parse("x").evaluate(&[]).is_nan());
 }
 
-/// Losses in two variables with certified values, plain and degenerate.
+/// Losses in two variables with certified values, degenerate and not.
 const LOSSES: [&str; 9] = [
     "x^2*y^4 + x^4*y^2",
     "x^4 + y^6",
@@ -255,7 +257,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn analytic_coordinates_change_nothing(
+    fn analytic_changes_of_coordinates_keep_the_result(
         which in 0..LOSSES.len(),
         shears in prop::collection::vec((-2i32..3, 1u32..4, any::<bool>()), 1..3),
         unit in -3i32..4,
@@ -270,7 +272,7 @@ proptest! {
             };
             moved = moved.compose(&images).unwrap();
         }
-        // A factor that is positive at the origin changes nothing either.
+        // A factor that is positive at the origin keeps the result too.
         let unit = parse(&format!("1 + ({unit})*x + 0*y"));
         let moved = parse("a*b").compose(&[moved, unit]).unwrap();
         let (before, after) = (learning_coefficient(&k).unwrap(), learning_coefficient(&moved).unwrap());
@@ -279,11 +281,11 @@ proptest! {
     }
 
     #[test]
-    fn two_ways_to_the_same_value(
+    fn blow_ups_and_linear_programs_give_the_same_value(
         terms in prop::collection::vec((0u32..5, 0u32..5), 2..6),
         prior in (0u32..3, 0u32..3),
     ) {
-        // A sum of squares of monomials: by blow-ups, and by the linear program with a third variable that changes nothing.
+        // A sum of squares of monomials, by blow-ups, and by the linear program with a third variable that does not change λ.
         let terms: Vec<_> = terms.into_iter().filter(|t| *t != (0, 0)).collect();
         prop_assume!(!terms.is_empty());
         let text: Vec<String> = terms.iter().map(|(i, j)| format!("x^{}*y^{}", 2 * i, 2 * j)).collect();

@@ -1,6 +1,6 @@
-//! Learning coefficients against published values, against each other, and under symmetries.
+//! Closed formulas against published values, against each other, and under symmetries.
 
-use collimate_slt::{LearningCoefficient, NormalCrossing, Rational, deep_linear, reduced_rank};
+use collimate_polynomial::{LearningCoefficient, NormalCrossing, Rational, deep_linear, reduced_rank};
 use proptest::prelude::*;
 
 fn coefficient(numerator: i128, denominator: i128, multiplicity: u32) -> LearningCoefficient {
@@ -8,7 +8,7 @@ fn coefficient(numerator: i128, denominator: i128, multiplicity: u32) -> Learnin
 }
 
 #[test]
-fn normal_crossings_of_the_literature() {
+fn normal_crossings_have_their_published_values() {
     for (powers, numerator, denominator, m) in [
         (&[1][..], 1, 2, 1),
         (&[0, 1], 1, 2, 1),
@@ -32,7 +32,7 @@ fn normal_crossings_of_the_literature() {
 }
 
 #[test]
-fn sums_and_products_over_disjoint_variables() {
+fn sums_and_products_over_disjoint_variables_follow_their_rules() {
     let cusp = NormalCrossing::flat(&[2]).unwrap().learning_coefficient(); // w⁴
     let crossing = NormalCrossing::flat(&[1, 1]).unwrap().learning_coefficient(); // (xy)²
     assert_eq!(LearningCoefficient::regular(1).sum(&cusp), coefficient(3, 4, 1)); // w₁² + w₂⁴
@@ -41,7 +41,7 @@ fn sums_and_products_over_disjoint_variables() {
 }
 
 #[test]
-fn reduced_rank_regression_of_the_literature() {
+fn reduced_rank_regression_has_its_published_values() {
     for ((m, h, n, r), numerator, denominator, multiplicity) in [
         ((5, 3, 5, 0), 13, 2, 2),
         ((5, 4, 5, 0), 8, 1, 1),
@@ -69,7 +69,7 @@ fn reduced_rank_regression_of_the_literature() {
 }
 
 #[test]
-fn deep_linear_networks_of_the_literature() {
+fn deep_linear_networks_have_their_published_values() {
     for (widths, r, numerator, denominator, multiplicity) in [
         (&[1, 1, 1, 1][..], 0, 1, 2, 3),
         (&[2, 2, 2, 2], 0, 3, 2, 3),
@@ -108,14 +108,14 @@ fn two_papers_agree_on_two_layers() {
     assert_eq!(compared, 1808);
 }
 
-/// The codimension of `{W_L ⋯ W_1 = 0}`: the smallest over all rank patterns of a chain of maps.
+/// Returns the codimension of `{W_L ⋯ W_1 = 0}`, the smallest over all rank patterns of a chain of maps.
 ///
-/// A chain of maps between spaces of dimensions `H_0 … H_L` splits into intervals `[i, j]` with multiplicities `n_ij`;
-/// product zero means that no interval spans everything. An orbit's codimension is `dim Ext(V, V)`, which for a chain
-/// is the sum over ordered pairs of intervals of whether one extends the other.
+/// A chain of maps between spaces of dimensions `H_0 … H_L` splits into intervals `[i, j]` with multiplicities `n_ij`. If
+/// the product is zero, no interval spans all spaces. The codimension of an orbit is `dim Ext(V, V)`. For a chain it is the
+/// number of ordered pairs of intervals in which one extends the other.
 fn codimension_of_zero_product(widths: &[usize]) -> usize {
     fn extends(a: (usize, usize), b: (usize, usize)) -> bool {
-        // Ext¹ of two intervals is one-dimensional when they overlap or touch and neither contains the other.
+        // Ext¹ of two intervals is one-dimensional if they overlap or touch and neither contains the other.
         b.0 < a.0 && a.0 <= b.1 + 1 && b.1 < a.1
     }
     let last = widths.len() - 1;
@@ -176,7 +176,7 @@ fn at_rank_zero_lambda_is_half_the_codimension_of_the_zero_product() {
         }
     }
     assert_eq!(compared, 81);
-    // A wider layer in between can lower it, by either count.
+    // A wider layer in between can lower the codimension and λ.
     assert_eq!((codimension_of_zero_product(&[3, 3]), codimension_of_zero_product(&[3, 4, 3])), (9, 8));
     assert_eq!(deep_linear(&[3, 4, 3], 0).unwrap(), coefficient(4, 1, 1));
 }
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn turning_the_network_round_changes_nothing(widths in prop::collection::vec(1usize..12, 2..6), rank in 0usize..6) {
+    fn reversing_the_network_keeps_the_result(widths in prop::collection::vec(1usize..12, 2..6), rank in 0usize..6) {
         let rank = rank.min(*widths.iter().min().unwrap());
         let mut reversed = widths.clone();
         reversed.reverse();
@@ -204,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn powers_of_the_coordinates_change_nothing(
+    fn powers_of_the_coordinates_keep_the_result(
         k in prop::collection::vec((1u32..5, 0u32..4, 0u32..3), 1..5),
     ) {
         let crossing = NormalCrossing::new(k.iter().map(|t| t.0).collect(), k.iter().map(|t| t.1).collect()).unwrap();
@@ -215,10 +215,10 @@ proptest! {
 }
 
 #[test]
-fn impossible_networks_are_named() {
+fn impossible_networks_give_an_error() {
     assert_eq!(
         deep_linear(&[3, 2, 3], 3).unwrap_err().to_string(),
-        "rank = 3: must be at most the smallest width"
+        "the rank must be at most the smallest width, but is 3"
     );
     assert!(deep_linear(&[3], 0).is_err());
     assert!(reduced_rank(3, 0, 3, 0).is_err());

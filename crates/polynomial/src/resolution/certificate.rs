@@ -1,27 +1,28 @@
 //! The sign of a polynomial on one compact face of its Newton polyhedron.
 
-use super::algebraic::{Field, Number};
 use super::newton::{Face, Newton};
-use super::simplex::{Solution, maximise};
-use super::{Polynomial, whole};
+use crate::arithmetic::field::{Field, Number};
+use crate::arithmetic::simplex::{Solution, maximise};
+use crate::polynomial::Polynomial;
+use crate::rational::whole;
 use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
-/// What is known of a face polynomial where no variable is zero.
+/// The sign of a face polynomial where no variable is zero.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Sign {
-    /// It is positive.
+    /// Positive everywhere.
     Positive,
-    /// It is negative at this point.
+    /// Negative at this point.
     Negative(Vec<BigRational>),
-    /// It is never negative, but zero somewhere.
+    /// Never negative, but zero somewhere.
     Zero,
-    /// Not decided.
+    /// Undecided.
     Unknown,
 }
 
-/// The terms on a face.
+/// The exponents and coefficients of the terms on a face.
 pub(super) type Terms<'a> = Vec<(&'a Vec<u32>, &'a BigRational)>;
 
 pub(super) fn terms<'a>(polynomial: &'a Polynomial, newton: &Newton, face: &Face) -> Terms<'a> {
@@ -33,7 +34,7 @@ fn is_even(exponents: &[u32]) -> bool {
     exponents.iter().all(|e| e % 2 == 0)
 }
 
-/// The sign on one face. The vertices of the face must have been found positive before.
+/// Decides the sign on one face. The vertices of the face are known to be positive.
 pub(super) fn sign(terms: &Terms<'_>, dimension: usize) -> Sign {
     if terms.iter().all(|(e, c)| c.is_positive() && is_even(e)) {
         return Sign::Positive;
@@ -46,7 +47,7 @@ pub(super) fn sign(terms: &Terms<'_>, dimension: usize) -> Sign {
     }
 }
 
-/// A single term that is not an even monomial with a positive coefficient.
+/// Returns the sign of a single term that is not an even monomial with a positive coefficient.
 fn vertex((exponents, coefficient): (&Vec<u32>, &BigRational)) -> Sign {
     let mut point = vec![BigRational::one(); exponents.len()];
     if coefficient.is_positive() {
@@ -56,7 +57,7 @@ fn vertex((exponents, coefficient): (&Vec<u32>, &BigRational)) -> Sign {
     Sign::Negative(point)
 }
 
-/// An edge: a polynomial in one monomial u, which takes all values but zero.
+/// Decides the sign on an edge, where the polynomial depends on one monomial u that takes all values except zero.
 fn edge(terms: &Terms<'_>) -> Sign {
     let (direction, coefficients) = along(terms);
     let field = Field::default();
@@ -69,7 +70,7 @@ fn edge(terms: &Terms<'_>) -> Sign {
             continue;
         }
         for (field, root) in field.real_roots(&part) {
-            // Somewhere close to a root of odd order the sign is negative.
+            // The sign is negative on one side of a root of odd order.
             for step in 0..200 {
                 let (low, high) = field.interval(&root);
                 let offset = BigRational::new(1.into(), num_bigint::BigInt::one() << step);
@@ -85,20 +86,20 @@ fn edge(terms: &Terms<'_>) -> Sign {
     Sign::Zero
 }
 
-/// For an edge: integers e with e·δ = 1 for its primitive direction δ, and its coefficients along δ.
+/// Returns, for an edge with the primitive direction δ, integers e with e·δ = 1, and the coefficients along δ.
 pub(super) fn along(terms: &Terms<'_>) -> (Vec<i32>, Vec<BigRational>) {
     let (first, last) = (terms[0].0, terms[terms.len() - 1].0);
     let difference: Vec<i64> = last.iter().zip(first).map(|(&a, &b)| i64::from(a) - i64::from(b)).collect();
     let divisor = difference.iter().fold(0, |g: i64, d| g.gcd(d));
     let primitive: Vec<i64> = difference.iter().map(|d| d / divisor).collect();
     let axis = primitive.iter().position(|&d| d != 0).expect("an edge has a direction");
-    // Terms are sorted, so that they run along the edge from its first end to its last.
+    // The terms are sorted, so they run along the edge from its first end to its last.
     let mut coefficients = vec![BigRational::zero(); divisor as usize + 1];
     for (e, c) in terms {
         let place = (i64::from(e[axis]) - i64::from(first[axis])) / primitive[axis];
         coefficients[place as usize] = (*c).clone();
     }
-    // Bézout, one entry after the other.
+    // Bézout coefficients, entry by entry.
     let (mut gcd, mut bezout) = (0i64, vec![0i64; primitive.len()]);
     for i in 0..primitive.len() {
         let step = gcd.extended_gcd(&primitive[i]);
@@ -110,7 +111,7 @@ pub(super) fn along(terms: &Terms<'_>) -> (Vec<i32>, Vec<BigRational>) {
     (bezout.iter().map(|&b| (b * sign) as i32).collect(), coefficients)
 }
 
-/// Whether weighted means of the positive even terms outweigh all others.
+/// Returns whether weighted means of the positive even terms are proved to outweigh all other terms.
 ///
 /// ```text
 /// |c_β| |x^β| ≤ Σ_i z_i x^{α_i}   when   Σ z_i = |c_β|,  Σ z_i α_i = |c_β| β,  z ≥ 0
@@ -119,7 +120,7 @@ fn by_means(terms: &Terms<'_>) -> bool {
     let (even, other): (Terms<'_>, Terms<'_>) =
         terms.iter().partition(|(e, c)| c.is_positive() && is_even(e));
     let total = |terms: &Terms<'_>| -> BigRational { terms.iter().map(|(_, c)| c.abs()).sum() };
-    // The weights add up: something is left over exactly if there is more on one side than on the other.
+    // The sum is positive only if the even terms have more weight in total than the others.
     if total(&even) <= total(&other) || even.len() * other.len() > 400 {
         return false;
     }

@@ -2,13 +2,15 @@
 
 use super::certificate::{self, Sign, Terms};
 use super::newton::{Newton, rank};
-use super::simplex::{Solution, maximise};
-use super::{Polynomial, whole};
+use crate::arithmetic::field::Field;
+use crate::arithmetic::simplex::{Solution, maximise};
+use crate::polynomial::Polynomial;
+use crate::rational::whole;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
-/// `g` and `c` with `K = c g²`, if there are such.
+/// Returns `g` and `c` with `K = c g²`, if K is such a square.
 pub(super) fn square_root(k: &Polynomial) -> Option<(Polynomial, BigRational)> {
     let (lead, constant) = k.terms.last_key_value()?;
     if lead.iter().any(|e| e % 2 == 1) {
@@ -28,23 +30,23 @@ pub(super) fn square_root(k: &Polynomial) -> Option<(Polynomial, BigRational)> {
         let Some((lead, c)) = rest.terms.last_key_value() else { return Some((root, constant.clone())) };
         next = lead.iter().zip(&half).map(|(a, b)| a.checked_sub(*b)).collect::<Option<_>>()?;
         coefficient = c / whole(2);
-        // The terms of a root come in falling order.
+        // The terms of a root are found in falling order.
         if root.terms.first_key_value().is_some_and(|(last, _)| next >= *last) || root.terms.len() > 400 {
             return None;
         }
     }
 }
 
-/// λ and m of `|f|`, if f has no singular zero on any compact face where no variable is zero.
+/// Returns λ and m of `|f|`, if f has no singular zero on any compact face where no variable is zero.
 ///
-/// After the toric resolution the zeros of f are smooth and meet the exceptional divisors transversally; they add the
+/// After the toric resolution the zeros of f are smooth and cross the exceptional divisors transversally. They add the
 /// pole 1.
 pub(super) fn hypersurface(f: &Polynomial, tau: &[u32]) -> Option<(BigRational, u32)> {
     let newton = Newton::of(f);
     let faces = newton.compact_faces()?;
     let (lambda, multiplicity) = newton.coefficient(tau);
     let vertices: Vec<usize> = faces.iter().filter(|f| f.dimension == 0).map(|f| f.members[0]).collect();
-    // Whether any face has a zero, whether one has where the pole of the polyhedron is, and whether that is known.
+    // Whether any face has a zero, whether a face with the pole of the polyhedron has one, and whether a face is undecided.
     let (mut zeros, mut zeros_at_pole, mut unknown) = (false, false, false);
     for face in &faces {
         let terms = certificate::terms(f, &newton, face);
@@ -52,7 +54,7 @@ pub(super) fn hypersurface(f: &Polynomial, tau: &[u32]) -> Option<(BigRational, 
             0 => Some(false),
             1 => {
                 let (_, coefficients) = certificate::along(&terms);
-                let field = super::algebraic::Field::default();
+                let field = Field::default();
                 let p: Vec<_> = coefficients.into_iter().map(Into::into).collect();
                 if field.square_free(&p).iter().any(|(part, k)| *k > 1 && field.count_real_roots(part) > 0) {
                     return None;
@@ -61,7 +63,7 @@ pub(super) fn hypersurface(f: &Polynomial, tau: &[u32]) -> Option<(BigRational, 
             }
             _ if certificate::sign(&terms, face.dimension) == Sign::Positive => Some(false),
             _ if has_no_singular_zero(&terms) => {
-                // Two vertices of opposite signs in one orthant have a zero between them.
+                // Between two vertices of opposite signs in one orthant there is a zero.
                 let sign = |k: &usize| {
                     let (exponents, c) =
                         f.terms.get_key_value(&newton.exponents[*k]).expect("an exponent of it");
@@ -88,7 +90,9 @@ pub(super) fn hypersurface(f: &Polynomial, tau: &[u32]) -> Option<(BigRational, 
     }
 }
 
-/// Whether a face belongs to the one whose interior holds τ/λ: whether every optimal weight is lowest on it.
+/// Returns whether a face belongs to the face whose interior contains τ/λ.
+///
+/// It does if every optimal weight attains its minimum on it.
 fn holds_pole(newton: &Newton, members: &[usize], lambda: &BigRational, tau: &[u32]) -> bool {
     // max α·w over the optimal weights {w ≥ 0: β·w ≥ 1, τ·w ≤ λ} must be 1 for every member α.
     let n = tau.len();
@@ -103,14 +107,14 @@ fn holds_pole(newton: &Newton, members: &[usize], lambda: &BigRational, tau: &[u
     })
 }
 
-/// Whether zeros of a face polynomial are proved to be smooth where no variable is zero.
+/// Returns whether the zeros of a face polynomial are proved to be smooth where no variable is zero.
 ///
-/// At a singular zero `Σ ℓ(α) c_α x^α = 0` for every affine function ℓ of the exponents. It is impossible when some ℓ leaves
+/// At a singular zero `Σ ℓ(α) c_α x^α = 0` for every affine function ℓ of the exponents. This is impossible if some ℓ leaves
 /// only terms of one sign.
 fn has_no_singular_zero(terms: &Terms<'_>) -> bool {
     let n = terms[0].0.len();
     let fixed = |e: &[u32]| e.iter().all(|e| e % 2 == 0);
-    // A term outside the affine hull of the others can be the only one that is left.
+    // If a term lies outside the affine hull of the others, some ℓ leaves this term alone.
     let homogeneous = |e: &Vec<u32>| -> Vec<BigRational> {
         e.iter().map(|&a| whole(a)).chain([BigRational::one()]).collect()
     };
@@ -121,7 +125,7 @@ fn has_no_singular_zero(terms: &Terms<'_>) -> bool {
             return true;
         }
     }
-    // ℓ(α) c_α ≥ 0 on even exponents, ℓ(α) = 0 on the others, and Σ ℓ(α) c_α as large as 1 allows.
+    // Maximises Σ ℓ(α) c_α ≤ 1 with ℓ(α) c_α ≥ 0 on even exponents and ℓ(α) = 0 on the others.
     let variables = 2 * (n + 1);
     let (mut rows, mut bounds) = (Vec::new(), Vec::new());
     let mut objective = vec![BigRational::zero(); variables];
@@ -147,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn squares_have_roots() {
+    fn a_square_has_a_root_and_other_polynomials_have_none() {
         for (text, squared) in [("x*y - z*w", true), ("x + y^2 - 3*x*y*z", true), ("x^2 - y", false)] {
             let f: Polynomial = text.parse().unwrap();
             let k = if squared { f.power(2).unwrap().scaled(&whole(7)) } else { f.clone() };
@@ -157,7 +161,7 @@ mod tests {
                 assert_eq!(root.power(2).unwrap().scaled(&c), k);
             }
         }
-        // A square and a bit more is none.
+        // A square plus a small term is no square.
         let k: Polynomial = "(x + y)^2 + y^6".parse().unwrap();
         assert!(square_root(&k).is_none());
     }

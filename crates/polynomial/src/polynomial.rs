@@ -1,23 +1,4 @@
-//! Learning coefficients of polynomials, in rational arithmetic.
-
-mod algebraic;
-mod certificate;
-mod coefficient;
-mod newton;
-mod parse;
-mod plane;
-mod reduce;
-mod root;
-mod simplex;
-mod squarefree;
-mod univariate;
-mod witness;
-
-pub use coefficient::{
-    Certainty, PolynomialCoefficient, learning_coefficient, learning_coefficient_with_prior,
-};
-
-use crate::SltError;
+use crate::error::{PolynomialError, limit, same_length};
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;
@@ -26,59 +7,59 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// The largest number of variables.
-const VARIABLES: usize = 16;
+pub(crate) const VARIABLES: usize = 16;
 /// The largest total degree.
-const DEGREE: usize = 400;
+pub(crate) const DEGREE: usize = 400;
 /// The largest number of terms.
 const TERMS: usize = 4000;
 /// The largest number of bits of a coefficient.
-const BITS: u64 = 20_000;
+pub(crate) const BITS: u64 = 20_000;
 
 /// A polynomial with rational coefficients.
 ///
-/// It is written with `+ - * / ^` (or `**`), brackets, whole numbers, decimals and names; division is by numbers only.
+/// The text form has `+ - * / ^` (or `**`), brackets, whole numbers, decimals and names. A divisor must be a number.
 ///
 /// # Errors
-/// Parsing gives [`SltError::Syntax`] with the place, and [`SltError::TooLarge`] beyond 16 variables, total degree 400,
-/// 4000 terms or coefficients of 20 000 bits.
+/// Parsing returns [`PolynomialError::Syntax`] with the position, and [`PolynomialError::TooLarge`] for more than 16
+/// variables, total degree 400, 4000 terms or coefficients of 20 000 bits.
 ///
 /// # Examples
 /// ```
-/// use collimate_slt::{Polynomial, learning_coefficient};
+/// use collimate_polynomial::{Polynomial, learning_coefficient};
 /// let k: Polynomial = "x^2*y^4 + x^4*y^2".parse()?;
 /// assert_eq!(learning_coefficient(&k)?.to_string(), "λ = 1/3, multiplicity 1, certified");
 /// let cusp: Polynomial = "(y^2 - x^3)^2".parse()?;
 /// assert_eq!(learning_coefficient(&cusp)?.to_string(), "λ = 5/12, multiplicity 1, certified");
-/// # Ok::<(), collimate_slt::SltError>(())
+/// # Ok::<(), collimate_polynomial::PolynomialError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Polynomial {
-    variables: Vec<String>,
-    /// No coefficient is zero; every list of exponents has one entry a variable.
-    terms: BTreeMap<Vec<u32>, BigRational>,
+    pub(crate) variables: Vec<String>,
+    /// Exponents and coefficients. No coefficient is zero, and every list of exponents has one entry per variable.
+    pub(crate) terms: BTreeMap<Vec<u32>, BigRational>,
 }
 
 impl Polynomial {
-    /// A polynomial from its terms; like terms are added.
+    /// Creates a polynomial from its terms. Terms with equal exponents are added.
     ///
     /// # Errors
-    /// [`SltError::Length`] for a list of exponents of another length than the list of variables;
-    /// [`SltError::TooLarge`] as for parsing.
+    /// [`PolynomialError::Length`] if a list of exponents and the list of variables differ in length;
+    /// [`PolynomialError::TooLarge`] as for parsing.
     pub fn new(
         variables: Vec<String>,
         terms: impl IntoIterator<Item = (Vec<u32>, BigRational)>,
-    ) -> Result<Self, SltError> {
+    ) -> Result<Self, PolynomialError> {
         limit("variables", VARIABLES, variables.len())?;
         let mut out = Self { variables, terms: BTreeMap::new() };
         for (exponents, coefficient) in terms {
-            crate::error::same_length("exponents", out.variables.len(), exponents.len())?;
+            same_length("exponents", out.variables.len(), exponents.len())?;
             limit("degree", DEGREE, exponents.iter().map(|&e| e as usize).fold(0, usize::saturating_add))?;
             out.add_term(exponents, coefficient)?;
         }
         Ok(out)
     }
 
-    fn constant(variables: &[String], value: BigRational) -> Self {
+    pub(crate) fn constant(variables: &[String], value: BigRational) -> Self {
         let mut terms = BTreeMap::new();
         if !value.is_zero() {
             terms.insert(vec![0; variables.len()], value);
@@ -86,23 +67,41 @@ impl Polynomial {
         Self { variables: variables.to_vec(), terms }
     }
 
-    fn variable(variables: &[String], index: usize) -> Self {
+    pub(crate) fn variable(variables: &[String], index: usize) -> Self {
         let mut exponents = vec![0; variables.len()];
         exponents[index] = 1;
         Self { variables: variables.to_vec(), terms: BTreeMap::from([(exponents, BigRational::one())]) }
     }
 
-    /// The names of the variables.
+    /// Returns the names of the variables.
     pub fn variables(&self) -> &[String] {
         &self.variables
     }
 
-    /// Exponents and coefficients.
+    /// Returns the exponents and the coefficient of every term.
     pub fn terms(&self) -> impl Iterator<Item = (&[u32], &BigRational)> {
         self.terms.iter().map(|(exponents, coefficient)| (exponents.as_slice(), coefficient))
     }
 
-    fn add_term(&mut self, exponents: Vec<u32>, coefficient: BigRational) -> Result<(), SltError> {
+    /// Returns the exponents of every term and the `f64` that is nearest to its coefficient.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_polynomial::Polynomial;
+    /// let k: Polynomial = "x^2/4".parse()?;
+    /// assert_eq!(k.rounded_terms().collect::<Vec<_>>(), [(&[2][..], 0.25)]);
+    /// # Ok::<(), collimate_polynomial::PolynomialError>(())
+    /// ```
+    pub fn rounded_terms(&self) -> impl Iterator<Item = (&[u32], f64)> {
+        self.terms().map(|(exponents, coefficient)| (exponents, nearest(coefficient)))
+    }
+
+    /// Adds one term.
+    pub(crate) fn add_term(
+        &mut self,
+        exponents: Vec<u32>,
+        coefficient: BigRational,
+    ) -> Result<(), PolynomialError> {
         let bits = coefficient.numer().bits().max(coefficient.denom().bits());
         limit("bits of a coefficient", BITS as usize, bits as usize)?;
         let sum = self.terms.remove(&exponents).unwrap_or_else(BigRational::zero) + coefficient;
@@ -112,16 +111,16 @@ impl Polynomial {
         limit("terms", TERMS, self.terms.len())
     }
 
-    /// The sum; both have the same variables.
-    fn plus(mut self, other: &Self) -> Result<Self, SltError> {
+    /// Returns the sum of two polynomials in the same variables.
+    pub(crate) fn plus(mut self, other: &Self) -> Result<Self, PolynomialError> {
         for (exponents, coefficient) in &other.terms {
             self.add_term(exponents.clone(), coefficient.clone())?;
         }
         Ok(self)
     }
 
-    /// The product with a number.
-    fn scaled(mut self, factor: &BigRational) -> Self {
+    /// Returns the product with a number.
+    pub(crate) fn scaled(mut self, factor: &BigRational) -> Self {
         if factor.is_zero() {
             self.terms.clear();
         }
@@ -129,10 +128,10 @@ impl Polynomial {
         self
     }
 
-    /// The product; both have the same variables.
-    fn times(&self, other: &Self) -> Result<Self, SltError> {
+    /// Returns the product of two polynomials in the same variables.
+    pub(crate) fn times(&self, other: &Self) -> Result<Self, PolynomialError> {
         limit("degree", DEGREE, self.degree() + other.degree())?;
-        // In whole numbers: reducing a fraction after every step would cost most of the time.
+        // The sums are whole numbers, because reducing a fraction after every step would take most of the time.
         let (left, right) = (self.whole_terms(), other.whole_terms());
         let mut sums: BTreeMap<Vec<u32>, BigInt> = BTreeMap::new();
         for (a, x) in &left.0 {
@@ -149,7 +148,7 @@ impl Polynomial {
         Ok(out)
     }
 
-    /// The terms times a common denominator, and that.
+    /// Returns the terms times their common denominator, and that denominator.
     fn whole_terms(&self) -> (Vec<(&Vec<u32>, BigInt)>, BigInt) {
         let denominator = self.terms.values().fold(BigInt::one(), |l, c| l.lcm(c.denom()));
         let mut terms = Vec::with_capacity(self.terms.len());
@@ -159,11 +158,11 @@ impl Polynomial {
         (terms, denominator)
     }
 
-    /// The polynomial to a power.
+    /// Returns a power of the polynomial.
     ///
     /// # Errors
-    /// [`SltError::TooLarge`] as for parsing.
-    pub fn power(&self, exponent: u32) -> Result<Self, SltError> {
+    /// [`PolynomialError::TooLarge`] as for parsing.
+    pub fn power(&self, exponent: u32) -> Result<Self, PolynomialError> {
         limit("exponent", DEGREE, exponent as usize)?;
         let mut out = Self::constant(&self.variables, BigRational::one());
         for _ in 0..exponent {
@@ -172,16 +171,16 @@ impl Polynomial {
         Ok(out)
     }
 
-    /// The polynomial with other polynomials in the place of its variables.
+    /// Returns the polynomial after each variable was replaced by another polynomial.
     ///
     /// # Errors
-    /// [`SltError::Length`] unless there is one for each variable, and all have the same variables;
-    /// [`SltError::TooLarge`] as for parsing.
-    pub fn compose(&self, images: &[Polynomial]) -> Result<Self, SltError> {
-        crate::error::same_length("images", self.variables.len(), images.len())?;
+    /// [`PolynomialError::Length`] unless `images` has one polynomial per variable, all in the same variables;
+    /// [`PolynomialError::TooLarge`] as for parsing.
+    pub fn compose(&self, images: &[Polynomial]) -> Result<Self, PolynomialError> {
+        same_length("images", self.variables.len(), images.len())?;
         let variables = images.first().map_or(&[][..], |image| &image.variables);
         if let Some(other) = images.iter().find(|image| image.variables != variables) {
-            crate::error::same_length("the variables of the images", variables.len(), other.variables.len())?;
+            same_length("the variables of the images", variables.len(), other.variables.len())?;
         }
         let mut out = Self::constant(variables, BigRational::zero());
         for (exponents, coefficient) in &self.terms {
@@ -194,25 +193,25 @@ impl Polynomial {
         Ok(out)
     }
 
-    /// The total degree.
+    /// Returns the total degree.
     pub fn degree(&self) -> usize {
         self.terms.keys().map(|e| e.iter().map(|&e| e as usize).sum()).max().unwrap_or(0)
     }
 
-    /// The value at a point, in floating point; NaN at a point of another length.
+    /// Returns the value at a point in floating point, or NaN if the point has another number of coordinates.
     pub fn evaluate(&self, point: &[f64]) -> f64 {
         if point.len() != self.variables.len() {
             return f64::NAN;
         }
         let term = |(exponents, c): (&Vec<u32>, &BigRational)| {
             let powers = exponents.iter().zip(point).map(|(&e, x)| x.powi(e as i32));
-            c.to_f64().unwrap_or(f64::NAN) * powers.product::<f64>()
+            nearest(c) * powers.product::<f64>()
         };
         self.terms.iter().map(term).sum()
     }
 
-    /// The value at a point, exactly.
-    fn at(&self, point: &[BigRational]) -> BigRational {
+    /// Returns the exact value at a point.
+    pub(crate) fn at(&self, point: &[BigRational]) -> BigRational {
         let term = |(exponents, c): (&Vec<u32>, &BigRational)| {
             exponents.iter().zip(point).fold(c.clone(), |product, (&e, x)| product * x.pow(e as i32))
         };
@@ -220,9 +219,9 @@ impl Polynomial {
     }
 }
 
-/// `Err` when a size is above its limit.
-fn limit(what: &'static str, limit: usize, given: usize) -> Result<(), SltError> {
-    if given > limit { Err(SltError::TooLarge { what, limit, given }) } else { Ok(()) }
+/// Returns the nearest `f64`.
+fn nearest(x: &BigRational) -> f64 {
+    x.to_f64().unwrap_or(f64::NAN)
 }
 
 impl fmt::Display for Polynomial {
@@ -253,8 +252,4 @@ impl fmt::Display for Polynomial {
         }
         Ok(())
     }
-}
-
-fn whole(x: impl Into<BigInt>) -> BigRational {
-    BigRational::from(x.into())
 }

@@ -1,19 +1,19 @@
-//! Real algebraic numbers: towers of extensions of ℚ, each by the one root that lies in an interval.
+//! Real algebraic numbers: towers of extensions of ℚ. Each extension adds the one root that lies in an interval.
 //!
-//! A modulus need not be irreducible. When a zero test meets a common factor, the interval says which factor has the
-//! root, and the modulus becomes that factor: elements stay valid, because they are polynomials in the root.
+//! A modulus need not be irreducible. If a zero test finds a common factor, the interval decides which factor has the
+//! root, and the modulus becomes that factor. Elements stay valid, because they are polynomials in the root.
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 use std::cell::RefCell;
 
-/// How often the interval of a new root is halved, so that signs can be read off it.
+/// The number of times that the interval of a new root is halved, so that most signs follow from it.
 const SHARP: usize = 48;
 
 /// An element of a [`Field`].
 #[derive(Clone, Debug)]
-pub(super) enum Number {
+pub(crate) enum Number {
     /// An element of ℚ.
     Rational(BigRational),
     /// A polynomial in the root of a level, constant first, with coefficients below that level.
@@ -21,16 +21,16 @@ pub(super) enum Number {
 }
 
 impl Number {
-    pub(super) fn zero() -> Self {
+    pub(crate) fn zero() -> Self {
         Self::Rational(BigRational::zero())
     }
 
-    pub(super) fn one() -> Self {
+    pub(crate) fn one() -> Self {
         Self::Rational(BigRational::one())
     }
 
-    /// Zero as written; [`Field::is_zero`] decides whether the number is.
-    pub(super) fn is_plain_zero(&self) -> bool {
+    /// Returns true if the number is written as zero. Other forms can be zero too, see [`Field::is_zero`].
+    pub(crate) fn is_plain_zero(&self) -> bool {
         matches!(self, Self::Rational(x) if x.is_zero())
     }
 
@@ -41,7 +41,7 @@ impl Number {
         }
     }
 
-    /// The coefficients of this number seen as a polynomial in the root of `level`.
+    /// Returns the coefficients of this number as a polynomial in the root of level `at`.
     fn at(&self, at: usize) -> Vec<Number> {
         match self {
             Self::Extended { level, coefficients } if *level == at => coefficients.clone(),
@@ -69,7 +69,7 @@ impl From<BigRational> for Number {
 
 #[derive(Clone, Debug)]
 struct Level {
-    /// Monic, constant first; it has exactly one root between `low` and `high` and none at them.
+    /// The monic polynomial of the root, constant first. It has exactly one root between `low` and `high`, and none at them.
     modulus: Vec<Number>,
     low: BigRational,
     high: BigRational,
@@ -77,13 +77,13 @@ struct Level {
 
 /// ℚ with real roots adjoined one after the other.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Field {
+pub(crate) struct Field {
     levels: RefCell<Vec<Level>>,
 }
 
 impl Field {
-    /// This field with the root of a monic square-free polynomial between two rational numbers, and that root.
-    pub(super) fn adjoin(&self, modulus: Vec<Number>, low: BigRational, high: BigRational) -> (Self, Number) {
+    /// Returns this field extended by the root of a monic square-free polynomial between two rational numbers, and the root.
+    pub(crate) fn adjoin(&self, modulus: Vec<Number>, low: BigRational, high: BigRational) -> (Self, Number) {
         let mut levels = self.levels.borrow().clone();
         let level = levels.len();
         levels.push(Level { modulus, low, high });
@@ -93,8 +93,8 @@ impl Field {
         (field, root)
     }
 
-    /// The degree over ℚ, counted by the moduli as they stand.
-    pub(super) fn degree(&self) -> usize {
+    /// Returns the degree over ℚ by the present moduli, which need not be irreducible.
+    pub(crate) fn degree(&self) -> usize {
         self.levels.borrow().iter().map(|level| level.modulus.len() - 1).product()
     }
 
@@ -107,7 +107,7 @@ impl Field {
         (levels[level].low.clone(), levels[level].high.clone())
     }
 
-    pub(super) fn add(&self, a: &Number, b: &Number) -> Number {
+    pub(crate) fn add(&self, a: &Number, b: &Number) -> Number {
         let Some(level) = a.level().max(b.level()) else {
             let (Number::Rational(a), Number::Rational(b)) = (a, b) else {
                 unreachable!("both are rational")
@@ -122,7 +122,7 @@ impl Field {
         Number::pack(level, long)
     }
 
-    pub(super) fn negate(&self, a: &Number) -> Number {
+    pub(crate) fn negate(&self, a: &Number) -> Number {
         match a {
             Number::Rational(x) => Number::Rational(-x),
             Number::Extended { level, coefficients } => Number::Extended {
@@ -132,7 +132,7 @@ impl Field {
         }
     }
 
-    pub(super) fn multiply(&self, a: &Number, b: &Number) -> Number {
+    pub(crate) fn multiply(&self, a: &Number, b: &Number) -> Number {
         let Some(level) = a.level().max(b.level()) else {
             let (Number::Rational(a), Number::Rational(b)) = (a, b) else {
                 unreachable!("both are rational")
@@ -143,7 +143,7 @@ impl Field {
         Number::pack(level, self.reduce(level, product))
     }
 
-    /// The product of two polynomials, leading zeros kept.
+    /// Returns the product of two polynomials, including leading zeros.
     fn convolve(&self, a: &[Number], b: &[Number]) -> Vec<Number> {
         let mut out = vec![Number::zero(); (a.len() + b.len()).saturating_sub(1)];
         for (i, x) in a.iter().enumerate().filter(|(_, x)| !x.is_plain_zero()) {
@@ -154,7 +154,7 @@ impl Field {
         out
     }
 
-    /// The remainder after division by the (monic) modulus.
+    /// Returns the remainder after division by the monic modulus of a level.
     fn reduce(&self, level: usize, mut p: Vec<Number>) -> Vec<Number> {
         let modulus = self.modulus(level);
         let degree = modulus.len() - 1;
@@ -171,8 +171,8 @@ impl Field {
         p
     }
 
-    /// Whether the number is zero.
-    pub(super) fn is_zero(&self, a: &Number) -> bool {
+    /// Returns whether the number is zero.
+    pub(crate) fn is_zero(&self, a: &Number) -> bool {
         let (level, p) = match a {
             Number::Rational(x) => return x.is_zero(),
             Number::Extended { level, coefficients } => (*level, self.reduce(*level, coefficients.clone())),
@@ -181,7 +181,7 @@ impl Field {
         if p.len() < 2 {
             return p.is_empty();
         }
-        // Nearly every number that is not written as zero is seen not to be one by its interval.
+        // For nearly every number that is not written as zero, the interval excludes zero.
         let (low, high) = self.interval(&Number::Extended { level, coefficients: p.clone() });
         if low.is_positive() || high.is_negative() {
             return false;
@@ -191,7 +191,7 @@ impl Field {
         if common.len() == 1 {
             return false;
         }
-        // The modulus has one simple root in the interval: it belongs to the common factor or to the other one.
+        // The one simple root in the interval belongs to the common factor or to the other factor.
         let (low, high) = self.bounds(level);
         let zero = self.sign(&self.value(&common, &low)) != self.sign(&self.value(&common, &high));
         let factor = if zero { common } else { self.monic(&self.divide(&modulus, &common).0) };
@@ -199,13 +199,13 @@ impl Field {
         zero
     }
 
-    /// The inverse of a number that is not zero.
-    pub(super) fn invert(&self, a: &Number) -> Number {
+    /// Returns the inverse of a number that is not zero.
+    pub(crate) fn invert(&self, a: &Number) -> Number {
         let (level, p) = match a {
             Number::Rational(x) => return Number::Rational(x.recip()),
             Number::Extended { level, coefficients } => (*level, coefficients.clone()),
         };
-        // The zero test removes what the modulus has in common with the number.
+        // The zero test removes the common factor of the modulus and the number.
         assert!(!self.is_zero(a), "zero has no inverse");
         let (mut r0, mut r1) = (self.modulus(level), self.trim(self.reduce(level, p)));
         let (mut t0, mut t1) = (Vec::new(), vec![Number::one()]);
@@ -218,8 +218,8 @@ impl Field {
         Number::pack(level, t1.iter().map(|t| self.multiply(t, &scale)).collect())
     }
 
-    /// −1, 0 or 1.
-    pub(super) fn sign(&self, a: &Number) -> i8 {
+    /// Returns the sign: −1, 0 or 1.
+    pub(crate) fn sign(&self, a: &Number) -> i8 {
         if self.is_zero(a) {
             return 0;
         }
@@ -237,8 +237,8 @@ impl Field {
         }
     }
 
-    /// An interval that holds the number.
-    pub(super) fn interval(&self, a: &Number) -> (BigRational, BigRational) {
+    /// Returns an interval that contains the number.
+    pub(crate) fn interval(&self, a: &Number) -> (BigRational, BigRational) {
         let (level, coefficients) = match a {
             Number::Rational(x) => return (x.clone(), x.clone()),
             Number::Extended { level, coefficients } => (*level, coefficients),
@@ -256,7 +256,7 @@ impl Field {
     }
 
     /// Halves the intervals of all levels.
-    pub(super) fn refine_all(&self) {
+    pub(crate) fn refine_all(&self) {
         let levels = self.levels.borrow().len();
         (0..levels).for_each(|level| self.refine(level));
     }

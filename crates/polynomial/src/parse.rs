@@ -1,7 +1,8 @@
-//! Polynomials from text.
+//! Reads polynomials from text.
 
-use super::{DEGREE, Polynomial, VARIABLES, limit, whole};
-use crate::SltError;
+use crate::error::{PolynomialError, limit};
+use crate::polynomial::{BITS, DEGREE, Polynomial, VARIABLES};
+use crate::rational::whole;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
@@ -24,7 +25,7 @@ enum Token {
 }
 
 struct Parser {
-    /// Each with the position (from 1) of its first character.
+    /// The tokens, each with the position (from 1) of its first character.
     tokens: Vec<(usize, Token)>,
     next: usize,
     end: usize,
@@ -33,23 +34,21 @@ struct Parser {
     work: usize,
 }
 
-fn syntax(position: usize, message: impl Into<String>) -> SltError {
-    SltError::Syntax { position, message: message.into() }
+fn syntax(position: usize, message: impl Into<String>) -> PolynomialError {
+    PolynomialError::Syntax { position, message: message.into() }
 }
 
 impl FromStr for Polynomial {
-    type Err = SltError;
+    type Err = PolynomialError;
 
-    fn from_str(text: &str) -> Result<Self, SltError> {
+    fn from_str(text: &str) -> Result<Self, PolynomialError> {
         let characters: Vec<char> = text.chars().take(TEXT + 1).collect();
         limit("characters", TEXT, characters.len())?;
         let mut parser = Parser::new(&characters)?;
         let sum = parser.sum()?;
         match parser.tokens.get(parser.next) {
             None => Ok(sum),
-            Some((position, Token::Sign(')'))) => {
-                Err(syntax(*position, "a bracket closes that was not opened"))
-            }
+            Some((position, Token::Sign(')'))) => Err(syntax(*position, "this bracket was not opened")),
             Some((position, _)) => {
                 Err(syntax(*position, "expected an operator; a product is written with *"))
             }
@@ -58,7 +57,7 @@ impl FromStr for Polynomial {
 }
 
 impl Parser {
-    fn new(text: &[char]) -> Result<Self, SltError> {
+    fn new(text: &[char]) -> Result<Self, PolynomialError> {
         let (mut tokens, mut variables) = (Vec::new(), Vec::<String>::new());
         let mut at = 0;
         while at < text.len() {
@@ -89,7 +88,12 @@ impl Parser {
             } else if c == '−' {
                 Token::Sign('-')
             } else {
-                return Err(syntax(start + 1, format!("{c:?} has no place in a polynomial")));
+                return Err(syntax(
+                    start + 1,
+                    format!(
+                        "unexpected character {c:?}; expected a number, a name, an operator or a bracket"
+                    ),
+                ));
             };
             tokens.push((start + 1, token));
         }
@@ -100,7 +104,7 @@ impl Parser {
         self.tokens.get(self.next).map_or(self.end, |(position, _)| *position)
     }
 
-    /// Takes the next token if it is one of the signs.
+    /// Takes the next token and returns it, if it is one of the signs.
     fn take(&mut self, signs: &str) -> Option<char> {
         match self.tokens.get(self.next) {
             Some((_, Token::Sign(c))) if signs.contains(*c) => {
@@ -111,13 +115,13 @@ impl Parser {
         }
     }
 
-    fn multiply(&mut self, a: &Polynomial, b: &Polynomial) -> Result<Polynomial, SltError> {
+    fn multiply(&mut self, a: &Polynomial, b: &Polynomial) -> Result<Polynomial, PolynomialError> {
         self.work += a.terms.len() * b.terms.len();
         limit("products of terms to expand", WORK, self.work)?;
         a.times(b)
     }
 
-    fn sum(&mut self) -> Result<Polynomial, SltError> {
+    fn sum(&mut self) -> Result<Polynomial, PolynomialError> {
         let mut out = Polynomial::constant(&self.variables, BigRational::zero());
         let mut sign = self.take("+-").unwrap_or('+');
         loop {
@@ -131,7 +135,7 @@ impl Parser {
         }
     }
 
-    fn product(&mut self) -> Result<Polynomial, SltError> {
+    fn product(&mut self) -> Result<Polynomial, PolynomialError> {
         let mut out = self.power()?;
         loop {
             let position = self.position();
@@ -143,7 +147,7 @@ impl Parser {
                 Some(_) => {
                     let divisor = self.power()?;
                     if divisor.degree() > 0 {
-                        return Err(syntax(position, "division is by numbers only: this is a polynomial"));
+                        return Err(syntax(position, "a divisor must be a number, but this is a polynomial"));
                     }
                     let Some(value) = divisor.terms.values().next() else {
                         return Err(syntax(position, "division by zero"));
@@ -155,7 +159,7 @@ impl Parser {
         }
     }
 
-    fn power(&mut self) -> Result<Polynomial, SltError> {
+    fn power(&mut self) -> Result<Polynomial, PolynomialError> {
         let base = self.atom()?;
         if self.take("^").is_none() {
             return Ok(base);
@@ -167,21 +171,17 @@ impl Parser {
         self.next += 1;
         let exponent = if exponent.is_integer() { u32::try_from(exponent.to_integer()).ok() } else { None };
         let Some(exponent) = exponent.filter(|&e| e as usize <= DEGREE) else {
-            return Err(syntax(position, format!("exponents are whole numbers up to {DEGREE}")));
+            return Err(syntax(position, format!("an exponent must be a whole number up to {DEGREE}")));
         };
         if self.take("^").is_some() {
             return Err(syntax(position, "a power of a power needs brackets"));
         }
         if base.terms.len() == 1 {
-            // A single term needs no expansion.
+            // A power of a single term needs no expansion.
             let (exponents, coefficient) = base.terms.iter().next().expect("one term");
             let exponents = exponents.iter().map(|e| e.saturating_mul(exponent)).collect();
             let bits = coefficient.numer().bits().max(coefficient.denom().bits());
-            limit(
-                "bits of a coefficient",
-                super::BITS as usize,
-                (bits as usize).saturating_mul(exponent as usize),
-            )?;
+            limit("bits of a coefficient", BITS as usize, (bits as usize).saturating_mul(exponent as usize))?;
             return Polynomial::new(self.variables.clone(), [(exponents, coefficient.pow(exponent as i32))]);
         }
         limit("degree", DEGREE, base.degree().saturating_mul(exponent as usize))?;
@@ -192,7 +192,7 @@ impl Parser {
         Ok(out)
     }
 
-    fn atom(&mut self) -> Result<Polynomial, SltError> {
+    fn atom(&mut self) -> Result<Polynomial, PolynomialError> {
         let position = self.position();
         let token = self.tokens.get(self.next).map(|(_, token)| token.clone());
         self.next += 1;
@@ -220,8 +220,8 @@ impl Parser {
     }
 }
 
-/// A decimal as a fraction.
-fn number(digits: &[char], position: usize) -> Result<BigRational, SltError> {
+/// Reads a decimal as a fraction.
+fn number(digits: &[char], position: usize) -> Result<BigRational, PolynomialError> {
     let text: String = digits.iter().collect();
     let (whole_part, fraction) = text.split_once('.').unwrap_or((&text, ""));
     if fraction.contains('.') {

@@ -1,7 +1,9 @@
-use super::{LearningCoefficient, Rational};
-use crate::SltError;
+use crate::error::PolynomialError;
+use crate::learning_coefficient::LearningCoefficient;
+use crate::rational::Rational;
+use collimate_measure::ensure;
 
-/// λ and m of a deep linear network with the given widths at a true map of rank `r`.
+/// Returns λ and m of a deep linear network with the given widths at a true map of rank `r`.
 ///
 /// ```text
 /// W_L ⋯ W_1 x,  widths H_0 … H_L,  M_s = H_s − r
@@ -10,27 +12,27 @@ use crate::SltError;
 /// λ = [r(H_0 + H_L) − r²]/2 + a(l − a)/4l − (l − 1)/(4l) S² + ½ Σ_{i<j∈Σ} M_i M_j,   m = a(l − a) + 1
 /// ```
 ///
-/// Σ holds the narrowest layers; sorting finds it in O(L log L).
+/// Σ holds the narrowest layers. Sorting the widths finds it in O(L log L).
 ///
 /// # Errors
-/// [`SltError::Length`] for fewer than two widths, [`SltError::OutOfRange`] for a width of 0 or above 2³¹ or a rank
-/// above the smallest width.
+/// [`PolynomialError::OutOfRange`] for fewer than two widths, a width of 0 or above 2³¹, or a rank above the smallest
+/// width.
 ///
 /// # Examples
 /// ```
-/// use collimate_slt::deep_linear;
+/// use collimate_polynomial::deep_linear;
 /// assert_eq!(deep_linear(&[10, 8, 6, 4, 5], 2)?.to_string(), "λ = 16, multiplicity 2"); // of 172 parameters
-/// # Ok::<(), collimate_slt::SltError>(())
+/// # Ok::<(), collimate_polynomial::PolynomialError>(())
 /// ```
 ///
 /// # References
 /// Aoyagi (2024), theorem 1.
-pub fn deep_linear(widths: &[usize], rank: usize) -> Result<LearningCoefficient, SltError> {
+pub fn deep_linear(widths: &[usize], rank: usize) -> Result<LearningCoefficient, PolynomialError> {
     check(widths, rank)?;
     let r = rank as i128;
     let mut slack: Vec<i128> = widths.iter().map(|&h| h as i128 - r).collect();
     slack.sort_unstable();
-    // Among the sorted widths, Σ is a prefix that ends between two different values (or at the end).
+    // Σ is a prefix of the sorted widths. It ends between two different values, or at the end.
     let (l, chosen) = (2..=slack.len())
         .filter(|&size| size == slack.len() || slack[size - 1] < slack[size])
         .map(|size| (size as i128 - 1, &slack[..size]))
@@ -53,20 +55,13 @@ pub fn deep_linear(widths: &[usize], rank: usize) -> Result<LearningCoefficient,
     Ok(LearningCoefficient::new(lambda, (a * (l - a) + 1) as u32))
 }
 
-/// `Err` unless there are two widths, all positive, and none is below the rank.
-pub(super) fn check(widths: &[usize], rank: usize) -> Result<(), SltError> {
-    if widths.len() < 2 {
-        return Err(SltError::Length { argument: "widths (at least)", expected: 2, given: widths.len() });
+/// Returns an error unless a network has at least two widths, all positive, and none below the rank.
+pub(super) fn check(widths: &[usize], rank: usize) -> Result<(), PolynomialError> {
+    ensure(widths.len() >= 2, "the number of widths", "at least 2", widths.len() as f64)?;
+    for &width in widths {
+        ensure((1..=1 << 31).contains(&width), "a width", "in 1..=2³¹", width as f64)?;
     }
-    if let Some(&bad) = widths.iter().find(|&&h| h == 0 || h > 1 << 31) {
-        return Err(SltError::OutOfRange { name: "width", value: bad as f64, expected: "in 1..=2³¹" });
-    }
-    if widths.iter().any(|&h| h < rank) {
-        return Err(SltError::OutOfRange {
-            name: "rank",
-            value: rank as f64,
-            expected: "at most the smallest width",
-        });
-    }
+    let smallest = widths.iter().all(|&h| h >= rank);
+    ensure(smallest, "the rank", "at most the smallest width", rank as f64)?;
     Ok(())
 }

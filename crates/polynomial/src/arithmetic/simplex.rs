@@ -3,10 +3,10 @@
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
-/// What came of a linear program.
+/// The result of a linear program.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Solution {
-    /// No point obeys the constraints.
+pub(crate) enum Solution {
+    /// No point satisfies the constraints.
     Infeasible,
     /// The objective has no maximum.
     Unbounded,
@@ -15,7 +15,7 @@ pub(super) enum Solution {
 }
 
 /// Maximises `objective · x` over `x ≥ 0` with `rows · x ≤ bounds`, by the simplex method with Bland's rule.
-pub(super) fn maximise(
+pub(crate) fn maximise(
     objective: &[BigRational],
     rows: &[Vec<BigRational>],
     bounds: &[BigRational],
@@ -44,7 +44,7 @@ pub(super) fn maximise(
     Solution::Optimal { value: table.value, point }
 }
 
-/// The basic variables as functions of the free ones: `basic = bounds + rows · free`.
+/// The basic variables as functions of the free variables: `basic = bounds + rows · free`.
 struct Dictionary {
     basic: Vec<usize>,
     free: Vec<usize>,
@@ -55,7 +55,7 @@ struct Dictionary {
 }
 
 impl Dictionary {
-    /// Raises the objective until no free variable can; `false` when it has no maximum.
+    /// Raises the objective until no free variable raises it. Returns false if it has no maximum.
     fn climb(&mut self) -> bool {
         loop {
             let rising = (0..self.free.len()).filter(|&j| self.objective[j].is_positive());
@@ -74,7 +74,7 @@ impl Dictionary {
     /// Exchanges a basic and a free variable.
     fn pivot(&mut self, row: usize, column: usize) {
         let scale = self.rows[row][column].recip();
-        // Solve the row for the entering variable.
+        // Solves the row for the entering variable.
         let mut solved: Vec<BigRational> = self.rows[row].iter().map(|a| -a * &scale).collect();
         solved[column] = scale.clone();
         let bound = -&self.bounds[row] * &scale;
@@ -99,7 +99,7 @@ impl Dictionary {
         std::mem::swap(&mut self.basic[row], &mut self.free[column]);
     }
 
-    /// Moves to a point that obeys all constraints; `false` when there is none.
+    /// Moves to a point that satisfies all constraints. Returns false if there is none.
     fn make_feasible(&mut self) -> bool {
         let Some(worst) = (0..self.bounds.len()).min_by(|&i, &j| self.bounds[i].cmp(&self.bounds[j])) else {
             return true;
@@ -107,7 +107,7 @@ impl Dictionary {
         if !self.bounds[worst].is_negative() {
             return true;
         }
-        // One more variable, which relaxes every constraint, is made as small as it can be.
+        // An additional variable relaxes every constraint; its smallest value is sought.
         let artificial = usize::MAX;
         self.free.push(artificial);
         self.rows.iter_mut().for_each(|row| row.push(BigRational::one()));
@@ -121,7 +121,7 @@ impl Dictionary {
             return false;
         }
         if let Some(row) = self.basic.iter().position(|&v| v == artificial) {
-            // It is zero: any free variable may take its place.
+            // It is zero, so any free variable may replace it.
             match (0..columns).find(|&j| !self.rows[row][j].is_zero()) {
                 Some(column) => self.pivot(row, column),
                 None => unreachable!("the artificial variable depends on some free variable"),
@@ -130,7 +130,7 @@ impl Dictionary {
         let column = self.free.iter().position(|&v| v == artificial).expect("it is free now");
         self.free.remove(column);
         self.rows.iter_mut().for_each(|row| drop(row.remove(column)));
-        // The objective in the variables that are free now.
+        // Writes the objective in the variables that are free now.
         self.value = BigRational::zero();
         self.objective = vec![BigRational::zero(); self.free.len()];
         for (name, c) in names.iter().zip(objective) {
@@ -149,21 +149,21 @@ impl Dictionary {
 
 #[cfg(test)]
 mod tests {
-    use super::super::whole;
     use super::*;
+    use crate::rational::whole;
 
     fn numbers(x: &[i64]) -> Vec<BigRational> {
         x.iter().map(|&x| whole(x)).collect()
     }
 
     #[test]
-    fn small_programs_by_hand() {
+    fn small_programs_have_the_solutions_found_by_hand() {
         let rows = |x: &[&[i64]]| x.iter().map(|r| numbers(r)).collect::<Vec<_>>();
         // max x + y, x + 2y ≤ 4, 3x + y ≤ 6: at (8/5, 6/5).
         let found = maximise(&numbers(&[1, 1]), &rows(&[&[1, 2], &[3, 1]]), &numbers(&[4, 6]));
         let fifths = |a: i64| BigRational::new(a.into(), 5.into());
         assert_eq!(found, Solution::Optimal { value: fifths(14), point: vec![fifths(8), fifths(6)] });
-        // Needs a start inside: min x + y with x + y ≥ 2, x ≤ 1.
+        // Zero is not feasible: min x + y with x + y ≥ 2, x ≤ 1.
         let found = maximise(&numbers(&[-1, -1]), &rows(&[&[-1, -1], &[1, 0]]), &numbers(&[-2, 1]));
         assert!(matches!(found, Solution::Optimal { value, .. } if value == whole(-2)));
         let found = maximise(&numbers(&[1]), &rows(&[&[1], &[-1]]), &numbers(&[1, -2]));

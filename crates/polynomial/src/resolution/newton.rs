@@ -1,23 +1,24 @@
-//! The Newton polyhedron: the value it gives for λ, and its compact faces.
+//! The Newton polyhedron, its value for λ, and its compact faces.
 
-use super::simplex::{Solution, maximise};
-use super::{Polynomial, whole};
+use crate::arithmetic::simplex::{Solution, maximise};
+use crate::polynomial::Polynomial;
+use crate::rational::whole;
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 use std::collections::HashSet;
 
-/// The most constraints of a double description (one bit each).
+/// The largest number of constraints of a double description, with one bit each.
 const CONSTRAINTS: usize = 128;
-/// The most facets that are followed.
+/// The largest number of facets.
 const FACETS: usize = 3000;
-/// The most faces that are listed.
+/// The largest number of faces.
 const FACES: usize = 20_000;
 
-/// The convex hull of the exponents of a polynomial and of all that lies above them.
+/// The convex hull of the exponents of a polynomial and of all points above them.
 pub(super) struct Newton {
-    /// The exponents that lie above no other one.
+    /// The exponents that lie above no other exponent.
     pub(super) exponents: Vec<Vec<u32>>,
     dimension: usize,
 }
@@ -26,9 +27,9 @@ pub(super) struct Newton {
 pub(super) struct Face {
     /// Positions in [`Newton::exponents`].
     pub(super) members: Vec<usize>,
-    /// A positive weight under which exactly this face is lowest.
+    /// A positive weight whose minimum is attained exactly on this face.
     pub(super) weight: Vec<BigInt>,
-    /// Its dimension.
+    /// The dimension of the face.
     pub(super) dimension: usize,
 }
 
@@ -45,10 +46,10 @@ impl Newton {
         Self { exponents: lowest.map(|e| e.to_vec()).collect(), dimension: polynomial.variables.len() }
     }
 
-    /// λ and m of the sum of the monomials under a prior with the exponents `tau − 1`.
+    /// Returns λ and m of the sum of the monomials under a prior with the exponents `tau − 1`.
     ///
     /// ```text
-    /// λ = max { Σ y : Σ_α y_α α ≤ τ, y ≥ 0 },   m = the codimension of the face whose interior holds τ/λ
+    /// λ = max { Σ y : Σ_α y_α α ≤ τ, y ≥ 0 },   m = the codimension of the face whose interior contains τ/λ
     /// ```
     pub(super) fn coefficient(&self, tau: &[u32]) -> (BigRational, u32) {
         let n = self.dimension;
@@ -59,7 +60,7 @@ impl Newton {
         let Solution::Optimal { value: lambda, .. } = maximise(&ones, &rows, &tau) else {
             unreachable!("zero is feasible, and every exponent has a positive entry");
         };
-        // τ/λ = Σ μ_α α + Σ ν_i e_i with Σ μ = 1: which of these can be positive spans the face.
+        // τ/λ = Σ μ_α α + Σ ν_i e_i with Σ μ = 1. The face is spanned by the points whose weight can be positive.
         let (points, generators) = (self.exponents.len(), self.exponents.len() + n);
         let mut equations: Vec<Vec<BigRational>> = Vec::new();
         let mut constants: Vec<BigRational> = Vec::new();
@@ -103,7 +104,7 @@ impl Newton {
         (lambda, (n - dimension) as u32)
     }
 
-    /// The compact faces, vertices first; `None` when there are too many to list.
+    /// Returns the compact faces, vertices first, or `None` if there are too many.
     pub(super) fn compact_faces(&self) -> Option<Vec<Face>> {
         let n = self.dimension;
         let facets = self.facets()?;
@@ -141,9 +142,9 @@ impl Newton {
         Some(faces)
     }
 
-    /// The facets as extreme rays of the cone `{(w, s): w ≥ 0, s ≥ 0, α·w ≥ s}`, by double description.
+    /// Returns the facets as extreme rays of the cone `{(w, s): w ≥ 0, s ≥ 0, α·w ≥ s}`, by double description.
     ///
-    /// Bit i of `tight` says `w_i = 0`, bit n says `s = 0`, and the bits beyond stand for the exponents.
+    /// Bit i of `tight` means `w_i = 0`, bit n means `s = 0`, and the higher bits belong to the exponents.
     fn facets(&self) -> Option<Vec<Ray>> {
         let n = self.dimension;
         if n + 1 + self.exponents.len() > CONSTRAINTS {
@@ -199,7 +200,7 @@ impl Newton {
     }
 }
 
-/// The rank of a matrix.
+/// Returns the rank of a matrix.
 pub(super) fn rank(mut rows: Vec<Vec<BigRational>>) -> usize {
     let columns = rows.first().map_or(0, Vec::len);
     let mut rank = 0;

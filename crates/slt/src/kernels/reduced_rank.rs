@@ -1,14 +1,11 @@
 //! The inner loop of reduced-rank regression: eight samples side by side, all sums in registers or first-level cache.
-#![allow(unsafe_code)]
 
-pub(crate) mod normals;
+use collimate_tensor::leveled;
 
-use collimate_tensor::CpuLevel;
-
-/// Samples that go through the network together.
+/// The number of samples that go through the network together.
 pub(crate) const LANES: usize = 8;
 
-/// One number for each of the samples in flight.
+/// One number for each of these samples.
 pub(crate) type Lane = [f64; LANES];
 
 const ZERO: Lane = [0.0; LANES];
@@ -16,8 +13,11 @@ const ZERO: Lane = [0.0; LANES];
 /// The sizes of a network M → H → N.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
+    /// M.
     pub(crate) inputs: usize,
+    /// H.
     pub(crate) hidden: usize,
+    /// N.
     pub(crate) outputs: usize,
 }
 
@@ -30,16 +30,17 @@ pub(crate) struct Lanes {
     gradient: Vec<Lane>,
 }
 
-/// Where groups of eight samples come from.
+/// The source of the groups of eight samples.
 #[derive(Clone, Copy)]
 pub(crate) enum Samples<'a> {
-    /// Groups laid out column by column in advance; the last one is filled with zeros.
+    /// All groups, laid out column by column. The last group is filled with zeros.
     Groups(&'a [Lane]),
-    /// Rows x, y of samples, of which these are taken; one more row, of zeros, stands at the end for empty lanes.
+    /// Rows x, y of all samples, and the indices of the selected samples. A row of zeros at the end serves empty lanes.
     Picked(&'a [f64], &'a [usize]),
 }
 
 impl Samples<'_> {
+    /// Returns the number of groups.
     fn groups(self, width: usize) -> usize {
         match self {
             Samples::Groups(lanes) => lanes.len() / width,
@@ -48,40 +49,24 @@ impl Samples<'_> {
     }
 }
 
-/// Σ |B A x − y|² over the samples, with its half gradient Σ (BᵀR xᵀ, R (A x)ᵀ) in `out`.
-pub(crate) fn reduced_rank(
-    shape: Shape,
-    w: &[f64],
-    samples: Samples<'_>,
-    lanes: &mut Lanes,
-    out: &mut [f64],
-) -> f64 {
-    #[cfg(target_arch = "x86_64")]
-    match CpuLevel::current() {
-        // SAFETY: the level says that the running processor has AVX-512 F, DQ and VL, and FMA with them.
-        CpuLevel::Avx512 => return unsafe { with_avx512(shape, w, samples, lanes, out) },
-        // SAFETY: the level says that the running processor has AVX2 and FMA.
-        CpuLevel::Avx2 => return unsafe { with_avx2(shape, w, samples, lanes, out) },
-        _ => {}
+leveled! {
+    [FMA: bool = true, true, false]
+
+    /// Returns Σ |B A x − y|² over the samples, and writes half its gradient, Σ (BᵀR xᵀ, R (A x)ᵀ), to `out`.
+    pub(crate) fn squared_error(
+        shape: Shape,
+        w: &[f64],
+        samples: Samples<'_>,
+        lanes: &mut Lanes,
+        out: &mut [f64],
+    ) -> f64 {
+        by_samples::<FMA>(shape, w, samples, lanes, out)
     }
-    by_hidden::<false>(shape, w, samples, lanes, out)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-fn with_avx512(shape: Shape, w: &[f64], samples: Samples<'_>, lanes: &mut Lanes, out: &mut [f64]) -> f64 {
-    by_hidden::<true>(shape, w, samples, lanes, out)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn with_avx2(shape: Shape, w: &[f64], samples: Samples<'_>, lanes: &mut Lanes, out: &mut [f64]) -> f64 {
-    by_hidden::<true>(shape, w, samples, lanes, out)
-}
-
-/// Up to four hidden units stay in registers; the compiler unrolls for each number of them.
+/// Chooses the loop that reads from this source.
 #[inline(always)]
-fn by_hidden<const FMA: bool>(
+fn by_samples<const FMA: bool>(
     shape: Shape,
     w: &[f64],
     samples: Samples<'_>,
@@ -93,7 +78,7 @@ fn by_hidden<const FMA: bool>(
     match samples {
         Samples::Groups(columns) => {
             let source = |_: &(), group: usize, column: usize| columns[group * width + column];
-            widths::<FMA, ()>(shape, w, count, |_| (), source, lanes, out)
+            by_hidden::<FMA, ()>(shape, w, count, |_| (), source, lanes, out)
         }
         Samples::Picked(rows, indices) => {
             let empty = rows.len() / width - 1;
@@ -108,13 +93,14 @@ fn by_hidden<const FMA: bool>(
                 // SAFETY: the rows were cut to `width` numbers, and the loops ask for columns below inputs + outputs.
                 at.map(|row| unsafe { *row.get_unchecked(column) })
             };
-            widths::<FMA, _>(shape, w, count, picked, source, lanes, out)
+            by_hidden::<FMA, _>(shape, w, count, picked, source, lanes, out)
         }
     }
 }
 
+/// Chooses the loop for a number of hidden units. Up to four stay in registers, with one unrolled loop for each number.
 #[inline(always)]
-fn widths<const FMA: bool, P>(
+fn by_hidden<const FMA: bool, P>(
     shape: Shape,
     w: &[f64],
     groups: usize,
@@ -132,7 +118,7 @@ fn widths<const FMA: bool, P>(
     }
 }
 
-/// `sum += a·b` in each lane.
+/// Computes `sum += a·b` in each lane.
 #[inline(always)]
 fn add<const FMA: bool>(a: &Lane, b: &Lane, sum: &mut Lane) {
     for l in 0..LANES {
@@ -140,6 +126,7 @@ fn add<const FMA: bool>(a: &Lane, b: &Lane, sum: &mut Lane) {
     }
 }
 
+/// Runs all groups through a network of `H` hidden units, whose values stay in registers.
 #[inline(always)]
 fn few<const FMA: bool, const H: usize, P>(
     shape: Shape,
@@ -189,6 +176,7 @@ fn few<const FMA: bool, const H: usize, P>(
     squares.iter().sum()
 }
 
+/// Runs all groups through a network of any number of hidden units.
 #[inline(always)]
 fn many<const FMA: bool, P>(
     shape: Shape,

@@ -1,25 +1,27 @@
-//! Two variables: a complete resolution, by weighted blow-ups and translation to the real roots of edge polynomials.
+//! The complete resolution in two variables, by weighted blow-ups and translations to the real roots of edge polynomials.
 
-use super::algebraic::{Field, Number};
-use super::{Polynomial, squarefree, whole};
+use crate::arithmetic::field::{Field, Number};
+use crate::arithmetic::squarefree;
+use crate::polynomial::Polynomial;
+use crate::rational::whole;
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, ToPrimitive, Zero};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The deepest chain of blow-ups that is followed.
+/// The largest number of blow-ups in a row.
 const DEPTH: usize = 40;
-/// The largest degree over ℚ of a field that is computed in.
+/// The largest degree of a field over ℚ.
 const FIELD: usize = 64;
-/// The most terms of a transformed factor.
+/// The largest number of terms of a transformed factor.
 const TERMS: usize = 5000;
-/// Up to which powers of each coordinate transformed factors are computed, first few and then more; at last all.
+/// The powers of each coordinate up to which transformed factors are computed. If a cap is too low, the next one is tried.
 const CAPS: [u64; 4] = [12, 30, 64, ALL];
-/// A power that is never reached: nothing is left out.
+/// A power that is never reached, so that no term is left out.
 const ALL: u64 = u64::MAX;
 
-/// What the resolution shows of `|K|` at the origin.
+/// The result of the resolution of `|K|` at the origin.
 pub(super) struct Resolved {
     pub(super) lambda: BigRational,
     pub(super) multiplicity: u32,
@@ -31,30 +33,30 @@ type Plane = BTreeMap<(u32, u32), Number>;
 
 /// A square-free factor of K and its exponent.
 ///
-/// A resolution looks at finitely many terms only, while their number grows with every translation. So terms of high powers
-/// are left out, and it is noted from which powers on: below them every term is right. As long as the factor is seen to have
-/// a pure power of each coordinate, what is left out lies beyond these two and is on no compact edge.
+/// A resolution needs finitely many terms only, but their number grows with every translation. So terms of high powers are
+/// left out, and `known` stores the lowest powers that may be missing. Every term below them is correct. If the factor has
+/// a pure power of each coordinate, the missing terms lie beyond these two and on no compact edge.
 #[derive(Clone)]
 struct Factor {
     terms: Plane,
     exponent: u32,
-    /// The lowest powers of the two coordinates at which terms may be missing.
+    /// The lowest powers of the two coordinates from which terms may be missing.
     known: [u64; 2],
 }
 
 impl Factor {
-    /// Whether the compact edges of the Newton polygon are certain.
+    /// Returns whether the compact edges of the Newton polygon are certain.
     fn is_clear(&self) -> bool {
         let exact = self.known == [ALL; 2];
         exact || (self.terms.keys().any(|e| e.1 == 0) && self.terms.keys().any(|e| e.0 == 0))
     }
 }
 
-/// Why a resolution was given up.
+/// The reason why a resolution was stopped.
 enum Limit {
-    /// Too many terms were left out: more of them may do.
-    Blurred,
-    /// In words.
+    /// Too many terms were left out. A higher cap may be enough.
+    Truncated,
+    /// A size is too large, in words.
     Size(String),
 }
 
@@ -64,7 +66,7 @@ impl From<String> for Limit {
     }
 }
 
-/// A coordinate axis: the order of K along it and one more than that of the Jacobian.
+/// A coordinate axis: the order of K along it, and the order of the Jacobian plus one.
 #[derive(Clone)]
 struct Axis {
     order: BigInt,
@@ -77,20 +79,21 @@ impl Axis {
     }
 }
 
-/// K near a point: powers of the two coordinates times powers of factors that no coordinate divides.
+/// K near a point, as powers of the two coordinates times powers of factors that no coordinate divides.
 struct Node {
     field: Field,
     axes: [Axis; 2],
     factors: Vec<Factor>,
 }
 
-/// Resolves `|K|` at the origin under a prior with the exponents `tau − 1`; `Err` says which limit was met.
+/// Resolves `|K|` at the origin under a prior with the exponents `tau − 1`. The error names the limit that was reached.
 pub(super) fn resolve(k: &Polynomial, tau: &[u32]) -> Result<Resolved, String> {
     let low = |axis: usize| k.terms.keys().map(|e| e[axis]).min().unwrap_or(0);
     let shift = [low(0), low(1)];
     let divided = |(e, c): (&Vec<u32>, &BigRational)| (vec![e[0] - shift[0], e[1] - shift[1]], c.clone());
     let rest = Polynomial { variables: k.variables.clone(), terms: k.terms.iter().map(divided).collect() };
-    let parts = squarefree::square_free(&rest).ok_or("its square-free parts have too large coefficients")?;
+    let parts =
+        squarefree::square_free(&rest).ok_or("its square-free parts have coefficients that are too large")?;
     let factor = |(terms, exponent): (squarefree::Terms, u32)| Factor {
         terms: terms.into_iter().map(|(e, c)| (e, whole(c).into())).collect(),
         exponent,
@@ -105,28 +108,27 @@ pub(super) fn resolve(k: &Polynomial, tau: &[u32]) -> Result<Resolved, String> {
         let node = Node { field: Field::default(), axes: [axis(0), axis(1)], factors: factors.clone() };
         match search.visit(node, 0) {
             Ok(()) => {
-                let (lambda, multiplicity) =
-                    search.best.ok_or("K does not vanish at the origin".to_owned())?;
+                let (lambda, multiplicity) = search.best.ok_or("K is not zero at the origin".to_owned())?;
                 return Ok(Resolved { lambda, multiplicity, changes_sign: search.changes_sign });
             }
-            Err(Limit::Blurred) => {}
-            // A limit met with few terms would be met with all of them, unless it is one of their number.
+            Err(Limit::Truncated) => {}
+            // The next cap is tried as well, and the last reason is reported.
             Err(Limit::Size(words)) => reason = words,
         }
     }
     Err(reason)
 }
 
-/// The pole found so far.
+/// A search for the smallest pole.
 struct Search {
     best: Option<(BigRational, u32)>,
     changes_sign: bool,
-    /// Terms with this power of a coordinate, or a higher one, are left out.
+    /// The lowest power of a coordinate whose terms are left out.
     cap: u64,
 }
 
 impl Search {
-    /// Two divisors that cross.
+    /// Adds the pole at the crossing of two divisors.
     fn crossing(&mut self, a: &Axis, b: &Axis) {
         let ratios = [a.ratio(), b.ratio()];
         let Some(lambda) = ratios.iter().flatten().min().cloned() else { return };
@@ -143,7 +145,7 @@ impl Search {
             return Err(format!("its resolution takes more than {DEPTH} blow-ups in a row").into());
         }
         if !node.factors.iter().all(Factor::is_clear) {
-            return Err(Limit::Blurred);
+            return Err(Limit::Truncated);
         }
         let rays = rays(&node);
         let divisor = |&(a, b): &(u32, u32)| {
@@ -166,7 +168,7 @@ impl Search {
         Ok(())
     }
 
-    /// The points where factors meet the divisor of a weighted blow-up.
+    /// Visits the points where factors cross the divisor of a weighted blow-up.
     fn roots(&mut self, node: &Node, ray: (u32, u32), divisor: &Axis, depth: usize) -> Result<(), Limit> {
         let field = &node.field;
         let chart = Chart::of(ray);
@@ -174,7 +176,7 @@ impl Search {
         let product = edges.iter().fold(vec![Number::one()], |p, e| field.multiply_polynomials(&p, e));
         for (part, order) in field.square_free(&product) {
             if order == 1 {
-                // Here one smooth branch crosses the divisor.
+                // A simple root: one smooth branch crosses the divisor.
                 for (edge, factor) in edges.iter().zip(&node.factors) {
                     if field.count_real_roots(&field.gcd(&part, edge)) > 0 {
                         self.changes_sign |= factor.exponent % 2 == 1;
@@ -194,10 +196,10 @@ impl Search {
                 let mut factors = Vec::new();
                 for factor in &node.factors {
                     let mut moved = chart.transform(&field, factor, &root, self.cap)?;
-                    // A branch may be the new axis itself; where terms are missing it may only seem so.
+                    // A branch may be the new axis itself. If terms are missing, this cannot be decided.
                     let along = moved.terms.keys().map(|e| e.1).min().unwrap_or(0);
                     if along > 0 && moved.known != [ALL; 2] {
-                        return Err(Limit::Blurred);
+                        return Err(Limit::Truncated);
                     }
                     axes[1].order += BigInt::from(along * factor.exponent);
                     moved.terms = moved.terms.into_iter().map(|((i, j), c)| ((i, j - along), c)).collect();
@@ -212,13 +214,13 @@ impl Search {
     }
 }
 
-/// The smallest value of a weight on a factor.
+/// Returns the smallest value of a weight on a factor.
 fn lowest(factor: &Factor, (a, b): (u32, u32)) -> u64 {
     let value = |&(i, j): &(u32, u32)| u64::from(a) * u64::from(i) + u64::from(b) * u64::from(j);
     factor.terms.keys().map(value).min().unwrap_or(0)
 }
 
-/// Whether the lowest term of K under a weight inside a cone of the fan has even exponents.
+/// Returns whether the lowest term of K, under a weight inside a cone of the fan, has even exponents.
 fn vertex_is_even(node: &Node, weight: (u32, u32)) -> bool {
     let (mut x, mut y) = (node.axes[0].order.clone(), node.axes[1].order.clone());
     for factor in &node.factors {
@@ -233,7 +235,7 @@ fn vertex_is_even(node: &Node, weight: (u32, u32)) -> bool {
     x.is_even() && y.is_even()
 }
 
-/// The normals of the compact edges of all factors, between those of the two axes, in order.
+/// Returns the normals of the compact edges of all factors in order, with the normals of the two axes at the ends.
 fn rays(node: &Node) -> Vec<(u32, u32)> {
     let mut normals = BTreeSet::new();
     for factor in &node.factors {
@@ -263,7 +265,7 @@ fn rays(node: &Node) -> Vec<(u32, u32)> {
     [(1, 0)].into_iter().chain(inner).chain([(0, 1)]).collect()
 }
 
-/// `x = e^a s^c, y = e^b s^d` with `ad − bc = 1`: it covers all points with no zero coordinate exactly once.
+/// The coordinates `x = e^a s^c, y = e^b s^d` with `ad − bc = 1`. They cover all points without a zero coordinate once.
 struct Chart {
     a: u32,
     b: u32,
@@ -283,7 +285,7 @@ impl Chart {
         (u64::from(self.a) * i + u64::from(self.b) * j, u64::from(self.c) * i + u64::from(self.d) * j)
     }
 
-    /// What is left of a factor on the divisor, as a polynomial in s that does not vanish at 0.
+    /// Restricts a factor to the divisor. The result is a polynomial in s that is not zero at 0.
     fn edge(&self, factor: &Factor) -> Vec<Number> {
         let low = lowest(factor, (self.a, self.b));
         let on: Vec<(u64, &Number)> = factor
@@ -302,7 +304,7 @@ impl Chart {
         out
     }
 
-    /// The factor in the coordinates `(e, s − root)`, without its powers of e and s, below the power `cap` of each.
+    /// Writes a factor in the coordinates `(e, s − root)`, without its powers of e and s, below the power `cap` of each.
     fn transform(&self, field: &Field, factor: &Factor, root: &Number, cap: u64) -> Result<Factor, Limit> {
         let low = lowest(factor, (self.a, self.b));
         let first = factor.terms.keys().map(|e| self.powers(e).1).min().unwrap_or(0);
@@ -310,7 +312,7 @@ impl Chart {
         if most > 500 {
             return Err("its blow-ups reach a degree above 500".to_owned().into());
         }
-        // What the factor does not know has at least this power of e.
+        // The missing terms of the factor have at least this power of e.
         let inherited = (factor.known[0].saturating_mul(self.a.into()))
             .min(factor.known[1].saturating_mul(self.b.into()))
             .saturating_sub(if factor.known == [ALL; 2] { 0 } else { low });
@@ -354,8 +356,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_terms_are_enough_or_are_seen_not_to_be() {
-        // A contact of order 40 needs terms beyond the first caps, and the same polynomial with all terms agrees.
+    fn truncated_factors_give_the_result_of_all_terms() {
+        // A contact of high order needs terms beyond the first caps. The result with all terms is the same.
         for text in [
             "(y - x^2)^2 + x^30",
             "(y - x - x^2)^2 + x^16",

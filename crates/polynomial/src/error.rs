@@ -1,0 +1,58 @@
+use collimate_measure::OutOfRange;
+
+/// An input that has no learning coefficient, or that this crate cannot work with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolynomialError {
+    /// A number lies outside its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// A list has another length than the object it belongs to.
+    #[error("{argument}: expected {expected} entries, given {given}")]
+    Length {
+        /// The name of the argument.
+        argument: &'static str,
+        /// The length it should have.
+        expected: usize,
+        /// The length it has.
+        given: usize,
+    },
+    /// A text is not a polynomial.
+    #[error("at character {position}: {message}")]
+    Syntax {
+        /// The position in the text, from 1.
+        position: usize,
+        /// The problem there, and what was expected.
+        message: String,
+    },
+    /// A size is above the limit of this crate.
+    #[error("{what}: {given} is above the limit of {limit}")]
+    TooLarge {
+        /// The name of the size.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+        /// The size that was given or reached.
+        given: usize,
+    },
+    /// A polynomial does not have a minimum of 0 at the origin.
+    #[error("K is not a loss with its minimum 0 at the origin: {reason}")]
+    NotALoss {
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// Returns an error unless two lengths are equal.
+pub(crate) fn same_length(
+    argument: &'static str,
+    expected: usize,
+    given: usize,
+) -> Result<(), PolynomialError> {
+    if expected == given { Ok(()) } else { Err(PolynomialError::Length { argument, expected, given }) }
+}
+
+/// Returns an error if a size is above its limit.
+pub(crate) fn limit(what: &'static str, limit: usize, given: usize) -> Result<(), PolynomialError> {
+    if given > limit { Err(PolynomialError::TooLarge { what, limit, given }) } else { Ok(()) }
+}

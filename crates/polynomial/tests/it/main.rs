@@ -1,0 +1,4 @@
+//! The integration tests of `collimate-polynomial`.
+
+mod formulas;
+mod polynomial;
