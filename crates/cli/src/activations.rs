@@ -3,7 +3,7 @@
 use crate::session::{Session, Steps, on_interrupt};
 use crate::texts::Source;
 use anyhow::{Context, ensure};
-use collimate_studies::model::capture;
+use collimate_studies::language_model::capture;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -29,30 +29,23 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     options.source.check()?;
     let output = &options.output;
     check_folder(output, options.force)?;
-    let laboratory = options.source.laboratory()?;
-    let point = options.source.point(&laboratory)?;
-    let sequences = options.source.sequences(&laboratory)?;
+    let setup = options.source.setup()?;
+    let point = options.source.point(&setup)?;
+    let sequences = options.source.sequences(&setup)?;
     let stop = on_interrupt("removing what was captured")?;
     let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
-    // The shards are written beside the folder, which therefore never holds a part of the set.
+    // The shards are written beside the folder, which is replaced only when the set is complete.
     let partial = output.with_file_name(format!(
         "{}.partial-{}",
         output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         std::process::id()
     ));
-    let captured = capture(&laboratory.decoder, &sequences, point, &partial, |done| {
+    let captured = capture(&setup.decoder, &sequences, &[(point, partial.clone())], &mut |done| {
         steps.at(done as u64, "");
         !stop.load(Ordering::SeqCst)
     });
     steps.finish();
-    let shards = match captured {
-        Ok(shards) => shards,
-        Err(error) => {
-            // A part of the set is of no use; the first error is the one to report.
-            let _ = std::fs::remove_dir_all(&partial);
-            return Err(error.into());
-        }
-    };
+    let shards = captured?.remove(0);
     if output.exists() {
         // Files that another program wrote into an empty folder meanwhile are not removed.
         let remove = if options.force { std::fs::remove_dir_all } else { std::fs::remove_dir };

@@ -1,8 +1,9 @@
 //! The model that a command runs, and the text it runs the model on.
 
 use anyhow::{Context, bail, ensure};
+use collimate_studies::Sequence;
 use collimate_studies::data::{self, Cache};
-use collimate_studies::real::{Laboratory, Sequence};
+use collimate_studies::language_model::LanguageModelSetup;
 use collimate_studies::text::{self, brown};
 use collimate_tensor::files::Gguf;
 use collimate_transformer::{Decoder, HookPoint, Site, Tokenizer};
@@ -52,19 +53,19 @@ enum SiteName {
 
 impl Source {
     /// Opens the model and its tokenizer.
-    pub(crate) fn laboratory(&self) -> anyhow::Result<Laboratory> {
+    pub(crate) fn setup(&self) -> anyhow::Result<LanguageModelSetup> {
         let cache = match &self.cache {
             Some(folder) => Cache::at(folder),
             None => Cache::user()?,
         };
         Ok(match &self.model {
-            None => Laboratory::open(cache)?,
+            None => LanguageModelSetup::open(cache)?,
             Some(path) => {
                 let file = Gguf::open(path)?;
                 let read = || format!("reading the model {}", path.display());
                 let decoder = Decoder::from_open_gguf(&file).with_context(read)?;
                 let tokenizer = Tokenizer::from_gguf(&file).with_context(read)?;
-                Laboratory { decoder, tokenizer, cache }
+                LanguageModelSetup { decoder, tokenizer, cache }
             }
         })
     }
@@ -82,8 +83,8 @@ impl Source {
     }
 
     /// Returns the site in the layer.
-    pub(crate) fn point(&self, laboratory: &Laboratory) -> anyhow::Result<HookPoint> {
-        let layers = laboratory.decoder.config().n_layers;
+    pub(crate) fn point(&self, setup: &LanguageModelSetup) -> anyhow::Result<HookPoint> {
+        let layers = setup.decoder.config().n_layers;
         let layer = self.layer.context("name the layer with --layer")?;
         ensure!(
             layer < layers,
@@ -102,17 +103,17 @@ impl Source {
     }
 
     /// Returns the text as sequences of tokens.
-    pub(crate) fn sequences(&self, laboratory: &Laboratory) -> anyhow::Result<Vec<Sequence>> {
+    pub(crate) fn sequences(&self, setup: &LanguageModelSetup) -> anyhow::Result<Vec<Sequence>> {
         let texts: Vec<String> = match self.corpus.as_str() {
             "jargon" => text::jargon().iter().map(|document| document.text.clone()).collect(),
             "brown" => {
-                let folder = data::locate_brown(&laboratory.cache)?;
+                let folder = data::locate_brown(&setup.cache)?;
                 brown::read(&folder)?.iter().map(running).collect()
             }
             path => files(Path::new(path))?,
         };
         let numbered = (0_u32..).zip(texts.iter().map(String::as_str));
-        let sequences = laboratory.sequences(numbered, self.tokens)?;
+        let sequences = setup.sequences(numbered, self.tokens)?;
         ensure!(
             !sequences.is_empty(),
             "the corpus '{}' has no piece of at least eight tokens; choose a longer text",

@@ -18,6 +18,6 @@ pub fn registry() -> Claims {
         .extend(collimate_superposition::claims())
         .extend(collimate_sae::claims::claims())
         .extend(collimate_slt::claims())
-        .extend(crate::worlds::claims())
-        .extend(crate::real::claims())
+        .extend(crate::synthetic::claims())
+        .extend(crate::language_model::claims())
 }

@@ -7,7 +7,8 @@ use crate::texts::Source;
 use anyhow::{bail, ensure};
 use collimate_sae::formats::{Dictionary, Target};
 use collimate_sae::{Evaluation, Size, Usage, WithNull};
-use collimate_studies::model::recovered_with_null;
+use collimate_studies::splicing::recovered_with_null;
+use collimate_studies::width_at;
 use ndarray::{Array1, s};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,19 +149,19 @@ fn measure_in_model(
     mean: &Array1<f32>,
     stop: &AtomicBool,
 ) -> anyhow::Result<Vec<WithNull>> {
-    let laboratory = options.source.laboratory()?;
-    let point = options.source.point(&laboratory)?;
-    let (given, needed) = (laboratory.width(point), dictionary.size().d_model);
+    let setup = options.source.setup()?;
+    let point = options.source.point(&setup)?;
+    let (given, needed) = (width_at(setup.decoder.config(), point), dictionary.size().d_model);
     ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
-    let sequences = options.source.sequences(&laboratory)?;
+    let sequences = options.source.sequences(&setup)?;
     let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
-    let going_on = |done: usize| {
+    let mut going_on = |done: usize| {
         steps.at(done as u64, "");
         !stop.load(Ordering::SeqCst)
     };
-    let decoder = &laboratory.decoder;
+    let decoder = &setup.decoder;
     let [found, null] =
-        recovered_with_null(decoder, dictionary, options.seed, point, &sequences, mean, going_on)?;
+        recovered_with_null(decoder, dictionary, options.seed, point, &sequences, mean, &mut going_on)?;
     steps.finish();
     Ok(found.with_null(&null, dictionary.fingerprint()).into_iter().collect())
 }

@@ -5,7 +5,7 @@ use collimate_measure::Fingerprint;
 use collimate_sae::shards::{Beside, Shards};
 use collimate_sae::{SaeError, epochs};
 use collimate_stream::RngStream;
-use collimate_studies::real::mean_row;
+use collimate_studies::language_model::mean_row;
 use collimate_tensor::files::{FileArray, Npz, Safetensors, read_npy};
 use ndarray::{Array1, Array2, Axis, concatenate};
 use std::path::{Path, PathBuf};

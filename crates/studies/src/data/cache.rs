@@ -1,4 +1,5 @@
-use super::{DataError, Item};
+use super::error::DataError;
+use super::item::Item;
 use std::path::{Path, PathBuf};
 
 /// The folder that holds what was downloaded.

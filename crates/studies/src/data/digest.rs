@@ -1,4 +1,4 @@
-use super::DataError;
+use super::error::DataError;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;

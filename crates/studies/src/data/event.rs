@@ -1,4 +1,4 @@
-use super::Item;
+use super::item::Item;
 use std::fmt;
 use std::path::PathBuf;
 

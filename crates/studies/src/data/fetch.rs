@@ -1,4 +1,5 @@
-use super::{Client, DataError, Item};
+use super::error::DataError;
+use super::item::{Client, Item};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::ErrorKind;

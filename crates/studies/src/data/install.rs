@@ -1,6 +1,10 @@
+use super::cache::Cache;
 use super::digest::{file_sha256, tree_sha256};
+use super::error::DataError;
+use super::event::Event;
+use super::fetch::Fetcher;
+use super::item::{Contents, Item};
 use super::unpack::unpack;
-use super::{Cache, Contents, DataError, Event, Fetcher, Item};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-use super::{Contents, DataError, Item};
+use super::error::DataError;
+use super::item::{Contents, Item};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;

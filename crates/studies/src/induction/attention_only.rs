@@ -1,5 +1,5 @@
-use super::Questions;
-use crate::real::StudyError;
+use super::bigrams::Questions;
+use crate::error::StudyError;
 use collimate_attention::{Attention, Mask, Offset, Precision, Saved};
 use collimate_grad::primitive::{cross_entropy, matmul};
 use collimate_grad::{Adam, AdamConfig, Decay, GradError, Optimiser, Schedule, ScheduleConfig, WarmUp};

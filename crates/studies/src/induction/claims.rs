@@ -1,6 +1,7 @@
 //! What one layer learns, and two.
 
-use super::{AttentionOnly, Bigrams, Size};
+use super::attention_only::{AttentionOnly, Size};
+use super::bigrams::Bigrams;
 use collimate_claims::{Claim, Claims, Meta, Proportion, Subject, Tier};
 use collimate_stream::RngStream;
 

@@ -1,7 +1,7 @@
 //! Matrix products: their rounding error, what they do not depend on, and what floating point takes away.
 
-use super::{bounded, normal_f32};
 use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_stream::RngStream;
 use collimate_tensor::{PackedMatrix, SparseRows, matmul};
 use ndarray::{Array2, Zip, s};
 
@@ -35,6 +35,16 @@ const ASSOCIATIVE: Meta = Meta::counterexample(
 
 pub(super) fn claims() -> Claims {
     Claims::new().with(error()).with(packed()).with(sparse()).with(associative())
+}
+
+/// A matrix of normal numbers that f32 holds exactly, so that no error comes from rounding the inputs.
+fn normal_f32(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<f64> {
+    Array2::from_shape_simple_fn((rows, columns), || f64::from(stream.normal() as f32))
+}
+
+/// Small integers: their products and sums are exact, which makes the smallest counterexamples readable.
+fn bounded(x: &Array2<f64>) -> bool {
+    x.iter().all(|v| v.is_finite() && v.abs() <= 1e3)
 }
 
 fn narrow(x: &Array2<f64>) -> Array2<f32> {

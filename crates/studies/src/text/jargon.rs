@@ -1,4 +1,4 @@
-use super::Document;
+use super::document::Document;
 use flate2::read::GzDecoder;
 use std::io::Read;
 use std::sync::OnceLock;

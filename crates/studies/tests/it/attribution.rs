@@ -3,8 +3,8 @@
 use collimate_sae::formats::Dictionary;
 use collimate_sae::{Relu, Sae, Size, TopK, Variant, Weights};
 use collimate_stream::RngStream;
-use collimate_studies::model::{attribution_by_ablation, direct_attribution, direct_effect, rows_at};
-use collimate_studies::real::StudyError;
+use collimate_studies::latents::{attribution_by_ablation, direct_attribution, direct_effect};
+use collimate_studies::{StudyError, rows_at};
 use collimate_transformer::{Config, Decoder, Edit, HookPoint, Run, Site};
 use ndarray::{Array2, ArrayView1, Axis, s};
 
@@ -119,7 +119,8 @@ fn a_share_by_ablation_is_the_run_without_the_latent() {
     let dictionary = dictionary(TopK::new(5), decoder.config().d_model);
     for site in [Site::ResidualPre, Site::AttentionOutput, Site::MlpOutput] {
         let point = HookPoint { layer: 1, site };
-        let found = attribution_by_ablation(&decoder, &dictionary, point, &TOKENS, PAIR, 3, || true).unwrap();
+        let found =
+            attribution_by_ablation(&decoder, &dictionary, point, &TOKENS, PAIR, 3, &mut || true).unwrap();
         assert_eq!(found.shares.len(), 3);
         let rows = rows_at(&decoder, &TOKENS, point).unwrap();
         let codes = dictionary.forward(&rows).unwrap().codes.to_dense();
@@ -142,7 +143,7 @@ fn a_share_by_ablation_is_the_run_without_the_latent() {
         assert!((found.rest - (found.difference - sum)).abs() < 1e-12);
     }
     let point = Site::ResidualPre.of_layer(1);
-    let stopped = attribution_by_ablation(&decoder, &dictionary, point, &TOKENS, PAIR, 3, || false);
+    let stopped = attribution_by_ablation(&decoder, &dictionary, point, &TOKENS, PAIR, 3, &mut || false);
     assert!(matches!(stopped, Err(StudyError::Interrupted)));
 }
 
@@ -154,7 +155,8 @@ fn behind_the_last_layer_both_attributions_differ_by_the_norm_alone() {
     let point = Site::ResidualPost.of_layer(decoder.config().n_layers - 1);
     let dictionary = dictionary(TopK::new(4), decoder.config().d_model);
     let direct = direct_attribution(&decoder, &dictionary, point, &TOKENS, PAIR).unwrap();
-    let ablated = attribution_by_ablation(&decoder, &dictionary, point, &TOKENS, PAIR, 4, || true).unwrap();
+    let ablated =
+        attribution_by_ablation(&decoder, &dictionary, point, &TOKENS, PAIR, 4, &mut || true).unwrap();
     let end = end(&decoder);
     let x = end.row(TOKENS.len() - 1);
     for share in &ablated.shares {

@@ -3,7 +3,8 @@
 use collimate_sae::formats::Dictionary;
 use collimate_sae::{Sae, Size, TopK};
 use collimate_stream::RngStream;
-use collimate_studies::model::{Change, ErrorTerm, Inserted, LogitEffect, direct_effect};
+use collimate_studies::latents::{LogitEffect, direct_effect};
+use collimate_studies::splicing::{Change, ErrorTerm, Splice};
 use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
 use ndarray::{Array2, s};
 
@@ -34,7 +35,7 @@ fn the_error_term_makes_up_for_the_dictionary_at_every_site() {
         let point = site.of_layer(1);
         let clean = decoder.logits(Run::of(&TOKENS), &mut ()).unwrap();
         let run = |error| {
-            let mut hooks = Inserted::new(&dictionary, point, error).unwrap();
+            let mut hooks = Splice::dictionary(point, &dictionary, error).unwrap();
             let logits = decoder.logits(Run::of(&TOKENS), &mut hooks).unwrap();
             assert_eq!(hooks.codes().unwrap().n_rows(), TOKENS.len() - 1, "{point}");
             logits
@@ -53,7 +54,8 @@ fn a_change_moves_the_residual_along_the_decoder_row() {
     let active = (0..96).find(|&i| codes[[2, i]] > 0.0).unwrap();
     let row = dictionary.decoder().row(active);
     let steered = |change| {
-        let mut hooks = Inserted::new(&dictionary, point, ErrorTerm::Kept).unwrap().with(change).unwrap();
+        let mut hooks =
+            Splice::dictionary(point, &dictionary, ErrorTerm::Kept).unwrap().with(change).unwrap();
         decoder.residual(Run::of(&TOKENS), 1, &mut hooks).unwrap()
     };
     let latent = active as u32;
@@ -68,9 +70,11 @@ fn a_change_moves_the_residual_along_the_decoder_row() {
         assert!((&after.row(3) - &expected).iter().all(|v| v.abs() < 1e-5), "{change:?}");
         assert_eq!(after.row(0), residual.row(0));
     }
-    assert!(Inserted::new(&dictionary, point, ErrorTerm::Kept).unwrap().with(Change::Ablate(96)).is_err());
+    assert!(
+        Splice::dictionary(point, &dictionary, ErrorTerm::Kept).unwrap().with(Change::Ablate(96)).is_err()
+    );
     // A point that the run never passes has no codes.
-    let mut late = Inserted::new(&dictionary, Site::ResidualPost.of_layer(1), ErrorTerm::Kept).unwrap();
+    let mut late = Splice::dictionary(Site::ResidualPost.of_layer(1), &dictionary, ErrorTerm::Kept).unwrap();
     decoder.residual(Run::of(&TOKENS), 1, &mut late).unwrap();
     assert!(late.codes().is_err());
 }

@@ -2,10 +2,13 @@
 
 use collimate_measure::Fingerprint;
 use collimate_sae::formats::Dictionary;
+use collimate_sae::shards::Shards;
 use collimate_sae::{InputBias, PenaltyWeight, Relu, Sae, Weights};
 use collimate_stream::RngStream;
-use collimate_studies::model::{capture, recovered, recovered_with_null, rows_at, top_firings};
-use collimate_studies::real::{HeldOut, Sequence, StudyError, loss_recovered, mean_row};
+use collimate_studies::language_model::{capture, mean_row, source_of};
+use collimate_studies::latents::top_firings;
+use collimate_studies::splicing::{HeldOut, loss_recovered, recovered, recovered_with_null};
+use collimate_studies::{Sequence, StudyError, rows_at};
 use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 
@@ -41,7 +44,8 @@ fn a_perfect_dictionary_recovers_all_and_an_empty_one_nothing() {
     for site in [Site::ResidualPost, Site::AttentionOutput, Site::MlpOutput] {
         let point = HookPoint { layer: 1, site };
         let mean = Array1::from_elem(d, 0.3);
-        let of = |gain| recovered(&decoder, &identity(d, gain), point, &sequences, &mean, |_| true).unwrap();
+        let of =
+            |gain| recovered(&decoder, &identity(d, gain), point, &sequences, &mean, &mut |_| true).unwrap();
         let perfect = of(1.0);
         assert_eq!(perfect.predictions, 4 * 10);
         assert!((perfect.loss.against_zero() - 1.0).abs() < 1e-4, "{:?}", perfect.loss);
@@ -67,8 +71,9 @@ fn means_are_pooled_by_their_predictions_and_the_null_is_a_floor() {
     let (some, others) = (sequences(2), sequences(3)[..2].to_vec());
     let both: Vec<Sequence> = some.iter().chain(&others).cloned().collect();
     let dictionary = identity(d, 0.9);
-    let of =
-        |q: &[Sequence]| recovered_with_null(&decoder, &dictionary, 7, point, q, &mean, |_| true).unwrap();
+    let of = |q: &[Sequence]| {
+        recovered_with_null(&decoder, &dictionary, 7, point, q, &mean, &mut |_| true).unwrap()
+    };
     let ([mut a, _], [b, _], [whole, null]) = (of(&some), of(&others), of(&both));
     a.merge(&b);
     assert_eq!(a.predictions, whole.predictions);
@@ -96,7 +101,9 @@ fn captured_shards_hold_the_rows_of_the_site() {
     let (decoder, sequences) = (decoder(), sequences(4));
     let folder = tempfile::tempdir().unwrap();
     let point = Site::HeadOutput.of_layer(2);
-    let shards = capture(&decoder, &sequences, point, &folder.path().join("a"), |_| true).unwrap();
+    let targets = [(point, folder.path().join("a")), (Site::MlpOutput.of_layer(0), folder.path().join("b"))];
+    let shards = &capture(&decoder, &sequences, &targets, &mut |_| true).unwrap()[0];
+    assert_eq!(shards.source(), source_of(&decoder, &sequences, point));
     assert_eq!((shards.rows(), shards.width()), (4 * 11, 32));
     let expected: Vec<Array2<f32>> = sequences
         .iter()
@@ -104,14 +111,20 @@ fn captured_shards_hold_the_rows_of_the_site() {
         .collect();
     let views: Vec<_> = expected.iter().map(|rows| rows.view()).collect();
     let expected = concatenate(Axis(0), &views).unwrap();
-    let mean = mean_row(&shards).unwrap();
+    let mean = mean_row(shards).unwrap();
     let off = (&mean - &expected.mean_axis(Axis(0)).unwrap()).fold(0.0, |m: f32, v| m.max(v.abs()));
     assert!(off < 1e-3, "{off}"); // stored in half precision
-    let stopped = capture(&decoder, &sequences, point, &folder.path().join("b"), |done| done < 2);
+    // A capture that is stopped or refused leaves nothing behind, and what was there stays.
+    let stopped = capture(&decoder, &sequences, &[(point, folder.path().join("c"))], &mut |done| done < 2);
     assert!(matches!(stopped, Err(StudyError::Interrupted)));
+    let refused = capture(&decoder, &sequences[..1], &targets[..1], &mut |_| true);
+    assert!(matches!(refused, Err(StudyError::Io { .. })));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(Shards::open(folder.path().join("a")).unwrap().rows(), shards.rows());
     // Where a latent fires most is where its code is largest.
     let dictionary = identity(32, 1.0);
-    let (tops, fired) = top_firings(&decoder, &dictionary, point, &sequences, &[3], 2, |_| true).unwrap();
+    let (tops, fired) =
+        top_firings(&decoder, &dictionary, point, &sequences, &[3], 2, &mut |_| true).unwrap();
     let largest = expected.column(3).fold(0.0, |m: f32, &v| m.max(v));
     assert!((tops[0].firings[0].code - largest).abs() < 1e-6);
     assert_eq!(fired[3], expected.column(3).iter().filter(|v| **v > 0.0).count() as u64);
@@ -125,11 +138,12 @@ fn held_out_text_gives_the_same_losses_as_the_hooks_of_a_whole_run() {
     let (mean, dictionary) = (Array1::from_elem(d, 0.2), identity(d, 0.8));
     for site in [Site::ResidualPost, Site::AttentionOutput, Site::MlpOutput] {
         let point = HookPoint { layer: 1, site };
-        let expected = recovered(&decoder, &dictionary, point, &sequences, &mean, |_| true).unwrap().loss;
+        let expected =
+            recovered(&decoder, &dictionary, point, &sequences, &mean, &mut |_| true).unwrap().loss;
         let held_out = HeldOut::new(&decoder, point, sequences.clone(), &mean).unwrap();
-        let found = held_out.fidelity(&decoder, &dictionary.to_sae().unwrap(), || true).unwrap();
+        let found = held_out.fidelity(&decoder, &dictionary.to_sae().unwrap(), &mut || true).unwrap();
         assert_eq!((found.losses.len(), held_out.predictions()), (4, 40));
-        let losses = loss_recovered(&found.losses, 0..4);
+        let losses = loss_recovered(&found.losses, &[0, 1, 2, 3]);
         for (a, b) in [
             (losses.clean, expected.clean),
             (losses.reconstructed, expected.reconstructed),

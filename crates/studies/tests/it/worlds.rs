@@ -3,7 +3,7 @@
 use collimate_sae::BiasStart;
 use collimate_stream::RngStream;
 use collimate_studies::diagnosis::{LabelSet, labels};
-use collimate_studies::worlds::{Measured, Member, Recipe, Scene};
+use collimate_studies::synthetic::{Measured, Member, Recipe, SyntheticRows};
 use collimate_superposition::{SparseFeatures, WorldConfig};
 
 #[test]
@@ -11,44 +11,46 @@ fn activations_are_their_features_along_their_directions() {
     let stream = RngStream::new(5, 0);
     let config =
         WorldConfig { features: 20, width: 8, roots: 0, causes: 2, highest: 0.4, ..Default::default() };
-    let world = Scene::of_world(config, 30, 40, &stream).unwrap();
+    let world = SyntheticRows::of_world(config, 30, 40, &stream).unwrap();
     let source = SparseFeatures::uniform(6, 0.3).unwrap();
-    let directions = Scene::random(6, 4, &mut RngStream::new(6, 0));
-    let drawn = Scene::of(&source, directions, 30, 40, &stream).unwrap();
-    for scene in [&world, &drawn] {
-        let made = scene.truth.dot(&scene.directions);
+    let directions = SyntheticRows::random(6, 4, &mut RngStream::new(6, 0));
+    let drawn = SyntheticRows::of(&source, directions, 30, 40, &stream).unwrap();
+    for synthetic in [&world, &drawn] {
+        let made = synthetic.truth.dot(&synthetic.directions);
         let off =
-            made.iter().zip(&scene.held_out).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
-        assert!(off < 1e-5 && scene.rows.nrows() == 30, "{off}");
-        let on = scene.rows_where(|x, row| x[[row, 0]] > 0.0);
-        assert!(on.len() < 40 && on.iter().all(|&row| scene.truth[[row, 0]] > 0.0));
+            made.iter().zip(&synthetic.held_out).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
+        assert!(off < 1e-5 && synthetic.rows.nrows() == 30, "{off}");
+        let on = synthetic.rows_where(|x, row| x[[row, 0]] > 0.0);
+        assert!(on.len() < 40 && on.iter().all(|&row| synthetic.truth[[row, 0]] > 0.0));
     }
     assert_ne!(drawn.rows, drawn.held_out.slice(ndarray::s![..30, ..]), "held-out rows are others");
-    assert!(Scene::of(&source, Scene::orthogonal(5, 5), 1, 1, &stream).is_err());
-    assert!(Scene::of_world(WorldConfig { features: 0, ..config }, 1, 1, &stream).is_err());
+    assert!(SyntheticRows::of(&source, SyntheticRows::orthogonal(5, 5), 1, 1, &stream).is_err());
+    assert!(SyntheticRows::of_world(WorldConfig { features: 0, ..config }, 1, 1, &stream).is_err());
 }
 
 #[test]
 fn a_dictionary_finds_a_few_orthogonal_features_and_chance_does_not() {
     let source = SparseFeatures::uniform(6, 0.15).unwrap();
-    let scene = Scene::of(&source, Scene::orthogonal(6, 6), 4000, 500, &RngStream::new(8, 0)).unwrap();
+    let synthetic =
+        SyntheticRows::of(&source, SyntheticRows::orthogonal(6, 6), 4000, 500, &RngStream::new(8, 0))
+            .unwrap();
     let bias_start = BiasStart::Given;
     let recipe =
         Recipe { member: Member::TopK, n_latents: 8, sparsity: 2.0, steps: 300, bias_start, seed: 4 };
-    let trained = recipe.train(&scene).unwrap().model;
+    let trained = recipe.train(&synthetic).unwrap().model;
     assert_eq!(
         trained.weights(),
-        recipe.train(&scene).unwrap().model.weights(),
+        recipe.train(&synthetic).unwrap().model.weights(),
         "the same recipe, the same bits"
     );
-    let measured = Measured::of(&trained, &scene, 1).unwrap();
+    let measured = Measured::of(&trained, &synthetic, 1).unwrap();
     let [found, chance] = measured.against_null("MMCS (truth to dictionary)");
     assert!(found > chance + 0.15, "{found}, chance {chance}");
     assert!(measured.evaluation.sums.explained_variance() > 0.5);
     for member in Member::ALL {
         let sparsity = if member.counts() { 2.0 } else { 0.3 };
         let recipe = Recipe { member, sparsity, steps: 20, ..recipe };
-        assert!(recipe.train(&scene).is_ok(), "{}", member.name());
+        assert!(recipe.train(&synthetic).is_ok(), "{}", member.name());
     }
 }
 

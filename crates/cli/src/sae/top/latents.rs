@@ -1,8 +1,8 @@
 //! The latents to show, and the text around the places at which they fire.
 
 use collimate_sae::formats::Dictionary;
-use collimate_studies::model::{Firing, LatentTop, LogitEffect, direct_effect};
-use collimate_studies::real::Sequence;
+use collimate_studies::Sequence;
+use collimate_studies::latents::{Firing, LatentTop, LogitEffect, direct_effect};
 use collimate_transformer::{Decoder, HookPoint, Run, Site, Tokenizer};
 use ndarray::{Axis, s};
 use std::ops::Range;

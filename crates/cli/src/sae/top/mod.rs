@@ -9,8 +9,8 @@ use crate::session::{Session, Steps, on_interrupt};
 use crate::texts::Source;
 use anyhow::ensure;
 use collimate_sae::Usage;
-use collimate_studies::model::top_firings;
-use collimate_studies::real::Sequence;
+use collimate_studies::latents::top_firings;
+use collimate_studies::{Sequence, width_at};
 use latents::{Corpus, Latent, choose, effects};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -48,24 +48,24 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     options.source.check()?;
     let checkpoint = read::<f32>(&options.sae)?;
     let dictionary = &checkpoint.dictionary;
-    let laboratory = options.source.laboratory()?;
-    let point = options.source.point(&laboratory)?;
+    let setup = options.source.setup()?;
+    let point = options.source.point(&setup)?;
     let n = dictionary.size().n_latents;
     if let Some(bad) = options.latent.iter().find(|&&latent| latent as usize >= n) {
         anyhow::bail!("--latent must be below {n}, the number of latents of the dictionary, but is {bad}");
     }
-    let sequences = options.source.sequences(&laboratory)?;
-    let (given, needed) = (laboratory.width(point), dictionary.size().d_model);
+    let sequences = options.source.sequences(&setup)?;
+    let (given, needed) = (width_at(setup.decoder.config(), point), dictionary.size().d_model);
     ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
     let stop = on_interrupt("ending")?;
     let find = |latents: &[u32], sequences: &[Sequence]| {
         let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
-        let going_on = |done: usize| {
+        let mut going_on = |done: usize| {
             steps.at(done as u64, "");
             !stop.load(Ordering::SeqCst)
         };
         let found =
-            top_firings(&laboratory.decoder, dictionary, point, sequences, latents, options.places, going_on);
+            top_firings(&setup.decoder, dictionary, point, sequences, latents, options.places, &mut going_on);
         steps.finish();
         found
     };
@@ -78,8 +78,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     ensure!(!chosen.is_empty(), "no latent fires on this text; choose a longer text");
     let (tops, fired) = find(&chosen, &sequences)?;
     let rows: u64 = sequences.iter().map(|sequence| sequence.tokens.len() as u64 - 1).sum();
-    let effects = effects(&laboratory.decoder, dictionary, point, &chosen, &sequences[0])?;
-    let corpus = Corpus { tokenizer: &laboratory.tokenizer, sequences: &sequences, rows };
+    let effects = effects(&setup.decoder, dictionary, point, &chosen, &sequences[0])?;
+    let corpus = Corpus { tokenizer: &setup.tokenizer, sequences: &sequences, rows };
     let latents: Vec<Latent> =
         tops.into_iter().zip(effects).map(|(top, effects)| Latent { top, effects }).collect();
     for latent in &latents {

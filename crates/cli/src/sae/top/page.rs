@@ -2,7 +2,7 @@
 
 use super::latents::{Corpus, Latent};
 use collimate_output::{Existing, write};
-use collimate_studies::model::LogitEffect;
+use collimate_studies::latents::LogitEffect;
 use serde_json::{Value, json};
 use std::path::Path;
 

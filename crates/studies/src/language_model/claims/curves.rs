@@ -1,0 +1,366 @@
+//! Dictionaries at three places of the model, trained once for all claims that compare them.
+
+use super::comparison::{drawn_explained_variance, drawn_l0_and_gamma};
+use super::protocol::Protocol;
+use crate::error::StudyError;
+use crate::language_model::capture::mean_row;
+use crate::language_model::dictionaries::{Family, Recipe};
+use crate::language_model::setup::{LAYER, LanguageModelSetup, RESIDUAL};
+use crate::sequence::Sequence;
+use crate::splicing::{DocumentLoss, HeldOut, loss_recovered};
+use crate::text::{Split, jargon};
+use collimate_claims::{Context, Tier};
+use collimate_sae::shards::Shards;
+use collimate_sae::{DocumentSums, Sae, SweepPoint, Trained};
+use collimate_transformer::{HookPoint, Site};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A place of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Residual,
+    Attention,
+    Mlp,
+}
+
+impl Place {
+    const ALL: [Place; 3] = [Place::Residual, Place::Attention, Place::Mlp];
+
+    fn point(self) -> HookPoint {
+        match self {
+            Self::Residual => RESIDUAL,
+            Self::Attention => Site::AttentionOutput.of_layer(LAYER),
+            Self::Mlp => Site::MlpOutput.of_layer(LAYER),
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Residual => "the residual stream behind layer 9",
+            Self::Attention => "the attention output of layer 9",
+            Self::Mlp => "the MLP output of layer 9",
+        }
+    }
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Member {
+    /// ReLU-L1, half as many latents again.
+    WideL1,
+    Gated,
+    /// Of the wide ReLU-L1 dictionary.
+    RescaleAndShift,
+    Unfrozen,
+    WithoutR,
+    Untied,
+}
+
+impl Member {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::WideL1 => "ReLU-L1, 1.5 times as wide",
+            Self::Gated => "Gated",
+            Self::RescaleAndShift => "rescale-and-shift of ReLU-L1",
+            Self::Unfrozen => "Gated, auxiliary decoder trained",
+            Self::WithoutR => "Gated without r",
+            Self::Untied => "Gated, untied",
+        }
+    }
+
+    fn family(self) -> Family {
+        match self {
+            Self::WideL1 | Self::RescaleAndShift => Family::Relu,
+            Self::Gated => Family::Gated,
+            Self::Unfrozen => Family::GatedUnfrozen,
+            Self::WithoutR => Family::GatedWithoutR,
+            Self::Untied => Family::GatedUntied,
+        }
+    }
+
+    /// λ from the least to the most sparse.
+    fn ladder(self) -> [f64; 5] {
+        Protocol::sparsities(self.family())
+    }
+}
+
+/// How much is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Size {
+    train_tokens: usize,
+    held_out_tokens: usize,
+    n_latents: usize,
+    steps: u64,
+    rescaling_steps: u64,
+    batch: usize,
+    /// Which λ of the ladder.
+    rungs: &'static [usize],
+    /// The learning rates that are tried; a single one is taken as it is.
+    rates: &'static [f64],
+    seeds: u64,
+    /// Whether reconstructions are spliced into the model.
+    spliced: bool,
+    pub(super) replicates: usize,
+}
+
+/// The full protocol, said once for all claims.
+pub(super) const PROTOCOL: &str = "Places: the residual stream behind layer 9 of SmolLM2-135M, the attention output and the MLP output \
+    of that layer, on the Jargon File (position 0 dropped, split by document, all training documents: about 310,000 tokens). \
+    Gated with 1152 latents, ReLU-L1 with 1728 (half as many again), rescale-and-shift of those; five λ each, five training \
+    seeds, 1500 updates of 512 rows (375 for rescale-and-shift). The learning rate of each member at each place is the one among \
+    3e-4, 1e-3 and 3e-3 with the lowest mean training loss over the last fifth, at the middle λ and seed 0; then it is fixed. \
+    Fidelity is loss recovered against zero ablation on 8,000 held-out tokens, position 0 untouched. Curves are interpolated \
+    linearly, over what both reach, and averaged over the seeds. 99 % percentile interval by bootstrap over held-out documents and \
+    training seeds (approximate). 243 dictionaries of 1500 updates and 81 of 375 in all claims of this protocol together";
+
+/// What runs below the nightly tier.
+pub(super) const BELOW_NIGHTLY: &str = "10,000 training tokens, 576 latents (864 for ReLU-L1), three λ, one seed, one learning rate, 100 \
+    updates of 256 rows for all, 1,500 held-out tokens, and explained variance in place of loss recovered. It tells large differences at the \
+    very start of training and that every step of the protocol works; it cannot tell what holds at convergence, what the model \
+    makes of the error, or how much training seeds differ";
+
+impl Size {
+    pub(super) fn of(tier: Tier) -> Self {
+        if tier == Tier::Nightly {
+            return Self {
+                train_tokens: usize::MAX,
+                held_out_tokens: 8000,
+                n_latents: 1152,
+                steps: 1500,
+                rescaling_steps: 375,
+                batch: 512,
+                rungs: &[0, 1, 2, 3, 4],
+                rates: &[3e-4, 1e-3, 3e-3],
+                seeds: 5,
+                spliced: true,
+                replicates: 2000,
+            };
+        }
+        Self {
+            train_tokens: 10_000,
+            held_out_tokens: 1500,
+            n_latents: 576,
+            steps: 100,
+            rescaling_steps: 100,
+            batch: 256,
+            rungs: &[0, 2, 4],
+            rates: &[3e-3],
+            seeds: 1,
+            spliced: false,
+            replicates: 1000,
+        }
+    }
+
+    /// What the fidelity is, for the axis of a figure.
+    pub(super) fn fidelity(&self) -> &'static str {
+        if self.spliced { "loss recovered, against zero ablation" } else { "explained variance (global R²)" }
+    }
+
+    fn recipe(&self, member: Member, rung: usize, seed: u64, learning_rate: f64) -> Recipe {
+        let (n_latents, steps) = match member {
+            Member::WideL1 => (self.n_latents * 3 / 2, self.steps),
+            Member::RescaleAndShift => (self.n_latents * 3 / 2, self.rescaling_steps),
+            _ => (self.n_latents, self.steps),
+        };
+        let (family, sparsity) = (member.family(), member.ladder()[rung]);
+        Recipe { family, sparsity, seed, n_latents, steps, batch: self.batch, learning_rate }
+    }
+}
+
+/// One dictionary on the held-out text.
+pub(super) struct Point {
+    losses: Vec<DocumentLoss>,
+    documents: DocumentSums,
+}
+
+impl Point {
+    /// L0 and fidelity on drawn documents.
+    pub(super) fn at(&self, size: &Size, drawn: &[usize]) -> SweepPoint {
+        let value = if size.spliced {
+            loss_recovered(&self.losses, drawn).against_zero()
+        } else {
+            drawn_explained_variance(&self.documents, drawn)
+        };
+        SweepPoint { l0: drawn_l0_and_gamma(&self.documents, drawn).0, value }
+    }
+
+    /// L0 and |1 − γ| on drawn documents.
+    pub(super) fn bias(&self, drawn: &[usize]) -> SweepPoint {
+        let (l0, gamma) = drawn_l0_and_gamma(&self.documents, drawn);
+        SweepPoint { l0, value: (1.0 - gamma).abs() }
+    }
+
+    pub(super) fn documents(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// The numbers of a report.
+    pub(super) fn describe(&self, size: &Size) -> String {
+        let whole: Vec<usize> = (0..self.documents.len()).collect();
+        let (at, gamma) = (self.at(size, &whole), drawn_l0_and_gamma(&self.documents, &whole).1);
+        if size.spliced {
+            let losses = loss_recovered(&self.losses, &whole);
+            return format!("L0 {:.1}, γ {gamma:.3}, {losses}", at.l0);
+        }
+        format!("L0 {:.1}, γ {gamma:.3}, explained variance {:.3}", at.l0, at.value)
+    }
+}
+
+/// The dictionaries of one member at one place.
+pub(super) struct Curves {
+    /// By seed, and by λ.
+    pub(super) seeds: Vec<Vec<Point>>,
+    pub(super) learning_rate: f64,
+}
+
+/// The activations and the held-out text at one place.
+struct Material {
+    shards: Shards,
+    held_out: HeldOut,
+}
+
+/// What has been made in this process; one at a time, so that a second claim waits instead of doing the work again.
+#[derive(Default)]
+struct Made {
+    materials: BTreeMap<(Tier, Place), Arc<Material>>,
+    curves: BTreeMap<(Tier, Place, Member), Arc<Curves>>,
+}
+
+/// The dictionaries of a member at a place on held-out text, made by whoever asks first.
+pub(super) fn curves(
+    context: &Context,
+    setup: &LanguageModelSetup,
+    place: Place,
+    member: Member,
+) -> Result<Arc<Curves>, StudyError> {
+    static MADE: Mutex<Option<Made>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = made.get_or_insert_with(Made::default);
+    let key = (context.tier(), place, member);
+    if let Some(curves) = made.curves.get(&key) {
+        return Ok(curves.clone());
+    }
+    let size = Size::of(context.tier());
+    let material = match made.materials.get(&(context.tier(), place)) {
+        Some(material) => material.clone(),
+        None => {
+            let material = Arc::new(material(context, setup, &size, place)?);
+            made.materials.insert((context.tier(), place), material.clone());
+            material
+        }
+    };
+    let bench = Bench { context, setup, size, place, material: &material };
+    let learning_rate = bench.learning_rate(member)?;
+    let mut seeds = Vec::new();
+    for seed in 0..size.seeds {
+        let points = size.rungs.iter().map(|&rung| bench.point(member, rung, seed, learning_rate));
+        seeds.push(points.collect::<Result<_, _>>()?);
+    }
+    let curves = Arc::new(Curves { seeds, learning_rate });
+    made.curves.insert(key, curves.clone());
+    Ok(curves)
+}
+
+fn material(
+    context: &Context,
+    setup: &LanguageModelSetup,
+    size: &Size,
+    place: Place,
+) -> Result<Material, StudyError> {
+    let documents = jargon();
+    let split = Split::by_document(documents.len(), 0.2, 0);
+    let cut = |chosen: &[usize], limit| -> Result<Vec<Sequence>, StudyError> {
+        setup.sequences(chosen.iter().map(|&i| (i as u32, documents[i].text.as_str())), limit)
+    };
+    let train = cut(&split.train, size.train_tokens)?;
+    let total = train.len() as u64;
+    // All places at once: the pass over the text is what costs.
+    let points = Place::ALL.map(Place::point);
+    let shards = setup.activations(&train, &points, &mut |done| {
+        context.progress(done as u64, total, "capturing activations of layer 9");
+        !context.interrupted()
+    })?;
+    let shards = shards.into_iter().nth(place as usize).expect("one set a place");
+    let held_out = cut(&split.held_out, size.held_out_tokens)?;
+    let (decoder, point) = (&setup.decoder, place.point());
+    let held_out = if size.spliced {
+        context.progress(0, 1, "the model's own losses on held-out text");
+        HeldOut::new(decoder, point, held_out, &mean_row(&shards)?)?
+    } else {
+        HeldOut::rows_only(decoder, point, held_out)?
+    };
+    Ok(Material { shards, held_out })
+}
+
+/// Where dictionaries are trained and measured.
+struct Bench<'a> {
+    context: &'a Context,
+    setup: &'a LanguageModelSetup,
+    size: Size,
+    place: Place,
+    material: &'a Material,
+}
+
+impl Bench<'_> {
+    fn trained(
+        &self,
+        member: Member,
+        rung: usize,
+        seed: u64,
+        rate: f64,
+    ) -> Result<Trained<Sae<f32>>, StudyError> {
+        let recipe = self.size.recipe(member, rung, seed, rate);
+        let what =
+            format!("{} at {}, λ {}, seed {seed}", member.name(), self.place.name(), member.ladder()[rung]);
+        let done = seed * self.size.rungs.len() as u64 + rung as u64;
+        let total = self.size.seeds * self.size.rungs.len() as u64;
+        let say = |step: u64| {
+            self.context.progress(done, total, &format!("{what}: step {step} of {}", recipe.steps));
+        };
+        let (shards, stop) = (&self.material.shards, self.context.interrupt_flag());
+        if member == Member::RescaleAndShift {
+            let relu = self.trained(Member::WideL1, rung, seed, self.learning_rate(Member::WideL1)?)?;
+            return self.setup.rescaled(shards, &relu, &recipe, stop, &mut |now| say(now.step));
+        }
+        self.setup.trained(shards, &recipe, stop, &mut |now| say(now.step))
+    }
+
+    /// The rate with the lowest loss on the training rows, at the middle λ and seed 0.
+    fn learning_rate(&self, member: Member) -> Result<f64, StudyError> {
+        if let [rate] = *self.size.rates {
+            return Ok(rate);
+        }
+        let middle = self.size.rungs[self.size.rungs.len() / 2];
+        let mut best = (f64::INFINITY, self.size.rates[0]);
+        for &rate in self.size.rates {
+            let loss = match self.trained(member, middle, 0, rate) {
+                Ok(trained) => last_loss(&trained),
+                // A rate that diverges is not chosen.
+                Err(StudyError::Dictionary(collimate_sae::SaeError::Diverged { .. })) => f64::INFINITY,
+                Err(error) => return Err(error),
+            };
+            if loss < best.0 {
+                best = (loss, rate);
+            }
+        }
+        Ok(best.1)
+    }
+
+    fn point(&self, member: Member, rung: usize, seed: u64, rate: f64) -> Result<Point, StudyError> {
+        let sae = self.trained(member, rung, seed, rate)?.model;
+        let Material { held_out, .. } = self.material;
+        if !self.size.spliced {
+            return Ok(Point { losses: Vec::new(), documents: held_out.reconstruction(&sae)? });
+        }
+        let fidelity = held_out.fidelity(&self.setup.decoder, &sae, &mut || !self.context.interrupted())?;
+        Ok(Point { losses: fidelity.losses, documents: fidelity.evaluation.documents })
+    }
+}
+
+/// The mean training loss over the last fifth of the log.
+fn last_loss(trained: &Trained<Sae<f32>>) -> f64 {
+    let log = &trained.log;
+    let last = &log[log.len() - log.len().div_ceil(5)..];
+    last.iter().map(|entry| entry.losses.total).sum::<f64>() / last.len() as f64
+}

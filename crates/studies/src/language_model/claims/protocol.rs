@@ -1,0 +1,119 @@
+//! Sizes of the studies by tier, and what several claims share: activations, held-out text, results of dictionaries.
+
+use crate::error::StudyError;
+use crate::language_model::capture::mean_row;
+use crate::language_model::dictionaries::{Family, Recipe};
+use crate::language_model::setup::{LanguageModelSetup, RESIDUAL};
+use crate::sequence::Sequence;
+use crate::splicing::HeldOut;
+use crate::text::{Split, jargon};
+use collimate_claims::{Context, Tier};
+use collimate_sae::shards::Shards;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How much is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Protocol {
+    pub(super) train_tokens: usize,
+    pub(super) held_out_tokens: usize,
+    pub(super) n_latents: usize,
+    pub(super) steps: u64,
+    pub(super) batch: usize,
+    pub(super) learning_rate: f64,
+    pub(super) seeds: u64,
+    pub(super) replicates: usize,
+}
+
+/// What runs below the nightly tier, said once for all claims.
+pub(super) const BELOW_NIGHTLY: &str = "standard: 100,000 training tokens, dictionaries of twice the model's width, 400 \
+    updates of 512 rows, one learning rate, two training seeds, 4,000 held-out tokens; nightly: all training documents \
+    (about 310,000 tokens), four times the width, 2,000 updates of 1,024 rows, five seeds, 20,000 held-out tokens. The \
+    standard form can tell large differences at an early stage of training, not what holds at convergence";
+
+impl Protocol {
+    pub(super) fn of(tier: Tier) -> Self {
+        if tier == Tier::Nightly {
+            return Self {
+                train_tokens: usize::MAX,
+                held_out_tokens: 20_000,
+                n_latents: 2304,
+                steps: 2000,
+                batch: 1024,
+                learning_rate: 1e-3,
+                seeds: 5,
+                replicates: 2000,
+            };
+        }
+        Self {
+            train_tokens: 100_000,
+            held_out_tokens: 4000,
+            n_latents: 1152,
+            steps: 400,
+            batch: 512,
+            learning_rate: 1e-3,
+            seeds: 2,
+            replicates: 2000,
+        }
+    }
+
+    /// λ or k: five values for each member, chosen so that their L0 overlap.
+    pub(super) fn sparsities(family: Family) -> [f64; 5] {
+        match family {
+            Family::Relu => [0.8, 1.2, 1.8, 2.7, 4.0],
+            Family::Gated | Family::GatedUnfrozen | Family::GatedWithoutR | Family::GatedUntied => {
+                [1.5, 2.5, 4.0, 6.0, 9.0]
+            }
+            Family::TopK => [8.0, 16.0, 32.0, 64.0, 128.0],
+        }
+    }
+
+    pub(super) fn recipe(&self, family: Family, sparsity: f64, seed: u64) -> Recipe {
+        let Self { n_latents, steps, batch, learning_rate, .. } = *self;
+        Recipe { family, sparsity, seed, n_latents, steps, batch, learning_rate }
+    }
+}
+
+/// The training activations and the held-out text of a protocol.
+pub(super) struct Material {
+    pub(super) shards: Shards,
+    pub(super) held_out: HeldOut,
+}
+
+/// The material of this protocol, made by whoever asks first.
+pub(super) fn material(
+    context: &Context,
+    setup: &LanguageModelSetup,
+    protocol: &Protocol,
+) -> Result<Arc<Material>, StudyError> {
+    static MADE: Mutex<BTreeMap<String, Arc<Material>>> = Mutex::new(BTreeMap::new());
+    let key = format!("{} {}", protocol.train_tokens, protocol.held_out_tokens);
+    // Held while it is made, so that a second claim waits instead of doing the work again.
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(material) = made.get(&key) {
+        return Ok(material.clone());
+    }
+    let documents = jargon();
+    // The split is part of the protocol: the same for every seed of a run, so that the dictionaries can be kept.
+    let split = Split::by_document(documents.len(), 0.2, 0);
+    let cut = |chosen: &[usize], limit| -> Result<Vec<Sequence>, StudyError> {
+        setup.sequences(chosen.iter().map(|&i| (i as u32, documents[i].text.as_str())), limit)
+    };
+    let train = cut(&split.train, protocol.train_tokens)?;
+    let total = train.len() as u64;
+    let mut captured = setup.activations(&train, &[RESIDUAL], &mut |done| {
+        context.progress(done as u64, total, "capturing activations behind layer 9");
+        !context.interrupted()
+    })?;
+    let shards = captured.remove(0);
+    context.progress(0, 1, "the model's own losses on held-out text");
+    let held_out = HeldOut::new(
+        &setup.decoder,
+        RESIDUAL,
+        cut(&split.held_out, protocol.held_out_tokens)?,
+        &mean_row(&shards)?,
+    )?;
+    let material = Arc::new(Material { shards, held_out });
+    made.insert(key, material.clone());
+    Ok(material)
+}

@@ -1,0 +1,285 @@
+use super::setup::LanguageModelSetup;
+use crate::error::StudyError;
+use collimate_grad::{Decay, WarmUp};
+use collimate_sae::shards::Shards;
+use collimate_sae::{
+    BiasStart, Gated, GatedDecoder, L1, Magnitude, Normalisation, Progress, Relu, Resampling, Sae, SaeError,
+    Size, TopK, Trained, Training, TrainingConfig, Variant,
+};
+use collimate_stream::RngStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The members of the family that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// ReLU with an L1 penalty and unit-norm decoder rows.
+    Relu,
+    /// Gated, as in the paper.
+    Gated,
+    /// TopK.
+    TopK,
+    /// Gated with the decoder trained by the auxiliary term too: an ablation.
+    GatedUnfrozen,
+    /// Gated with r held at zero: an ablation.
+    GatedWithoutR,
+    /// Gated with magnitude weights of its own: an ablation.
+    GatedUntied,
+}
+
+impl Family {
+    /// The three that are compared with each other, without the ablations.
+    pub const ALL: [Family; 3] = [Family::Relu, Family::Gated, Family::TopK];
+
+    /// The name for tables and figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "ReLU-L1",
+            Self::Gated => "Gated",
+            Self::TopK => "TopK",
+            Self::GatedUnfrozen => "Gated, auxiliary decoder trained",
+            Self::GatedWithoutR => "Gated without r",
+            Self::GatedUntied => "Gated, untied",
+        }
+    }
+}
+
+/// Everything that makes a dictionary, besides the activations it is trained on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recipe {
+    /// Which member.
+    pub family: Family,
+    /// λ of a loss that sums over dimensions, for inputs with E‖x‖ = √d; k for TopK.
+    pub sparsity: f64,
+    /// Seed of the start and of the order of the rows.
+    pub seed: u64,
+    /// Latents.
+    pub n_latents: usize,
+    /// Updates.
+    pub steps: u64,
+    /// Rows in a batch.
+    pub batch: usize,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+}
+
+impl Recipe {
+    fn variant(&self) -> Variant {
+        match self.family {
+            Family::Relu => Relu::unit_norm().into(),
+            Family::Gated => Gated::paper().into(),
+            Family::GatedUnfrozen => Gated::with_decoder(GatedDecoder::UnitNormTrained).into(),
+            Family::GatedWithoutR => {
+                Gated { magnitude: Magnitude::TiedWithoutRescaling, ..Gated::paper() }.into()
+            }
+            Family::GatedUntied => Gated { magnitude: Magnitude::Untied, ..Gated::paper() }.into(),
+            Family::TopK => TopK::new(self.sparsity as usize).with_aux(self.n_latents / 8).into(),
+        }
+    }
+
+    fn config(&self) -> TrainingConfig {
+        let l1 = if self.family == Family::TopK { 0.0 } else { self.sparsity };
+        let resampling = Resampling {
+            every: self.steps / 4,
+            until: self.steps / 2,
+            encoder_scale: 0.2,
+            rewarm_steps: self.steps / 20,
+        };
+        TrainingConfig {
+            steps: self.steps,
+            batch: self.batch,
+            l1: L1::sum_over_dims(l1),
+            learning_rate: self.learning_rate,
+            warm_up: WarmUp::Linear { steps: self.steps / 20, from: 0.0 },
+            decay: Decay::LinearOverLast { share: 0.2, to: 0.0 },
+            sparsity_warm_up: self.steps / 5,
+            dead_after_rows: self.steps * self.batch as u64 / 8,
+            resampling: (self.family != Family::TopK).then_some(resampling),
+            log_every: (self.steps / 20).max(1),
+            seed: self.seed,
+            ..TrainingConfig::default()
+        }
+    }
+
+    /// The dictionary before training.
+    ///
+    /// # Errors
+    /// [`StudyError::Dictionary`] for numbers that make no dictionary.
+    pub fn untrained(&self, d_model: usize) -> Result<Sae<f32>, StudyError> {
+        let mut stream = RngStream::named(self.seed, "dictionary start");
+        Ok(Sae::new(self.variant(), Size { d_model, n_latents: self.n_latents }, &mut stream)?)
+    }
+}
+
+impl LanguageModelSetup {
+    /// The dictionary of a recipe on these activations: from the cache, or trained and put there.
+    ///
+    /// The key is a fingerprint of the start, the configuration, the trainer and the activations. Once `stop` is set,
+    /// training ends before its next step and leaves a checkpoint in the cache, with which the next call goes on.
+    ///
+    /// # Errors
+    /// [`StudyError::Interrupted`] after `stop`, [`StudyError::Dictionary`] when training diverges, with the step and
+    /// the tensor.
+    pub fn dictionary(
+        &self,
+        shards: &Shards,
+        recipe: &Recipe,
+        stop: Arc<AtomicBool>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Sae<f32>, StudyError> {
+        Ok(self.trained(shards, recipe, stop, progress)?.model)
+    }
+
+    /// The same with the log of its training and the scale of its inputs.
+    ///
+    /// # Errors
+    /// As [`LanguageModelSetup::dictionary`].
+    pub fn trained(
+        &self,
+        shards: &Shards,
+        recipe: &Recipe,
+        stop: Arc<AtomicBool>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Trained<Sae<f32>>, StudyError> {
+        let start = recipe.untrained(shards.width())?;
+        kept_or_trained(&self.dictionaries(), shards, start, recipe.config(), stop, progress)
+    }
+
+    /// The rescale-and-shift baseline of a finished ReLU dictionary, trained with the batch, the steps, the learning rate and the
+    /// seed of `recipe` in the units the dictionary was trained in; kept as [`LanguageModelSetup::dictionary`].
+    ///
+    /// # Errors
+    /// As [`LanguageModelSetup::dictionary`].
+    pub fn rescaled(
+        &self,
+        shards: &Shards,
+        relu: &Trained<Sae<f32>>,
+        recipe: &Recipe,
+        stop: Arc<AtomicBool>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Trained<Sae<f32>>, StudyError> {
+        let start = relu.model.with_input_scale(1.0 / relu.input_scale)?.to_rescale_and_shift()?;
+        let config = TrainingConfig {
+            l1: L1::sum_over_dims(0.0),
+            normalisation: Normalisation::Fixed(relu.input_scale),
+            bias_start: BiasStart::Given,
+            resampling: None,
+            ..recipe.config()
+        };
+        kept_or_trained(&self.dictionaries(), shards, start, config, stop, progress)
+    }
+
+    fn dictionaries(&self) -> PathBuf {
+        self.cache.derived().join("dictionaries")
+    }
+
+    /// The dictionary of a recipe before its first update: its decoder bias at the mean activation, its inputs scaled.
+    ///
+    /// # Errors
+    /// As [`LanguageModelSetup::dictionary`].
+    pub fn untrained(&self, shards: &Shards, recipe: &Recipe) -> Result<Sae<f32>, StudyError> {
+        let mut training = Training::new(recipe.untrained(shards.width())?, recipe.config())?;
+        let rows = shards.shuffled(
+            1 << 16,
+            recipe.batch,
+            &mut RngStream::named(recipe.seed, "order of the rows"),
+        )?;
+        training.advance(rows, 0, &mut |_| ())?;
+        Ok(training.finish()?.model)
+    }
+}
+
+fn kept_or_trained(
+    folder: &Path,
+    shards: &Shards,
+    start: Sae<f32>,
+    config: TrainingConfig,
+    stop: Arc<AtomicBool>,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Trained<Sae<f32>>, StudyError> {
+    let (seed, batch, steps) = (config.seed, config.batch, config.steps);
+    let mut training = Training::new(start, config)?.on_data(shards.fingerprint()).stop_on(stop);
+    let path = folder.join(format!("{}.safetensors", training.origin()));
+    // A file that is damaged or of another run is no reason to stop: it is made again.
+    if let Some(trained) = training.finished(&path).ok().flatten() {
+        return Ok(trained);
+    }
+    std::fs::create_dir_all(folder).map_err(|source| StudyError::Io { path: folder.to_owned(), source })?;
+    let unfinished = path.with_extension("unfinished");
+    let _ = training.load_checkpoint(&unfinished);
+    let mut order = RngStream::named(seed, "order of the rows");
+    let rows = shards.shuffled(1 << 16, batch, &mut order)?;
+    match training.advance(rows, steps, progress) {
+        Err(SaeError::Interrupted { .. }) => {
+            training.save_checkpoint(&unfinished)?;
+            return Err(StudyError::Interrupted);
+        }
+        outcome => outcome?,
+    }
+    let trained = training.finish()?;
+    trained.save(&path)?;
+    // Nothing reads it any more; if it cannot be deleted, it only takes up room.
+    let _ = std::fs::remove_file(&unfinished);
+    Ok(trained)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use collimate_measure::Fingerprint;
+    use collimate_sae::shards::ShardWriter;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn an_interrupted_training_goes_on_to_the_same_bits_and_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let shards = folder.path().join("shards");
+        let mut writer = ShardWriter::create(&shards, 6, 512, Fingerprint::of(b"normal rows")).unwrap();
+        let mut stream = RngStream::new(5, 0);
+        for row in 0..2048 {
+            let x: Vec<f32> = (0..6).map(|_| stream.normal() as f32).collect();
+            writer.push_row(row / 64, row % 64, &x).unwrap();
+        }
+        writer.finish().unwrap();
+        let shards = Shards::open(&shards).unwrap();
+        let recipe = Recipe {
+            family: Family::Gated,
+            sparsity: 0.1,
+            seed: 3,
+            n_latents: 12,
+            steps: 80,
+            batch: 64,
+            learning_rate: 1e-3,
+        };
+        let of = |folder: &Path, stop, progress: &mut dyn FnMut(&Progress)| {
+            let start = recipe.untrained(6).unwrap();
+            kept_or_trained(folder, &shards, start, recipe.config(), stop, progress)
+        };
+        let (once, twice) = (folder.path().join("once"), folder.path().join("twice"));
+        let never = || Arc::new(AtomicBool::new(false));
+        let whole = of(&once, never(), &mut |_| ()).unwrap().model;
+
+        let stop = never();
+        let flag = Arc::clone(&stop);
+        // The log comes every 4 steps: this stops the run in the middle.
+        let mut at_half = |now: &Progress| flag.store(now.step >= 40, Ordering::Relaxed);
+        let stopped = of(&twice, stop, &mut at_half);
+        assert!(matches!(stopped, Err(StudyError::Interrupted)));
+        let mut first = None;
+        let mut note = |now: &Progress| {
+            first.get_or_insert(now.step);
+        };
+        let resumed = of(&twice, never(), &mut note).unwrap().model;
+        assert_eq!(first, Some(44), "it began again");
+        assert_eq!(resumed.weights(), whole.weights());
+        let mut asked = 0;
+        let kept = of(&twice, never(), &mut |_| asked += 1).unwrap().model;
+        assert_eq!(
+            (kept.weights(), asked),
+            (whole.weights(), 0),
+            "a finished dictionary is not trained again"
+        );
+        assert_eq!(std::fs::read_dir(&twice).unwrap().count(), 1, "the checkpoint is gone");
+    }
+}

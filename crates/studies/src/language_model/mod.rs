@@ -1,0 +1,11 @@
+//! SmolLM2 on the Jargon File and the Brown corpus: captured activations, dictionaries trained on them, and the claims about both.
+
+mod capture;
+mod claims;
+mod dictionaries;
+mod setup;
+
+pub use capture::{capture, mean_row, source_of};
+pub use claims::claims;
+pub use dictionaries::{Family, Recipe};
+pub use setup::{CONTEXT, LAYER, LanguageModelSetup, RESIDUAL, START};

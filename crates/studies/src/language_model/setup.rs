@@ -1,0 +1,133 @@
+use super::capture::{capture, source_named, source_of};
+use crate::data::{self, Cache};
+use crate::error::StudyError;
+use crate::sequence::Sequence;
+use collimate_sae::shards::Shards;
+use collimate_tensor::files::Gguf;
+use collimate_transformer::{Decoder, HookPoint, Site, Tokenizer, TransformerError};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// The token that every sequence starts with, `<|endoftext|>`.
+///
+/// The file's own start token is another one (`<|im_start|>`, of the chat format). The model was trained on plain text behind
+/// this one.
+pub const START: u32 = 0;
+
+/// The longest sequence, start token included.
+pub const CONTEXT: usize = 256;
+
+/// The layer whose activations are studied.
+pub const LAYER: usize = 9;
+
+/// The residual stream behind layer [`LAYER`].
+pub const RESIDUAL: HookPoint = HookPoint { layer: LAYER, site: Site::ResidualPost };
+
+/// The name of [`RESIDUAL`] in the fingerprints of version 0.1. Shards of that version are still found and read.
+const RESIDUAL_OF_VERSION_0_1: &str = "residual stream behind layer 9";
+
+/// A language model with its tokenizer, and the folder for what is computed from it.
+pub struct LanguageModelSetup {
+    /// The model: SmolLM2-135M-Instruct, unless another one was read.
+    pub decoder: Decoder,
+    /// The tokenizer of the model.
+    pub tokenizer: Tokenizer,
+    /// The folder for activations and dictionaries.
+    pub cache: Cache,
+}
+
+impl LanguageModelSetup {
+    /// Loads SmolLM2 from a cache; nothing is downloaded.
+    ///
+    /// # Errors
+    /// [`StudyError::Data`] when the model is not there (the message says how to get it), [`StudyError::Model`] when it
+    /// cannot be read.
+    pub fn open(cache: Cache) -> Result<Self, StudyError> {
+        let file = Gguf::open(data::locate_smollm2(&cache)?).map_err(TransformerError::from)?;
+        Ok(Self { decoder: Decoder::from_open_gguf(&file)?, tokenizer: Tokenizer::from_gguf(&file)?, cache })
+    }
+
+    /// Returns the setup of this process, from the user's cache; it is loaded on first use.
+    ///
+    /// # Errors
+    /// As [`LanguageModelSetup::open`]; the next call tries again.
+    pub fn shared() -> Result<&'static Self, StudyError> {
+        static SHARED: OnceLock<LanguageModelSetup> = OnceLock::new();
+        match SHARED.get() {
+            Some(setup) => Ok(setup),
+            None => {
+                let setup = Self::open(Cache::user()?)?;
+                Ok(SHARED.get_or_init(|| setup))
+            }
+        }
+    }
+
+    /// Cuts texts into sequences of at most [`CONTEXT`] tokens until `limit` tokens are reached (start tokens not counted).
+    ///
+    /// Pieces of fewer than 8 tokens are left out.
+    ///
+    /// # Errors
+    /// [`StudyError::Model`] when the vocabulary cannot spell a text.
+    pub fn sequences<'a>(
+        &self,
+        texts: impl IntoIterator<Item = (u32, &'a str)>,
+        limit: usize,
+    ) -> Result<Vec<Sequence>, StudyError> {
+        let (mut sequences, mut count) = (Vec::new(), 0);
+        for (document, text) in texts {
+            let tokens = self.tokenizer.encode(text)?;
+            for piece in tokens.chunks(CONTEXT - 1).filter(|piece| piece.len() >= 8) {
+                if count >= limit {
+                    return Ok(sequences);
+                }
+                count += piece.len();
+                let tokens = std::iter::once(START).chain(piece.iter().copied()).collect();
+                sequences.push(Sequence { document, tokens });
+            }
+        }
+        Ok(sequences)
+    }
+
+    /// Returns the activations at some points on these sequences, position 0 dropped, as shards in the cache.
+    ///
+    /// Each set is captured once; the name of its folder is the fingerprint of its source. The sets that are not in the cache are
+    /// captured in one pass. `progress` is called with the number of sequences done so far; the capture stops when it returns
+    /// false.
+    ///
+    /// # Errors
+    /// As [`capture`].
+    pub fn activations(
+        &self,
+        sequences: &[Sequence],
+        points: &[HookPoint],
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<Shards>, StudyError> {
+        let parent = self.cache.derived().join("activations");
+        let cached = |source: collimate_measure::Fingerprint| {
+            Shards::open(parent.join(source.to_string())).ok().filter(|shards| shards.source() == source)
+        };
+        let mut sets: Vec<Option<Shards>> = Vec::new();
+        let mut missing: Vec<(HookPoint, PathBuf)> = Vec::new();
+        for &point in points {
+            let source = source_of(&self.decoder, sequences, point);
+            let mut found = cached(source);
+            if found.is_none() && point == RESIDUAL {
+                found = cached(source_named(RESIDUAL_OF_VERSION_0_1, &self.decoder, sequences));
+            }
+            if found.is_none() {
+                missing.push((point, parent.join(source.to_string())));
+            }
+            sets.push(found);
+        }
+        let mut captured = if missing.is_empty() {
+            Vec::new()
+        } else {
+            capture(&self.decoder, sequences, &missing, progress)?
+        }
+        .into_iter();
+        let all = sets
+            .into_iter()
+            .map(|found| found.or_else(|| captured.next()).expect("every missing set was captured"));
+        Ok(all.collect())
+    }
+}

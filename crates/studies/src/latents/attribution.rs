@@ -1,0 +1,137 @@
+use super::effect::direct_effect;
+use crate::error::StudyError;
+use crate::rows::rows_at;
+use crate::splicing::{Change, ErrorTerm, Splice};
+use collimate_sae::SaeError;
+use collimate_sae::formats::Dictionary;
+use collimate_transformer::{Decoder, HookPoint, Run, Site};
+use ndarray::{Array2, Axis, s};
+
+/// The part of a logit difference that is one latent's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// The latent.
+    pub latent: u32,
+    /// Its code at the position.
+    pub code: f32,
+    /// Its part of logit(a) − logit(b).
+    pub share: f64,
+}
+
+/// A logit difference at one position, taken apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attribution {
+    /// logit(a) − logit(b) of the model as it is.
+    pub difference: f64,
+    /// The latents' parts, the largest magnitude first.
+    pub shares: Vec<Share>,
+    /// The part of the decoder bias; zero where latents are ablated one by one.
+    pub bias: f64,
+    /// The part of what the dictionary does not reconstruct; zero where latents are ablated one by one.
+    pub error: f64,
+    /// What is left: everything that does not pass the point directly, or the interaction of the latents.
+    pub rest: f64,
+}
+
+impl Attribution {
+    fn sorted(mut self) -> Self {
+        self.shares.sort_by(|a, b| b.share.abs().total_cmp(&a.share.abs()).then(a.latent.cmp(&b.latent)));
+        self
+    }
+}
+
+/// The direct parts of logit(a) − logit(b) for the token behind the last one: each latent's step of the residual stream
+/// through the final norm, its scale held, past all later layers.
+///
+/// ```text
+/// difference = Σ_i f_i u·d_i + u·b_dec + u·(x − x̂) + rest        u = gain ⊙ (W_a − W_b)/rms
+/// ```
+///
+/// # Errors
+/// [`StudyError::Dictionary`] unless the point lies in the residual stream; [`StudyError::Model`].
+pub fn direct_attribution(
+    decoder: &Decoder,
+    dictionary: &Dictionary<f32>,
+    point: HookPoint,
+    tokens: &[u32],
+    [a, b]: [u32; 2],
+) -> Result<Attribution, StudyError> {
+    if !matches!(
+        point.site,
+        Site::ResidualPre | Site::ResidualMid | Site::ResidualPost | Site::MlpOutput | Site::AttentionOutput
+    ) {
+        let operation = "direct attribution outside the residual stream";
+        return Err(SaeError::Unsupported { operation, architecture: "per-head or neuron" }.into());
+    }
+    let rows = rows_at(decoder, tokens, point)?;
+    let last = rows.slice(s![-1.., ..]).to_owned();
+    let out = dictionary.forward(&last)?;
+    let end = decoder.residual(Run::of(tokens), decoder.config().n_layers, &mut ())?;
+    let end = end.row(end.nrows() - 1);
+    let rms = (end.dot(&end) / end.len() as f32).sqrt();
+    let (latents, codes) = out.codes.row(0);
+    let atoms =
+        dictionary.decoder().select(Axis(0), &latents.iter().map(|&i| i as usize).collect::<Vec<_>>());
+    let part = |rows: &Array2<f32>| -> Result<Vec<f64>, StudyError> {
+        let mut parts = Vec::new();
+        for block in rows.axis_chunks_iter(Axis(0), 256) {
+            let effects = direct_effect(decoder, &block, rms)?;
+            parts.extend(
+                effects.rows().into_iter().map(|e| f64::from(e[a as usize]) - f64::from(e[b as usize])),
+            );
+        }
+        Ok(parts)
+    };
+    let bias = part(&dictionary.decoder_bias().view().insert_axis(Axis(0)).to_owned())?[0];
+    let error = part(&(&last - &out.reconstruction))?[0];
+    let shares: Vec<Share> = latents
+        .iter()
+        .zip(codes)
+        .zip(if latents.is_empty() { Vec::new() } else { part(&atoms)? })
+        .map(|((&latent, &code), effect)| Share { latent, code, share: f64::from(code) * effect })
+        .collect();
+    let difference = difference(&decoder.last_logits(Run::of(tokens), &mut ())?, a, b);
+    let rest = difference - bias - error - shares.iter().map(|share| share.share).sum::<f64>();
+    Ok(Attribution { difference, shares, bias, error, rest }.sorted())
+}
+
+/// The parts of logit(a) − logit(b) by ablation: what is lost when one active latent of the last position is set to zero
+/// there and everywhere before, the error term kept, the later layers run again.
+///
+/// At most `most` latents are tried, those with the largest codes; `keep_going` is asked before each.
+///
+/// # Errors
+/// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`].
+pub fn attribution_by_ablation(
+    decoder: &Decoder,
+    dictionary: &Dictionary<f32>,
+    point: HookPoint,
+    tokens: &[u32],
+    [a, b]: [u32; 2],
+    most: usize,
+    keep_going: &mut dyn FnMut() -> bool,
+) -> Result<Attribution, StudyError> {
+    let clean = difference(&decoder.last_logits(Run::of(tokens), &mut ())?, a, b);
+    let rows = rows_at(decoder, tokens, point)?;
+    let out = dictionary.forward(&rows.slice(s![-1.., ..]).to_owned())?;
+    let (latents, codes) = out.codes.row(0);
+    let mut active: Vec<(u32, f32)> = latents.iter().copied().zip(codes.iter().copied()).collect();
+    active.sort_by(|p, q| q.1.total_cmp(&p.1).then(p.0.cmp(&q.0)));
+    let mut shares = Vec::new();
+    for &(latent, code) in active.iter().take(most) {
+        if !keep_going() {
+            return Err(StudyError::Interrupted);
+        }
+        let mut hooks =
+            Splice::dictionary(point, dictionary, ErrorTerm::Kept)?.with(Change::Ablate(latent))?;
+        let without = difference(&decoder.last_logits(Run::of(tokens), &mut hooks)?, a, b);
+        hooks.codes()?;
+        shares.push(Share { latent, code, share: clean - without });
+    }
+    let rest = clean - shares.iter().map(|share| share.share).sum::<f64>();
+    Ok(Attribution { difference: clean, shares, bias: 0.0, error: 0.0, rest }.sorted())
+}
+
+fn difference(logits: &[f32], a: u32, b: u32) -> f64 {
+    f64::from(logits[a as usize]) - f64::from(logits[b as usize])
+}

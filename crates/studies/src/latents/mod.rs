@@ -1,0 +1,9 @@
+//! The latents of a dictionary in a language model: where they fire, and their effect on the logits.
+
+mod attribution;
+mod effect;
+mod top_firings;
+
+pub use attribution::{Attribution, Share, attribution_by_ablation, direct_attribution};
+pub use effect::{LogitEffect, direct_effect};
+pub use top_firings::{Firing, LatentTop, top_firings};

@@ -1,0 +1,9 @@
+//! Activations of a language model replaced: by the reconstructions of a dictionary, steered, ablated, and measured by the loss.
+
+mod held_out;
+mod recovered;
+mod splice;
+
+pub use held_out::{DocumentLoss, Fidelity, HeldOut, loss_recovered};
+pub use recovered::{Recovered, recovered, recovered_with_null};
+pub use splice::{Change, ErrorTerm, Splice};

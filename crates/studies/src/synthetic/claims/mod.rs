@@ -1,0 +1,18 @@
+//! The claims on worlds.
+
+mod absorption;
+mod decaying;
+mod hedging;
+mod noise;
+mod recovery;
+
+use collimate_claims::Claims;
+
+/// Returns all claims about dictionaries on worlds whose features are known.
+pub fn claims() -> Claims {
+    recovery::claims()
+        .extend(absorption::claims())
+        .extend(hedging::claims())
+        .extend(noise::claims())
+        .extend(decaying::claims())
+}
