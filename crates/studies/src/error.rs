@@ -6,26 +6,26 @@ use collimate_grad::GradError;
 use collimate_measure::MeasureError;
 use collimate_sae::SaeError;
 use collimate_superposition::SuperpositionError;
-use collimate_transformer::TransformerError;
+use collimate_transformer::{ModelFileError, RunError, TransformerError};
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a study on a real model could not be carried out.
+/// An error of a study: of its data, of one of the objects it joins, of a file, or an interruption.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StudyError {
     /// The model or the corpus is not in the cache.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The model.
+    /// The language model: its configuration, its file or a run.
     #[error(transparent)]
     Model(#[from] TransformerError),
     /// A dictionary or the stored activations.
     #[error(transparent)]
     Dictionary(#[from] SaeError),
-    /// A world of features that cannot be.
+    /// Synthetic features that cannot be made.
     #[error(transparent)]
-    World(#[from] SuperpositionError),
+    Features(#[from] SuperpositionError),
     /// Attention that could not be computed.
     #[error(transparent)]
     Attention(#[from] AttentionError),
@@ -35,20 +35,32 @@ pub enum StudyError {
     /// The labelled corpus.
     #[error(transparent)]
     Brown(#[from] BrownError),
-    /// A number could not be measured.
+    /// A number that could not be measured.
     #[error(transparent)]
     Measure(#[from] MeasureError),
-    /// A file of the cache.
+    /// A file or folder of the cache or of the user.
     #[error("{path}: {source}")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Ctrl-C.
+    /// The caller stopped the study, for example by Ctrl-C.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<RunError> for StudyError {
+    fn from(error: RunError) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+impl From<ModelFileError> for StudyError {
+    fn from(error: ModelFileError) -> Self {
+        Self::Model(error.into())
+    }
 }
 
 impl StudyError {

@@ -1,4 +1,5 @@
-use crate::TransformerError;
+use crate::error::{ModelFileError, TransformerError};
+use collimate_measure::{OutOfRange, ensure};
 use collimate_tensor::files::{Gguf, GgufValue};
 
 /// The sizes and constants of a Llama-style decoder.
@@ -29,7 +30,7 @@ pub struct Config {
     pub n_heads: usize,
     /// The number of key and value heads, a divisor of the query heads; neighbouring query heads share one.
     pub n_key_heads: usize,
-    /// The width of a head; even.
+    /// The width of a head, an even number.
     pub d_head: usize,
     /// The width of the gated hidden layer.
     pub d_ff: usize,
@@ -37,17 +38,17 @@ pub struct Config {
     pub n_vocab: usize,
     /// The largest number of tokens.
     pub context: usize,
-    /// The base of the rotary angles; neighbouring numbers are turned together.
+    /// The base of the rotary angles; neighbouring numbers form a pair.
     pub rotary_base: f64,
     /// The constant under the root of the norms.
     pub norm_epsilon: f64,
 }
 
-/// Far above any real model, and small enough that products of two of them do not overflow.
+/// The largest size: far above any real model, and small enough that the product of two sizes does not overflow.
 const LARGEST: usize = 1 << 31;
 
 impl Config {
-    /// SmolLM2-135M.
+    /// Returns the configuration of SmolLM2-135M.
     pub fn smollm2_135m() -> Self {
         Self {
             n_layers: 30,
@@ -63,7 +64,7 @@ impl Config {
         }
     }
 
-    /// Three layers of width 32, for tests and toy models.
+    /// Returns three layers of width 32, for tests and toy models.
     pub fn small() -> Self {
         Self {
             n_layers: 3,
@@ -79,18 +80,18 @@ impl Config {
         }
     }
 
-    /// The number of parameters, the embedding counted once.
+    /// Returns the number of parameters; the embedding counts once.
     pub fn n_parameters(&self) -> usize {
         let attention = self.d_model * self.d_head * 2 * (self.n_heads + self.n_key_heads);
         let layer = attention + 3 * self.d_model * self.d_ff + 2 * self.d_model;
         self.n_vocab * self.d_model + self.n_layers * layer + self.d_model
     }
 
-    /// Whether the numbers fit together.
+    /// Checks that the numbers fit together.
     ///
     /// # Errors
-    /// [`TransformerError::Config`] naming the first that does not.
-    pub fn check(&self) -> Result<(), TransformerError> {
+    /// [`OutOfRange`] for the first number that does not fit.
+    pub fn check(&self) -> Result<(), OutOfRange> {
         let sizes = [
             ("n_layers", self.n_layers),
             ("d_model", self.d_model),
@@ -102,45 +103,35 @@ impl Config {
             ("context", self.context),
         ];
         for (name, size) in sizes {
-            if size == 0 || size > LARGEST {
-                return refuse(name, "from 1 to 2³¹", size as f64);
-            }
+            ensure((1..=LARGEST).contains(&size), name, "from 1 to 2³¹", size as f64)?;
         }
-        if !self.n_heads.is_multiple_of(self.n_key_heads) {
-            return refuse("n_key_heads", "a divisor of n_heads", self.n_key_heads as f64);
-        }
-        if !self.d_head.is_multiple_of(2) {
-            return refuse("d_head", "even, for the rotary pairs", self.d_head as f64);
-        }
-        if !(self.rotary_base.is_finite() && self.rotary_base > 0.0) {
-            return refuse("rotary_base", "positive and finite", self.rotary_base);
-        }
-        if !(self.norm_epsilon.is_finite() && self.norm_epsilon > 0.0) {
-            return refuse("norm_epsilon", "positive and finite", self.norm_epsilon);
+        let divides = self.n_heads.is_multiple_of(self.n_key_heads);
+        ensure(divides, "n_key_heads", "a divisor of n_heads", self.n_key_heads as f64)?;
+        ensure(self.d_head.is_multiple_of(2), "d_head", "even, for the rotary pairs", self.d_head as f64)?;
+        for (name, value) in [("rotary_base", self.rotary_base), ("norm_epsilon", self.norm_epsilon)] {
+            ensure(value.is_finite() && value > 0.0, name, "positive and finite", value)?;
         }
         let widest = (self.n_heads + 2 * self.n_key_heads) as u128 * self.d_head as u128;
         let largest_matrix =
             self.d_model as u128 * widest.max(2 * self.d_ff as u128).max(self.n_vocab as u128);
-        if largest_matrix * self.n_layers as u128 > isize::MAX as u128 / 64 {
-            return refuse("d_model", "such that the weights fit into memory", self.d_model as f64);
-        }
-        Ok(())
+        let fits = largest_matrix * self.n_layers as u128 <= isize::MAX as u128 / 64;
+        ensure(fits, "d_model", "small enough for the weights to fit into memory", self.d_model as f64)
     }
 
-    /// The configuration in the metadata of a GGUF file of architecture `llama`.
+    /// Reads the configuration from the metadata of a GGUF file of architecture `llama`.
     ///
     /// # Errors
-    /// [`TransformerError::Metadata`] naming an entry that is missing or cannot be used, such as another architecture or
-    /// a scaling of the rotary angles; [`TransformerError::Config`] when the numbers do not fit together.
+    /// [`TransformerError::File`] for an entry that is missing or cannot be used, such as another architecture or a scaling of the
+    /// rotary angles; [`TransformerError::OutOfRange`] when the numbers do not fit together.
     pub fn from_gguf(file: &Gguf) -> Result<Self, TransformerError> {
         let key = "general.architecture";
         if file.value(key).and_then(GgufValue::as_text) != Some("llama") {
-            return Err(unusable(file, key, "the text 'llama'"));
+            return Err(unusable(file, key, "the text 'llama'").into());
         }
         for key in ["llama.rope.scaling.type", "llama.rope.scale_linear"] {
             let none = |value: &GgufValue| value.as_text() == Some("none") || value.as_f64() == Some(1.0);
             if file.value(key).is_some_and(|value| !none(value)) {
-                return Err(unusable(file, key, "no scaling of the rotary angles"));
+                return Err(unusable(file, key, "no scaling of the rotary angles").into());
             }
         }
         let size = |key: &str| match file.value(key).and_then(GgufValue::as_u64).map(usize::try_from) {
@@ -155,7 +146,7 @@ impl Config {
         let d_head = or("llama.attention.key_length", d_model.checked_div(n_heads).unwrap_or(0))?;
         for key in ["llama.rope.dimension_count", "llama.attention.value_length"] {
             if or(key, d_head)? != d_head {
-                return Err(unusable(file, key, &format!("the width of a head, {d_head}")));
+                return Err(unusable(file, key, &format!("the width of a head, {d_head}")).into());
             }
         }
         let n_vocab = match file.tensors().get("token_embd.weight").map(|tensor| tensor.shape.as_slice()) {
@@ -163,15 +154,12 @@ impl Config {
             _ => 0,
         };
         if or("llama.vocab_size", n_vocab)? != n_vocab {
-            return Err(unusable(
-                file,
-                "llama.vocab_size",
-                &format!("the rows of token_embd.weight, {n_vocab}"),
-            ));
+            let expected = format!("the rows of token_embd.weight, {n_vocab}");
+            return Err(unusable(file, "llama.vocab_size", &expected).into());
         }
         let rotary_base = match file.value("llama.rope.freq_base") {
             Some(_) => number("llama.rope.freq_base")?,
-            None => 10_000.0, // what the format says is meant
+            None => 10_000.0, // the default of the format
         };
         let config = Self {
             n_layers: size("llama.block_count")?,
@@ -190,11 +178,8 @@ impl Config {
     }
 }
 
-fn refuse(name: &'static str, expected: &'static str, given: f64) -> Result<(), TransformerError> {
-    Err(TransformerError::Config { name, expected, given })
-}
-
-pub(crate) fn unusable(file: &Gguf, key: &str, expected: &str) -> TransformerError {
+/// Returns the error of a metadata entry that is missing or cannot be used.
+pub(crate) fn unusable(file: &Gguf, key: &str, expected: &str) -> ModelFileError {
     let given = file.value(key).map_or("nothing".into(), |value| {
         let mut text = format!("{value:?}");
         if let Some((end, _)) = text.char_indices().nth(100) {
@@ -203,5 +188,5 @@ pub(crate) fn unusable(file: &Gguf, key: &str, expected: &str) -> TransformerErr
         }
         text
     });
-    TransformerError::Metadata { key: key.into(), expected: expected.into(), given }
+    ModelFileError::Metadata { key: key.into(), expected: expected.into(), given }
 }

@@ -1,57 +1,74 @@
-use crate::HookPoint;
+use crate::site::HookPoint;
 use collimate_attention::AttentionError;
-use collimate_measure::MeasureError;
+use collimate_measure::{MeasureError, OutOfRange};
 use collimate_tensor::ShapeError;
 use collimate_tensor::files::FileError;
 use thiserror::Error;
 
-/// Why a model could not be read or run.
+/// An error of a model: its configuration, its file, or a run.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TransformerError {
-    /// The file itself.
+    /// A number of the configuration is out of its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// The file cannot be read as a model; another file is needed.
+    #[error(transparent)]
+    File(#[from] ModelFileError),
+    /// A run was refused; another input is needed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// An error of a file that should hold a model or a tokenizer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelFileError {
+    /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A metadata entry of the file is missing or says something that cannot be used.
+    /// A metadata entry is missing or has a value that cannot be used.
     #[error("metadata entry '{key}': expected {expected}, found {given}")]
     Metadata {
         /// The name of the entry.
         key: String,
-        /// What was needed, in words.
+        /// The expected value, in words.
         expected: String,
-        /// What is there, or `nothing`.
+        /// The value in the file, or `nothing`.
         given: String,
     },
-    /// A number of the configuration outside its range.
-    #[error("the configuration's {name} must be {expected}, but is {given}")]
-    Config {
-        /// The field.
-        name: &'static str,
-        /// The range, in words.
-        expected: &'static str,
-        /// What was given.
-        given: f64,
-    },
-    /// A tensor of the file has another shape than the configuration asks for.
+    /// A tensor has another shape than the configuration asks for.
     #[error("tensor '{name}' must have the shape {expected:?}, but has {given:?}")]
     TensorShape {
-        /// The tensor.
+        /// The name of the tensor.
         name: String,
-        /// The shape that was needed.
+        /// The expected shape.
         expected: Vec<usize>,
         /// The shape in the file.
         given: Vec<usize>,
     },
-    /// A tensor that the model has no place for: leaving it out would silently compute something else.
+    /// A tensor that the model has no place for. Without it, the model would silently compute something else.
     #[error("the model has no place for the tensor '{name}'")]
     UnexpectedTensor {
-        /// The tensor.
+        /// The name of the tensor.
         name: String,
     },
+    /// A weight is NaN or infinite.
+    #[error(transparent)]
+    NonFinite(#[from] NonFinite),
+    /// The vocabulary or the merges of the tokenizer do not fit together.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+}
+
+/// An error of one run: its input, its hooks, or a request for a result that the run does not have.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
     /// No token was given.
-    #[error("the input has no tokens")]
+    #[error("the input has no tokens; at least one is needed")]
     EmptyInput,
-    /// A token id outside the vocabulary.
+    /// A token id is outside the vocabulary.
     #[error("token {id} at position {position} is not in the vocabulary of {n_vocab}")]
     UnknownToken {
         /// The id.
@@ -61,22 +78,22 @@ pub enum TransformerError {
         /// The size of the vocabulary.
         n_vocab: usize,
     },
-    /// More tokens than the model was made for.
+    /// There are more tokens than the context of the model has places.
     #[error("{given} tokens do not fit into the context of {context}")]
     ContextOverflow {
-        /// How many tokens were given.
+        /// The number of tokens given.
         given: usize,
-        /// How many fit.
+        /// The number of tokens that fit.
         context: usize,
     },
-    /// A layer that does not exist, or one that lies before the layer a run starts from.
+    /// A layer that does not exist, or one before the layer from which a run starts.
     #[error("layer {given} is not in the range {first}..={last}")]
     Layer {
-        /// The layer that was asked for.
+        /// The layer given.
         given: usize,
-        /// The first that would do.
+        /// The first possible layer.
         first: usize,
-        /// The last that would do.
+        /// The last possible layer.
         last: usize,
     },
     /// An array has another shape than the model asks for.
@@ -84,28 +101,21 @@ pub enum TransformerError {
     Shape {
         /// The name of the argument.
         argument: &'static str,
-        /// The shape that was needed.
+        /// The expected shape.
         expected: Vec<usize>,
-        /// The shape that was given.
+        /// The shape given.
         given: Vec<usize>,
     },
-    /// NaN or infinity where numbers were expected.
-    #[error("{place}: {count} values are NaN or infinite (the first at position {first})")]
-    NonFinite {
-        /// Where they were met: a tensor, an argument, a hook point.
-        place: String,
-        /// How many there are.
-        count: usize,
-        /// The position of the first, counted in row-major order.
-        first: usize,
-    },
-    /// A capture was asked for an activation that it does not hold.
+    /// An argument holds NaN or infinity, or a hook left one.
+    #[error(transparent)]
+    NonFinite(#[from] NonFinite),
+    /// A capture does not hold the requested activation.
     #[error("{point} was not captured: it was not asked for, or the run did not pass it")]
     NotCaptured {
         /// The activation.
         point: HookPoint,
     },
-    /// The tokenizer refused its vocabulary or a text.
+    /// The vocabulary cannot spell a text, or tokens cannot be decoded.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
     /// Attention refused its arguments.
@@ -119,16 +129,28 @@ pub enum TransformerError {
     Measure(#[from] MeasureError),
 }
 
-/// An error that names NaN and infinity among `values`, if there are any.
+/// NaN or infinity among numbers that must be finite.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{place}: {count} values are NaN or infinite (the first at position {first})")]
+pub struct NonFinite {
+    /// The tensor, the argument or the hook point.
+    pub place: String,
+    /// The number of such values.
+    pub count: usize,
+    /// The position of the first, counted in row-major order.
+    pub first: usize,
+}
+
+/// Returns an error that names NaN and infinity among `values`, if there are any.
 pub(crate) fn check_finite<'a>(
     place: impl FnOnce() -> String,
     values: impl Iterator<Item = &'a f32> + Clone,
-) -> Result<(), TransformerError> {
-    // Ninety-nine times of a hundred there are none, and a plain sweep without branches says so.
+) -> Result<(), NonFinite> {
+    // Nearly always all values are finite; a sweep without branches shows it fastest.
     if values.clone().fold(true, |all, x| all & x.is_finite()) {
         return Ok(());
     }
     let first = values.clone().position(|x| !x.is_finite()).unwrap_or_default();
     let count = values.filter(|x| !x.is_finite()).count();
-    Err(TransformerError::NonFinite { place: place(), count, first })
+    Err(NonFinite { place: place(), count, first })
 }

@@ -1,86 +1,18 @@
-use crate::TransformerError;
+use crate::error::RunError;
+use crate::site::HookPoint;
 use ndarray::{ArrayD, ArrayViewMutD};
 use std::collections::BTreeMap;
-use std::fmt;
 
-/// An activation of a layer that can be looked at and replaced.
+/// A reader or an editor of the activations of a run.
 ///
-/// | site | array | what it is |
-/// |---|---|---|
-/// | `ResidualPre` | (t, d) | the residual stream as it enters the layer |
-/// | `Pattern` | (h, t, s) | the attention pattern after the softmax |
-/// | `HeadOutput` | (h, t, e) | per-head z: the pattern applied to the values, before `W_O` |
-/// | `AttentionOutput` | (t, d) | what attention adds to the residual stream |
-/// | `ResidualMid` | (t, d) | the residual stream between attention and MLP |
-/// | `MlpNeurons` | (t, f) | the MLP's hidden activations, gate times up, before its last product |
-/// | `MlpOutput` | (t, d) | what the MLP adds to the residual stream |
-/// | `ResidualPost` | (t, d) | the residual stream as it leaves the layer |
-///
-/// A layer passes its sites in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Site {
-    /// The residual stream as it enters the layer.
-    ResidualPre,
-    /// The attention pattern.
-    Pattern,
-    /// Per-head z.
-    HeadOutput,
-    /// What attention adds.
-    AttentionOutput,
-    /// The residual stream between attention and MLP.
-    ResidualMid,
-    /// The MLP's hidden activations.
-    MlpNeurons,
-    /// What the MLP adds.
-    MlpOutput,
-    /// The residual stream as it leaves the layer.
-    ResidualPost,
-}
-
-impl Site {
-    /// All sites in the order in which a layer passes them.
-    pub const ALL: [Self; 8] = [
-        Self::ResidualPre,
-        Self::Pattern,
-        Self::HeadOutput,
-        Self::AttentionOutput,
-        Self::ResidualMid,
-        Self::MlpNeurons,
-        Self::MlpOutput,
-        Self::ResidualPost,
-    ];
-
-    /// This site of a layer.
-    pub fn of_layer(self, layer: usize) -> HookPoint {
-        HookPoint { layer, site: self }
-    }
-}
-
-/// A site of one layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HookPoint {
-    /// The layer, counted from zero.
-    pub layer: usize,
-    /// The activation.
-    pub site: Site,
-}
-
-impl fmt::Display for HookPoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} of layer {}", self.site, self.layer)
-    }
-}
-
-/// Something that looks at activations during a run and may change them.
-///
-/// A run calls [`Hooks::at`] once for each wanted point it passes, in the order of the layers and of [`Site::ALL`];
-/// what `at` leaves in the view is what the model goes on with. A hook that leaves NaN or infinity ends the run with an
-/// error. A hook that changes nothing changes not one bit of the results.
+/// A run calls [`Hooks::at`] once for each wanted point that it passes, in the order of the layers and of
+/// [`Site::ALL`](crate::Site::ALL). The model goes on with the values that `at` leaves in the view. A hook that leaves NaN or infinity
+/// ends the run with an error. A hook that changes nothing changes no bit of the results.
 pub trait Hooks: Send {
-    /// Whether `at` is to be called for this point. Asked before the run, and again at each point.
+    /// Returns whether `at` is to be called for this point. It is called before the run, and again at each point.
     fn wants(&self, point: HookPoint) -> bool;
 
-    /// Looks at the activation, and changes it or not.
+    /// Reads the activation, and may change it.
     fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, f32>);
 }
 
@@ -93,7 +25,7 @@ impl Hooks for () {
     fn at(&mut self, _: HookPoint, _: ArrayViewMutD<'_, f32>) {}
 }
 
-/// Both, the first one first.
+/// Both hooks, the first one first.
 impl<A: Hooks, B: Hooks> Hooks for (A, B) {
     fn wants(&self, point: HookPoint) -> bool {
         self.0.wants(point) || self.1.wants(point)
@@ -119,7 +51,7 @@ impl<H: Hooks + ?Sized> Hooks for &mut H {
     }
 }
 
-/// Copies the activations at some points.
+/// Hooks that copy the activations at some points.
 ///
 /// # Examples
 /// ```
@@ -140,25 +72,25 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Copies the activations at these points.
+    /// Makes a capture of the activations at these points.
     pub fn at(points: impl IntoIterator<Item = HookPoint>) -> Self {
         Self { held: points.into_iter().map(|point| (point, None)).collect() }
     }
 
-    /// The activation at a point, as the last run left it before any later hook.
+    /// Returns the activation at a point in the last run, before any later hook changed it.
     ///
     /// # Errors
-    /// [`TransformerError::NotCaptured`] when the point was not asked for or not passed.
-    pub fn get(&self, point: HookPoint) -> Result<&ArrayD<f32>, TransformerError> {
-        self.held.get(&point).and_then(Option::as_ref).ok_or(TransformerError::NotCaptured { point })
+    /// [`RunError::NotCaptured`] when the point was not asked for or not passed.
+    pub fn get(&self, point: HookPoint) -> Result<&ArrayD<f32>, RunError> {
+        self.held.get(&point).and_then(Option::as_ref).ok_or(RunError::NotCaptured { point })
     }
 
-    /// As [`Capture::get`], given away.
+    /// Takes the activation at a point: like [`Capture::get`], but moves the array out.
     ///
     /// # Errors
     /// As [`Capture::get`].
-    pub fn take(&mut self, point: HookPoint) -> Result<ArrayD<f32>, TransformerError> {
-        self.held.get_mut(&point).and_then(Option::take).ok_or(TransformerError::NotCaptured { point })
+    pub fn take(&mut self, point: HookPoint) -> Result<ArrayD<f32>, RunError> {
+        self.held.get_mut(&point).and_then(Option::take).ok_or(RunError::NotCaptured { point })
     }
 }
 
@@ -172,7 +104,7 @@ impl Hooks for Capture {
     }
 }
 
-/// Calls a closure at one point, to change the activation there.
+/// Hooks that call a closure at one point, to change the activation there.
 ///
 /// # Examples
 /// Knock out head 2 of layer 0:
@@ -193,7 +125,7 @@ pub struct Edit<F> {
 }
 
 impl<F: FnMut(ArrayViewMutD<'_, f32>) + Send> Edit<F> {
-    /// Calls `edit` with the activation at this point.
+    /// Makes hooks that call `edit` with the activation at this point.
     pub fn at(point: HookPoint, edit: F) -> Self {
         Self { point, edit }
     }

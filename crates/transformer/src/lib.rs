@@ -1,20 +1,26 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
-mod decoder;
 mod error;
-mod forward;
-mod heads;
 mod hooks;
 mod losses;
+mod model;
+mod site;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
-mod weights;
 
 pub use config::Config;
-pub use decoder::{Decoder, Run};
-pub use error::TransformerError;
-pub use hooks::{Capture, Edit, HookPoint, Hooks, Site};
+pub use error::{ModelFileError, NonFinite, RunError, TransformerError};
+pub use hooks::{Capture, Edit, Hooks};
 pub use losses::{CROSS_ENTROPY, Losses};
+pub use model::{Decoder, Run};
+pub use site::{HookPoint, Site};
 #[cfg(feature = "tokenizer")]
 pub use tokenizer::Tokenizer;
+
+// The types of other crates in public items, so that one dependency is enough.
+pub use collimate_attention::{AttentionError, prefix_matching};
+pub use collimate_measure::{Fingerprint, MeasureError, Measurement, OutOfRange, Quantity};
+pub use collimate_stream::RngStream;
+pub use collimate_tensor::ShapeError;
+pub use collimate_tensor::files::{FileError, Gguf};

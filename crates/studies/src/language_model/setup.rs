@@ -4,7 +4,7 @@ use crate::error::StudyError;
 use crate::sequence::Sequence;
 use collimate_sae::shards::Shards;
 use collimate_tensor::files::Gguf;
-use collimate_transformer::{Decoder, HookPoint, Site, Tokenizer, TransformerError};
+use collimate_transformer::{Decoder, HookPoint, ModelFileError, Site, Tokenizer};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -43,7 +43,7 @@ impl LanguageModelSetup {
     /// [`StudyError::Data`] when the model is not there (the message says how to get it), [`StudyError::Model`] when it
     /// cannot be read.
     pub fn open(cache: Cache) -> Result<Self, StudyError> {
-        let file = Gguf::open(data::locate_smollm2(&cache)?).map_err(TransformerError::from)?;
+        let file = Gguf::open(data::locate_smollm2(&cache)?).map_err(ModelFileError::from)?;
         Ok(Self { decoder: Decoder::from_open_gguf(&file)?, tokenizer: Tokenizer::from_gguf(&file)?, cache })
     }
 

@@ -69,7 +69,7 @@ impl SyntheticRows {
     /// A world with its own directions.
     ///
     /// # Errors
-    /// [`StudyError::World`] for a configuration out of range.
+    /// [`StudyError::Features`] for a configuration out of range.
     ///
     /// # Determinism
     /// The world draws from `stream.child(2)`, rows as in [`SyntheticRows::of`].

@@ -1,9 +1,10 @@
-//! Model files made here: what is read from them is what was written, and unsound ones are refused.
+//! Model files made here: a decoder reads the values that were written, and refuses damaged files.
 
 use crate::reference::Weights;
+use approx::assert_abs_diff_eq;
 use collimate_stream::RngStream;
 use collimate_tensor::files::Gguf;
-use collimate_transformer::{Config, Decoder, Run, TransformerError};
+use collimate_transformer::{Config, Decoder, ModelFileError, Run, TransformerError};
 use ndarray::ArrayD;
 
 /// A metadata value: type number and bytes.
@@ -91,7 +92,8 @@ impl ModelFile {
     }
 
     pub(crate) fn decoder(&self) -> Result<Decoder, TransformerError> {
-        Decoder::from_open_gguf(&Gguf::from_bytes(self.bytes())?)
+        let file = Gguf::from_bytes(self.bytes()).map_err(ModelFileError::from)?;
+        Decoder::from_open_gguf(&file)
     }
 }
 
@@ -108,7 +110,7 @@ fn the_configuration_comes_from_the_metadata() {
         Config { norm_epsilon: 1e-5, ..*decoder.config() },
         Config { rotary_base: 10_000.0, ..Config::small() }
     );
-    assert!((decoder.config().norm_epsilon - 1e-5).abs() < 1e-11);
+    assert_abs_diff_eq!(decoder.config().norm_epsilon, 1e-5, epsilon = 1e-11);
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn an_untied_unembedding_is_used() {
 }
 
 #[test]
-fn unsound_models_are_refused_with_their_reason() {
+fn damaged_models_are_refused_with_the_reason() {
     let file = sample();
     let infinite = |name: &str| {
         let mut file = file.clone();

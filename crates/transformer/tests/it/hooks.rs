@@ -1,7 +1,7 @@
-//! What hooks see, and what they do.
+//! Hooks: the activations that they are shown, and the effect of their changes.
 
 use crate::runs::{decoder, tokens};
-use collimate_transformer::{Capture, Edit, HookPoint, Hooks, Run, Site, TransformerError};
+use collimate_transformer::{Capture, Edit, HookPoint, Hooks, Run, RunError, Site};
 use ndarray::{Array2, ArrayD, ArrayViewMutD, Axis, Ix2};
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn looking_and_putting_back_change_no_bit(t in 1..90_usize, seed in any::<u64>()) {
+    fn reading_and_writing_back_change_no_bit(t in 1..90_usize, seed in any::<u64>()) {
         let (decoder, tokens) = (decoder(seed), tokens(t, seed));
         let run = Run::of(&tokens);
         let clean = decoder.losses(run, &mut ()).unwrap();
@@ -104,7 +104,7 @@ fn a_replaced_pattern_mixes_the_values() {
     assert_ne!(edited.index_axis(Axis(0), 1), clean.index_axis(Axis(0), 1));
 }
 
-/// Wants one late residual stream and counts the layers it is asked about while it runs.
+/// Hooks that want the first two layers and record the points they are called for.
 struct Counting {
     seen: Vec<HookPoint>,
 }
@@ -125,20 +125,20 @@ fn a_visit_passes_the_wanted_points_in_order_and_stops() {
     decoder(1).visit(Run::of(&[1, 2, 3]), &mut counting).unwrap();
     let expected: Vec<_> = points().filter(|point| point.layer <= 1).collect();
     assert_eq!(counting.seen, expected);
-    // What lies behind the last wanted layer is never computed: an edit there would leave NaN and fail.
+    // The layers behind the last wanted layer are never computed: an edit there would leave NaN and fail.
     let mut late = Edit::at(Site::ResidualPre.of_layer(2), |mut x: ArrayViewMutD<'_, f32>| x.fill(f32::NAN));
     let capture = Capture::at([Site::ResidualPost.of_layer(1)]);
     assert!(decoder(1).residual(Run::of(&[1]), 2, &mut (capture, &mut late)).is_ok());
 }
 
 #[test]
-fn a_capture_says_what_it_does_not_hold() {
+fn a_capture_names_the_activation_that_it_does_not_hold() {
     let mut capture = Capture::at([Site::ResidualPre.of_layer(1), Site::ResidualPre.of_layer(9)]);
     decoder(1).visit(Run::of(&[1]), &mut capture).unwrap();
     assert!(capture.get(Site::ResidualPre.of_layer(1)).is_ok());
     for point in [Site::ResidualPre.of_layer(9), Site::MlpOutput.of_layer(1)] {
         let error = capture.get(point).unwrap_err();
-        assert!(matches!(error, TransformerError::NotCaptured { point: p } if p == point));
+        assert!(matches!(error, RunError::NotCaptured { point: p } if p == point));
     }
     assert!(capture.take(Site::ResidualPre.of_layer(1)).is_ok());
     assert!(capture.take(Site::ResidualPre.of_layer(1)).is_err());

@@ -1,4 +1,4 @@
-//! Properties of decoders with random weights, and what is refused.
+//! Properties of decoders with random weights, and the inputs that they refuse.
 
 mod gguf;
 mod hooks;

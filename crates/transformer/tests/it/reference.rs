@@ -1,11 +1,11 @@
-//! The decoder against a plain one in f64, written from the equations.
+//! The decoder agrees with a plain decoder in f64 that is written from the equations.
 
 use crate::gguf::ModelFile;
 use collimate_stream::RngStream;
 use collimate_transformer::{Capture, Config, Run, Site};
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix2, s};
 
-/// All weights as the file holds them: matrices are (outputs, inputs).
+/// All weights as in a file: matrices are `[outputs, inputs]`.
 pub(crate) struct Weights(Vec<(String, ArrayD<f32>)>);
 
 impl Weights {
@@ -59,7 +59,7 @@ fn norm(x: &Array2<f64>, gain: &ArrayD<f64>, epsilon: f64) -> Array2<f64> {
     x * &scale.insert_axis(Axis(1)) * gain.view().into_dimensionality::<ndarray::Ix1>().unwrap()
 }
 
-/// Turns neighbouring pairs of one head's rows.
+/// Rotates the neighbouring pairs in the rows of one head.
 fn turn(x: &mut ndarray::ArrayViewMut2<'_, f64>, base: f64) {
     let width = x.ncols();
     for (position, mut row) in x.rows_mut().into_iter().enumerate() {
@@ -72,7 +72,7 @@ fn turn(x: &mut ndarray::ArrayViewMut2<'_, f64>, base: f64) {
     }
 }
 
-/// The logits, and the residual stream in front of each layer and of the final norm.
+/// Computes the logits, and the residual stream in front of each layer and of the final norm.
 fn forward(c: &Config, w: &Weights, tokens: &[u32]) -> (Array2<f64>, Vec<Array2<f64>>) {
     let embedding = w.matrix("token_embd");
     let rows: Vec<usize> = tokens.iter().map(|&id| id as usize).collect();

@@ -1,4 +1,4 @@
-//! Bit for bit: cuts, threads, the future, repeated use.
+//! Runs are equal bit for bit: cut at a layer, on several threads, with other later tokens, and repeated.
 
 use collimate_stream::RngStream;
 use collimate_transformer::{Config, Decoder, Run};
@@ -32,7 +32,7 @@ proptest! {
             bits(&decoder.logits(second, &mut ()).unwrap())
         );
         prop_assert_eq!(decoder.losses(run, &mut ()).unwrap(), decoder.losses(second, &mut ()).unwrap());
-        // Any strides will do for the residual stream that is given.
+        // The given residual stream may have any strides.
         let turned = residual.t().as_standard_layout().into_owned();
         let third = run.from_layer(layer, &turned.t());
         prop_assert_eq!(decoder.losses(run, &mut ()).unwrap(), decoder.losses(third, &mut ()).unwrap());
@@ -66,7 +66,7 @@ proptest! {
 }
 
 #[test]
-fn scratch_of_a_longer_run_does_not_shine_through() {
+fn scratch_of_a_longer_run_leaves_no_trace() {
     let (decoder, long, short) = (decoder(1), tokens(80, 1), tokens(7, 2));
     let fresh = decoder.logits(Run::of(&short), &mut ()).unwrap();
     decoder.logits(Run::of(&long), &mut ()).unwrap();

@@ -1,7 +1,8 @@
-//! The pinned SmolLM2-135M against values computed elsewhere.
+//! The pinned SmolLM2-135M agrees with values computed elsewhere.
 //!
 //! The fixture was made with Hugging Face transformers 5.23 on the same weights; an independent numpy implementation
-//! agrees with it. One test, so that the model is loaded once whatever runs the tests.
+//! agrees with it. This is a test binary of its own with one test, so that the model is loaded once, by any test runner, and so that
+//! the other tests need neither the model nor the feature `tokenizer`.
 
 use collimate_attention::prefix_matching;
 use collimate_tensor::files::{Gguf, Safetensors};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 const SEQUENCES: [&str; 7] =
     ["france", "repeat60", "induction0", "induction1", "induction2", "text0", "text1"];
 
-/// Where the model is: `COLLIMATE_SMOLLM2`, or else the cache that `cargo xtask data` fills.
+/// Returns the path of the model: `COLLIMATE_SMOLLM2`, or else its place in the cache that `cargo xtask data` fills.
 fn model_path() -> PathBuf {
     if let Some(path) = std::env::var_os("COLLIMATE_SMOLLM2") {
         return path.into();
@@ -36,8 +37,8 @@ fn the_pinned_model_reproduces_the_fixture() {
     let path = model_path();
     assert!(
         path.is_file(),
-        "the model is not at {}: get it with `cargo xtask data`, name its file in COLLIMATE_SMOLLM2, or ask for less \
-         with COLLIMATE_NO_REAL=1",
+        "the model is not at {}: get it with `cargo xtask data`, name its file in COLLIMATE_SMOLLM2, or skip this \
+         test with COLLIMATE_NO_REAL=1",
         path.display()
     );
     let file = Gguf::open(&path).unwrap();

@@ -70,9 +70,7 @@ fn scores(
     for (i, point) in points.into_iter().enumerate() {
         let pattern = capture.take(point)?.into_dimensionality::<Ix3>().expect("a pattern has three axes");
         for (head, one) in pattern.axis_iter(Axis(0)).enumerate() {
-            let score =
-                prefix_matching(&one, tokens).map_err(collimate_transformer::TransformerError::from)?;
-            table[[i, head]] = score.value;
+            table[[i, head]] = prefix_matching(&one, tokens)?.value;
         }
     }
     Ok(table)

@@ -1,7 +1,10 @@
-//! The way through the layers.
+//! The forward pass through the layers.
 
-use crate::error::check_finite;
-use crate::{Decoder, HookPoint, Hooks, Run, Site, TransformerError};
+use super::decoder::{Decoder, Run};
+use super::scratch::Scratch;
+use crate::error::{RunError, check_finite};
+use crate::hooks::Hooks;
+use crate::site::{HookPoint, Site};
 use collimate_attention::{Intervention, RotaryTable, split_heads_mut};
 use collimate_tensor::{rms_norm_into, silu_times};
 use ndarray::{
@@ -9,85 +12,34 @@ use ndarray::{
 };
 use rayon::prelude::*;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
-/// Rows that one task of an elementwise step takes.
+/// The number of rows of one task of an elementwise step.
 const ROWS: usize = 32;
 
-/// Runs `work` on a thread of the pool, so that the many parallel steps inside do not each have to enter it.
-pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    if rayon::current_thread_index().is_some() { work() } else { rayon::scope(|_| work()) }
-}
-
-/// Everything that a layer writes on its way, kept from run to run: fresh memory costs as much as a product.
-#[derive(Default)]
-struct Scratch {
-    normed: Array2<f32>,
-    query_key_value: Array2<f32>,
-    z: Array2<f32>,
-    added: Array2<f32>,
-    gate_up: Array2<f32>,
-    hidden: Array2<f32>,
-}
-
-/// Scratch of runs that are over, for the next ones.
-#[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<Scratch>>);
-
-impl Pool {
-    fn take(&self, decoder: &Decoder, rows: usize) -> Scratch {
-        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut scratch = free.unwrap_or_default();
-        if scratch.normed.nrows() < rows {
-            let c = &decoder.config;
-            let heads = c.n_heads * c.d_head;
-            // A row length that is a multiple of 1 KiB would put all rows into few sets of the first-level cache.
-            let hidden = if c.d_ff.is_multiple_of(256) { c.d_ff + 16 } else { c.d_ff };
-            scratch = Scratch {
-                normed: Array2::zeros((rows, c.d_model)),
-                query_key_value: Array2::zeros((rows, heads + 2 * c.n_key_heads * c.d_head)),
-                z: Array2::zeros((rows, heads)),
-                added: Array2::zeros((rows, c.d_model)),
-                gate_up: Array2::zeros((rows, 2 * c.d_ff)),
-                hidden: Array2::zeros((rows, hidden)),
-            };
-        }
-        scratch
-    }
-
-    fn give_back(&self, scratch: Scratch) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
-    }
-}
-
 impl Decoder {
-    /// The residual stream that a run starts with, its input checked.
-    pub(crate) fn enter(&self, run: &Run<'_>) -> Result<Array2<f32>, TransformerError> {
+    /// Checks the input of a run and returns the residual stream that it starts with.
+    pub(super) fn enter(&self, run: &Run<'_>) -> Result<Array2<f32>, RunError> {
         let c = &self.config;
         if run.tokens.is_empty() {
-            return Err(TransformerError::EmptyInput);
+            return Err(RunError::EmptyInput);
         }
         if run.tokens.len() > c.context {
-            return Err(TransformerError::ContextOverflow { given: run.tokens.len(), context: c.context });
+            return Err(RunError::ContextOverflow { given: run.tokens.len(), context: c.context });
         }
         if let Some(position) = run.tokens.iter().position(|&id| id as usize >= c.n_vocab) {
-            return Err(TransformerError::UnknownToken {
-                id: run.tokens[position],
-                position,
-                n_vocab: c.n_vocab,
-            });
+            return Err(RunError::UnknownToken { id: run.tokens[position], position, n_vocab: c.n_vocab });
         }
         let Some((layer, residual)) = run.start else {
             let rows: Vec<usize> = run.tokens.iter().map(|&id| id as usize).collect();
             return Ok(self.weights.embedding.select(Axis(0), &rows));
         };
         if layer > c.n_layers {
-            return Err(TransformerError::Layer { given: layer, first: 0, last: c.n_layers });
+            return Err(RunError::Layer { given: layer, first: 0, last: c.n_layers });
         }
         let expected = vec![run.tokens.len(), c.d_model];
         if residual.shape() != expected {
             let given = residual.shape().to_vec();
-            return Err(TransformerError::Shape { argument: "residual", expected, given });
+            return Err(RunError::Shape { argument: "residual", expected, given });
         }
         check_finite(|| "residual".into(), residual.iter())?;
         // Standard layout whatever the view's: rows are handed to kernels as slices.
@@ -95,17 +47,17 @@ impl Decoder {
     }
 
     /// Passes the residual stream through a range of layers.
-    pub(crate) fn layers(
+    pub(super) fn layers(
         &self,
         layers: Range<usize>,
         residual: &mut Array2<f32>,
         hooks: &mut dyn Hooks,
-    ) -> Result<(), TransformerError> {
+    ) -> Result<(), RunError> {
         if layers.is_empty() {
             return Ok(());
         }
         let table = self.rotary(residual.nrows())?;
-        let mut scratch = self.pool.take(self, residual.nrows());
+        let mut scratch = self.pool.take(&self.config, residual.nrows());
         let mut pass = Pass { decoder: self, table: &table, hooks };
         let done = layers.into_iter().try_for_each(|index| pass.layer(index, residual, &mut scratch));
         self.pool.give_back(scratch);
@@ -113,6 +65,7 @@ impl Decoder {
     }
 }
 
+/// A run on its way through the layers.
 struct Pass<'a> {
     decoder: &'a Decoder,
     table: &'a RotaryTable<f32>,
@@ -125,7 +78,7 @@ impl Pass<'_> {
         index: usize,
         residual: &mut Array2<f32>,
         scratch: &mut Scratch,
-    ) -> Result<(), TransformerError> {
+    ) -> Result<(), RunError> {
         let (decoder, t) = (self.decoder, residual.nrows());
         let (epsilon, d_ff) = (decoder.config.norm_epsilon as f32, decoder.config.d_ff);
         let layer = &decoder.weights.layers[index];
@@ -137,38 +90,38 @@ impl Pass<'_> {
         let mut gate_up = scratch.gate_up.slice_mut(rows);
         let mut hidden = scratch.hidden.slice_mut(s![..t, ..d_ff]);
 
-        self.meet(index, Site::ResidualPre, || residual.view_mut().into_dyn())?;
+        self.show(index, Site::ResidualPre, || residual.view_mut().into_dyn())?;
         norm_rows(residual, &layer.attention_gain, epsilon, &mut normed);
         layer.query_key_value.matmul_into(&normed, &mut query_key_value)?;
         self.attend(index, &mut query_key_value, &mut z)?;
         self.add(index, Site::AttentionOutput, &layer.attention_out, &z.view(), &mut added, residual)?;
 
-        self.meet(index, Site::ResidualMid, || residual.view_mut().into_dyn())?;
+        self.show(index, Site::ResidualMid, || residual.view_mut().into_dyn())?;
         norm_rows(residual, &layer.mlp_gain, epsilon, &mut normed);
         layer.gate_up.matmul_into(&normed, &mut gate_up)?;
         gate_rows(&gate_up, &mut hidden);
-        self.meet(index, Site::MlpNeurons, || hidden.view_mut().into_dyn())?;
+        self.show(index, Site::MlpNeurons, || hidden.view_mut().into_dyn())?;
         self.add(index, Site::MlpOutput, &layer.down, &hidden.view(), &mut added, residual)?;
-        self.meet(index, Site::ResidualPost, || residual.view_mut().into_dyn())
+        self.show(index, Site::ResidualPost, || residual.view_mut().into_dyn())
     }
 
-    /// Shows an activation to the hooks, if they want it, and checks what they leave.
-    fn meet<'v>(
+    /// Shows an activation to the hooks, if they want it, and checks the values that they leave.
+    fn show<'v>(
         &mut self,
         layer: usize,
         site: Site,
         view: impl FnOnce() -> ArrayViewMutD<'v, f32>,
-    ) -> Result<(), TransformerError> {
+    ) -> Result<(), RunError> {
         let point = HookPoint { layer, site };
         if !self.hooks.wants(point) {
             return Ok(());
         }
         let mut activation = view();
         self.hooks.at(point, activation.view_mut());
-        check_finite(|| point.to_string(), activation.iter())
+        Ok(check_finite(|| point.to_string(), activation.iter())?)
     }
 
-    /// residual ← residual + input·matrix, by way of `added` when somebody wants to see it.
+    /// Computes residual ← residual + input·matrix, through `added` when a hook wants the product.
     fn add(
         &mut self,
         layer: usize,
@@ -177,23 +130,23 @@ impl Pass<'_> {
         input: &ArrayView2<'_, f32>,
         added: &mut ArrayViewMut2<'_, f32>,
         residual: &mut Array2<f32>,
-    ) -> Result<(), TransformerError> {
+    ) -> Result<(), RunError> {
         if !self.hooks.wants(HookPoint { layer, site }) {
             return Ok(matrix.add_matmul_into(input, residual)?);
         }
         matrix.matmul_into(input, added)?;
-        self.meet(layer, site, || added.view_mut().into_dyn())?;
+        self.show(layer, site, || added.view_mut().into_dyn())?;
         *residual += &*added;
         Ok(())
     }
 
-    /// z (t, h·e) from queries, keys and values (t, (h + 2g)·e).
+    /// Computes z `[t, h·e]` from queries, keys and values `[t, (h + 2g)·e]`.
     fn attend(
         &mut self,
         layer: usize,
         query_key_value: &mut ArrayViewMut2<'_, f32>,
         z: &mut ArrayViewMut2<'_, f32>,
-    ) -> Result<(), TransformerError> {
+    ) -> Result<(), RunError> {
         let c = &self.decoder.config;
         let (h, g) = (c.n_heads, c.n_key_heads);
         let mut heads = split_heads_mut(query_key_value, c.d_head)?;
@@ -207,17 +160,17 @@ impl Pass<'_> {
         } else {
             self.decoder.attention.forward_into(&q, &k, &v, &mut z)?;
         }
-        self.meet(layer, Site::HeadOutput, || z.view_mut().into_dyn())
+        self.show(layer, Site::HeadOutput, || z.view_mut().into_dyn())
     }
 
-    /// Attention with the pattern in full, for a hook. Only rows of it that the hook changes are computed from it:
-    /// looking alone changes no bit, and a change of one query none of another's.
+    /// Computes attention with the whole pattern, for a hook. Only the rows that the hook changes are computed from the pattern, so
+    /// that a hook that only reads changes no bit, and a change of one query changes no bit of another query.
     fn attend_by_pattern(
         &mut self,
         layer: usize,
         [q, k, v]: [&ArrayView3<'_, f32>; 3],
         z: &mut ArrayViewMut3<'_, f32>,
-    ) -> Result<(), TransformerError> {
+    ) -> Result<(), RunError> {
         let attention = &self.decoder.attention;
         let (out, saved) = attention.forward(q, k, v)?;
         z.assign(&out);
@@ -228,7 +181,7 @@ impl Pass<'_> {
             to.assign(from);
         }
         let before = pattern.clone();
-        self.meet(layer, Site::Pattern, || pattern.view_mut().into_dyn())?;
+        self.show(layer, Site::Pattern, || pattern.view_mut().into_dyn())?;
         if pattern == before {
             return Ok(());
         }
@@ -244,7 +197,7 @@ impl Pass<'_> {
     }
 }
 
-/// Blocks of rows of two matrices, paired, each pair for one task.
+/// Calls `work` for each row of two matrices, in parallel over blocks of rows.
 fn for_row_blocks(x: &ArrayRef2<f32>, out: &mut ArrayRef2<f32>, work: impl Fn(&[f32], &mut [f32]) + Sync) {
     let inputs = x.axis_chunks_iter(Axis(0), ROWS);
     let pairs: Vec<_> = inputs.zip(out.axis_chunks_iter_mut(Axis(0), ROWS)).collect();
@@ -255,11 +208,12 @@ fn for_row_blocks(x: &ArrayRef2<f32>, out: &mut ArrayRef2<f32>, work: impl Fn(&[
     });
 }
 
-pub(crate) fn norm_rows(x: &ArrayRef2<f32>, gain: &[f32], epsilon: f32, out: &mut ArrayRef2<f32>) {
+/// Normalises each row by its root mean square.
+pub(super) fn norm_rows(x: &ArrayRef2<f32>, gain: &[f32], epsilon: f32, out: &mut ArrayRef2<f32>) {
     for_row_blocks(x, out, |x, out| rms_norm_into(x, gain, epsilon, out));
 }
 
-/// hidden = silu(gate) ∘ up, row by row.
+/// Computes hidden = silu(gate) ∘ up, row by row.
 fn gate_rows(gate_up: &ArrayRef2<f32>, hidden: &mut ArrayRef2<f32>) {
     for_row_blocks(gate_up, hidden, |gate_up, hidden| {
         let (gate, up) = gate_up.split_at(hidden.len());
@@ -267,7 +221,8 @@ fn gate_rows(gate_up: &ArrayRef2<f32>, hidden: &mut ArrayRef2<f32>) {
     });
 }
 
-fn rotate(table: &RotaryTable<f32>, mut heads: ArrayViewMut3<'_, f32>) -> Result<(), TransformerError> {
+/// Turns the queries and keys by the angles of their positions.
+fn rotate(table: &RotaryTable<f32>, mut heads: ArrayViewMut3<'_, f32>) -> Result<(), RunError> {
     let blocks: Vec<_> = heads.axis_chunks_iter_mut(Axis(1), ROWS).enumerate().collect();
     blocks.into_par_iter().try_for_each(|(index, mut block)| Ok(table.apply_from(index * ROWS, &mut block)?))
 }

@@ -1,5 +1,5 @@
-use crate::error::check_finite;
-use crate::{Config, TransformerError};
+use crate::config::Config;
+use crate::error::{ModelFileError, check_finite};
 use collimate_stream::RngStream;
 use collimate_tensor::PackedMatrix;
 use collimate_tensor::files::Gguf;
@@ -8,45 +8,46 @@ use rayon::prelude::*;
 use std::collections::BTreeSet;
 
 /// The weights of one layer. Matrices that read the same input are one, and packed for the product kernel.
-pub(crate) struct Layer {
-    pub(crate) attention_gain: Vec<f32>,
-    /// (d, (h + 2g)·e): queries, keys, values.
-    pub(crate) query_key_value: PackedMatrix<f32>,
-    /// (h·e, d).
-    pub(crate) attention_out: PackedMatrix<f32>,
-    pub(crate) mlp_gain: Vec<f32>,
-    /// (d, 2f): gate, up.
-    pub(crate) gate_up: PackedMatrix<f32>,
-    /// (f, d).
-    pub(crate) down: PackedMatrix<f32>,
+pub(super) struct Layer {
+    pub(super) attention_gain: Vec<f32>,
+    /// Queries, keys and values, `[d, (h + 2g)·e]`.
+    pub(super) query_key_value: PackedMatrix<f32>,
+    /// The output projection W_O, `[h·e, d]`.
+    pub(super) attention_out: PackedMatrix<f32>,
+    pub(super) mlp_gain: Vec<f32>,
+    /// Gate and up, `[d, 2f]`.
+    pub(super) gate_up: PackedMatrix<f32>,
+    /// The output of the MLP, `[f, d]`.
+    pub(super) down: PackedMatrix<f32>,
 }
 
-pub(crate) struct Weights {
-    /// (v, d).
-    pub(crate) embedding: Array2<f32>,
-    pub(crate) layers: Vec<Layer>,
-    pub(crate) final_gain: Vec<f32>,
-    /// (v, d), or nothing when the embedding is used again.
-    pub(crate) unembedding: Option<Array2<f32>>,
-    /// Of every number, in the order of the file format's names.
-    pub(crate) digest: u64,
+/// The weights of a decoder.
+pub(super) struct Weights {
+    /// The embedding, `[v, d]`.
+    pub(super) embedding: Array2<f32>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) final_gain: Vec<f32>,
+    /// The unembedding `[v, d]`, or nothing when the embedding is used for it.
+    pub(super) unembedding: Option<Array2<f32>>,
+    /// The digest of every number, in the order of the names in the file format.
+    pub(super) digest: u64,
 }
 
-/// Rows of the embedding that one task expands.
+/// The number of rows of the embedding that one task expands.
 const EMBEDDING_ROWS: usize = 2048;
 
 impl Weights {
-    pub(crate) fn from_gguf(file: &Gguf, config: &Config) -> Result<Self, TransformerError> {
+    pub(super) fn from_gguf(file: &Gguf, config: &Config) -> Result<Self, ModelFileError> {
         let d = config.d_model;
         let mut expected = BTreeSet::new();
         let mut expect = |name: String, shape: &[usize]| {
             let Some(tensor) = file.tensors().get(&name) else {
-                // Reading says which tensors there are instead.
-                return file.read(&name).map(drop).map_err(TransformerError::from);
+                // The error of reading lists the tensors of the file.
+                return file.read(&name).map(drop).map_err(ModelFileError::from);
             };
             if tensor.shape != shape {
                 let given = tensor.shape.clone();
-                return Err(TransformerError::TensorShape { name, expected: shape.to_vec(), given });
+                return Err(ModelFileError::TensorShape { name, expected: shape.to_vec(), given });
             }
             expected.insert(name);
             Ok(())
@@ -71,12 +72,12 @@ impl Weights {
             part("ffn_down", &[d, config.d_ff])?;
         }
         if let Some(name) = file.tensors().keys().find(|name| !expected.contains(*name)) {
-            return Err(TransformerError::UnexpectedTensor { name: name.clone() });
+            return Err(ModelFileError::UnexpectedTensor { name: name.clone() });
         }
-        // From here on every size has been compared with the tensor table, and so with the file.
+        // Every size has now been compared with the tensor table, and so with the file.
         let read = |name: &str, rows: usize, out: &mut [f32]| {
             file.read_rows_into(name, 0..rows, out)?;
-            check_finite(|| format!("tensor '{name}'"), out.iter())
+            Ok(check_finite(|| format!("tensor '{name}'"), out.iter())?)
         };
         let layers = (0..config.n_layers)
             .into_par_iter()
@@ -100,8 +101,8 @@ impl Weights {
         Ok(Self { embedding, layers, final_gain, unembedding, digest: digest.value() })
     }
 
-    /// Normal weights of variance 1/(fan in), gains near 1.
-    pub(crate) fn random(config: &Config, stream: &mut RngStream) -> Result<Self, TransformerError> {
+    /// Draws normal weights of variance 1/(fan in), and gains near 1.
+    pub(super) fn random(config: &Config, stream: &mut RngStream) -> Result<Self, ModelFileError> {
         let d = config.d_model;
         let key = stream.bits();
         // Each layer has a stream of its own, so that they can be drawn in any order.
@@ -133,18 +134,18 @@ impl Weights {
         Ok(Self { embedding, layers, final_gain, unembedding: None, digest: digest.value() })
     }
 
-    /// (v, d): what the final residual is multiplied with.
-    pub(crate) fn head(&self) -> &Array2<f32> {
+    /// Returns the matrix `[v, d]` that the final residual is multiplied with.
+    pub(super) fn head(&self) -> &Array2<f32> {
         self.unembedding.as_ref().unwrap_or(&self.embedding)
     }
 }
 
 impl Layer {
-    /// Builds a layer from its parts, which `fill` writes: name, rows, and the place for rows × columns numbers.
+    /// Builds a layer from its parts, which `fill` writes; it is called with a name, the number of rows, and rows × columns numbers.
     fn build(
         config: &Config,
-        mut fill: impl FnMut(&str, usize, &mut [f32]) -> Result<(), TransformerError>,
-    ) -> Result<(Self, u64), TransformerError> {
+        mut fill: impl FnMut(&str, usize, &mut [f32]) -> Result<(), ModelFileError>,
+    ) -> Result<(Self, u64), ModelFileError> {
         let (d, f) = (config.d_model, config.d_ff);
         let (queries, keys) = (config.n_heads * config.d_head, config.n_key_heads * config.d_head);
         let mut digest = Digest::default();
@@ -152,10 +153,10 @@ impl Layer {
             let mut gain = vec![0.0; d];
             fill(name, 1, &mut gain)?;
             digest.numbers(&gain);
-            Ok::<_, TransformerError>(gain)
+            Ok::<_, ModelFileError>(gain)
         };
         let (attention_gain, mlp_gain) = (gain("attn_norm")?, gain("ffn_norm")?);
-        // Each part is (outputs, inputs); parts with the same inputs are stacked, and the product wants the transpose.
+        // Each part is [outputs, inputs]. Parts with the same inputs are stacked, and the product needs the transpose.
         let mut stacked = |parts: &[(&str, usize)], columns: usize| {
             let rows = parts.iter().map(|(_, rows)| rows).sum();
             let mut matrix = Array2::zeros((rows, columns));
@@ -166,7 +167,7 @@ impl Layer {
                 start += rows;
             }
             digest.numbers(matrix.as_slice().expect("new arrays are contiguous"));
-            Ok::<_, TransformerError>(PackedMatrix::new(&matrix.t()))
+            Ok::<_, ModelFileError>(PackedMatrix::new(&matrix.t()))
         };
         let layer = Self {
             query_key_value: stacked(&[("attn_q", queries), ("attn_k", keys), ("attn_v", keys)], d)?,
@@ -180,8 +181,8 @@ impl Layer {
     }
 }
 
-/// A (v, d) matrix, expanded by several threads.
-fn read_vocabulary(file: &Gguf, name: &str, config: &Config) -> Result<(Array2<f32>, u64), TransformerError> {
+/// Reads a matrix `[v, d]` on several threads.
+fn read_vocabulary(file: &Gguf, name: &str, config: &Config) -> Result<(Array2<f32>, u64), ModelFileError> {
     let d = config.d_model;
     let mut matrix = Array2::zeros((config.n_vocab, d));
     let digests = matrix
@@ -197,7 +198,7 @@ fn read_vocabulary(file: &Gguf, name: &str, config: &Config) -> Result<(Array2<f
             digest.numbers(part);
             Ok(digest.value())
         })
-        .collect::<Result<Vec<_>, TransformerError>>()?;
+        .collect::<Result<Vec<_>, ModelFileError>>()?;
     let mut digest = Digest::default();
     digest.words(digests);
     Ok((matrix, digest.value()))

@@ -1,25 +1,26 @@
-use crate::{Decoder, HookPoint, Hooks, Run, Site, TransformerError};
+use super::decoder::{Decoder, Run};
+use crate::error::RunError;
+use crate::hooks::Hooks;
+use crate::site::{HookPoint, Site};
 use collimate_attention::AttentionError;
 use collimate_measure::Measurement;
 use ndarray::{Array2, ArrayRef2, ArrayViewMutD, Ix3};
 use rayon::prelude::*;
 
 impl Decoder {
-    /// A statistic of every head's pattern on some tokens, for example `collimate_attention::prefix_matching`.
+    /// Computes a statistic of every head's attention pattern on some tokens, for example [`prefix_matching`](crate::prefix_matching).
     ///
-    /// No pattern is kept: each layer's is measured while the run passes.
+    /// No pattern is kept: the patterns of a layer are measured while the run passes it.
     ///
     /// # Shapes
-    /// (layers, query heads).
+    /// The result is `[layers, h]`.
     ///
     /// # Errors
-    /// As [`Decoder::residual`]; [`TransformerError::Attention`] when the statistic has no value for these tokens.
+    /// As [`Decoder::residual`]; [`RunError::Attention`] when the statistic has no value for these tokens.
     ///
     /// # Examples
     /// ```
-    /// use collimate_attention::prefix_matching;
-    /// use collimate_stream::RngStream;
-    /// use collimate_transformer::{Config, Decoder};
+    /// use collimate_transformer::{Config, Decoder, RngStream, prefix_matching};
     /// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
     /// let scores = decoder.head_scores(&[0, 7, 3, 9, 7, 3, 9], prefix_matching::<f32>)?;
     /// assert_eq!(scores.dim(), (3, 4));
@@ -30,7 +31,7 @@ impl Decoder {
         &self,
         tokens: &[u32],
         statistic: impl Fn(&ArrayRef2<f32>, &[u32]) -> Result<Measurement, AttentionError> + Send + Sync,
-    ) -> Result<Array2<Measurement>, TransformerError> {
+    ) -> Result<Array2<Measurement>, RunError> {
         let mut scores = Scores { statistic, tokens, found: Vec::new() };
         self.visit(Run::of(tokens), &mut scores)?;
         let found = scores.found.into_iter().collect::<Result<Vec<_>, _>>()?;
