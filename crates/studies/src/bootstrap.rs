@@ -1,9 +1,9 @@
 use collimate_stream::RngStream;
 
-/// Values of a statistic on resampled documents: the documents are drawn with replacement, as many as there are.
+/// Computes a statistic on resampled documents: `n_documents` documents are drawn with replacement for each replicate.
 ///
-/// Documents are the unit because the tokens of one document are not independent. Statistics of two objects taken on
-/// the same draw give a paired comparison.
+/// Documents are the unit because the tokens of one document are not independent. The statistics of two objects on one draw give a
+/// paired comparison.
 ///
 /// # Examples
 /// ```

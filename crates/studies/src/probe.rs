@@ -1,13 +1,13 @@
-//! Sparse probes: how well a label can be read from a few features.
+//! Sparse probes: labels read from a few features.
 
 use collimate_tensor::SparseRows;
 use ndarray::Array2;
 
-/// Feature values, one row a token: dense (neurons) or mostly zero (latents).
+/// The feature values of tokens, one row a token: dense (neurons) or mostly zero (latents).
 pub enum Features {
-    /// Every value written out.
+    /// All values `[b, n]`.
     Dense(Array2<f32>),
-    /// Only the active latents.
+    /// The active latents of each row.
     Sparse(SparseRows<f32>),
 }
 
@@ -37,7 +37,7 @@ impl Features {
         }
     }
 
-    /// The chosen columns written out, with a leading 1 for the intercept.
+    /// Returns the chosen columns as a dense matrix, with a leading 1 for the intercept.
     fn gather(&self, chosen: &[usize]) -> Array2<f64> {
         let mut out = Array2::zeros((self.n_rows(), chosen.len() + 1));
         for i in 0..self.n_rows() {
@@ -55,18 +55,18 @@ impl Features {
 /// A logistic probe of one label on a few features.
 #[derive(Clone, Debug)]
 pub struct SparseProbe {
-    /// The columns it reads.
+    /// The columns that the probe reads.
     pub columns: Vec<usize>,
-    /// Intercept first, then one weight a column.
+    /// The intercept, then one weight for each column.
     weights: Vec<f64>,
-    /// Scores above it are positive.
+    /// The threshold: scores above it are predicted positive.
     threshold: f64,
 }
 
-/// For each class and feature the correlation of the feature with "the label is this class".
+/// Computes, for each class and feature, the correlation of the feature with "the label is this class".
 ///
 /// ```text
-/// r = (E[x·1] − E[x]·p) / √(var x · p(1 − p))      (0 where a feature or a class never varies)
+/// r = (E[x·1] − E[x]·p) / √(var x · p(1 − p))      (0 where a feature or a class is constant)
 /// ```
 pub fn class_correlations(features: &Features, labels: &[usize], n_classes: usize) -> Array2<f64> {
     let (rows, columns) = (features.n_rows(), features.n_columns());
@@ -92,8 +92,8 @@ pub fn class_correlations(features: &Features, labels: &[usize], n_classes: usiz
 impl SparseProbe {
     /// Fits a probe of `class` on the `k` features with the largest absolute correlation.
     ///
-    /// Logistic regression by Newton's method on standardised features with a ridge of 10⁻³ per sample; the threshold is
-    /// the one with the best F1 on the training rows.
+    /// The fit is a logistic regression by Newton's method on standardised features with a ridge of 10⁻³ per sample. The threshold
+    /// maximises F1 on the training rows.
     ///
     /// # References
     /// Gurnee et al. (2023), Finding Neurons in a Haystack, section 3 (selection by class means).
@@ -124,7 +124,7 @@ impl SparseProbe {
         Self { columns: order, weights, threshold }
     }
 
-    /// Whether the probe says yes, for each row.
+    /// Returns the prediction of the probe for each row.
     pub fn predict(&self, features: &Features) -> Vec<bool> {
         let x = features.gather(&self.columns);
         x.rows()
@@ -134,7 +134,7 @@ impl SparseProbe {
     }
 }
 
-/// Weights of a logistic regression with a small ridge (none on the intercept).
+/// Computes the weights of a logistic regression with a small ridge (none on the intercept).
 fn logistic(x: &Array2<f64>, y: &[f64]) -> Vec<f64> {
     let (n, d) = x.dim();
     let ridge = 1e-3 * n as f64;
@@ -159,7 +159,7 @@ fn logistic(x: &Array2<f64>, y: &[f64]) -> Vec<f64> {
         hessian[[0, 0]] += 1e-9 * n as f64;
         let step = solve(&mut hessian, gradient);
         let size = step.iter().fold(0.0_f64, |m, s| m.max(s.abs()));
-        // A damped step where the full one would overshoot a flat likelihood.
+        // The step is damped where a full step would overshoot a flat likelihood.
         let damping = if size > 5.0 { 5.0 / size } else { 1.0 };
         w.iter_mut().zip(&step).for_each(|(w, s)| *w -= damping * s);
         if size < 1e-8 {
@@ -199,7 +199,7 @@ fn solve(a: &mut Array2<f64>, mut b: Vec<f64>) -> Vec<f64> {
     b
 }
 
-/// The threshold on the scores with the best F1.
+/// Finds the threshold on the scores with the best F1.
 fn best_threshold(scores: &[f64], y: &[f64]) -> f64 {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -217,14 +217,14 @@ fn best_threshold(scores: &[f64], y: &[f64]) -> f64 {
     threshold
 }
 
-/// True positives, false positives and false negatives.
+/// The numbers of true positives, false positives and false negatives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Confusion {
-    /// Predicted and true.
+    /// The number of true positives.
     pub hits: u64,
-    /// Predicted but not true.
+    /// The number of false positives.
     pub false_alarms: u64,
-    /// True but not predicted.
+    /// The number of false negatives.
     pub misses: u64,
 }
 
@@ -239,7 +239,7 @@ impl Confusion {
         }
     }
 
-    /// The counts of two parts together.
+    /// Returns the sum of two counts.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -249,7 +249,7 @@ impl Confusion {
         }
     }
 
-    /// F1 = 2·hits/(2·hits + false alarms + misses); 0 where nothing was to be found or predicted.
+    /// Returns F1 = 2·hits/(2·hits + false alarms + misses); 0 where nothing is true or predicted.
     pub fn f1(self) -> f64 {
         let of = 2 * self.hits + self.false_alarms + self.misses;
         if of == 0 { 0.0 } else { 2.0 * self.hits as f64 / of as f64 }
@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use collimate_stream::RngStream;
 
-    /// Two informative columns for class 1 among noise.
+    /// Draws noise with two informative columns for class 1.
     fn planted(rows: usize, seed: u64) -> (Features, Vec<usize>) {
         let mut stream = RngStream::new(seed, 0);
         let labels: Vec<usize> = (0..rows).map(|_| stream.below(3)).collect();
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn logistic_regression_meets_its_optimality_condition() {
+    fn logistic_regression_fulfils_its_optimality_condition() {
         let (dense, labels) = planted(400, 4);
         let x = dense.gather(&[4, 7, 0]);
         let y: Vec<f64> = labels.iter().map(|&l| f64::from(u8::from(l == 1))).collect();

@@ -2,7 +2,7 @@
 
 use collimate_claims::Claims;
 
-/// The claims of every crate, in reading order: foundations first, the real model last.
+/// Returns the claims of every crate, in reading order: foundations first, the real model last.
 ///
 /// # Examples
 /// ```

@@ -2,7 +2,7 @@ use super::error::DataError;
 use super::item::Item;
 use std::path::{Path, PathBuf};
 
-/// The folder that holds what was downloaded.
+/// The folder of the downloaded files.
 ///
 /// # Examples
 /// ```
@@ -15,12 +15,12 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache in the given folder, which need not exist yet.
+    /// Makes a cache in the given folder, which need not exist yet.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// The cache of this user: the folder named by the environment variable `COLLIMATE_CACHE`, or else the one the
+    /// Returns the cache of this user: the folder named by the environment variable `COLLIMATE_CACHE`, or else the folder that the
     /// operating system provides for caches.
     ///
     /// # Errors
@@ -33,10 +33,10 @@ impl Cache {
         Ok(Self::at(folders.cache_dir()))
     }
 
-    /// The folder of what is computed from the data (activations, dictionaries): the one named by the environment
+    /// Returns the folder of activations and dictionaries, which are computed from the data: the folder named by the environment
     /// variable `COLLIMATE_DERIVED`, or else the cache itself.
     ///
-    /// Runs of code that was put wrong on purpose set it, so that nothing wrong is ever found in the cache.
+    /// Fault trials run wrong code on purpose. They set the variable, so that wrong results never enter the cache.
     pub fn derived(&self) -> PathBuf {
         match std::env::var_os("COLLIMATE_DERIVED").filter(|value| !value.is_empty()) {
             Some(folder) => PathBuf::from(folder),
@@ -44,22 +44,22 @@ impl Cache {
         }
     }
 
-    /// The folder itself.
+    /// Returns the folder itself.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The folder in which an item is kept once it is whole.
+    /// Returns the folder of an item that is completely installed.
     pub fn folder_of(&self, item: &Item) -> PathBuf {
         self.root.join(item.folder_name())
     }
 
-    /// The file whose lock is held while an item is being installed.
+    /// Returns the path of the lock that is held while an item is being installed.
     pub(super) fn lock_of(&self, item: &Item) -> PathBuf {
         self.root.join(format!("{}.lock", item.folder_name()))
     }
 
-    /// How the folders begin in which an item is being prepared.
+    /// Returns the prefix of the folders in which an item is being prepared.
     pub(super) fn partial_prefix(item: &Item) -> String {
         format!("partial-{}-", item.folder_name())
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The SHA-256 of a file in lower-case hexadecimal, and its size.
+/// Computes the SHA-256 of a file in lower-case hexadecimal, and its size.
 ///
 /// # Errors
 /// [`DataError::Io`] when the file cannot be read.
@@ -32,9 +32,9 @@ pub fn file_sha256(path: &Path) -> Result<(String, u64), DataError> {
     }
 }
 
-/// One digest for all the plain files of a folder: the SHA-256 over the lines `digest  name` in the order of the names.
+/// Computes one digest for all plain files of a folder: the SHA-256 over the lines `digest  name`, sorted by name.
 ///
-/// It is what `sha256sum * | LC_ALL=C sort -k2 | sha256sum` prints.
+/// It equals the output of `sha256sum * | LC_ALL=C sort -k2 | sha256sum`.
 ///
 /// # Errors
 /// [`DataError::Io`] when the folder or one of its files cannot be read.
@@ -54,7 +54,7 @@ pub fn tree_sha256(folder: &Path) -> Result<String, DataError> {
     Ok(hex(&hasher.finalize()))
 }
 
-/// Lower-case hexadecimal.
+/// Formats bytes in lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,80 +1,84 @@
 use std::path::PathBuf;
 
-/// What can go wrong while data are brought into the cache.
+/// An error of a download or of the cache.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// The user has no home folder and `COLLIMATE_CACHE` is not set.
-    #[error("no folder for caches is known: set COLLIMATE_CACHE to a folder with about 100 MB of space")]
+    /// No folder for the cache: the user has no home folder, and `COLLIMATE_CACHE` is not set.
+    #[error(
+        "no folder for the cache was found: set COLLIMATE_CACHE to a folder with about 100 MB of free space"
+    )]
     NoCacheFolder,
 
-    /// The item was never downloaded.
+    /// An item that was never downloaded.
     #[error("{title} is not in {}: {how} downloads it ({megabytes:.0} MB)", .folder.display())]
     Absent {
-        /// What is missing, in words.
+        /// The missing item, in words.
         title: &'static str,
-        /// Where it would be.
+        /// The folder of the item.
         folder: PathBuf,
-        /// The command that brings it.
+        /// The command that downloads it.
         how: &'static str,
         /// The size of the download.
         megabytes: f64,
     },
 
-    /// A file is not what was pinned.
+    /// A file that differs from its pinned size or digest.
     #[error("{} is damaged: {what} (expected {expected}, given {given}); `collimate data` (in the repository: `cargo xtask data`) fetches it again", .path.display())]
     Damaged {
         /// The file or folder.
         path: PathBuf,
-        /// Which property was compared.
+        /// The compared property.
         what: &'static str,
         /// The pinned value.
         expected: String,
-        /// What was found.
+        /// The value found.
         given: String,
     },
 
-    /// A package client is not installed.
+    /// A package client that is not installed.
     #[error("{client} was not found (tried {tried}); it is needed to download {purpose}. {advice}")]
     MissingClient {
         /// The client: `pip` or `npm`.
         client: &'static str,
         /// The commands that were tried.
         tried: String,
-        /// What it is needed for.
+        /// The item that it should download.
         purpose: &'static str,
-        /// How to get it.
+        /// The way to install it.
         advice: &'static str,
     },
 
-    /// The package client ran and failed; most often there is no network.
-    #[error("downloading {title} failed: `{command}` ended with {status}. It said: {said}")]
+    /// A package client that ran and failed, most often because there is no network.
+    #[error(
+        "downloading {title} failed: `{command}` ended with {status}. Its last output: {said}. Check the network and try again"
+    )]
     Fetch {
-        /// What was being downloaded.
+        /// The item.
         title: &'static str,
-        /// The command line that was run.
+        /// The command line.
         command: String,
-        /// How it ended.
+        /// The exit status.
         status: String,
-        /// The last lines of what it printed.
+        /// The last lines of its output.
         said: String,
     },
 
-    /// The archive cannot be read as the format it should have.
+    /// An archive that cannot be read in its format.
     #[error("{} cannot be unpacked: {reason}", .path.display())]
     Archive {
         /// The archive.
         path: PathBuf,
-        /// What the reader said.
+        /// The message of the reader.
         reason: String,
     },
 
-    /// The file system refused.
+    /// An error of the file system.
     #[error("{}: {source}", .path.display())]
     Io {
-        /// The file or folder concerned.
+        /// The file or folder.
         path: PathBuf,
-        /// The reason given.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }

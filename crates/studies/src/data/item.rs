@@ -1,4 +1,4 @@
-/// The package client that brings an item.
+/// The package client that downloads an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     /// Python's `pip`; the archive is a wheel (a zip file).
@@ -8,7 +8,7 @@ pub enum Client {
 }
 
 impl Client {
-    /// The name of the command.
+    /// Returns the name of the command.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pip => "pip",
@@ -17,27 +17,27 @@ impl Client {
     }
 }
 
-/// What is kept of an archive, and how it is recognised once unpacked.
+/// The files that are kept from an archive, with their pinned sizes and digests.
 #[derive(Clone, Copy, Debug)]
 pub enum Contents {
     /// One file of a zip archive.
     File {
-        /// Its name inside the archive.
+        /// The name inside the archive.
         member: &'static str,
-        /// Its name in the cache.
+        /// The name in the cache.
         name: &'static str,
-        /// Its size.
+        /// The size in bytes.
         bytes: u64,
         /// The SHA-256 of its bytes, in lower-case hexadecimal.
         sha256: &'static str,
     },
-    /// All the plain files of one folder of a gzipped tar archive that a rule selects.
+    /// The plain files of one folder of a gzipped tar archive that a rule selects.
     Tree {
-        /// The folder inside the archive, with a closing slash.
+        /// The folder inside the archive, with a slash at its end.
         folder: &'static str,
-        /// Which file names are kept.
+        /// The rule: true for each file name that is kept.
         keeps: fn(&str) -> bool,
-        /// How many files are kept.
+        /// The number of files that are kept.
         files: usize,
         /// The sum of their sizes.
         bytes: u64,
@@ -47,7 +47,7 @@ pub enum Contents {
 }
 
 impl Contents {
-    /// The size of what is kept.
+    /// Returns the total size of the files that are kept.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::File { bytes, .. } | Self::Tree { bytes, .. } => *bytes,
@@ -55,33 +55,33 @@ impl Contents {
     }
 }
 
-/// Something that is downloaded: a package of a registry, pinned by version and digest.
+/// A package of a registry that is downloaded, pinned by version and digest.
 #[derive(Clone, Copy, Debug)]
 pub struct Item {
-    /// Short name, used for the folder in the cache.
+    /// The short name, used for the folder in the cache.
     pub name: &'static str,
-    /// What it is, in words.
+    /// The title, in words.
     pub title: &'static str,
-    /// The client that brings it.
+    /// The client that downloads it.
     pub client: Client,
-    /// The package's name in the registry.
+    /// The name of the package in the registry.
     pub package: &'static str,
-    /// The package's version.
+    /// The version of the package.
     pub version: &'static str,
     /// The SHA-256 of the archive, in lower-case hexadecimal.
     pub archive_sha256: &'static str,
     /// The size of the archive.
     pub archive_bytes: u64,
-    /// What is kept of it.
+    /// The files that are kept.
     pub contents: Contents,
     /// The sentence about its licence that a person sees before the download.
     pub licence: &'static str,
-    /// The command that brings it.
+    /// The command that downloads it.
     pub how: &'static str,
 }
 
 impl Item {
-    /// The name of its folder in a cache.
+    /// Returns the name of its folder in a cache.
     pub fn folder_name(&self) -> String {
         format!("{}-{}", self.name, self.version)
     }
@@ -127,7 +127,7 @@ pub static BROWN: Item = Item {
     how: "`collimate data --full` (in the repository: `cargo xtask data --full`)",
 };
 
-/// `ca01` … `cr09`, the genres and the notice.
+/// Returns true for `ca01` … `cr09`, the file of genres and the notice.
 fn is_brown_file(name: &str) -> bool {
     match name.as_bytes() {
         [b'c', b'a'..=b'r', tens, units] => tens.is_ascii_digit() && units.is_ascii_digit(),

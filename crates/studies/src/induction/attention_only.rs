@@ -9,22 +9,22 @@ use ndarray::{Array2, Array4, ArrayRef, ArrayView2, ArrayViewMut2, Axis, Ix4, s}
 /// The size of an [`AttentionOnly`] transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// The number of tokens.
+    /// The number of tokens in the vocabulary, v.
     pub vocabulary: usize,
-    /// The number of positions n.
+    /// The number of positions, n.
     pub positions: usize,
-    /// The width of the residual stream m.
+    /// The width of the residual stream, m.
     pub width: usize,
-    /// The width of a head d.
+    /// The width of a head, d.
     pub head_width: usize,
-    /// Heads in each layer h.
+    /// The number of heads in each layer, h.
     pub heads: usize,
-    /// Layers.
+    /// The number of layers.
     pub layers: usize,
 }
 
 impl Size {
-    /// The shapes of the weights, in their order.
+    /// Returns the shapes of the weights, in their order.
     fn shapes(&self) -> Vec<(usize, usize)> {
         let (m, heads) = (self.width, self.heads * self.head_width);
         let layer = [(m, heads), (m, heads), (m, heads), (heads, m)];
@@ -33,17 +33,17 @@ impl Size {
         ends.into_iter().chain(layers).chain([(m, self.vocabulary)]).collect()
     }
 
-    /// The number of weights.
+    /// Returns the number of weights.
     pub fn parameters(&self) -> usize {
         self.shapes().iter().map(|(rows, columns)| rows * columns).sum()
     }
 
-    /// The weights as matrices.
+    /// Returns views of the weights as matrices.
     fn views<'a, F>(&self, mut w: &'a [F]) -> Vec<ArrayView2<'a, F>> {
         let take = |shape: (usize, usize)| {
             let (one, rest) = w.split_at(shape.0 * shape.1);
             w = rest;
-            ArrayView2::from_shape(shape, one).expect("as many numbers as the shape has")
+            ArrayView2::from_shape(shape, one).expect("the lengths agree")
         };
         self.shapes().into_iter().map(take).collect()
     }
@@ -53,12 +53,12 @@ impl Size {
         let take = |shape: (usize, usize)| {
             let (one, rest) = std::mem::take(&mut left).split_at_mut(shape.0 * shape.1);
             left = rest;
-            ArrayViewMut2::from_shape(shape, one).expect("as many numbers as the shape has")
+            ArrayViewMut2::from_shape(shape, one).expect("the lengths agree")
         };
         self.shapes().into_iter().map(take).collect()
     }
 
-    /// (b·n, h·d) to (b, h, n, d).
+    /// Splits `[b·n, h·d]` into `[b, h, n, d]`.
     fn split<F: Precision>(&self, x: Array2<F>) -> Array4<F> {
         let (rows, d) = (x.nrows(), self.head_width);
         let shape = (rows / self.positions, self.positions, self.heads, d);
@@ -66,7 +66,7 @@ impl Size {
         x.permuted_axes([0, 2, 1, 3]).as_standard_layout().into_owned()
     }
 
-    /// (b, h, n, d) to (b·n, h·d).
+    /// Joins `[b, h, n, d]` to `[b·n, h·d]`.
     fn join<F: Precision>(&self, x: &ArrayRef<F, Ix4>) -> Array2<F> {
         let (b, h, n, d) = x.dim();
         let x = x.view().permuted_axes([0, 2, 1, 3]).as_standard_layout().into_owned();
@@ -74,12 +74,12 @@ impl Size {
     }
 }
 
-/// A transformer of causal attention layers alone, without norms and MLPs.
+/// A transformer of causal attention layers, without norms and MLPs.
 ///
 /// ```text
 /// x ← E[token],   x ← x + Σ_h softmax(((x + P) W_Q)((x + P) W_K)ᵀ/√d) x W_V W_O  per layer,   logits = x U
 /// ```
-/// The positions P are part of queries and keys only, so what is read and written are tokens.
+/// The positions P are part of queries and keys only, so the values hold tokens and no positions.
 ///
 /// # References
 /// Elhage et al. (2021), the section on attention-only transformers.
@@ -89,7 +89,7 @@ pub struct AttentionOnly<F> {
     w: Vec<F>,
 }
 
-/// What a layer keeps for its gradient.
+/// The arrays that a layer keeps for its gradient.
 struct Kept<F: Precision> {
     x: Array2<F>,
     with_positions: Array2<F>,
@@ -102,7 +102,7 @@ fn attention() -> Attention {
 }
 
 impl<F: Precision> AttentionOnly<F> {
-    /// Normal weights of variance one over the rows of their matrix; tokens and positions of variance one over the width.
+    /// Draws normal weights of variance one over the rows of their matrix, and tokens and positions of variance one over the width.
     pub fn new(size: Size, stream: &mut RngStream) -> Self {
         let mut w = vec![F::zero(); size.parameters()];
         for (i, mut matrix) in size.views_mut(&mut w).into_iter().enumerate() {
@@ -113,7 +113,8 @@ impl<F: Precision> AttentionOnly<F> {
         Self { size, w }
     }
 
-    /// With these weights: E (v, m), P (n, m), W_Q, W_K, W_V (m, h·d) and W_O (h·d, m) of each layer, U (m, v), row by row.
+    /// Makes a model from its weights: E `[v, m]`, P `[n, m]`, W_Q, W_K, W_V `[m, h·d]` and W_O `[h·d, m]` of each layer, U `[m, v]`, row
+    /// by row.
     ///
     /// # Errors
     /// [`GradError::Length`] when their number is not [`Size::parameters`].
@@ -126,12 +127,12 @@ impl<F: Precision> AttentionOnly<F> {
         }
     }
 
-    /// The weights, in the order of [`AttentionOnly::from_weights`].
+    /// Returns the weights, in the order of [`AttentionOnly::from_weights`].
     pub fn weights(&self) -> &[F] {
         &self.w
     }
 
-    /// The residual stream after the last layer (b·n, m), and what the layers keep.
+    /// Computes the residual stream after the last layer `[b·n, m]`, and the arrays that the layers keep.
     fn run(&self, tokens: &Array2<usize>) -> Result<(Array2<F>, Vec<Kept<F>>), StudyError> {
         let matrices = self.size.views(&self.w);
         let mut x = Array2::zeros((tokens.len(), self.size.width));
@@ -157,20 +158,20 @@ impl<F: Precision> AttentionOnly<F> {
         Ok((x, layers))
     }
 
-    /// The rows (b·r, m) of the last r positions of each sequence.
+    /// Returns the rows `[b·r, m]` of the last r positions of each sequence.
     fn at_questions(&self, x: &Array2<F>, questions: usize) -> Array2<F> {
         let n = self.size.positions;
         let rows: Vec<usize> = (0..x.nrows()).filter(|row| row % n >= n - questions).collect();
         x.select(Axis(0), &rows)
     }
 
-    /// The logits of what follows each question (b·r, v).
+    /// Computes the logits of the answer to each question, `[b·r, v]`.
     ///
     /// # Errors
     /// [`StudyError::Attention`] when scores overflow.
     ///
     /// # Panics
-    /// When the sequences have another length than the model has positions or a token is not in the vocabulary.
+    /// Panics when the length of the sequences is not the number of positions of the model, or a token is not in the vocabulary.
     pub fn logits(&self, questions: &Questions) -> Result<Array2<F>, StudyError> {
         let (x, _) = self.run(&questions.tokens)?;
         let unembedding = self.size.views(&self.w).pop().expect("there is an unembedding");
@@ -178,7 +179,7 @@ impl<F: Precision> AttentionOnly<F> {
         Ok(matmul::forward(&asked, &unembedding).expect("the widths agree"))
     }
 
-    /// The share of the questions that count whose answer has the largest logit.
+    /// Computes the share of the counted questions whose answer has the largest logit.
     ///
     /// # Errors
     /// As [`AttentionOnly::logits`].
@@ -194,7 +195,7 @@ impl<F: Precision> AttentionOnly<F> {
         Ok(right / f64::max(all, 1.0))
     }
 
-    /// The mean cross-entropy of all answers, and its gradient by the weights.
+    /// Computes the mean cross-entropy of all answers, and its gradient with respect to the weights.
     ///
     /// # Errors
     /// As [`AttentionOnly::logits`].
@@ -210,8 +211,8 @@ impl<F: Precision> AttentionOnly<F> {
             |a: &ArrayView2<'_, F>, b: &ArrayView2<'_, F>| matmul::forward(a, b).expect("the widths agree");
         let last = matrices.len() - 1;
         let logits = product(&asked.view(), &matrices[last]);
-        let loss = cross_entropy::forward(&logits, &answers).expect("an answer a question");
-        let d_logits = cross_entropy::vjp(&logits, &answers, F::one()).expect("an answer a question");
+        let loss = cross_entropy::forward(&logits, &answers).expect("one answer for each question");
+        let d_logits = cross_entropy::vjp(&logits, &answers, F::one()).expect("one answer for each question");
         by[last].assign(&product(&asked.t(), &d_logits.view()));
         let d_asked = product(&d_logits.view(), &matrices[last].t());
         let mut d_x = Array2::zeros(x.dim());
@@ -244,7 +245,7 @@ impl<F: Precision> AttentionOnly<F> {
         Ok((loss, gradient))
     }
 
-    /// Adam with default moments over fresh batches, its rate falling from `peak` along half a cosine.
+    /// Trains by Adam with default moments on fresh batches; the rate falls from `peak` along half a cosine.
     ///
     /// # Errors
     /// As [`AttentionOnly::logits`]; [`StudyError::Training`] for a rate that is not positive and finite, and when training diverges.

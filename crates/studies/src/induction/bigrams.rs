@@ -1,14 +1,14 @@
 use collimate_stream::RngStream;
 use ndarray::Array2;
 
-/// Which bigrams may stand next to each other in a sequence.
+/// The bigrams that may occur in a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Allowed {
     Seen,
     All,
 }
 
-/// Sequences that ask what followed a token, with bigrams kept back.
+/// A source of sequences that ask for the token that followed a given token, with some bigrams held out.
 ///
 /// ```text
 /// a run of different tokens,   then questions:   … 7 3 9 1 …   9 → 1,  3 → 9, …
@@ -22,60 +22,62 @@ enum Allowed {
 /// let bigrams = Bigrams::draw(16, 12, 4, 0.25, &mut stream);
 /// let unseen = bigrams.unseen(5, &mut stream);
 /// assert_eq!(unseen.tokens.dim(), (5, 16));
-/// let kept_back = unseen.counted().all(|(row, question)| {
+/// let held_out = unseen.counted().all(|(row, question)| {
 ///     let asked = unseen.tokens[[row, 12 + question]];
-///     bigrams.is_kept_back(asked, unseen.answers[[row, question]])
+///     bigrams.is_held_out(asked, unseen.answers[[row, question]])
 /// });
-/// assert!(kept_back);
+/// assert!(held_out);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bigrams {
     run: usize,
     questions: usize,
-    kept_back: Array2<bool>,
+    held_out: Array2<bool>,
 }
 
-/// Some sequences (b, n), the answers to their last r tokens (b, r), and which of these count (b, r).
+/// Sequences `[b, n]`, the answers to their last r tokens `[b, r]`, and the mask of the questions that count `[b, r]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Questions {
-    /// The tokens (b, n): the run, then the questions.
+    /// The tokens `[b, n]`: the run, then the questions.
     pub tokens: Array2<usize>,
-    /// The token that followed each question in the run (b, r).
+    /// The token that followed each questioned token in the run, `[b, r]`.
     pub answers: Array2<usize>,
-    /// Whether a question counts (b, r).
+    /// True for each question that counts, `[b, r]`.
     pub counts: Array2<bool>,
 }
 
 impl Questions {
-    /// The questions that count, as row and number.
+    /// Iterates over the questions that count, as row and index.
     pub fn counted(&self) -> impl Iterator<Item = (usize, usize)> {
         self.counts.indexed_iter().filter(|(_, counts)| **counts).map(|(at, _)| at)
     }
 }
 
 impl Bigrams {
-    /// For a vocabulary, the length of the run, the number of questions and the share of all bigrams that is kept back, each on
-    /// its own.
+    /// Draws the held-out bigrams: each bigram of the vocabulary is held out with probability `share`, independently.
     ///
     /// # Panics
-    /// When the run is longer than the vocabulary, or there are not more tokens in the run than questions.
+    /// Panics when the run is longer than the vocabulary, or there are not more tokens in the run than questions.
     pub fn draw(vocabulary: usize, run: usize, questions: usize, share: f64, stream: &mut RngStream) -> Self {
-        assert!(run <= vocabulary && questions < run, "a run of different tokens, each asked for once");
-        let kept_back = Array2::from_shape_simple_fn((vocabulary, vocabulary), || stream.bernoulli(share));
-        Self { run, questions, kept_back }
+        assert!(
+            run <= vocabulary && questions < run,
+            "a run of different tokens, each questioned at most once"
+        );
+        let held_out = Array2::from_shape_simple_fn((vocabulary, vocabulary), || stream.bernoulli(share));
+        Self { run, questions, held_out }
     }
 
-    /// Whether `second` never follows `first` in training.
-    pub fn is_kept_back(&self, first: usize, second: usize) -> bool {
-        self.kept_back[[first, second]]
+    /// Returns true if `second` never follows `first` in training.
+    pub fn is_held_out(&self, first: usize, second: usize) -> bool {
+        self.held_out[[first, second]]
     }
 
-    /// Sequences for training, in which no two neighbours are a bigram that is kept back. Every question counts.
+    /// Draws sequences for training, in which no two neighbours are a held-out bigram. Every question counts.
     pub fn seen(&self, sequences: usize, stream: &mut RngStream) -> Questions {
         self.questions(sequences, Allowed::Seen, stream)
     }
 
-    /// Sequences of any bigrams, in which a question counts when it and its answer were kept back.
+    /// Draws sequences of any bigrams, in which a question counts when it and its answer are a held-out bigram.
     pub fn unseen(&self, sequences: usize, stream: &mut RngStream) -> Questions {
         self.questions(sequences, Allowed::All, stream)
     }
@@ -84,7 +86,7 @@ impl Bigrams {
         let mut tokens = Array2::zeros((sequences, self.run + self.questions));
         let mut answers = Array2::zeros((sequences, self.questions));
         for row in 0..sequences {
-            // A run may come to a token after which everything left is kept back.
+            // A run may reach a token after which all remaining tokens are held out; then another run is drawn.
             let (sequence, answer) = std::iter::repeat_with(|| self.sequence(allowed, stream))
                 .flatten()
                 .next()
@@ -93,7 +95,7 @@ impl Bigrams {
             answers.row_mut(row).iter_mut().zip(answer).for_each(|(to, token)| *to = token);
         }
         let counts = Array2::from_shape_fn(answers.dim(), |(row, i)| {
-            allowed == Allowed::Seen || self.is_kept_back(tokens[[row, self.run + i]], answers[[row, i]])
+            allowed == Allowed::Seen || self.is_held_out(tokens[[row, self.run + i]], answers[[row, i]])
         });
         Questions { tokens, answers, counts }
     }
@@ -101,10 +103,10 @@ impl Bigrams {
     fn sequence(&self, allowed: Allowed, stream: &mut RngStream) -> Option<(Vec<usize>, Vec<usize>)> {
         let mut tokens: Vec<usize> = Vec::with_capacity(self.run + self.questions);
         let may_follow = |tokens: &[usize], next: usize| match (allowed, tokens.last()) {
-            (Allowed::Seen, Some(&last)) => !self.is_kept_back(last, next),
+            (Allowed::Seen, Some(&last)) => !self.is_held_out(last, next),
             _ => true,
         };
-        let mut left: Vec<usize> = (0..self.kept_back.nrows()).collect();
+        let mut left: Vec<usize> = (0..self.held_out.nrows()).collect();
         for _ in 0..self.run {
             let at = pick(&left, |&token| may_follow(&tokens, token), stream)?;
             tokens.push(left.swap_remove(at));
@@ -121,7 +123,7 @@ impl Bigrams {
     }
 }
 
-/// The index of an item drawn evenly from those that fit.
+/// Draws the index of an item uniformly from the items that fit.
 fn pick<T>(items: &[T], fits: impl Fn(&T) -> bool, stream: &mut RngStream) -> Option<usize> {
     let fitting: Vec<usize> = (0..items.len()).filter(|&i| fits(&items[i])).collect();
     (!fitting.is_empty()).then(|| fitting[stream.below(fitting.len())])

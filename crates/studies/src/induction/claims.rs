@@ -1,4 +1,4 @@
-//! What one layer learns, and two.
+//! Induction learned by one layer, and by two.
 
 use super::attention_only::{AttentionOnly, Size};
 use super::bigrams::Bigrams;
@@ -11,11 +11,11 @@ const SANFORD: &str =
 const TWO: Meta = Meta::empirical(
     "attention/two-layers-learn-induction",
     Subject::Attention,
-    "two attention-only layers of one head each learn to answer what followed a token, on bigrams they have never seen",
-    "sequences of 12 different tokens out of 16, then 4 of them as questions; an eighth of all bigrams is never next to each other in \
-     training. Width 32, heads of width 16, 5,632 weights; 300 steps of Adam at 1e-2 with a cosine, 64 sequences each. Success when 80 % \
-     of the questions on bigrams kept back are answered, in 512 sequences. Supported above a rate of 0.2, refuted below 0.8, errors \
-     1e-3. Settings chosen on other seeds",
+    "Two attention-only layers of one head each learn to predict the token that followed a given token, on bigrams they have never seen.",
+    "Sequences hold 12 different tokens out of 16, then 4 of them as questions. An eighth of all bigrams never occurs in training. The model has \
+     width 32, heads of width 16 and 5,632 weights, and is trained by 300 steps of Adam at 1e-2 with a cosine, 64 sequences each. A trial succeeds \
+     when 80 % of the questions on held-out bigrams are answered, in 512 sequences. Supported above a rate of 0.2, refuted below 0.8, errors \
+     1e-3. The settings were chosen on other seeds.",
 )
 .code("B26")
 .source(SANFORD);
@@ -23,19 +23,19 @@ const TWO: Meta = Meta::empirical(
 const ONE: Meta = Meta::empirical(
     "attention/one-layer-learns-induction",
     Subject::Attention,
-    "one attention-only layer of two heads learns to answer what followed a token, on bigrams it has never seen",
-    "as attention/two-layers-learn-induction, with both heads side by side in one layer: the same number of weights, the same \
-     training, the same threshold",
+    "One attention-only layer of two heads learns to predict the token that followed a given token, on bigrams it has never seen.",
+    "Like attention/two-layers-learn-induction, with both heads in one layer: the number of weights, the training and the threshold are \
+     the same.",
 )
 .code("B26")
 .source(SANFORD);
 
-/// Two heads: side by side, or one above the other.
+/// Returns the size of a model with two heads: both in one layer, or one in each of two layers.
 fn size(layers: usize) -> Size {
     Size { vocabulary: 16, positions: 16, width: 32, head_width: 16, heads: 2 / layers, layers }
 }
 
-/// The share of questions on unseen bigrams that a trained model answers.
+/// Trains a model and returns the share of questions on unseen bigrams that it answers.
 fn accuracy(layers: usize, stream: &mut RngStream) -> f64 {
     let size = size(layers);
     let bigrams = Bigrams::draw(size.vocabulary, 12, 4, 0.125, stream);
@@ -53,7 +53,7 @@ fn learns(meta: Meta, layers: usize) -> impl Claim {
         .trial(move |stream| accuracy(layers, stream) >= 0.8)
 }
 
-/// The claims on induction.
+/// Returns the claims about induction.
 pub fn claims() -> Claims {
     Claims::new().with(learns(TWO, 2)).with(learns(ONE, 1))
 }
@@ -63,7 +63,7 @@ mod tests {
     use super::size;
 
     #[test]
-    fn both_models_have_as_many_weights() {
+    fn both_models_have_the_same_number_of_weights() {
         assert_eq!((size(1).parameters(), size(2).parameters()), (5632, 5632));
     }
 }

@@ -11,28 +11,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The members of the family that are compared.
+/// A dictionary that is compared with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
     /// ReLU with an L1 penalty and unit-norm decoder rows.
     Relu,
-    /// Gated, as in the paper.
+    /// Gated, with the settings of the paper.
     Gated,
     /// TopK.
     TopK,
-    /// Gated with the decoder trained by the auxiliary term too: an ablation.
+    /// Gated, with the decoder also trained by the auxiliary term: an ablation.
     GatedUnfrozen,
-    /// Gated with r held at zero: an ablation.
+    /// Gated, with r fixed at zero: an ablation.
     GatedWithoutR,
-    /// Gated with magnitude weights of its own: an ablation.
+    /// Gated, with separate magnitude weights: an ablation.
     GatedUntied,
 }
 
 impl Family {
-    /// The three that are compared with each other, without the ablations.
+    /// The three members that are compared with each other, without the ablations.
     pub const ALL: [Family; 3] = [Family::Relu, Family::Gated, Family::TopK];
 
-    /// The name for tables and figures.
+    /// Returns the name for tables and figures.
     pub fn name(self) -> &'static str {
         match self {
             Self::Relu => "ReLU-L1",
@@ -45,20 +45,20 @@ impl Family {
     }
 }
 
-/// Everything that makes a dictionary, besides the activations it is trained on.
+/// The settings of a dictionary and its training, without the activations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
-    /// Which member.
+    /// The member.
     pub family: Family,
-    /// λ of a loss that sums over dimensions, for inputs with E‖x‖ = √d; k for TopK.
+    /// The λ of a loss that sums over dimensions, for inputs with E‖x‖ = √d; the k of TopK.
     pub sparsity: f64,
-    /// Seed of the start and of the order of the rows.
+    /// The seed of the start and of the order of the rows.
     pub seed: u64,
-    /// Latents.
+    /// The number of latents.
     pub n_latents: usize,
-    /// Updates.
+    /// The number of updates.
     pub steps: u64,
-    /// Rows in a batch.
+    /// The number of rows in a batch.
     pub batch: usize,
     /// The highest learning rate.
     pub learning_rate: f64,
@@ -102,10 +102,10 @@ impl Recipe {
         }
     }
 
-    /// The dictionary before training.
+    /// Returns the dictionary before training.
     ///
     /// # Errors
-    /// [`StudyError::Dictionary`] for numbers that make no dictionary.
+    /// [`StudyError::Dictionary`] for numbers that do not fit together.
     pub fn untrained(&self, d_model: usize) -> Result<Sae<f32>, StudyError> {
         let mut stream = RngStream::named(self.seed, "dictionary start");
         Ok(Sae::new(self.variant(), Size { d_model, n_latents: self.n_latents }, &mut stream)?)
@@ -113,10 +113,10 @@ impl Recipe {
 }
 
 impl LanguageModelSetup {
-    /// The dictionary of a recipe on these activations: from the cache, or trained and put there.
+    /// Returns the dictionary of a recipe on these activations: from the cache, or trained and then stored there.
     ///
-    /// The key is a fingerprint of the start, the configuration, the trainer and the activations. Once `stop` is set,
-    /// training ends before its next step and leaves a checkpoint in the cache, with which the next call goes on.
+    /// The key is a fingerprint of the start, the configuration, the trainer and the activations. When `stop` is set, training ends
+    /// before its next step and leaves a checkpoint in the cache; the next call continues from it.
     ///
     /// # Errors
     /// [`StudyError::Interrupted`] after `stop`, [`StudyError::Dictionary`] when training diverges, with the step and
@@ -131,7 +131,7 @@ impl LanguageModelSetup {
         Ok(self.trained(shards, recipe, stop, progress)?.model)
     }
 
-    /// The same with the log of its training and the scale of its inputs.
+    /// Returns the dictionary like [`LanguageModelSetup::dictionary`], with the log of its training and the scale of its inputs.
     ///
     /// # Errors
     /// As [`LanguageModelSetup::dictionary`].
@@ -143,11 +143,11 @@ impl LanguageModelSetup {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Trained<Sae<f32>>, StudyError> {
         let start = recipe.untrained(shards.width())?;
-        kept_or_trained(&self.dictionaries(), shards, start, recipe.config(), stop, progress)
+        stored_or_trained(&self.dictionaries(), shards, start, recipe.config(), stop, progress)
     }
 
-    /// The rescale-and-shift baseline of a finished ReLU dictionary, trained with the batch, the steps, the learning rate and the
-    /// seed of `recipe` in the units the dictionary was trained in; kept as [`LanguageModelSetup::dictionary`].
+    /// Returns the rescale-and-shift baseline of a trained ReLU dictionary. It is trained with the batch, the steps, the learning rate and
+    /// the seed of `recipe`, in the units in which the dictionary was trained, and is stored like [`LanguageModelSetup::dictionary`].
     ///
     /// # Errors
     /// As [`LanguageModelSetup::dictionary`].
@@ -167,14 +167,14 @@ impl LanguageModelSetup {
             resampling: None,
             ..recipe.config()
         };
-        kept_or_trained(&self.dictionaries(), shards, start, config, stop, progress)
+        stored_or_trained(&self.dictionaries(), shards, start, config, stop, progress)
     }
 
     fn dictionaries(&self) -> PathBuf {
         self.cache.derived().join("dictionaries")
     }
 
-    /// The dictionary of a recipe before its first update: its decoder bias at the mean activation, its inputs scaled.
+    /// Returns the dictionary of a recipe before its first update: the decoder bias is the mean activation, and the inputs are scaled.
     ///
     /// # Errors
     /// As [`LanguageModelSetup::dictionary`].
@@ -190,7 +190,8 @@ impl LanguageModelSetup {
     }
 }
 
-fn kept_or_trained(
+/// Returns a dictionary from its file, or trains it and writes the file.
+fn stored_or_trained(
     folder: &Path,
     shards: &Shards,
     start: Sae<f32>,
@@ -201,7 +202,7 @@ fn kept_or_trained(
     let (seed, batch, steps) = (config.seed, config.batch, config.steps);
     let mut training = Training::new(start, config)?.on_data(shards.fingerprint()).stop_on(stop);
     let path = folder.join(format!("{}.safetensors", training.origin()));
-    // A file that is damaged or of another run is no reason to stop: it is made again.
+    // A damaged file, or a file of another run, does not stop the study: the dictionary is trained again.
     if let Some(trained) = training.finished(&path).ok().flatten() {
         return Ok(trained);
     }
@@ -219,7 +220,7 @@ fn kept_or_trained(
     }
     let trained = training.finish()?;
     trained.save(&path)?;
-    // Nothing reads it any more; if it cannot be deleted, it only takes up room.
+    // The checkpoint is not needed any more. If it cannot be deleted, it only takes up space.
     let _ = std::fs::remove_file(&unfinished);
     Ok(trained)
 }
@@ -232,7 +233,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     #[test]
-    fn an_interrupted_training_goes_on_to_the_same_bits_and_is_kept() {
+    fn an_interrupted_training_continues_to_the_same_bits_and_is_stored() {
         let folder = tempfile::tempdir().unwrap();
         let shards = folder.path().join("shards");
         let mut writer = ShardWriter::create(&shards, 6, 512, Fingerprint::of(b"normal rows")).unwrap();
@@ -254,7 +255,7 @@ mod tests {
         };
         let of = |folder: &Path, stop, progress: &mut dyn FnMut(&Progress)| {
             let start = recipe.untrained(6).unwrap();
-            kept_or_trained(folder, &shards, start, recipe.config(), stop, progress)
+            stored_or_trained(folder, &shards, start, recipe.config(), stop, progress)
         };
         let (once, twice) = (folder.path().join("once"), folder.path().join("twice"));
         let never = || Arc::new(AtomicBool::new(false));
@@ -262,7 +263,7 @@ mod tests {
 
         let stop = never();
         let flag = Arc::clone(&stop);
-        // The log comes every 4 steps: this stops the run in the middle.
+        // The log is written every 4 steps, so this stops the run in the middle.
         let mut at_half = |now: &Progress| flag.store(now.step >= 40, Ordering::Relaxed);
         let stopped = of(&twice, stop, &mut at_half);
         assert!(matches!(stopped, Err(StudyError::Interrupted)));

@@ -7,29 +7,29 @@ use collimate_sae::formats::Dictionary;
 use collimate_transformer::{Decoder, HookPoint, Run, Site};
 use ndarray::{Array2, Axis, s};
 
-/// The part of a logit difference that is one latent's.
+/// The share of one latent in a logit difference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share {
     /// The latent.
     pub latent: u32,
-    /// Its code at the position.
+    /// The code of the latent at the position.
     pub code: f32,
-    /// Its part of logit(a) − logit(b).
+    /// The part of logit(a) − logit(b) that the latent causes.
     pub share: f64,
 }
 
-/// A logit difference at one position, taken apart.
+/// A logit difference at one position, split into parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attribution {
-    /// logit(a) − logit(b) of the model as it is.
+    /// The difference logit(a) − logit(b) of the unchanged model.
     pub difference: f64,
-    /// The latents' parts, the largest magnitude first.
+    /// The parts of the latents, sorted by decreasing magnitude.
     pub shares: Vec<Share>,
     /// The part of the decoder bias; zero where latents are ablated one by one.
     pub bias: f64,
-    /// The part of what the dictionary does not reconstruct; zero where latents are ablated one by one.
+    /// The part of the reconstruction error; zero where latents are ablated one by one.
     pub error: f64,
-    /// What is left: everything that does not pass the point directly, or the interaction of the latents.
+    /// The remaining part: everything that does not pass the point directly, or the interaction of the latents.
     pub rest: f64,
 }
 
@@ -40,8 +40,10 @@ impl Attribution {
     }
 }
 
-/// The direct parts of logit(a) − logit(b) for the token behind the last one: each latent's step of the residual stream
-/// through the final norm, its scale held, past all later layers.
+/// Computes the direct parts of logit(a) − logit(b) for the prediction of the next token.
+///
+/// The direct part of a latent is its step in the residual stream, taken through the final norm with the scale of the norm held
+/// fixed. Later layers do not see the step.
 ///
 /// ```text
 /// difference = Σ_i f_i u·d_i + u·b_dec + u·(x − x̂) + rest        u = gain ⊙ (W_a − W_b)/rms
@@ -95,10 +97,10 @@ pub fn direct_attribution(
     Ok(Attribution { difference, shares, bias, error, rest }.sorted())
 }
 
-/// The parts of logit(a) − logit(b) by ablation: what is lost when one active latent of the last position is set to zero
-/// there and everywhere before, the error term kept, the later layers run again.
+/// Computes the parts of logit(a) − logit(b) by ablation: the loss of difference when one active latent of the last position is set
+/// to zero at all positions. The error term is kept, and the later layers run again.
 ///
-/// At most `most` latents are tried, those with the largest codes; `keep_going` is asked before each.
+/// The `most` latents with the largest codes are ablated. `keep_going` is called before each; the run stops when it returns false.
 ///
 /// # Errors
 /// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`].

@@ -2,19 +2,19 @@ use crate::error::StudyError;
 use collimate_transformer::{Decoder, Run};
 use ndarray::{Array2, ArrayRef2, Axis};
 
-/// What one unit of a direction in the final residual stream adds to the logit of a token.
+/// The effect of one unit of a direction in the final residual stream on the logit of a token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogitEffect {
     /// The token.
     pub token: u32,
-    /// Its logit's change.
+    /// The change of the logit.
     pub effect: f32,
 }
 
-/// The direct effect of directions on the logits: through the final norm and the unembedding, past all later layers.
+/// Computes the direct effect of directions on the logits: through the final norm and the unembedding, without the later layers.
 ///
 /// ```text
-/// effect = W_U (gain ⊙ d)/rms        rms: the root mean square of the final residual that is divided by
+/// effect = W_U (gain ⊙ d)/rms        rms: the root mean square of the final residual
 /// ```
 /// The scale of the final norm is taken as given, so the effect is linear in the direction.
 ///
@@ -29,7 +29,7 @@ pub fn direct_effect(
     rms: f32,
 ) -> Result<Array2<f32>, StudyError> {
     let d = directions.ncols() as f32;
-    // The norm divides by the root mean square; long rows make its epsilon vanish.
+    // The norm divides by the root mean square. Next to long rows its epsilon vanishes.
     let own: Vec<f32> = directions.rows().into_iter().map(|row| (row.dot(&row) / d).sqrt()).collect();
     let mut rows = directions.to_owned();
     for (mut row, &own) in rows.axis_iter_mut(Axis(0)).zip(&own) {
@@ -47,7 +47,7 @@ pub fn direct_effect(
 }
 
 impl LogitEffect {
-    /// The `n` tokens a row of effects raises most, and the `n` it lowers most; the strongest first.
+    /// Returns the `n` tokens that a row of effects raises most, and the `n` that it lowers most, the strongest first.
     pub fn extremes(effects: &[f32], n: usize) -> (Vec<Self>, Vec<Self>) {
         let mut all: Vec<Self> =
             effects.iter().enumerate().map(|(token, &effect)| Self { token: token as u32, effect }).collect();

@@ -5,41 +5,41 @@ use collimate_sae::formats::Dictionary;
 use collimate_transformer::{Decoder, HookPoint};
 use ndarray::s;
 
-/// One place at which a latent fires.
+/// One position at which a latent fires.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Firing {
-    /// The number of the sequence.
+    /// The index of the sequence.
     pub sequence: usize,
-    /// The position in it.
+    /// The position in the sequence.
     pub position: usize,
     /// The code.
     pub code: f32,
-    /// The codes of the same latent on the whole sequence, position 0 included as zero.
+    /// The codes of the latent on the whole sequence; the code of position 0 is zero.
     pub around: Vec<f32>,
 }
 
-/// Where a latent fires most, and how often.
+/// The strongest firings of a latent, and their number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LatentTop {
     /// The latent.
     pub latent: u32,
-    /// The largest codes, at most one a sequence, the largest first.
+    /// The largest codes, at most one from each sequence, the largest first.
     pub firings: Vec<Firing>,
-    /// On how many positions it fires.
+    /// The number of positions at which it fires.
     pub fired: u64,
-    /// All its positive codes in 40 equal parts of the range up to the largest.
+    /// The number of positive codes in each of 40 equal bins from zero to the largest code.
     pub histogram: Vec<u64>,
 }
 
-/// The places at which some latents fire most, and the number of firings of every latent.
+/// Finds the positions at which some latents fire most, and counts the firings of every latent.
 ///
-/// `progress` hears how many of the sequences are done and stops by answering `false`.
+/// `progress` is called with the number of sequences done so far; the search stops when it returns false.
 ///
 /// # Errors
 /// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`].
 ///
 /// # Determinism
-/// Of equal codes the earlier place is kept.
+/// Among equal codes the earlier position is kept.
 pub fn top_firings(
     decoder: &Decoder,
     dictionary: &Dictionary<f32>,

@@ -1,4 +1,4 @@
-//! Gradients: what holds between a function and its derivatives, and what is believed of finite differences.
+//! Gradients: relations between a function and its derivatives, and a false belief about finite differences.
 
 use collimate_claims::{Claims, Exact, Meta, Subject};
 use collimate_grad::primitive::softmax;
@@ -53,7 +53,7 @@ fn adjoint() -> Exact<(Array2<f64>, Array2<f64>, Array2<f64>)> {
         .margin(|(x, x_dot, y_bar)| {
             let size = (dot(x_dot, x_dot) * dot(y_bar, y_bar)).sqrt();
             let (p, log_p) = (softmax::forward(x), softmax::log_forward(x));
-            // Softmax's own Jacobian is symmetric; that of log-softmax is not, and tells J from Jᵀ.
+            // The Jacobian of softmax is symmetric. The Jacobian of log-softmax is not, so it distinguishes J from Jᵀ.
             let pairs = [
                 (softmax::jvp(&p, x_dot), softmax::vjp(&p, y_bar)),
                 (softmax::log_jvp(&log_p, x_dot), softmax::log_vjp(&log_p, y_bar)),
@@ -101,7 +101,7 @@ fn jacobian() -> Exact<(Array1<f64>, Array1<f64>)> {
         })
 }
 
-/// sin, whose derivative is known without differences.
+/// The sine, whose derivative is known exactly.
 struct Sine;
 
 impl Objective<f64> for Sine {

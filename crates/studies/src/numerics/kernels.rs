@@ -15,14 +15,14 @@ const SHIFT: Meta = Meta::theorem(
 const ENVELOPE: Meta = Meta::theorem(
     "tensor/log-sum-exp-envelope",
     Subject::Tensor,
-    "The log of a sum of exponentials lies between the largest logit and that plus log n.",
+    "The log of a sum of exponentials lies between the largest logit and the largest logit plus log n.",
 )
 .source("Boyd and Vandenberghe (2004), section 3.1.5");
 
 const SELECTION: Meta = Meta::theorem(
     "tensor/top-k-is-extreme",
     Subject::Tensor,
-    "Top-k takes k entries, none smaller than any it leaves, and of equal ones the first.",
+    "Top-k takes k entries. No entry it takes is smaller than an entry it leaves, and among equal entries it takes the first.",
 )
 .source("the stated tie rule: value descending, then index ascending");
 
@@ -37,7 +37,7 @@ pub(super) fn claims() -> Claims {
     Claims::new().with(shift()).with(envelope()).with(selection()).with(temperature())
 }
 
-/// Integer logits, for which adding an integer shift is exact.
+/// Draws integer logits, for which adding an integer shift is exact.
 fn integers(n: usize, stream: &mut collimate_stream::RngStream) -> Array1<f64> {
     Array1::from_shape_simple_fn(n, || stream.below(41) as f64 - 20.0)
 }
@@ -78,7 +78,7 @@ fn envelope() -> Exact<Array1<f64>> {
 
 fn selection() -> Exact<(Array1<f64>, usize)> {
     Exact::new(SELECTION)
-        // Long rows of few different values: ties everywhere, and the candidate buffer overflows many times.
+        // Long rows of few different values have many ties, and the candidate buffer overflows many times.
         .dims(&[("n", 1..=600)])
         .input(|d, stream| {
             let row = Array1::from_shape_simple_fn(d[0], || stream.below(12) as f64);
@@ -92,7 +92,7 @@ fn selection() -> Exact<(Array1<f64>, usize)> {
             let kept = |i: usize| taken.iter().any(|e| e.0 as usize == i);
             let least = taken.iter().map(|e| e.1).fold(f64::INFINITY, f64::min);
             let last_tie = taken.iter().filter(|e| e.1 == least).map(|e| e.0 as usize).max().unwrap_or(0);
-            // An entry that was left must be smaller, or equal and later.
+            // An entry that was not taken must be smaller, or equal and later.
             let wrong =
                 (0..row.len()).filter(|&i| !kept(i) && (row[i] > least || (row[i] == least && i < last_tie)));
             let moved = taken.iter().filter(|e| row[e.0 as usize] != e.1).count();

@@ -1,4 +1,4 @@
-//! Claims about what everything else computes with: products, row kernels, gradients and optimisers.
+//! Claims about the numerics under all other crates: products, row kernels, gradients and optimisers.
 
 mod gradients;
 mod kernels;
@@ -7,7 +7,7 @@ mod products;
 
 use collimate_claims::Claims;
 
-/// The claims about `tensor` and `grad`.
+/// Returns the claims about `tensor` and `grad`.
 pub fn claims() -> Claims {
     products::claims().extend(kernels::claims()).extend(gradients::claims()).extend(optimisers::claims())
 }

@@ -1,4 +1,4 @@
-//! Optimisers: what Adam is invariant to, and what it is believed to be.
+//! Optimisers: the invariances of Adam, and false beliefs about them.
 
 use collimate_claims::{Claims, Exact, Meta, Subject};
 use collimate_grad::{Adam, AdamConfig, Optimiser, WeightDecay};
@@ -14,14 +14,14 @@ const SCALE: Meta = Meta::theorem(
 const FIRST: Meta = Meta::theorem(
     "tensor/adam-first-step",
     Subject::Tensor,
-    "Adam's first step has the length of the learning rate in every coordinate, against the sign of the gradient.",
+    "The first step of Adam has the length of the learning rate in every coordinate, against the sign of the gradient.",
 )
 .source("Kingma and Ba (2015), section 3: bias correction at t = 1");
 
 const ROTATION: Meta = Meta::counterexample(
     "tensor/adam-commutes-with-rotation",
     Subject::Tensor,
-    "Rotating the parameters and the gradient rotates Adam's step: the algorithm knows no preferred basis.",
+    "Rotating the parameters and the gradient rotates the step of Adam: the algorithm has no preferred basis.",
 )
 .source("privileged bases are made by optimisers too: Elhage et al. (2023), Privileged Bases in the Transformer Residual Stream");
 
@@ -36,7 +36,7 @@ pub(super) fn claims() -> Claims {
     Claims::new().with(scale()).with(first()).with(rotation()).with(decay())
 }
 
-/// The parameters after one step for each row of gradients, from zero, at rate 1.
+/// Computes the parameters after one step for each row of gradients, from `start`, at rate 1e-2.
 fn path(gradients: &Array2<f64>, start: &Array1<f64>, weight_decay: WeightDecay) -> Option<Array1<f64>> {
     let config = AdamConfig { epsilon: 1e-300, weight_decay, ..AdamConfig::default() };
     let mut adam = Adam::new(start.len(), config).ok()?;
@@ -51,7 +51,7 @@ fn normal(rows: usize, columns: usize, stream: &mut collimate_stream::RngStream)
     Array2::from_shape_simple_fn((rows, columns), || stream.normal())
 }
 
-/// Away from zero, where the step is undefined, and from numbers whose squares leave f64.
+/// Returns true if all numbers are away from zero, where the step is undefined, and their squares are finite in f64.
 fn tame(x: &Array2<f64>) -> bool {
     x.iter().all(|v| (1e-3..=1e3).contains(&v.abs()))
 }

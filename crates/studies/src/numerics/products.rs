@@ -1,4 +1,4 @@
-//! Matrix products: their rounding error, what they do not depend on, and what floating point takes away.
+//! Matrix products: their rounding error, their independence of neighbouring rows, and a false belief about their order.
 
 use collimate_claims::{Claims, Exact, Meta, Subject};
 use collimate_stream::RngStream;
@@ -15,7 +15,7 @@ const ERROR: Meta = Meta::theorem(
 const PACKED: Meta = Meta::theorem(
     "tensor/packed-rows-stand-alone",
     Subject::Tensor,
-    "A row of a prepacked product has the same bits whichever rows are multiplied beside it.",
+    "A row of a prepacked product has the same bits, whatever rows are multiplied in the same call.",
 )
 .source("the determinism promise of PackedMatrix");
 
@@ -29,7 +29,7 @@ const SPARSE: Meta = Meta::theorem(
 const ASSOCIATIVE: Meta = Meta::counterexample(
     "tensor/product-is-associative",
     Subject::Tensor,
-    "The order of two products does not matter: (AB)C and A(BC) are the same numbers.",
+    "The order of two products does not matter: (AB)C and A(BC) are equal.",
 )
 .source("a common reading of algebra into floating point; Goldberg (1991)");
 
@@ -37,12 +37,12 @@ pub(super) fn claims() -> Claims {
     Claims::new().with(error()).with(packed()).with(sparse()).with(associative())
 }
 
-/// A matrix of normal numbers that f32 holds exactly, so that no error comes from rounding the inputs.
+/// Draws a matrix of normal numbers that are exact in f32, so that no error comes from rounding the inputs.
 fn normal_f32(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), || f64::from(stream.normal() as f32))
 }
 
-/// Small integers: their products and sums are exact, which makes the smallest counterexamples readable.
+/// Returns true if all numbers are finite and at most 1,000 in magnitude.
 fn bounded(x: &Array2<f64>) -> bool {
     x.iter().all(|v| v.is_finite() && v.abs() <= 1e3)
 }
@@ -123,7 +123,7 @@ fn associative() -> Exact<(Array2<f64>, Array2<f64>, Array2<f64>)> {
         .admits(|(a, b, c)| [a, b, c].iter().all(|x| bounded(x)))
         .margin(|(a, b, c)| {
             let both = || Some((matmul(&matmul(a, b).ok()?, c).ok()?, matmul(a, &matmul(b, c).ok()?).ok()?));
-            // Square matrices always fit; were they refused, nothing would be shown about the order.
+            // Square matrices always fit. If they were refused, nothing would be shown about the order.
             both().map_or(0.0, |(left, right)| {
                 -left.iter().zip(&right).map(|(x, y)| (x - y).abs()).sum::<f64>()
             })

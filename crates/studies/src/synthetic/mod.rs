@@ -1,4 +1,5 @@
-//! Dictionaries on worlds whose features are known: what they recover, absorb, shrink and hedge, each beside what chance gives.
+//! Dictionaries on synthetic rows whose features are known: the features they recover, absorb, shrink and mix, beside the values of
+//! random directions.
 
 mod claims;
 mod recipe;

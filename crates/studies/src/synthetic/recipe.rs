@@ -7,14 +7,15 @@ use collimate_sae::{
 };
 use collimate_stream::RngStream;
 
-/// The members of the family that are trained on known features.
+/// A dictionary that is trained on known features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member {
     /// ReLU with an L1 penalty and decoder rows of length one.
     Relu,
-    /// Gated, as in the paper.
+    /// Gated, with the settings of the paper.
     Gated,
-    /// JumpReLU with a tanh penalty and log thresholds: with the narrow window of the other recipe, thresholds do not move in so few steps.
+    /// JumpReLU with a tanh penalty and log thresholds. With the narrow window of the other recipe, thresholds do not move within the
+    /// steps of these runs.
     JumpRelu,
     /// TopK.
     TopK,
@@ -27,7 +28,7 @@ pub enum Member {
 }
 
 impl Member {
-    /// All of them.
+    /// All members.
     pub const ALL: [Self; 7] = [
         Self::Relu,
         Self::Gated,
@@ -38,7 +39,7 @@ impl Member {
         Self::MatchingPursuit,
     ];
 
-    /// The name for tables.
+    /// Returns the name for tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Relu => "ReLU-L1",
@@ -51,7 +52,7 @@ impl Member {
         }
     }
 
-    /// Whether its sparsity is a number of latents, not a penalty.
+    /// Returns true if the sparsity is a number of latents, and false if it is a penalty.
     pub fn counts(self) -> bool {
         matches!(self, Self::TopK | Self::BatchTopK | Self::Matryoshka | Self::MatchingPursuit)
     }
@@ -73,28 +74,29 @@ impl Member {
     }
 }
 
-/// How a dictionary is trained on a [`SyntheticRows`].
+/// The settings of a training run on [`SyntheticRows`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
-    /// Which member.
+    /// The member.
     pub member: Member,
-    /// Latents.
+    /// The number of latents.
     pub n_latents: usize,
-    /// λ of a loss that sums over dimensions, for inputs with E‖x‖ = √d; or the number of active latents.
+    /// The λ of a loss that sums over dimensions, for inputs with E‖x‖ = √d; or the number of active latents.
     pub sparsity: f64,
-    /// Updates of 256 rows; Adam at 3e-3, falling to zero over the last fifth.
+    /// The number of updates of 256 rows. Adam runs at 3e-3, falling to zero over the last fifth.
     pub steps: u64,
-    /// Where the decoder bias starts. From the mean of the rows, a latent may find the absence of a frequent feature instead of its presence.
+    /// The start of the decoder bias. From the mean of the rows, a latent may find the absence of a frequent feature instead of its
+    /// presence.
     pub bias_start: BiasStart,
     /// The seed of the start and of the order of the rows.
     pub seed: u64,
 }
 
 impl Recipe {
-    /// The trained dictionary, with its log: one entry, for the last step.
+    /// Trains a dictionary and returns it with its log: one entry, for the last step.
     ///
     /// # Errors
-    /// [`StudyError::Dictionary`] when the recipe makes none, or training diverges.
+    /// [`StudyError::Dictionary`] when the numbers of the recipe do not fit together, or training diverges.
     ///
     /// # Determinism
     /// A function of the recipe and the rows.
@@ -121,12 +123,12 @@ impl Recipe {
     }
 }
 
-/// What a dictionary does on a synthetic.
+/// The measurements of a dictionary on synthetic rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// L0, γ, explained variance and more, on the held-out rows.
+    /// The L0, γ, explained variance and more, on the held-out rows.
     pub evaluation: Evaluation,
-    /// MMCS in both directions, MCC and uniqueness of its decoder rows, each beside random directions.
+    /// The MMCS in both directions, MCC and uniqueness of the decoder rows, each beside the value of random directions.
     pub matching: Vec<WithNull>,
 }
 
@@ -141,10 +143,10 @@ impl Measured {
         Ok(Self { evaluation, matching: Matching::new(&decoder, &synthetic.directions).with_null(seed) })
     }
 
-    /// A measured quantity of the matching and its null, by name.
+    /// Returns a measured quantity of the matching and its null, by name.
     ///
     /// # Panics
-    /// When there is no such quantity.
+    /// Panics when there is no quantity of this name.
     pub fn against_null(&self, name: &str) -> [f64; 2] {
         let found = self.matching.iter().find(|m| m.measured.quantity.name == name);
         found.map(|m| [m.measured.value, m.null.value]).expect("a quantity of a matching")

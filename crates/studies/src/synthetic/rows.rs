@@ -4,10 +4,10 @@ use collimate_stream::RngStream;
 use collimate_superposition::{Source, World, WorldConfig};
 use ndarray::{Array2, ArrayRef2, Axis};
 
-/// Rows that are made at once.
+/// The number of rows that are made at once.
 const BLOCK: usize = 4096;
 
-/// Activations made of known features along known directions.
+/// Activations that are sums of known features along known directions.
 ///
 /// ```text
 /// x = Σ_i a_i u_i        a drawn from a source of features, u_i unit rows
@@ -26,24 +26,24 @@ const BLOCK: usize = 4096;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyntheticRows {
-    /// The direction of each feature, mostly a unit row each: features × width.
+    /// The direction of each feature `[n, d]`, usually a unit row.
     pub directions: Array2<f64>,
-    /// Activations to train on: rows × width.
+    /// The activations to train on, `[b, d]`.
     pub rows: Array2<f32>,
-    /// Other activations, to measure on.
+    /// Other activations `[b, d]`, to measure on.
     pub held_out: Array2<f32>,
-    /// The features of the held-out rows: rows × features.
+    /// The features of the held-out rows, `[b, n]`.
     pub truth: Array2<f64>,
 }
 
 impl SyntheticRows {
-    /// Features of any source along these directions.
+    /// Draws features from a source and places them along these directions.
     ///
     /// # Errors
-    /// [`StudyError::Dictionary`] unless there is one direction a feature.
+    /// [`StudyError::Dictionary`] unless there is one direction for each feature.
     ///
     /// # Determinism
-    /// Training rows draw from `stream.child(0)`, the others from `stream.child(1)`.
+    /// Training rows are drawn from `stream.child(0)`, held-out rows from `stream.child(1)`.
     pub fn of(
         source: &dyn Source,
         directions: Array2<f64>,
@@ -66,13 +66,13 @@ impl SyntheticRows {
         Ok(Self { rows: train, held_out: embed(&truth), truth, directions })
     }
 
-    /// A world with its own directions.
+    /// Draws rows from a [`World`], which has directions of its own.
     ///
     /// # Errors
     /// [`StudyError::Features`] for a configuration out of range.
     ///
     /// # Determinism
-    /// The world draws from `stream.child(2)`, rows as in [`SyntheticRows::of`].
+    /// The world is drawn from `stream.child(2)`, the rows as in [`SyntheticRows::of`].
     pub fn of_world(
         config: WorldConfig,
         rows: usize,
@@ -90,12 +90,12 @@ impl SyntheticRows {
         })
     }
 
-    /// `features` axes of a space of `width ≥ features` dimensions.
+    /// Returns `features` axes of a space of `width ≥ features` dimensions, as rows.
     pub fn orthogonal(features: usize, width: usize) -> Array2<f64> {
         Array2::from_shape_fn((features, width), |(i, k)| f64::from(u8::from(i == k)))
     }
 
-    /// Random unit directions.
+    /// Draws random unit directions.
     pub fn random(features: usize, width: usize, stream: &mut RngStream) -> Array2<f64> {
         let mut directions = Array2::from_shape_simple_fn((features, width), || stream.normal());
         for mut row in directions.rows_mut() {
@@ -105,7 +105,7 @@ impl SyntheticRows {
         directions
     }
 
-    /// The held-out rows on which `condition` holds for their features.
+    /// Returns the indices of the held-out rows whose features fulfil `condition`.
     pub fn rows_where(&self, condition: impl Fn(&ArrayRef2<f64>, usize) -> bool) -> Vec<usize> {
         (0..self.truth.nrows()).filter(|&row| condition(&self.truth, row)).collect()
     }

@@ -1,7 +1,7 @@
 //! The Brown corpus: human part-of-speech labels on 1.16 million words of 1961 American English.
 //!
-//! It is fetched by the user who wants it and never kept with the code: its package says that redistribution is
-//! permitted, another index says non-commercial use only.
+//! The user downloads it on request, and it is never part of the repository: its package says that redistribution is permitted,
+//! another index says non-commercial use only.
 //!
 //! References: W. N. Francis and H. Kučera (1964), "A Standard Corpus of Present-Day Edited American English".
 
@@ -13,13 +13,13 @@ use thiserror::Error;
 /// A word with its part of speech.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaggedWord {
-    /// The word as printed.
+    /// The word, as in the corpus.
     pub word: String,
     /// The coarse part of speech.
     pub tag: PartOfSpeech,
 }
 
-/// One of the 500 texts.
+/// One of the 500 texts of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaggedDocument {
     /// The file's name, for example `ca01`.
@@ -30,35 +30,35 @@ pub struct TaggedDocument {
     pub words: Vec<TaggedWord>,
 }
 
-/// The coarse parts of speech onto which the corpus' 80 or so tags are mapped.
+/// The coarse parts of speech. The about 80 tags of the corpus are mapped onto them.
 ///
 /// # References
 /// The mapping follows the universal tag set of Petrov, Das and McDonald (2012).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PartOfSpeech {
-    /// Nouns, proper and common.
+    /// A noun, proper or common.
     Noun,
-    /// Verbs, auxiliaries and modals.
+    /// A verb, an auxiliary or a modal.
     Verb,
-    /// Adjectives and ordinal numbers.
+    /// An adjective or an ordinal number.
     Adjective,
-    /// Adverbs.
+    /// An adverb.
     Adverb,
-    /// Pronouns.
+    /// A pronoun.
     Pronoun,
-    /// Determiners and articles.
+    /// A determiner or an article.
     Determiner,
-    /// Prepositions and subordinating conjunctions.
+    /// A preposition or a subordinating conjunction.
     Adposition,
-    /// Coordinating conjunctions.
+    /// A coordinating conjunction.
     Conjunction,
-    /// Cardinal numbers.
+    /// A cardinal number.
     Number,
-    /// Particles, the negation and existential "there".
+    /// A particle, the negation, or existential "there".
     Particle,
-    /// Marks of punctuation.
+    /// A punctuation mark.
     Punctuation,
-    /// Foreign words, interjections and the rest.
+    /// A foreign word, an interjection, or any other word.
     Other,
 }
 
@@ -79,7 +79,7 @@ impl PartOfSpeech {
         Self::Other,
     ];
 
-    /// The part of speech of one of the corpus' tags, for example `nn-tl` or `vbd`.
+    /// Returns the part of speech of a tag of the corpus, for example `nn-tl` or `vbd`.
     ///
     /// # Examples
     /// ```
@@ -88,7 +88,7 @@ impl PartOfSpeech {
     /// assert_eq!(PartOfSpeech::of_tag("bedz*"), PartOfSpeech::Verb);
     /// ```
     pub fn of_tag(tag: &str) -> Self {
-        // A foreign word keeps its mark in front; titles, headlines and cited words theirs behind.
+        // The mark of a foreign word stands in front of the tag; the marks of titles, headlines and cited words stand behind it.
         if tag.starts_with("fw-") {
             return Self::Other;
         }
@@ -110,23 +110,23 @@ impl PartOfSpeech {
             "cd" => Self::Number,
             "rp" | "to" | "ex" | "*" => Self::Particle,
             "." | "," | ":" | "(" | ")" | "''" | "``" | "'" | "`" | "--" => Self::Punctuation,
-            // The dash is tagged `--`, which splitting at dashes leaves empty.
+            // The dash has the tag `--`, which splitting at dashes leaves empty.
             _ if tag.chars().all(|c| c.is_ascii_punctuation()) => Self::Punctuation,
             _ => Self::Other,
         }
     }
 }
 
-/// Why the corpus could not be read.
+/// An error of reading the corpus.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BrownError {
-    /// A file is missing or unreadable.
-    #[error("cannot read {path}: {source}")]
+    /// A file that is missing or cannot be read.
+    #[error("cannot read {path}: {source}; `collimate data --full` downloads the corpus")]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A token without a tag.
@@ -144,7 +144,7 @@ pub enum BrownError {
 /// Reads the corpus from the folder of its package (`cats.txt` and the files `ca01` … `cr09`).
 ///
 /// # Errors
-/// [`BrownError`] naming the file, and the token where one is malformed.
+/// [`BrownError`], which names the file, and the token if one is malformed.
 pub fn read(folder: &Path) -> Result<Vec<TaggedDocument>, BrownError> {
     let load = |path: PathBuf| match fs::read(&path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -166,12 +166,12 @@ pub fn read(folder: &Path) -> Result<Vec<TaggedDocument>, BrownError> {
         .collect()
 }
 
-/// The words of one file; the error holds the position and the text of a token without a tag.
+/// Parses the words of one file. The error holds the position and the text of a token without a tag.
 fn parse(text: &str) -> Result<Vec<TaggedWord>, (usize, String)> {
     text.split_whitespace()
         .enumerate()
         .map(|(position, token)| {
-            // The word itself may hold slashes: the tag follows the last one.
+            // The word may contain slashes; the tag follows the last slash.
             let (word, tag) = token
                 .rsplit_once('/')
                 .filter(|(w, t)| !w.is_empty() && !t.is_empty())
@@ -181,9 +181,9 @@ fn parse(text: &str) -> Result<Vec<TaggedWord>, (usize, String)> {
         .collect()
 }
 
-/// The document as running text with the character range of each word.
+/// Returns the document as running text, with the byte range of each word.
 ///
-/// Punctuation follows its word without a space, the corpus' quotation marks `` `` `` and `''` become `"`.
+/// Punctuation follows its word without a space. The quotation marks `` `` `` and `''` of the corpus become `"`.
 ///
 /// # Examples
 /// ```

@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 
 static COMPRESSED: &[u8] = include_bytes!("../../text/jargon-4.4.7.txt.gz");
 
-/// The Jargon File 4.4.7 as documents: one for each lexicon entry, one for each section around the lexicon.
+/// Returns the Jargon File 4.4.7 as documents: one for each lexicon entry, and one for each section around the lexicon.
 ///
 /// It is the default text of the claims on real models: public domain, embedded, 239,000 words of human prose.
-/// Wrapped lines are joined, so that the text reads as prose and not as a terminal page.
+/// Wrapped lines are joined, so that the text is prose without line breaks inside paragraphs.
 ///
 /// # Examples
 /// ```
@@ -23,18 +23,18 @@ pub fn jargon() -> &'static [Document] {
     static DOCUMENTS: OnceLock<Vec<Document>> = OnceLock::new();
     DOCUMENTS.get_or_init(|| {
         let mut text = String::new();
-        GzDecoder::new(COMPRESSED).read_to_string(&mut text).expect("the embedded text is whole");
+        GzDecoder::new(COMPRESSED).read_to_string(&mut text).expect("the embedded text is complete");
         documents(&text)
     })
 }
 
-/// Cuts the plain text into documents.
+/// Splits the plain text into documents.
 ///
 /// Sections have their title at the left margin; entries of the lexicon begin with `:headword:` in the third column.
 fn documents(text: &str) -> Vec<Document> {
     let mut found: Vec<Document> = Vec::new();
     let mut paragraph = String::new();
-    // Nothing counts before the first chapter: what stands there is the table of contents.
+    // The part before the first chapter is the table of contents; it is skipped.
     let body = text.find("\nChapter 1.").map_or(text, |at| &text[at + 1..]);
     for line in body.lines() {
         let indent = line.len() - line.trim_start().len();
@@ -56,11 +56,12 @@ fn documents(text: &str) -> Vec<Document> {
         paragraph.push_str(words.strip_prefix(':').unwrap_or(words));
     }
     close(&mut found, &mut paragraph);
-    // Headings without a text of their own carry nothing.
+    // Headings without text are left out.
     found.retain(|d| d.text.len() > d.title.len() + 20);
     found
 }
 
+/// Appends a finished paragraph to the last document.
 fn close(found: &mut [Document], paragraph: &mut String) {
     if let Some(document) = found.last_mut().filter(|_| !paragraph.is_empty()) {
         if !document.text.is_empty() {

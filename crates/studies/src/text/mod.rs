@@ -1,4 +1,4 @@
-//! Texts as documents: the embedded Jargon File, and the Brown corpus where the user has fetched it.
+//! Texts as documents: the embedded Jargon File, and the Brown corpus if the user has downloaded it.
 
 pub mod brown;
 mod document;

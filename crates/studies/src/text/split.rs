@@ -1,9 +1,9 @@
 use collimate_stream::RngStream;
 
-/// Document numbers divided into a training part and a held-out part.
+/// The indices of documents, divided into a training part and a held-out part.
 ///
 /// # Determinism
-/// The division depends on the seed and the number of documents alone.
+/// The division depends only on the seed and the number of documents.
 ///
 /// # Examples
 /// ```
@@ -13,9 +13,9 @@ use collimate_stream::RngStream;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// Documents to train on, in random order.
+    /// The documents to train on, in random order.
     pub train: Vec<usize>,
-    /// Documents that no training sees, in random order.
+    /// The held-out documents, in random order.
     pub held_out: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! What a latent does to the logits, against central differences, sums that must come out, and runs changed by hand.
+//! The effect of a latent on the logits agrees with central differences, with exact sums, and with runs that are changed by hand.
 
 use collimate_sae::formats::Dictionary;
 use collimate_sae::{Relu, Sae, Size, TopK, Variant, Weights};
@@ -15,7 +15,7 @@ fn decoder() -> Decoder {
     Decoder::random(Config::small(), &mut RngStream::new(4, 0)).unwrap()
 }
 
-/// A dictionary with biases, so that no part of a sum is zero by itself.
+/// Makes a dictionary with biases, so that no part of a sum is zero.
 fn dictionary(variant: impl Into<Variant>, d_model: usize) -> Dictionary<f32> {
     let mut stream = RngStream::new(5, 0);
     let sae = Sae::<f32>::new(variant, Size { d_model, n_latents: 80 }, &mut stream).unwrap();
@@ -71,7 +71,7 @@ fn the_direct_effect_is_the_derivative_of_the_logits_but_for_the_norm() {
 }
 
 #[test]
-fn behind_the_last_layer_the_parts_are_the_whole() {
+fn behind_the_last_layer_the_parts_sum_to_the_difference() {
     let decoder = decoder();
     let point = Site::ResidualPost.of_layer(decoder.config().n_layers - 1);
     for variant in [Variant::from(TopK::new(5)), Relu::unit_norm().into()] {
@@ -97,8 +97,8 @@ fn behind_the_last_layer_the_parts_are_the_whole() {
 }
 
 #[test]
-fn what_passes_other_ways_is_left_over() {
-    // What the last MLP adds goes straight to the final norm: the rest is the effect of everything else there.
+fn parts_that_bypass_the_point_are_the_rest() {
+    // The output of the last MLP enters the final norm directly, so the rest is the effect of everything else there.
     let decoder = decoder();
     let point = Site::MlpOutput.of_layer(decoder.config().n_layers - 1);
     let dictionary = dictionary(TopK::new(5), decoder.config().d_model);
@@ -129,7 +129,7 @@ fn a_share_by_ablation_is_the_run_without_the_latent() {
             let atom = dictionary.decoder().row(latent).to_owned();
             let last = codes[[TOKENS.len() - 1, latent]];
             assert!((share.code - last).abs() < 1e-6 && last > 0.0);
-            // By hand: the latent's part taken away wherever it is active, position 0 left alone.
+            // By hand: the part of the latent is subtracted at every position but 0.
             let mut without = Edit::at(point, |mut activation| {
                 for t in 1..TOKENS.len() {
                     let mut row = activation.index_axis_mut(Axis(0), t);
@@ -149,8 +149,8 @@ fn a_share_by_ablation_is_the_run_without_the_latent() {
 
 #[test]
 fn behind_the_last_layer_both_attributions_differ_by_the_norm_alone() {
-    // Without one latent x becomes x − f d, and the scale of the final norm changes with it: that is all that ablation
-    // sees beyond the direct effect.
+    // Without one latent x becomes x − f d, and the scale of the final norm changes with it. Ablation sees this change and the direct
+    // effect does not; there is no other difference.
     let decoder = decoder();
     let point = Site::ResidualPost.of_layer(decoder.config().n_layers - 1);
     let dictionary = dictionary(TopK::new(4), decoder.config().d_model);

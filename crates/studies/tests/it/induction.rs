@@ -36,13 +36,13 @@ fn gradients_are_central_differences() {
 }
 
 #[test]
-fn what_is_kept_back_is_never_seen() {
+fn held_out_bigrams_never_occur_in_training() {
     let mut stream = RngStream::new(3, 0);
     let bigrams = Bigrams::draw(10, 8, 3, 0.3, &mut stream);
     let seen = bigrams.seen(50, &mut stream);
     for row in seen.tokens.rows() {
         let neighbours = row.iter().zip(row.iter().skip(1));
-        assert!(neighbours.into_iter().all(|(&a, &b)| !bigrams.is_kept_back(a, b)));
+        assert!(neighbours.into_iter().all(|(&a, &b)| !bigrams.is_held_out(a, b)));
     }
     assert_eq!(seen.counted().count(), 150);
     let unseen = bigrams.unseen(50, &mut stream);

@@ -1,4 +1,4 @@
-//! Dictionaries in a model: what is inserted does what its definition says.
+//! Dictionaries in a model: a splice has the effect of its definition.
 
 use collimate_sae::formats::Dictionary;
 use collimate_sae::{Sae, Size, TopK};
@@ -23,7 +23,7 @@ fn apart(a: &Array2<f32>, b: &Array2<f32>) -> f32 {
 }
 
 #[test]
-fn the_error_term_makes_up_for_the_dictionary_at_every_site() {
+fn with_the_error_term_the_model_is_unchanged_at_every_site() {
     for site in
         [Site::ResidualPre, Site::AttentionOutput, Site::MlpNeurons, Site::HeadOutput, Site::ResidualPost]
     {
@@ -73,7 +73,7 @@ fn a_change_moves_the_residual_along_the_decoder_row() {
     assert!(
         Splice::dictionary(point, &dictionary, ErrorTerm::Kept).unwrap().with(Change::Ablate(96)).is_err()
     );
-    // A point that the run never passes has no codes.
+    // At a point that the run does not pass there are no codes.
     let mut late = Splice::dictionary(Site::ResidualPost.of_layer(1), &dictionary, ErrorTerm::Kept).unwrap();
     decoder.residual(Run::of(&TOKENS), 1, &mut late).unwrap();
     assert!(late.codes().is_err());
@@ -85,7 +85,7 @@ fn the_direct_effect_is_linear_and_exact_when_the_scale_is_held() {
     let last = decoder.config().n_layers;
     let residual = decoder.residual(Run::of(&TOKENS), last, &mut ()).unwrap();
     let rms = |row: ndarray::ArrayView1<'_, f32>| (row.dot(&row) / row.len() as f32).sqrt();
-    // All of the final residual is a direction too: its effect at its own scale is the logits (but for the norm's epsilon).
+    // The final residual is a direction too: its effect at its own scale is the logits (except for the epsilon of the norm).
     let end = residual.slice(s![5..6, ..]);
     let effect = direct_effect(&decoder, &end, rms(end.row(0))).unwrap();
     let logits = decoder.last_logits(Run::of(&TOKENS), &mut ()).unwrap();

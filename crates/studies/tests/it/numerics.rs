@@ -1,9 +1,9 @@
-//! The claims about products, kernels and optimisers come out as they must.
+//! The claims about products, kernels and optimisers have the expected verdicts.
 
 use collimate_claims::assert_claim;
 
 #[test]
-fn theorems_hold_and_false_beliefs_fall() {
+fn theorems_are_upheld_and_false_beliefs_refuted() {
     for claim in collimate_studies::numerics::claims().iter() {
         assert_claim(claim);
     }

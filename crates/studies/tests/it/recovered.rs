@@ -1,4 +1,4 @@
-//! Loss and KL recovered where the answer is known, and activations written to shards.
+//! Loss and KL recovered where the exact values are known, and activations written to shards.
 
 use collimate_measure::Fingerprint;
 use collimate_sae::formats::Dictionary;
@@ -23,7 +23,7 @@ fn sequences(seed: u64) -> Vec<Sequence> {
         .collect()
 }
 
-/// Codes ReLU(±x) and the decoder that puts them together again, `gain` times as long.
+/// Makes a dictionary with codes ReLU(±x) whose reconstruction is `gain` times the input.
 fn identity(d: usize, gain: f32) -> Dictionary<f32> {
     let eye = Array2::<f32>::eye(d);
     let both = concatenate(Axis(0), &[eye.view(), (-&eye).view()]).unwrap();
@@ -86,7 +86,7 @@ fn means_are_pooled_by_their_predictions_and_the_null_is_a_floor() {
     ] {
         assert!((x - y).abs() < 1e-9, "{x} {y}");
     }
-    // The same codes with the directions dealt out anew recover far less.
+    // The codes with shuffled directions recover far less.
     assert!(null.loss.against_zero() < whole.loss.against_zero() - 0.3, "{null:?} {whole:?}");
     assert!(null.kl.against_zero() < whole.kl.against_zero() - 0.3);
     let pairs = whole.with_null(&null, Fingerprint::of(b"dictionary"));
@@ -121,7 +121,7 @@ fn captured_shards_hold_the_rows_of_the_site() {
     assert!(matches!(refused, Err(StudyError::Io { .. })));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     assert_eq!(Shards::open(folder.path().join("a")).unwrap().rows(), shards.rows());
-    // Where a latent fires most is where its code is largest.
+    // A latent fires most where its code is largest.
     let dictionary = identity(32, 1.0);
     let (tops, fired) =
         top_firings(&decoder, &dictionary, point, &sequences, &[3], 2, &mut |_| true).unwrap();

@@ -1,4 +1,4 @@
-//! The toy model of superposition in training, with the exact learning coefficient of each level its loss comes to rest at.
+//! The toy model of superposition in training, with the exact learning coefficient of each level at which its loss rests.
 
 use collimate_slt::{Beta, Llc, NBeta, Phase, Sampling, levels_along, toy_model_polygon};
 use collimate_stream::RngStream;

@@ -1,4 +1,4 @@
-//! Worlds of known features, and labels of tokens.
+//! Synthetic rows of known features, and labels of tokens.
 
 use collimate_sae::BiasStart;
 use collimate_stream::RngStream;
@@ -41,7 +41,7 @@ fn a_dictionary_finds_a_few_orthogonal_features_and_chance_does_not() {
     assert_eq!(
         trained.weights(),
         recipe.train(&synthetic).unwrap().model.weights(),
-        "the same recipe, the same bits"
+        "a recipe determines every bit"
     );
     let measured = Measured::of(&trained, &synthetic, 1).unwrap();
     let [found, chance] = measured.against_null("MMCS (truth to dictionary)");

@@ -235,7 +235,7 @@ fn top_entry(entry: &serde_json::Value) -> (u32, String, f64) {
     serde_json::from_value(entry.clone()).unwrap()
 }
 
-/// From layer 10 with the captured residual stream: bit for bit the whole run.
+/// A run from layer 10 with the captured residual stream equals the whole run bit for bit.
 fn splicing(decoder: &Decoder, fixture: &Fixture) {
     let tokens = fixture.tokens("text0");
     let run = Run::of(&tokens);

@@ -1,8 +1,8 @@
-//! Sums of a dictionary over drawn held-out documents.
+//! Measurements of a dictionary on drawn held-out documents.
 
 use collimate_sae::DocumentSums;
 
-/// L0 over drawn documents (numbers in the order of [`DocumentSums::iter`], repetitions allowed), with γ.
+/// Computes L0 and γ on drawn documents (indices in the order of [`DocumentSums::iter`], repetitions allowed).
 pub(super) fn drawn_l0_and_gamma(documents: &DocumentSums, drawn: &[usize]) -> (f64, f64) {
     let all: Vec<_> = documents.iter().map(|(_, sums)| sums).collect();
     let (mut rows, mut active, mut output2, mut input_output) = (0, 0, 0.0, 0.0);
@@ -15,7 +15,7 @@ pub(super) fn drawn_l0_and_gamma(documents: &DocumentSums, drawn: &[usize]) -> (
     (active as f64 / rows as f64, output2 / input_output)
 }
 
-/// The share of the variance of drawn documents that is explained: 1 − Σ‖x − x̂‖²/(Σ‖x‖² − ‖Σ x‖²/n).
+/// Computes the explained share of the variance of drawn documents: 1 − Σ‖x − x̂‖²/(Σ‖x‖² − ‖Σ x‖²/n).
 pub(super) fn drawn_explained_variance(documents: &DocumentSums, drawn: &[usize]) -> f64 {
     let all: Vec<_> = documents.iter().map(|(_, sums)| sums).collect();
     let (mut rows, mut input2, mut residual2) = (0, 0.0, 0.0);

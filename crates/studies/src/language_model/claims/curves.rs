@@ -44,13 +44,13 @@ impl Place {
     }
 }
 
-/// What is compared.
+/// A dictionary that is compared with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Member {
-    /// ReLU-L1, half as many latents again.
+    /// ReLU-L1 with 1.5 times as many latents.
     WideL1,
     Gated,
-    /// Of the wide ReLU-L1 dictionary.
+    /// The rescale-and-shift baseline of the wide ReLU-L1 dictionary.
     RescaleAndShift,
     Unfrozen,
     WithoutR,
@@ -79,13 +79,13 @@ impl Member {
         }
     }
 
-    /// λ from the least to the most sparse.
+    /// Returns λ from the least to the most sparse.
     fn ladder(self) -> [f64; 5] {
         Protocol::sparsities(self.family())
     }
 }
 
-/// How much is computed.
+/// The amount of data and training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Size {
     train_tokens: usize,
@@ -94,31 +94,31 @@ pub(super) struct Size {
     steps: u64,
     rescaling_steps: u64,
     batch: usize,
-    /// Which λ of the ladder.
+    /// The indices of λ in the ladder.
     rungs: &'static [usize],
-    /// The learning rates that are tried; a single one is taken as it is.
+    /// The learning rates that are tried; a single one is taken without a trial.
     rates: &'static [f64],
     seeds: u64,
-    /// Whether reconstructions are spliced into the model.
+    /// True if reconstructions are spliced into the model.
     spliced: bool,
     pub(super) replicates: usize,
 }
 
-/// The full protocol, said once for all claims.
+/// The text of the full protocol, shared by all claims.
 pub(super) const PROTOCOL: &str = "Places: the residual stream behind layer 9 of SmolLM2-135M, the attention output and the MLP output \
     of that layer, on the Jargon File (position 0 dropped, split by document, all training documents: about 310,000 tokens). \
-    Gated with 1152 latents, ReLU-L1 with 1728 (half as many again), rescale-and-shift of those; five λ each, five training \
-    seeds, 1500 updates of 512 rows (375 for rescale-and-shift). The learning rate of each member at each place is the one among \
+    Gated has 1152 latents, ReLU-L1 has 1728 (1.5 times as many), and rescale-and-shift starts from ReLU-L1. Each has five λ, five training \
+    seeds, and 1500 updates of 512 rows (375 for rescale-and-shift). The learning rate of each member at each place is the one among \
     3e-4, 1e-3 and 3e-3 with the lowest mean training loss over the last fifth, at the middle λ and seed 0; then it is fixed. \
     Fidelity is loss recovered against zero ablation on 8,000 held-out tokens, position 0 untouched. Curves are interpolated \
-    linearly, over what both reach, and averaged over the seeds. 99 % percentile interval by bootstrap over held-out documents and \
+    linearly over the range that both reach, and averaged over the seeds. 99 % percentile interval by bootstrap over held-out documents and \
     training seeds (approximate). 243 dictionaries of 1500 updates and 81 of 375 in all claims of this protocol together";
 
-/// What runs below the nightly tier.
+/// The text about the runs below the nightly tier.
 pub(super) const BELOW_NIGHTLY: &str = "10,000 training tokens, 576 latents (864 for ReLU-L1), three λ, one seed, one learning rate, 100 \
-    updates of 256 rows for all, 1,500 held-out tokens, and explained variance in place of loss recovered. It tells large differences at the \
-    very start of training and that every step of the protocol works; it cannot tell what holds at convergence, what the model \
-    makes of the error, or how much training seeds differ";
+    updates of 256 rows for all, 1,500 held-out tokens, and explained variance in place of loss recovered. This form shows large differences at \
+    the start of training, and that every step of the protocol works. It does not show the differences at convergence, the effect of the error \
+    on the model, or the spread over training seeds";
 
 impl Size {
     pub(super) fn of(tier: Tier) -> Self {
@@ -152,7 +152,7 @@ impl Size {
         }
     }
 
-    /// What the fidelity is, for the axis of a figure.
+    /// Returns the name of the fidelity, for the axis of a figure.
     pub(super) fn fidelity(&self) -> &'static str {
         if self.spliced { "loss recovered, against zero ablation" } else { "explained variance (global R²)" }
     }
@@ -168,14 +168,14 @@ impl Size {
     }
 }
 
-/// One dictionary on the held-out text.
+/// The measurements of one dictionary on the held-out text.
 pub(super) struct Point {
     losses: Vec<DocumentLoss>,
     documents: DocumentSums,
 }
 
 impl Point {
-    /// L0 and fidelity on drawn documents.
+    /// Computes L0 and fidelity on drawn documents.
     pub(super) fn at(&self, size: &Size, drawn: &[usize]) -> SweepPoint {
         let value = if size.spliced {
             loss_recovered(&self.losses, drawn).against_zero()
@@ -185,7 +185,7 @@ impl Point {
         SweepPoint { l0: drawn_l0_and_gamma(&self.documents, drawn).0, value }
     }
 
-    /// L0 and |1 − γ| on drawn documents.
+    /// Computes L0 and |1 − γ| on drawn documents.
     pub(super) fn bias(&self, drawn: &[usize]) -> SweepPoint {
         let (l0, gamma) = drawn_l0_and_gamma(&self.documents, drawn);
         SweepPoint { l0, value: (1.0 - gamma).abs() }
@@ -195,7 +195,7 @@ impl Point {
         self.documents.len()
     }
 
-    /// The numbers of a report.
+    /// Formats the numbers for a report.
     pub(super) fn describe(&self, size: &Size) -> String {
         let whole: Vec<usize> = (0..self.documents.len()).collect();
         let (at, gamma) = (self.at(size, &whole), drawn_l0_and_gamma(&self.documents, &whole).1);
@@ -209,7 +209,7 @@ impl Point {
 
 /// The dictionaries of one member at one place.
 pub(super) struct Curves {
-    /// By seed, and by λ.
+    /// The points by seed, then by λ.
     pub(super) seeds: Vec<Vec<Point>>,
     pub(super) learning_rate: f64,
 }
@@ -275,7 +275,7 @@ fn material(
     };
     let train = cut(&split.train, size.train_tokens)?;
     let total = train.len() as u64;
-    // All places at once: the pass over the text is what costs.
+    // All places are captured in one pass, because the pass over the text costs most.
     let points = Place::ALL.map(Place::point);
     let shards = setup.activations(&train, &points, &mut |done| {
         context.progress(done as u64, total, "capturing activations of layer 9");
@@ -293,7 +293,7 @@ fn material(
     Ok(Material { shards, held_out })
 }
 
-/// Where dictionaries are trained and measured.
+/// The setting in which dictionaries are trained and measured.
 struct Bench<'a> {
     context: &'a Context,
     setup: &'a LanguageModelSetup,
@@ -326,7 +326,7 @@ impl Bench<'_> {
         self.setup.trained(shards, &recipe, stop, &mut |now| say(now.step))
     }
 
-    /// The rate with the lowest loss on the training rows, at the middle λ and seed 0.
+    /// Finds the rate with the lowest loss on the training rows, at the middle λ and seed 0.
     fn learning_rate(&self, member: Member) -> Result<f64, StudyError> {
         if let [rate] = *self.size.rates {
             return Ok(rate);
@@ -336,7 +336,7 @@ impl Bench<'_> {
         for &rate in self.size.rates {
             let loss = match self.trained(member, middle, 0, rate) {
                 Ok(trained) => last_loss(&trained),
-                // A rate that diverges is not chosen.
+                // A rate at which training diverges is not chosen.
                 Err(StudyError::Dictionary(collimate_sae::SaeError::Diverged { .. })) => f64::INFINITY,
                 Err(error) => return Err(error),
             };
@@ -358,7 +358,7 @@ impl Bench<'_> {
     }
 }
 
-/// The mean training loss over the last fifth of the log.
+/// Computes the mean training loss over the last fifth of the log.
 fn last_loss(trained: &Trained<Sae<f32>>) -> f64 {
     let log = &trained.log;
     let last = &log[log.len() - log.len().div_ceil(5)..];

@@ -2,7 +2,7 @@
 
 use super::protocol::{BELOW_NIGHTLY, Protocol, material};
 use super::study::study;
-use crate::diagnosis::{LabelSet, Tally, labels, moving, plant};
+use crate::diagnosis::{LabelSet, Tally, labels, plant, varying};
 use crate::error::StudyError;
 use crate::language_model::dictionaries::Family;
 use crate::language_model::setup::{LAYER, LanguageModelSetup};
@@ -15,34 +15,34 @@ use ndarray::{Array2, Axis, Ix2, concatenate, s};
 const SILENT: Meta = Meta::empirical(
     "superposition/diagnosis-on-a-language-model",
     Subject::Superposition,
-    "on neurons and latents of a language model the diagnosis abstains, on at least 90 % of the groups, when the labels of the tokens are shuffled",
-    "SmolLM2-135M on about 1,300 tokens of held-out documents of the Jargon File; neurons of the MLPs of layers 2, 9 and 20, the residual stream \
-     before the first layer, and the most active latents of a TopK dictionary (k = 32) behind layer 9: 192 of each in groups of 48; three sets of \
-     labels: eight properties of a token's spelling, its kind, which of the eight most frequent tokens it is. What the diagnosis names with \
-     the true labels is listed, not judged: nobody knows the cause there",
+    "On neurons and latents of a language model, the diagnosis abstains on at least 90 % of the groups when the labels of the tokens are shuffled.",
+    "SmolLM2-135M runs on about 1,300 tokens of held-out documents of the Jargon File. The objects are neurons of the MLPs of layers 2, 9 and 20, the \
+     residual stream before the first layer, and the most active latents of a TopK dictionary (k = 32) behind layer 9: 192 of each in groups of 48. There are \
+     three sets of labels: eight properties of a token's spelling, its kind, and its identity among the eight most frequent tokens. The verdicts with the true \
+     labels are listed, not judged, because the true cause is unknown there.",
 )
-.source("the bounds of the diagnosis were chosen on clean generators by one author; this is what they do on real neurons")
+.source("the bounds of the diagnosis were chosen on clean generators by one author; this claim tries them on real neurons")
 .tier(Tier::Standard)
 .below_nightly(BELOW_NIGHTLY);
 
 const PLANTED: Meta = Meta::empirical(
     "superposition/diagnosis-finds-what-is-planted-in-a-language-model",
     Subject::Superposition,
-    "among the same activations of a language model, at the same sizes, the diagnosis names a cause that was planted there and makes up 95 % \
-     of the variance, and stays silent where it makes up half of it or nothing",
-    "the objects of superposition/diagnosis-on-a-language-model in groups of 48; the tokens' own labels in another order, so that only what is \
-     planted knows them: spelling for five causes, the kinds of token for levels and rings; seven causes, each planted at 0, 50, 80, 90 and 95 % of the variance. \
-     Upheld when at 95 % each cause is named in at least 80 % of the groups and another in at most 5 % of all, and when it is silent on at least \
-     90 % of the groups at 0 and at 50 %. At 80 and 90 % the rates are listed",
+    "In activations of a language model the diagnosis names a planted cause that makes up 95 % of the variance. It abstains where the cause makes up \
+     half of the variance or nothing.",
+    "The objects are those of superposition/diagnosis-on-a-language-model in groups of 48. The labels of the tokens are shuffled, so that only the planted \
+     signal depends on them: spelling for five causes, the kinds of token for levels and rings. Seven causes are each planted at 0, 50, 80, 90 and 95 % of the \
+     variance. Upheld when at 95 % each cause is named in at least 80 % of the groups and another cause in at most 5 % of all, and when the diagnosis abstains on at \
+     least 90 % of the groups at 0 and at 50 %. The rates at 80 and 90 % are listed.",
 )
-.source("the power behind the silence on real neurons; the mechanisms are those of the generators")
+.source("the power of the diagnosis where it abstains on real neurons; the mechanisms are those of the generators")
 .tier(Tier::Standard)
 .below_nightly(BELOW_NIGHTLY);
 
-/// The shares of variance that planted causes are given.
+/// The shares of variance of the planted causes.
 const SHARES: [f64; 5] = [0.0, 0.5, 0.8, 0.9, 0.95];
 
-/// Tokens, neurons of each object, and neurons of a group.
+/// The number of tokens, of neurons of each object, and of neurons of a group.
 const TOKENS: usize = 1200;
 const NEURONS: usize = 192;
 const GROUP: usize = 48;
@@ -81,7 +81,7 @@ fn planted(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<
     let (pieces, objects) = objects(context, setup)?;
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let mut stream = context.named_stream("planted");
-    // At each share: named rightly, silent, named wrongly.
+    // The rates at each share: named rightly, abstained, named wrongly.
     let mut all = [[0.0_f64; 3]; SHARES.len()];
     let (mut worst, mut notes) = (f64::INFINITY, Vec::new());
     for (done, cause) in Explanation::ALL.into_iter().enumerate() {
@@ -95,7 +95,7 @@ fn planted(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<
         let labels = labels.select(Axis(0), &order);
         let mut rates = [[0.0_f64; 3]; SHARES.len()];
         for (_, activations) in &objects {
-            for group in moving(activations).chunks_exact(GROUP) {
+            for group in varying(activations).chunks_exact(GROUP) {
                 if context.interrupted() {
                     return Err(StudyError::Interrupted);
                 }
@@ -127,7 +127,7 @@ fn planted(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<
     Ok(notes.into_iter().fold(outcome, Outcome::note))
 }
 
-/// Each token as text, and activations on all tokens: tokens × neurons.
+/// The tokens as text, and named activations on all tokens, `[t, d]`.
 type Objects = (Vec<String>, Vec<(String, Array2<f64>)>);
 
 fn objects(context: &Context, setup: &LanguageModelSetup) -> Result<Objects, StudyError> {
@@ -148,7 +148,7 @@ fn objects(context: &Context, setup: &LanguageModelSetup) -> Result<Objects, Stu
     for sequence in held_out {
         let mut capture = Capture::at(points);
         setup.decoder.visit(Run::of(&sequence.tokens), &mut capture)?;
-        // Position 0 is the start token, whose activations are a hundred times as large as all others.
+        // Position 0 is the start token. Its activations are a hundred times as large as all others.
         for &token in &sequence.tokens[1..] {
             pieces.push(setup.tokenizer.decode(&[token])?);
         }

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const PROTOCOL: &str = "Dictionaries are trained on the residual stream behind layer 9 of SmolLM2-135M on the Jargon File \
     (position 0 dropped; split by document), five sparsities for each member, seed 0. On held-out documents the \
-    reconstruction replaces the residual at every position but 0, and the loss of the predictions made there is compared with \
-    the clean loss and with zeros in its place: loss recovered against zero. Curves are interpolated linearly in log L0 and \
+    reconstruction replaces the residual at every position but 0. The loss of the predictions made there is compared with \
+    the clean loss and with the loss under zeros: loss recovered against zero. Curves are interpolated linearly in log L0 and \
     their mean difference is taken over the L0 that both reach. 99 % percentile interval by bootstrap over held-out \
     documents (approximate); it covers the choice of documents, not of training seeds.";
 
@@ -44,7 +44,7 @@ const TOP_K: Meta = Meta::empirical(
 const ZERO: Meta = Meta::counterexample(
     "sae/mean-ablation-equals-zero-ablation",
     Subject::Sae,
-    "Which ablation stands behind a loss recovered does not matter: zeros and the mean activation give the same loss to 0.1 nats.",
+    "The ablation behind a loss recovered does not matter: zeros and the mean activation give the same loss to 0.1 nats.",
 )
 .source("the discussion of the Gated paper asked for the ablated cross-entropies beside each ratio")
 .tier(Tier::Standard);
@@ -56,7 +56,7 @@ pub(super) fn claims() -> Claims {
         .with(study(ZERO, ablations))
 }
 
-/// One dictionary on the held-out text.
+/// The measurements of one dictionary on the held-out text.
 struct Point {
     sparsity: f64,
     losses: Vec<DocumentLoss>,
@@ -125,7 +125,7 @@ fn compare(
     let protocol = Protocol::of(context.tier());
     let material = material(context, setup, &protocol)?;
     let mut curves = BTreeMap::new();
-    // All three, though two are compared: the figure shows them side by side, and the other claim needs them anyway.
+    // Two members are compared, but the figure shows all three, and the other claim needs them.
     for member in Family::ALL {
         curves.insert(member, curve(context, setup, &protocol, &material, member)?);
     }
@@ -173,8 +173,8 @@ fn line(family: Family, point: &Point, whole: &[usize]) -> String {
 fn figure(curves: &BTreeMap<Family, Arc<Vec<Point>>>, whole: &[usize]) -> collimate_claims::Figure {
     let mut chart = Chart::new(
         "Loss recovered against L0 on SmolLM2",
-        "Residual stream behind layer 9, held-out documents. One: the model predicts as well as with its own activations; \
-         zero: as badly as with zeros in their place. Higher and further to the left is better.",
+        "Residual stream behind layer 9, held-out documents. At one, the model predicts as well as with its own activations. \
+         At zero, it predicts as badly as with zeros in their place. Higher and further to the left is better.",
     )
     .axes("L0 (active latents per token)", "loss recovered, against zero ablation")
     .log_x();

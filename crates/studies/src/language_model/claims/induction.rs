@@ -11,7 +11,7 @@ use collimate_stream::RngStream;
 use collimate_transformer::{Capture, HookPoint, Run, Site};
 use ndarray::{Array2, Axis, Ix3};
 
-/// Random tokens that are then repeated.
+/// The number of random tokens that are repeated.
 const LENGTH: usize = 50;
 
 const NAMED: Meta = Meta::empirical(
@@ -29,8 +29,7 @@ const NAMED: Meta = Meta::empirical(
 const RARE: Meta = Meta::empirical(
     "attention/smollm2-induction-is-rare",
     Subject::Attention,
-    "Induction is the work of few heads: at most 5 % of SmolLM2's 270 heads have a prefix-matching score above 0.4, and at \
-     least one has.",
+    "Few heads do induction: at most 5 % of SmolLM2's 270 heads have a prefix-matching score above 0.4, and at least one has.",
     "The score as in attention/smollm2-l18h6-is-an-induction-head, for all heads on the same random sequences. A head \
      counts as above 0.4 when Student's 99.9 % interval over sequences lies above it, and as not above when it lies below; \
      the claim is Inconclusive when the undecided heads could change the answer. The intervals are approximate.",
@@ -49,7 +48,7 @@ pub(super) fn claims() -> Claims {
     Claims::new().with(study(NAMED, named)).with(study(RARE, rare)).with(study(MASSIVE, massive))
 }
 
-/// The start token, random tokens, and the same again.
+/// Draws random tokens and returns the start token followed by two copies of them.
 fn repeated(setup: &LanguageModelSetup, stream: &mut RngStream) -> Vec<u32> {
     const SPECIAL: usize = 100;
     let n = setup.decoder.config().n_vocab - SPECIAL;
@@ -57,7 +56,7 @@ fn repeated(setup: &LanguageModelSetup, stream: &mut RngStream) -> Vec<u32> {
     [START].into_iter().chain(once.iter().copied()).chain(once.iter().copied()).collect()
 }
 
-/// Prefix-matching scores (layer, head) of the given layers on one sequence.
+/// Computes the prefix-matching scores `[layers, h]` of the given layers on one sequence.
 fn scores(
     setup: &LanguageModelSetup,
     tokens: &[u32],
@@ -79,7 +78,7 @@ fn scores(
 fn named(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcome, StudyError> {
     let trial = move |stream: &mut RngStream| {
         let tokens = repeated(setup, stream);
-        // A failure becomes NaN, which the test reports as a broken trial.
+        // An error becomes NaN, which the test reports as a failed trial.
         scores(setup, &tokens, 18..19).map_or(f64::NAN, |table| table[[0, 6]].clamp(0.0, 1.0))
     };
     let claim = Mean::new(NAMED).bounds(0.0, 1.0).at_least(0.6, 0.1).errors(1e-3, 1e-3).cap(200).trial(trial);
@@ -130,7 +129,7 @@ fn rare(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Out
         Outcome::refuted()
     } else {
         Outcome::inconclusive(Why::Other(format!(
-            "{undecided} heads cannot be told from 0.4 by {count} sequences"
+            "{undecided} heads cannot be distinguished from 0.4 with {count} sequences"
         )))
     };
     let best: Vec<String> = order.iter().take(8).map(|&i| format!("{} {:.3}", name(i), means[i])).collect();

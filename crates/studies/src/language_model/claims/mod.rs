@@ -1,4 +1,4 @@
-//! The claims on the real model.
+//! The claims about the real model.
 
 mod comparison;
 mod curves;
@@ -13,7 +13,7 @@ mod study;
 
 use collimate_claims::Claims;
 
-/// Returns all claims on SmolLM2.
+/// Returns all claims about SmolLM2.
 pub fn claims() -> Claims {
     induction::claims()
         .extend(fidelity::claims())

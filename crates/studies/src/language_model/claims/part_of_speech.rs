@@ -1,4 +1,4 @@
-//! Reading parts of speech from a few latents, against three baselines.
+//! Parts of speech read from a few latents, against three baselines.
 
 use super::protocol::{BELOW_NIGHTLY, Protocol, material};
 use super::study::study;
@@ -18,27 +18,27 @@ use ndarray::{Array2, ArrayView1, Axis, Ix2};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Latents or neurons that a probe may read.
+/// The number of latents or neurons that a probe may read.
 const FEATURES: usize = 5;
 
-/// Training seed and k of the dictionary that is probed; it is also a point of the loss-recovered curves.
+/// The k of the dictionary that is probed. The dictionary is also a point of the loss-recovered curves.
 const K: f64 = 32.0;
 
-/// What is fetched for those who ask for it.
+/// The corpus, which is downloaded on request.
 const CORPUS: &str = "the Brown corpus";
 
 const PROTOCOL: &str = "Brown corpus, split by document; the label is the word's part of speech (12 classes after Petrov et \
     al. 2012), read at the word's last token. For each class that makes up at least 1 % of the training words, the five \
     features with the largest absolute correlation on training documents feed a logistic regression whose threshold \
     maximises F1 there; the score is the mean F1 over these classes on held-out documents. Latents come from a TopK \
-    dictionary (k = 32) on SmolLM2's residual stream behind layer 9 that was trained on the Jargon File and never saw Brown. \
+    dictionary (k = 32) on SmolLM2's residual stream behind layer 9, trained on the Jargon File and not on the Brown corpus. \
     99 % percentile interval of the difference by bootstrap over held-out documents (approximate). Supported above 0, \
     refuted below 0.02.";
 
 const UNTRAINED: Meta = Meta::empirical(
     "sae/part-of-speech-beats-an-untrained-dictionary",
     Subject::Sae,
-    "Five latents of a trained dictionary tell parts of speech better than five latents of an untrained one, by at least \
+    "Five latents of a trained dictionary predict parts of speech better than five latents of an untrained one, by at least \
      0.02 in mean F1.",
     PROTOCOL,
 )
@@ -50,7 +50,7 @@ const UNTRAINED: Meta = Meta::empirical(
 const NEURONS: Meta = Meta::empirical(
     "sae/part-of-speech-beats-neurons",
     Subject::Sae,
-    "Five latents of a trained dictionary tell parts of speech better than the best five neurons of the same layer's MLP, by \
+    "Five latents of a trained dictionary predict parts of speech better than the best five neurons of the same layer's MLP, by \
      at least 0.02 in mean F1.",
     PROTOCOL,
 )
@@ -62,7 +62,7 @@ const NEURONS: Meta = Meta::empirical(
 const TOKEN: Meta = Meta::empirical(
     "sae/part-of-speech-beats-the-token-itself",
     Subject::Sae,
-    "Five latents tell parts of speech better than looking up the most frequent tag of the token, by at least 0.02 in mean F1.",
+    "Five latents predict parts of speech better than looking up the most frequent tag of the token, by at least 0.02 in mean F1.",
     PROTOCOL,
 )
 .source("the usual baseline of part-of-speech tagging: Manning (2011)")
@@ -91,7 +91,7 @@ struct Labelled {
     neurons: Array2<f32>,
 }
 
-/// For each contender, held-out document and class what was right and wrong.
+/// The counts of right and wrong predictions, for each contender, held-out document and class.
 struct Results {
     classes: Vec<usize>,
     documents: usize,
@@ -100,7 +100,7 @@ struct Results {
 }
 
 impl Results {
-    /// The mean F1 over the classes on drawn documents.
+    /// Computes the mean F1 over the classes on drawn documents.
     fn score(&self, contender: &str, drawn: &[usize]) -> f64 {
         let counts = &self.counts[contender];
         let f1 =
@@ -237,7 +237,7 @@ fn judge(
     Ok(Results { classes, documents: first.len(), words: held_out.labels.len(), counts })
 }
 
-/// The most frequent tag of each token in the training words; of unseen tokens, the most frequent tag of all.
+/// Returns a function to the most frequent tag of a token in the training words. For an unseen token it is the most frequent tag of all.
 fn most_frequent_tag(train: &Labelled, n_classes: usize) -> impl Fn(u32) -> usize {
     let mut counts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let mut all = vec![0; n_classes];
@@ -245,14 +245,14 @@ fn most_frequent_tag(train: &Labelled, n_classes: usize) -> impl Fn(u32) -> usiz
         counts.entry(token).or_insert_with(|| vec![0; n_classes])[label] += 1;
         all[label] += 1;
     }
-    // Of equally frequent tags the first.
+    // Among equally frequent tags, the first is taken.
     let best = |counts: &[u32]| (0..counts.len()).rev().max_by_key(|&c| counts[c]).unwrap_or(0);
     let fallback = best(&all);
     let table: BTreeMap<u32, usize> = counts.iter().map(|(&token, counts)| (token, best(counts))).collect();
     move |token| table.get(&token).copied().unwrap_or(fallback)
 }
 
-/// Runs the model on the first tokens of some documents and keeps what stands at each word's last token.
+/// Runs the model on the first tokens of some documents and collects the activations at the last token of each word.
 fn labelled<'a>(
     context: &Context,
     setup: &LanguageModelSetup,
@@ -286,7 +286,7 @@ fn labelled<'a>(
                 while word < ranges.len() && ranges[word].end < range.end {
                     word += 1;
                 }
-                // Only a token that closes a word is labelled; a token across two words closes neither.
+                // Only the last token of a word is labelled. A token across two words ends neither of them.
                 if word < ranges.len() && ranges[word].end == range.end {
                     let push = |to: &mut Array2<f32>, row: ArrayView1<f32>| {
                         to.push(Axis(0), row).expect("one width")

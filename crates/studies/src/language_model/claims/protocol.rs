@@ -1,4 +1,4 @@
-//! Sizes of the studies by tier, and what several claims share: activations, held-out text, results of dictionaries.
+//! The sizes of the studies by tier, and the activations and the held-out text that several claims share.
 
 use crate::error::StudyError;
 use crate::language_model::capture::mean_row;
@@ -12,7 +12,7 @@ use collimate_sae::shards::Shards;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How much is computed.
+/// The amount of data and training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Protocol {
     pub(super) train_tokens: usize,
@@ -25,7 +25,7 @@ pub(super) struct Protocol {
     pub(super) replicates: usize,
 }
 
-/// What runs below the nightly tier, said once for all claims.
+/// The text about the runs below the nightly tier, shared by all claims.
 pub(super) const BELOW_NIGHTLY: &str = "standard: 100,000 training tokens, dictionaries of twice the model's width, 400 \
     updates of 512 rows, one learning rate, two training seeds, 4,000 held-out tokens; nightly: all training documents \
     (about 310,000 tokens), four times the width, 2,000 updates of 1,024 rows, five seeds, 20,000 held-out tokens. The \
@@ -57,7 +57,7 @@ impl Protocol {
         }
     }
 
-    /// λ or k: five values for each member, chosen so that their L0 overlap.
+    /// Returns λ or k: five values for each member, chosen so that their L0 overlap.
     pub(super) fn sparsities(family: Family) -> [f64; 5] {
         match family {
             Family::Relu => [0.8, 1.2, 1.8, 2.7, 4.0],
@@ -94,7 +94,7 @@ pub(super) fn material(
         return Ok(material.clone());
     }
     let documents = jargon();
-    // The split is part of the protocol: the same for every seed of a run, so that the dictionaries can be kept.
+    // The split is part of the protocol and independent of the seed of a run, so that the dictionaries can be stored.
     let split = Split::by_document(documents.len(), 0.2, 0);
     let cut = |chosen: &[usize], limit| -> Result<Vec<Sequence>, StudyError> {
         setup.sequences(chosen.iter().map(|&i| (i as u32, documents[i].text.as_str())), limit)

@@ -31,7 +31,7 @@ pub(super) fn claims() -> Claims {
     Claims::new().with(study(SHRINKS, shrinks))
 }
 
-/// Reconstruction sums by document for each sparsity of one member and seed.
+/// The reconstruction sums by document, for each sparsity of one member and seed.
 type Curve = Vec<DocumentSums>;
 
 fn bias(curve: &Curve, drawn: &[usize]) -> Vec<SweepPoint> {

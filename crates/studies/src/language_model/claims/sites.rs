@@ -26,8 +26,8 @@ macro_rules! at_place {
             meta(
                 concat!("sae/gated-needs-fewer-latents-at-", $place),
                 concat!(
-                    "At ", $words, " a Gated dictionary needs at most 0.85 times the active latents of a ReLU-L1 one half as wide \
-                     again, at equal fidelity (the paper finds about half at many sites; supported below 0.85, refuted above 0.8)."
+                    "At ", $words, " a Gated dictionary needs at most 0.85 times the active latents of a ReLU-L1 dictionary that is 1.5 \
+                     times as wide, at equal fidelity (the paper finds about half at many sites; supported below 0.85, refuted above 0.8)."
                 ),
             ),
             meta(
@@ -46,8 +46,8 @@ macro_rules! at_place {
             meta(
                 concat!("sae/rescale-and-shift-is-not-enough-at-", $place),
                 concat!(
-                    "At ", $words, " rescale-and-shift makes up for at most half of what ReLU-L1 lacks against Gated in fidelity at \
-                     equal L0: what Gated is still ahead exceeds what was gained (supported above 0, refuted below 0.001)."
+                    "At ", $words, " rescale-and-shift closes at most half of the gap in fidelity between ReLU-L1 and Gated at equal L0: the \
+                     gap that remains exceeds the gain (supported above 0, refuted below 0.001)."
                 ),
             ),
         ]
@@ -60,8 +60,8 @@ const MLP: [Meta; 4] = at_place!("mlp", "the MLP output");
 
 const FREEZING: Meta = meta(
     "sae/frozen-auxiliary-decoder-helps-at-mlp",
-    "At the MLP output, at equal L0, the Gated dictionary whose auxiliary decoder is frozen has a higher fidelity than the one whose is \
-     trained (supported above 0, refuted below 0.001).",
+    "At the MLP output, at equal L0, the Gated dictionary with a frozen auxiliary decoder has a higher fidelity than the one with a trained \
+     auxiliary decoder (supported above 0, refuted below 0.001).",
 );
 const RESCALING: Meta = meta(
     "sae/magnitude-rescaling-helps-at-mlp",
@@ -70,15 +70,15 @@ const RESCALING: Meta = meta(
 );
 const TYING: Meta = meta(
     "sae/tied-gates-help-at-mlp",
-    "At the MLP output, at equal L0, the Gated dictionary with tied weights has a higher fidelity than with magnitude weights of its \
-     own (supported above 0, refuted below 0.001).",
+    "At the MLP output, at equal L0, the Gated dictionary with tied weights has a higher fidelity than with separate magnitude \
+     weights (supported above 0, refuted below 0.001).",
 );
 
 pub(super) fn claims() -> Claims {
     let mut all = Claims::new();
     for (place, metas) in [(Place::Residual, RESIDUAL), (Place::Attention, ATTENTION), (Place::Mlp, MLP)] {
         for (meta, question) in metas.into_iter().zip(Question::OF_A_PLACE) {
-            // At the residual stream the shrinkage has its claim already, in a larger form.
+            // The shrinkage at the residual stream has a claim of its own, with more data.
             if (place, question) != (Place::Residual, Question::Shrinkage) {
                 all = all.with(study(meta, move |context, setup| answer(context, setup, place, question)));
             }
@@ -94,7 +94,7 @@ pub(super) fn claims() -> Claims {
     all
 }
 
-/// What is asked of the curves.
+/// The question that a claim answers from the curves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Question {
     Latents,
@@ -104,7 +104,7 @@ enum Question {
     Ablation(Member),
 }
 
-/// One seed's dictionaries, by λ.
+/// The dictionaries of one seed, by λ.
 type Seed<'a> = &'a [Point];
 
 impl Question {
@@ -129,7 +129,7 @@ impl Question {
         }
     }
 
-    /// The number of one seed on drawn documents; its members in the order of [`Question::members`].
+    /// Computes the number of one seed on drawn documents; the members are in the order of [`Question::members`].
     fn of_seed(self, size: &Size, of: &[Seed<'_>], drawn: &[usize]) -> f64 {
         let at = |seed: Seed<'_>| seed.iter().map(|point| point.at(size, drawn)).collect::<Vec<_>>();
         let bias = |seed: Seed<'_>| seed.iter().map(|point| point.bias(drawn)).collect::<Vec<SweepPoint>>();
@@ -148,7 +148,7 @@ impl Question {
         }
     }
 
-    /// From the mean over seeds to the number that is claimed.
+    /// Converts the mean over seeds into the number of the claim.
     fn number(self, mean: f64) -> f64 {
         if self == Self::Latents { mean.exp() } else { mean }
     }

@@ -1,4 +1,4 @@
-//! A latent of a child feature takes over its parent's direction, and the parent's own latent falls silent.
+//! Absorption: the latent of a child feature takes over the direction of the parent, and the latent of the parent no longer fires.
 
 use crate::error::StudyError;
 use crate::synthetic::recipe::{Member, Recipe};
@@ -12,19 +12,19 @@ use ndarray::ArrayRef2;
 const ABSORBS: Meta = Meta::empirical(
     "sae/l1-absorbs-a-parent",
     Subject::Sae,
-    "where a child feature implies its parent, the parent's latent of an L1 dictionary misses the parent when the child is on; with \
-     independent features of the same frequencies it does not",
-    "four orthogonal features of amount 1 in 8 dimensions on 30, 9, 20 and 10 % of the time, the second only where the first is, or all \
-     independent; 4 latents, ReLU-L1 at λ = 1, 1,000 updates of 256 rows of 8,000, the one of lowest loss of four starts. The parent's latent is the one that agrees best with the \
-     parent where the child is off (balanced accuracy). Success when its recall falls by at least 0.2 where the child is on, and by at most \
-     0.05 in the control. Supported above a rate of 0.5, refuted below 0.9, errors 1e-3. \
-     Settings chosen on other seeds",
+    "Where a child feature implies its parent, the parent's latent of an L1 dictionary misses the parent when the child is on. With \
+     independent features of the same frequencies it does not.",
+    "Four orthogonal features of amount 1 in 8 dimensions are on 30, 9, 20 and 10 % of the time; the second is on only where the first is, \
+     or all are independent. Dictionaries have 4 latents: ReLU-L1 at λ = 1, 1,000 updates of 256 rows of 8,000; the run with the lowest loss of four \
+     starts counts. The parent's latent is the latent that agrees best with the parent where the child is off (balanced accuracy). A trial succeeds when \
+     its recall falls by at least 0.2 where the child is on, and by at most 0.05 in the control. Supported above a rate of 0.5, refuted below 0.9, \
+     errors 1e-3. The settings were chosen on other seeds.",
 )
 .code("A21")
 .source("Chanin et al. (2024), A is for Absorption")
 .tier(Tier::Standard);
 
-/// Dictionaries of which the one with the lowest loss counts: from a single start a feature is often not found at all.
+/// The number of starts; the dictionary with the lowest loss counts. From a single start a feature is often not found at all.
 const FITS: u64 = 4;
 
 pub(super) fn claims() -> Claims {
@@ -53,7 +53,7 @@ impl<S: Source> Source for Switches<S> {
     }
 }
 
-/// By how much the recall of the parent's latent falls where the child is on.
+/// Computes the fall of the recall of the parent's latent where the child is on.
 fn drop(stream: &mut RngStream, hierarchical: bool) -> Result<f64, StudyError> {
     let seed = stream.bits();
     let data = RngStream::named(seed, "absorption");
@@ -92,7 +92,7 @@ fn drop(stream: &mut RngStream, hierarchical: bool) -> Result<f64, StudyError> {
     Ok(alone[parent] - both[parent])
 }
 
-/// The share of some rows on which each latent is active.
+/// Computes the share of the given rows on which each latent is active.
 fn firing(sae: &Sae<f32>, synthetic: &SyntheticRows, rows: &[usize]) -> Result<Vec<f64>, StudyError> {
     let x = synthetic.held_out.select(ndarray::Axis(0), rows);
     let x: &ArrayRef2<f32> = &x;

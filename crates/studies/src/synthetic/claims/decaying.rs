@@ -1,5 +1,5 @@
-//! Full-size dictionaries on correlated features whose frequencies fall geometrically, the data on which dictionaries were first
-//! tried against superposition.
+//! Dictionaries of full size on correlated features whose frequencies fall geometrically. On such data, dictionaries were first tried
+//! against superposition.
 
 use crate::error::StudyError;
 use crate::synthetic::recipe::{Measured, Member, Recipe};
@@ -15,12 +15,12 @@ const SHARKEY: &str =
 const FREQUENT: Meta = Meta::empirical(
     "sae/frequent-features-before-rare",
     Subject::Sae,
-    "with as many latents as features, dictionaries find the frequent features, and the rare ones hardly better than random directions \
-     do: the mean best cosine of the hundred most frequent is above that of random directions by at least 0.6, of the hundred rarest by at \
-     most 0.1",
-    "512 correlated features along random directions in 256 dimensions, five on in a row, frequencies falling by 0.99 each; ReLU-L1 at \
-     λ = 1 and TopK with k = 5, 512 latents each, 1,000 updates of 256 rows of 20,000. The worse of the two decides. Settings and bounds \
-     were chosen on other seeds",
+    "With as many latents as features, dictionaries find the frequent features, and find the rare features hardly better than random directions \
+     do: the mean best cosine of the hundred most frequent features is above the one of random directions by at least 0.6, and the mean best \
+     cosine of the hundred rarest by at most 0.1.",
+    "512 correlated features along random directions in 256 dimensions; five are on in a row, and each is 0.99 times as frequent as the one \
+     before. ReLU-L1 at λ = 1 and TopK with k = 5 have 512 latents each and 1,000 updates of 256 rows of 20,000. The worse of the two decides. \
+     Settings and bounds were chosen on other seeds.",
 )
 .source(SHARKEY)
 .tier(Tier::Standard);
@@ -28,17 +28,17 @@ const FREQUENT: Meta = Meta::empirical(
 const PUBLISHED: Meta = Meta::counterexample(
     "sae/mmcs-falls-with-what-is-not-found",
     Subject::Sae,
-    "the mean over the latents of the largest cosine with a true feature (MMCS as published) is lower for a dictionary that misses most of \
-     the features",
+    "The mean over the latents of the largest cosine with a true feature (MMCS as published) is lower for a dictionary that misses most of \
+     the features.",
 )
 .source(SHARKEY)
 .protocol(
-    "data as of sae/frequent-features-before-rare; TopK with 64 latents and with 512. Refuted when the narrow one finds less (the mean over \
-     the features of the largest cosine with a latent is lower by at least 0.1) and has the higher MMCS",
+    "The data are those of sae/frequent-features-before-rare. TopK has 64 latents, and 512. Refuted when the narrow dictionary finds less (the mean \
+     over the features of the largest cosine with a latent is lower by at least 0.1) and has the higher MMCS.",
 )
 .tier(Tier::Standard);
 
-/// How many features count as frequent, and as rare.
+/// The number of features that count as frequent, and the number that count as rare.
 const ENDS: usize = 100;
 
 pub(super) fn claims() -> Claims {
@@ -69,7 +69,7 @@ fn trained(
     Ok((sae, measured))
 }
 
-/// One line of a table.
+/// Formats one line of a table.
 fn line(name: &str, measured: &Measured) -> String {
     let sums = &measured.evaluation.sums;
     let pair = |quantity: &str| {
@@ -121,7 +121,7 @@ fn published(context: &mut Context) -> Result<Outcome, StudyError> {
     let table = [line("64 latents", &narrow), line("512 latents", &full)];
     let outcome = match missed >= 0.1 {
         true => Outcome::of_margin(belied).trials(2),
-        // A narrow dictionary that found as much would show nothing.
+        // If the narrow dictionary finds as much as the wide one, the comparison shows nothing.
         false => Outcome::inconclusive(Why::Other(format!("the narrow dictionary misses only {missed:.3}"))),
     };
     let outcome = if belied < 0.0 { outcome.counterexample(table.join("\n")) } else { outcome };

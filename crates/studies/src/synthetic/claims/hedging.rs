@@ -1,4 +1,4 @@
-//! A dictionary with too few latents mixes a feature with the features that come along with it.
+//! Hedging: a dictionary with too few latents mixes a feature with the features that are correlated with it.
 
 use crate::error::StudyError;
 use crate::synthetic::recipe::{Member, Recipe};
@@ -12,16 +12,17 @@ use ndarray::{Array2, array};
 const HEDGES: Meta = Meta::empirical(
     "sae/narrow-dictionaries-hedge",
     Subject::Sae,
-    "a dictionary with one latent for two features mixes the second into the first, with the sign of their correlation, and does not where they are \
-     independent",
-    "two orthogonal features in 8 dimensions, the first three times as large, on 30 % of the time each; a Gaussian copula with correlation 0.64, \
-     −0.64 or 0; one latent, ReLU-L1 at λ = 0.05, 800 updates of 256 rows of 8,000, from the first of six starts that ends \
-     along the first direction; the cosine of its decoder row with the second is above 0.04, below −0.04 and within 0.03 of 0. Bounds chosen on other seeds. Supported above a rate of 0.5, refuted below 0.9, errors 1e-3",
+    "A dictionary with one latent for two features mixes the second feature into the first, with the sign of their correlation. It does not where the \
+     features are independent.",
+    "Two orthogonal features in 8 dimensions, the first three times as large, are on 30 % of the time each, under a Gaussian copula with correlation 0.64, \
+     −0.64 or 0. One latent is trained: ReLU-L1 at λ = 0.05, 800 updates of 256 rows of 8,000, from the first of six starts that ends along the first \
+     direction. A trial succeeds when the cosine of its decoder row with the second direction is above 0.04, below −0.04 and within 0.03 of 0. The bounds were \
+     chosen on other seeds. Supported above a rate of 0.5, refuted below 0.9, errors 1e-3.",
 )
 .source("Chanin, Dulka, Garriga-Alonso (2025), Feature Hedging: Correlated Features Break Narrow Sparse Autoencoders")
 .tier(Tier::Standard);
 
-/// Starts from which the latent is trained until it points along the first feature.
+/// The number of starts that are tried until the latent points along the first feature.
 const STARTS: u64 = 6;
 
 pub(super) fn claims() -> Claims {
@@ -35,7 +36,7 @@ pub(super) fn claims() -> Claims {
     ))
 }
 
-/// The cosine of the one latent with the second feature.
+/// Computes the cosine of the single latent with the second feature.
 fn mixed(stream: &mut RngStream, loading: f64) -> Result<f64, StudyError> {
     let seed = stream.bits();
     let source = LowRank::new(vec![0.3, 0.3], array![[0.8], [loading]])?;
@@ -49,7 +50,7 @@ fn mixed(stream: &mut RngStream, loading: f64) -> Result<f64, StudyError> {
             Recipe { member: Member::Relu, n_latents: 1, sparsity: 0.05, steps: 800, bias_start, seed };
         let sae = recipe.train(&synthetic)?.model;
         let row = sae.weights().w_dec.row(0).mapv(f64::from);
-        // From some starts it finds the absence of a feature; that is another story.
+        // From some starts the latent finds the absence of a feature; such a start does not count.
         if row[0] > 0.5 {
             return Ok(row[1] / row.dot(&row).sqrt());
         }

@@ -1,4 +1,4 @@
-//! The claims on worlds.
+//! The claims about dictionaries on synthetic rows.
 
 mod absorption;
 mod decaying;
@@ -8,7 +8,7 @@ mod recovery;
 
 use collimate_claims::Claims;
 
-/// Returns all claims about dictionaries on worlds whose features are known.
+/// Returns all claims about dictionaries on rows whose features are known.
 pub fn claims() -> Claims {
     recovery::claims()
         .extend(absorption::claims())

@@ -11,10 +11,10 @@ use ndarray::Array2;
 const NOISE: Meta = Meta::empirical(
     "sae/noise-has-no-features",
     Subject::Sae,
-    "dictionaries trained from two seeds on isotropic noise agree as much as random directions do, within 0.1 in MCC; on a world of the same \
-     size they agree more, by at least 0.2",
-    "30,000 rows of 32 independent normal numbers, and a small world as of sae/members-recover-a-small-world; ReLU-L1 at λ = 0.5, 64 latents, 1,500 \
-     updates of 256 rows; MCC of the two decoders against MCC of one and random directions",
+    "Dictionaries trained from two seeds on isotropic noise agree as much as random directions do, within 0.1 in MCC. On a small world of the same \
+     size they agree more, by at least 0.2.",
+    "30,000 rows of 32 independent normal numbers, and the small world of sae/members-recover-a-small-world. ReLU-L1 at λ = 0.5 has 64 latents and 1,500 \
+     updates of 256 rows. The MCC of the two decoders is compared with the MCC of one decoder and random directions.",
 )
 .code("A23")
 .source("the control that recovery needs; Heap et al. (2025) for random transformers")
@@ -24,7 +24,7 @@ pub(super) fn claims() -> Claims {
     Claims::new().with(Study::new(NOISE).run(|context| StudyError::into_outcome(noise(context))))
 }
 
-/// MCC between two seeds, and that of random directions.
+/// Computes the MCC between the dictionaries of two seeds, and the MCC with random directions.
 fn agreement(context: &Context, synthetic: &SyntheticRows) -> Result<[f64; 2], StudyError> {
     let mut seeds = context.named_stream("two seeds");
     let mut decoder = || -> Result<Array2<f64>, StudyError> {

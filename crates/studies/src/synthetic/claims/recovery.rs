@@ -1,4 +1,4 @@
-//! What each member recovers of a small world, how far its codes shrink, and whether the loss tells.
+//! Recovery of a small world by each member, the shrinkage of its codes, and whether a lower loss means better recovery.
 
 use crate::error::StudyError;
 use crate::synthetic::recipe::{Measured, Member, Recipe};
@@ -12,10 +12,10 @@ const SYNTH: &str = "after SynthSAEBench (2026), at a 256th of its size";
 const RECOVERS: Meta = Meta::empirical(
     "sae/members-recover-a-small-world",
     Subject::Sae,
-    "every member of the family recovers the directions of a small world better than random directions do: its MCC is higher by at least 0.15",
-    "64 features in 32 dimensions, 56 of them in 8 trees of 3 levels with exclusive siblings, Zipf frequencies, correlations of rank 5; 64 \
-     latents, 1,500 updates of 256 rows of 30,000; 7 members at one sparsity each; MCC against that of as many random directions. The \
-     worst member decides. Sparsities and bound were chosen on other seeds",
+    "Every member of the family recovers the directions of a small world better than random directions do: its MCC is higher by at least 0.15.",
+    "The world has 64 features in 32 dimensions, 56 of them in 8 trees of 3 levels with exclusive siblings, Zipf frequencies, and correlations of rank 5. \
+     7 members at one sparsity each have 64 latents and 1,500 updates of 256 rows of 30,000. The MCC is compared with the MCC of 64 random directions. The \
+     worst member decides. Sparsities and bound were chosen on other seeds.",
 )
 .source(SYNTH)
 .tier(Tier::Standard);
@@ -23,8 +23,8 @@ const RECOVERS: Meta = Meta::empirical(
 const SHRINKS: Meta = Meta::empirical(
     "sae/gated-shrinks-less-in-a-world",
     Subject::Sae,
-    "on a small world the reconstructions of an L1 dictionary are too short by a factor γ < 0.97, those of a gated one not: |γ − 1| < 0.02",
-    "a world and dictionaries as of sae/members-recover-a-small-world; γ on 5,000 held-out rows",
+    "On a small world the reconstructions of an L1 dictionary are too short by a factor γ < 0.97. The reconstructions of a Gated dictionary are not: |γ − 1| < 0.02.",
+    "World and dictionaries are those of sae/members-recover-a-small-world; γ is measured on 5,000 held-out rows.",
 )
 .code("A9")
 .source("Rajamanoharan et al. (2024), section 4.2, on language models")
@@ -33,7 +33,7 @@ const SHRINKS: Meta = Meta::empirical(
 const LOSS: Meta = Meta::counterexample(
     "sae/lower-loss-is-better-recovery",
     Subject::Sae,
-    "of two dictionaries of one size on one world, the one that reconstructs better has recovered more of the features",
+    "Among two dictionaries of one size on one world, the dictionary that reconstructs better has recovered more of the features.",
 )
 .code("A22")
 .source("SynthSAEBench (2026): matching pursuit reconstructs best and recovers less")
@@ -50,7 +50,7 @@ pub(super) fn claims() -> Claims {
         .with(Study::new(LOSS).run(|context| StudyError::into_outcome(loss(context))))
 }
 
-/// The small world of all claims here.
+/// Draws the small world of all claims in this folder.
 pub(super) fn small_world(context: &Context) -> Result<SyntheticRows, StudyError> {
     let config = WorldConfig {
         features: 64,
@@ -66,7 +66,7 @@ pub(super) fn small_world(context: &Context) -> Result<SyntheticRows, StudyError
     SyntheticRows::of_world(config, 30_000, 5000, &context.named_stream("small world"))
 }
 
-/// λ, or the number of active latents.
+/// Returns λ, or the number of active latents.
 fn sparsity(member: Member) -> f64 {
     match member {
         Member::Relu => 0.5,
@@ -90,7 +90,7 @@ fn trained(
     Measured::of(&recipe.train(synthetic)?.model, synthetic, seed)
 }
 
-/// One line of a table.
+/// Formats one line of a table.
 fn line(member: Member, sparsity: f64, measured: &Measured) -> String {
     let [mcc, chance] = measured.against_null("MCC");
     let [found, by_chance] = measured.against_null("MMCS (truth to dictionary)");
@@ -142,7 +142,7 @@ fn loss(context: &mut Context) -> Result<Outcome, StudyError> {
         let mcc = measured.against_null("MCC")[0];
         all.push((measured.evaluation.sums.mse(), mcc, line(member, k, &measured)));
     }
-    // The pair in which the better loss goes with the most of lost recovery.
+    // The pair with the lower loss and the largest loss of recovery.
     let mut worst = (f64::INFINITY, String::new());
     for better in &all {
         for other in all.iter().filter(|other| other.0 > better.0) {

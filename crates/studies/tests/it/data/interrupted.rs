@@ -1,4 +1,4 @@
-//! Processes that are killed, and processes that meet.
+//! Processes that are killed, and processes that run at the same time.
 
 use super::made_up::{Serves, payload, wheel};
 use collimate_studies::data::{Cache, DataError, Event, Fetcher, Item, install, locate};
@@ -68,7 +68,7 @@ fn a_process_killed_half_way_leaves_nothing_that_counts() {
     assert!(!partial.exists(), "the leftover is cleared away");
 }
 
-/// Serves the archive slowly, and counts how often it was asked, in a file that all processes share.
+/// A fetcher that serves the archive slowly, and counts the requests in a file that all processes share.
 struct Slow<'a> {
     asked: &'a Path,
 }

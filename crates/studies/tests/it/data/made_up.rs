@@ -1,4 +1,4 @@
-//! Small items with archives and digests of their own, and a fetcher that serves them.
+//! Small items with their archives and digests, and a fetcher that serves them.
 
 use collimate_studies::data::{Client, Contents, DataError, Fetcher, Item, file_sha256, tree_sha256};
 use std::collections::VecDeque;
@@ -8,12 +8,12 @@ use std::sync::Mutex;
 
 pub(super) const MEMBER: &str = "inside/model.bin";
 
-/// What the one file of the made-up wheel holds: compressible, and longer than one copy buffer.
+/// Returns the content of the file in the made-up wheel: compressible, and longer than one copy buffer.
 pub(super) fn payload() -> Vec<u8> {
     (0..400_000_u32).map(|index| (index / 7 % 251) as u8).collect()
 }
 
-/// An item with one file, and its archive.
+/// Makes an item with one file, and its archive.
 pub(super) fn wheel() -> (&'static Item, Vec<u8>) {
     let bytes = payload();
     let archive = zip_of(MEMBER, &bytes);
@@ -21,7 +21,7 @@ pub(super) fn wheel() -> (&'static Item, Vec<u8>) {
     (item, archive)
 }
 
-/// An item of one file that pins exactly what is said.
+/// Makes an item of one file with the given sizes and digests.
 pub(super) fn wheel_item(
     archive: String,
     archive_bytes: usize,
@@ -47,7 +47,7 @@ pub(super) fn wheel_item(
     }))
 }
 
-/// An item with three small files of a folder, and its archive, which holds more than is kept.
+/// Makes an item with three small files of a folder, and its archive, which has more files than are kept.
 pub(super) fn tarball() -> (&'static Item, Vec<u8>) {
     let files = [("a1", "one/nn"), ("a2", "two/nn three/vb"), ("genres", "a1 news\na2 fiction\n")];
     let folder = tempfile::tempdir().unwrap();
@@ -63,7 +63,7 @@ pub(super) fn tarball() -> (&'static Item, Vec<u8>) {
     (tar_item(digest_of(&archive), archive.len(), digest, bytes), archive)
 }
 
-/// An item of three files that pins exactly what is said.
+/// Makes an item of three files with the given sizes and digests.
 pub(super) fn tar_item(archive: String, archive_bytes: usize, inner: String, bytes: u64) -> &'static Item {
     let keeps = |name: &str| name.starts_with('a') || name == "genres";
     Box::leak(Box::new(Item {
@@ -107,7 +107,7 @@ pub(super) fn digest_of(bytes: &[u8]) -> String {
     file_sha256(file.path()).unwrap().0
 }
 
-/// Serves the given archives one after the other, and fails when it is asked more often.
+/// A fetcher that serves the given archives one after the other, and then fails.
 pub(super) struct Serves {
     archives: Mutex<VecDeque<Vec<u8>>>,
 }
@@ -117,7 +117,7 @@ impl Serves {
         Self { archives: Mutex::new(archives.into_iter().collect()) }
     }
 
-    /// How many archives nobody has asked for.
+    /// Returns the number of archives that were not requested.
     pub(super) fn left(&self) -> usize {
         self.archives.lock().unwrap().len()
     }

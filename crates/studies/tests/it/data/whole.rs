@@ -1,4 +1,4 @@
-//! What is installed is whole, is installed once, and is fetched again when it was damaged.
+//! An item is installed completely and once, and is fetched again when it is damaged.
 
 use super::made_up::{Serves, payload, tarball, wheel};
 use collimate_studies::data::{Cache, DataError, Event, install, locate};
