@@ -1,115 +1,28 @@
 use super::setup::LanguageModelSetup;
 use crate::error::StudyError;
-use collimate_grad::{Decay, WarmUp};
+use collimate_sae::presets::{Preset, Recipe};
 use collimate_sae::shards::Shards;
 use collimate_sae::{
-    BiasStart, Gated, GatedDecoder, L1, Magnitude, Normalisation, Progress, Relu, Resampling, Sae, SaeError,
-    Size, TopK, Trained, Training, TrainingConfig, Variant,
+    BiasStart, L1, Normalisation, Progress, Sae, SaeError, Size, Trained, Training, TrainingConfig,
 };
 use collimate_stream::RngStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// A dictionary that is compared with others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    /// ReLU with an L1 penalty and unit-norm decoder rows.
-    Relu,
-    /// Gated, with the settings of the paper.
-    Gated,
-    /// TopK.
-    TopK,
-    /// Gated, with the decoder also trained by the auxiliary term: an ablation.
-    GatedUnfrozen,
-    /// Gated, with r fixed at zero: an ablation.
-    GatedWithoutR,
-    /// Gated, with separate magnitude weights: an ablation.
-    GatedUntied,
+/// The presets that are compared with each other, without the ablations.
+pub const COMPARED: [Preset; 3] = [Preset::Relu, Preset::Gated, Preset::TopK];
+
+/// Returns the training configuration of a recipe, with a log of 20 entries.
+fn config(recipe: &Recipe) -> TrainingConfig {
+    TrainingConfig { log_every: (recipe.steps / 20).max(1), ..recipe.config() }
 }
 
-impl Family {
-    /// The three members that are compared with each other, without the ablations.
-    pub const ALL: [Family; 3] = [Family::Relu, Family::Gated, Family::TopK];
-
-    /// Returns the name for tables and figures.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Relu => "ReLU-L1",
-            Self::Gated => "Gated",
-            Self::TopK => "TopK",
-            Self::GatedUnfrozen => "Gated, auxiliary decoder trained",
-            Self::GatedWithoutR => "Gated without r",
-            Self::GatedUntied => "Gated, untied",
-        }
-    }
-}
-
-/// The settings of a dictionary and its training, without the activations.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Recipe {
-    /// The member.
-    pub family: Family,
-    /// The λ of a loss that sums over dimensions, for inputs with E‖x‖ = √d; the k of TopK.
-    pub sparsity: f64,
-    /// The seed of the start and of the order of the rows.
-    pub seed: u64,
-    /// The number of latents.
-    pub n_latents: usize,
-    /// The number of updates.
-    pub steps: u64,
-    /// The number of rows in a batch.
-    pub batch: usize,
-    /// The highest learning rate.
-    pub learning_rate: f64,
-}
-
-impl Recipe {
-    fn variant(&self) -> Variant {
-        match self.family {
-            Family::Relu => Relu::unit_norm().into(),
-            Family::Gated => Gated::paper().into(),
-            Family::GatedUnfrozen => Gated::with_decoder(GatedDecoder::UnitNormTrained).into(),
-            Family::GatedWithoutR => {
-                Gated { magnitude: Magnitude::TiedWithoutRescaling, ..Gated::paper() }.into()
-            }
-            Family::GatedUntied => Gated { magnitude: Magnitude::Untied, ..Gated::paper() }.into(),
-            Family::TopK => TopK::new(self.sparsity as usize).with_aux(self.n_latents / 8).into(),
-        }
-    }
-
-    fn config(&self) -> TrainingConfig {
-        let l1 = if self.family == Family::TopK { 0.0 } else { self.sparsity };
-        let resampling = Resampling {
-            every: self.steps / 4,
-            until: self.steps / 2,
-            encoder_scale: 0.2,
-            rewarm_steps: self.steps / 20,
-        };
-        TrainingConfig {
-            steps: self.steps,
-            batch: self.batch,
-            l1: L1::sum_over_dims(l1),
-            learning_rate: self.learning_rate,
-            warm_up: WarmUp::Linear { steps: self.steps / 20, from: 0.0 },
-            decay: Decay::LinearOverLast { share: 0.2, to: 0.0 },
-            sparsity_warm_up: self.steps / 5,
-            dead_after_rows: self.steps * self.batch as u64 / 8,
-            resampling: (self.family != Family::TopK).then_some(resampling),
-            log_every: (self.steps / 20).max(1),
-            seed: self.seed,
-            ..TrainingConfig::default()
-        }
-    }
-
-    /// Returns the dictionary before training.
-    ///
-    /// # Errors
-    /// [`StudyError::Dictionary`] for numbers that do not fit together.
-    pub fn untrained(&self, d_model: usize) -> Result<Sae<f32>, StudyError> {
-        let mut stream = RngStream::named(self.seed, "dictionary start");
-        Ok(Sae::new(self.variant(), Size { d_model, n_latents: self.n_latents }, &mut stream)?)
-    }
+/// Returns the dictionary of a recipe before training.
+fn start(recipe: &Recipe, d_model: usize) -> Result<Sae<f32>, StudyError> {
+    let mut stream = RngStream::named(recipe.seed, "dictionary start");
+    let size = Size { d_model, n_latents: recipe.n_latents };
+    Ok(Sae::new(recipe.variant()?, size, &mut stream)?)
 }
 
 impl LanguageModelSetup {
@@ -142,8 +55,14 @@ impl LanguageModelSetup {
         stop: Arc<AtomicBool>,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Trained<Sae<f32>>, StudyError> {
-        let start = recipe.untrained(shards.width())?;
-        stored_or_trained(&self.dictionaries(), shards, start, recipe.config(), stop, progress)
+        stored_or_trained(
+            &self.dictionaries(),
+            shards,
+            start(recipe, shards.width())?,
+            config(recipe),
+            stop,
+            progress,
+        )
     }
 
     /// Returns the rescale-and-shift baseline of a trained ReLU dictionary. It is trained with the batch, the steps, the learning rate and
@@ -165,7 +84,7 @@ impl LanguageModelSetup {
             normalisation: Normalisation::Fixed(relu.input_scale),
             bias_start: BiasStart::Given,
             resampling: None,
-            ..recipe.config()
+            ..config(recipe)
         };
         stored_or_trained(&self.dictionaries(), shards, start, config, stop, progress)
     }
@@ -179,7 +98,7 @@ impl LanguageModelSetup {
     /// # Errors
     /// As [`LanguageModelSetup::dictionary`].
     pub fn untrained(&self, shards: &Shards, recipe: &Recipe) -> Result<Sae<f32>, StudyError> {
-        let mut training = Training::new(recipe.untrained(shards.width())?, recipe.config())?;
+        let mut training = Training::new(start(recipe, shards.width())?, config(recipe))?;
         let rows = shards.shuffled(
             1 << 16,
             recipe.batch,
@@ -245,7 +164,7 @@ mod tests {
         writer.finish().unwrap();
         let shards = Shards::open(&shards).unwrap();
         let recipe = Recipe {
-            family: Family::Gated,
+            preset: Preset::Gated,
             sparsity: 0.1,
             seed: 3,
             n_latents: 12,
@@ -254,8 +173,8 @@ mod tests {
             learning_rate: 1e-3,
         };
         let of = |folder: &Path, stop, progress: &mut dyn FnMut(&Progress)| {
-            let start = recipe.untrained(6).unwrap();
-            stored_or_trained(folder, &shards, start, recipe.config(), stop, progress)
+            let start = super::start(&recipe, 6).unwrap();
+            stored_or_trained(folder, &shards, start, config(&recipe), stop, progress)
         };
         let (once, twice) = (folder.path().join("once"), folder.path().join("twice"));
         let never = || Arc::new(AtomicBool::new(false));

@@ -7,5 +7,6 @@ mod setup;
 
 pub use capture::{capture, mean_row, source_of};
 pub use claims::claims;
-pub use dictionaries::{Family, Recipe};
+pub use collimate_sae::presets::{Preset, Recipe};
+pub use dictionaries::COMPARED;
 pub use setup::{CONTEXT, LAYER, LanguageModelSetup, RESIDUAL, START};

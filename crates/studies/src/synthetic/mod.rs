@@ -6,5 +6,6 @@ mod recipe;
 mod rows;
 
 pub use claims::claims;
-pub use recipe::{Measured, Member, Recipe};
+pub use collimate_sae::presets::Preset;
+pub use recipe::{Measured, Recipe, TRAINED};
 pub use rows::SyntheticRows;

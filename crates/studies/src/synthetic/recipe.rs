@@ -1,84 +1,30 @@
 use super::rows::SyntheticRows;
 use crate::error::StudyError;
 use collimate_grad::{Decay, WarmUp};
+use collimate_sae::presets::Preset;
 use collimate_sae::{
-    BatchTopK, BiasStart, Evaluation, Gated, JumpRelu, L1, Levels, Matching, MatchingPursuit, Matryoshka,
-    Relu, Sae, SaeError, Size, TopK, Trained, Training, TrainingConfig, Variant, WithNull, epochs, evaluate,
+    BatchTopK, BiasStart, Evaluation, L1, Levels, Matching, Matryoshka, Sae, SaeError, Size, TopK, Trained,
+    Training, TrainingConfig, Variant, WithNull, epochs, evaluate,
 };
 use collimate_stream::RngStream;
 
-/// A dictionary that is trained on known features.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Member {
-    /// ReLU with an L1 penalty and decoder rows of length one.
-    Relu,
-    /// Gated, with the settings of the paper.
-    Gated,
-    /// JumpReLU with a tanh penalty and log thresholds. With the narrow window of the other recipe, thresholds do not move within the
-    /// steps of these runs.
-    JumpRelu,
-    /// TopK.
-    TopK,
-    /// BatchTopK.
-    BatchTopK,
-    /// Matryoshka BatchTopK with prefixes of a quarter, a half and all of the latents.
-    Matryoshka,
-    /// Matching pursuit.
-    MatchingPursuit,
-}
-
-impl Member {
-    /// All members.
-    pub const ALL: [Self; 7] = [
-        Self::Relu,
-        Self::Gated,
-        Self::JumpRelu,
-        Self::TopK,
-        Self::BatchTopK,
-        Self::Matryoshka,
-        Self::MatchingPursuit,
-    ];
-
-    /// Returns the name for tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Relu => "ReLU-L1",
-            Self::Gated => "Gated",
-            Self::JumpRelu => "JumpReLU",
-            Self::TopK => "TopK",
-            Self::BatchTopK => "BatchTopK",
-            Self::Matryoshka => "Matryoshka",
-            Self::MatchingPursuit => "matching pursuit",
-        }
-    }
-
-    /// Returns true if the sparsity is a number of latents, and false if it is a penalty.
-    pub fn counts(self) -> bool {
-        matches!(self, Self::TopK | Self::BatchTopK | Self::Matryoshka | Self::MatchingPursuit)
-    }
-
-    fn variant(self, n_latents: usize, sparsity: f64) -> Result<Variant, SaeError> {
-        let k = sparsity as usize;
-        Ok(match self {
-            Self::Relu => Relu::unit_norm().into(),
-            Self::Gated => Gated::paper().into(),
-            Self::JumpRelu => JumpRelu::tanh().into(),
-            Self::TopK => TopK::new(k).with_aux(n_latents / 4).into(),
-            Self::BatchTopK => BatchTopK::new(sparsity).with_aux(n_latents / 4).into(),
-            Self::Matryoshka => {
-                let widths = [n_latents / 4, n_latents / 2, n_latents].map(|w| w as u32);
-                Matryoshka { batch: BatchTopK::new(sparsity), levels: Levels::new(&widths)? }.into()
-            }
-            Self::MatchingPursuit => MatchingPursuit { k }.into(),
-        })
-    }
-}
+/// The presets that are trained on known features.
+pub const TRAINED: [Preset; 7] = [
+    Preset::Relu,
+    Preset::Gated,
+    // With the narrow window of the other JumpReLU, thresholds do not move within the steps of these runs.
+    Preset::JumpReluTanh,
+    Preset::TopK,
+    Preset::BatchTopK,
+    Preset::Matryoshka,
+    Preset::MatchingPursuit,
+];
 
 /// The settings of a training run on [`SyntheticRows`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
-    /// The member.
-    pub member: Member,
+    /// The preset.
+    pub preset: Preset,
     /// The number of latents.
     pub n_latents: usize,
     /// The λ of a loss that sums over dimensions, for inputs with E‖x‖ = √d; or the number of active latents.
@@ -93,6 +39,21 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// Returns the member. AuxK uses a quarter of the latents, and Matryoshka has prefixes of a quarter, a half and all of them.
+    fn variant(&self) -> Result<Variant, SaeError> {
+        let Self { preset, n_latents, sparsity, .. } = *self;
+        let batch = BatchTopK::new(sparsity).with_aux(n_latents / 4);
+        Ok(match preset {
+            Preset::TopK => TopK::new(sparsity as usize).with_aux(n_latents / 4).into(),
+            Preset::BatchTopK => batch.into(),
+            Preset::Matryoshka => {
+                let widths = [n_latents / 4, n_latents / 2, n_latents].map(|w| w as u32);
+                Matryoshka { batch, levels: Levels::new(&widths)? }.into()
+            }
+            _ => preset.variant(sparsity, n_latents)?,
+        })
+    }
+
     /// Trains a dictionary and returns it with its log: one entry, for the last step.
     ///
     /// # Errors
@@ -101,11 +62,11 @@ impl Recipe {
     /// # Determinism
     /// A function of the recipe and the rows.
     pub fn train(&self, synthetic: &SyntheticRows) -> Result<Trained<Sae<f32>>, StudyError> {
-        let Self { member, n_latents, sparsity, steps, bias_start, seed } = *self;
+        let Self { preset, n_latents, sparsity, steps, bias_start, seed } = *self;
         let config = TrainingConfig {
             steps,
             batch: 256,
-            l1: L1::sum_over_dims(if member.counts() { 0.0 } else { sparsity }),
+            l1: L1::sum_over_dims(if preset.selects() { 0.0 } else { sparsity }),
             learning_rate: 3e-3,
             warm_up: WarmUp::Linear { steps: steps / 20, from: 0.0 },
             decay: Decay::LinearOverLast { share: 0.2, to: 0.0 },
@@ -117,7 +78,7 @@ impl Recipe {
             ..TrainingConfig::default()
         };
         let size = Size { d_model: synthetic.rows.ncols(), n_latents };
-        let sae = Sae::new(member.variant(n_latents, sparsity)?, size, &mut RngStream::named(seed, "start"))?;
+        let sae = Sae::new(self.variant()?, size, &mut RngStream::named(seed, "start"))?;
         let rows = epochs(&synthetic.rows, 1024, &mut RngStream::named(seed, "order of the rows"));
         Ok(Training::new(sae, config)?.run(rows, |_| ())?)
     }

@@ -1,5 +1,6 @@
 //! The effect of a latent on the logits agrees with central differences, with exact sums, and with runs that are changed by hand.
 
+use approx::assert_abs_diff_eq;
 use collimate_sae::formats::Dictionary;
 use collimate_sae::{Relu, Sae, Size, TopK, Variant, Weights};
 use collimate_stream::RngStream;
@@ -77,10 +78,8 @@ fn behind_the_last_layer_the_parts_sum_to_the_difference() {
     for variant in [Variant::from(TopK::new(5)), Relu::unit_norm().into()] {
         let dictionary = dictionary(variant, decoder.config().d_model);
         let found = direct_attribution(&decoder, &dictionary, point, &TOKENS, PAIR).unwrap();
-        assert!(
-            (found.difference - difference(&decoder.last_logits(Run::of(&TOKENS), &mut ()).unwrap())).abs()
-                < 1e-6
-        );
+        let logits = decoder.last_logits(Run::of(&TOKENS), &mut ()).unwrap();
+        assert_abs_diff_eq!(found.difference, difference(&logits), epsilon = 1e-6);
         assert!(found.rest.abs() < 1e-3 * (1.0 + found.difference.abs()), "{found:?}");
         assert!(found.bias.abs() > 1e-3 && found.error.abs() > 1e-3 && found.shares.len() > 2, "{found:?}");
         // Each share is its code times the effect of its row.
@@ -90,7 +89,7 @@ fn behind_the_last_layer_the_parts_sum_to_the_difference() {
             let row = dictionary.decoder().slice(s![share.latent as usize..=share.latent as usize, ..]);
             let effect = direct_effect(&decoder, &row, scale).unwrap();
             let expected = f64::from(share.code) * difference(effect.row(0).as_slice().unwrap());
-            assert!((share.share - expected).abs() < 1e-5 * (1.0 + expected.abs()));
+            assert_abs_diff_eq!(share.share, expected, epsilon = 1e-5 * (1.0 + expected.abs()));
         }
         assert!(found.shares.windows(2).all(|w| w[0].share.abs() >= w[1].share.abs()));
     }
@@ -128,7 +127,8 @@ fn a_share_by_ablation_is_the_run_without_the_latent() {
             let latent = share.latent as usize;
             let atom = dictionary.decoder().row(latent).to_owned();
             let last = codes[[TOKENS.len() - 1, latent]];
-            assert!((share.code - last).abs() < 1e-6 && last > 0.0);
+            assert_abs_diff_eq!(share.code, last, epsilon = 1e-6);
+            assert!(last > 0.0);
             // By hand: the part of the latent is subtracted at every position but 0.
             let mut without = Edit::at(point, |mut activation| {
                 for t in 1..TOKENS.len() {
@@ -140,7 +140,7 @@ fn a_share_by_ablation_is_the_run_without_the_latent() {
             assert!((share.share - (found.difference - changed)).abs() < 1e-4, "{point} {share:?} {changed}");
         }
         let sum: f64 = found.shares.iter().map(|share| share.share).sum();
-        assert!((found.rest - (found.difference - sum)).abs() < 1e-12);
+        assert_abs_diff_eq!(found.rest, found.difference - sum, epsilon = 1e-12);
     }
     let point = Site::ResidualPre.of_layer(1);
     let stopped = attribution_by_ablation(&decoder, &dictionary, point, &TOKENS, PAIR, 3, &mut || false);

@@ -1,5 +1,6 @@
 //! Loss and KL recovered where the exact values are known, and activations written to shards.
 
+use approx::assert_abs_diff_eq;
 use collimate_measure::Fingerprint;
 use collimate_sae::formats::Dictionary;
 use collimate_sae::shards::Shards;
@@ -56,7 +57,7 @@ fn a_perfect_dictionary_recovers_all_and_an_empty_one_nothing() {
             .iter()
             .map(|q| decoder.losses(Run::of(&q.tokens), &mut ()).unwrap().nll[1..].iter().sum::<f64>())
             .sum();
-        assert!((perfect.loss.clean - own / 40.0).abs() < 1e-5);
+        assert_abs_diff_eq!(perfect.loss.clean, own / 40.0, epsilon = 1e-5);
         let empty = of(0.0);
         assert!(empty.loss.against_zero().abs() < 1e-6 && empty.kl.against_zero().abs() < 1e-6, "{empty:?}");
         assert_eq!(empty.loss.zero_ablated, perfect.loss.zero_ablated);
@@ -84,7 +85,7 @@ fn means_are_pooled_by_their_predictions_and_the_null_is_a_floor() {
         (a.kl.reconstructed, whole.kl.reconstructed),
         (a.kl.zero_ablated, whole.kl.zero_ablated),
     ] {
-        assert!((x - y).abs() < 1e-9, "{x} {y}");
+        assert_abs_diff_eq!(x, y, epsilon = 1e-9);
     }
     // The codes with shuffled directions recover far less.
     assert!(null.loss.against_zero() < whole.loss.against_zero() - 0.3, "{null:?} {whole:?}");
@@ -126,7 +127,7 @@ fn captured_shards_hold_the_rows_of_the_site() {
     let (tops, fired) =
         top_firings(&decoder, &dictionary, point, &sequences, &[3], 2, &mut |_| true).unwrap();
     let largest = expected.column(3).fold(0.0, |m: f32, &v| m.max(v));
-    assert!((tops[0].firings[0].code - largest).abs() < 1e-6);
+    assert_abs_diff_eq!(tops[0].firings[0].code, largest, epsilon = 1e-6);
     assert_eq!(fired[3], expected.column(3).iter().filter(|v| **v > 0.0).count() as u64);
     assert_eq!(tops[0].fired, fired[3]);
 }

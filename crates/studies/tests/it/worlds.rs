@@ -3,7 +3,7 @@
 use collimate_sae::BiasStart;
 use collimate_stream::RngStream;
 use collimate_studies::diagnosis::{LabelSet, labels};
-use collimate_studies::synthetic::{Measured, Member, Recipe, SyntheticRows};
+use collimate_studies::synthetic::{Measured, Preset, Recipe, SyntheticRows, TRAINED};
 use collimate_superposition::{SparseFeatures, WorldConfig};
 
 #[test]
@@ -36,7 +36,7 @@ fn a_dictionary_finds_a_few_orthogonal_features_and_chance_does_not() {
             .unwrap();
     let bias_start = BiasStart::Given;
     let recipe =
-        Recipe { member: Member::TopK, n_latents: 8, sparsity: 2.0, steps: 300, bias_start, seed: 4 };
+        Recipe { preset: Preset::TopK, n_latents: 8, sparsity: 2.0, steps: 300, bias_start, seed: 4 };
     let trained = recipe.train(&synthetic).unwrap().model;
     assert_eq!(
         trained.weights(),
@@ -47,10 +47,10 @@ fn a_dictionary_finds_a_few_orthogonal_features_and_chance_does_not() {
     let [found, chance] = measured.against_null("MMCS (truth to dictionary)");
     assert!(found > chance + 0.15, "{found}, chance {chance}");
     assert!(measured.evaluation.sums.explained_variance() > 0.5);
-    for member in Member::ALL {
-        let sparsity = if member.counts() { 2.0 } else { 0.3 };
-        let recipe = Recipe { member, sparsity, steps: 20, ..recipe };
-        assert!(recipe.train(&synthetic).is_ok(), "{}", member.name());
+    for preset in TRAINED {
+        let sparsity = if preset.selects() { 2.0 } else { 0.3 };
+        let recipe = Recipe { preset, sparsity, steps: 20, ..recipe };
+        assert!(recipe.train(&synthetic).is_ok(), "{}", preset.name());
     }
 }
 

@@ -4,12 +4,12 @@ use super::comparison::{drawn_explained_variance, drawn_l0_and_gamma};
 use super::protocol::Protocol;
 use crate::error::StudyError;
 use crate::language_model::capture::mean_row;
-use crate::language_model::dictionaries::{Family, Recipe};
 use crate::language_model::setup::{LAYER, LanguageModelSetup, RESIDUAL};
 use crate::sequence::Sequence;
 use crate::splicing::{DocumentLoss, HeldOut, loss_recovered};
 use crate::text::{Split, jargon};
 use collimate_claims::{Context, Tier};
+use collimate_sae::presets::{Preset, Recipe};
 use collimate_sae::shards::Shards;
 use collimate_sae::{DocumentSums, Sae, SweepPoint, Trained};
 use collimate_transformer::{HookPoint, Site};
@@ -46,42 +46,37 @@ impl Place {
 
 /// A dictionary that is compared with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Member {
+pub(super) enum Contender {
     /// ReLU-L1 with 1.5 times as many latents.
-    WideL1,
-    Gated,
+    WideRelu,
     /// The rescale-and-shift baseline of the wide ReLU-L1 dictionary.
     RescaleAndShift,
-    Unfrozen,
-    WithoutR,
-    Untied,
+    /// A preset.
+    Preset(Preset),
 }
 
-impl Member {
+/// The gated dictionary of the paper.
+pub(super) const GATED: Contender = Contender::Preset(Preset::Gated);
+
+impl Contender {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::WideL1 => "ReLU-L1, 1.5 times as wide",
-            Self::Gated => "Gated",
+            Self::WideRelu => "ReLU-L1, 1.5 times as wide",
             Self::RescaleAndShift => "rescale-and-shift of ReLU-L1",
-            Self::Unfrozen => "Gated, auxiliary decoder trained",
-            Self::WithoutR => "Gated without r",
-            Self::Untied => "Gated, untied",
+            Self::Preset(preset) => preset.name(),
         }
     }
 
-    fn family(self) -> Family {
+    fn preset(self) -> Preset {
         match self {
-            Self::WideL1 | Self::RescaleAndShift => Family::Relu,
-            Self::Gated => Family::Gated,
-            Self::Unfrozen => Family::GatedUnfrozen,
-            Self::WithoutR => Family::GatedWithoutR,
-            Self::Untied => Family::GatedUntied,
+            Self::WideRelu | Self::RescaleAndShift => Preset::Relu,
+            Self::Preset(preset) => preset,
         }
     }
 
     /// Returns λ from the least to the most sparse.
     fn ladder(self) -> [f64; 5] {
-        Protocol::sparsities(self.family())
+        Protocol::sparsities(self.preset())
     }
 }
 
@@ -157,14 +152,14 @@ impl Size {
         if self.spliced { "loss recovered, against zero ablation" } else { "explained variance (global R²)" }
     }
 
-    fn recipe(&self, member: Member, rung: usize, seed: u64, learning_rate: f64) -> Recipe {
-        let (n_latents, steps) = match member {
-            Member::WideL1 => (self.n_latents * 3 / 2, self.steps),
-            Member::RescaleAndShift => (self.n_latents * 3 / 2, self.rescaling_steps),
+    fn recipe(&self, contender: Contender, rung: usize, seed: u64, learning_rate: f64) -> Recipe {
+        let (n_latents, steps) = match contender {
+            Contender::WideRelu => (self.n_latents * 3 / 2, self.steps),
+            Contender::RescaleAndShift => (self.n_latents * 3 / 2, self.rescaling_steps),
             _ => (self.n_latents, self.steps),
         };
-        let (family, sparsity) = (member.family(), member.ladder()[rung]);
-        Recipe { family, sparsity, seed, n_latents, steps, batch: self.batch, learning_rate }
+        let (preset, sparsity) = (contender.preset(), contender.ladder()[rung]);
+        Recipe { preset, sparsity, seed, n_latents, steps, batch: self.batch, learning_rate }
     }
 }
 
@@ -224,7 +219,7 @@ struct Material {
 #[derive(Default)]
 struct Made {
     materials: BTreeMap<(Tier, Place), Arc<Material>>,
-    curves: BTreeMap<(Tier, Place, Member), Arc<Curves>>,
+    curves: BTreeMap<(Tier, Place, Contender), Arc<Curves>>,
 }
 
 /// The dictionaries of a member at a place on held-out text, made by whoever asks first.
@@ -232,12 +227,12 @@ pub(super) fn curves(
     context: &Context,
     setup: &LanguageModelSetup,
     place: Place,
-    member: Member,
+    contender: Contender,
 ) -> Result<Arc<Curves>, StudyError> {
     static MADE: Mutex<Option<Made>> = Mutex::new(None);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let made = made.get_or_insert_with(Made::default);
-    let key = (context.tier(), place, member);
+    let key = (context.tier(), place, contender);
     if let Some(curves) = made.curves.get(&key) {
         return Ok(curves.clone());
     }
@@ -251,10 +246,10 @@ pub(super) fn curves(
         }
     };
     let bench = Bench { context, setup, size, place, material: &material };
-    let learning_rate = bench.learning_rate(member)?;
+    let learning_rate = bench.learning_rate(contender)?;
     let mut seeds = Vec::new();
     for seed in 0..size.seeds {
-        let points = size.rungs.iter().map(|&rung| bench.point(member, rung, seed, learning_rate));
+        let points = size.rungs.iter().map(|&rung| bench.point(contender, rung, seed, learning_rate));
         seeds.push(points.collect::<Result<_, _>>()?);
     }
     let curves = Arc::new(Curves { seeds, learning_rate });
@@ -305,36 +300,41 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn trained(
         &self,
-        member: Member,
+        contender: Contender,
         rung: usize,
         seed: u64,
         rate: f64,
     ) -> Result<Trained<Sae<f32>>, StudyError> {
-        let recipe = self.size.recipe(member, rung, seed, rate);
-        let what =
-            format!("{} at {}, λ {}, seed {seed}", member.name(), self.place.name(), member.ladder()[rung]);
+        let recipe = self.size.recipe(contender, rung, seed, rate);
+        let what = format!(
+            "{} at {}, λ {}, seed {seed}",
+            contender.name(),
+            self.place.name(),
+            contender.ladder()[rung]
+        );
         let done = seed * self.size.rungs.len() as u64 + rung as u64;
         let total = self.size.seeds * self.size.rungs.len() as u64;
         let say = |step: u64| {
             self.context.progress(done, total, &format!("{what}: step {step} of {}", recipe.steps));
         };
         let (shards, stop) = (&self.material.shards, self.context.interrupt_flag());
-        if member == Member::RescaleAndShift {
-            let relu = self.trained(Member::WideL1, rung, seed, self.learning_rate(Member::WideL1)?)?;
+        if contender == Contender::RescaleAndShift {
+            let relu =
+                self.trained(Contender::WideRelu, rung, seed, self.learning_rate(Contender::WideRelu)?)?;
             return self.setup.rescaled(shards, &relu, &recipe, stop, &mut |now| say(now.step));
         }
         self.setup.trained(shards, &recipe, stop, &mut |now| say(now.step))
     }
 
     /// Finds the rate with the lowest loss on the training rows, at the middle λ and seed 0.
-    fn learning_rate(&self, member: Member) -> Result<f64, StudyError> {
+    fn learning_rate(&self, contender: Contender) -> Result<f64, StudyError> {
         if let [rate] = *self.size.rates {
             return Ok(rate);
         }
         let middle = self.size.rungs[self.size.rungs.len() / 2];
         let mut best = (f64::INFINITY, self.size.rates[0]);
         for &rate in self.size.rates {
-            let loss = match self.trained(member, middle, 0, rate) {
+            let loss = match self.trained(contender, middle, 0, rate) {
                 Ok(trained) => last_loss(&trained),
                 // A rate at which training diverges is not chosen.
                 Err(StudyError::Dictionary(collimate_sae::SaeError::Diverged { .. })) => f64::INFINITY,
@@ -347,8 +347,8 @@ impl Bench<'_> {
         Ok(best.1)
     }
 
-    fn point(&self, member: Member, rung: usize, seed: u64, rate: f64) -> Result<Point, StudyError> {
-        let sae = self.trained(member, rung, seed, rate)?.model;
+    fn point(&self, contender: Contender, rung: usize, seed: u64, rate: f64) -> Result<Point, StudyError> {
+        let sae = self.trained(contender, rung, seed, rate)?.model;
         let Material { held_out, .. } = self.material;
         if !self.size.spliced {
             return Ok(Point { losses: Vec::new(), documents: held_out.reconstruction(&sae)? });

@@ -4,10 +4,10 @@ use super::protocol::{BELOW_NIGHTLY, Protocol, material};
 use super::study::study;
 use crate::diagnosis::{LabelSet, Tally, labels, plant, varying};
 use crate::error::StudyError;
-use crate::language_model::dictionaries::Family;
 use crate::language_model::setup::{LAYER, LanguageModelSetup};
 use crate::text::{Split, jargon};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier};
+use collimate_sae::presets::Preset;
 use collimate_superposition::{Explanation, diagnose};
 use collimate_transformer::{Capture, Run, Site};
 use ndarray::{Array2, Axis, Ix2, concatenate, s};
@@ -137,7 +137,7 @@ fn objects(context: &Context, setup: &LanguageModelSetup) -> Result<Objects, Stu
     let held_out =
         setup.sequences(split.held_out.iter().map(|&i| (i as u32, documents[i].text.as_str())), TOKENS)?;
     let shards = &material(context, setup, &protocol)?.shards;
-    let recipe = protocol.recipe(Family::TopK, K, 0);
+    let recipe = protocol.recipe(Preset::TopK, K, 0);
     let sae = setup.dictionary(shards, &recipe, context.interrupt_flag(), &mut |_| ())?;
     let embedding = Site::ResidualPre.of_layer(0);
     let behind = Site::ResidualPost.of_layer(LAYER);

@@ -4,12 +4,13 @@ use super::protocol::{BELOW_NIGHTLY, Material, Protocol, material};
 use super::study::study;
 use crate::bootstrap::document_bootstrap;
 use crate::error::StudyError;
-use crate::language_model::dictionaries::Family;
+use crate::language_model::dictionaries::COMPARED;
 use crate::language_model::setup::LanguageModelSetup;
 use crate::splicing::{DocumentLoss, loss_recovered};
 use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
+use collimate_sae::presets::Preset;
 use collimate_sae::{DocumentSums, LossRecovered, SweepPoint, difference_at_equal_l0};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,8 +52,8 @@ const ZERO: Meta = Meta::counterexample(
 
 pub(super) fn claims() -> Claims {
     Claims::new()
-        .with(study(GATED, |context, setup| compare(context, setup, Family::Gated)))
-        .with(study(TOP_K, |context, setup| compare(context, setup, Family::TopK)))
+        .with(study(GATED, |context, setup| compare(context, setup, Preset::Gated)))
+        .with(study(TOP_K, |context, setup| compare(context, setup, Preset::TopK)))
         .with(study(ZERO, ablations))
 }
 
@@ -79,21 +80,21 @@ fn curve(
     setup: &LanguageModelSetup,
     protocol: &Protocol,
     material: &Material,
-    family: Family,
+    preset: Preset,
 ) -> Result<Arc<Vec<Point>>, StudyError> {
     static MADE: Mutex<BTreeMap<String, Arc<Vec<Point>>>> = Mutex::new(BTreeMap::new());
-    let key = format!("{protocol:?} {family:?}");
+    let key = format!("{protocol:?} {preset:?}");
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(points) = made.get(&key) {
         return Ok(points.clone());
     }
-    let sparsities = Protocol::sparsities(family);
+    let sparsities = Protocol::sparsities(preset);
     let mut points = Vec::new();
     for (i, &sparsity) in sparsities.iter().enumerate() {
         let total = sparsities.len() as u64;
-        let recipe = protocol.recipe(family, sparsity, 0);
+        let recipe = protocol.recipe(preset, sparsity, 0);
         let say = |note: &str| {
-            context.progress(i as u64, total, &format!("{} at {sparsity}: {note}", family.name()))
+            context.progress(i as u64, total, &format!("{} at {sparsity}: {note}", preset.name()))
         };
         let sae = setup.dictionary(&material.shards, &recipe, context.interrupt_flag(), &mut |now| {
             say(&format!(
@@ -120,20 +121,20 @@ fn curve(
 fn compare(
     context: &mut Context,
     setup: &'static LanguageModelSetup,
-    family: Family,
+    preset: Preset,
 ) -> Result<Outcome, StudyError> {
     let protocol = Protocol::of(context.tier());
     let material = material(context, setup, &protocol)?;
     let mut curves = BTreeMap::new();
     // Two members are compared, but the figure shows all three, and the other claim needs them.
-    for member in Family::ALL {
+    for member in COMPARED {
         curves.insert(member, curve(context, setup, &protocol, &material, member)?);
     }
-    let n = curves[&family][0].losses.len();
+    let n = curves[&preset][0].losses.len();
     let whole: Vec<usize> = (0..n).collect();
     let difference = |drawn: &[usize]| {
-        let at = |member: Family| curves[&member].iter().map(|p| p.at(drawn)).collect::<Vec<_>>();
-        difference_at_equal_l0(&at(family), &at(Family::Relu))
+        let at = |member: Preset| curves[&member].iter().map(|p| p.at(drawn)).collect::<Vec<_>>();
+        difference_at_equal_l0(&at(preset), &at(Preset::Relu))
     };
     let mut stream = context.named_stream("bootstrap");
     let replicates = document_bootstrap(n, protocol.replicates, &mut stream, difference);
@@ -157,11 +158,11 @@ fn compare(
     )))
 }
 
-fn line(family: Family, point: &Point, whole: &[usize]) -> String {
+fn line(preset: Preset, point: &Point, whole: &[usize]) -> String {
     let losses = loss_recovered(&point.losses, whole);
     format!(
         "{} at {}: L0 {:.1}, explained variance {:.3}, γ {:.3}, dead {:.1} %; {losses}",
-        family.name(),
+        preset.name(),
         point.sparsity,
         point.at(whole).l0,
         point.explained_variance,
@@ -170,7 +171,7 @@ fn line(family: Family, point: &Point, whole: &[usize]) -> String {
     )
 }
 
-fn figure(curves: &BTreeMap<Family, Arc<Vec<Point>>>, whole: &[usize]) -> collimate_claims::Figure {
+fn figure(curves: &BTreeMap<Preset, Arc<Vec<Point>>>, whole: &[usize]) -> collimate_claims::Figure {
     let mut chart = Chart::new(
         "Loss recovered against L0 on SmolLM2",
         "Residual stream behind layer 9, held-out documents. At one, the model predicts as well as with its own activations. \
@@ -178,10 +179,10 @@ fn figure(curves: &BTreeMap<Family, Arc<Vec<Point>>>, whole: &[usize]) -> collim
     )
     .axes("L0 (active latents per token)", "loss recovered, against zero ablation")
     .log_x();
-    for (family, points) in curves {
+    for (preset, points) in curves {
         let mut at: Vec<(f64, f64)> = points.iter().map(|p| p.at(whole)).map(|p| (p.l0, p.value)).collect();
         at.sort_by(|a, b| a.0.total_cmp(&b.0));
-        chart = chart.with(Series::line(family.name(), at));
+        chart = chart.with(Series::line(preset.name(), at));
     }
     chart.figure()
 }

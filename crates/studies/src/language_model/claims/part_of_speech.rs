@@ -5,7 +5,6 @@ use super::study::study;
 use crate::bootstrap::document_bootstrap;
 use crate::data;
 use crate::error::StudyError;
-use crate::language_model::dictionaries::Family;
 use crate::language_model::setup::{CONTEXT, LAYER, LanguageModelSetup, START};
 use crate::probe::{Confusion, Features, SparseProbe, class_correlations};
 use crate::text::Split;
@@ -13,6 +12,7 @@ use crate::text::brown::{PartOfSpeech, TaggedDocument, read, running_text};
 use collimate_claims::figures::Bars;
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
+use collimate_sae::presets::Preset;
 use collimate_transformer::{Capture, Run, Site};
 use ndarray::{Array2, ArrayView1, Axis, Ix2};
 use std::collections::BTreeMap;
@@ -190,7 +190,7 @@ fn judge(
 ) -> Result<Results, StudyError> {
     let protocol = Protocol::of(context.tier());
     let shards = &material(context, setup, &protocol)?.shards;
-    let recipe = protocol.recipe(Family::TopK, K, 0);
+    let recipe = protocol.recipe(Preset::TopK, K, 0);
     let trained = setup.dictionary(shards, &recipe, context.interrupt_flag(), &mut |_| ())?;
     let untrained = setup.untrained(shards, &recipe)?;
     let n_classes = PartOfSpeech::ALL.len();

@@ -2,12 +2,12 @@
 
 use crate::error::StudyError;
 use crate::language_model::capture::mean_row;
-use crate::language_model::dictionaries::{Family, Recipe};
 use crate::language_model::setup::{LanguageModelSetup, RESIDUAL};
 use crate::sequence::Sequence;
 use crate::splicing::HeldOut;
 use crate::text::{Split, jargon};
 use collimate_claims::{Context, Tier};
+use collimate_sae::presets::{Preset, Recipe};
 use collimate_sae::shards::Shards;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,19 +58,18 @@ impl Protocol {
     }
 
     /// Returns λ or k: five values for each member, chosen so that their L0 overlap.
-    pub(super) fn sparsities(family: Family) -> [f64; 5] {
-        match family {
-            Family::Relu => [0.8, 1.2, 1.8, 2.7, 4.0],
-            Family::Gated | Family::GatedUnfrozen | Family::GatedWithoutR | Family::GatedUntied => {
-                [1.5, 2.5, 4.0, 6.0, 9.0]
-            }
-            Family::TopK => [8.0, 16.0, 32.0, 64.0, 128.0],
+    pub(super) fn sparsities(preset: Preset) -> [f64; 5] {
+        match preset {
+            Preset::Relu => [0.8, 1.2, 1.8, 2.7, 4.0],
+            Preset::TopK => [8.0, 16.0, 32.0, 64.0, 128.0],
+            // Gated and its ablations.
+            _ => [1.5, 2.5, 4.0, 6.0, 9.0],
         }
     }
 
-    pub(super) fn recipe(&self, family: Family, sparsity: f64, seed: u64) -> Recipe {
+    pub(super) fn recipe(&self, preset: Preset, sparsity: f64, seed: u64) -> Recipe {
         let Self { n_latents, steps, batch, learning_rate, .. } = *self;
-        Recipe { family, sparsity, seed, n_latents, steps, batch, learning_rate }
+        Recipe { preset, sparsity, seed, n_latents, steps, batch, learning_rate }
     }
 }
 

@@ -5,11 +5,11 @@ use super::protocol::{BELOW_NIGHTLY, Protocol, material};
 use super::study::study;
 use crate::bootstrap::document_bootstrap;
 use crate::error::StudyError;
-use crate::language_model::dictionaries::Family;
 use crate::language_model::setup::LanguageModelSetup;
 use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
+use collimate_sae::presets::Preset;
 use collimate_sae::{DocumentSums, SweepPoint, difference_at_equal_l0};
 
 const SHRINKS: Meta = Meta::empirical(
@@ -45,7 +45,7 @@ fn bias(curve: &Curve, drawn: &[usize]) -> Vec<SweepPoint> {
 fn shrinks(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcome, StudyError> {
     let protocol = Protocol::of(context.tier());
     let material = material(context, setup, &protocol)?;
-    let members = [Family::Relu, Family::Gated];
+    let members = [Preset::Relu, Preset::Gated];
     let total = protocol.seeds * 2 * 5;
     let mut pairs: Vec<[Curve; 2]> = Vec::new();
     for seed in 0..protocol.seeds {
@@ -56,7 +56,7 @@ fn shrinks(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<
                     return Err(StudyError::Interrupted);
                 }
                 let recipe = protocol.recipe(*member, sparsity, seed);
-                let done = seed * 10 + u64::from(*member == Family::Gated) * 5 + curve.len() as u64;
+                let done = seed * 10 + u64::from(*member == Preset::Gated) * 5 + curve.len() as u64;
                 context.progress(done, total, &format!("{} at {sparsity}, seed {seed}", member.name()));
                 let sae =
                     setup.dictionary(&material.shards, &recipe, context.interrupt_flag(), &mut |_| ())?;

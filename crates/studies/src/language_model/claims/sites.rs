@@ -1,6 +1,6 @@
 //! The Gated paper's comparisons at the residual stream, the attention output and the MLP output.
 
-use super::curves::{BELOW_NIGHTLY, Curves, Member, PROTOCOL, Place, Point, Size, curves};
+use super::curves::{BELOW_NIGHTLY, Contender, Curves, GATED, PROTOCOL, Place, Point, Size, curves};
 use super::study::study;
 use crate::bootstrap::document_bootstrap;
 use crate::error::StudyError;
@@ -8,14 +8,15 @@ use crate::language_model::setup::LanguageModelSetup;
 use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
+use collimate_sae::presets::Preset;
 use collimate_sae::{SweepPoint, difference_at_equal_l0, l0_ratio_at_equal_value};
 use std::sync::Arc;
 
-const GATED: &str = "Rajamanoharan et al. (2024), Improving Dictionary Learning with Gated Sparse Autoencoders, sections 4 and 5";
+const PAPER: &str = "Rajamanoharan et al. (2024), Improving Dictionary Learning with Gated Sparse Autoencoders, sections 4 and 5";
 
 const fn meta(id: &'static str, statement: &'static str) -> Meta {
     Meta::empirical(id, Subject::Sae, statement, PROTOCOL)
-        .source(GATED)
+        .source(PAPER)
         .tier(Tier::Standard)
         .below_nightly(BELOW_NIGHTLY)
 }
@@ -85,7 +86,7 @@ pub(super) fn claims() -> Claims {
         }
     }
     for (meta, ablation) in
-        [(FREEZING, Member::Unfrozen), (RESCALING, Member::WithoutR), (TYING, Member::Untied)]
+        [(FREEZING, Preset::GatedUnfrozen), (RESCALING, Preset::GatedWithoutR), (TYING, Preset::GatedUntied)]
     {
         all = all.with(study(meta, move |context, setup| {
             answer(context, setup, Place::Mlp, Question::Ablation(ablation))
@@ -101,7 +102,7 @@ enum Question {
     Shrinkage,
     RescaledShrinkage,
     RescaledFidelity,
-    Ablation(Member),
+    Ablation(Preset),
 }
 
 /// The dictionaries of one seed, by λ.
@@ -111,12 +112,12 @@ impl Question {
     const OF_A_PLACE: [Self; 4] =
         [Self::Latents, Self::Shrinkage, Self::RescaledShrinkage, Self::RescaledFidelity];
 
-    fn members(self) -> Vec<Member> {
+    fn contenders(self) -> Vec<Contender> {
         match self {
-            Self::Latents | Self::Shrinkage => vec![Member::WideL1, Member::Gated],
-            Self::RescaledShrinkage => vec![Member::WideL1, Member::RescaleAndShift],
-            Self::RescaledFidelity => vec![Member::WideL1, Member::Gated, Member::RescaleAndShift],
-            Self::Ablation(other) => vec![Member::Gated, other],
+            Self::Latents | Self::Shrinkage => vec![Contender::WideRelu, GATED],
+            Self::RescaledShrinkage => vec![Contender::WideRelu, Contender::RescaleAndShift],
+            Self::RescaledFidelity => vec![Contender::WideRelu, GATED, Contender::RescaleAndShift],
+            Self::Ablation(other) => vec![GATED, Contender::Preset(other)],
         }
     }
 
@@ -129,7 +130,7 @@ impl Question {
         }
     }
 
-    /// Computes the number of one seed on drawn documents; the members are in the order of [`Question::members`].
+    /// Computes the number of one seed on drawn documents; the contenders are in the order of [`Question::contenders`].
     fn of_seed(self, size: &Size, of: &[Seed<'_>], drawn: &[usize]) -> f64 {
         let at = |seed: Seed<'_>| seed.iter().map(|point| point.at(size, drawn)).collect::<Vec<_>>();
         let bias = |seed: Seed<'_>| seed.iter().map(|point| point.bias(drawn)).collect::<Vec<SweepPoint>>();
@@ -161,9 +162,11 @@ fn answer(
     question: Question,
 ) -> Result<Outcome, StudyError> {
     let size = Size::of(context.tier());
-    let members = question.members();
-    let all: Vec<Arc<Curves>> =
-        members.iter().map(|&member| curves(context, setup, place, member)).collect::<Result<_, _>>()?;
+    let contenders = question.contenders();
+    let all: Vec<Arc<Curves>> = contenders
+        .iter()
+        .map(|&contender| curves(context, setup, place, contender))
+        .collect::<Result<_, _>>()?;
     let (seeds, n) = (all[0].seeds.len(), all[0].seeds[0][0].documents());
     let of_seed = |seed: usize, drawn: &[usize]| {
         let points: Vec<Seed<'_>> = all.iter().map(|curves| &curves.seeds[seed][..]).collect();
@@ -189,16 +192,16 @@ fn answer(
         .estimate(estimate)
         .margin(zone.margin(estimate))
         .approximate_interval(interval)
-        .figure(figure(&size, place, &members, &all, &whole));
+        .figure(figure(&size, place, &contenders, &all, &whole));
     if seeds > 1 {
         let each: Vec<String> = each.iter().map(|&value| format!("{:.4}", question.number(value))).collect();
         outcome = outcome.note(format!("by training seed: {}", each.join(", ")));
     }
-    for (member, curves) in members.iter().zip(&all) {
+    for (contender, curves) in contenders.iter().zip(&all) {
         for (seed, points) in curves.seeds.iter().enumerate() {
             for point in points {
                 let rate = curves.learning_rate;
-                let name = member.name();
+                let name = contender.name();
                 outcome = outcome
                     .note(format!("{name}, seed {seed}, learning rate {rate}: {}", point.describe(&size)));
             }
@@ -210,7 +213,7 @@ fn answer(
 fn figure(
     size: &Size,
     place: Place,
-    members: &[Member],
+    contenders: &[Contender],
     all: &[Arc<Curves>],
     whole: &[usize],
 ) -> collimate_claims::Figure {
@@ -220,11 +223,11 @@ fn figure(
     )
     .axes("L0 (active latents per token)", size.fidelity())
     .log_x();
-    for (member, curves) in members.iter().zip(all) {
+    for (contender, curves) in contenders.iter().zip(all) {
         let mut points: Vec<(f64, f64)> =
             curves.seeds[0].iter().map(|point| point.at(size, whole)).map(|p| (p.l0, p.value)).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        chart = chart.with(Series::line(member.name(), points));
+        chart = chart.with(Series::line(contender.name(), points));
     }
     chart.figure()
 }

@@ -2,9 +2,10 @@
 //! against superposition.
 
 use crate::error::StudyError;
-use crate::synthetic::recipe::{Measured, Member, Recipe};
+use crate::synthetic::recipe::{Measured, Recipe};
 use crate::synthetic::rows::SyntheticRows;
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier, Why};
+use collimate_sae::presets::Preset;
 use collimate_sae::{BiasStart, Sae, mmcs};
 use collimate_superposition::{DecayingConfig, DecayingFeatures};
 use ndarray::s;
@@ -58,12 +59,12 @@ fn synthetic(context: &Context) -> Result<SyntheticRows, StudyError> {
 fn trained(
     context: &Context,
     synthetic: &SyntheticRows,
-    member: Member,
+    preset: Preset,
     n_latents: usize,
     sparsity: f64,
 ) -> Result<(Sae<f32>, Measured), StudyError> {
     let seed = context.named_stream("dictionaries").bits();
-    let recipe = Recipe { member, n_latents, sparsity, steps: 1000, bias_start: BiasStart::Mean, seed };
+    let recipe = Recipe { preset, n_latents, sparsity, steps: 1000, bias_start: BiasStart::Mean, seed };
     let sae = recipe.train(synthetic)?.model;
     let measured = Measured::of(&sae, synthetic, seed)?;
     Ok((sae, measured))
@@ -94,18 +95,18 @@ fn frequent(context: &mut Context) -> Result<Outcome, StudyError> {
     let floor = mmcs(&synthetic.directions, &random);
     let mut margin = f64::INFINITY;
     let mut notes = vec![format!("random directions: mean best cosine {floor:.3}")];
-    for (done, (member, sparsity)) in [(Member::Relu, 1.0), (Member::TopK, 5.0)].into_iter().enumerate() {
-        context.progress(done as u64, 2, member.name());
+    for (done, (preset, sparsity)) in [(Preset::Relu, 1.0), (Preset::TopK, 5.0)].into_iter().enumerate() {
+        context.progress(done as u64, 2, preset.name());
         if context.interrupted() {
             return Err(StudyError::Interrupted);
         }
-        let (sae, measured) = trained(context, &synthetic, member, n, sparsity)?;
+        let (sae, measured) = trained(context, &synthetic, preset, n, sparsity)?;
         let decoder = sae.weights().w_dec.mapv(f64::from);
         let [frequent, rare] =
             [0..ENDS, n - ENDS..n].map(|ends| mmcs(&synthetic.directions.slice(s![ends, ..]), &decoder));
         margin = margin.min(frequent - floor - 0.6).min(floor + 0.1 - rare);
         let name =
-            format!("{}, best cosine of the frequent {frequent:.3}, of the rare {rare:.3}", member.name());
+            format!("{}, best cosine of the frequent {frequent:.3}, of the rare {rare:.3}", preset.name());
         notes.push(line(&name, &measured));
     }
     Ok(notes.into_iter().fold(Outcome::of_margin(margin).trials(2), Outcome::note))
@@ -113,8 +114,8 @@ fn frequent(context: &mut Context) -> Result<Outcome, StudyError> {
 
 fn published(context: &mut Context) -> Result<Outcome, StudyError> {
     let synthetic = synthetic(context)?;
-    let (_, narrow) = trained(context, &synthetic, Member::TopK, 64, 5.0)?;
-    let (_, full) = trained(context, &synthetic, Member::TopK, synthetic.directions.nrows(), 5.0)?;
+    let (_, narrow) = trained(context, &synthetic, Preset::TopK, 64, 5.0)?;
+    let (_, full) = trained(context, &synthetic, Preset::TopK, synthetic.directions.nrows(), 5.0)?;
     let mmcs = |measured: &Measured, which| measured.against_null(which)[0];
     let [missed, belied] = ["MMCS (truth to dictionary)", "MMCS (dictionary to truth)"]
         .map(|which| mmcs(&full, which) - mmcs(&narrow, which));

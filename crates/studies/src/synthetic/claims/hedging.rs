@@ -1,10 +1,11 @@
 //! Hedging: a dictionary with too few latents mixes a feature with the features that are correlated with it.
 
 use crate::error::StudyError;
-use crate::synthetic::recipe::{Member, Recipe};
+use crate::synthetic::recipe::Recipe;
 use crate::synthetic::rows::SyntheticRows;
 use collimate_claims::{Claims, Meta, Proportion, Subject, Tier};
 use collimate_sae::BiasStart;
+use collimate_sae::presets::Preset;
 use collimate_stream::RngStream;
 use collimate_superposition::LowRank;
 use ndarray::{Array2, array};
@@ -47,7 +48,7 @@ fn mixed(stream: &mut RngStream, loading: f64) -> Result<f64, StudyError> {
         let seed = seed.wrapping_add(start);
         let bias_start = BiasStart::Given;
         let recipe =
-            Recipe { member: Member::Relu, n_latents: 1, sparsity: 0.05, steps: 800, bias_start, seed };
+            Recipe { preset: Preset::Relu, n_latents: 1, sparsity: 0.05, steps: 800, bias_start, seed };
         let sae = recipe.train(&synthetic)?.model;
         let row = sae.weights().w_dec.row(0).mapv(f64::from);
         // From some starts the latent finds the absence of a feature; such a start does not count.

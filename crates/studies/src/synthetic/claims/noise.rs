@@ -2,9 +2,10 @@
 
 use super::recovery::small_world;
 use crate::error::StudyError;
-use crate::synthetic::recipe::{Member, Recipe};
+use crate::synthetic::recipe::Recipe;
 use crate::synthetic::rows::SyntheticRows;
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier};
+use collimate_sae::presets::Preset;
 use collimate_sae::{BiasStart, Matching};
 use ndarray::Array2;
 
@@ -29,7 +30,7 @@ fn agreement(context: &Context, synthetic: &SyntheticRows) -> Result<[f64; 2], S
     let mut seeds = context.named_stream("two seeds");
     let mut decoder = || -> Result<Array2<f64>, StudyError> {
         let recipe = Recipe {
-            member: Member::Relu,
+            preset: Preset::Relu,
             n_latents: 64,
             sparsity: 0.5,
             steps: 1500,

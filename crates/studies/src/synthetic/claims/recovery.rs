@@ -1,10 +1,11 @@
-//! Recovery of a small world by each member, the shrinkage of its codes, and whether a lower loss means better recovery.
+//! Recovery of a small world by each preset, the shrinkage of its codes, and whether a lower loss means better recovery.
 
 use crate::error::StudyError;
-use crate::synthetic::recipe::{Measured, Member, Recipe};
+use crate::synthetic::recipe::{Measured, Recipe, TRAINED};
 use crate::synthetic::rows::SyntheticRows;
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier};
 use collimate_sae::BiasStart;
+use collimate_sae::presets::Preset;
 use collimate_superposition::WorldConfig;
 
 const SYNTH: &str = "after SynthSAEBench (2026), at a 256th of its size";
@@ -38,8 +39,8 @@ const LOSS: Meta = Meta::counterexample(
 .code("A22")
 .source("SynthSAEBench (2026): matching pursuit reconstructs best and recovers less")
 .protocol(
-    "a world as of sae/members-recover-a-small-world; TopK with k = 2, 4, 8, 16 and matching pursuit with 2, 4, 8; refuted by a pair of which \
-     the one with the lower squared error has an MCC lower by more than 0.02",
+    "The world is the one of sae/members-recover-a-small-world. TopK has k = 2, 4, 8 and 16, matching pursuit has k = 2, 4 and 8. Refuted by a pair in \
+     which the dictionary with the lower squared error has an MCC that is lower by more than 0.02.",
 )
 .tier(Tier::Standard);
 
@@ -67,11 +68,11 @@ pub(super) fn small_world(context: &Context) -> Result<SyntheticRows, StudyError
 }
 
 /// Returns λ, or the number of active latents.
-fn sparsity(member: Member) -> f64 {
-    match member {
-        Member::Relu => 0.5,
-        Member::Gated => 2.0,
-        Member::JumpRelu => 0.3,
+fn sparsity(preset: Preset) -> f64 {
+    match preset {
+        Preset::Relu => 0.5,
+        Preset::Gated => 2.0,
+        Preset::JumpReluTanh => 0.3,
         _ => 3.0,
     }
 }
@@ -79,26 +80,26 @@ fn sparsity(member: Member) -> f64 {
 fn trained(
     context: &mut Context,
     synthetic: &SyntheticRows,
-    member: Member,
+    preset: Preset,
     sparsity: f64,
 ) -> Result<Measured, StudyError> {
     if context.interrupted() {
         return Err(StudyError::Interrupted);
     }
     let seed = context.named_stream("dictionaries").bits();
-    let recipe = Recipe { member, n_latents: 64, sparsity, steps: 1500, bias_start: BiasStart::Mean, seed };
+    let recipe = Recipe { preset, n_latents: 64, sparsity, steps: 1500, bias_start: BiasStart::Mean, seed };
     Measured::of(&recipe.train(synthetic)?.model, synthetic, seed)
 }
 
 /// Formats one line of a table.
-fn line(member: Member, sparsity: f64, measured: &Measured) -> String {
+fn line(preset: Preset, sparsity: f64, measured: &Measured) -> String {
     let [mcc, chance] = measured.against_null("MCC");
     let [found, by_chance] = measured.against_null("MMCS (truth to dictionary)");
     let sums = &measured.evaluation.sums;
     format!(
         "{} at {sparsity}: MCC {mcc:.3} (chance {chance:.3}), MMCS of the truth {found:.3} (chance {by_chance:.3}), L0 {:.2}, γ {:.3}, \
          explained variance {:.3}",
-        member.name(),
+        preset.name(),
         sums.l0(),
         sums.gamma(),
         sums.explained_variance()
@@ -109,14 +110,14 @@ fn recovers(context: &mut Context) -> Result<Outcome, StudyError> {
     let synthetic = small_world(context)?;
     let mut worst = f64::INFINITY;
     let mut notes = Vec::new();
-    for (done, member) in Member::ALL.into_iter().enumerate() {
-        context.progress(done as u64, Member::ALL.len() as u64, member.name());
-        let measured = trained(context, &synthetic, member, sparsity(member))?;
+    for (done, preset) in TRAINED.into_iter().enumerate() {
+        context.progress(done as u64, TRAINED.len() as u64, preset.name());
+        let measured = trained(context, &synthetic, preset, sparsity(preset))?;
         let [mcc, chance] = measured.against_null("MCC");
         worst = worst.min(mcc - chance);
-        notes.push(line(member, sparsity(member), &measured));
+        notes.push(line(preset, sparsity(preset), &measured));
     }
-    let outcome = Outcome::of_margin(worst - 0.15).estimate(worst).trials(Member::ALL.len() as u64);
+    let outcome = Outcome::of_margin(worst - 0.15).estimate(worst).trials(TRAINED.len() as u64);
     Ok(notes.into_iter().fold(outcome, Outcome::note))
 }
 
@@ -124,10 +125,10 @@ fn shrinks(context: &mut Context) -> Result<Outcome, StudyError> {
     let synthetic = small_world(context)?;
     let mut gamma = Vec::new();
     let mut notes = Vec::new();
-    for member in [Member::Relu, Member::Gated] {
-        let measured = trained(context, &synthetic, member, sparsity(member))?;
+    for preset in [Preset::Relu, Preset::Gated] {
+        let measured = trained(context, &synthetic, preset, sparsity(preset))?;
         gamma.push(measured.evaluation.sums.gamma());
-        notes.push(line(member, sparsity(member), &measured));
+        notes.push(line(preset, sparsity(preset), &measured));
     }
     let margin = (0.97 - gamma[0]).min(0.02 - (gamma[1] - 1.0).abs());
     Ok(notes.into_iter().fold(Outcome::of_margin(margin), Outcome::note))
@@ -135,12 +136,12 @@ fn shrinks(context: &mut Context) -> Result<Outcome, StudyError> {
 
 fn loss(context: &mut Context) -> Result<Outcome, StudyError> {
     let synthetic = small_world(context)?;
-    let tried = [2.0, 4.0, 8.0, 16.0].map(|k| (Member::TopK, k));
+    let tried = [2.0, 4.0, 8.0, 16.0].map(|k| (Preset::TopK, k));
     let mut all = Vec::new();
-    for (member, k) in tried.into_iter().chain([2.0, 4.0, 8.0].map(|k| (Member::MatchingPursuit, k))) {
-        let measured = trained(context, &synthetic, member, k)?;
+    for (preset, k) in tried.into_iter().chain([2.0, 4.0, 8.0].map(|k| (Preset::MatchingPursuit, k))) {
+        let measured = trained(context, &synthetic, preset, k)?;
         let mcc = measured.against_null("MCC")[0];
-        all.push((measured.evaluation.sums.mse(), mcc, line(member, k, &measured)));
+        all.push((measured.evaluation.sums.mse(), mcc, line(preset, k, &measured)));
     }
     // The pair with the lower loss and the largest loss of recovery.
     let mut worst = (f64::INFINITY, String::new());
