@@ -1,4 +1,4 @@
-//! Attention-only transformers and the sequences they are asked about.
+//! Attention-only transformers and their sequences of questions.
 
 use collimate_grad::{Batch, CheckConfig, Objective, Scratch, check_gradient};
 use collimate_stream::RngStream;
@@ -62,13 +62,13 @@ fn a_model_without_weights_answers_nothing_right() {
     let mut stream = RngStream::new(4, 0);
     let questions = Bigrams::draw(6, 5, 2, 0.0, &mut stream).seen(20, &mut stream);
     let model = AttentionOnly::from_weights(SIZE, vec![0.0_f64; SIZE.parameters()]).unwrap();
-    // Equal logits are no answer.
+    // Equal logits do not count as an answer.
     assert_eq!(model.accuracy(&questions).unwrap(), 0.0);
     assert!((model.loss_and_gradient(&questions).unwrap().0 - 6.0_f64.ln()).abs() < 1e-12);
 }
 
 #[test]
-fn the_same_stream_trains_the_same_model() {
+fn a_stream_determines_the_trained_model() {
     let trained = || {
         let mut stream = RngStream::new(5, 0);
         let bigrams = Bigrams::draw(6, 5, 2, 0.1, &mut stream);
@@ -79,5 +79,5 @@ fn the_same_stream_trains_the_same_model() {
     let model = trained();
     assert_eq!(model, trained());
     let mut model = model;
-    assert!(model.train(1, f64::NAN, || unreachable!("the rate is looked at first")).is_err());
+    assert!(model.train(1, f64::NAN, || unreachable!("the rate is checked first")).is_err());
 }

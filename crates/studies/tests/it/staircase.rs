@@ -6,14 +6,14 @@ use collimate_superposition::{CriticalPolygon, OneActive, UnusedFeatures, gradie
 
 const FEATURES: usize = 6;
 
-/// Polygons with their exact losses and coefficients: corners, and spare features that are on.
+/// Returns the level of a polygon with its exact loss and coefficient, for a number of corners and of spare features that are on.
 fn level(corners: usize, on: usize) -> Phase {
     let loss = CriticalPolygon::new(corners).unwrap().loss(FEATURES, UnusedFeatures { on }).unwrap();
     let coefficient = toy_model_polygon(corners, FEATURES, FEATURES - corners - on).unwrap();
     Phase { loss, coefficient, constant: 0.0 }
 }
 
-/// Plain gradient descent on the loss of infinitely many data from random weights: the loss every 20 steps.
+/// Runs gradient descent on the loss of infinitely many data from random weights, and returns the loss every 20 steps.
 fn train(stream: &mut RngStream) -> Vec<f64> {
     let model = OneActive::new(2, FEATURES).unwrap();
     let start = model.draw(1.0, 0.5, stream);
@@ -39,7 +39,7 @@ fn training_comes_to_rest_at_levels_whose_coefficient_is_exact() {
         let losses = train(&mut parent.child(run));
         assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + 1e-12), "run {run} does not descend");
         let along = levels_along(&losses, &levels, 2e-4);
-        // At the start it is at no level, and once at rest at a level it stays: each of them is a minimum.
+        // At the start the loss is at no level. Once it rests at a level it stays there, because each level is a minimum.
         assert_eq!(along[0], None);
         let Some(last) = along[along.len() - 1] else { continue };
         rests[last] += 1;
@@ -53,7 +53,7 @@ fn training_comes_to_rest_at_levels_whose_coefficient_is_exact() {
 
 #[test]
 fn chains_at_a_level_find_its_coefficient() {
-    // So cold that what curvature there is leaves little to the localisation: λ itself, to a twentieth.
+    // At this low temperature the curvature dominates the localisation, so the estimate is λ itself up to a twentieth.
     let n_beta = NBeta::new(1e5).unwrap();
     let mut found = Vec::new();
     for (corners, lambda) in [(5, 7.0), (6, 8.5)] {

@@ -1,5 +1,5 @@
-//! The toy model of superposition answers to a change of its data as susceptibilities and influence functions say: against
-//! the perturbed posterior by quadrature.
+//! The response of the toy model of superposition to a change of its data agrees with susceptibilities and influence functions. The
+//! reference is the perturbed posterior by quadrature.
 
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 use collimate_slt::{NBeta, Region, SampleLosses, Sampling, Target, susceptibility};
@@ -10,10 +10,10 @@ use ndarray::Array2;
 const FEATURES: usize = 6;
 const N_BETA: f64 = 200.0;
 const GAMMA: f64 = 10.0;
-/// The coordinates that move: W[0, 0] and the first bias.
+/// The free coordinates: W[0, 0] and the first bias.
 const MOVING: [usize; 2] = [0, 2 * FEATURES];
 
-/// The toy model on samples `ξ e_j`.
+/// Makes the toy model on samples `ξ e_j`.
 fn toy(samples: &[(usize, f64)]) -> ToyLoss {
     let mut x = Array2::zeros((samples.len(), FEATURES));
     samples.iter().enumerate().for_each(|(row, &(j, size))| x[[row, j]] = size);
@@ -30,8 +30,8 @@ fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
 }
 
-/// Central differences of the expectations of all sample losses: under one more weight of each sample, and under a share of
-/// the probe in the data.
+/// Computes central differences of the expectations of all sample losses: under a larger weight of each sample, and under a share
+/// of the probe in the data.
 fn by_quadrature(own: &ToyLoss, probe: &ToyLoss, centre: &[f64]) -> Vec<Vec<f64>> {
     let n = own.n_samples();
     let (nodes, reach, h) = (300, 5.5 / GAMMA.sqrt(), 1e-3);
@@ -60,7 +60,7 @@ fn by_quadrature(own: &ToyLoss, probe: &ToyLoss, centre: &[f64]) -> Vec<Vec<f64>
 }
 
 #[test]
-fn a_pentagon_answers_to_its_data_as_its_covariances_say() {
+fn the_response_of_a_pentagon_to_its_data_agrees_with_its_covariances() {
     let samples: Vec<(usize, f64)> = (0..FEATURES).flat_map(|j| [0.35, 0.95].map(|size| (j, size))).collect();
     let (own, probe) = (toy(&samples), toy(&[(0, 0.5), (0, 1.0), (5, 0.7)]));
     let (_, mut centre) =
@@ -90,8 +90,8 @@ fn a_pentagon_answers_to_its_data_as_its_covariances_say() {
             .map(|j| (losses.influence_of(j, i), exact[j][i]))
             .chain([(answer, exact[own.n_samples()][i])])
         {
-            // A sample that neither weight reaches has the same loss always, and one that they all but never reach nearly so: there
-            // both are zero to what rounding leaves of a difference quotient.
+            // A sample that neither weight reaches has a constant loss, and a sample that they rarely reach a nearly constant one. There
+            // both values are zero up to the rounding of a difference quotient.
             if exact.abs() < 1e-6 {
                 assert!(found.value.abs() < 1e-6, "{found:?}");
                 continue;
@@ -101,6 +101,6 @@ fn a_pentagon_answers_to_its_data_as_its_covariances_say() {
             far += i32::from(exact.abs() > 10.0 * found.standard_error);
         }
     }
-    // Enough of them lie far from zero for a wrong sign or factor to be seen.
+    // Enough values lie far from zero to show a wrong sign or factor.
     assert!(far >= 30, "{far}");
 }

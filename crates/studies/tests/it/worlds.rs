@@ -23,13 +23,17 @@ fn activations_are_their_features_along_their_directions() {
         let on = synthetic.rows_where(|x, row| x[[row, 0]] > 0.0);
         assert!(on.len() < 40 && on.iter().all(|&row| synthetic.truth[[row, 0]] > 0.0));
     }
-    assert_ne!(drawn.rows, drawn.held_out.slice(ndarray::s![..30, ..]), "held-out rows are others");
+    assert_ne!(
+        drawn.rows,
+        drawn.held_out.slice(ndarray::s![..30, ..]),
+        "held-out rows differ from training rows"
+    );
     assert!(SyntheticRows::of(&source, SyntheticRows::orthogonal(5, 5), 1, 1, &stream).is_err());
     assert!(SyntheticRows::of_world(WorldConfig { features: 0, ..config }, 1, 1, &stream).is_err());
 }
 
 #[test]
-fn a_dictionary_finds_a_few_orthogonal_features_and_chance_does_not() {
+fn a_dictionary_finds_a_few_orthogonal_features_and_random_directions_do_not() {
     let source = SparseFeatures::uniform(6, 0.15).unwrap();
     let synthetic =
         SyntheticRows::of(&source, SyntheticRows::orthogonal(6, 6), 4000, 500, &RngStream::new(8, 0))

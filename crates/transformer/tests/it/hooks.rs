@@ -31,7 +31,7 @@ proptest! {
     }
 
     #[test]
-    fn every_site_matters_and_none_reaches_back(t in 2..40_usize, layer in 0..3_usize, seed in any::<u64>()) {
+    fn every_site_changes_later_logits_and_no_earlier_ones(t in 2..40_usize, layer in 0..3_usize, seed in any::<u64>()) {
         let (decoder, tokens) = (decoder(seed), tokens(t, seed));
         let run = Run::of(&tokens);
         let clean = decoder.logits(run, &mut ()).unwrap();

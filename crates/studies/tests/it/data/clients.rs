@@ -1,18 +1,18 @@
-//! The package clients: missing ones, ones without network, and what is asked of them.
+//! The package clients: missing clients, clients without network, and their arguments.
 
 use super::made_up::{payload, tarball, wheel};
 use collimate_studies::data::{Cache, Clients, DataError, install};
 use std::path::{Path, PathBuf};
 
-/// Clients that are not there.
-fn nobody() -> Clients {
+/// Returns clients that do not exist.
+fn missing_clients() -> Clients {
     Clients {
         pythons: vec!["no-such-python-1".into(), "no-such-python-2".into()],
         npms: vec!["no-such-npm".into()],
     }
 }
 
-/// A program that does what a few lines of shell say.
+/// Writes a program of a few lines of shell.
 #[cfg(unix)]
 fn program(folder: &Path, name: &str, lines: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
@@ -23,16 +23,16 @@ fn program(folder: &Path, name: &str, lines: &str) -> PathBuf {
 }
 
 #[test]
-fn a_missing_client_is_named_with_what_it_is_for_and_how_to_get_it() {
+fn a_missing_client_is_named_with_its_purpose_and_its_installation() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path());
-    let pip = install(wheel().0, &cache, &nobody(), &mut |_| {}).unwrap_err();
+    let pip = install(wheel().0, &cache, &missing_clients(), &mut |_| {}).unwrap_err();
     assert!(matches!(pip, DataError::MissingClient { client: "pip", .. }), "{pip}");
     let text = pip.to_string();
     for part in ["no-such-python-1", "no-such-python-2", "a made-up model", "Install Python 3 with pip"] {
         assert!(text.contains(part), "{text}");
     }
-    let npm = install(tarball().0, &cache, &nobody(), &mut |_| {}).unwrap_err().to_string();
+    let npm = install(tarball().0, &cache, &missing_clients(), &mut |_| {}).unwrap_err().to_string();
     for part in ["npm was not found", "made-up texts", "Install Node.js"] {
         assert!(npm.contains(part), "{npm}");
     }
@@ -48,7 +48,7 @@ fn a_python_without_pip_is_a_missing_pip_and_the_next_python_is_tried() {
     let error = install(wheel().0, &cache, &clients, &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("pip was not found") && error.contains("No module named pip"), "{error}");
 
-    // A second Python that has one, and that brings the archive the arguments ask for.
+    // The second Python has pip, and fetches the archive that the arguments name.
     let (item, archive) = wheel();
     std::fs::write(folder.path().join("served.whl"), archive).unwrap();
     let lines = format!(
@@ -66,7 +66,7 @@ fn a_python_without_pip_is_a_missing_pip_and_the_next_python_is_tried() {
 
 #[cfg(unix)]
 #[test]
-fn without_network_the_error_says_what_was_tried() {
+fn without_network_the_error_shows_the_command() {
     let folder = tempfile::tempdir().unwrap();
     let lines = "case \"$*\" in *--version*) exit 0;; esac; echo 'no route to host' >&2; exit 1";
     let client = program(folder.path(), "client", lines);

@@ -1,4 +1,4 @@
-//! Archives whose digest matches but whose contents are not what the item says: sizes are bounded, names stay inside.
+//! Archives with the right digest and the wrong contents: sizes are bounded, and no file leaves the folder.
 
 use super::made_up::{Serves, digest_of, payload, tar_item, tar_of, wheel_item, zip_of};
 use collimate_studies::data::{Cache, DataError, Item, install};
@@ -33,7 +33,7 @@ fn a_member_of_the_right_size_and_the_wrong_bytes_is_refused() {
 }
 
 #[test]
-fn an_archive_without_the_member_or_that_is_no_archive_is_refused() {
+fn an_archive_without_the_member_and_a_file_that_is_no_archive_are_refused() {
     for archive in [zip_of("inside/other.bin", b"x"), b"<html>not found</html>".to_vec(), Vec::new()] {
         let item = wheel_item(digest_of(&archive), archive.len(), digest_of(b"x"), 1);
         assert!(matches!(refused(item, archive), DataError::Archive { .. }));
@@ -41,7 +41,7 @@ fn an_archive_without_the_member_or_that_is_no_archive_is_refused() {
 }
 
 #[test]
-fn a_tar_file_with_too_much_in_it_is_refused() {
+fn a_tar_file_with_too_many_files_or_bytes_is_refused() {
     let member = |name: &str, bytes: usize| (format!("package/{name}"), "x".repeat(bytes));
     let too_many = tar_of(&[member("a1", 1), member("a2", 1), member("a3", 1), member("a4", 0)]);
     let too_large = tar_of(&[member("a1", 1), member("a2", 50_000_000)]);
@@ -54,7 +54,7 @@ fn a_tar_file_with_too_much_in_it_is_refused() {
 }
 
 #[test]
-fn names_that_lead_elsewhere_are_not_kept() {
+fn names_outside_the_folder_are_not_kept() {
     let members: Vec<(String, String)> =
         ["package/a/../../../a-evil", "package/a\\evil", "package/.a", "packagea1"]
             .map(|path| (path.to_owned(), "evil".to_owned()))

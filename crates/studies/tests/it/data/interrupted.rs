@@ -33,7 +33,7 @@ impl Fetcher for StopsHalfWay {
 }
 
 #[test]
-fn a_process_killed_half_way_leaves_nothing_that_counts() {
+fn a_killed_process_leaves_no_installed_item() {
     if let Some(root) = std::env::var_os(ROLE) {
         let _ = install(wheel().0, &Cache::at(root), &StopsHalfWay, &mut |_| {});
         return;
@@ -41,10 +41,8 @@ fn a_process_killed_half_way_leaves_nothing_that_counts() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path());
     let (item, archive) = wheel();
-    let mut child = second_process(
-        "data::interrupted::a_process_killed_half_way_leaves_nothing_that_counts",
-        folder.path(),
-    );
+    let mut child =
+        second_process("data::interrupted::a_killed_process_leaves_no_installed_item", folder.path());
     let half = || {
         let entries = folder.path().read_dir().unwrap().flatten();
         entries
@@ -116,7 +114,7 @@ fn two_processes_at_once_download_once() {
 }
 
 #[test]
-fn two_threads_at_once_download_once_and_the_second_says_that_it_waits() {
+fn two_threads_at_once_download_once_and_the_second_reports_that_it_waits() {
     let folder = tempfile::tempdir().unwrap();
     let asked = folder.path().join("asked");
     let waited = AtomicUsize::new(0);

