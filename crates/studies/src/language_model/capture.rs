@@ -14,7 +14,7 @@ const SHARD_ROWS: usize = 1 << 14;
 
 /// Returns the fingerprint of the source of captured rows: the model, the point, and the tokens with their documents.
 ///
-/// It is stored with the shards as [`Shards::source`], whoever captures them: a command or a claim.
+/// It is stored with the shards as [`Shards::source`]. A command and a claim store the same fingerprint.
 pub fn source_of(decoder: &Decoder, sequences: &[Sequence], point: HookPoint) -> Fingerprint {
     source_named(&point.to_string(), decoder, sequences)
 }

@@ -154,7 +154,7 @@ fn rows(capture: &Capture, point: HookPoint) -> Array2<f64> {
     capture.get(point).unwrap().mapv(f64::from).into_dimensionality::<Ix2>().unwrap()
 }
 
-/// The eight largest logits of each position, with their tokens.
+/// Compares the eight largest logits of each position, with their tokens.
 fn top_eight(decoder: &Decoder, fixture: &Fixture, name: &str, run: Run<'_>) {
     let logits = decoder.logits(run, &mut ()).unwrap();
     let theirs = fixture.matrix(&format!("{name}.top8_logits"));
@@ -235,7 +235,7 @@ fn top_entry(entry: &serde_json::Value) -> (u32, String, f64) {
     serde_json::from_value(entry.clone()).unwrap()
 }
 
-/// A run from layer 10 with the captured residual stream equals the whole run bit for bit.
+/// Checks that a run from layer 10 with the captured residual stream equals the whole run bit for bit.
 fn splicing(decoder: &Decoder, fixture: &Fixture) {
     let tokens = fixture.tokens("text0");
     let run = Run::of(&tokens);

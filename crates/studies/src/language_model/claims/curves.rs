@@ -202,7 +202,7 @@ impl Point {
     }
 }
 
-/// The dictionaries of one member at one place.
+/// The dictionaries of one contender at one place.
 pub(super) struct Curves {
     /// The points by seed, then by λ.
     pub(super) seeds: Vec<Vec<Point>>,
@@ -215,14 +215,14 @@ struct Material {
     held_out: HeldOut,
 }
 
-/// What has been made in this process; one at a time, so that a second claim waits instead of doing the work again.
+/// The results computed in this process. One claim computes at a time, so that a second claim waits and uses the result.
 #[derive(Default)]
 struct Made {
     materials: BTreeMap<(Tier, Place), Arc<Material>>,
     curves: BTreeMap<(Tier, Place, Contender), Arc<Curves>>,
 }
 
-/// The dictionaries of a member at a place on held-out text, made by whoever asks first.
+/// Returns the dictionaries of a contender at a place on held-out text, computed on first use.
 pub(super) fn curves(
     context: &Context,
     setup: &LanguageModelSetup,

@@ -74,7 +74,7 @@ impl Point {
     }
 }
 
-/// The curve of a member, made by whoever asks first.
+/// Returns the curve of a preset, computed on first use.
 fn curve(
     context: &Context,
     setup: &LanguageModelSetup,

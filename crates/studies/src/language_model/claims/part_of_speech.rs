@@ -160,7 +160,7 @@ fn compare(
     Ok(outcome.figure(bars.figure()))
 }
 
-/// The results of this tier, made by whoever asks first.
+/// Returns the results of this tier, computed on first use.
 fn results(context: &Context, setup: &LanguageModelSetup) -> Result<Arc<Results>, StudyError> {
     static MADE: Mutex<BTreeMap<Tier, Arc<Results>>> = Mutex::new(BTreeMap::new());
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);

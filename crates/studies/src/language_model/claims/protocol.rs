@@ -79,7 +79,7 @@ pub(super) struct Material {
     pub(super) held_out: HeldOut,
 }
 
-/// The material of this protocol, made by whoever asks first.
+/// Returns the material of this protocol, computed on first use.
 pub(super) fn material(
     context: &Context,
     setup: &LanguageModelSetup,
@@ -87,7 +87,7 @@ pub(super) fn material(
 ) -> Result<Arc<Material>, StudyError> {
     static MADE: Mutex<BTreeMap<String, Arc<Material>>> = Mutex::new(BTreeMap::new());
     let key = format!("{} {}", protocol.train_tokens, protocol.held_out_tokens);
-    // Held while it is made, so that a second claim waits instead of doing the work again.
+    // The lock is held during the computation, so that a second claim waits and uses the result.
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(material) = made.get(&key) {
         return Ok(material.clone());
