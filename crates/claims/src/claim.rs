@@ -1,18 +1,19 @@
-//! The trait every claim implements, the registry, and the way to run one.
+//! The trait of every claim, and lists of claims.
 
-use crate::{Budget, ClaimsError, Context, Meta, Outcome, Report, Why};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use crate::context::Context;
+use crate::error::ClaimsError;
+use crate::meta::Meta;
+use crate::outcome::Outcome;
+use crate::verdict::Why;
 
 /// A sentence about an object together with the program that judges it.
 ///
 /// # Determinism
 /// `run` draws only from the streams of its context, so one seed gives one outcome.
 pub trait Claim: Send + Sync {
-    /// What the claim says about itself.
+    /// Returns the description of the claim.
     fn meta(&self) -> &Meta;
-    /// Judges it.
+    /// Judges the claim.
     fn run(&self, context: &mut Context) -> Outcome;
 }
 
@@ -32,44 +33,44 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// An empty list.
+    /// Returns an empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With one more claim.
+    /// Adds a claim.
     pub fn with(mut self, claim: impl Claim + 'static) -> Self {
         self.claims.push(Box::new(claim));
         self
     }
 
-    /// With all claims of another list.
+    /// Adds all claims of another list.
     pub fn extend(mut self, other: Claims) -> Self {
         self.claims.extend(other.claims);
         self
     }
 
-    /// The claims in order.
+    /// Returns the claims in order.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Claim> {
         self.claims.iter().map(|claim| &**claim)
     }
 
-    /// The claim with this id.
+    /// Returns the claim with this id.
     pub fn get(&self, id: &str) -> Option<&dyn Claim> {
         self.iter().find(|claim| claim.meta().id == id)
     }
 
-    /// How many there are.
+    /// Returns the number of claims.
     pub fn len(&self) -> usize {
         self.claims.len()
     }
 
-    /// Whether there is none.
+    /// Returns true if the list has no claim.
     pub fn is_empty(&self) -> bool {
         self.claims.is_empty()
     }
 
-    /// Checks that every id can be recorded and none occurs twice.
+    /// Checks that every id can be recorded and that no id occurs twice.
     ///
     /// # Errors
     /// [`ClaimsError::BadId`]; [`ClaimsError::DuplicateId`] with the first repeated id.
@@ -87,7 +88,7 @@ impl Claims {
     }
 }
 
-/// A claim written as one function: for real models, figures and whatever the other forms do not fit.
+/// A claim written as one function, for real models, figures, and protocols that no other form fits.
 ///
 /// # Examples
 /// ```
@@ -102,12 +103,12 @@ pub struct Study {
 }
 
 impl Study {
-    /// A study that still needs its body.
+    /// Returns a study that still needs its function.
     pub fn new(meta: Meta) -> Self {
         Self { meta, body: None }
     }
 
-    /// The function that judges it.
+    /// Sets the function that judges the claim.
     pub fn run(mut self, body: impl Fn(&mut Context) -> Outcome + Send + Sync + 'static) -> Self {
         self.body = Some(Box::new(body));
         self
@@ -125,41 +126,4 @@ impl Claim for Study {
             None => Outcome::inconclusive(Why::Invalid("the study has no body".to_owned())),
         }
     }
-}
-
-/// Runs a claim and never panics: a panic inside becomes Inconclusive with its message.
-///
-/// # Determinism
-/// The same claim, budget and binary give the same outcome, whatever else runs and on any number of threads.
-///
-/// # Examples
-/// ```
-/// use collimate_claims::{Budget, Meta, Study, Subject, Verdict, Why, examine};
-/// let meta = Meta::theorem("own/broken", Subject::Own, "this study works");
-/// let report = examine(&Study::new(meta).run(|_| panic!("a bug")), &Budget::quick());
-/// assert_eq!(report.outcome.verdict, Verdict::Inconclusive(Why::Panicked("a bug".to_owned())));
-/// ```
-pub fn examine(claim: &dyn Claim, budget: &Budget) -> Report {
-    examine_in(claim, Context::new(claim.meta().id, budget))
-}
-
-/// As [`examine`], in a context that was prepared (interruption flag, progress).
-pub fn examine_in(claim: &dyn Claim, mut context: Context) -> Report {
-    let budget = context.budget().clone();
-    let start = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| claim.run(&mut context)))
-        .unwrap_or_else(|payload| Outcome::inconclusive(Why::Panicked(message(&*payload))));
-    Report {
-        meta: *claim.meta(),
-        outcome,
-        tier: budget.tier,
-        seed: budget.seed,
-        seconds: start.elapsed().as_secs_f64(),
-    }
-}
-
-/// The text of a panic, when it carries one.
-pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".to_owned())
 }

@@ -1,16 +1,16 @@
-//! What can go wrong around claims; a claim itself never fails, it becomes Inconclusive.
+//! Errors around claims. A claim itself never returns an error: its verdict becomes Inconclusive.
 
 /// An error of the claims framework.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClaimsError {
-    /// Two claims carry the same id, so their recorded verdicts would overwrite each other.
-    #[error("the claim id {id:?} is registered twice")]
+    /// Two claims have one id, so their recorded verdicts would overwrite each other.
+    #[error("the claim id {id:?} is registered twice; give one of the two claims another id")]
     DuplicateId {
         /// The id.
         id: String,
     },
-    /// An id that could not be a key of the lock and an anchor in the report.
+    /// An id that cannot be a key of the lock and an anchor in the report.
     #[error("the claim id {id:?} may hold only small letters, digits, '-', '.', '_' and '/'")]
     BadId {
         /// The id.
@@ -19,7 +19,7 @@ pub enum ClaimsError {
     /// A tier that does not exist.
     #[error("unknown tier {given:?}: expected quick, standard or nightly")]
     UnknownTier {
-        /// What was given.
+        /// The given value.
         given: String,
     },
     /// A number outside the bounds declared for it.
@@ -29,55 +29,61 @@ pub enum ClaimsError {
         low: f64,
         /// The upper bound.
         high: f64,
-        /// What was given.
+        /// The given value.
         given: f64,
     },
     /// A recorded verdict that does not exist.
     #[error("unknown verdict {given:?}: expected upheld, refuted or inconclusive")]
     UnknownVerdict {
-        /// What was given.
+        /// The given value.
         given: String,
     },
     /// A filter that matches no registered claim.
-    #[error("no registered claim matches {filter:?}")]
+    #[error("no registered claim matches {filter:?}; `collimate claims --list` shows all ids")]
     NothingMatches {
         /// The filter.
         filter: String,
     },
     /// The lock was recorded under another seed than the run.
-    #[error("the lock was recorded under seed {lock}, the run has seed {run}")]
+    #[error(
+        "the lock was recorded under seed {lock}, but the run has seed {run}; run with --seed {lock} to record it"
+    )]
     OtherSeed {
         /// The seed of the lock.
         lock: u64,
         /// The seed of the run.
         run: u64,
     },
-    /// A recorded verdict would change without a word on why.
+    /// A recorded verdict would change without an explanation.
     #[error("a changed verdict needs an explanation: {change}")]
     Unexplained {
         /// The change.
         change: String,
     },
     /// A run with a failed theorem or counterexample cannot be recorded.
-    #[error("{id} failed: a broken run is not recorded")]
+    #[error("{id} failed, and a run with a failure is not recorded")]
     Broken {
         /// The first failed claim.
         id: String,
     },
-    /// A file could not be read or written.
+    /// A file could not be read, or a folder could not be created.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// The file or folder.
         path: std::path::PathBuf,
-        /// What went wrong.
+        /// The error of the operating system.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[cfg(feature = "report")]
+    #[error(transparent)]
+    Output(#[from] collimate_output::OutputError),
     /// A lock file with wrong content.
     #[error("claims lock, {location}: {reason}")]
     Lock {
-        /// Where in the file.
+        /// The place in the file.
         location: String,
-        /// What is wrong there.
+        /// The problem at that place.
         reason: String,
     },
 }

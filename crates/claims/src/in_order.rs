@@ -1,13 +1,13 @@
-//! Work spread over threads whose results are consumed in order, so that threads never change a bit.
+//! Work on several threads whose results are used in order, so that the number of threads changes no bit.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// Computes `work(i)` for `i` in `0..count` on `threads` threads and hands the results to `take` in order,
+/// Computes `work(i)` for `i` in `0..count` on `threads` threads and passes the results to `take` in order,
 /// until it breaks.
 ///
-/// Blocks are sized by the clock, which changes how much is computed in vain after a break but never what
-/// `take` sees.
+/// The block size depends on the clock. It changes how many results are computed and dropped after a break, but not the results
+/// that `take` receives.
 pub(crate) fn for_each<T: Send>(
     threads: usize,
     count: u64,
@@ -15,10 +15,10 @@ pub(crate) fn for_each<T: Send>(
     mut take: impl FnMut(u64, T) -> ControlFlow<()>,
 ) {
     let mut next = 0;
-    // The first ones run here: they show what one costs.
+    // The first items run on this thread, and their time gives the block size.
     let mut each = Duration::MAX;
     while next < count {
-        // A thread costs tens of microseconds to start: spread only what is worth it.
+        // Starting a thread costs tens of microseconds, so each gets work for half a millisecond.
         let worth = Duration::from_micros(500);
         let per_thread = (worth.as_nanos() / each.as_nanos().max(1)).clamp(1, 4096) as u64;
         let spread = threads > 1 && next >= 2;
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_come_in_order_on_any_number_of_threads() {
+    fn results_are_in_order_on_any_number_of_threads() {
         for threads in [1, 2, 3, 8] {
             let mut seen = Vec::new();
             for_each(
@@ -81,6 +81,6 @@ mod tests {
     fn a_panic_in_a_thread_keeps_its_message() {
         let run = || for_each(2, 100, |i| assert!(i != 50, "fifty"), |_, ()| ControlFlow::Continue(()));
         let payload = std::panic::catch_unwind(run).unwrap_err();
-        assert_eq!(crate::claim::message(&*payload), "fifty");
+        assert_eq!(crate::run::message(&*payload), "fifty");
     }
 }

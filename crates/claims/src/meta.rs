@@ -1,34 +1,35 @@
-//! What a claim says about itself before it runs.
+//! The description of a claim.
 
+use crate::error::ClaimsError;
 use std::fmt;
 
-/// What is expected of a claim.
+/// The kind of a claim, which says what verdict is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// An exact identity or inequality: it must come out Upheld.
+    /// An exact identity or inequality. Its verdict must be Upheld.
     Theorem,
-    /// A belief that is false: it must come out Refuted, and its counterexample is printed.
+    /// A false belief. Its verdict must be Refuted, and its counterexample is printed.
     Counterexample,
-    /// A hypothesis whose threshold, indifference zone and protocol were written before the run: its verdict is data.
+    /// A hypothesis whose threshold, indifference zone and protocol were written before the run. Its verdict is data.
     Empirical,
 }
 
-/// How much is spent on a run, from seconds to hours.
+/// The effort of a run, from seconds to hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
-    /// Everything that fits in a minute.
+    /// The tier of everything that fits in a minute.
     Quick,
-    /// The default: minutes.
+    /// The default tier: minutes.
     Standard,
-    /// Full protocols: hours.
+    /// The tier of the full protocols: hours.
     Nightly,
 }
 
-/// Which part of the science a claim speaks of.
+/// The field that a claim belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Subject {
-    /// Numerics underneath: products, kernels, gradients.
+    /// Numerics: products, kernels, gradients.
     Tensor,
     /// Attention and transformers.
     Attention,
@@ -38,7 +39,7 @@ pub enum Subject {
     Superposition,
     /// Singular learning theory.
     Slt,
-    /// An object of the user's own.
+    /// An object of a user.
     Own,
 }
 
@@ -68,13 +69,13 @@ impl fmt::Display for Tier {
 }
 
 impl std::str::FromStr for Tier {
-    type Err = crate::ClaimsError;
+    type Err = ClaimsError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()
             .find(|tier| tier.to_string() == text)
-            .ok_or_else(|| crate::ClaimsError::UnknownTier { given: text.to_owned() })
+            .ok_or_else(|| ClaimsError::UnknownTier { given: text.to_owned() })
     }
 }
 
@@ -91,7 +92,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What a claim says about itself before it runs; written as a constant beside the code that runs it.
+/// The description of a claim, written before it runs. It is a constant beside the code of the claim.
 ///
 /// # Examples
 /// ```
@@ -105,27 +106,27 @@ impl fmt::Display for Subject {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// `subject/short-kebab-name`; the name under which the verdict is recorded.
+    /// The id `subject/short-kebab-name`, under which the verdict is recorded.
     pub id: &'static str,
-    /// The code in the catalogue of claims, or empty.
+    /// The code in the catalogue of claims. May be empty.
     pub code: &'static str,
-    /// Which part of the science it speaks of.
+    /// The field that the claim belongs to.
     pub subject: Subject,
     /// The claim itself, one sentence.
     pub statement: &'static str,
-    /// What is expected of it.
+    /// The kind of the claim.
     pub kind: Kind,
     /// The cheapest tier in which it runs.
     pub tier: Tier,
-    /// Where the claim comes from, or empty.
+    /// The source of the claim. May be empty.
     pub source: &'static str,
-    /// The protocol written before the run; for an empirical claim with threshold and indifference zone.
+    /// The protocol, written before the run. For an empirical claim it includes threshold and indifference zone.
     pub protocol: &'static str,
-    /// How what runs below the nightly tier differs from the nightly protocol, or empty when it does not.
+    /// The differences of the cheaper tiers from the nightly protocol. Empty if there are none.
     pub below_nightly: &'static str,
-    /// Whether it needs a real model or a real text.
+    /// Whether the claim needs a real model or a real text.
     pub real: bool,
-    /// What it needs besides that is fetched only for those who ask for it, or empty.
+    /// The data that the claim needs and that are fetched only on request. May be empty.
     pub on_request: &'static str,
 }
 
@@ -146,17 +147,17 @@ impl Meta {
         }
     }
 
-    /// An exact identity or inequality.
+    /// Describes an exact identity or inequality.
     pub const fn theorem(id: &'static str, subject: Subject, statement: &'static str) -> Self {
         Self::new(id, subject, statement, Kind::Theorem)
     }
 
-    /// A belief that is false; `statement` says the belief.
+    /// Describes a false belief; `statement` states the belief.
     pub const fn counterexample(id: &'static str, subject: Subject, statement: &'static str) -> Self {
         Self::new(id, subject, statement, Kind::Counterexample)
     }
 
-    /// A hypothesis with the protocol (threshold, indifference zone, what is measured on what) that tests it.
+    /// Describes a hypothesis, with the protocol that tests it: threshold, indifference zone, data and measurement.
     pub const fn empirical(
         id: &'static str,
         subject: Subject,
@@ -166,37 +167,37 @@ impl Meta {
         Self { protocol, ..Self::new(id, subject, statement, Kind::Empirical) }
     }
 
-    /// With a code of the catalogue.
+    /// Sets the code in the catalogue of claims.
     pub const fn code(self, code: &'static str) -> Self {
         Self { code, ..self }
     }
 
-    /// With the source of the claim.
+    /// Sets the source of the claim.
     pub const fn source(self, source: &'static str) -> Self {
         Self { source, ..self }
     }
 
-    /// With a protocol.
+    /// Sets the protocol.
     pub const fn protocol(self, protocol: &'static str) -> Self {
         Self { protocol, ..self }
     }
 
-    /// Runs only from this tier on.
+    /// Sets the cheapest tier in which the claim runs.
     pub const fn tier(self, tier: Tier) -> Self {
         Self { tier, ..self }
     }
 
-    /// Says how what runs below the nightly tier differs from the nightly protocol.
+    /// Sets the differences of the cheaper tiers from the nightly protocol.
     pub const fn below_nightly(self, difference: &'static str) -> Self {
         Self { below_nightly: difference, ..self }
     }
 
-    /// Needs a real model or a real text.
+    /// States that the claim needs a real model or a real text.
     pub const fn real(self) -> Self {
         Self { real: true, ..self }
     }
 
-    /// Needs something that is fetched only for those who ask for it, for example because of its licence.
+    /// Sets the data that the claim needs and that are fetched only on request, for example because of their licence.
     pub const fn on_request(self, what: &'static str) -> Self {
         Self { on_request: what, ..self }
     }

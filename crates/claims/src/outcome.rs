@@ -1,6 +1,7 @@
-//! What a claim hands back when it has run.
+//! The outcome of a claim.
 
-use crate::{Figure, Verdict, Why};
+use crate::verdict::{Verdict, Why};
+use collimate_figures::Figure;
 use collimate_measure::{Interval, Measurement};
 
 /// An input on which a claim fails.
@@ -8,15 +9,15 @@ use collimate_measure::{Interval, Measurement};
 pub struct Counterexample {
     /// The input as Rust source, ready to paste.
     pub literal: String,
-    /// The names and values of the dimensions it was drawn with.
+    /// The names and values of its dimensions.
     pub dims: Vec<(&'static str, usize)>,
-    /// The margin there: negative, or NaN.
+    /// The margin at this input: negative, or NaN.
     pub margin: f64,
-    /// How many accepted steps made it smaller or simpler.
+    /// The number of accepted steps that made it smaller or simpler.
     pub shrink_steps: u64,
 }
 
-/// What a claim hands back when it has run; a plain struct that fluent methods fill.
+/// The outcome of a claim: a plain struct with methods that fill it.
 ///
 /// # Examples
 /// ```
@@ -27,25 +28,25 @@ pub struct Counterexample {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// The answer.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Random inputs judged, or trials run.
+    /// The number of random inputs judged, or of trials run.
     pub trials: u64,
-    /// Inputs drawn but rejected by the generator or by the claim's domain.
+    /// The number of inputs that the generator or the domain of the claim rejected.
     pub rejected: u64,
-    /// Inputs tried by guided search, on top of `trials`.
+    /// The number of inputs of guided search, which `trials` does not include.
     pub guided: u64,
-    /// The smallest margin seen, or the distance of the estimate from the threshold; negative speaks against the claim.
+    /// The smallest margin, or the distance of the estimate from the middle of the zone. Negative values contradict the claim.
     pub margin: Option<f64>,
-    /// The estimate of the quantity the claim speaks of.
+    /// The estimate of the quantity in the claim.
     pub estimate: Option<f64>,
-    /// An interval for it.
+    /// An interval for the quantity.
     pub interval: Option<Interval>,
     /// Whether the interval is approximate, so that its confidence and the error rates are nominal.
     pub approximate: bool,
     /// The smallest counterexample found.
     pub counterexample: Option<Counterexample>,
-    /// Further measured numbers.
+    /// Further measurements.
     pub measurements: Vec<Measurement>,
     /// Figures for the report.
     pub figures: Vec<Figure>,
@@ -54,7 +55,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An outcome with only a verdict.
+    /// Returns an outcome with only a verdict.
     pub fn new(verdict: Verdict) -> Self {
         Self {
             verdict,
@@ -72,64 +73,64 @@ impl Outcome {
         }
     }
 
-    /// An upheld outcome.
+    /// Returns an upheld outcome.
     pub fn upheld() -> Self {
         Self::new(Verdict::Upheld)
     }
 
-    /// A refuted outcome.
+    /// Returns a refuted outcome.
     pub fn refuted() -> Self {
         Self::new(Verdict::Refuted)
     }
 
-    /// An outcome without an answer.
+    /// Returns an inconclusive outcome.
     pub fn inconclusive(why: Why) -> Self {
         Self::new(Verdict::Inconclusive(why))
     }
 
-    /// The claim could not run: what is missing, and how to get it.
+    /// Returns the outcome of a claim that could not run, with the missing thing and the way to get it.
     pub fn unavailable(missing: impl Into<String>, how_to_get: impl Into<String>) -> Self {
         Self::inconclusive(Why::Unavailable { missing: missing.into(), how_to_get: how_to_get.into() })
     }
 
-    /// Upheld when the margin is at least zero, Refuted when it is negative or NaN.
+    /// Returns Upheld if the margin is at least zero, and Refuted if it is negative or NaN.
     pub fn of_margin(margin: f64) -> Self {
         let verdict = if margin >= 0.0 { Verdict::Upheld } else { Verdict::Refuted };
         Self::new(verdict).margin(margin)
     }
 
-    /// With the number of trials.
+    /// Sets the number of trials.
     pub fn trials(mut self, trials: u64) -> Self {
         self.trials = trials;
         self
     }
 
-    /// With a margin.
+    /// Sets the margin.
     pub fn margin(mut self, margin: f64) -> Self {
         self.margin = Some(margin);
         self
     }
 
-    /// With an estimate.
+    /// Sets the estimate.
     pub fn estimate(mut self, estimate: f64) -> Self {
         self.estimate = Some(estimate);
         self
     }
 
-    /// With an interval whose confidence is guaranteed.
+    /// Sets an interval whose confidence is guaranteed.
     pub fn interval(mut self, interval: Interval) -> Self {
         self.interval = Some(interval);
         self
     }
 
-    /// With an interval whose confidence is only nominal (bootstrap, normal theory); the report says so.
+    /// Sets an interval whose confidence is only nominal (bootstrap, normal theory). The report labels it approximate.
     pub fn approximate_interval(mut self, interval: Interval) -> Self {
         self.interval = Some(interval);
         self.approximate = true;
         self
     }
 
-    /// With a counterexample in words or Rust source.
+    /// Sets a counterexample, in words or Rust source.
     pub fn counterexample(mut self, literal: impl Into<String>) -> Self {
         let margin = self.margin.unwrap_or(f64::NAN);
         let literal = literal.into();
@@ -137,19 +138,19 @@ impl Outcome {
         self
     }
 
-    /// With one more measured number.
+    /// Adds a measurement.
     pub fn measured(mut self, measurement: Measurement) -> Self {
         self.measurements.push(measurement);
         self
     }
 
-    /// With one more figure.
+    /// Adds a figure.
     pub fn figure(mut self, figure: Figure) -> Self {
         self.figures.push(figure);
         self
     }
 
-    /// With one more sentence.
+    /// Adds a sentence.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self

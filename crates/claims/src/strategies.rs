@@ -1,14 +1,14 @@
-//! Strategies for property tests that draw `(dims, seed)` and build the input from the seed.
+//! Strategies for property tests that draw dimensions and a seed, and build the input from them.
 //!
-//! Such cases shrink in the dimensions, and quickly; strategies over single numbers shrink entry by entry.
+//! The cases shrink in the dimensions only, which is fast. A strategy over single numbers shrinks entry by entry.
 
 use collimate_stream::RngStream;
-use ndarray::{Array1, Array2, Array3};
+use ndarray::Array2;
 use proptest::prelude::{Strategy, any};
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
-/// Inputs built by `draw` from dimensions in these ranges and a stream; only the dimensions shrink.
+/// Returns a strategy whose inputs `draw` builds from dimensions in the given ranges and a stream. Only the dimensions shrink.
 ///
 /// # Examples
 /// ```
@@ -26,12 +26,7 @@ pub fn drawn<const N: usize, I: Debug>(
     (dims, any::<u64>().no_shrink()).prop_map(move |(dims, seed)| draw(dims, &mut RngStream::new(seed, 0)))
 }
 
-/// Vectors of standard normal numbers.
-pub fn normal_vector(length: RangeInclusive<usize>) -> impl Strategy<Value = Array1<f64>> {
-    drawn([length], |[n], stream| Array1::from_shape_fn(n, |_| stream.normal()))
-}
-
-/// Matrices of standard normal numbers.
+/// Returns a strategy of matrices of standard normal numbers.
 ///
 /// # Examples
 /// ```
@@ -46,13 +41,4 @@ pub fn normal_matrix(
     columns: RangeInclusive<usize>,
 ) -> impl Strategy<Value = Array2<f64>> {
     drawn([rows, columns], |[m, n], stream| Array2::from_shape_fn((m, n), |_| stream.normal()))
-}
-
-/// Arrays with three axes of standard normal numbers.
-pub fn normal_cube(
-    first: RangeInclusive<usize>,
-    second: RangeInclusive<usize>,
-    third: RangeInclusive<usize>,
-) -> impl Strategy<Value = Array3<f64>> {
-    drawn([first, second, third], |[a, b, c], stream| Array3::from_shape_fn((a, b, c), |_| stream.normal()))
 }

@@ -1,61 +1,56 @@
-//! The three answers, and why an answer may be missing.
+//! The three verdicts, and the reasons for an inconclusive one.
 
 use std::fmt;
 
-/// The answer of a claim.
+/// The verdict on a claim.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Nothing speaks against it at the stated error rate.
+    /// No evidence contradicts the claim at the stated error rate.
     Upheld,
-    /// A counterexample, or evidence at the stated error rate, speaks against it.
+    /// A counterexample, or evidence at the stated error rate, contradicts the claim.
     Refuted,
-    /// No answer, and why.
+    /// There is no decision, for the given reason.
     Inconclusive(Why),
 }
 
-/// Why a claim gave no answer.
+/// The reason for an inconclusive verdict.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Why {
     /// The evidence stayed between the two hypotheses up to the cap on trials.
     Cap,
-    /// More than half of the inputs were rejected, so "no violation" would say little.
+    /// More than half of the inputs were rejected, so "no violation" would mean little.
     Vacuous {
-        /// How many inputs were rejected.
+        /// The number of inputs that were rejected.
         rejected: u64,
-        /// How many were drawn.
+        /// The number of inputs that were drawn.
         drawn: u64,
     },
     /// The claim panicked, with this message.
     Panicked(String),
     /// The run was interrupted before the claim was decided.
     Interrupted,
-    /// Something it needs is not there.
+    /// Something that the claim needs is missing.
     Unavailable {
-        /// What is missing.
+        /// The missing thing.
         missing: String,
-        /// How to get it.
+        /// The way to get it.
         how_to_get: String,
     },
-    /// The claim is not well formed, or a trial broke what the claim declared.
+    /// The claim is malformed, or a trial contradicts its declaration.
     Invalid(String),
     /// A reason in words.
     Other(String),
 }
 
 impl Verdict {
-    /// The word under which the verdict is recorded: `upheld`, `refuted` or `inconclusive`.
+    /// Returns the word under which the verdict is recorded: `upheld`, `refuted` or `inconclusive`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Upheld => "upheld",
             Self::Refuted => "refuted",
             Self::Inconclusive(_) => "inconclusive",
         }
-    }
-
-    /// Whether the claim could not run because something is missing.
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Inconclusive(Why::Unavailable { .. }))
     }
 }
 
@@ -72,7 +67,7 @@ impl fmt::Display for Verdict {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cap => write!(f, "the cap was reached between the two hypotheses"),
+            Self::Cap => write!(f, "the evidence stayed between the two hypotheses up to the cap on trials"),
             Self::Vacuous { rejected, drawn } => {
                 write!(f, "{rejected} of {drawn} inputs were rejected (more than half)")
             }
@@ -81,7 +76,7 @@ impl fmt::Display for Why {
             Self::Unavailable { missing, how_to_get } => {
                 write!(f, "could not run: {missing} is missing; {how_to_get}")
             }
-            Self::Invalid(reason) => write!(f, "not well formed: {reason}"),
+            Self::Invalid(reason) => write!(f, "malformed: {reason}"),
             Self::Other(reason) => f.write_str(reason),
         }
     }

@@ -1,6 +1,6 @@
-//! Threshold and indifference zone: what a claim about a number asserts.
+//! The two hypotheses of a claim about a number.
 
-use crate::{Verdict, Why};
+use crate::verdict::{Verdict, Why};
 use collimate_measure::Interval;
 
 /// Two hypotheses about a number, with the indifference zone between them.
@@ -9,7 +9,7 @@ use collimate_measure::Interval;
 /// at least t, zone z:  supported when the number exceeds t − z,  refuted when it is below t
 /// at most  t, zone z:  supported when the number is below t + z, refuted when it exceeds t
 /// ```
-/// A number inside the zone may come out either way; outside it the error rates hold.
+/// For a number inside the zone either verdict is possible. Outside it the error rates hold.
 ///
 /// # Examples
 /// ```
@@ -28,34 +28,34 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// The two hypotheses; the claim is that the number lies on the side of `alternative`.
+    /// Returns the zone between two hypotheses. The claim is that the number lies on the side of `alternative`.
     pub fn new(null: f64, alternative: f64) -> Self {
         Self { null, alternative }
     }
 
-    /// "The number is at least `threshold`", with a zone of this width below it.
+    /// Returns the zone of "the number is at least `threshold`", of width `zone` below it.
     pub fn at_least(threshold: f64, zone: f64) -> Self {
         Self { null: threshold - zone, alternative: threshold }
     }
 
-    /// "The number is at most `threshold`", with a zone of this width above it.
+    /// Returns the zone of "the number is at most `threshold`", of width `zone` above it.
     pub fn at_most(threshold: f64, zone: f64) -> Self {
         Self { null: threshold + zone, alternative: threshold }
     }
 
-    /// Whether large numbers support the claim.
+    /// Returns true if large numbers support the claim.
     pub fn rising(&self) -> bool {
         self.alternative >= self.null
     }
 
-    /// How far a number lies on the claim's side of the middle of the zone.
+    /// Returns the distance of a number from the middle of the zone, positive on the side of the claim.
     pub fn margin(&self, value: f64) -> f64 {
         let middle = (self.null + self.alternative) / 2.0;
         if self.rising() { value - middle } else { middle - value }
     }
 
-    /// The verdict of an interval: Upheld when all of it lies beyond `null` on the claim's side, Refuted when all
-    /// of it lies beyond `alternative` on the other; inside the zone the nearer end decides.
+    /// Returns the verdict of an interval: Upheld if all of it lies beyond `null` on the side of the claim, Refuted if all of it
+    /// lies beyond `alternative` on the other side. If both hold, the nearer end of the zone decides.
     pub fn decide(&self, interval: &Interval) -> Verdict {
         let (low, high) = (interval.low, interval.high);
         let (supported, against) = if self.rising() {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_directions_and_the_zone() {
+    fn intervals_are_decided_in_both_directions() {
         let at = |low, high| Interval { low, high, confidence: 0.9 };
         let zone = Zone::at_least(1.0, 0.2);
         assert_eq!(zone.decide(&at(0.1, 0.9)), Verdict::Refuted);

@@ -1,4 +1,6 @@
-use crate::Case;
+//! Inputs without their type.
+
+use super::case::Case;
 use std::any::Any;
 
 /// An input of a claim, without its type.

@@ -1,10 +1,10 @@
-//! Guided search: climbing towards a violation from the inputs with the smallest margins.
+//! Guided search: from the inputs with the smallest margins towards a violation.
 
-use super::{Judged, Search, violates};
-use crate::Context;
+use super::search::{Judged, Search, violates};
+use crate::context::Context;
 use collimate_stream::RngStream;
 
-/// How many starting points are kept.
+/// The number of starting points that are kept.
 const STARTS: usize = 4;
 
 /// The inputs with the smallest margins.
@@ -30,15 +30,15 @@ impl Worst {
     }
 }
 
-/// What the search brought.
+/// The result of a search.
 pub(super) struct Climbed {
     pub(super) found: Option<Judged>,
     pub(super) smallest: f64,
     pub(super) evaluations: u64,
 }
 
-/// Lowers the margin by coordinate steps where numbers may change, and by fresh draws at the worst dimensions
-/// where they may not.
+/// Lowers the margin by coordinate steps if numbers may change, and otherwise by new draws at the dimensions with the smallest
+/// margins.
 pub(super) fn search(claim: &Search, worst: &Worst, budget: u64, context: &Context) -> Climbed {
     let mut climbed = Climbed { found: None, smallest: f64::INFINITY, evaluations: 0 };
     if worst.kept.is_empty() {
@@ -72,7 +72,7 @@ fn climb(
     let mut best = start.clone();
     let mut numbers = best.input.coordinates();
     let size = numbers.iter().map(|x| x.abs()).filter(|x| x.is_finite()).sum::<f64>() / numbers.len() as f64;
-    // One step length for each number, grown by success and cut by failure.
+    // One step length for each number. It grows after a success and shrinks after a failure.
     let mut steps = vec![if size > 0.0 { size } else { 1.0 }; numbers.len()];
     for round in 0..evaluations {
         if round % 64 == 0 && context.interrupted() {
@@ -81,7 +81,7 @@ fn climb(
         let i = stream.below(numbers.len());
         let old = numbers[i];
         numbers[i] = match stream.below(8) {
-            // Margins often vanish at such places.
+            // Margins often vanish at these values.
             0 => [0.0, 1.0, -1.0, -old][stream.below(4)],
             1 => old + [1.0, -1.0][stream.below(2)],
             2 => numbers[stream.below(numbers.len())],
@@ -99,7 +99,7 @@ fn climb(
                 let better = next.margin < best.margin;
                 climbed.smallest = climbed.smallest.min(next.margin);
                 best = next;
-                // What the type holds may differ from what was asked (f32 rounds).
+                // The type may hold other numbers than the requested ones, because f32 rounds.
                 numbers = best.input.coordinates();
                 steps[i] *= if better { 1.6 } else { 1.0 };
             }

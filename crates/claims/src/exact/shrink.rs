@@ -1,18 +1,18 @@
 //! Making a counterexample smaller: dimensions first, then number by number.
 
-use super::{Judged, Search, violates};
-use crate::Context;
+use super::search::{Judged, Search, violates};
+use crate::context::Context;
 use collimate_stream::RngStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Seeds tried at each candidate for the dimensions.
+/// The number of seeds tried at each candidate for the dimensions.
 const SEEDS: u64 = 48;
-/// After this many panics the search for something smaller ends: each prints a message.
+/// The number of panics that end the search, because each prints a message.
 const PANICS: u64 = 24;
-/// Up to this many smaller dimensions are tried one after the other, smallest first.
+/// The largest number of smaller dimensions that are all tried, smallest first.
 const EXHAUSTIVE: u64 = 2_000;
 
-/// Returns the smallest violation found and how many accepted steps led to it.
+/// Returns the smallest violation found, and the number of accepted steps that led to it.
 pub(super) fn shrink(claim: &Search, violation: Judged, budget: u64, context: &Context) -> (Judged, u64) {
     let base = context.named_stream("shrink");
     context.progress(0, budget, "shrinking");
@@ -37,7 +37,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Takes one evaluation from the budget.
+    /// Takes one evaluation from the budget. Returns false if none is left.
     fn spend(&mut self) -> bool {
         if self.left == 0 || self.context.interrupted() {
             return false;
@@ -46,7 +46,7 @@ impl Work<'_> {
         true
     }
 
-    /// The violation that an evaluation finds. A panic is not the violation that is being made smaller: it is passed over.
+    /// Returns the violation that an evaluation finds. A panic counts as no violation.
     fn violation(&mut self, evaluate: impl FnOnce(&Search) -> Option<Judged>) -> Option<Judged> {
         let claim = self.claim;
         let judged = catch_unwind(AssertUnwindSafe(|| evaluate(claim))).unwrap_or_else(|_| {
@@ -59,7 +59,7 @@ impl Work<'_> {
         judged.filter(|next| violates(next.margin))
     }
 
-    /// Looks for a violation at these dimensions under several seeds.
+    /// Tries several seeds at these dimensions, and returns true if one gives a violation.
     fn try_dims(&mut self, dims: &[usize]) -> bool {
         for _ in 0..SEEDS {
             if !self.spend() {
@@ -80,9 +80,10 @@ impl Work<'_> {
         false
     }
 
+    /// Makes the dimensions smaller.
     fn dimensions(&mut self) {
         let low: Vec<usize> = self.claim.dims.iter().map(|(_, range)| *range.start()).collect();
-        // Large dimensions come down by halving; half of the budget stays for the numbers.
+        // Large dimensions are lowered by halving the distance; half of the budget is kept for the numbers.
         let reserve = self.left / 2;
         let mut improved = true;
         while improved && self.left > reserve {
@@ -101,7 +102,7 @@ impl Work<'_> {
                 }
             }
         }
-        // One dimension at a time can be stuck where two must move together: what is left is small, so try all.
+        // Lowering one dimension at a time can fail where two must change together. Try all smaller dimensions if they are few.
         let spans: Vec<u64> = low.iter().zip(&self.best.dims).map(|(l, d)| (d - l + 1) as u64).collect();
         let total = spans.iter().try_fold(1u64, |product, &span| product.checked_mul(span));
         if total.is_some_and(|total| total <= EXHAUSTIVE) {
@@ -116,7 +117,7 @@ impl Work<'_> {
         }
     }
 
-    /// Tries other numbers in the same shape.
+    /// Tries other numbers in the current shape, and returns true if they give a violation.
     fn try_numbers(&mut self, numbers: &[f64]) -> bool {
         let Some(input) = self.best.input.with_coordinates(numbers) else { return false };
         if !self.spend() {
@@ -129,9 +130,10 @@ impl Work<'_> {
         true
     }
 
+    /// Makes the numbers simpler.
     fn numbers(&mut self) {
         let count = self.best.input.coordinates().len();
-        // Whole blocks to zero first: cheap when most numbers do not matter.
+        // Whole blocks are set to zero first, which is cheap if most numbers do not matter.
         let mut block = count;
         while block > 1 {
             for from in (0..count).step_by(block) {
@@ -163,7 +165,7 @@ impl Work<'_> {
     }
 }
 
-/// All dimensions between two corners.
+/// Returns all dimensions between two corners of a box.
 fn boxed(low: &[usize], high: &[usize]) -> Vec<Vec<usize>> {
     low.iter().zip(high).fold(vec![Vec::new()], |all, (&l, &h)| {
         let grow = |dims: &Vec<usize>| (l..=h).map(|d| [dims.as_slice(), &[d]].concat()).collect::<Vec<_>>();
@@ -171,13 +173,13 @@ fn boxed(low: &[usize], high: &[usize]) -> Vec<Vec<usize>> {
     })
 }
 
-/// Numbers simpler than `x`, simplest first.
+/// Returns numbers that are simpler than `x`, simplest first.
 fn simpler(x: f64) -> Vec<f64> {
     let mut out = vec![0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0];
     if x.is_finite() {
         let halves = (2.0 * x).round() / 2.0;
         out.extend([x.round(), halves, x.trunc(), x.trunc() + x.signum()]);
-        // Large integers come down by halving.
+        // Large integers are halved.
         if x.abs() > 2.0 {
             out.extend([(x / 2.0).round(), x.trunc() - x.signum()]);
         }
@@ -193,7 +195,7 @@ fn simpler(x: f64) -> Vec<f64> {
     out
 }
 
-/// An order on numbers: 0 first, then ±1, ±½, ±2, integers by size, halves by size, then by written length.
+/// Returns the key that orders numbers: 0 first, then ±1, ±½, ±2, integers by size, halves by size, then by written length.
 fn complexity(x: f64) -> (u8, u64, bool) {
     let sign = x < 0.0;
     let class = match x.abs() {
@@ -219,14 +221,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn simpler_numbers_come_simplest_first_and_end() {
+    fn simpler_numbers_are_sorted_and_every_chain_ends() {
         assert!(simpler(0.0).is_empty());
         assert_eq!(simpler(1.0), [0.0]);
         assert_eq!(simpler(-1.0), [0.0, 1.0]);
         let of = simpler(2.6583);
         assert_eq!(of[0], 0.0);
         assert!(of.contains(&3.0) && of.contains(&2.5) && of.contains(&2.7));
-        // Every chain of simplifications ends, because the order strictly falls.
+        // Every chain of simplifications ends, because the key strictly decreases.
         let mut x = 123.456;
         let mut length = 0;
         while let Some(&next) = simpler(x).last() {
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes() {
+    fn a_box_lists_all_dimensions_between_its_corners() {
         assert_eq!(boxed(&[1, 2], &[2, 3]), [[1, 2], [1, 3], [2, 2], [2, 3]]);
         assert_eq!(boxed(&[], &[]), [Vec::<usize>::new()]);
     }

@@ -1,13 +1,15 @@
 //! The report as one HTML file that opens offline and needs no script.
 
 use super::style::STYLE;
-use super::{Page, reading, remarks, sentence};
-use crate::{Kind, Report, Subject, Tier, Verdict};
+use super::summary::{Page, reading, remarks, sentence};
+use crate::meta::{Kind, Subject, Tier};
+use crate::run::Report;
+use crate::verdict::Verdict;
 use collimate_figures::escape;
 use std::fmt::Write;
 
 impl Page<'_> {
-    /// The run as one self-contained HTML file: a summary table, then a section for each claim.
+    /// Returns the run as one self-contained HTML file: a summary table, then a section for each claim.
     pub fn html(&self) -> String {
         let mut out = String::new();
         let _ = write!(
@@ -38,7 +40,7 @@ impl Page<'_> {
         out
     }
 
-    /// The subjects in the order of their first claim.
+    /// Returns the subjects in the order of their first claim.
     fn subjects(&self) -> Vec<Subject> {
         let mut out = Vec::new();
         for report in &self.run.reports {
@@ -49,7 +51,7 @@ impl Page<'_> {
         out
     }
 
-    /// One cell a claim, one row a subject: the run at a glance.
+    /// Adds an overview of the run: one cell for each claim, one row for each subject.
     fn overview(&self, out: &mut String) {
         *out += "<div class=\"overview\">\n";
         for subject in self.subjects() {
@@ -88,12 +90,12 @@ impl Page<'_> {
     }
 }
 
-const LEGEND: &str = "<p class=\"soft\"><span class=\"badge expected\">✓</span> as a theorem or counterexample must be; \
+const LEGEND: &str = "<p class=\"soft\"><span class=\"badge expected\">✓</span> as a theorem or a counterexample must be; \
 <span class=\"badge failed\">✗</span> failed; a hypothesis is <span class=\"badge upheld\">▲ upheld</span>, \
 <span class=\"badge refuted\">▼ refuted</span> or <span class=\"badge open\">○ inconclusive</span>; \
 <span class=\"badge absent\">–</span> could not run.</p>\n";
 
-/// An id that is safe in an attribute and in a link.
+/// Returns an id that is safe in an attribute and in a link.
 fn anchor(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '.' }).collect()
 }
@@ -172,11 +174,11 @@ fn article(out: &mut String, report: &Report) {
     *out += "</div>\n</article>\n";
 }
 
-/// The picture as markup when it is nothing but a drawing, else as visible text: a figure may be anyone's string.
+/// Returns the picture as markup if it is a plain drawing, and otherwise as visible text, because a figure may hold any string.
 fn picture(svg: &str) -> String {
     let lower = svg.to_ascii_lowercase();
     let words = ["<script", "<foreignobject", "<iframe", "<!", "<?", "<style", "javascript:", "href", "url("];
-    // An attribute that handles an event: `on…=` after white space, a quote or a slash.
+    // An event handler: `on…=` after white space, a quote or a slash.
     let handler = lower.match_indices("on").any(|(at, _)| {
         let before = lower[..at].ends_with([' ', '\t', '\n', '\r', '\u{c}', '"', '\'', '/']);
         let name = lower[at..].trim_start_matches(|c: char| c.is_ascii_alphanumeric());
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn only_drawings_become_markup() {
         let good = "<svg viewBox=\"0 0 1 1\"><text>1 on = one</text></svg>";
-        // Even a text that looks like a handler is shown as text rather than trusted.
+        // Even text that looks like an event handler is shown as text.
         assert!(picture(good).starts_with("<pre>"));
         let good = "<svg viewBox=\"0 0 1 1\"><text>one</text></svg>";
         assert_eq!(picture(good), good);

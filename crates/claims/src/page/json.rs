@@ -1,13 +1,16 @@
 //! The machine-readable report.
 
-use super::Page;
-use crate::{Claims, LeftOut, Meta, Report, Verdict, Why};
+use super::summary::Page;
+use crate::claim::Claim;
+use crate::meta::Meta;
+use crate::run::{LeftOut, Report};
+use crate::verdict::{Verdict, Why};
 use serde_json::{Map, Value, json};
 
 impl Page<'_> {
-    /// The run as JSON: an object whose `claims` list holds one object a claim.
+    /// Returns the run as JSON: an object whose list `claims` holds one object for each claim.
     ///
-    /// Numbers that are not finite become `null`; `counterexample` is Rust source or `null`.
+    /// Non-finite numbers become `null`; `counterexample` is Rust source or `null`.
     pub fn json(&self) -> String {
         let left_out = |(meta, why): &(Meta, LeftOut)| {
             let why = match why {
@@ -41,26 +44,33 @@ impl Page<'_> {
     }
 }
 
-impl Claims {
-    /// The registered claims as JSON, without running them: an object whose `claims` list holds one object a claim.
-    pub fn list_json(&self) -> String {
-        let listed = |meta: &Meta| {
-            json!({
-                "id": meta.id,
-                "code": meta.code,
-                "subject": meta.subject.to_string(),
-                "statement": meta.statement,
-                "kind": meta.kind.to_string(),
-                "tier": meta.tier.to_string(),
-                "source": meta.source,
-                "protocol": meta.protocol,
-                "below_nightly": meta.below_nightly,
-                "real": meta.real,
-            })
-        };
-        let claims: Vec<Value> = self.iter().map(|claim| listed(claim.meta())).collect();
-        serde_json::to_string_pretty(&json!({ "claims": claims })).expect("a value of strings") + "\n"
-    }
+/// Returns the descriptions of claims as JSON, without running them: an object whose list `claims` holds one object for each claim.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::{Claim, Meta, Outcome, Study, Subject, list_json};
+/// let meta = Meta::theorem("own/four", Subject::Own, "two and two is four");
+/// let study = Study::new(meta).run(|_| Outcome::of_margin(0.0));
+/// assert!(list_json(&[&study]).contains("\"kind\": \"theorem\""));
+/// ```
+pub fn list_json(claims: &[&dyn Claim]) -> String {
+    let listed = |claim: &&dyn Claim| {
+        let meta = claim.meta();
+        json!({
+            "id": meta.id,
+            "code": meta.code,
+            "subject": meta.subject.to_string(),
+            "statement": meta.statement,
+            "kind": meta.kind.to_string(),
+            "tier": meta.tier.to_string(),
+            "source": meta.source,
+            "protocol": meta.protocol,
+            "below_nightly": meta.below_nightly,
+            "real": meta.real,
+        })
+    };
+    let claims: Vec<Value> = claims.iter().map(listed).collect();
+    serde_json::to_string_pretty(&json!({ "claims": claims })).expect("a value of strings") + "\n"
 }
 
 fn claim(report: &Report) -> Value {

@@ -1,11 +1,12 @@
 //! The report as Markdown.
 
-use super::{Page, reading, remarks, sentence};
-use crate::{Kind, Verdict};
+use super::summary::{Page, reading, remarks, sentence};
+use crate::meta::{Kind, Tier};
+use crate::verdict::Verdict;
 use std::fmt::Write;
 
 impl Page<'_> {
-    /// The run as Markdown: a table, then what each counterexample and hypothesis brought.
+    /// Returns the run as Markdown: a table, then a section for each claim.
     pub fn markdown(&self) -> String {
         let mut out = format!("# Claims\n\n{}.\n\n{}.\n\n", self.headline(), self.setting());
         for remark in remarks(self) {
@@ -41,7 +42,7 @@ impl Page<'_> {
             }
             item("Source", meta.source);
             item("Protocol", meta.protocol);
-            if report.tier != crate::Tier::Nightly {
+            if report.tier != Tier::Nightly {
                 item("Below nightly", meta.below_nightly);
             }
             item("Result", &report.summary());
@@ -49,7 +50,7 @@ impl Page<'_> {
             outcome.notes.iter().for_each(|note| item("Note", note));
             out.push('\n');
             if let Some(counterexample) = &outcome.counterexample {
-                // A fence longer than any run of backticks inside.
+                // The fence must be longer than any run of backticks inside.
                 let longest = counterexample.literal.split(|c| c != '`').map(str::len).max().unwrap_or(0);
                 let fence = "`".repeat(longest.max(2) + 1);
                 let _ = write!(out, "\n{fence}rust\n{}\n{fence}\n", counterexample.literal);
@@ -59,7 +60,7 @@ impl Page<'_> {
     }
 }
 
-/// Text that Markdown shows as it is, on one line and inside a table.
+/// Returns text that Markdown shows literally, on one line and inside a table.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Tests of the tester.
+//! Tests of the claims framework.
 
 mod exact;
 #[cfg(feature = "report")]

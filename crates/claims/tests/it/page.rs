@@ -1,15 +1,16 @@
-//! The files of a report: complete, escaped, and read back.
+//! The files of a report and of the lock.
 
 use collimate_claims::figures::{Bars, Chart, Figure, HeatMap, Histogram, Series};
 use collimate_claims::{
-    Budget, Claims, Exact, Lock, Meta, Outcome, Page, Proportion, Recorded, Run, Runner, Study, Subject, Tier,
+    Budget, Claim, Claims, Exact, Lock, Meta, Outcome, Page, Proportion, Recorded, Run, Runner, Study,
+    Subject, Tier, list_json,
 };
 use collimate_measure::{Fingerprint, Interval, Measurement, Quantity, Unit};
 
 const LOSS: Quantity =
     Quantity { name: "loss <recovered>", definition: "one minus a ratio & more", unit: Unit::Fraction };
 
-/// Claims of every kind, every figure, and hostile text wherever text can come from.
+/// Returns claims of every kind, with every figure, and hostile text in every place that takes text.
 fn claims() -> Claims {
     let hostile = "<script>alert(\"x\")</script> & 'quotes' | `ticks` ]]>";
     let theorem =
@@ -125,7 +126,8 @@ fn json_holds_what_readers_need() {
         let ran = claim["missing"].is_null();
         assert!(!ran || claim["margin"].is_f64() || claim["interval"].is_object(), "{claim}");
     }
-    let list: serde_json::Value = serde_json::from_str(&self::claims().list_json()).unwrap();
+    let list: serde_json::Value =
+        serde_json::from_str(&list_json(&self::claims().iter().collect::<Vec<&dyn Claim>>())).unwrap();
     assert_eq!(list["claims"].as_array().unwrap().len(), 5);
     assert_eq!((&list["claims"][2]["id"], &list["claims"][2]["tier"]), (&"slt/coin".into(), &"quick".into()));
     assert_eq!(claims[0]["verdict"], "upheld");
@@ -165,8 +167,8 @@ fn html_is_self_contained_and_escaped() {
 }
 
 #[test]
-fn html_for_looking_at() {
-    // Written where a person can open it; the assertion is that the same run gives the same picture.
+fn html_is_written_to_a_folder_for_inspection() {
+    // A person can open the file.
     let (run, lock) = (run(), Lock::default());
     let page = Page { run: &run, lock: &lock, cpu_level: "avx2", version: "0.1.0" };
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("claims-page");
@@ -177,7 +179,7 @@ fn html_for_looking_at() {
 }
 
 #[test]
-fn markdown_shows_text_as_text() {
+fn markdown_shows_text_literally() {
     let (run, lock) = (run(), Lock::default());
     let text = Page { run: &run, lock: &lock, cpu_level: "avx2", version: "0.1.0" }.markdown();
     assert!(text.contains("| `own/positive` | counterexample | ✓ refuted |"), "{text}");
@@ -186,7 +188,7 @@ fn markdown_shows_text_as_text() {
 }
 
 #[test]
-fn the_lock_survives_the_way_through_a_file() {
+fn a_written_lock_is_read_back_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("claims.lock");
     assert_eq!(Lock::read(&path).unwrap(), Lock::default(), "no file is an empty lock");
@@ -215,7 +217,7 @@ fn the_lock_survives_the_way_through_a_file() {
 }
 
 #[test]
-fn a_broken_lock_says_where() {
+fn the_error_for_a_broken_lock_names_the_place() {
     let reason = |text: &str| Lock::parse(text).unwrap_err().to_string();
     assert!(reason("").contains("seed: missing"));
     assert!(reason("seed = \"x\"").contains("not an integer"));

@@ -1,4 +1,4 @@
-//! The stated error rates hold at the boundary of the hypotheses, and so does the power.
+//! Error rates and power at the two ends of the indifference zone.
 
 use collimate_claims::{
     Budget, Claim, ConfidenceSequence, Mean, Meta, Method, Proportion, Quantile, Subject, Verdict, examine,
@@ -17,7 +17,7 @@ fn meta() -> Meta {
     )
 }
 
-/// How often each verdict comes out over independent runs: upheld, refuted, inconclusive.
+/// Counts the verdicts of independent runs: upheld, refuted, inconclusive.
 fn verdicts(claim: &dyn Claim, runs: u64) -> [u64; 3] {
     let half = |first: u64| {
         let mut counts = [0; 3];
@@ -38,12 +38,12 @@ fn verdicts(claim: &dyn Claim, runs: u64) -> [u64; 3] {
     [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
 }
 
-/// Both error rates at the two ends of the zone, and the power at both.
-fn hold(name: &str, claim: impl Fn(f64, bool) -> Box<dyn Claim>) {
-    hold_over(RUNS, name, claim);
+/// Asserts both error rates and the power at the two ends of the zone.
+fn assert_rates(name: &str, claim: impl Fn(f64, bool) -> Box<dyn Claim>) {
+    assert_rates_over(RUNS, name, claim);
 }
 
-fn hold_over(runs: u64, name: &str, claim: impl Fn(f64, bool) -> Box<dyn Claim>) {
+fn assert_rates_over(runs: u64, name: &str, claim: impl Fn(f64, bool) -> Box<dyn Claim>) {
     for alpha in [0.05, 0.01] {
         for truth in [false, true] {
             let [upheld, refuted, open] = verdicts(&*claim(alpha, truth), runs);
@@ -68,33 +68,33 @@ fn betting_on_coins(alpha: f64, truth: bool) -> Box<dyn Claim> {
 }
 
 #[test]
-fn of_the_sequential_ratio_test() {
-    hold("proportion", proportion);
+fn the_sequential_ratio_test_keeps_its_error_rates() {
+    assert_rates("proportion", proportion);
 }
 
-/// Twenty times as many runs, which would show a rate that is off by a twentieth.
+/// Twenty times more runs, which would show an error of a twentieth in a rate.
 mod slow {
     use super::*;
 
     #[test]
-    fn of_the_sequential_ratio_test_over_many_runs() {
-        hold_over(20 * RUNS, "proportion", proportion);
+    fn the_sequential_ratio_test_keeps_its_error_rates_over_many_runs() {
+        assert_rates_over(20 * RUNS, "proportion", proportion);
     }
 
     #[test]
-    fn of_betting_over_many_runs() {
-        hold_over(20 * RUNS, "betting on coins", betting_on_coins);
+    fn betting_keeps_its_error_rates_over_many_runs() {
+        assert_rates_over(20 * RUNS, "betting on coins", betting_on_coins);
     }
 }
 
 #[test]
-fn of_the_sign_test() {
-    hold("sequential sign test", |alpha, truth| {
+fn the_sign_test_keeps_its_error_rates() {
+    assert_rates("sequential sign test", |alpha, truth| {
         let shift = if truth { 0.674_489_750_196_081_7 } else { 0.0 }; // P(X ≥ 0) = 3/4 or 1/2
         let claim = Quantile::new(meta()).at_least(0.0).zone(0.25).errors(alpha, alpha);
         Box::new(claim.trial(move |s| s.normal() + shift))
     });
-    hold("fixed sign test", |alpha, truth| {
+    assert_rates("fixed sign test", |alpha, truth| {
         let shift = if truth { 0.674_489_750_196_081_7 } else { 0.0 };
         let claim = Quantile::new(meta()).at_least(0.0).zone(0.25).errors(alpha, alpha);
         let trials = if alpha < 0.02 { 90 } else { 50 };
@@ -112,25 +112,25 @@ fn mean(
 }
 
 #[test]
-fn of_betting() {
-    hold("betting on coins", betting_on_coins);
-    hold("betting on numbers", |alpha, truth| {
+fn betting_keeps_its_error_rates() {
+    assert_rates("betting on coins", betting_on_coins);
+    assert_rates("betting on numbers", |alpha, truth| {
         let middle = if truth { 0.65 } else { 0.35 };
         mean(Method::Betting, alpha, move |s| middle + 0.6 * (s.uniform() - 0.5))
     });
 }
 
 #[test]
-fn of_empirical_bernstein() {
-    hold("empirical Bernstein", |alpha, truth| {
+fn empirical_bernstein_keeps_its_error_rates() {
+    assert_rates("empirical Bernstein", |alpha, truth| {
         let p = if truth { 0.65 } else { 0.35 };
         mean(Method::EmpiricalBernstein, alpha, move |s| f64::from(u8::from(s.bernoulli(p))))
     });
 }
 
 #[test]
-fn confidence_sequences_cover_at_every_moment() {
-    // A look at each power of two; one miss at any look counts.
+fn confidence_sequences_cover_at_all_times() {
+    // The interval is checked at each power of two, and one miss counts.
     for method in [Method::Betting, Method::EmpiricalBernstein] {
         for (low, high, p) in [(0.0, 1.0, 0.5), (-2.0, 3.0, 0.1)] {
             let (alpha, sequences) = (0.1, 2_000);
@@ -156,7 +156,7 @@ fn confidence_sequences_cover_at_every_moment() {
 }
 
 #[test]
-fn a_confidence_sequence_refuses_numbers_out_of_bounds() {
+fn a_confidence_sequence_rejects_numbers_outside_its_bounds() {
     let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.05, Method::Betting);
     assert_eq!((sequence.interval().low, sequence.interval().high), (0.0, 1.0));
     for bad in [f64::NAN, -0.1, 1.1, f64::INFINITY] {

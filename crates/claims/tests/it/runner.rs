@@ -4,7 +4,7 @@ use collimate_claims::{
     Budget, Change, Claims, ClaimsError, Kind, LeftOut, Lock, Meta, Outcome, Progress, Recorded, Run, Runner,
     Study, Subject, Surprise, Tier, Verdict, Why,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 fn meta(id: &'static str, kind: Kind) -> Meta {
@@ -41,7 +41,7 @@ fn exit_statuses() {
     for (i, (kind, outcome, status)) in cases.into_iter().enumerate() {
         assert_eq!(quick(&one("own/case", kind, outcome)).exit_status(&empty), status, "case {i}");
     }
-    // A failure weighs more than something that could not run.
+    // A failure takes precedence over a claim that could not run.
     let both = one("own/a", Kind::Theorem, Outcome::refuted).extend(one("own/b", Kind::Theorem, missing));
     assert_eq!(quick(&both).exit_status(&empty), 1);
 }
@@ -81,7 +81,7 @@ fn ids_are_checked() {
 }
 
 #[test]
-fn an_interruption_keeps_what_is_finished() {
+fn an_interruption_keeps_finished_reports() {
     let flag = Arc::new(AtomicBool::new(false));
     let setter = Arc::clone(&flag);
     let interrupt = Study::new(meta("own/second", Kind::Theorem)).run(move |context| {
@@ -117,7 +117,7 @@ fn long_claims_stop_when_interrupted() {
 }
 
 #[test]
-fn progress_is_told_in_order() {
+fn progress_is_reported_in_order() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&told);
     let runner = Runner::new(Budget::quick()).on_progress(move |progress| {
@@ -155,7 +155,7 @@ fn a_change_from_the_lock_fails_only_at_its_tier_and_seed() {
     };
     assert_eq!(lock.compare(&run(Budget::quick())), [change(Surprise::Unexplained)]);
     assert_eq!(run(Budget::quick()).exit_status(&lock), 1);
-    // Another tier is another record; another seed may differ honestly.
+    // Each tier has its own record, and under another seed a verdict may differ.
     assert_eq!(lock.compare(&run(Budget::standard())), []);
     assert_eq!(lock.unrecorded(&run(Budget::standard())), ["own/h"]);
     assert_eq!(lock.compare(&run(Budget::quick().seed(4))), [change(Surprise::OtherSeed)]);
@@ -191,7 +191,7 @@ fn recording_demands_the_same_seed_a_reason_and_a_sound_run() {
     assert_eq!(lock.update(&changed, Some("a new estimator")).unwrap().len(), 1);
     assert_eq!(lock.entries["own/h"].explanation, "a new estimator");
     assert_eq!(changed.exit_status(&lock), 0);
-    // What could not run leaves its line alone.
+    // A claim that could not run does not change its line.
     let missing = quick(&one("own/h", Kind::Empirical, || Outcome::unavailable("x", "y")));
     lock.update(&missing, None).unwrap();
     assert_eq!(lock.entries["own/h"].verdicts[&Tier::Quick], Recorded::Refuted);
@@ -199,4 +199,29 @@ fn recording_demands_the_same_seed_a_reason_and_a_sound_run() {
     assert_eq!(lock.stale(&claims), ["own/h"]);
     lock.prune(&claims);
     assert!(lock.entries.is_empty());
+}
+
+#[test]
+fn the_claims_of_a_run_share_a_value_that_is_computed_once() {
+    let computed = Arc::new(AtomicU64::new(0));
+    let sharing = |id, key: &'static str| {
+        let computed = Arc::clone(&computed);
+        Study::new(meta(id, Kind::Theorem)).run(move |context| {
+            let value = context.once(key, || {
+                computed.fetch_add(1, Ordering::Relaxed);
+                // A value may use other shared values.
+                context.once("nested", || Ok::<u64, String>(1)).map(|nested| u64::MAX - *nested)
+            });
+            Outcome::of_margin(if value == Ok(Arc::new(u64::MAX - 1)) { 0.0 } else { -1.0 })
+        })
+    };
+    let claims = Claims::new()
+        .with(sharing("own/a", "key"))
+        .with(sharing("own/b", "key"))
+        .with(sharing("own/c", "other key"));
+    assert_eq!(quick(&claims).exit_status(&Lock::default()), 0);
+    assert_eq!(computed.swap(0, Ordering::Relaxed), 2);
+    // Another run computes the value again.
+    quick(&claims);
+    assert_eq!(computed.load(Ordering::Relaxed), 2);
 }

@@ -1,4 +1,4 @@
-//! Threads, filters and neighbours change nothing.
+//! Threads, filters and other claims change no result.
 
 use collimate_claims::{
     Budget, Claims, Exact, Mean, Meta, Proportion, Quantile, Report, Runner, Subject, examine,

@@ -74,7 +74,7 @@ fn a_vacuous_claim_is_inconclusive() {
 }
 
 #[test]
-fn malformed_claims_say_so() {
+fn malformed_claims_are_inconclusive_with_a_reason() {
     let invalid = |claim: &dyn Claim, part: &str| match verdict(claim) {
         Verdict::Inconclusive(Why::Invalid(reason)) => assert!(reason.contains(part), "{reason}"),
         other => panic!("{other}"),
@@ -102,7 +102,7 @@ fn malformed_claims_say_so() {
 }
 
 #[test]
-fn extreme_hypotheses_decide_at_once() {
+fn one_trial_decides_extreme_hypotheses() {
     // "It never fails" is refuted by the first failure, "it can happen" upheld by the first success.
     let never = Proportion::new(theorem("own/never")).hypotheses(0.9, 1.0).trial(|s| s.bernoulli(0.8));
     assert_eq!(verdict(&never), Verdict::Refuted);
@@ -111,7 +111,7 @@ fn extreme_hypotheses_decide_at_once() {
 }
 
 #[test]
-fn a_cap_gives_no_answer() {
+fn a_claim_at_its_cap_is_inconclusive() {
     let claim =
         Proportion::new(theorem("own/cap")).hypotheses(0.49, 0.51).cap(50).trial(|s| s.bernoulli(0.5));
     assert_eq!(verdict(&claim), Verdict::Inconclusive(Why::Cap));

@@ -30,7 +30,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<ExitCode> {
     if options.list {
         let selected = runner.select(&claims)?;
         match &options.json {
-            Some(path) => write_or_print(path, &list::json(&selected))?,
+            Some(path) => write_or_print(path, &collimate_claims::list_json(&selected))?,
             None => print!("{}", list::text(&selected)),
         }
         return Ok(ExitCode::SUCCESS);

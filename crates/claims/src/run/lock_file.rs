@@ -1,6 +1,9 @@
 //! The text of `claims.lock`: TOML, one line a claim, sorted by id.
 
-use crate::{ClaimsError, Entry, Lock, Recorded, Tier};
+use super::lock::{Entry, Lock, Recorded};
+use crate::error::ClaimsError;
+use crate::meta::Tier;
+use collimate_output::Existing;
 use std::fmt::Write;
 use std::path::Path;
 use toml::{Table, Value};
@@ -15,7 +18,7 @@ fn broken(location: impl Into<String>, reason: impl Into<String>) -> ClaimsError
 }
 
 impl Lock {
-    /// The lock as text.
+    /// Returns the text of the lock.
     ///
     /// # Examples
     /// ```
@@ -110,11 +113,11 @@ impl Lock {
         }
     }
 
-    /// Writes the lock file atomically.
+    /// Writes the lock file. The file is either complete or unchanged.
     ///
     /// # Errors
-    /// [`ClaimsError::File`].
+    /// [`ClaimsError::Output`].
     pub fn write(&self, path: &Path) -> Result<(), ClaimsError> {
-        crate::atomic::write(path, &self.to_text())
+        Ok(collimate_output::write(path, Existing::Replace, |out| out.write_all(self.to_text().as_bytes()))?)
     }
 }

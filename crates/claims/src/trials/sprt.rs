@@ -1,29 +1,8 @@
-//! Wald's sequential test of a success probability, with thresholds that keep their promise.
+//! Wald's sequential test of a success probability, with thresholds that guarantee the error rates.
 
-use crate::{Verdict, Zone};
-
-/// Error rates of a sequential claim, fixed when the claim is registered.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Errors {
-    /// Bound on the probability of Upheld when the claim is false.
-    pub false_support: f64,
-    /// Bound on the probability of Refuted when the claim is true.
-    pub false_refutation: f64,
-}
-
-impl Default for Errors {
-    /// One in ten thousand each: a hundred claims together stay near one in a hundred.
-    fn default() -> Self {
-        Self { false_support: 1e-4, false_refutation: 1e-4 }
-    }
-}
-
-impl Errors {
-    /// Whether both rates lie in (0, 1).
-    pub(crate) fn valid(&self) -> bool {
-        [self.false_support, self.false_refutation].iter().all(|&rate| rate > 0.0 && rate < 1.0)
-    }
-}
+use super::builder::Errors;
+use crate::verdict::Verdict;
+use crate::zone::Zone;
 
 /// Wald's sequential probability ratio test of "the success probability is `alternative`" against `null`.
 ///
@@ -32,7 +11,7 @@ impl Errors {
 /// ```
 /// Under any p on the null's side Λ is a supermartingale, and under any p on the alternative's side 1/Λ is one, so
 /// by Ville's inequality the two error rates are at most α and β however long the test runs. Wald's own
-/// thresholds (1−β)/α and β/(1−α) only bound them by α/(1−β) and β/(1−α).
+/// thresholds (1−β)/α and β/(1−α) guarantee only α/(1−β) and β/(1−α).
 ///
 /// # Examples
 /// ```
@@ -56,13 +35,13 @@ pub struct Sprt {
 }
 
 impl Sprt {
-    /// A test that has seen nothing.
+    /// Returns a test without trials.
     pub fn new(zone: Zone, errors: Errors) -> Self {
         let (up, down) = (-errors.false_support.ln(), errors.false_refutation.ln());
         Self { zone, log_ratio: 0.0, up, down, successes: 0, trials: 0 }
     }
 
-    /// Takes one trial; the verdict as soon as there is one.
+    /// Adds one trial, and returns the verdict as soon as the test decides.
     pub fn push(&mut self, success: bool) -> Option<Verdict> {
         let (p0, p1) = (self.zone.null, self.zone.alternative);
         self.trials += 1;
@@ -77,18 +56,18 @@ impl Sprt {
         }
     }
 
-    /// The logarithm of the likelihood ratio.
+    /// Returns the logarithm of the likelihood ratio.
     pub fn log_ratio(&self) -> f64 {
         self.log_ratio
     }
 
-    /// Successes and trials so far.
+    /// Returns the number of successes and the number of trials so far.
     pub fn counts(&self) -> (u64, u64) {
         (self.successes, self.trials)
     }
 
-    /// What is wrong with the hypotheses, if anything.
-    pub(crate) fn invalid(zone: &Zone, errors: &Errors) -> Option<String> {
+    /// Returns what is wrong with the hypotheses or the error rates, if anything.
+    pub(super) fn invalid(zone: &Zone, errors: &Errors) -> Option<String> {
         let inside = |p: f64| (0.0..=1.0).contains(&p);
         if !inside(zone.null) || !inside(zone.alternative) || zone.null == zone.alternative {
             let (p0, p1) = (zone.null, zone.alternative);

@@ -1,42 +1,44 @@
-//! What is known about a claim after it has run.
+//! The report of a claim.
 
-use crate::{Kind, Meta, Outcome, Tier, Verdict, Why};
+use crate::meta::{Kind, Meta, Tier};
+use crate::outcome::Outcome;
+use crate::verdict::{Verdict, Why};
 use collimate_figures::short_number;
 use std::fmt;
 
-/// What is known about a claim after it has run; printing it ends with the counterexample as Rust source.
+/// The report of a claim that has run. Its printed form ends with the counterexample as Rust source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// What the claim says about itself.
+    /// The description of the claim.
     pub meta: Meta,
-    /// What the run gave.
+    /// The outcome.
     pub outcome: Outcome,
     /// The tier of the run.
     pub tier: Tier,
-    /// The seed of the run; the claim's own streams follow from it and the id.
+    /// The seed of the run. The claim's own streams follow from the seed and the id.
     pub seed: u64,
-    /// Wall time.
+    /// The wall time in seconds.
     pub seconds: f64,
 }
 
 impl Report {
-    /// Whether the verdict is Upheld.
+    /// Returns true if the verdict is Upheld.
     pub fn upheld(&self) -> bool {
         self.outcome.verdict == Verdict::Upheld
     }
 
-    /// Whether the verdict is Refuted.
+    /// Returns true if the verdict is Refuted.
     pub fn refuted(&self) -> bool {
         self.outcome.verdict == Verdict::Refuted
     }
 
-    /// Whether the claim could not run because something is missing, or was interrupted.
+    /// Returns true if the claim could not run because something is missing, or was interrupted.
     pub fn did_not_run(&self) -> bool {
         matches!(self.outcome.verdict, Verdict::Inconclusive(Why::Unavailable { .. } | Why::Interrupted))
     }
 
-    /// Whether the verdict is what the kind demands: Upheld for a theorem, Refuted for a counterexample; an
-    /// empirical claim may come out either way, but must not be malformed or panic.
+    /// Returns true if the verdict is as the kind demands: Upheld for a theorem, Refuted for a counterexample. An
+    /// empirical claim may have any verdict, but must not be malformed or panic.
     pub fn as_expected(&self) -> bool {
         match self.meta.kind {
             Kind::Theorem => self.upheld(),
@@ -48,7 +50,7 @@ impl Report {
         }
     }
 
-    /// The number that sums the run up, in one line: margin, interval or count.
+    /// Returns the numbers that summarise the run, in one line: estimate, interval, margin and number of trials.
     pub fn summary(&self) -> String {
         let outcome = &self.outcome;
         let mut parts = Vec::new();

@@ -1,11 +1,11 @@
-//! Inputs that can be printed as Rust source and simplified number by number.
+//! Inputs that can be printed as Rust source and changed number by number.
 
 use ndarray::{Array1, Array2, Array3};
 
 /// An input of an exact claim.
 ///
-/// `coordinates` lists its numbers in a fixed order; `with_coordinates` puts other numbers in their place and
-/// keeps the shape. Shrinking and guided search work on these.
+/// `coordinates` lists its numbers in a fixed order. `with_coordinates` replaces them and keeps the shape. Shrinking and guided search
+/// use both.
 ///
 /// # Examples
 /// ```
@@ -17,17 +17,17 @@ use ndarray::{Array1, Array2, Array3};
 /// assert!(case.with_coordinates(&[0.0, 0.0, -1.0]).is_none()); // no usize is −1
 /// ```
 pub trait Case: Clone + Send + Sync + 'static {
-    /// The input as Rust source.
+    /// Returns the input as Rust source.
     fn literal(&self) -> String;
-    /// Its parts as Rust source: those of a tuple one by one, anything else as a whole.
+    /// Returns the parts of a tuple as Rust source; any other input is one part.
     fn parts(&self) -> Vec<String> {
         vec![self.literal()]
     }
-    /// Its numbers.
+    /// Returns the numbers of the input.
     fn coordinates(&self) -> Vec<f64>;
-    /// The same shape with other numbers, or `None` when the type cannot hold one of them.
+    /// Returns an input of this shape with other numbers, or `None` if the type cannot hold one of them.
     ///
-    /// `numbers` has as many entries as [`Case::coordinates`] gives.
+    /// `numbers` has the length of [`Case::coordinates`].
     fn with_coordinates(&self, numbers: &[f64]) -> Option<Self>;
 }
 
@@ -76,7 +76,7 @@ macro_rules! unsigned {
             }
             fn with_coordinates(&self, numbers: &[f64]) -> Option<Self> {
                 let x = *numbers.first()?;
-                // An unchanged number must come back unchanged even beyond 2⁵³.
+                // An unchanged number must stay unchanged even beyond 2⁵³.
                 if x == *self as f64 {
                     return Some(*self);
                 }

@@ -1,62 +1,55 @@
-//! Running many claims.
+//! The runner of many claims.
 
-use crate::claim::examine_in;
-use crate::{Budget, Claim, Claims, ClaimsError, Context, Lock, Meta, Report, Tier};
+use super::examine::examine_in;
+use super::report::Report;
+use super::results::{LeftOut, Run};
+use crate::budget::Budget;
+use crate::claim::{Claim, Claims};
+use crate::context::{Context, Shared};
+use crate::error::ClaimsError;
+use crate::meta::Meta;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What happens during a run, for progress bars.
+/// An event of a run, for progress bars.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// A claim begins.
+    /// A claim starts.
     Started {
-        /// Its place, from 0.
+        /// The position of the claim, counted from 0.
         index: usize,
-        /// How many claims will run.
+        /// The number of claims that will run.
         total: usize,
         /// The claim.
         meta: &'a Meta,
     },
-    /// A claim has come further.
+    /// A claim reports progress.
     Step {
         /// The claim.
         meta: &'a Meta,
-        /// Steps done.
+        /// The number of steps done.
         done: u64,
-        /// Steps at most.
+        /// The largest possible number of steps.
         total: u64,
-        /// What is happening.
+        /// The current activity.
         note: &'a str,
     },
     /// A claim is finished.
     Finished {
-        /// Its place, from 0.
+        /// The position of the claim, counted from 0.
         index: usize,
-        /// How many claims will run.
+        /// The number of claims that will run.
         total: usize,
-        /// Its report.
+        /// The report of the claim.
         report: &'a Report,
     },
 }
 
-/// Why a registered claim was not run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftOut {
-    /// It belongs to a more expensive tier.
-    Tier,
-    /// It needs real data, and the run was asked to go without.
-    Real,
-    /// It needs data that are fetched on request, and nobody asked for them.
-    OnRequest,
-    /// The run was interrupted before its turn.
-    Interrupted,
-}
-
-/// Runs the claims that a filter, a tier and the wish for real data select.
+/// The runner of all claims that its filters and tier select.
 ///
 /// # Determinism
 /// A claim's streams follow from the run's seed and its own id, and its error rates were fixed when it was registered:
-/// what else runs, and in which order, changes nothing.
+/// neither the other claims of a run nor their order changes a result.
 ///
 /// # Examples
 /// ```
@@ -67,9 +60,9 @@ pub enum LeftOut {
 ///     .with(Study::new(four).run(|_| Outcome::of_margin(0.0)))
 ///     .with(Study::new(real).run(|_| Outcome::unavailable("the model", "run `collimate data`")));
 /// let run = Runner::new(Budget::quick()).run(&claims).unwrap();
-/// assert_eq!(run.exit_status(&Lock::default()), 2); // something asked for could not run
+/// assert_eq!(run.exit_status(&Lock::default()), 2); // a selected claim could not run
 /// let run = Runner::new(Budget::quick()).real(false).run(&claims).unwrap();
-/// assert_eq!(run.exit_status(&Lock::default()), 0); // it was not asked for
+/// assert_eq!(run.exit_status(&Lock::default()), 0); // the claim was not selected
 /// ```
 pub struct Runner {
     budget: Budget,
@@ -83,7 +76,7 @@ pub struct Runner {
 type Callback = dyn Fn(&Progress) + Send + Sync;
 
 impl Runner {
-    /// Runs everything under this budget.
+    /// Returns a runner of all claims under `budget`.
     pub fn new(budget: Budget) -> Self {
         Self {
             budget,
@@ -95,37 +88,38 @@ impl Runner {
         }
     }
 
-    /// Only claims whose id contains this text, or matches it where it holds `*` or `?`; several filters add up.
+    /// Adds a filter: a claim runs if its id contains the text, or matches it as a pattern with `*` and `?`. With several filters, a
+    /// claim runs if one of them matches.
     pub fn filter(mut self, pattern: impl Into<String>) -> Self {
         self.filters.push(pattern.into());
         self
     }
 
-    /// Whether claims that need real data are asked for; true by default.
+    /// Sets whether claims that need real data run; true by default.
     pub fn real(mut self, wanted: bool) -> Self {
         self.real = wanted;
         self
     }
 
-    /// Whether claims that need data fetched on request are asked for; true by default.
+    /// Sets whether claims run that need data fetched on request; true by default.
     pub fn on_request(mut self, wanted: bool) -> Self {
         self.on_request = wanted;
         self
     }
 
-    /// Stops when this flag becomes true; what is finished is kept.
+    /// Sets the flag that stops the run. Finished reports are kept.
     pub fn interruptible(mut self, flag: Arc<AtomicBool>) -> Self {
         self.interrupt = flag;
         self
     }
 
-    /// Calls back on progress, possibly often: throttling is up to the callback.
+    /// Sets the callback for progress. It may be called often, so it must limit its own rate if necessary.
     pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
         self.progress = Some(Arc::new(callback));
         self
     }
 
-    /// The claims that match the filters, in registered order.
+    /// Returns the claims that match the filters, in registered order.
     ///
     /// # Errors
     /// [`ClaimsError::DuplicateId`]; [`ClaimsError::NothingMatches`] for a filter that matches no registered id.
@@ -140,10 +134,10 @@ impl Runner {
         Ok(claims.iter().filter(|claim| wanted(claim.meta().id)).collect())
     }
 
-    /// Runs them one after the other; the work inside a claim is spread over the budget's threads.
+    /// Runs the selected claims one after the other. The work inside a claim uses the budget's threads.
     ///
     /// # Errors
-    /// As [`Runner::select`].
+    /// Those of [`Runner::select`].
     pub fn run(&self, claims: &Claims) -> Result<Run, ClaimsError> {
         let Budget { tier, seed, fresh, .. } = self.budget;
         let filtered = !self.filters.is_empty();
@@ -160,14 +154,17 @@ impl Runner {
             }
         }
         let total = selected.len();
+        let shared = Arc::<Shared>::default();
         for (index, claim) in selected.into_iter().enumerate() {
             let meta = *claim.meta();
             if self.interrupt.load(Ordering::Relaxed) {
                 run.left_out.push((meta, LeftOut::Interrupted));
                 continue;
             }
-            self.tell(&Progress::Started { index, total, meta: &meta });
-            let mut context = Context::new(meta.id, &self.budget).interruptible(Arc::clone(&self.interrupt));
+            self.report_progress(&Progress::Started { index, total, meta: &meta });
+            let mut context = Context::new(meta.id, &self.budget)
+                .interruptible(Arc::clone(&self.interrupt))
+                .sharing(&shared);
             if let Some(callback) = self.progress.clone() {
                 let step = move |done, total, note: &str| {
                     callback(&Progress::Step { meta: &meta, done, total, note })
@@ -175,75 +172,25 @@ impl Runner {
                 context = context.on_progress(Arc::new(step));
             }
             let report = examine_in(claim, context);
-            self.tell(&Progress::Finished { index, total, report: &report });
+            self.report_progress(&Progress::Finished { index, total, report: &report });
             run.reports.push(report);
         }
         Ok(run)
     }
 
-    fn tell(&self, progress: &Progress) {
+    fn report_progress(&self, progress: &Progress) {
         if let Some(callback) = &self.progress {
             callback(progress);
         }
     }
 }
 
-/// What a run brought.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Run {
-    /// The reports in registered order.
-    pub reports: Vec<Report>,
-    /// Claims that matched the filter but were not run, and why.
-    pub left_out: Vec<(Meta, LeftOut)>,
-    /// The tier.
-    pub tier: Tier,
-    /// The seed.
-    pub seed: u64,
-    /// Whether the seed was drawn afresh.
-    pub fresh: bool,
-    /// Whether a filter was set.
-    pub filtered: bool,
-}
-
-impl Run {
-    /// Reports that break what their kind demands: theorems not Upheld, counterexamples not Refuted, and empirical
-    /// claims that panicked or are malformed. What could not run is not among them.
-    pub fn failures(&self) -> impl Iterator<Item = &Report> {
-        self.reports.iter().filter(|report| !report.as_expected() && !report.did_not_run())
-    }
-
-    /// Ids of what was asked for and could not run.
-    pub fn not_run(&self) -> Vec<&'static str> {
-        let unavailable =
-            self.reports.iter().filter(|report| report.did_not_run()).map(|report| report.meta.id);
-        let interrupted = self.left_out.iter().filter(|(_, why)| *why == LeftOut::Interrupted);
-        unavailable.chain(interrupted.map(|(meta, _)| meta.id)).collect()
-    }
-
-    /// The exit status of a run.
-    ///
-    /// ```text
-    /// 1  a failed theorem or counterexample, or a change from the lock that it does not explain
-    /// 2  something that was asked for could not run
-    /// 0  otherwise
-    /// ```
-    pub fn exit_status(&self, lock: &Lock) -> u8 {
-        if self.failures().next().is_some() || lock.compare(self).iter().any(|change| change.fails()) {
-            1
-        } else if !self.not_run().is_empty() {
-            2
-        } else {
-            0
-        }
-    }
-}
-
-/// Whether a filter matches an id: as a part of it, or as a whole where it holds `*` (any text) or `?` (any character).
+/// Returns whether a filter matches an id: as a part of it, or as a pattern if it holds `*` (any text) or `?` (any character).
 fn matches(filter: &str, id: &str) -> bool {
     if filter.contains(['*', '?']) { glob(filter.as_bytes(), id.as_bytes()) } else { id.contains(filter) }
 }
 
-/// Linear backtracking: only the last star can need another try.
+/// Matches a pattern with linear backtracking: only the last star may have to be tried again.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
@@ -271,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters() {
+    fn filters_match_parts_of_ids_and_patterns() {
         assert!(matches("sum", "superposition/dimensionality-sum"));
         assert!(!matches("sum*", "superposition/dimensionality-sum"));
         assert!(matches("*sum", "superposition/dimensionality-sum"));

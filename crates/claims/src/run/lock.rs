@@ -1,11 +1,15 @@
-//! Recorded verdicts: what changed since they were written down.
+//! Recorded verdicts, and their differences from a run.
 
-use crate::{ClaimsError, Kind, Run, Tier, Verdict};
+use super::results::Run;
+use crate::claim::Claims;
+use crate::error::ClaimsError;
+use crate::meta::{Kind, Tier};
+use crate::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// A verdict as it is recorded: without its reason.
+/// A verdict without its reason, as the lock records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Recorded {
     /// Upheld.
@@ -50,22 +54,22 @@ impl FromStr for Recorded {
 /// One line of the lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// The verdict at each tier that was recorded.
+    /// The recorded verdict of each tier.
     pub verdicts: BTreeMap<Tier, Recorded>,
-    /// Other verdicts that are no surprise (on another CPU level, say); they count only with an explanation.
+    /// Further verdicts that are accepted, for example from another CPU level. They count only with an explanation.
     pub accepts: Vec<Recorded>,
-    /// Why the verdict changed when it last did, or why others are accepted; empty when there is nothing to say.
+    /// The reason for the last change of the verdict, or for accepting further verdicts. May be empty.
     pub explanation: String,
 }
 
-/// How a verdict differs from the recorded one.
+/// The kind of difference between a verdict and the recorded one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surprise {
-    /// Same tier and seed, and the lock does not explain it: the code changed the result.
+    /// Tier and seed are equal and the lock has no explanation: the code changed the result.
     Unexplained,
-    /// Same tier and seed, and the lock accepts this verdict with an explanation.
+    /// Tier and seed are equal and the lock accepts this verdict with an explanation.
     Explained,
-    /// Another seed than the recorded one: worth reading, no failure.
+    /// The seed differs from the recorded one. This is not a failure.
     OtherSeed,
 }
 
@@ -78,12 +82,12 @@ pub struct Change {
     pub recorded: Recorded,
     /// The verdict of the run.
     pub found: Recorded,
-    /// What to make of it.
+    /// The kind of difference.
     pub surprise: Surprise,
 }
 
 impl Change {
-    /// Whether it makes the run fail.
+    /// Returns true if the change makes the run fail.
     pub fn fails(&self) -> bool {
         self.surprise == Surprise::Unexplained
     }
@@ -102,12 +106,11 @@ impl fmt::Display for Change {
 
 /// The recorded verdicts of all claims, kept in the repository as `claims.lock`.
 ///
-/// A run is compared line by line, at its own tier only: what quick finds says nothing about what nightly found. With the
-/// seed of the lock the run is bit-reproducible, so a verdict that differs was changed by the code: a failure unless the
-/// line accepts it with an explanation. With another seed (`--seed`, `--fresh`) an empirical verdict may differ honestly:
-/// the truth can lie inside the indifference zone. Such a change is reported and is no failure. Theorems and
-/// counterexamples are judged by their kind under every seed; the lock adds nothing to that. A claim that has no line
-/// yet is unrecorded, not changed.
+/// A run is compared line by line, at its own tier only, because the tiers run different protocols. With the seed of the lock the
+/// run is reproducible to the bit. A different verdict was then caused by the code, and it is a failure unless the line accepts it
+/// with an explanation. With another seed (`--seed`, `--fresh`) an empirical verdict may differ legitimately, because the truth can
+/// lie inside the indifference zone. Such a change is reported and is not a failure. Theorems and counterexamples are judged by their
+/// kind under every seed. A claim without a line is unrecorded, not changed.
 ///
 /// # Examples
 /// ```
@@ -124,14 +127,14 @@ impl fmt::Display for Change {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
-    /// The seed under which all lines were recorded.
+    /// The seed of all recorded lines.
     pub seed: u64,
-    /// The lines, by id.
+    /// The lines by id.
     pub entries: BTreeMap<String, Entry>,
 }
 
 impl Lock {
-    /// What differs from the lock; claims that did not run and unrecorded claims do not count.
+    /// Returns the differences between the lock and a run. Claims that did not run and unrecorded claims do not count.
     pub fn compare(&self, run: &Run) -> Vec<Change> {
         let mut changes = Vec::new();
         for report in run.reports.iter().filter(|report| !report.did_not_run()) {
@@ -151,7 +154,7 @@ impl Lock {
         changes
     }
 
-    /// Ids that ran and have no verdict recorded at the tier of the run.
+    /// Returns the ids of claims that ran and have no recorded verdict at the tier of the run.
     pub fn unrecorded(&self, run: &Run) -> Vec<&'static str> {
         let known =
             |id: &str| self.entries.get(id).is_some_and(|entry| entry.verdicts.contains_key(&run.tier));
@@ -159,7 +162,7 @@ impl Lock {
         ran.map(|report| report.meta.id).filter(|id| !known(id)).collect()
     }
 
-    /// Records the verdicts of a run and returns what changed; lines of claims that did not run stay as they are.
+    /// Records the verdicts of a run and returns the changes. Lines of claims that did not run stay unchanged.
     ///
     /// # Errors
     /// [`ClaimsError::OtherSeed`] when the lock was written under another seed: mixing seeds would make the next
@@ -196,13 +199,32 @@ impl Lock {
         Ok(changes)
     }
 
-    /// Ids of lines that belong to no registered claim.
-    pub fn stale(&self, claims: &crate::Claims) -> Vec<String> {
+    /// Returns the ids of lines without a registered claim.
+    pub fn stale(&self, claims: &Claims) -> Vec<String> {
         self.entries.keys().filter(|id| claims.get(id).is_none()).cloned().collect()
     }
 
-    /// Drops the lines that belong to no registered claim.
-    pub fn prune(&mut self, claims: &crate::Claims) {
+    /// Removes the lines without a registered claim.
+    pub fn prune(&mut self, claims: &Claims) {
         self.entries.retain(|id, _| claims.get(id).is_some());
+    }
+}
+
+impl Run {
+    /// Returns the exit status of the run.
+    ///
+    /// ```text
+    /// 1  a failed theorem or counterexample, or a change from the lock without an explanation there
+    /// 2  a selected claim could not run
+    /// 0  otherwise
+    /// ```
+    pub fn exit_status(&self, lock: &Lock) -> u8 {
+        if self.failures().next().is_some() || lock.compare(self).iter().any(|change| change.fails()) {
+            1
+        } else if !self.not_run().is_empty() {
+            2
+        } else {
+            0
+        }
     }
 }

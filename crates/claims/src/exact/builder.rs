@@ -1,0 +1,110 @@
+//! The builder of exact claims.
+
+use super::case::Case;
+use super::erased::Input;
+use super::search::Search;
+use crate::claim::Claim;
+use crate::context::Context;
+use crate::meta::Meta;
+use crate::outcome::Outcome;
+use collimate_stream::RngStream;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+
+/// A claim that a signed margin is never negative, judged on inputs that are drawn from dimensions and a seed.
+///
+/// ```text
+/// margin ≥ 0 on every admitted input: Upheld        margin < 0 or NaN on one: Refuted
+/// ```
+/// After the random inputs, guided search moves from those with the smallest margins towards a violation. A violation is made
+/// smaller: first in the dimensions, with several seeds at each, then number by number. If more than half of the inputs are
+/// rejected, the claim is Inconclusive.
+///
+/// Guided search and shrinking change numbers only if [`Exact::admits`] defines the domain. Otherwise a claim about, for example,
+/// orthonormal matrices could be refuted by a matrix that is not orthonormal.
+///
+/// # Determinism
+/// One seed gives one outcome, on any number of threads.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::{Budget, Exact, Meta, Subject, examine};
+/// use ndarray::Array1;
+/// let belief = Meta::counterexample("own/product", Subject::Own, "the product of numbers is at most their sum");
+/// let claim = Exact::new(belief)
+///     .dims(&[("n", 1..=6)])
+///     .input(|dims, stream| Some(Array1::from_shape_fn(dims[0], |_| stream.normal())))
+///     .admits(|x| x.iter().all(|v| v.abs() <= 10.0))
+///     .margin(|x| x.sum() - x.product());
+/// let report = examine(&claim, &Budget::quick());
+/// assert!(report.refuted());
+/// let found = report.outcome.counterexample.unwrap();
+/// assert_eq!(found.dims, [("n", 2)]); // for one number the two agree
+/// ```
+pub struct Exact<I> {
+    search: Search,
+    input: PhantomData<fn(&I)>,
+}
+
+impl<I: Case> Exact<I> {
+    /// Returns a claim that still needs its inputs and its margin.
+    pub fn new(meta: Meta) -> Self {
+        Self { search: Search::new(meta), input: PhantomData }
+    }
+
+    /// Sets the named dimensions and the ranges they are drawn from. The smallest values should be the simplest case.
+    pub fn dims(mut self, dims: &[(&'static str, RangeInclusive<usize>)]) -> Self {
+        self.search.dims = dims.to_vec();
+        self
+    }
+
+    /// Names the parts of a tuple input. The names are printed with the counterexample.
+    pub fn names(mut self, names: &[&'static str]) -> Self {
+        self.search.names = names.to_vec();
+        self
+    }
+
+    /// Sets the number of random inputs by tier (quick, standard, nightly); the default comes from the budget.
+    ///
+    /// The effort of guided search and shrinking is proportional to it.
+    pub fn inputs(mut self, by_tier: [u64; 3]) -> Self {
+        self.search.inputs = Some(by_tier);
+        self
+    }
+
+    /// Sets the function that draws an input for given dimensions; `None` rejects the draw.
+    pub fn input(
+        mut self,
+        draw: impl Fn(&[usize], &mut RngStream) -> Option<I> + Send + Sync + 'static,
+    ) -> Self {
+        self.search.draw = Some(Box::new(move |dims, stream| draw(dims, stream).map(Input::new)));
+        self
+    }
+
+    /// Defines the domain of the claim. Inputs outside it are rejected, and numbers may be changed within it.
+    pub fn admits(mut self, domain: impl Fn(&I) -> bool + Send + Sync + 'static) -> Self {
+        self.search.admits = Some(Box::new(move |input| domain(input.get())));
+        self
+    }
+
+    /// Defines the domain as every finite input of the drawn shape.
+    pub fn admits_all(self) -> Self {
+        self.admits(|input| input.coordinates().iter().all(|x| x.is_finite()))
+    }
+
+    /// Sets the signed margin: at least zero where the claim holds, tolerance included.
+    pub fn margin(mut self, margin: impl Fn(&I) -> f64 + Send + Sync + 'static) -> Self {
+        self.search.margin = Some(Box::new(move |input| margin(input.get())));
+        self
+    }
+}
+
+impl<I: Case> Claim for Exact<I> {
+    fn meta(&self) -> &Meta {
+        &self.search.meta
+    }
+
+    fn run(&self, context: &mut Context) -> Outcome {
+        self.search.run(context)
+    }
+}

@@ -1,0 +1,177 @@
+//! Confidence sequences for the mean of a bounded quantity: valid at all times simultaneously.
+
+use crate::error::ClaimsError;
+use collimate_measure::Interval;
+
+/// The construction of a confidence sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Hedged capital: bets against each candidate mean. It gives the tighter interval.
+    #[default]
+    Betting,
+    /// Predictable plug-in empirical Bernstein: a closed form.
+    EmpiricalBernstein,
+}
+
+/// The choice of the bets λ, which may depend on earlier numbers only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Bets {
+    /// The predictable plug-in λₜ = √(2 log(1/α) / (σ̂²ₜ₋₁ t log(1+t))): a narrow interval at all times.
+    PredictablePlugin,
+    /// The approximate growth rate λₜ = g / (σ̂²ₜ₋₁ + g²): the fastest growth if the mean lies `g` beyond the tested value.
+    ApproximateGrowth(f64),
+}
+
+/// A lower confidence bound for the mean of numbers in [0, 1], valid at all times simultaneously.
+#[derive(Clone, Debug)]
+pub(super) struct Lower {
+    alpha: f64,
+    method: Method,
+    bets: Bets,
+    /// Each bet with its number.
+    seen: Vec<(f64, f64)>,
+    sum: f64,
+    squares: f64,
+    // For the closed form: Σλ, Σλy, Σvψ(λ).
+    weight: f64,
+    weighted: f64,
+    penalty: f64,
+}
+
+/// The largest share of the capital that is bet, and the largest λ of the closed form.
+const TRUNCATION: f64 = 0.5;
+
+impl Lower {
+    pub(super) fn new(alpha: f64, method: Method, bets: Bets) -> Self {
+        let (seen, sum, squares, weight) = (Vec::new(), 0.0, 0.0, 0.0);
+        Self { alpha, method, bets, seen, sum, squares, weight, weighted: 0.0, penalty: 0.0 }
+    }
+
+    /// Adds one number and returns its bet, which depends on the earlier numbers only.
+    pub(super) fn push(&mut self, y: f64) -> f64 {
+        let t = self.seen.len() as f64 + 1.0;
+        // The estimates begin with one imagined trial of mean 1/2 and variance 1/4.
+        let mean_before = (0.5 + self.sum) / t;
+        let variance_before = (0.25 + self.squares) / t;
+        let bet = match self.bets {
+            Bets::PredictablePlugin => {
+                (2.0 * -self.alpha.ln() / (variance_before * t * (1.0 + t).ln())).sqrt()
+            }
+            Bets::ApproximateGrowth(gap) => gap / (variance_before + gap * gap),
+        };
+        if self.method == Method::EmpiricalBernstein {
+            let bet = bet.min(TRUNCATION);
+            self.weight += bet;
+            self.weighted += bet * y;
+            self.penalty += (y - mean_before).powi(2) * (-(-bet).ln_1p() - bet);
+        }
+        self.sum += y;
+        let mean = (0.5 + self.sum) / (t + 1.0);
+        self.squares += (y - mean).powi(2);
+        self.seen.push((bet, y));
+        bet
+    }
+
+    /// Returns the logarithm of one factor of the capital that bets on a mean above `m`.
+    pub(super) fn log_factor(bet: f64, y: f64, m: f64) -> f64 {
+        // Truncated, so that the capital stays positive for every y.
+        let bet = if m > 0.0 { bet.min(TRUNCATION / m) } else { bet };
+        (bet * (y - m)).ln_1p()
+    }
+
+    /// Returns the logarithm of the capital that bets on a mean above `m`. It falls as `m` grows.
+    fn log_capital(&self, m: f64) -> f64 {
+        self.seen.iter().map(|&(bet, y)| Self::log_factor(bet, y, m)).sum()
+    }
+
+    /// Returns the bound after the numbers so far.
+    pub(super) fn bound(&self) -> f64 {
+        if self.seen.is_empty() {
+            return 0.0;
+        }
+        let goal = -self.alpha.ln();
+        match self.method {
+            Method::EmpiricalBernstein => ((self.weighted - goal - self.penalty) / self.weight).max(0.0),
+            Method::Betting if self.log_capital(0.0) < goal => 0.0,
+            Method::Betting => {
+                // The capital is at least 1/α at `low` and smaller at `high`.
+                let (mut low, mut high) = (0.0, 1.0);
+                for _ in 0..40 {
+                    let middle = (low + high) / 2.0;
+                    if self.log_capital(middle) >= goal { low = middle } else { high = middle }
+                }
+                low
+            }
+        }
+    }
+}
+
+/// A confidence sequence for the mean of a quantity in `[low, high]`.
+///
+/// ```text
+/// betting:  Cₜ = { m : ½ max(Π(1 + λᵢ(xᵢ−m)), Π(1 − λᵢ(xᵢ−m))) < 1/α }
+/// Bernstein: Σλᵢxᵢ/Σλᵢ ± (log(2/α) + Σ(xᵢ−μ̂ᵢ₋₁)²(−log(1−λᵢ)−λᵢ)) / Σλᵢ
+/// ```
+/// With probability at least 1 − α it contains the mean at *all* times, so a caller may look at it after each number and
+/// stop at any time.
+///
+/// # Examples
+/// ```
+/// use collimate_claims::{ConfidenceSequence, Method};
+/// let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.05, Method::Betting);
+/// for i in 0..1000 {
+///     sequence.push(f64::from(i % 2)).unwrap();
+/// }
+/// let interval = sequence.interval();
+/// assert!(interval.contains(0.5) && interval.width() < 0.13);
+/// ```
+///
+/// # References
+/// Waudby-Smith and Ramdas (2024), theorems 2 and 3.
+#[derive(Clone, Debug)]
+pub struct ConfidenceSequence {
+    low: f64,
+    high: f64,
+    alpha: f64,
+    below: Lower,
+    above: Lower,
+}
+
+impl ConfidenceSequence {
+    /// Returns a sequence with coverage `1 − alpha` for a quantity in `[low, high]`.
+    pub fn new(low: f64, high: f64, alpha: f64, method: Method) -> Self {
+        let side = Lower::new(alpha / 2.0, method, Bets::PredictablePlugin);
+        Self { low, high, alpha, below: side.clone(), above: side }
+    }
+
+    /// Adds one number.
+    ///
+    /// # Errors
+    /// [`ClaimsError::OutOfBounds`](crate::ClaimsError::OutOfBounds) for a number outside the declared bounds, NaN included.
+    pub fn push(&mut self, x: f64) -> Result<(), ClaimsError> {
+        let y = unit(x, self.low, self.high)?;
+        self.below.push(y);
+        self.above.push(1.0 - y);
+        Ok(())
+    }
+
+    /// Returns the interval after the numbers so far.
+    pub fn interval(&self) -> Interval {
+        scaled(&self.below, &self.above, self.low, self.high, 1.0 - self.alpha)
+    }
+}
+
+/// Returns the interval of two one-sided bounds, in the units of the quantity.
+pub(super) fn scaled(below: &Lower, above: &Lower, low: f64, high: f64, confidence: f64) -> Interval {
+    let back = |y: f64| low + (high - low) * y;
+    Interval { low: back(below.bound()), high: back(1.0 - above.bound()), confidence }
+}
+
+/// Maps a number in `[low, high]` to `[0, 1]`.
+pub(super) fn unit(x: f64, low: f64, high: f64) -> Result<f64, ClaimsError> {
+    if x >= low && x <= high {
+        Ok(((x - low) / (high - low)).clamp(0.0, 1.0))
+    } else {
+        Err(ClaimsError::OutOfBounds { low, high, given: x })
+    }
+}
