@@ -1,4 +1,4 @@
-//! The ladder: from one scalar to a language model, each rung with the same tape.
+//! Four models with one tape, from a product of two scalars to a small language model.
 //!
 //! 1. a product of scalars,  2. a multi-layer perceptron,  3. a bigram model,  4. a perceptron over three characters.
 
@@ -9,13 +9,13 @@ use collimate_grad::{
 use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 
-/// Every letter of this text comes with its next one; the model learns to say which.
+/// The model learns to predict each next character of this text.
 const TEXT: &str = "a singular model is one whose parameters cannot be told apart by what the model does; \
     a regular model is one whose parameters can. neural networks are singular, and their learning coefficient \
     is smaller than half the number of their parameters. what a network has learned is a matter of measurement, \
     and a measurement is worth as much as its definition.";
 
-/// The characters of the text as numbers, and how many different ones there are.
+/// Returns the characters of the text as numbers, and the number of different characters.
 fn tokens() -> (Vec<usize>, usize) {
     let mut alphabet: Vec<char> = TEXT.chars().collect();
     alphabet.sort_unstable();
@@ -30,7 +30,7 @@ fn normal(shape: (usize, usize), scale: f64, stream: &mut RngStream) -> Array2<f
     Array2::from_shape_simple_fn(shape, || scale * stream.normal())
 }
 
-/// Trains on batches of 64 and returns the loss over everything.
+/// Trains on batches of 64 samples and returns the loss over all samples.
 fn train<M>(
     objective: &TapeObjective<f64, M>,
     steps: u64,

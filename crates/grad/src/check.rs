@@ -1,49 +1,50 @@
-use crate::error::same_length;
-use crate::{Batch, GradError, Objective, Scratch};
+use crate::error::{GradError, same_length};
+use crate::objective::{Batch, Objective};
+use crate::scratch::Scratch;
 use collimate_stream::RngStream;
 use std::fmt;
 
-/// Which coordinates [`check_gradient`] compares.
+/// The coordinates that [`check_gradient`] compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coordinates {
-    /// Every one.
+    /// All coordinates.
     All,
-    /// This many, drawn without replacement from the stream of a seed.
+    /// A sample of coordinates, drawn without replacement.
     Sample {
-        /// How many.
+        /// The number of coordinates.
         count: usize,
         /// The seed of the draw.
         seed: u64,
     },
 }
 
-/// What a coordinate that sits at a kink (a ReLU at its corner) counts as.
+/// The treatment of a coordinate at a kink, for example a ReLU at its corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kinks {
-    /// It is listed in the report and not judged: the derivative does not exist there.
+    /// The coordinate is listed in the report and not judged, because the derivative does not exist there.
     Set,
-    /// It is judged like every other coordinate.
+    /// The coordinate is judged like every other one.
     Judge,
 }
 
-/// How [`check_gradient`] compares.
+/// The configuration of [`check_gradient`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CheckConfig {
-    /// The step at coordinate `i` is `step·max(1, |w_i|)`.
+    /// The factor in the step at coordinate `i`: `step·max(1, |w_i|)`.
     pub step: f64,
-    /// The allowed error as a share of `max(|analytic|, |numeric|)`.
+    /// The allowed error as a fraction of `max(|analytic|, |numeric|)`.
     pub relative: f64,
-    /// The allowed error as a share of the largest entry of the gradient: coordinates far below it are lost in the
+    /// The allowed error as a fraction of the largest entry of the gradient. Much smaller coordinates are lost in the
     /// rounding of the loss.
     pub of_largest: f64,
-    /// Which coordinates.
+    /// The coordinates that are compared.
     pub coordinates: Coordinates,
-    /// What kinks count as.
+    /// The treatment of kinks.
     pub kinks: Kinks,
 }
 
 impl Default for CheckConfig {
-    /// Step 1e-4, relative 1e-7, 1e-8 of the largest entry, every coordinate, kinks set aside.
+    /// Returns step 1e-4, relative 1e-7, 1e-8 of the largest entry, all coordinates, and kinks not judged.
     fn default() -> Self {
         Self {
             step: 1e-4,
@@ -58,25 +59,25 @@ impl Default for CheckConfig {
 /// One coordinate of a [`GradientReport`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CoordinateCheck {
-    /// Its position in `w`.
+    /// The position in `w`.
     pub index: usize,
-    /// Its name, from [`Objective::coordinate_name`].
+    /// The name, from [`Objective::coordinate_name`].
     pub name: String,
-    /// The objective's derivative.
+    /// The derivative of the objective.
     pub analytic: f64,
     /// The difference quotient.
     pub numeric: f64,
-    /// The error allowed here.
+    /// The allowed error.
     pub tolerance: f64,
 }
 
 impl CoordinateCheck {
-    /// `|analytic − numeric|`.
+    /// Returns `|analytic − numeric|`.
     pub fn error(&self) -> f64 {
         (self.analytic - self.numeric).abs()
     }
 
-    /// The error in units of the tolerance; above 1 the coordinate fails. Infinite when the quotient is NaN.
+    /// Returns the error in units of the tolerance. Above 1 the coordinate fails. Infinite if the quotient is NaN.
     pub fn excess(&self) -> f64 {
         match self.error() {
             0.0 => 0.0,
@@ -86,21 +87,21 @@ impl CoordinateCheck {
     }
 }
 
-/// What [`check_gradient`] found.
+/// The result of [`check_gradient`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradientReport {
-    /// How many coordinates were judged.
+    /// The number of judged coordinates.
     pub judged: usize,
-    /// How many of them failed.
+    /// The number of coordinates that failed.
     pub failed: usize,
-    /// The coordinate with the largest error relative to its tolerance; `None` when none was judged.
+    /// The coordinate with the largest error relative to its tolerance. `None` if no coordinate was judged.
     pub worst: Option<CoordinateCheck>,
-    /// The coordinates that sit at a kink.
+    /// The coordinates at a kink.
     pub kinks: Vec<usize>,
 }
 
 impl GradientReport {
-    /// Whether at least one coordinate was judged and none failed.
+    /// Returns true if at least one coordinate was judged and none failed.
     pub fn passed(&self) -> bool {
         self.judged > 0 && self.failed == 0
     }
@@ -134,14 +135,14 @@ impl fmt::Display for GradientReport {
 /// ```
 ///
 /// The extrapolation removes the error of order h². The tolerance of a coordinate is
-/// `relative·max(|analytic|, |numeric|) + of_largest·max_j |∂_j L| + 32 u |L|/h`, the last term being what rounding of the
-/// loss alone does to the quotient (u = 1.1e-16).
+/// `relative·max(|analytic|, |numeric|) + of_largest·max_j |∂_j L| + 32 u |L|/h`. The last term is the effect of the rounding of
+/// the loss on the quotient (u = 1.1e-16).
 ///
-/// A coordinate is at a kink when the second difference over `h` does not fall in proportion as `h` is halved, as
-/// that of a smooth function does.
+/// For a smooth function, the second difference over `h` halves when `h` is halved. A coordinate where it does not is at a kink.
 ///
 /// # Errors
-/// [`GradError::Length`] for a `w` of another length; [`GradError::NonFinite`] when loss or gradient at `w` is.
+/// [`GradError::Length`] if `w` does not have the length of the parameters; [`GradError::NonFinite`] if the loss or the gradient at
+/// `w` is NaN or infinite.
 ///
 /// # Examples
 /// ```
@@ -230,18 +231,18 @@ struct Pair {
 }
 
 impl Pair {
-    /// The central difference.
+    /// Returns the central difference.
     fn slope(&self) -> f64 {
         (self.up - self.down) / (2.0 * self.h)
     }
 
-    /// The difference of the two one-sided slopes: h·L″ for a smooth loss, the jump of the slope at a kink.
+    /// Returns the difference of the two one-sided slopes: h·L″ for a smooth loss, and the jump of the slope at a kink.
     fn bend(&self, centre: f64) -> f64 {
         ((self.up - centre) - (centre - self.down)) / self.h
     }
 }
 
-/// Whether the bend stays (a corner at `w`) or vanishes (a corner beside it) when the step is halved.
+/// Returns true if the bend does not halve with the step: it stays for a corner at `w`, and vanishes for a corner beside `w`.
 fn is_kink(wide: f64, narrow: f64, floor: f64) -> bool {
     let visible = wide.abs().max(narrow.abs()) > 100.0 * floor;
     visible && (narrow - 0.5 * wide).abs() > 0.2 * wide.abs().max(narrow.abs())

@@ -1,74 +1,68 @@
+use collimate_measure::OutOfRange;
 use collimate_tensor::ShapeError;
 use std::ops::Range;
 
-/// What can go wrong in this crate through the caller's doing.
+/// The errors of this crate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GradError {
-    /// A slice has another length than the object it belongs to.
-    #[error("{argument}: expected {expected} numbers, given {given}")]
+    /// A slice does not have the length of the object it belongs to.
+    #[error("{argument} must have {expected} numbers, but has {given}")]
     Length {
-        /// Which argument.
+        /// The name of the argument.
         argument: &'static str,
-        /// The length it should have.
+        /// The expected length.
         expected: usize,
-        /// The length it has.
+        /// The given length.
         given: usize,
     },
     /// An array has a shape that does not fit the others.
     #[error(transparent)]
     Shape(#[from] ShapeError),
     /// A number is NaN or infinite.
-    #[error("{argument}[{index}] is {value}")]
+    #[error("{argument}[{index}] must be finite, but is {value}")]
     NonFinite {
-        /// Which argument.
+        /// The name of the argument.
         argument: &'static str,
-        /// The first bad position.
+        /// The position of the first non-finite number.
         index: usize,
-        /// The value found there.
+        /// The value at that position.
         value: f64,
     },
-    /// A configuration value lies outside its range.
-    #[error("{name} = {value}: must be {expected}")]
-    Config {
-        /// The name of the field.
-        name: &'static str,
-        /// The value given.
-        value: f64,
-        /// The allowed range in words.
-        expected: &'static str,
-    },
-    /// An index points outside its table.
-    #[error("{argument}[{position}] = {index}: the table has {len} rows")]
+    /// A setting lies outside its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// An index lies outside its table.
+    #[error("{argument}[{position}] is {index}, but the table has only {len} rows")]
     Index {
-        /// Which argument.
+        /// The name of the argument.
         argument: &'static str,
-        /// Where in the argument.
+        /// The position in the argument.
         position: usize,
-        /// The index found.
+        /// The index at that position.
         index: usize,
-        /// The number of rows.
+        /// The number of rows of the table.
         len: usize,
     },
-    /// A range of parameters reaches outside them.
-    #[error("range {}..{} of {len} parameters", range.start, range.end)]
+    /// A range is reversed or ends after the last parameter.
+    #[error("the range {}..{} does not fit {len} parameters", range.start, range.end)]
     Range {
-        /// The range given.
+        /// The given range.
         range: Range<usize>,
-        /// How many parameters there are.
+        /// The number of parameters.
         len: usize,
     },
-    /// The variable belongs to another tape, or to none.
-    #[error("variable {variable} is not on this tape of {len} nodes")]
+    /// A variable is not on this tape.
+    #[error("variable {variable} is not on this tape of {len} nodes; record it on this tape first")]
     UnknownVariable {
         /// The number of the variable.
         variable: usize,
-        /// How many nodes the tape has.
+        /// The number of nodes on the tape.
         len: usize,
     },
 }
 
-/// `Err` unless the two lengths agree.
+/// Returns an error unless the two lengths agree.
 pub(crate) fn same_length(argument: &'static str, expected: usize, given: usize) -> Result<(), GradError> {
     if expected == given { Ok(()) } else { Err(GradError::Length { argument, expected, given }) }
 }

@@ -1,54 +1,45 @@
-//! The optimisers' inner loops for `f32` and `f64`, and the way from a generic caller to them.
-//!
-//! A public generic is compiled in the caller's crate at the caller's optimisation level. Handing its slices over to
-//! a loop for the concrete type keeps the loop here.
-#![allow(unsafe_code)]
+//! The inner loops of the optimisers for `f32` and `f64`.
 
-use collimate_tensor::Scalar;
-use std::any::TypeId;
+use collimate_tensor::{Scalar, hot_loops};
 
-/// A slice of `F` as a slice of `G` where the two are the same type.
-pub(crate) fn same<F: 'static, G: 'static>(x: &[F]) -> Option<&[G]> {
-    // SAFETY: the types are identical, so layout, validity and lifetime of the slice stay as they were.
-    (TypeId::of::<F>() == TypeId::of::<G>())
-        .then(|| unsafe { std::slice::from_raw_parts(x.as_ptr().cast::<G>(), x.len()) })
-}
-
-/// A mutable slice of `F` as one of `G` where the two are the same type.
-pub(crate) fn same_mut<F: 'static, G: 'static>(x: &mut [F]) -> Option<&mut [G]> {
-    // SAFETY: as in `same`; the exclusive borrow passes from `x` to the result.
-    (TypeId::of::<F>() == TypeId::of::<G>())
-        .then(|| unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast::<G>(), x.len()) })
-}
-
-/// The numbers of one Adam step, worked out in `f64`.
+/// The numbers of one Adam step, in `f64`.
+///
+/// Public only because a method of [`Precision`] takes it; it cannot be named outside this crate.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AdamStep {
-    pub(crate) beta1: f64,
-    pub(crate) beta2: f64,
-    /// Added to the gradient, times the parameter.
-    pub(crate) l2: f64,
-    /// The parameter's factor before the step: 1 − rate·decay.
-    pub(crate) shrink: f64,
-    /// The update is `size·m / (root·√v + epsilon)`.
-    pub(crate) size: f64,
-    pub(crate) root: f64,
-    pub(crate) epsilon: f64,
+pub struct AdamStep {
+    /// The decay of the first moment.
+    pub beta1: f64,
+    /// The decay of the second moment.
+    pub beta2: f64,
+    /// The factor on the parameter that is added to the gradient.
+    pub l2: f64,
+    /// The factor on the parameter before the step: 1 − rate·decay.
+    pub shrink: f64,
+    /// The factor on m in the update `size·m / (root·√v + epsilon)`.
+    pub size: f64,
+    /// The factor on √v.
+    pub root: f64,
+    /// The number added to the root.
+    pub epsilon: f64,
 }
 
-/// The numbers of one SGD step.
+/// The numbers of one SGD step. Public for the reason given at [`AdamStep`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SgdStep {
-    pub(crate) rate: f64,
-    pub(crate) momentum: f64,
-    pub(crate) nesterov: bool,
-    pub(crate) l2: f64,
+pub struct SgdStep {
+    /// The learning rate.
+    pub rate: f64,
+    /// The decay of the velocity.
+    pub momentum: f64,
+    /// True for Nesterov's form.
+    pub nesterov: bool,
+    /// The factor on the parameter that is added to the gradient.
+    pub l2: f64,
 }
 
 macro_rules! loops {
     ($f:ident) => {
         pub(crate) mod $f {
-            use super::{AdamStep, SgdStep};
+            use crate::kernels::{AdamStep, SgdStep};
 
             pub(crate) fn adam(s: &AdamStep, g: &[$f], m: &mut [$f], v: &mut [$f], w: &mut [$f]) {
                 let (beta1, beta2, l2, shrink) = (s.beta1 as $f, s.beta2 as $f, s.l2 as $f, s.shrink as $f);
@@ -63,7 +54,7 @@ macro_rules! loops {
                 }
             }
 
-            pub(crate) fn sgd(s: &SgdStep, g: &[$f], velocity: &mut [$f], w: &mut [$f]) {
+            pub(crate) fn momentum(s: &SgdStep, g: &[$f], velocity: &mut [$f], w: &mut [$f]) {
                 let (rate, momentum, l2) = (s.rate as $f, s.momentum as $f, s.l2 as $f);
                 for ((w, &g), velocity) in w.iter_mut().zip(g).zip(velocity) {
                     let g = g + l2 * *w;
@@ -87,7 +78,7 @@ macro_rules! loops {
                 }
             }
 
-            /// The sum of squares in f64: eight sums over fixed lanes, added in a fixed order.
+            /// Returns the sum of squares in f64: eight sums over fixed lanes, added in a fixed order.
             pub(crate) fn sum_of_squares(x: &[$f]) -> f64 {
                 let mut lanes = [0.0f64; 8];
                 let (blocks, rest) = x.as_chunks::<8>();
@@ -106,31 +97,26 @@ macro_rules! loops {
     };
 }
 
-loops!(f32);
-loops!(f64);
-
-/// Runs the concrete loop that belongs to `F`: `Scalar` is sealed to these two.
-macro_rules! dispatch {
-    ($x:ty, $loops:ident => $body:expr, [$($slice:ident),*], [$($mutable:ident),*]) => {{
-        if std::any::TypeId::of::<$x>() == std::any::TypeId::of::<f32>() {
-            use $crate::kernels::f32 as $loops;
-            $(let $slice = $crate::kernels::same::<$x, f32>($slice).expect("F is f32");)*
-            $(let $mutable = $crate::kernels::same_mut::<$x, f32>($mutable).expect("F is f32");)*
-            $body
-        } else {
-            use $crate::kernels::f64 as $loops;
-            $(let $slice = $crate::kernels::same::<$x, f64>($slice).expect("Scalar is sealed to f32 and f64");)*
-            $(let $mutable = $crate::kernels::same_mut::<$x, f64>($mutable).expect("Scalar is sealed to f32 and f64");)*
-            $body
-        }
-    }};
+mod loops {
+    loops!(f32);
+    loops!(f64);
 }
-pub(crate) use dispatch;
 
-/// Position and value of the first number that is NaN or infinite.
-pub(crate) fn first_non_finite<F: Scalar>(x: &[F]) -> Option<(usize, f64)> {
-    let finite = dispatch!(F, loops => loops::all_finite(x), [x], []);
-    if finite {
+hot_loops! {
+    /// A number that optimisers can update, `f32` or `f64`. The trait is sealed; its methods are the inner loops.
+    pub trait Precision: Scalar {
+        fn adam(step: &AdamStep, g: &[Self], m: &mut [Self], v: &mut [Self], w: &mut [Self]) = loops::_::adam;
+        fn momentum(step: &SgdStep, g: &[Self], velocity: &mut [Self], w: &mut [Self]) = loops::_::momentum;
+        fn descend(step: &SgdStep, g: &[Self], w: &mut [Self]) = loops::_::descend;
+        fn scale_by(factor: f64, x: &mut [Self]) = loops::_::scale;
+        fn sum_of_squares(x: &[Self]) -> f64 = loops::_::sum_of_squares;
+        fn all_finite(x: &[Self]) -> bool = loops::_::all_finite;
+    }
+}
+
+/// Returns position and value of the first number that is NaN or infinite.
+pub(crate) fn first_non_finite<F: Precision>(x: &[F]) -> Option<(usize, f64)> {
+    if F::all_finite(x) {
         return None;
     }
     x.iter().position(|x| !x.is_finite()).map(|at| (at, x[at].to_f64()))

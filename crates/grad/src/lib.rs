@@ -10,8 +10,12 @@ mod schedule;
 mod scratch;
 mod tape;
 
+pub use collimate_measure::OutOfRange;
+pub use collimate_tensor::{Scalar, ShapeError};
+
 pub use check::{CheckConfig, CoordinateCheck, Coordinates, GradientReport, Kinks, check_gradient};
 pub use error::GradError;
+pub use kernels::Precision;
 pub use objective::{
     Batch, BatchIter, HessianVectorProducts, Objective, PerSampleLosses, SufficientStatistics,
 };

@@ -1,4 +1,4 @@
-use crate::Scratch;
+use crate::scratch::Scratch;
 use collimate_tensor::Scalar;
 
 /// The samples that an evaluation runs over.
@@ -78,7 +78,7 @@ impl Iterator for BatchIter<'_> {
 
 impl ExactSizeIterator for BatchIter<'_> {}
 
-/// Anything with parameters, a loss and a gradient: an optimiser can train it, a sampler can sample it.
+/// Anything with parameters, a loss and a gradient. An optimiser can train it, and a sampler can sample it.
 ///
 /// The parameters are one flat slice `w`. The loss is the **mean** over the samples of the batch:
 ///
@@ -86,18 +86,18 @@ impl ExactSizeIterator for BatchIter<'_> {}
 /// L_B(w) = (1/|B|) Σ_{i∈B} ℓ_i(w)        plus terms that do not depend on the sample, counted once
 /// ```
 ///
-/// So a step size does not change its meaning with the batch size, and a sampler that wants the total
-/// `n·L_n(w)` multiplies by `n` itself. The trait is usable as `dyn Objective<f64>`.
+/// So the meaning of a step size does not depend on the batch size, and a sampler that needs the total
+/// `n·L_n(w)` multiplies by `n`. The trait can be used as `dyn Objective<f64>`.
 ///
 /// # Errors
-/// None: the evaluation is an inner loop. A NaN or infinity in `w` reaches the loss, and the caller's loop names it.
+/// None, because the evaluation is an inner loop. A NaN or infinity in `w` propagates to the loss, and the caller returns the error.
 ///
 /// # Panics
-/// An implementation may panic when `w` or `out` has another length than [`Objective::n_parameters`] or an index
-/// lies outside `0..n_samples()`; the callers in this workspace check both once, before their loop.
+/// An implementation may panic if the length of `w` or `out` is not [`Objective::n_parameters`], or an index
+/// lies outside `0..n_samples()`. The callers in this workspace check both once, before their loop.
 ///
 /// # Determinism
-/// The same `w` and batch give the same bits on any number of threads.
+/// For one `w` and one batch, the bits do not depend on the number of threads.
 ///
 /// # Examples
 /// ```
@@ -126,22 +126,22 @@ impl ExactSizeIterator for BatchIter<'_> {}
 /// assert_eq!((loss, gradient[0]), (0.5, 0.0));
 /// ```
 pub trait Objective<F: Scalar>: Send + Sync {
-    /// The length of the parameter slice.
+    /// Returns the number of parameters.
     fn n_parameters(&self) -> usize;
 
-    /// How many samples the data holds.
+    /// Returns the number of samples.
     fn n_samples(&self) -> usize;
 
-    /// The mean loss over the batch; the gradient is written to `out`, whatever it held before.
+    /// Returns the mean loss over the batch and overwrites `out` with its gradient.
     ///
-    /// Allocates nothing once `scratch` has grown to size.
+    /// After the first call with a given `scratch` it allocates nothing.
     fn loss_and_gradient_into(&self, w: &[F], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [F]) -> F;
 
-    /// The mean loss over the batch alone.
+    /// Returns the mean loss over the batch.
     ///
-    /// The default computes the gradient too and drops it; an objective with a cheaper way overrides it.
+    /// The default computes the gradient too and drops it. An objective with a cheaper method overrides it.
     fn loss(&self, w: &[F], batch: Batch<'_>, scratch: &mut Scratch) -> F {
-        // The buffer leaves the scratch during the call because the objective may want the scratch itself.
+        // The buffer leaves the scratch during the call, because the objective borrows the scratch.
         let mut dropped = std::mem::take(&mut scratch.slot(|| Dropped::<F>(Vec::new())).0);
         dropped.resize(self.n_parameters(), F::default());
         let loss = self.loss_and_gradient_into(w, batch, scratch, &mut dropped);
@@ -149,36 +149,36 @@ pub trait Objective<F: Scalar>: Send + Sync {
         loss
     }
 
-    /// A name for one coordinate, for reports; `w[index]` unless the objective knows better.
+    /// Returns the name of a coordinate for reports; `w[index]` by default.
     fn coordinate_name(&self, index: usize) -> String {
         format!("w[{index}]")
     }
 
-    /// Losses sample by sample, where the objective can give them.
+    /// Returns the access to the losses of single samples, if the objective supports it.
     fn per_sample_losses(&self) -> Option<&dyn PerSampleLosses<F>> {
         None
     }
 
-    /// Products with the Hessian, where the objective can give them.
+    /// Returns the access to products with the Hessian, if the objective supports it.
     fn hessian_vector_products(&self) -> Option<&dyn HessianVectorProducts<F>> {
         None
     }
 
-    /// A full-data evaluation whose cost does not grow with the number of samples, where there is one.
+    /// Returns the access to evaluations over all samples at a cost that does not grow with their number, if the objective supports it.
     fn sufficient_statistics(&self) -> Option<&dyn SufficientStatistics<F>> {
         None
     }
 }
 
-/// The gradient that [`Objective::loss`] does not need, kept in the scratch.
+/// The buffer in the scratch for the gradient that [`Objective::loss`] drops.
 struct Dropped<F>(Vec<F>);
 
-/// An objective that knows the loss of each sample: for WAIC, influence functions and susceptibilities.
+/// An objective that can compute the loss of each sample, for WAIC, influence functions and susceptibilities.
 pub trait PerSampleLosses<F: Scalar> {
-    /// Writes `ℓ_i(w)` for each sample of the batch, in its order.
+    /// Writes `ℓ_i(w)` for each sample of the batch, in the order of the batch.
     ///
     /// # Shapes
-    /// `out` has the length of the batch; its mean is the loss, up to rounding and terms that belong to no sample.
+    /// `out` `[b]` with the length `b` of the batch. Its mean is the loss, up to rounding and terms that belong to no sample.
     fn per_sample_losses_into(&self, w: &[F], batch: Batch<'_>, scratch: &mut Scratch, out: &mut [F]);
 }
 
@@ -197,6 +197,7 @@ pub trait HessianVectorProducts<F: Scalar> {
 
 /// An objective that depends on its data only through fixed statistics, for example `XᵀX` and `XᵀY`.
 pub trait SufficientStatistics<F: Scalar> {
-    /// The loss and gradient over [`Batch::All`], from the statistics alone; equal to the direct sum up to rounding.
+    /// Returns the loss over [`Batch::All`] and writes its gradient, both from the statistics. They equal the direct sums up to
+    /// rounding.
     fn full_loss_and_gradient_into(&self, w: &[F], scratch: &mut Scratch, out: &mut [F]) -> F;
 }

@@ -1,11 +1,10 @@
 use collimate_tensor::Scalar;
 use std::any::{Any, TypeId};
 
-/// Working memory that an [`crate::Objective`] borrows from its caller: buffers by type, kept between calls.
+/// The working memory that an [`Objective`](crate::Objective) borrows from its caller: buffers by type, kept between calls.
 ///
-/// The first call with a new type or a larger size allocates, every later call does not. What a buffer holds when
-/// it is handed out is unspecified (usually the left-overs of the last call). One scratch serves one thread at a
-/// time; several objectives may share it in turn.
+/// The first call with a new type or a larger size allocates; later calls do not. The content of a returned buffer is unspecified
+/// (usually that of the last call). One scratch serves one thread at a time. Several objectives may use it one after the other.
 ///
 /// # Examples
 /// ```
@@ -19,16 +18,16 @@ pub struct Scratch {
     slots: Vec<(TypeId, Box<dyn Any + Send>)>,
 }
 
-/// The arena behind [`Scratch::floats`]: a type of its own, so that it meets no caller's `Vec<F>`.
+/// The memory behind [`Scratch::floats`]. It has its own type, so that it cannot be confused with a `Vec<F>` of a caller.
 struct Arena<F>(Vec<F>);
 
 impl Scratch {
-    /// Empty working memory; nothing is allocated yet.
+    /// Returns empty working memory, without allocating.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The one value of type `T` in this scratch, made by `make` at the first request.
+    /// Returns the value of type `T` in this scratch, which `make` creates at the first request.
     ///
     /// An objective that needs more than a few slices defines its own workspace struct and keeps it here.
     ///
@@ -50,9 +49,9 @@ impl Scratch {
         self.slots[at].1.downcast_mut::<T>().expect("a slot holds the type it is filed under")
     }
 
-    /// `K` disjoint slices of the given lengths with unspecified contents.
+    /// Returns `K` disjoint slices of the given lengths, with unspecified contents.
     ///
-    /// A second call reuses the same memory: ask once for all that must live together.
+    /// A second call reuses the memory, so request all slices that are needed at one time in one call.
     pub fn floats<F: Scalar, const K: usize>(&mut self, lengths: [usize; K]) -> [&mut [F]; K] {
         let total = lengths.iter().sum();
         let arena = &mut self.slot(|| Arena::<F>(Vec::new())).0;
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_kept_and_types_do_not_meet() {
+    fn memory_is_kept_and_types_are_separate() {
         let mut scratch = Scratch::new();
         let [a] = scratch.floats::<f64, 1>([100]);
         a.fill(7.0);

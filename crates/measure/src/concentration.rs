@@ -1,16 +1,17 @@
-//! How unevenly something is shared out: over latents, heads, or machines.
+//! Measures of concentration: how unequal the shares of latents, heads or machines are.
 
-use crate::{MeasureError, OutOfRange};
+use crate::error::{MeasureError, ensure};
+use crate::moments::Moments;
 
-/// The Gini coefficient of non-negative shares.
+/// Computes the Gini coefficient of non-negative shares.
 ///
 /// ```text
 /// G = Σᵢ (2i − n − 1) x₍ᵢ₎ / (n Σ x),   x₍₁₎ ≤ … ≤ x₍ₙ₎
 /// ```
-/// 0 when all are equal, (n − 1)/n when one has everything.
+/// It is 0 if all shares are equal, and (n − 1)/n if all but one are zero.
 ///
 /// # Errors
-/// [`MeasureError`] when there are no shares, one is negative or not finite, or all are zero.
+/// [`MeasureError`] if there are no shares, one is negative or non-finite, or all are zero.
 ///
 /// # Examples
 /// ```
@@ -28,10 +29,10 @@ pub fn gini(shares: &[f64]) -> Result<f64, MeasureError> {
     Ok(weighted / (n * total))
 }
 
-/// The Herfindahl index Σ (xᵢ/Σx)²: 1/n when all are equal, 1 when one has everything.
+/// Computes the Herfindahl index Σ (xᵢ/Σx)²: 1/n if all shares are equal, 1 if all but one are zero.
 ///
 /// # Errors
-/// As [`gini`].
+/// Those of [`gini`].
 ///
 /// # Examples
 /// ```
@@ -45,10 +46,10 @@ pub fn herfindahl(shares: &[f64]) -> Result<f64, MeasureError> {
     Ok(shares.iter().map(|x| (x / total).powi(2)).sum())
 }
 
-/// The effective number 1/Σ (xᵢ/Σx)²: how many equal shares are as concentrated as these.
+/// Computes the effective number 1/Σ (xᵢ/Σx)²: the number of equal shares with this Herfindahl index.
 ///
 /// # Errors
-/// As [`gini`].
+/// Those of [`gini`].
 ///
 /// # Examples
 /// ```
@@ -58,17 +59,15 @@ pub fn effective_number(shares: &[f64]) -> Result<f64, MeasureError> {
     Ok(1.0 / herfindahl(shares)?)
 }
 
+/// Returns the sum of the shares, or an error if they have no concentration.
 fn check(quantity: &'static str, shares: &[f64]) -> Result<f64, MeasureError> {
-    crate::Moments::of(shares).check(quantity)?;
-    if let Some(&given) = shares.iter().find(|x| **x < 0.0) {
-        return Err(OutOfRange { argument: "a share", allowed: "not negative", given }.into());
+    Moments::of(shares).check(quantity)?;
+    for &share in shares {
+        ensure(share >= 0.0, "a share", "at least 0", share)?;
     }
     let total: f64 = shares.iter().sum();
-    if total > 0.0 {
-        Ok(total)
-    } else {
-        Err(OutOfRange { argument: "the sum of the shares", allowed: "positive", given: total }.into())
-    }
+    ensure(total > 0.0, "the sum of the shares", "positive", total)?;
+    Ok(total)
 }
 
 #[cfg(test)]
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_shares_are_errors() {
+    fn shares_out_of_range_are_errors() {
         assert!(gini(&[]).is_err());
         assert!(gini(&[1.0, -1.0]).is_err());
         assert!(herfindahl(&[0.0, 0.0]).is_err());

@@ -1,25 +1,25 @@
 use thiserror::Error;
 
-/// Why a number could not be measured.
+/// The errors of a measurement.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum MeasureError {
     /// No value was given.
-    #[error("{quantity}: no values were given, so there is nothing to measure")]
+    #[error("{quantity}: no values were given, but at least one is needed")]
     Empty {
         /// The name of the quantity.
         quantity: &'static str,
     },
-    /// NaN or infinity among the values. They are named, never averaged in.
+    /// Some values are NaN or infinite.
     #[error("{quantity}: {count} of {total} values are NaN or infinite (the first at position {first})")]
     NonFinite {
         /// The name of the quantity.
         quantity: &'static str,
-        /// How many values are not finite.
+        /// The number of non-finite values.
         count: u64,
-        /// How many values were given.
+        /// The number of values.
         total: u64,
-        /// The position of the first of them, counted from zero.
+        /// The position of the first non-finite value, counted from zero.
         first: u64,
     },
     /// An argument lies outside its range.

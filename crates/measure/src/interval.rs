@@ -1,6 +1,7 @@
 //! Intervals with a stated confidence.
 
-use crate::{MeasureError, OutOfRange};
+use crate::error::{MeasureError, ensure};
+use crate::moments::Moments;
 use statrs::distribution::{Beta, ContinuousCDF, Normal, StudentsT};
 use std::fmt;
 
@@ -16,7 +17,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The normal-theory interval `value ± z·error`.
+    /// Returns the normal-theory interval `value ± z·error`.
     ///
     /// # Errors
     /// [`MeasureError::OutOfRange`] unless `0 < confidence < 1`.
@@ -32,26 +33,24 @@ impl Interval {
         Ok(Self { low: value - z * error, high: value + z * error, confidence })
     }
 
-    /// Student's interval for the mean of `n` independent normal samples, `value ± t_{n−1}·error`.
+    /// Returns Student's interval for the mean of `n` independent normal samples, `value ± t_{n−1}·error`.
     ///
     /// # Errors
     /// [`MeasureError::OutOfRange`] unless `0 < confidence < 1` and `n ≥ 2`.
     pub fn student(value: f64, error: f64, n: u64, confidence: f64) -> Result<Self, MeasureError> {
         let p = 0.5 + checked(confidence)? / 2.0;
-        if n < 2 {
-            return Err(OutOfRange { argument: "n", allowed: "at least 2", given: n as f64 }.into());
-        }
+        ensure(n >= 2, "n", "at least 2", n as f64)?;
         let law = StudentsT::new(0.0, 1.0, (n - 1) as f64).expect("positive degrees of freedom");
         let t = law.inverse_cdf(p);
         Ok(Self { low: value - t * error, high: value + t * error, confidence })
     }
 
-    /// The Clopper–Pearson interval for a success probability after `successes` in `trials`.
+    /// Returns the Clopper–Pearson interval for a success probability after `successes` in `trials`.
     ///
     /// ```text
     /// low = B⁻¹(α/2; k, n−k+1),  high = B⁻¹(1−α/2; k+1, n−k),  α = 1 − confidence
     /// ```
-    /// It covers the true probability in at least the stated share of cases, whatever it is.
+    /// For every true probability, the interval covers it with at least the stated confidence.
     ///
     /// # Errors
     /// [`MeasureError::OutOfRange`] unless `0 < confidence < 1` and `successes ≤ trials`.
@@ -67,10 +66,7 @@ impl Interval {
     /// Clopper and Pearson (1934).
     pub fn clopper_pearson(successes: u64, trials: u64, confidence: f64) -> Result<Self, MeasureError> {
         let alpha = 1.0 - checked(confidence)?;
-        if successes > trials {
-            let given = successes as f64;
-            return Err(OutOfRange { argument: "successes", allowed: "at most trials", given }.into());
-        }
+        ensure(successes <= trials, "successes", "at most trials", successes as f64)?;
         let (k, n) = (successes as f64, trials as f64);
         let quantile = |p, a, b| Beta::new(a, b).expect("positive shapes").inverse_cdf(p);
         let low = if successes == 0 { 0.0 } else { quantile(alpha / 2.0, k, n - k + 1.0) };
@@ -78,17 +74,17 @@ impl Interval {
         Ok(Self { low, high, confidence })
     }
 
-    /// The percentile interval of bootstrap replicates (the two empirical quantiles, linearly interpolated).
+    /// Returns the percentile interval of bootstrap replicates: two empirical quantiles, linearly interpolated.
     ///
     /// # Errors
     /// [`MeasureError::OutOfRange`] unless `0 < confidence < 1`; [`MeasureError::Empty`] and
-    /// [`MeasureError::NonFinite`] for bad replicates.
+    /// [`MeasureError::NonFinite`] for no replicates or non-finite ones.
     ///
     /// # References
     /// Efron (1979).
     pub fn percentile(replicates: &[f64], confidence: f64) -> Result<Self, MeasureError> {
         let alpha = 1.0 - checked(confidence)?;
-        crate::Moments::of(replicates).check("bootstrap replicates")?;
+        Moments::of(replicates).check("bootstrap replicates")?;
         let mut sorted = replicates.to_vec();
         sorted.sort_by(f64::total_cmp);
         let at = |p: f64| {
@@ -99,12 +95,12 @@ impl Interval {
         Ok(Self { low: at(alpha / 2.0), high: at(1.0 - alpha / 2.0), confidence })
     }
 
-    /// Whether a number lies inside, ends included.
+    /// Returns true if a number lies inside, ends included.
     pub fn contains(&self, x: f64) -> bool {
         self.low <= x && x <= self.high
     }
 
-    /// The distance between the ends.
+    /// Returns the distance between the ends.
     pub fn width(&self) -> f64 {
         self.high - self.low
     }
@@ -118,35 +114,34 @@ impl fmt::Display for Interval {
     }
 }
 
-/// The quantile function of the standard normal law.
+/// Computes the quantile function of the standard normal distribution.
 pub fn normal_quantile(p: f64) -> f64 {
     Normal::new(0.0, 1.0).expect("unit scale").inverse_cdf(p)
 }
 
 fn checked(confidence: f64) -> Result<f64, MeasureError> {
-    if confidence > 0.0 && confidence < 1.0 {
-        Ok(confidence)
-    } else {
-        Err(OutOfRange { argument: "confidence", allowed: "between 0 and 1", given: confidence }.into())
-    }
+    ensure(confidence > 0.0 && confidence < 1.0, "confidence", "between 0 and 1", confidence)?;
+    Ok(confidence)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     #[test]
-    fn known_intervals() {
+    fn intervals_equal_published_values() {
         let i = Interval::clopper_pearson(0, 100, 0.95).unwrap();
-        assert!((i.high - (1.0 - 0.025_f64.powf(0.01))).abs() < 1e-9);
+        assert_abs_diff_eq!(i.high, 1.0 - 0.025_f64.powf(0.01), epsilon = 1e-9);
         let t = Interval::student(0.0, 1.0, 5, 0.95).unwrap();
-        assert!((t.high - 2.776_445).abs() < 1e-5, "{t}");
+        assert_abs_diff_eq!(t.high, 2.776_445, epsilon = 1e-5);
         let p = Interval::percentile(&(0..=100).map(f64::from).collect::<Vec<_>>(), 0.9).unwrap();
-        assert!((p.low - 5.0).abs() < 1e-9 && (p.high - 95.0).abs() < 1e-9);
+        assert_abs_diff_eq!(p.low, 5.0, epsilon = 1e-9);
+        assert_abs_diff_eq!(p.high, 95.0, epsilon = 1e-9);
     }
 
     #[test]
-    fn bad_arguments_are_errors() {
+    fn arguments_out_of_range_are_errors() {
         assert!(Interval::normal(0.0, 1.0, 1.0).is_err());
         assert!(Interval::clopper_pearson(3, 2, 0.9).is_err());
         assert!(Interval::student(0.0, 1.0, 1, 0.9).is_err());
@@ -155,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn clopper_pearson_covers() {
+    fn clopper_pearson_covers_with_its_confidence() {
         // Exact coverage by summing the binomial law, over a grid of probabilities.
         let n = 30u64;
         for step in 1..20 {

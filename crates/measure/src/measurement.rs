@@ -1,4 +1,7 @@
-use crate::{Fingerprint, Interval, MeasureError, Moments};
+use crate::error::MeasureError;
+use crate::fingerprint::Fingerprint;
+use crate::interval::Interval;
+use crate::moments::Moments;
 use std::fmt;
 
 /// The unit of a measured number.
@@ -7,15 +10,15 @@ use std::fmt;
 pub enum Unit {
     /// A pure number: a ratio, a cosine, a coefficient.
     One,
-    /// A share of a whole, 1 = all of it.
+    /// A fraction of a whole; 1 is the whole.
     Fraction,
-    /// Information by the natural logarithm.
+    /// Information, by the natural logarithm.
     Nats,
-    /// Seconds.
+    /// Time in seconds.
     Seconds,
     /// A number of things, named in the plural.
     Count(&'static str),
-    /// The unit of the activations themselves.
+    /// The unit of the activations.
     Activation,
     /// The square of the unit of the activations.
     ActivationSquared,
@@ -34,47 +37,47 @@ impl fmt::Display for Unit {
     }
 }
 
-/// A property that can be measured: one name, one definition, one unit.
+/// A property that can be measured, with one name, one definition and one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quantity {
-    /// The field's name for it, for example `explained variance (global)`.
+    /// The name used in the field, for example `explained variance (global)`.
     pub name: &'static str,
-    /// The one definition that this name has here.
+    /// The definition of this name.
     pub definition: &'static str,
     /// The unit of its values.
     pub unit: Unit,
 }
 
-/// A measured number with everything that is needed to read it.
+/// A measured number with its definition, unit, uncertainty and object.
 ///
-/// Printing gives one line: name, value ± standard error, unit, sample size and definition.
+/// Its printed form is one line: name, value ± standard error, unit, sample size and definition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
-    /// What was measured.
+    /// The measured quantity.
     pub quantity: Quantity,
     /// The number, in the unit of the quantity.
     pub value: f64,
-    /// Its standard error in the same unit; `None` for an exact number or where no error is known.
+    /// The standard error in the unit of the value. `None` for an exact number, or if no error is known.
     pub standard_error: Option<f64>,
-    /// How many independent samples it rests on.
+    /// The number of independent samples.
     pub n: u64,
-    /// What the number estimates where that differs from the definition, for example
-    /// `the tempered expectation at fixed data`; empty when the definition says it.
+    /// The quantity that the number estimates, if it differs from the definition, for example
+    /// `the tempered expectation at fixed data`. Empty otherwise.
     pub estimand: String,
-    /// The object and the data.
+    /// The fingerprint of the object and the data.
     pub object: Fingerprint,
 }
 
 impl Measurement {
-    /// A number that has no sampling error: it was computed, not estimated.
+    /// Returns a number without sampling error, which was computed and not estimated.
     pub fn exact(quantity: &Quantity, value: f64, object: Fingerprint) -> Self {
         Self { quantity: *quantity, value, standard_error: None, n: 1, estimand: String::new(), object }
     }
 
-    /// The mean of independent samples with the standard error s/√n (`None` for a single sample).
+    /// Returns the mean of independent samples with the standard error s/√n (`None` for a single sample).
     ///
     /// # Errors
-    /// [`MeasureError::Empty`] without samples; [`MeasureError::NonFinite`] when NaN or infinity is among them.
+    /// [`MeasureError::Empty`] without samples; [`MeasureError::NonFinite`] if a sample is NaN or infinite.
     pub fn mean(quantity: &Quantity, samples: &Moments, object: Fingerprint) -> Result<Self, MeasureError> {
         samples.check(quantity.name)?;
         Ok(Self {
@@ -87,19 +90,19 @@ impl Measurement {
         })
     }
 
-    /// A number with a standard error that the caller computed.
+    /// Returns a number with a standard error that the caller computed.
     pub fn estimate(quantity: &Quantity, value: f64, error: f64, n: u64, object: Fingerprint) -> Self {
         Self { quantity: *quantity, value, standard_error: Some(error), n, estimand: String::new(), object }
     }
 
-    /// The same measurement with a sentence on what it estimates.
+    /// Sets the estimand, in words.
     #[must_use]
     pub fn estimating(mut self, estimand: impl Into<String>) -> Self {
         self.estimand = estimand.into();
         self
     }
 
-    /// The normal-theory interval `value ± z·error` at the given confidence; `None` without a standard error.
+    /// Returns the normal-theory interval `value ± z·error` at the given confidence; `None` without a standard error.
     ///
     /// # Errors
     /// [`MeasureError::OutOfRange`] unless `0 < confidence < 1`.
@@ -115,7 +118,7 @@ impl fmt::Display for Measurement {
         write!(f, "{} = ", self.quantity.name)?;
         match self.standard_error {
             Some(error) if error > 0.0 && error.is_finite() => {
-                // Two figures of the error decide how many figures of the value are worth printing.
+                // The value is printed to the decimal place of the second figure of its error.
                 let places = (1 - error.log10().floor() as i32).clamp(0, 12) as usize;
                 write!(f, "{:.places$} ± {:.places$}", self.value, error)?;
             }
@@ -130,7 +133,7 @@ impl fmt::Display for Measurement {
     }
 }
 
-/// Six significant figures without trailing zeros.
+/// Returns a number in six significant figures without trailing zeros.
 fn significant(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return format!("{x}");
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_named_and_not_averaged_in() {
+    fn a_sample_of_nan_is_an_error_with_its_position() {
         let samples: Moments = [1.0, f64::NAN, 3.0].into_iter().collect();
         let error = Measurement::mean(&LOSS, &samples, Fingerprint::of(b"")).unwrap_err();
         assert_eq!(error.to_string(), "loss: 1 of 3 values are NaN or infinite (the first at position 1)");

@@ -1,9 +1,9 @@
-use crate::MeasureError;
+use crate::error::MeasureError;
 
 /// The number of samples in one block of [`Moments::of`].
 pub const BLOCK: usize = 1024;
 
-/// Count, mean, variance, minimum and maximum of a stream of numbers, in f64 and mergeable.
+/// Count, mean, variance, minimum and maximum of a sequence of numbers, in f64. Two of them can be merged.
 ///
 /// ```text
 /// push:   δ = x − mean;  mean += δ/n;  M₂ += δ·(x − mean)
@@ -11,8 +11,8 @@ pub const BLOCK: usize = 1024;
 /// ```
 ///
 /// # Determinism
-/// Merging rounds, so the order matters. Work that is spread over threads makes one `Moments` for each *fixed*
-/// block of the data and merges the blocks in their order: then any number of threads gives the same bits.
+/// Merging rounds, so the order matters. A parallel computation makes one `Moments` for each *fixed* block of the data
+/// and merges the blocks in order. Then the bits do not depend on the number of threads.
 /// [`Moments::of`] uses blocks of [`BLOCK`] samples, and `Moments::merged(data.chunks(BLOCK).map(..))` equals it.
 ///
 /// # Examples
@@ -43,7 +43,7 @@ impl Default for Moments {
 }
 
 impl Moments {
-    /// No samples yet.
+    /// Returns moments without samples.
     pub const fn new() -> Self {
         Self {
             count: 0,
@@ -56,12 +56,12 @@ impl Moments {
         }
     }
 
-    /// The moments of a slice, block by block.
+    /// Computes the moments of a slice, block by block.
     pub fn of(values: &[f64]) -> Self {
         Self::merged(values.chunks(BLOCK).map(|block| block.iter().copied().collect()))
     }
 
-    /// Blocks merged in the order in which they come.
+    /// Merges blocks in the order of the iterator.
     pub fn merged(blocks: impl IntoIterator<Item = Moments>) -> Self {
         let mut all = Self::new();
         for block in blocks {
@@ -70,7 +70,7 @@ impl Moments {
         all
     }
 
-    /// Takes one more sample. NaN and infinity are counted and named, not averaged in.
+    /// Adds one sample. NaN and infinity are counted and not averaged in.
     pub fn push(&mut self, x: f64) {
         if !x.is_finite() {
             self.first_non_finite = self.first_non_finite.min(self.count + self.non_finite);
@@ -85,7 +85,7 @@ impl Moments {
         self.maximum = self.maximum.max(x);
     }
 
-    /// Takes all samples of another block.
+    /// Adds all samples of another block.
     pub fn merge(&mut self, other: &Moments) {
         if other.non_finite > 0 {
             let position = self.count + self.non_finite + other.first_non_finite;
@@ -104,55 +104,45 @@ impl Moments {
         self.maximum = self.maximum.max(other.maximum);
     }
 
-    /// How many finite samples.
+    /// Returns the number of finite samples.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// How many samples were NaN or infinite.
+    /// Returns the number of samples that were NaN or infinite.
     pub fn non_finite(&self) -> u64 {
         self.non_finite
     }
 
-    /// The mean of the finite samples; NaN without any.
+    /// Returns the mean of the finite samples; NaN if there are none.
     pub fn mean(&self) -> f64 {
         if self.count == 0 { f64::NAN } else { self.mean }
     }
 
-    /// The unbiased variance (divisor n − 1); NaN below two samples.
+    /// Returns the unbiased variance (divisor n − 1); NaN for fewer than two samples.
     pub fn variance(&self) -> f64 {
         if self.count < 2 { f64::NAN } else { self.m2 / (self.count - 1) as f64 }
     }
 
-    /// The variance with divisor n; NaN without samples.
-    pub fn population_variance(&self) -> f64 {
-        if self.count == 0 { f64::NAN } else { self.m2 / self.count as f64 }
-    }
-
-    /// The standard deviation, √variance.
-    pub fn standard_deviation(&self) -> f64 {
-        self.variance().sqrt()
-    }
-
-    /// The standard error of the mean of independent samples, √(variance/n).
+    /// Returns the standard error of the mean of independent samples, √(variance/n).
     pub fn standard_error(&self) -> f64 {
         (self.variance() / self.count as f64).sqrt()
     }
 
-    /// The smallest finite sample; +∞ without any.
+    /// Returns the smallest finite sample; +∞ if there are none.
     pub fn minimum(&self) -> f64 {
         self.minimum
     }
 
-    /// The largest finite sample; −∞ without any.
+    /// Returns the largest finite sample; −∞ if there are none.
     pub fn maximum(&self) -> f64 {
         self.maximum
     }
 
-    /// Whether there are samples and all of them are finite.
+    /// Checks that there are samples and that all of them are finite.
     ///
     /// # Errors
-    /// [`MeasureError::Empty`] or [`MeasureError::NonFinite`], naming `quantity`.
+    /// [`MeasureError::Empty`] or [`MeasureError::NonFinite`], with the name `quantity`.
     pub fn check(&self, quantity: &'static str) -> Result<(), MeasureError> {
         if self.non_finite > 0 {
             return Err(MeasureError::NonFinite {
@@ -179,7 +169,7 @@ impl FromIterator<f64> for Moments {
     }
 }
 
-/// Means, variances and the covariance of a stream of pairs, mergeable like [`Moments`].
+/// Means, variances and the covariance of a sequence of pairs. Two of them can be merged like [`Moments`].
 ///
 /// # Examples
 /// ```
@@ -196,7 +186,7 @@ pub struct Covariance {
 }
 
 impl Covariance {
-    /// Takes one more pair; a pair with a non-finite member is counted as such in both.
+    /// Adds one pair. A pair with a non-finite member counts as non-finite in both moments.
     pub fn push(&mut self, x: f64, y: f64) {
         if !(x.is_finite() && y.is_finite()) {
             self.x.push(f64::NAN);
@@ -209,7 +199,7 @@ impl Covariance {
         self.c2 += delta * (y - self.y.mean);
     }
 
-    /// Takes all pairs of another block.
+    /// Adds all pairs of another block.
     pub fn merge(&mut self, other: &Covariance) {
         if self.x.count > 0 && other.x.count > 0 {
             let (a, b) = (self.x.count as f64, other.x.count as f64);
@@ -220,27 +210,27 @@ impl Covariance {
         self.y.merge(&other.y);
     }
 
-    /// The moments of the first members.
+    /// Returns the moments of the first members.
     pub fn x(&self) -> &Moments {
         &self.x
     }
 
-    /// The moments of the second members.
+    /// Returns the moments of the second members.
     pub fn y(&self) -> &Moments {
         &self.y
     }
 
-    /// The unbiased covariance; NaN below two pairs.
+    /// Returns the unbiased covariance; NaN for fewer than two pairs.
     pub fn covariance(&self) -> f64 {
         if self.x.count < 2 { f64::NAN } else { self.c2 / (self.x.count - 1) as f64 }
     }
 
-    /// The least-squares slope of y on x.
+    /// Returns the least-squares slope of y on x.
     pub fn slope(&self) -> f64 {
         self.c2 / self.x.m2
     }
 
-    /// Pearson's correlation.
+    /// Returns Pearson's correlation.
     pub fn correlation(&self) -> f64 {
         self.c2 / (self.x.m2 * self.y.m2).sqrt()
     }
@@ -259,6 +249,7 @@ impl FromIterator<(f64, f64)> for Covariance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::{assert_abs_diff_eq, assert_relative_eq};
 
     fn numbers(n: usize) -> Vec<f64> {
         (0..n).map(|i| 1e6 + ((i * 7919) % 1000) as f64).collect()
@@ -270,8 +261,8 @@ mod tests {
         let mean = x.iter().sum::<f64>() / x.len() as f64;
         let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (x.len() - 1) as f64;
         let m = Moments::of(&x);
-        assert!((m.mean() - mean).abs() < 1e-9);
-        assert!((m.variance() / variance - 1.0).abs() < 1e-12);
+        assert_abs_diff_eq!(m.mean(), mean, epsilon = 1e-9);
+        assert_relative_eq!(m.variance(), variance, max_relative = 1e-12);
         assert_eq!((m.minimum(), m.maximum()), (1e6, 1e6 + 999.0));
     }
 
@@ -289,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_of_bad_values_survive_merging() {
+    fn positions_of_non_finite_values_stay_correct_after_merging() {
         let mut x = numbers(3000);
         x[2500] = f64::INFINITY;
         let m = Moments::of(&x);
@@ -306,9 +297,9 @@ mod tests {
         for chunk in pairs.chunks(13) {
             parts.merge(&chunk.iter().copied().collect());
         }
-        assert!((whole.covariance() - parts.covariance()).abs() < 1e-9);
+        assert_abs_diff_eq!(whole.covariance(), parts.covariance(), epsilon = 1e-9);
         let (mx, my) = (whole.x().mean(), whole.y().mean());
         let direct = pairs.iter().map(|(x, y)| (x - mx) * (y - my)).sum::<f64>() / 99.0;
-        assert!((whole.covariance() - direct).abs() < 1e-9);
+        assert_abs_diff_eq!(whole.covariance(), direct, epsilon = 1e-9);
     }
 }

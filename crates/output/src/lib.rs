@@ -69,7 +69,7 @@ pub fn write(
     }
 }
 
-/// Tries whether [`write`] could write to a path, and leaves nothing behind.
+/// Checks that [`write`] can write to a path, and leaves no file behind.
 ///
 /// Call it before the work whose result the file will hold.
 ///
@@ -117,7 +117,7 @@ fn give_name(temporary: &Path, target: &Path, path: &Path, existing: Existing) -
     let failed = |source| OutputError::Io { path: path.to_owned(), step: "rename a file to", source };
     match existing {
         Existing::Replace => fs::rename(temporary, target).map_err(failed),
-        // A link fails where another process was faster; a rename would take its file away.
+        // A link fails if another process created the file first. A rename would replace that file.
         Existing::Refuse => match fs::hard_link(temporary, target) {
             Ok(()) => fs::remove_file(temporary).map_err(failed),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -140,7 +140,7 @@ fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
         temporary.push(format!(".{}.{number}.part", std::process::id()));
         let temporary = target.with_file_name(temporary);
         match OpenOptions::new().write(true).create_new(true).open(&temporary) {
-            // A killed process with our number left it behind: take the next name.
+            // A killed process with this process number left the file behind, so take the next name.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e),
             Ok(file) => return Ok((temporary, file)),

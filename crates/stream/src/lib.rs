@@ -11,8 +11,8 @@ use std::convert::Infallible;
 /// It implements the traits of `rand` 0.10, so every distribution of `rand_distr` draws from it.
 ///
 /// # Determinism
-/// The same `(seed, stream)` gives the same bits on every machine and thread count. Two streams of one seed
-/// do not overlap: the stream number is ChaCha's nonce.
+/// A pair `(seed, stream)` gives the same bits on every machine and any number of threads. Two streams of one seed
+/// do not overlap, because the stream number is ChaCha's nonce.
 ///
 /// # Examples
 /// ```
@@ -29,19 +29,19 @@ pub struct RngStream {
     generator: ChaCha8Rng,
 }
 
-/// Where a [`RngStream`] stands: all that is needed to continue it bit for bit.
+/// The state of an [`RngStream`], from which it continues to the same bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RngStreamState {
     /// The 256-bit key.
     pub key: [u8; 32],
     /// The stream number (ChaCha's nonce).
     pub stream: u64,
-    /// How many 32-bit words were drawn.
+    /// The number of 32-bit words drawn.
     pub word_position: u128,
 }
 
 impl RngStream {
-    /// The stream number `stream` of the seed `seed`.
+    /// Returns the stream with number `stream` of the seed `seed`.
     ///
     /// # Examples
     /// ```
@@ -54,9 +54,9 @@ impl RngStream {
         Self { generator }
     }
 
-    /// The stream of `seed` that belongs to a name, for example `"sae.init"`.
+    /// Returns the stream of `seed` with a name, for example `"sae.init"`.
     ///
-    /// Names keep streams apart when code grows: a new consumer takes a new name and shifts nobody's draws.
+    /// Names keep streams separate: new code takes a new name and does not change the draws of existing code.
     ///
     /// # Examples
     /// ```
@@ -67,9 +67,9 @@ impl RngStream {
         Self::new(seed, stream_number(name))
     }
 
-    /// The child stream number `index`: the same key under another nonce.
+    /// Returns the child stream with number `index`. It has the key of `self` and another nonce.
     ///
-    /// The position of `self` does not matter and does not move, so children can be handed to threads in any order.
+    /// A child does not depend on the position of `self` and does not change it, so threads can create children in any order.
     ///
     /// # Examples
     /// ```
@@ -80,13 +80,13 @@ impl RngStream {
     /// ```
     pub fn child(&self, index: u64) -> Self {
         let mut generator = self.generator.clone();
-        // SplitMix64 of (parent, index), so that grandchildren of different parents do not meet.
+        // SplitMix64 of (parent, index), so that grandchildren of different parents differ.
         generator.set_stream(mix(self.generator.get_stream() ^ mix(index.wrapping_add(1))));
         generator.set_word_pos(0);
         Self { generator }
     }
 
-    /// Continues a stream from where [`RngStream::state`] was taken.
+    /// Returns a stream that continues from a state of [`RngStream::state`].
     pub fn from_state(state: &RngStreamState) -> Self {
         let mut generator = ChaCha8Rng::from_seed(state.key);
         generator.set_stream(state.stream);
@@ -94,7 +94,7 @@ impl RngStream {
         Self { generator }
     }
 
-    /// Where the stream stands.
+    /// Returns the state of the stream.
     pub fn state(&self) -> RngStreamState {
         RngStreamState {
             key: self.generator.get_seed(),
@@ -103,22 +103,22 @@ impl RngStream {
         }
     }
 
-    /// 64 random bits.
+    /// Draws 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.generator.next_u64()
     }
 
-    /// A uniform number in `[0, 1)` with 53 random bits.
+    /// Draws a uniform number in `[0, 1)` with 53 random bits.
     pub fn uniform(&mut self) -> f64 {
         self.generator.random::<f64>()
     }
 
-    /// A uniform number in `[low, high)`.
+    /// Draws a uniform number in `[low, high)`.
     pub fn uniform_in(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
-    /// A standard normal number (ziggurat).
+    /// Draws a standard normal number (ziggurat).
     pub fn normal(&mut self) -> f64 {
         StandardNormal.sample(&mut self.generator)
     }
@@ -133,16 +133,16 @@ impl RngStream {
         }
     }
 
-    /// A uniform integer in `0..n`.
+    /// Draws a uniform integer in `0..n`.
     ///
     /// # Panics
-    /// When `n` is zero: there is no such integer.
+    /// If `n` is zero.
     pub fn below(&mut self, n: usize) -> usize {
         assert!(n > 0, "RngStream::below needs n > 0");
         self.generator.random_range(0..n as u64) as usize
     }
 
-    /// True with probability `p` (`p ≤ 0`: never; `p ≥ 1`: always).
+    /// Returns true with probability `p` (`p ≤ 0`: never; `p ≥ 1`: always).
     pub fn bernoulli(&mut self, p: f64) -> bool {
         self.uniform() < p
     }
@@ -152,7 +152,7 @@ impl RngStream {
         items.shuffle(&mut self.generator);
     }
 
-    /// A random permutation of `0..n`.
+    /// Draws a random permutation of `0..n`.
     ///
     /// # Examples
     /// ```
@@ -185,12 +185,12 @@ impl TryRng for RngStream {
     }
 }
 
-/// The stream number that belongs to a name (64-bit FNV-1a).
+/// Returns the stream number of a name (64-bit FNV-1a).
 pub fn stream_number(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// The finaliser of SplitMix64.
+/// Computes the finaliser of SplitMix64.
 fn mix(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_first_draws_are_pinned() {
-        // A change of generator or of the seeding would silently change every recorded result.
+        // Another generator or seeding would change every recorded result.
         let mut stream = RngStream::new(0, 0);
         let drawn = [stream.bits(), stream.bits()];
         let mut again = ChaCha8Rng::seed_from_u64(0);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_state_continues_bit_for_bit() {
+    fn a_stored_state_continues_with_the_same_bits() {
         let mut stream = RngStream::named(5, "x");
         for _ in 0..17 {
             stream.normal();

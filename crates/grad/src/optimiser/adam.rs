@@ -1,59 +1,59 @@
-use super::{BLOCK, Optimiser, check_range, check_step, decay_rate, non_negative};
-use crate::kernels::{AdamStep, dispatch};
-use crate::{GradError, error::same_length};
-use collimate_tensor::Scalar;
+use super::step::{BLOCK, Optimiser, check_range, check_step, decay_rate, non_negative};
+use crate::error::{GradError, same_length};
+use crate::kernels::{AdamStep, Precision};
+use collimate_measure::ensure;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Where ε enters Adam's denominator; the two differ most in the first steps.
+/// The place of ε in Adam's denominator. The two differ most in the first steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpsilonPlacement {
-    /// `√v̂ + ε` with the bias-corrected `v̂` (Kingma & Ba, algorithm 1; PyTorch, Optax).
+    /// The denominator `√v̂ + ε` with the bias-corrected `v̂` (Kingma & Ba, algorithm 1; PyTorch, Optax).
     AfterCorrection,
-    /// `√v + ε` with the raw `v` (their section 2, "ε̂"; TensorFlow): a larger ε early in training.
+    /// The denominator `√v + ε` with the uncorrected `v` (their section 2, "ε̂"; TensorFlow). It acts as a larger ε early in training.
     BeforeCorrection,
 }
 
-/// How weights are drawn towards zero.
+/// The form of weight decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum WeightDecay {
-    /// Not at all.
+    /// No weight decay.
     None,
-    /// `g ← g + λw` before the moments (Adam with L2 regularisation; large gradients decay less).
+    /// The update `g ← g + λw` before the moments: Adam with L2 regularisation. Parameters with large gradients decay less.
     L2(f64),
-    /// `w ← (1 − ηλ)w` beside the step (AdamW).
+    /// The update `w ← (1 − ηλ)w`, separate from the step: AdamW.
     Decoupled(f64),
 }
 
-/// Whether a reset parameter also starts its bias correction anew.
+/// The effect of a reset on the bias correction of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetSteps {
-    /// The parameter counts its steps from 0 again: its next step is at most about the learning rate.
+    /// The step count of the parameter starts again at 0. Its next step is at most about the learning rate.
     Restart,
-    /// The count goes on: what libraries do that only zero the moments. The next step is then
-    /// `(1 − β₁)/√(1 − β₂)` times the rate: 3.2 times at the defaults, 32 times at `(0, 0.999)`.
+    /// The step count continues, as in libraries that only zero the moments. The next step is then
+    /// `(1 − β₁)/√(1 − β₂)` times the rate: 3.2 times with the defaults, 32 times with β = (0, 0.999).
     Keep,
 }
 
-/// The parts of [`Adam`].
+/// The configuration of [`Adam`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamConfig {
     /// The decay of the first moment.
     pub beta1: f64,
     /// The decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment; in the unit of the gradient.
+    /// The number ε added to the root of the second moment, in the unit of the gradient.
     pub epsilon: f64,
-    /// Where ε is added.
+    /// The place of ε.
     pub epsilon_placement: EpsilonPlacement,
-    /// The pull towards zero.
+    /// The weight decay.
     pub weight_decay: WeightDecay,
-    /// What [`Optimiser::reset`] does with the step count.
+    /// The effect of [`Optimiser::reset`] on the step count.
     pub reset_steps: ResetSteps,
 }
 
 impl Default for AdamConfig {
-    /// `(0.9, 0.999)`, ε = 1e-8 after the correction, no weight decay.
+    /// Returns β = (0.9, 0.999), ε = 1e-8 after the correction, and no weight decay.
     fn default() -> Self {
         Self {
             beta1: 0.9,
@@ -66,14 +66,14 @@ impl Default for AdamConfig {
     }
 }
 
-/// What [`Adam`] remembers: all that is needed to continue it bit for bit.
+/// The state of [`Adam`], from which it continues to the same bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdamState<F> {
     /// The running mean of the gradient.
     pub first: Vec<F>,
-    /// The running mean of its square.
+    /// The running mean of the squared gradient.
     pub second: Vec<F>,
-    /// Steps taken, as `(end, steps)`: the parameters before `end` and after the previous `end` took `steps` steps.
+    /// The step counts as segments `(end, steps)`: the parameters before `end` and after the previous `end` took `steps` steps.
     pub ages: Vec<(usize, u64)>,
 }
 
@@ -85,11 +85,11 @@ pub struct AdamState<F> {
 /// w ← (1 − ηλ)w − η m̂/(√v̂ + ε)
 /// ```
 ///
-/// `t` is 1 at the first step. Each parameter has its own `t`, so a row that [`Optimiser::reset`] touched is
-/// corrected as a new one (see [`ResetSteps`]).
+/// `t` is 1 at the first step. Each parameter has its own `t`, so a parameter that [`Optimiser::reset`] has reset is
+/// corrected like a new one (see [`ResetSteps`]).
 ///
 /// # Determinism
-/// Each parameter is computed alone: the same bits on any number of threads.
+/// Each parameter is computed separately, so the bits do not depend on the number of threads.
 ///
 /// # Examples
 /// ```
@@ -97,7 +97,7 @@ pub struct AdamState<F> {
 /// let mut adam = Adam::<f64>::new(2, AdamConfig::default())?;
 /// let mut w = [0.0, 0.0];
 /// adam.step(1e-3, &[100.0, -0.01], &mut w)?;
-/// // The first step is the learning rate against the sign, whatever the size of the gradient.
+/// // The first step is the learning rate against the sign of the gradient, for any size of the gradient.
 /// assert!((w[0] + 1e-3).abs() < 1e-8 && (w[1] - 1e-3).abs() < 1e-8);
 /// # Ok::<(), collimate_grad::GradError>(())
 /// ```
@@ -110,19 +110,17 @@ pub struct Adam<F> {
     state: AdamState<F>,
 }
 
-impl<F: Scalar> Adam<F> {
-    /// An optimiser of `n` parameters.
+impl<F: Precision> Adam<F> {
+    /// Returns an optimiser of `n` parameters.
     ///
     /// # Errors
-    /// [`GradError::Config`] unless both β lie in `[0, 1)`, ε is positive in `F` and the weight decay at least 0.
+    /// [`GradError::OutOfRange`] unless both β lie in `[0, 1)`, ε is positive in `F` and the weight decay at least 0.
     pub fn new(n: usize, config: AdamConfig) -> Result<Self, GradError> {
         decay_rate("beta1", config.beta1)?;
         decay_rate("beta2", config.beta2)?;
-        // ε also keeps 0/0 away where a gradient has always been 0, so it must not round to 0 in F.
-        if !(F::from_f64(config.epsilon) > F::zero() && config.epsilon.is_finite()) {
-            let expected = "positive in the type of the parameters";
-            return Err(GradError::Config { name: "epsilon", value: config.epsilon, expected });
-        }
+        // ε prevents 0/0 where every gradient was 0, so it must not round to 0 in F.
+        let positive = F::from_f64(config.epsilon) > F::zero() && config.epsilon.is_finite();
+        ensure(positive, "epsilon", "positive in the type of the parameters", config.epsilon)?;
         if let WeightDecay::L2(lambda) | WeightDecay::Decoupled(lambda) = config.weight_decay {
             non_negative("weight_decay", lambda)?;
         }
@@ -130,20 +128,21 @@ impl<F: Scalar> Adam<F> {
         Ok(Self { config, state: AdamState { first: zeros.clone(), second: zeros, ages: vec![(n, 0)] } })
     }
 
-    /// The parts it was made from.
+    /// Returns the configuration.
     pub fn config(&self) -> &AdamConfig {
         &self.config
     }
 
-    /// What it remembers.
+    /// Returns the state.
     pub fn state(&self) -> &AdamState<F> {
         &self.state
     }
 
-    /// Continues from a remembered state.
+    /// Replaces the state.
     ///
     /// # Errors
-    /// [`GradError::Length`] when the state belongs to another number of parameters or its ages do not cover them.
+    /// [`GradError::Length`] if the state has another number of parameters, or its ages do not cover them. [`GradError::Range`] if the
+    /// segments of the ages are not in ascending order.
     pub fn restore(&mut self, state: AdamState<F>) -> Result<(), GradError> {
         let n = self.state.first.len();
         same_length("state.first", n, state.first.len())?;
@@ -160,11 +159,11 @@ impl<F: Scalar> Adam<F> {
         Ok(())
     }
 
-    /// The numbers of the `t`-th step of a parameter.
+    /// Returns the numbers of the `t`-th step of a parameter.
     fn numbers(&self, rate: f64, t: u64) -> AdamStep {
         let c = &self.config;
         let correction = |beta: f64| {
-            // Beyond this the power is 0 in any case, and powi takes an i32.
+            // For larger t the power is 0, and powi takes an i32.
             if t > 1 << 30 { 1.0 } else { 1.0 - beta.powi(t as i32) }
         };
         let (first, second) = (correction(c.beta1), correction(c.beta2));
@@ -181,7 +180,7 @@ impl<F: Scalar> Adam<F> {
     }
 }
 
-impl<F: Scalar> Optimiser<F> for Adam<F> {
+impl<F: Precision> Optimiser<F> for Adam<F> {
     fn n_parameters(&self) -> usize {
         self.state.first.len()
     }
@@ -197,12 +196,12 @@ impl<F: Scalar> Optimiser<F> for Adam<F> {
             let (g, w) = (&gradient[start..end], &mut w[start..end]);
             let (m, v) = (&mut self.state.first[start..end], &mut self.state.second[start..end]);
             if end - start < 4 * BLOCK {
-                block(&numbers, g, m, v, w);
+                F::adam(&numbers, g, m, v, w);
             } else {
                 w.par_chunks_mut(BLOCK)
                     .zip(g.par_chunks(BLOCK))
                     .zip(m.par_chunks_mut(BLOCK).zip(v.par_chunks_mut(BLOCK)))
-                    .for_each(|((w, g), (m, v))| block(&numbers, g, m, v, w));
+                    .for_each(|((w, g), (m, v))| F::adam(&numbers, g, m, v, w));
             }
             start = end;
         }
@@ -223,7 +222,7 @@ impl<F: Scalar> Optimiser<F> for Adam<F> {
                     (start.max(range.end), end, age),
                 ];
                 for (_, to, age) in parts.into_iter().filter(|(from, to, _)| from < to) {
-                    // Neighbours of one age become one segment, so that resets do not pile up.
+                    // Neighbours of one age become one segment, so that resets do not accumulate segments.
                     match ages.last_mut() {
                         Some(last) if last.1 == age => last.0 = to,
                         _ => ages.push((to, age)),
@@ -235,9 +234,4 @@ impl<F: Scalar> Optimiser<F> for Adam<F> {
         }
         Ok(())
     }
-}
-
-/// One Adam step over a block.
-fn block<F: Scalar>(numbers: &AdamStep, g: &[F], m: &mut [F], v: &mut [F], w: &mut [F]) {
-    dispatch!(F, loops => loops::adam(numbers, g, m, v, w), [g], [m, v, w]);
 }

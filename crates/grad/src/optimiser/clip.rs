@@ -1,10 +1,10 @@
-use super::BLOCK;
-use crate::GradError;
-use crate::kernels::{dispatch, first_non_finite};
-use collimate_tensor::Scalar;
+use super::step::BLOCK;
+use crate::error::GradError;
+use crate::kernels::{Precision, first_non_finite};
+use collimate_measure::ensure;
 use rayon::prelude::*;
 
-/// The Euclidean norm over several slices taken as one vector.
+/// Returns the Euclidean norm of several slices as one vector.
 ///
 /// ```text
 /// ‖g‖ = √(Σ_k Σ_i g_{k,i}²)
@@ -17,28 +17,27 @@ use rayon::prelude::*;
 /// ```
 /// assert_eq!(collimate_grad::global_norm::<f64>(&[&[3.0], &[4.0]]), 5.0);
 /// ```
-pub fn global_norm<F: Scalar>(gradients: &[&[F]]) -> f64 {
-    let squares = |x: &[F]| dispatch!(F, loops => loops::sum_of_squares(x), [x], []);
+pub fn global_norm<F: Precision>(gradients: &[&[F]]) -> f64 {
     let total: f64 = gradients
         .iter()
         .map(|g| {
             if g.len() < 4 * BLOCK {
-                return g.chunks(BLOCK).map(squares).sum::<f64>();
+                return g.chunks(BLOCK).map(F::sum_of_squares).sum::<f64>();
             }
-            g.par_chunks(BLOCK).map(squares).collect::<Vec<f64>>().iter().sum()
+            g.par_chunks(BLOCK).map(F::sum_of_squares).collect::<Vec<f64>>().iter().sum()
         })
         .sum();
     total.sqrt()
 }
 
-/// Scales several slices together so that their common norm is at most `max_norm`; returns the norm before.
+/// Scales several slices together so that their common norm is at most `max_norm`, and returns the norm before scaling.
 ///
-/// Where the norm is larger, each number is multiplied by `max_norm / norm`. (PyTorch divides by `norm + 1e-6`
-/// and so ends slightly below `max_norm`.)
+/// If the norm is larger, each number is multiplied by `max_norm / norm`. (PyTorch divides by `norm + 1e-6`
+/// and ends slightly below `max_norm`.)
 ///
 /// # Errors
-/// [`GradError::Config`] unless `max_norm` is positive and finite; [`GradError::NonFinite`] when a number is NaN or
-/// infinite: scaling could only spread it.
+/// [`GradError::OutOfRange`] unless `max_norm` is positive and finite; [`GradError::NonFinite`] if a number is NaN or
+/// infinite.
 ///
 /// # Examples
 /// ```
@@ -48,10 +47,8 @@ pub fn global_norm<F: Scalar>(gradients: &[&[F]]) -> f64 {
 /// assert!((a[0] - 0.6).abs() < 1e-15 && (b[0] - 0.8).abs() < 1e-15);
 /// # Ok::<(), collimate_grad::GradError>(())
 /// ```
-pub fn clip_global_norm<F: Scalar>(gradients: &mut [&mut [F]], max_norm: f64) -> Result<f64, GradError> {
-    if !(max_norm > 0.0 && max_norm.is_finite()) {
-        return Err(GradError::Config { name: "max_norm", value: max_norm, expected: "positive and finite" });
-    }
+pub fn clip_global_norm<F: Precision>(gradients: &mut [&mut [F]], max_norm: f64) -> Result<f64, GradError> {
+    ensure(max_norm > 0.0 && max_norm.is_finite(), "max_norm", "positive and finite", max_norm)?;
     let norm = global_norm(&gradients.iter().map(|g| &**g).collect::<Vec<_>>());
     if !norm.is_finite() {
         for g in gradients.iter() {
@@ -63,13 +60,8 @@ pub fn clip_global_norm<F: Scalar>(gradients: &mut [&mut [F]], max_norm: f64) ->
     }
     if norm > max_norm {
         for g in gradients.iter_mut() {
-            scale(max_norm / norm, g);
+            F::scale_by(max_norm / norm, g);
         }
     }
     Ok(norm)
-}
-
-/// Multiplies a slice by a factor.
-fn scale<F: Scalar>(factor: f64, x: &mut [F]) {
-    dispatch!(F, loops => loops::scale(factor, x), [], [x]);
 }

@@ -1,40 +1,39 @@
-use super::{Optimiser, check_range, check_step, decay_rate, non_negative};
-use crate::kernels::{SgdStep, dispatch};
-use crate::{GradError, error::same_length};
-use collimate_tensor::Scalar;
+use super::step::{Optimiser, check_range, check_step, decay_rate, non_negative};
+use crate::error::{GradError, same_length};
+use crate::kernels::{Precision, SgdStep};
 use std::ops::Range;
 
-/// How past gradients carry on.
+/// The form of momentum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Momentum {
-    /// They do not.
+    /// No momentum.
     None,
-    /// `u ← μu + g`, `w ← w − ηu` (Polyak; the rate multiplies the whole velocity).
+    /// The update `u ← μu + g`, `w ← w − ηu` (Polyak). The rate multiplies the whole velocity.
     HeavyBall(f64),
-    /// `u ← μu + g`, `w ← w − η(g + μu)` (Nesterov in the form of Sutskever et al.).
+    /// The update `u ← μu + g`, `w ← w − η(g + μu)` (Nesterov in the form of Sutskever et al.).
     Nesterov(f64),
 }
 
-/// The parts of [`Sgd`].
+/// The configuration of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdConfig {
-    /// What past gradients do.
+    /// The momentum.
     pub momentum: Momentum,
-    /// λ in `g ← g + λw`.
+    /// The factor λ in `g ← g + λw`.
     pub l2: f64,
 }
 
 impl Default for SgdConfig {
-    /// Plain gradient descent.
+    /// Returns plain gradient descent.
     fn default() -> Self {
         Self { momentum: Momentum::None, l2: 0.0 }
     }
 }
 
-/// What [`Sgd`] remembers: all that is needed to continue it bit for bit.
+/// The state of [`Sgd`], from which it continues to the same bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SgdState<F> {
-    /// The velocity of each parameter; empty without momentum.
+    /// The velocity of each parameter. Empty without momentum.
     pub velocity: Vec<F>,
 }
 
@@ -64,11 +63,11 @@ pub struct Sgd<F> {
     state: SgdState<F>,
 }
 
-impl<F: Scalar> Sgd<F> {
-    /// An optimiser of `n` parameters.
+impl<F: Precision> Sgd<F> {
+    /// Returns an optimiser of `n` parameters.
     ///
     /// # Errors
-    /// [`GradError::Config`] unless the momentum lies in `[0, 1)` and `l2 ≥ 0`.
+    /// [`GradError::OutOfRange`] unless the momentum lies in `[0, 1)` and `l2 ≥ 0`.
     pub fn new(n: usize, config: SgdConfig) -> Result<Self, GradError> {
         non_negative("l2", config.l2)?;
         let velocity = match config.momentum {
@@ -81,15 +80,15 @@ impl<F: Scalar> Sgd<F> {
         Ok(Self { config, n, state: SgdState { velocity } })
     }
 
-    /// What it remembers.
+    /// Returns the state.
     pub fn state(&self) -> &SgdState<F> {
         &self.state
     }
 
-    /// Continues from a remembered state.
+    /// Replaces the state.
     ///
     /// # Errors
-    /// [`GradError::Length`] when the state belongs to another number of parameters or another kind of momentum.
+    /// [`GradError::Length`] if the state has another number of parameters or another kind of momentum.
     pub fn restore(&mut self, state: SgdState<F>) -> Result<(), GradError> {
         same_length("state.velocity", self.state.velocity.len(), state.velocity.len())?;
         self.state = state;
@@ -97,7 +96,7 @@ impl<F: Scalar> Sgd<F> {
     }
 }
 
-impl<F: Scalar> Optimiser<F> for Sgd<F> {
+impl<F: Precision> Optimiser<F> for Sgd<F> {
     fn n_parameters(&self) -> usize {
         self.n
     }
@@ -110,11 +109,10 @@ impl<F: Scalar> Optimiser<F> for Sgd<F> {
             Momentum::Nesterov(mu) => (mu, true),
         };
         let step = SgdStep { rate, momentum, nesterov, l2: self.config.l2 };
-        let velocity = self.state.velocity.as_mut_slice();
         if self.config.momentum == Momentum::None {
-            dispatch!(F, loops => loops::descend(&step, gradient, w), [gradient], [w]);
+            F::descend(&step, gradient, w);
         } else {
-            dispatch!(F, loops => loops::sgd(&step, gradient, velocity, w), [gradient], [velocity, w]);
+            F::momentum(&step, gradient, &mut self.state.velocity, w);
         }
         Ok(())
     }

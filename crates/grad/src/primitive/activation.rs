@@ -5,27 +5,27 @@ use collimate_tensor::{Scalar, ShapeError, gelu_erf, gelu_tanh, silu};
 use ndarray::{Array2, ArrayRef2, Zip};
 use std::f64::consts::PI;
 
-/// Which nonlinearity.
+/// A nonlinearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
-    /// `max(x, 0)`; the derivative at 0 is taken as 0.
+    /// The function `max(x, 0)`. Its derivative at 0 is defined as 0.
     Relu,
-    /// `x Φ(x)` with the normal distribution function (PyTorch's default GELU).
+    /// The function `x Φ(x)` with the normal distribution function (PyTorch's default GELU).
     GeluErf,
-    /// `½x (1 + tanh(√(2/π)(x + 0.044715 x³)))` (GPT-2's GELU; up to 5e-4 from the other).
+    /// The function `½x (1 + tanh(√(2/π)(x + 0.044715 x³)))`: GPT-2's GELU, up to 5e-4 from [`Activation::GeluErf`].
     GeluTanh,
-    /// `x σ(x)`, also called swish.
+    /// The function `x σ(x)`, also called swish.
     Silu,
-    /// `tanh x`.
+    /// The function `tanh x`.
     Tanh,
 }
 
 impl Activation {
-    /// All of them, for tests that must miss none.
+    /// All nonlinearities.
     pub const ALL: [Activation; 5] = [Self::Relu, Self::GeluErf, Self::GeluTanh, Self::Silu, Self::Tanh];
 }
 
-/// `y = f(x)` in each entry.
+/// Computes `y = f(x)` in each entry.
 ///
 /// # Examples
 /// ```
@@ -46,10 +46,10 @@ pub fn forward<F: Scalar>(activation: Activation, x: &ArrayRef2<F>) -> Array2<F>
     y
 }
 
-/// `f′(x)` in each entry, from the input and the saved output `y = f(x)`.
+/// Computes `f′(x)` in each entry, from the input and the saved output `y = f(x)`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes differ.
+/// [`ShapeError`] if the shapes differ.
 pub fn derivative<F: Scalar>(
     activation: Activation,
     x: &ArrayRef2<F>,
@@ -61,10 +61,10 @@ pub fn derivative<F: Scalar>(
     Ok(out)
 }
 
-/// `x̄ = f′(x) ∘ ȳ`, from the input and the saved output.
+/// Computes `x̄ = f′(x) ∘ ȳ`, from the input and the saved output.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes differ.
+/// [`ShapeError`] if the shapes differ.
 pub fn vjp<F: Scalar>(
     activation: Activation,
     x: &ArrayRef2<F>,
@@ -77,10 +77,10 @@ pub fn vjp<F: Scalar>(
     Ok(out)
 }
 
-/// `ẏ = f′(x) ∘ ẋ`: the Jacobian is diagonal, so this is [`vjp`].
+/// Computes `ẏ = f′(x) ∘ ẋ`. The Jacobian is diagonal, so this equals [`vjp`].
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes differ.
+/// [`ShapeError`] if the shapes differ.
 pub fn jvp<F: Scalar>(
     activation: Activation,
     x: &ArrayRef2<F>,
@@ -90,7 +90,7 @@ pub fn jvp<F: Scalar>(
     vjp(activation, x, y, x_dot)
 }
 
-/// f′ at one point. The three gates `y = x·s(x)` give `s = y/x` back, which spares a second exponential.
+/// Computes f′ at one point. For the three gates `y = x·s(x)`, `s = y/x` saves a second exponential.
 fn slope<F: Scalar>(activation: Activation, x: F, y: F) -> F {
     let one = F::one();
     let half = F::from_f64(0.5);

@@ -4,13 +4,13 @@ use super::{check1, check2};
 use collimate_tensor::{Scalar, ShapeError};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Axis};
 
-/// `y_bd = x_bd + β_d`.
+/// Computes `y_bd = x_bd + β_d`.
 ///
 /// # Shapes
 /// `x [b, d]`, `bias [d]`, result `[b, d]`.
 ///
 /// # Errors
-/// [`ShapeError`] when the lengths differ.
+/// [`ShapeError`] if the lengths differ.
 ///
 /// # Examples
 /// ```
@@ -26,15 +26,15 @@ pub fn forward<F: Scalar>(x: &ArrayRef2<F>, bias: &ArrayRef1<F>) -> Result<Array
     Ok(y)
 }
 
-/// `(x̄, β̄) = (ȳ, Σ_b ȳ_b)`.
+/// Computes `(x̄, β̄) = (ȳ, Σ_b ȳ_b)`.
 pub fn vjp<F: Scalar>(d_out: &ArrayRef2<F>) -> (Array2<F>, Array1<F>) {
     (d_out.to_owned(), d_out.sum_axis(Axis(0)))
 }
 
-/// `ẏ = ẋ + 1 β̇ᵀ`.
+/// Computes `ẏ = ẋ + 1 β̇ᵀ`.
 ///
 /// # Errors
-/// [`ShapeError`] when the lengths differ.
+/// [`ShapeError`] if the lengths differ.
 pub fn jvp<F: Scalar>(x_dot: &ArrayRef2<F>, bias_dot: &ArrayRef1<F>) -> Result<Array2<F>, ShapeError> {
     check2("x_dot", (x_dot.nrows(), bias_dot.len()), x_dot)?;
     forward(x_dot, bias_dot)

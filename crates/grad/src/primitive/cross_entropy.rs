@@ -1,11 +1,11 @@
 //! Cross-entropy of logits against class indices: the mean over rows, in nats.
 
 use super::{check2, softmax};
-use crate::GradError;
+use crate::error::GradError;
 use collimate_tensor::{Scalar, log_sum_exp};
 use ndarray::{Array2, ArrayRef2};
 
-/// `L = (1/b) Σ_b (log Σ_k e^{x_bk} − x_{b, t_b})`.
+/// Computes `L = (1/b) Σ_b (log Σ_k e^{x_bk} − x_{b, t_b})`.
 ///
 /// # Shapes
 /// `logits [b, c]`, `targets [b]` with values below `c`.
@@ -14,7 +14,7 @@ use ndarray::{Array2, ArrayRef2};
 /// Nats per row.
 ///
 /// # Errors
-/// [`GradError::Length`] for another number of targets or no rows at all; [`GradError::Index`] for a target outside
+/// [`GradError::Length`] if the number of targets is not the number of rows, or 0; [`GradError::Index`] for a target outside
 /// the classes.
 ///
 /// # Examples
@@ -35,10 +35,10 @@ pub fn forward<F: Scalar>(logits: &ArrayRef2<F>, targets: &[usize]) -> Result<F,
     Ok(F::from_f64(total / targets.len() as f64))
 }
 
-/// `x̄ = L̄ (softmax(x) − onehot(t)) / b`.
+/// Computes `x̄ = L̄ (softmax(x) − onehot(t)) / b`.
 ///
 /// # Errors
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn vjp<F: Scalar>(logits: &ArrayRef2<F>, targets: &[usize], d_loss: F) -> Result<Array2<F>, GradError> {
     check_targets(logits, targets)?;
     let mut out = softmax::forward(logits);
@@ -50,10 +50,10 @@ pub fn vjp<F: Scalar>(logits: &ArrayRef2<F>, targets: &[usize], d_loss: F) -> Re
     Ok(out)
 }
 
-/// `L̇ = ⟨(softmax(x) − onehot(t)) / b, ẋ⟩`.
+/// Computes `L̇ = ⟨(softmax(x) − onehot(t)) / b, ẋ⟩`.
 ///
 /// # Errors
-/// As [`forward`], and [`GradError::Shape`] when the shapes differ.
+/// Those of [`forward`], and [`GradError::Shape`] if the shapes differ.
 pub fn jvp<F: Scalar>(
     logits: &ArrayRef2<F>,
     targets: &[usize],

@@ -1,11 +1,11 @@
 //! Rows gathered from a table: `y_b = E[t_b]`.
 
 use super::check2;
-use crate::GradError;
+use crate::error::GradError;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, ArrayRef2, Axis};
 
-/// `y_b = E[t_b]`.
+/// Computes `y_b = E[t_b]`.
 ///
 /// # Shapes
 /// `table [v, d]`, `indices [b]`, result `[b, d]`.
@@ -17,13 +17,13 @@ pub fn forward<F: Scalar>(table: &ArrayRef2<F>, indices: &[usize]) -> Result<Arr
     Ok(table.select(Axis(0), indices))
 }
 
-/// `Ē[t_b] += ȳ_b`: rows that were gathered twice receive both.
+/// Computes `Ē[t_b] += ȳ_b`. A row that was gathered several times receives the sum.
 ///
 /// # Shapes
 /// `d_out [b, d]`, result `[n_rows, d]`.
 ///
 /// # Errors
-/// [`GradError::Index`] for an index outside the table; [`GradError::Shape`] for another number of rows.
+/// [`GradError::Index`] for an index outside the table; [`GradError::Shape`] if the number of rows is not the number of indices.
 ///
 /// # Examples
 /// ```
@@ -47,10 +47,10 @@ pub fn vjp<F: Scalar>(
     Ok(table)
 }
 
-/// `ẏ_b = Ė[t_b]`: gathering is linear, so this is [`forward`].
+/// Computes `ẏ_b = Ė[t_b]`. Gathering is linear, so this equals [`forward`].
 ///
 /// # Errors
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn jvp<F: Scalar>(table_dot: &ArrayRef2<F>, indices: &[usize]) -> Result<Array2<F>, GradError> {
     forward(table_dot, indices)
 }

@@ -4,13 +4,13 @@ use super::{check1, check2, contiguous};
 use collimate_tensor::{Scalar, ShapeError, layer_norm_into};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Zip};
 
-/// `y_d = g_d (x_d − μ) r + β_d`, `r = 1/√(var(x) + ε)` with the population variance.
+/// Computes `y_d = g_d (x_d − μ) r + β_d`, `r = 1/√(var(x) + ε)` with the population variance.
 ///
 /// # Shapes
 /// `x [b, d]`, `gain [d]`, `bias [d]`, result `[b, d]`.
 ///
 /// # Errors
-/// [`ShapeError`] when the lengths differ.
+/// [`ShapeError`] if the lengths differ.
 ///
 /// # Examples
 /// ```
@@ -38,10 +38,10 @@ pub fn forward<F: Scalar>(
     Ok(out)
 }
 
-/// `x̄ = r (u − mean(u) − x̂ mean(u x̂))` with `u = g ∘ ȳ`; `ḡ = Σ_b ȳ ∘ x̂`; `β̄ = Σ_b ȳ`.
+/// Computes `x̄ = r (u − mean(u) − x̂ mean(u x̂))` with `u = g ∘ ȳ`; `ḡ = Σ_b ȳ ∘ x̂`; `β̄ = Σ_b ȳ`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes do not fit.
+/// [`ShapeError`] if the shapes do not fit.
 pub fn vjp<F: Scalar>(
     x: &ArrayRef2<F>,
     gain: &ArrayRef1<F>,
@@ -70,10 +70,10 @@ pub fn vjp<F: Scalar>(
     Ok((d_x, d_gain, d_bias))
 }
 
-/// `ẏ = g ∘ r (ẋ − mean(ẋ) − x̂ mean(x̂ ẋ)) + ġ ∘ x̂ + β̇`.
+/// Computes `ẏ = g ∘ r (ẋ − mean(ẋ) − x̂ mean(x̂ ẋ)) + ġ ∘ x̂ + β̇`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes do not fit.
+/// [`ShapeError`] if the shapes do not fit.
 pub fn jvp<F: Scalar>(
     x: &ArrayRef2<F>,
     gain: &ArrayRef1<F>,
@@ -106,7 +106,7 @@ pub fn jvp<F: Scalar>(
     Ok(out)
 }
 
-/// Mean and `1/√(var + ε)` of a row.
+/// Returns the mean and `1/√(var + ε)` of a row.
 fn moments<F: Scalar>(x: &ArrayRef1<F>, epsilon: F) -> (F, F) {
     let n = F::from_f64(x.len() as f64);
     let mu = x.sum() / n;

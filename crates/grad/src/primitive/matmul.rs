@@ -4,21 +4,21 @@ use super::check2;
 use collimate_tensor::{Scalar, ShapeError};
 use ndarray::{Array2, ArrayRef2};
 
-/// `y = a b`.
+/// Computes `y = a b`.
 ///
 /// # Shapes
 /// `a [b, i]`, `b [i, o]`, result `[b, o]`.
 ///
 /// # Errors
-/// [`ShapeError`] when the inner lengths differ.
+/// [`ShapeError`] if the inner lengths differ.
 pub fn forward<F: Scalar>(a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
     collimate_tensor::matmul(a, b)
 }
 
-/// `(ā, b̄) = (ȳ bᵀ, aᵀ ȳ)`.
+/// Computes `(ā, b̄) = (ȳ bᵀ, aᵀ ȳ)`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes do not fit.
+/// [`ShapeError`] if the shapes do not fit.
 ///
 /// # Examples
 /// ```
@@ -38,10 +38,10 @@ pub fn vjp<F: Scalar>(
     Ok((collimate_tensor::matmul(d_out, &b.t())?, collimate_tensor::matmul(&a.t(), d_out)?))
 }
 
-/// `ẏ = ȧ b + a ḃ`.
+/// Computes `ẏ = ȧ b + a ḃ`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes do not fit.
+/// [`ShapeError`] if the shapes do not fit.
 pub fn jvp<F: Scalar>(
     a: &ArrayRef2<F>,
     b: &ArrayRef2<F>,

@@ -6,8 +6,8 @@
 //! jvp       ẏ = J ẋ         (forward: a change of x becomes a change of y)
 //! ```
 //!
-//! The two are adjoint: `⟨ȳ, J ẋ⟩ = ⟨Jᵀȳ, ẋ⟩`, which the tests demand of every pair. All functions are pure: what
-//! backward needs, the caller kept.
+//! The two are adjoint: `⟨ȳ, J ẋ⟩ = ⟨Jᵀȳ, ẋ⟩`, which the tests check for every pair. All functions are pure: the caller keeps
+//! the values that a backward pass needs.
 //!
 //! Axis letters: `b` rows (a batch, positions), `i` inputs, `o` outputs, `d` features, `c` classes, `v` table rows.
 
@@ -24,7 +24,7 @@ pub mod softmax;
 use collimate_tensor::{Scalar, ShapeError};
 use ndarray::{ArrayRef1, ArrayRef2};
 
-/// `Err` unless a matrix has the given shape.
+/// Returns an error unless a matrix has the given shape.
 fn check2<F>(
     argument: &'static str,
     expected: (usize, usize),
@@ -33,12 +33,12 @@ fn check2<F>(
     ShapeError::check(argument, &[expected.0, expected.1], given.shape())
 }
 
-/// `Err` unless a vector has the given length.
+/// Returns an error unless a vector has the given length.
 fn check1<F>(argument: &'static str, expected: usize, given: &ArrayRef1<F>) -> Result<(), ShapeError> {
     ShapeError::check(argument, &[expected], given.shape())
 }
 
-/// A vector as contiguous memory, borrowed where it already is.
+/// Returns a vector as contiguous memory, and copies it only if necessary.
 fn contiguous<F: Scalar>(x: &ArrayRef1<F>) -> std::borrow::Cow<'_, [F]> {
     match x.as_slice() {
         Some(slice) => slice.into(),

@@ -4,13 +4,13 @@ use super::{check1, check2, contiguous};
 use collimate_tensor::{Scalar, ShapeError, rms_norm_into};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Zip};
 
-/// `y_d = g_d x_d r`, `r = 1/√(mean(x²) + ε)`.
+/// Computes `y_d = g_d x_d r`, `r = 1/√(mean(x²) + ε)`.
 ///
 /// # Shapes
 /// `x [b, d]`, `gain [d]`, result `[b, d]`.
 ///
 /// # Errors
-/// [`ShapeError`] when the lengths differ.
+/// [`ShapeError`] if the lengths differ.
 ///
 /// # Examples
 /// ```
@@ -36,10 +36,10 @@ pub fn forward<F: Scalar>(
     Ok(out)
 }
 
-/// `x̄ = r (u − x̂ mean(u x̂))` with `u = g ∘ ȳ`, `x̂ = r x`; `ḡ = Σ_b ȳ ∘ x̂`.
+/// Computes `x̄ = r (u − x̂ mean(u x̂))` with `u = g ∘ ȳ`, `x̂ = r x`; `ḡ = Σ_b ȳ ∘ x̂`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes do not fit.
+/// [`ShapeError`] if the shapes do not fit.
 pub fn vjp<F: Scalar>(
     x: &ArrayRef2<F>,
     gain: &ArrayRef1<F>,
@@ -63,10 +63,10 @@ pub fn vjp<F: Scalar>(
     Ok((d_x, d_gain))
 }
 
-/// `ẏ = g ∘ r (ẋ − x̂ mean(x̂ ẋ)) + ġ ∘ x̂`.
+/// Computes `ẏ = g ∘ r (ẋ − x̂ mean(x̂ ẋ)) + ġ ∘ x̂`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes do not fit.
+/// [`ShapeError`] if the shapes do not fit.
 pub fn jvp<F: Scalar>(
     x: &ArrayRef2<F>,
     gain: &ArrayRef1<F>,
@@ -90,7 +90,7 @@ pub fn jvp<F: Scalar>(
     Ok(out)
 }
 
-/// `1/√(mean(x²) + ε)` of a row.
+/// Returns `1/√(mean(x²) + ε)` of a row.
 fn inverse_rms<F: Scalar>(x: &ArrayRef1<F>, epsilon: F) -> F {
     F::one() / (x.dot(x) / F::from_f64(x.len() as f64) + epsilon).sqrt()
 }

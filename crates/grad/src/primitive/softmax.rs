@@ -1,12 +1,12 @@
 //! Softmax and log-softmax over the last axis.
 //!
-//! A row of only `−∞` is a row that may look at nothing: its softmax is all zeros, and so are its derivatives.
+//! The softmax of a row of only `−∞` (a query without visible keys) is all zeros, and so are its derivatives.
 
 use super::check2;
 use collimate_tensor::{Scalar, ShapeError, log_softmax_in_place, softmax_rows};
 use ndarray::{Array2, ArrayRef2, Zip};
 
-/// `p_c = e^{x_c} / Σ_k e^{x_k}` in each row.
+/// Computes `p_c = e^{x_c} / Σ_k e^{x_k}` in each row.
 ///
 /// # Shapes
 /// `x [b, c]`, result `[b, c]`.
@@ -16,10 +16,10 @@ pub fn forward<F: Scalar>(x: &ArrayRef2<F>) -> Array2<F> {
     p
 }
 
-/// `x̄ = p ∘ (ȳ − ⟨p, ȳ⟩)`, from the saved output `p`.
+/// Computes `x̄ = p ∘ (ȳ − ⟨p, ȳ⟩)`, from the saved output `p`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes differ.
+/// [`ShapeError`] if the shapes differ.
 ///
 /// # Examples
 /// ```
@@ -39,16 +39,16 @@ pub fn vjp<F: Scalar>(p: &ArrayRef2<F>, d_out: &ArrayRef2<F>) -> Result<Array2<F
     Ok(out)
 }
 
-/// `ẏ = p ∘ (ẋ − ⟨p, ẋ⟩)`: the Jacobian `diag(p) − p pᵀ` is symmetric, so this is [`vjp`].
+/// Computes `ẏ = p ∘ (ẋ − ⟨p, ẋ⟩)`. The Jacobian `diag(p) − p pᵀ` is symmetric, so this equals [`vjp`].
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes differ.
+/// [`ShapeError`] if the shapes differ.
 pub fn jvp<F: Scalar>(p: &ArrayRef2<F>, x_dot: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
     check2("x_dot", p.dim(), x_dot)?;
     vjp(p, x_dot)
 }
 
-/// `ℓ_c = x_c − log Σ_k e^{x_k}` in each row.
+/// Computes `ℓ_c = x_c − log Σ_k e^{x_k}` in each row.
 ///
 /// # Shapes
 /// `x [b, c]`, result `[b, c]`.
@@ -60,10 +60,10 @@ pub fn log_forward<F: Scalar>(x: &ArrayRef2<F>) -> Array2<F> {
     out
 }
 
-/// `x̄ = ȳ − e^ℓ Σ_k ȳ_k`, from the saved output `ℓ`.
+/// Computes `x̄ = ȳ − e^ℓ Σ_k ȳ_k`, from the saved output `ℓ`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes differ.
+/// [`ShapeError`] if the shapes differ.
 pub fn log_vjp<F: Scalar>(log_p: &ArrayRef2<F>, d_out: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
     check2("d_out", log_p.dim(), d_out)?;
     let mut out = d_out.to_owned();
@@ -74,10 +74,10 @@ pub fn log_vjp<F: Scalar>(log_p: &ArrayRef2<F>, d_out: &ArrayRef2<F>) -> Result<
     Ok(out)
 }
 
-/// `ẏ = ẋ − ⟨e^ℓ, ẋ⟩`.
+/// Computes `ẏ = ẋ − ⟨e^ℓ, ẋ⟩`.
 ///
 /// # Errors
-/// [`ShapeError`] when the shapes differ.
+/// [`ShapeError`] if the shapes differ.
 pub fn log_jvp<F: Scalar>(log_p: &ArrayRef2<F>, x_dot: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
     check2("x_dot", log_p.dim(), x_dot)?;
     let mut out = x_dot.to_owned();

@@ -1,5 +1,5 @@
-use super::{Op, Tape, Var};
-use crate::GradError;
+use super::record::{Op, Tape, Var};
+use crate::error::GradError;
 use crate::primitive::{
     activation, bias, cross_entropy, embedding, layer_norm, matmul, reduce, rms_norm, softmax,
 };
@@ -14,7 +14,7 @@ pub struct Gradients<F> {
 }
 
 impl<F: Scalar> Gradients<F> {
-    /// The gradient with respect to `x`, in the shape of `x`; `None` when the scalar does not depend on it.
+    /// Returns the gradient with respect to `x`, in the shape of `x`, or `None` if the scalar does not depend on `x`.
     pub fn of(&self, x: Var) -> Option<&Array2<F>> {
         if x.tape != self.tape {
             return None;
@@ -31,17 +31,17 @@ impl<F: Scalar> Gradients<F> {
 }
 
 impl<F: Scalar> Tape<F> {
-    /// The gradient of a `1 × 1` value with respect to every value before it.
+    /// Returns the gradient of a value `[1, 1]` with respect to every earlier value.
     ///
     /// # Errors
-    /// [`GradError::Shape`] unless the value is `1 × 1`; [`GradError::UnknownVariable`] when it is not on this tape.
+    /// [`GradError::Shape`] unless the value is `[1, 1]`; [`GradError::UnknownVariable`] if it is not on this tape.
     pub fn backward(&self, scalar: Var) -> Result<Gradients<F>, GradError> {
         let last = self.index(scalar)?;
         ShapeError::check("scalar", &[1, 1], self.at(last).shape())?;
         let mut gradients = Gradients { tape: self.id, of: vec![None; self.nodes.len()] };
         gradients.of[last] = Some(Array2::ones((1, 1)));
         for index in (0..=last).rev() {
-            // Taken out while its parents are written to; put back, for it is an answer too.
+            // Taken out while the gradients of its inputs are written, then put back, because it is a result too.
             if let Some(d) = gradients.of[index].take() {
                 self.propagate(index, &d, &mut gradients)?;
                 gradients.of[index] = Some(d);
@@ -50,7 +50,7 @@ impl<F: Scalar> Tape<F> {
         Ok(gradients)
     }
 
-    /// Adds what node `index` with gradient `d` owes to its parents.
+    /// Adds the contributions of node `index`, whose gradient is `d`, to the gradients of its inputs.
     fn propagate(&self, index: usize, d: &Array2<F>, to: &mut Gradients<F>) -> Result<(), GradError> {
         let y = self.at(index);
         match &self.nodes[index].op {
@@ -69,10 +69,6 @@ impl<F: Scalar> Tape<F> {
                 to.add(a, d.clone());
                 to.add(b, d.clone());
             }
-            &Op::Sub(a, b) => {
-                to.add(a, d.clone());
-                to.add(b, d.mapv(|x| -x));
-            }
             &Op::Mul(a, b) => {
                 to.add(a, d * self.at(b));
                 to.add(b, d * self.at(a));
@@ -80,7 +76,6 @@ impl<F: Scalar> Tape<F> {
             &Op::Scale(x, factor) => to.add(x, d * factor),
             &Op::Activation(x, kind) => to.add(x, activation::vjp(kind, self.at(x), y, d)?),
             &Op::Softmax(x) => to.add(x, softmax::vjp(y, d)?),
-            &Op::LogSoftmax(x) => to.add(x, softmax::log_vjp(y, d)?),
             Op::CrossEntropy(x, targets) => to.add(*x, cross_entropy::vjp(self.at(*x), targets, d[[0, 0]])?),
             &Op::RmsNorm { x, gain, epsilon } => {
                 let (d_x, d_gain) = rms_norm::vjp(self.at(x), &self.row("gain", gain)?, epsilon, d)?;

@@ -1,12 +1,15 @@
-use super::{Parameters, Tape, Var};
-use crate::{Batch, GradError, Objective, Scratch};
+use super::parameters::Parameters;
+use super::record::{Tape, Var};
+use crate::error::GradError;
+use crate::objective::{Batch, Objective};
+use crate::scratch::Scratch;
 use collimate_tensor::Scalar;
 
 /// A loss written on a tape, as an [`Objective`].
 ///
-/// The model is a function of a tape, the recorded parameters and the indices of the batch; it returns the mean loss
-/// over the batch. A tape allocates at every evaluation: this is the way to try a model and to check a hand-written
-/// objective against it, not the way to run one a million times.
+/// The model is a function of a tape, the recorded parameters and the indices of the batch. It returns the mean loss
+/// over the batch. A tape allocates at every evaluation, so this form is meant for trying a model and for checking a hand-written
+/// objective against it, not for long runs.
 ///
 /// # Examples
 /// ```
@@ -37,12 +40,12 @@ where
     F: Scalar,
     M: Fn(&mut Tape<F>, &[Var], &[usize]) -> Result<Var, GradError>,
 {
-    /// An objective over `n_samples` samples with parameters laid out as in `layout`.
+    /// Returns an objective over `n_samples` samples with parameters as in `layout`.
     ///
-    /// The model is evaluated once over all samples at the values in `layout`, so that its errors come out here.
+    /// The model is evaluated once over all samples at the values in `layout`, so that its errors are returned here.
     ///
     /// # Errors
-    /// Whatever the model returns, and [`GradError::Shape`] when its result is not `1 × 1`.
+    /// Those of the model, and [`GradError::Shape`] if its result is not `[1, 1]`.
     pub fn new(layout: Parameters<F>, n_samples: usize, model: M) -> Result<Self, GradError> {
         let objective = Self { layout, n_samples, all: (0..n_samples).collect(), model };
         let mut out = vec![F::zero(); objective.layout.flat().len()];
@@ -50,7 +53,7 @@ where
         Ok(objective)
     }
 
-    /// The layout, with the values it was made with.
+    /// Returns the layout, with its original values.
     pub fn layout(&self) -> &Parameters<F> {
         &self.layout
     }

@@ -1,10 +1,10 @@
-use super::{Gradients, Tape, Var};
-use crate::GradError;
-use crate::error::same_length;
+use super::backward::Gradients;
+use super::record::{Tape, Var};
+use crate::error::{GradError, same_length};
 use collimate_tensor::Scalar;
 use ndarray::{Array2, ArrayView2};
 
-/// Named matrices laid one after the other in a flat slice: the bridge between a tape and an optimiser.
+/// Named matrices, one after the other in a flat slice. They connect a tape with an optimiser.
 ///
 /// # Examples
 /// ```
@@ -34,12 +34,12 @@ impl<F: Scalar> Default for Parameters<F> {
 }
 
 impl<F: Scalar> Parameters<F> {
-    /// No parameters yet.
+    /// Returns an empty list of parameters.
     pub fn new() -> Self {
         Self { flat: Vec::new(), blocks: Vec::new() }
     }
 
-    /// The same parameters and one more matrix.
+    /// Adds a matrix.
     #[must_use]
     pub fn with(mut self, name: &str, value: Array2<F>) -> Self {
         self.blocks.push(Block { name: name.into(), shape: value.dim(), start: self.flat.len() });
@@ -47,27 +47,22 @@ impl<F: Scalar> Parameters<F> {
         self
     }
 
-    /// All numbers, matrix after matrix, row by row.
+    /// Returns all numbers, matrix after matrix, row by row.
     pub fn flat(&self) -> &[F] {
         &self.flat
     }
 
-    /// All numbers, for an optimiser to change.
-    pub fn flat_mut(&mut self) -> &mut [F] {
-        &mut self.flat
-    }
-
-    /// How many matrices there are.
+    /// Returns the number of matrices.
     pub fn n_blocks(&self) -> usize {
         self.blocks.len()
     }
 
-    /// The matrix of a name; `None` when there is none.
+    /// Returns the matrix with this name, or `None` if there is none.
     pub fn get(&self, name: &str) -> Option<ArrayView2<'_, F>> {
         self.blocks.iter().find(|block| block.name == name).map(|block| block.of(&self.flat))
     }
 
-    /// What a flat position belongs to, for example `weight[0, 1]`.
+    /// Returns the name of a flat position, for example `weight[0, 1]`.
     pub fn coordinate_name(&self, index: usize) -> String {
         match self.blocks.iter().rfind(|block| block.start <= index) {
             Some(block) if block.shape.1 > 0 => {
@@ -78,19 +73,19 @@ impl<F: Scalar> Parameters<F> {
         }
     }
 
-    /// Records a flat vector of this layout on a tape: one leaf a matrix, in the order they were added.
+    /// Records a flat vector of this layout on a tape, as one leaf for each matrix, in the order of the list.
     ///
     /// # Errors
-    /// [`GradError::Length`] when the vector has another length.
+    /// [`GradError::Length`] if the vector has another length.
     pub fn record(&self, flat: &[F], tape: &mut Tape<F>) -> Result<Vec<Var>, GradError> {
         same_length("flat", self.flat.len(), flat.len())?;
         Ok(self.blocks.iter().map(|block| tape.leaf(block.of(flat).to_owned())).collect())
     }
 
-    /// Writes the gradients of recorded leaves into a flat vector; zero where the scalar does not depend on them.
+    /// Writes the gradients of recorded leaves into a flat vector: zero for leaves that the scalar does not depend on.
     ///
     /// # Errors
-    /// [`GradError::Length`] when the vector or the list of leaves has another length.
+    /// [`GradError::Length`] if the vector or the list of leaves has another length.
     pub fn collect(&self, gradients: &Gradients<F>, leaves: &[Var], out: &mut [F]) -> Result<(), GradError> {
         same_length("out", self.flat.len(), out.len())?;
         same_length("leaves", self.blocks.len(), leaves.len())?;

@@ -1,3 +1,4 @@
+use approx::assert_abs_diff_eq;
 use collimate_grad::{
     Adam, AdamConfig, EpsilonPlacement, GradError, Momentum, Optimiser, ResetSteps, Sgd, SgdConfig,
     WeightDecay, clip_global_norm, global_norm,
@@ -94,7 +95,7 @@ proptest! {
         for i in start..start + len {
             prop_assert_eq!(a[i], b[i]);
         }
-        // And the rows beside it do not notice.
+        // The rows beside it are unchanged.
         let mut stream = RngStream::new(7, start as u64);
         (0..n * before).for_each(|_| { stream.normal(); });
         let mut untouched = untouched;
@@ -198,11 +199,11 @@ fn sgd_on_a_quadratic_is_its_closed_form() {
         let g = [0.5 * w[0]];
         sgd.step(0.2, &g, &mut w).unwrap();
     }
-    assert!((w[0] - 0.9f64.powi(10)).abs() < 1e-15);
+    assert_abs_diff_eq!(w[0], 0.9f64.powi(10), epsilon = 1e-15);
     let mut nesterov = Sgd::<f64>::new(1, SgdConfig { momentum: Momentum::Nesterov(0.9), l2: 0.0 }).unwrap();
     let mut w = [1.0];
     nesterov.step(0.1, &[1.0], &mut w).unwrap();
-    assert!((w[0] - (1.0 - 0.1 * 1.9)).abs() < 1e-15);
+    assert_abs_diff_eq!(w[0], 1.0 - 0.1 * 1.9, epsilon = 1e-15);
 }
 
 #[test]
@@ -228,9 +229,9 @@ fn clipping_bounds_the_common_norm_and_leaves_small_ones_alone() {
 }
 
 #[test]
-fn bad_configurations_are_named() {
+fn settings_out_of_range_are_named_in_the_error() {
     let config = AdamConfig { beta2: 1.0, ..AdamConfig::default() };
-    assert_eq!(Adam::<f64>::new(1, config).unwrap_err().to_string(), "beta2 = 1: must be in [0, 1)");
+    assert_eq!(Adam::<f64>::new(1, config).unwrap_err().to_string(), "beta2 must be in [0, 1), but is 1");
     // Positive in f64, but it would round to zero in f32.
     let config = AdamConfig { epsilon: 1e-50, ..AdamConfig::default() };
     assert!(Adam::<f64>::new(1, config).is_ok());

@@ -69,7 +69,8 @@ fn a_tape_gives_the_same_gradient() {
         let (a, b) = (tape.transpose(w[0])?, tape.transpose(w[1])?);
         let hidden = tape.matmul(input, a)?;
         let output = tape.matmul(hidden, b)?;
-        let residual = tape.sub(output, target)?;
+        let negative = tape.scale(target, -1.0)?;
+        let residual = tape.add(output, negative)?;
         let squares = tape.mul(residual, residual)?;
         let mean = tape.mean(squares)?;
         tape.scale(mean, 3.0 / (2.0 * 0.25)) // the mean runs over the three outputs too
