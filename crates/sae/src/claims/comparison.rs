@@ -5,12 +5,12 @@ use crate::{
     BiasStart, L1, Normalisation, Planted, Sae, SaeError, Size, Sums, SweepPoint, Trained, Training,
     TrainingConfig, epochs, evaluate,
 };
-use collimate_claims::{Context, Tier, Why};
+use collimate_claims::{Context, Why};
 use collimate_grad::WarmUp;
 use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A kind of dictionary in the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,28 +145,22 @@ pub(super) fn curve(sums: &[Sums]) -> Vec<SweepPoint> {
     sums.iter().map(|sums| SweepPoint { l0: sums.l0(), value: sums.explained_variance() }).collect()
 }
 
-/// Returns the dictionaries of this tier and seed, trained on first use.
+/// Returns the dictionaries of this run, trained on first use.
 pub(super) fn comparison(context: &Context) -> Result<Arc<Comparison>, Why> {
-    static MADE: Mutex<BTreeMap<(Tier, u64), Arc<Comparison>>> = Mutex::new(BTreeMap::new());
-    let key = (context.tier(), context.budget().seed);
-    // Held while it trains, so that a second claim waits instead of training the same.
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(comparison) = made.get(&key) {
-        return Ok(comparison.clone());
-    }
-    let failed = |error: SaeError| Why::Other(error.to_string());
-    let base = RngStream::named(key.1, "planted comparison");
-    let rates = learning_rates(context, &Rows::draw(&mut base.child(0))).map_err(failed)?;
-    let seeds = context.by_tier([5, 5, 24]);
-    // The seeds do not depend on the claim that asks, so the claim's own streams are not used.
-    let trained = context.map("seeds", seeds, |i, _| of_seed(&rates, &Rows::draw(&mut base.child(1 + i))));
-    if context.interrupted() {
-        return Err(Why::Interrupted);
-    }
-    let seeds = trained.into_iter().collect::<Result<_, _>>().map_err(failed)?;
-    let comparison = Arc::new(Comparison { rates, seeds });
-    made.insert(key, comparison.clone());
-    Ok(comparison)
+    context.once("planted comparison", || {
+        let failed = |error: SaeError| Why::Other(error.to_string());
+        let base = RngStream::named(context.budget().seed, "planted comparison");
+        let rates = learning_rates(context, &Rows::draw(&mut base.child(0))).map_err(failed)?;
+        let seeds = context.by_tier([5, 5, 24]);
+        // The seeds do not depend on the claim that runs first, so the claim's own streams are not used.
+        let trained =
+            context.map("seeds", seeds, |i, _| of_seed(&rates, &Rows::draw(&mut base.child(1 + i))));
+        if context.interrupted() {
+            return Err(Why::Interrupted);
+        }
+        let seeds = trained.into_iter().collect::<Result<_, _>>().map_err(failed)?;
+        Ok(Comparison { rates, seeds })
+    })
 }
 
 /// The learning rate of each contender by its loss on training rows, at the middle λ.
