@@ -26,7 +26,7 @@ pub fn examine(claim: &dyn Claim, budget: &Budget) -> Report {
     examine_in(claim, Context::new(claim.meta().id, budget))
 }
 
-/// Like [`examine`], in a context with, for example, an interruption flag or a progress callback.
+/// Runs a claim like [`examine`], in a context with, for example, an interruption flag or a progress callback.
 pub fn examine_in(claim: &dyn Claim, mut context: Context) -> Report {
     let budget = context.budget().clone();
     let start = Instant::now();
@@ -63,7 +63,7 @@ pub fn assert_claim(claim: &dyn Claim) {
     assert_claim_with(claim, &Budget::quick());
 }
 
-/// Like [`assert_claim`], with a given budget.
+/// Runs a claim like [`assert_claim`], with a given budget.
 ///
 /// # Panics
 /// Like [`assert_claim`].

@@ -1,4 +1,4 @@
-//! Planted false claims are refuted and shrink to the smallest counterexample there is.
+//! False claims are refuted, and their counterexamples are shrunk to the smallest one.
 
 use collimate_claims::{Budget, Case, Exact, Meta, Report, Subject, examine};
 use ndarray::{Array1, Array2, Axis};
@@ -12,7 +12,7 @@ fn literal(report: &Report) -> &str {
     found.unwrap_or_else(|| panic!("no counterexample\n{report}")).literal.lines().last().unwrap()
 }
 
-/// Runs a claim under several seeds: the smallest counterexample must not depend on luck.
+/// Runs a claim under several seeds, because the smallest counterexample must not depend on the seed.
 fn under_seeds<I: Case>(claim: &Exact<I>, check: impl Fn(&Report)) {
     for seed in 0..12 {
         let report = examine(claim, &Budget::quick().seed(seed));
@@ -36,7 +36,7 @@ fn matrices_do_not_commute() {
         let found = report.outcome.counterexample.as_ref().unwrap();
         assert_eq!(found.dims, [("n", 2)]);
         assert!(found.shrink_steps > 0);
-        // Smallest: two numbers are not zero and both are 1; which two depends on the seed.
+        // Two numbers are 1 and all others 0. Their positions depend on the seed.
         let text = literal(report);
         assert_eq!(text.matches("1.0").count(), 2, "{text}");
         assert_eq!(text.matches("0.0").count(), 6, "{text}");
@@ -45,7 +45,7 @@ fn matrices_do_not_commute() {
 
 #[test]
 fn two_dimensions_shrink_together() {
-    // Violated only where n ≥ 2m + 1 and m ≥ 2: going down one dimension at a time must not get stuck.
+    // Violated only for n ≥ 2m + 1 and m ≥ 2, so both dimensions must be lowered together.
     let claim = Exact::new(belief("own/together"))
         .dims(&[("m", 1..=20), ("n", 1..=40)])
         .input(|dims, _| Some((dims[0], dims[1])))
@@ -55,7 +55,7 @@ fn two_dimensions_shrink_together() {
 
 #[test]
 fn a_diagonal_valley_is_crossed() {
-    // Violated only where m = n ≥ 3: no single dimension can be lowered.
+    // Violated only for m = n ≥ 3, so no single dimension can be lowered.
     let claim = Exact::new(belief("own/valley"))
         .dims(&[("m", 1..=12), ("n", 1..=12)])
         .input(|dims, _| Some((dims[0], dims[1])))
@@ -64,7 +64,7 @@ fn a_diagonal_valley_is_crossed() {
 }
 
 #[test]
-fn large_dimensions_come_down() {
+fn large_dimensions_are_lowered() {
     let claim = Exact::new(belief("own/large"))
         .dims(&[("n", 1..=5000), ("unused", 0..=3000)])
         .input(|dims, _| Some(dims[0]))
@@ -88,7 +88,7 @@ fn numbers_become_simple() {
 
 #[test]
 fn guided_search_finds_what_sampling_misses() {
-    // A violation with a chance of about one in 10⁶ a draw.
+    // The probability of a violation is about 10⁻⁶ for each draw.
     let claim = |guided| {
         let claim = Exact::new(belief("own/rare"))
             .input(|_, stream| Some((stream.normal(), stream.normal(), stream.normal())))
@@ -105,7 +105,7 @@ fn guided_search_finds_what_sampling_misses() {
 
 #[test]
 fn numbers_stay_in_the_domain() {
-    // Columns of unit norm: without `admits` only drawn inputs may be shown.
+    // Columns of unit norm. Without `admits`, only drawn inputs may be reported.
     let claim = Exact::new(belief("own/unit"))
         .dims(&[("n", 2..=5)])
         .input(|dims, stream| {
@@ -118,7 +118,7 @@ fn numbers_stay_in_the_domain() {
 }
 
 #[test]
-fn a_theorem_says_what_no_violation_means() {
+fn a_theorem_reports_the_meaning_of_no_violation() {
     let meta = Meta::theorem("own/triangle", Subject::Own, "norms obey the triangle inequality");
     let claim = Exact::new(meta)
         .dims(&[("n", 1..=5)])
@@ -158,7 +158,7 @@ fn the_counterexample_is_rust_source_that_violates() {
 }
 
 #[test]
-fn named_parts_stand_on_their_own_lines() {
+fn named_parts_are_printed_on_separate_lines() {
     let claim = |names: &[&'static str]| {
         let claim = Exact::new(belief("own/names")).names(names).input(|_, s| Some((s.uniform(), 3usize)));
         examine(&claim.admits_all().margin(|_| -1.0), &Budget::quick())
@@ -173,7 +173,7 @@ fn named_parts_stand_on_their_own_lines() {
 }
 
 #[test]
-fn a_costly_claim_spends_in_proportion() {
+fn the_effort_is_proportional_to_the_number_of_inputs() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
     let spent = |violation: bool| {

@@ -27,7 +27,7 @@ fn claims() -> Claims {
         )
 }
 
-/// A report without its wall time, as text: equal text means equal bits, as floats print in full.
+/// Returns a report without its wall time, as text. Floats are printed in full, so equal text means equal bits.
 fn bits(mut report: Report) -> String {
     report.seconds = 0.0;
     format!("{report:?}")

@@ -6,7 +6,7 @@ use collimate_grad::{
 use collimate_stream::RngStream;
 use proptest::prelude::*;
 
-/// Adam for one parameter, written out as in the paper: no slices, no shared code.
+/// Adam for one parameter, written as in the paper, without slices or shared code.
 struct ReferenceAdam {
     m: f64,
     v: f64,

@@ -1,4 +1,4 @@
-//! Every primitive: jvp and vjp against central differences, and the two against each other.
+//! Tests of every primitive: its jvp and vjp against central differences, and against each other.
 
 use collimate_grad::primitive::activation::{self, Activation};
 use collimate_grad::primitive::{
@@ -20,7 +20,7 @@ fn dot<'a>(a: impl IntoIterator<Item = &'a f64>, b: impl IntoIterator<Item = &'a
     a.into_iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// A primitive with all its inputs laid out flat.
+/// A primitive with all its inputs in one flat vector.
 struct Case<'a> {
     inputs: Vec<f64>,
     forward: Box<dyn Fn(&[f64]) -> Vec<f64> + 'a>,
@@ -175,7 +175,7 @@ proptest! {
     #[test]
     fn every_activation((b, d, scale, seed) in (1usize..5, 1usize..6, 0.01f64..6.0, any::<u64>())) {
         let stream = &mut RngStream::new(seed, 0);
-        // Away from ReLU's corner by more than the difference quotient reaches.
+        // The distance from ReLU's corner is larger than the steps of the difference quotient.
         let x = matrix((b, d), stream).mapv(|x| if x.abs() < 1e-3 { 0.5 } else { x }) * scale;
         let x = x.mapv(|x| if x.abs() < 1e-3 { 1e-3 } else { x });
         let one = |v: &[f64]| split(v, &[(b, d)]).remove(0);
@@ -244,7 +244,7 @@ fn wrong_shapes_and_targets_are_errors() {
     let x = Array2::<f64>::zeros((2, 3));
     assert!(matmul::vjp(&x, &Array2::zeros((3, 4)), &Array2::zeros((2, 5))).is_err());
     let error = cross_entropy::forward(&x, &[0, 3]).unwrap_err();
-    assert_eq!(error.to_string(), "targets[1] = 3: the table has 3 rows");
+    assert_eq!(error.to_string(), "targets[1] is 3, but the table has only 3 rows");
     assert!(cross_entropy::forward(&x, &[0]).is_err());
     assert!(cross_entropy::forward(&Array2::<f64>::zeros((0, 3)), &[]).is_err());
     assert!(embedding::forward(&x, &[2]).is_err());

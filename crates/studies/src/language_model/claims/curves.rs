@@ -13,8 +13,7 @@ use collimate_sae::presets::{Preset, Recipe};
 use collimate_sae::shards::Shards;
 use collimate_sae::{DocumentSums, Sae, SweepPoint, Trained};
 use collimate_transformer::{HookPoint, Site};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A place of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,46 +214,25 @@ struct Material {
     held_out: HeldOut,
 }
 
-/// The results computed in this process. One claim computes at a time, so that a second claim waits and uses the result.
-#[derive(Default)]
-struct Made {
-    materials: BTreeMap<(Tier, Place), Arc<Material>>,
-    curves: BTreeMap<(Tier, Place, Contender), Arc<Curves>>,
-}
-
-/// Returns the dictionaries of a contender at a place on held-out text, computed on first use.
+/// Returns the dictionaries of a contender at a place, measured on held-out text. They are computed on first use.
 pub(super) fn curves(
     context: &Context,
     setup: &LanguageModelSetup,
     place: Place,
     contender: Contender,
 ) -> Result<Arc<Curves>, StudyError> {
-    static MADE: Mutex<Option<Made>> = Mutex::new(None);
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    let made = made.get_or_insert_with(Made::default);
-    let key = (context.tier(), place, contender);
-    if let Some(curves) = made.curves.get(&key) {
-        return Ok(curves.clone());
-    }
-    let size = Size::of(context.tier());
-    let material = match made.materials.get(&(context.tier(), place)) {
-        Some(material) => material.clone(),
-        None => {
-            let material = Arc::new(material(context, setup, &size, place)?);
-            made.materials.insert((context.tier(), place), material.clone());
-            material
+    context.once(&format!("{place:?} {contender:?}"), || {
+        let size = Size::of(context.tier());
+        let material = context.once(&format!("{place:?}"), || material(context, setup, &size, place))?;
+        let bench = Bench { context, setup, size, place, material: &material };
+        let learning_rate = bench.learning_rate(contender)?;
+        let mut seeds = Vec::new();
+        for seed in 0..size.seeds {
+            let points = size.rungs.iter().map(|&rung| bench.point(contender, rung, seed, learning_rate));
+            seeds.push(points.collect::<Result<_, _>>()?);
         }
-    };
-    let bench = Bench { context, setup, size, place, material: &material };
-    let learning_rate = bench.learning_rate(contender)?;
-    let mut seeds = Vec::new();
-    for seed in 0..size.seeds {
-        let points = size.rungs.iter().map(|&rung| bench.point(contender, rung, seed, learning_rate));
-        seeds.push(points.collect::<Result<_, _>>()?);
-    }
-    let curves = Arc::new(Curves { seeds, learning_rate });
-    made.curves.insert(key, curves.clone());
-    Ok(curves)
+        Ok(Curves { seeds, learning_rate })
+    })
 }
 
 fn material(

@@ -13,7 +13,7 @@ use collimate_measure::Interval;
 use collimate_sae::presets::Preset;
 use collimate_sae::{DocumentSums, LossRecovered, SweepPoint, difference_at_equal_l0};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 const PROTOCOL: &str = "Dictionaries are trained on the residual stream behind layer 9 of SmolLM2-135M on the Jargon File \
     (position 0 dropped; split by document), five sparsities for each member, seed 0. On held-out documents the \
@@ -82,40 +82,35 @@ fn curve(
     material: &Material,
     preset: Preset,
 ) -> Result<Arc<Vec<Point>>, StudyError> {
-    static MADE: Mutex<BTreeMap<String, Arc<Vec<Point>>>> = Mutex::new(BTreeMap::new());
-    let key = format!("{protocol:?} {preset:?}");
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(points) = made.get(&key) {
-        return Ok(points.clone());
-    }
-    let sparsities = Protocol::sparsities(preset);
-    let mut points = Vec::new();
-    for (i, &sparsity) in sparsities.iter().enumerate() {
-        let total = sparsities.len() as u64;
-        let recipe = protocol.recipe(preset, sparsity, 0);
-        let say = |note: &str| {
-            context.progress(i as u64, total, &format!("{} at {sparsity}: {note}", preset.name()))
-        };
-        let sae = setup.dictionary(&material.shards, &recipe, context.interrupt_flag(), &mut |now| {
-            say(&format!(
-                "step {} of {}, explained variance {:.3}",
-                now.step, recipe.steps, now.explained_variance
-            ));
-        })?;
-        say("splicing into the model");
-        let fidelity = material.held_out.fidelity(&setup.decoder, &sae, &mut || !context.interrupted())?;
-        points.push(Point {
-            sparsity,
-            losses: fidelity.losses,
-            explained_variance: fidelity.evaluation.sums.explained_variance(),
-            gamma: fidelity.evaluation.sums.gamma(),
-            dead: fidelity.evaluation.dead_fraction(),
-            documents: fidelity.evaluation.documents,
-        });
-    }
-    let points = Arc::new(points);
-    made.insert(key, points.clone());
-    Ok(points)
+    context.once(&format!("{protocol:?} {preset:?}"), || {
+        let sparsities = Protocol::sparsities(preset);
+        let mut points = Vec::new();
+        for (i, &sparsity) in sparsities.iter().enumerate() {
+            let total = sparsities.len() as u64;
+            let recipe = protocol.recipe(preset, sparsity, 0);
+            let say = |note: &str| {
+                context.progress(i as u64, total, &format!("{} at {sparsity}: {note}", preset.name()))
+            };
+            let sae = setup.dictionary(&material.shards, &recipe, context.interrupt_flag(), &mut |now| {
+                say(&format!(
+                    "step {} of {}, explained variance {:.3}",
+                    now.step, recipe.steps, now.explained_variance
+                ));
+            })?;
+            say("splicing into the model");
+            let fidelity =
+                material.held_out.fidelity(&setup.decoder, &sae, &mut || !context.interrupted())?;
+            points.push(Point {
+                sparsity,
+                losses: fidelity.losses,
+                explained_variance: fidelity.evaluation.sums.explained_variance(),
+                gamma: fidelity.evaluation.sums.gamma(),
+                dead: fidelity.evaluation.dead_fraction(),
+                documents: fidelity.evaluation.documents,
+            });
+        }
+        Ok(points)
+    })
 }
 
 fn compare(

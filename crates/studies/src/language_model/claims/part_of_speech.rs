@@ -16,7 +16,7 @@ use collimate_sae::presets::Preset;
 use collimate_transformer::{Capture, Run, Site};
 use ndarray::{Array2, ArrayView1, Axis, Ix2};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The number of latents or neurons that a probe may read.
 const FEATURES: usize = 5;
@@ -160,26 +160,21 @@ fn compare(
     Ok(outcome.figure(bars.figure()))
 }
 
-/// Returns the results of this tier, computed on first use.
+/// Returns the results of this run, computed on first use.
 fn results(context: &Context, setup: &LanguageModelSetup) -> Result<Arc<Results>, StudyError> {
-    static MADE: Mutex<BTreeMap<Tier, Arc<Results>>> = Mutex::new(BTreeMap::new());
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(results) = made.get(&context.tier()) {
-        return Ok(results.clone());
-    }
-    let corpus = read(&data::locate_brown(&setup.cache)?)?;
-    let (train_documents, held_out_documents, tokens) =
-        context.by_tier([(40, 24, 510), (40, 24, 510), (120, 60, 1020)]);
-    let split = Split::by_document(corpus.len(), 0.25, 0);
-    let take = |chosen: &[usize], count: usize| -> Result<Labelled, StudyError> {
-        let chosen = &chosen[..count.min(chosen.len())];
-        labelled(context, setup, chosen.iter().map(|&i| (i as u32, &corpus[i])), chosen.len(), tokens)
-    };
-    let train = take(&split.train, train_documents)?;
-    let held_out = take(&split.held_out, held_out_documents)?;
-    let results = Arc::new(judge(context, setup, &train, &held_out)?);
-    made.insert(context.tier(), results.clone());
-    Ok(results)
+    context.once("part of speech", || {
+        let corpus = read(&data::locate_brown(&setup.cache)?)?;
+        let (train_documents, held_out_documents, tokens) =
+            context.by_tier([(40, 24, 510), (40, 24, 510), (120, 60, 1020)]);
+        let split = Split::by_document(corpus.len(), 0.25, 0);
+        let take = |chosen: &[usize], count: usize| -> Result<Labelled, StudyError> {
+            let chosen = &chosen[..count.min(chosen.len())];
+            labelled(context, setup, chosen.iter().map(|&i| (i as u32, &corpus[i])), chosen.len(), tokens)
+        };
+        let train = take(&split.train, train_documents)?;
+        let held_out = take(&split.held_out, held_out_documents)?;
+        judge(context, setup, &train, &held_out)
+    })
 }
 
 fn judge(

@@ -9,8 +9,7 @@ use crate::text::{Split, jargon};
 use collimate_claims::{Context, Tier};
 use collimate_sae::presets::{Preset, Recipe};
 use collimate_sae::shards::Shards;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The amount of data and training.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,34 +84,27 @@ pub(super) fn material(
     setup: &LanguageModelSetup,
     protocol: &Protocol,
 ) -> Result<Arc<Material>, StudyError> {
-    static MADE: Mutex<BTreeMap<String, Arc<Material>>> = Mutex::new(BTreeMap::new());
-    let key = format!("{} {}", protocol.train_tokens, protocol.held_out_tokens);
-    // The lock is held during the computation, so that a second claim waits and uses the result.
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(material) = made.get(&key) {
-        return Ok(material.clone());
-    }
-    let documents = jargon();
-    // The split is part of the protocol and independent of the seed of a run, so that the dictionaries can be stored.
-    let split = Split::by_document(documents.len(), 0.2, 0);
-    let cut = |chosen: &[usize], limit| -> Result<Vec<Sequence>, StudyError> {
-        setup.sequences(chosen.iter().map(|&i| (i as u32, documents[i].text.as_str())), limit)
-    };
-    let train = cut(&split.train, protocol.train_tokens)?;
-    let total = train.len() as u64;
-    let mut captured = setup.activations(&train, &[RESIDUAL], &mut |done| {
-        context.progress(done as u64, total, "capturing activations behind layer 9");
-        !context.interrupted()
-    })?;
-    let shards = captured.remove(0);
-    context.progress(0, 1, "the model's own losses on held-out text");
-    let held_out = HeldOut::new(
-        &setup.decoder,
-        RESIDUAL,
-        cut(&split.held_out, protocol.held_out_tokens)?,
-        &mean_row(&shards)?,
-    )?;
-    let material = Arc::new(Material { shards, held_out });
-    made.insert(key, material.clone());
-    Ok(material)
+    context.once(&format!("{} {}", protocol.train_tokens, protocol.held_out_tokens), || {
+        let documents = jargon();
+        // The split is part of the protocol and independent of the seed of a run, so that the dictionaries can be stored.
+        let split = Split::by_document(documents.len(), 0.2, 0);
+        let cut = |chosen: &[usize], limit| -> Result<Vec<Sequence>, StudyError> {
+            setup.sequences(chosen.iter().map(|&i| (i as u32, documents[i].text.as_str())), limit)
+        };
+        let train = cut(&split.train, protocol.train_tokens)?;
+        let total = train.len() as u64;
+        let mut captured = setup.activations(&train, &[RESIDUAL], &mut |done| {
+            context.progress(done as u64, total, "capturing activations behind layer 9");
+            !context.interrupted()
+        })?;
+        let shards = captured.remove(0);
+        context.progress(0, 1, "the model's own losses on held-out text");
+        let held_out = HeldOut::new(
+            &setup.decoder,
+            RESIDUAL,
+            cut(&split.held_out, protocol.held_out_tokens)?,
+            &mean_row(&shards)?,
+        )?;
+        Ok(Material { shards, held_out })
+    })
 }
