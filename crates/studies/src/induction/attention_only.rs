@@ -101,7 +101,7 @@ fn attention() -> Attention {
     Attention::scaled_dot_product().mask(Mask::causal(Offset::zero()))
 }
 
-impl<F: Precision> AttentionOnly<F> {
+impl<F: Precision + collimate_grad::Precision> AttentionOnly<F> {
     /// Draws normal weights of variance one over the rows of their matrix, and tokens and positions of variance one over the width.
     pub fn new(size: Size, stream: &mut RngStream) -> Self {
         let mut w = vec![F::zero(); size.parameters()];
