@@ -1,4 +1,4 @@
-//! The calibration of the LLC estimator's intervals: 200 runs on each of five targets with known tempered expectations.
+//! The calibration of the intervals of the LLC estimator, with 200 runs on each of five targets with known expectations.
 //!
 //! ```text
 //! cargo run --release -p collimate-slt --example calibration [RUNS [SEED]]

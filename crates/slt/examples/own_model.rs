@@ -1,7 +1,7 @@
-//! A model of one's own: implement `Objective`, and every sampler and estimator takes it.
+//! An own model: implement `Objective`, and every sampler and estimator works with it.
 //!
 //! The model is one tanh unit, `f(x) = a tanh(b x)`, at the true function zero and without noise. Its two parameters are not
-//! identified there: λ = 1/2 with multiplicity 2, where a regular model of two parameters would have 1.
+//! identified at this truth. So λ = 1/2 with multiplicity 2, while a regular model of two parameters has λ = 1.
 //!
 //! ```text
 //! cargo run --release -p collimate-slt --example own_model
@@ -11,7 +11,7 @@ use collimate_grad::{Batch, CheckConfig, Objective, Scratch, check_gradient};
 use collimate_slt::{Beta, Llc, Sampling, TwoTemperatures};
 use collimate_stream::RngStream;
 
-/// ½ (y − a tanh(b x))², on pairs (x, y).
+/// The loss ½ (y − a tanh(b x))² on pairs (x, y).
 struct TanhUnit(Vec<(f64, f64)>);
 
 impl Objective<f64> for TanhUnit {
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = (0..n).map(|_| (stream.uniform_in(-2.0, 2.0), 0.0)).collect();
     let objective = TanhUnit(data);
 
-    // First of all: is the gradient right?
+    // First check the gradient.
     assert!(check_gradient(&objective, &[0.4, 0.7], Batch::All, &CheckConfig::default())?.passed());
 
     let sampling = Sampling { draws: 2000, ..Sampling::hmc(16) };

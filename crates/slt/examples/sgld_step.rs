@@ -1,4 +1,4 @@
-//! The cost of one SGLD step through `dyn Objective`, contenders taking turns in one process, one thread each.
+//! The cost of one SGLD step through `dyn Objective`. The contenders run in turns, in one process, with one thread each.
 //!
 //! ```text
 //! cargo run --release -p collimate-slt --example sgld_step
@@ -15,7 +15,7 @@ use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::time::Instant;
 
-/// One contender: a chain that is asked for a number of steps.
+/// One contender: a chain that runs a number of steps.
 struct Contender<'a> {
     name: &'static str,
     steps: usize,
@@ -82,7 +82,7 @@ fn main() -> Result<(), SltError> {
         let steps = contender.losses.len() as f64;
         let ess = ChainMean::of(&[std::mem::take(&mut contender.losses)]).ess;
         println!(
-            "{}: {median:.2} µs a step (median of 9; best {best:.2}); {:.0} effective draws of the loss a second",
+            "{}: {median:.2} µs per step (median of 9; best {best:.2}); {:.0} effective draws of the loss per second",
             contender.name,
             ess / (steps * median * 1e-6)
         );

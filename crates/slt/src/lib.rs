@@ -24,14 +24,14 @@ pub use collimate_polynomial::{
 };
 pub use collimate_stream::RngStream;
 pub use diagnostics::{
-    ChainDiagnosis, ChainMean, DiagnosisInput, Doubt, ExternalTrace, Sweep, SweepCell, autocorrelation_time,
-    bulk_ess, effective_sample_size, rank_normalised_r_hat, read_csv, split_r_hat, tail_ess,
+    ChainDiagnosis, ChainMean, DiagnosisInput, Doubt, ExternalTrace, autocorrelation_time, bulk_ess,
+    effective_sample_size, rank_normalised_r_hat, read_csv, split_r_hat, tail_ess,
 };
 pub use error::{SltError, TraceError};
 pub use estimator::{
     Calibration, CalibrationCase, CalibrationTarget, FreeEnergy, FreeEnergyEstimate, Llc, LlcEstimate,
-    PosteriorErrors, SampleLossRun, SampleLosses, StepBias, Susceptibility, TwoTemperatures, VolumeSlope,
-    Wbic, susceptibility,
+    PosteriorErrors, SampleLossRun, SampleLosses, StepBias, Susceptibility, Sweep, SweepCell,
+    TwoTemperatures, VolumeSlope, Wbic, susceptibility,
 };
 pub use model::{
     CrossingLoss, DeepLinear, Perceptron, PolynomialLoss, QuadraticLoss, ReducedRank, ReducedRankConfig,

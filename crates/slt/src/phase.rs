@@ -55,7 +55,7 @@ impl Phase {
         self.loss + self.coefficient.lambda_f64() / n - log_log
     }
 
-    /// Like [`Phase::crossing`], with both constants set to zero.
+    /// Returns [`Phase::crossing`] of the two phases with their constants set to zero.
     pub fn leading_order_crossing(&self, other: &Self) -> Option<f64> {
         let bare = |phase: &Self| Self { constant: 0.0, ..*phase };
         bare(self).crossing(&bare(other))

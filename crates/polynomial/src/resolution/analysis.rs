@@ -93,7 +93,7 @@ pub fn learning_coefficient(k: &Polynomial) -> Result<PolynomialCoefficient, Pol
     learning_coefficient_with_prior(k, &vec![0; k.variables.len()])
 }
 
-/// Like [`learning_coefficient`], under a prior that is `Π |w_i|^{h_i}` times a positive function.
+/// Returns λ and m as [`learning_coefficient`] does, under a prior that is `Π |w_i|^{h_i}` times a positive function.
 ///
 /// # Errors
 /// As [`learning_coefficient`], and [`PolynomialError::Length`] if there is not one `h_i` per variable.

@@ -1,4 +1,4 @@
-//! Claims about where a run begins: the baseline of an estimate, and the draws before the chains are stationary.
+//! Claims about the start of a run: the baseline of an estimate, and the draws before the chains are stationary.
 
 use crate::sampler::Batches;
 use crate::{
@@ -10,7 +10,7 @@ use collimate_stream::RngStream;
 
 const SAMPLES: usize = 64;
 
-/// An estimate at the mean of 64 samples, those samples, and the exact value: a quadratic around that mean.
+/// Returns an estimate at the mean of 64 samples, the loss of the samples, their mean, and the exact value.
 fn on_data(stream: &mut RngStream) -> Result<(LlcEstimate, QuadraticLoss, f64, f64), SltError> {
     let samples: Vec<Vec<f64>> = (0..SAMPLES).map(|_| vec![stream.normal()]).collect();
     let mean = samples.iter().map(|x| x[0]).sum::<f64>() / SAMPLES as f64;
@@ -44,7 +44,7 @@ pub(super) fn minibatch_baseline() -> impl Claim {
         "the loss at w* may be taken over a minibatch of half the data: the nominal 95 % interval of the LLC still covers in at least \
          90 % of runs",
     )
-    .source("nβ multiplies the noise of the baseline, which every chain shares and no spread between chains shows")
+    .source("nβ multiplies the noise of the baseline; all chains share this noise, so their spread does not show it")
     .protocol("as slt/baseline-over-all-data, with the baseline over 32 of the 64 samples; supported at a rate of 0.90, refuted at 0.80");
     Proportion::new(meta).hypotheses(0.80, 0.90).errors(1e-4, 1e-4).cap(5000).trial(|stream| {
         on_data(stream).is_ok_and(|(found, objective, mean, exact)| {
@@ -56,7 +56,7 @@ pub(super) fn minibatch_baseline() -> impl Claim {
     })
 }
 
-/// Two hundred short SGLD chains from w*, and whether their nominal interval covers what long ones converge to.
+/// Runs two hundred short SGLD chains from w*. Returns whether their nominal interval covers the limit of long chains.
 fn covers(burn_in: usize, stream: &mut RngStream) -> Result<bool, SltError> {
     let curvatures = [0.3, 1.0, 2.0];
     let epsilon = 1e-3;
@@ -98,7 +98,7 @@ pub(super) fn no_burn_in() -> impl Claim {
         Subject::Slt,
         "chains that start at w* need no burn-in: the nominal 95 % interval of many short ones covers in at least 90 % of runs",
     )
-    .source("the loss at w* is the least there is, so that every chain begins below its mean")
+    .source("the loss at w* is the minimum, so every chain begins below its mean")
     .protocol("as slt/burn-in-forgets-the-start, without its burn-in; supported at a rate of 0.90, refuted at 0.80");
     Proportion::new(meta)
         .hypotheses(0.80, 0.90)

@@ -1,5 +1,4 @@
-//! The statements of the theory once more, by chains that run: nothing of the code that computes λ is used, and every
-//! expected value is from an integral.
+//! Statements of the theory, tested with chains. The code that computes λ is not used: every expected value is an integral.
 
 use super::corrected::{outcome, tempered};
 use crate::{
@@ -11,12 +10,13 @@ use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 
-/// Five standard errors minus the distance from the exact value, and what happened in words.
+/// Returns five standard errors minus the distance from the exact value, and a note.
 pub(super) fn judged(found: ChainMean, exact: f64, what: &str) -> (f64, String) {
     let note = format!("{what}: {:.4} ± {:.4}, exact {exact:.4}", found.value, found.standard_error);
     (5.0 - ((found.value - exact) / found.standard_error).abs(), note)
 }
 
+/// Joins judgements into one outcome, with the smallest margin and all notes.
 pub(super) fn of_all(judged: impl IntoIterator<Item = (f64, String)>) -> Outcome {
     let (margins, notes): (Vec<f64>, Vec<String>) = judged.into_iter().unzip();
     let least = margins.iter().copied().fold(f64::INFINITY, |a, b| if b.is_nan() { b } else { a.min(b) });
@@ -27,12 +27,12 @@ fn polynomial(text: &str) -> Result<PolynomialLoss, SltError> {
     Ok(PolynomialLoss::new(&text.parse::<Polynomial>()?))
 }
 
-/// x⁴ with minus the logarithm of a prior, over nβ, so that the posterior has that prior.
+/// The loss x⁴ minus the logarithm of a prior divided by nβ, so that the posterior has this prior.
 struct UnderPrior {
     n_beta: f64,
-    /// `|x|^h`.
+    /// The power h of a prior `|x|^h`.
     power: f64,
-    /// `e^{ax} (1 + x²)`.
+    /// The number a of a prior `e^{ax} (1 + x²)`.
     tilt: f64,
 }
 
@@ -166,14 +166,14 @@ pub(super) fn unrealisable() -> impl Claim {
             let region = Region::cube(2, -1.0, 1.0, Boundary::Reflect)?;
             let target = Target::new(&objective, &[0.0; 2], NBeta::new(145.0)?)?.within(region)?;
             let mut found = tempered(&target, &Sampling { draws, ..Sampling::hmc(16) }, &mut stream)?;
-            // What is not explained stays: the mean of y²/2.
+            // Subtracts the loss at w₀, the mean of y²/2.
             found.value -= 145.0 * 2.5;
             Ok(of_all([judged(found, exact, "n (L − L(w₀))")]))
         })())
     })
 }
 
-/// The average loss of samples with mean `x̄` under N(μ(θ), 1), up to a constant: one parameter, θ.
+/// The average loss of samples with mean `x̄` under N(μ(θ), 1), up to a constant, with the one parameter θ.
 struct Circle([f64; 2]);
 
 impl Objective<f64> for Circle {
@@ -217,7 +217,7 @@ pub(super) fn no_best_point() -> impl Claim {
             let sampling = Sampling { step_size: crate::StepSize::PerNBeta(1.0), ..sampling };
             let integration = FreeEnergy { n, lowest: 1e-2, nodes: 6, prior_draws: 500, sampling };
             let found = integration.estimate(&target, stream)?.free_energy.value;
-            // n x̄·μ(0) has mean zero over data and the largest part of the variance.
+            // n x̄·μ(0) has mean zero over data. It has the largest part of the variance, so it is subtracted.
             Ok(found - n as f64 * mean[0])
         });
         outcome(energies.into_iter().collect::<Result<Vec<_>, _>>().map(|energies| {
@@ -323,7 +323,7 @@ pub(super) fn four_errors() -> impl Claim {
     })
 }
 
-/// The four errors of one data set above the loss of the truth on the same samples.
+/// Returns the four errors of one data set above the loss of the truth on the same samples.
 fn four(n: usize, beta: f64, stream: &mut RngStream) -> Result<[f64; 4], SltError> {
     let mut normals = |rows: usize| -> Vec<Vec<f64>> {
         let draws = Array2::from_shape_simple_fn((rows, 2), || stream.normal());

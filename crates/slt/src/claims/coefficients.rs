@@ -4,10 +4,10 @@ use crate::{CrossingOracle, LearningCoefficient, NormalCrossing, Rational, deep_
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use collimate_stream::RngStream;
 
-/// Where asymptotic statements are checked: far beyond any sample size, so that the next order is below the tolerance.
+/// The log t at which asymptotic statements are checked. It is so large that the next order is below the tolerance.
 const LOG_T: f64 = 200.0;
 
-/// What is left of the next orders at [`LOG_T`], for powers up to 4.
+/// The tolerance for the next orders at [`LOG_T`], for powers up to 4.
 const TOLERANCE: f64 = 5e-3;
 
 fn crossing(powers: &[usize], prior: &[usize]) -> Option<NormalCrossing> {
@@ -23,7 +23,7 @@ fn within(x: &[usize], low: usize, high: usize) -> bool {
     x.iter().all(|x| (low..=high).contains(x))
 }
 
-/// The tolerance minus the distance of a tempered value at `log t` from `λ − (m − 1)/log t`.
+/// Returns the tolerance minus the distance of a tempered value at `log t` from `λ − (m − 1)/log t`.
 fn asymptotic_margin(tempered: f64, expected: &LearningCoefficient) -> f64 {
     let correction = f64::from(expected.multiplicity - 1) / LOG_T;
     TOLERANCE - (tempered - (expected.lambda_f64() - correction)).abs()
@@ -122,7 +122,7 @@ pub(super) fn disjoint_sum() -> impl Claim {
         .admits(|(a, b)| within(a, 1, 3) && within(b, 1, 3))
         .margin(|(a, b)| {
             let [a, b] = [a, b].map(|k| crossing(k, &vec![0; k.len()]).expect("positive powers"));
-            // Z of the sum is the product of the two, so minus its logarithmic slope is the sum of theirs.
+            // Z of the sum is the product of both Z, so the tempered values add up.
             let tempered = [&a, &b].map(|k| CrossingOracle::new(k).tempered_llc(LOG_T));
             asymptotic_margin(
                 tempered[0] + tempered[1],
@@ -212,7 +212,7 @@ pub(super) fn two_papers() -> impl Claim {
         })
 }
 
-/// The largest change of λ when two widths change places.
+/// Returns the largest change of λ over all exchanges of two widths.
 fn reordering(widths: &[usize], rank: usize) -> Rational {
     let lambda = |w: &[usize]| deep_linear(w, rank).expect("the domain admits only these").lambda;
     let here = lambda(widths);
@@ -249,7 +249,7 @@ pub(super) fn width_order_at_rank_zero() -> impl Claim {
         .margin(|widths| -to_f64(reordering(widths, 0)))
 }
 
-/// How much λ rises when a layer wider than all others is put between the first two.
+/// Returns the increase of λ if a layer wider than all others is put between the first two.
 fn widening(widths: &[usize], rank: usize) -> Rational {
     let lambda = |w: &[usize]| deep_linear(w, rank).expect("the domain admits only these").lambda;
     let mut wider = widths.to_vec();

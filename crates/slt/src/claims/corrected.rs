@@ -1,4 +1,4 @@
-//! Claims about corrected samplers, walls, preconditioners and step sizes, tried on chains that run.
+//! Claims about corrected samplers, walls, preconditioners and step sizes, tested with chains.
 
 use crate::{
     BatchSampling, Beta, Boundary, Chain, ChainMean, CrossingLoss, CrossingOracle, Divergence, Llc, Method,
@@ -8,12 +8,12 @@ use crate::{
 use collimate_claims::{Claim, Meta, Outcome, Study, Subject, Why};
 use collimate_stream::RngStream;
 
-/// Turns an error of the crate into an outcome without an answer.
+/// Turns an error of the crate into an inconclusive outcome.
 pub(super) fn outcome(result: Result<Outcome, SltError>) -> Outcome {
     result.unwrap_or_else(|error| Outcome::inconclusive(Why::Invalid(error.to_string())))
 }
 
-/// nβ E[L] with its error.
+/// Returns nβ E[L] with its error.
 pub(super) fn tempered(
     target: &Target<'_>,
     sampling: &Sampling,
@@ -69,7 +69,7 @@ pub(super) fn clamping() -> impl Claim {
     let meta = Meta::counterexample(
         "slt/clamping-is-a-wall",
         Subject::Slt,
-        "setting coordinates that leave a box to its wall samples the same law as reflecting them",
+        "setting coordinates that leave a box to the wall samples the same law as reflecting them at the wall",
     )
     .source("clamping puts an atom of probability on the wall")
     .protocol(
@@ -102,7 +102,7 @@ pub(super) fn clamping() -> impl Claim {
     })
 }
 
-/// A preconditioned chain on `½ w²` at nβ = 100, γ = 1, floor 0.02, and the margin of a belief about its law.
+/// Runs a preconditioned chain on `½ w²` at nβ = 100, γ = 1, floor 0.02. Returns its mean and that of the posterior.
 fn preconditioned(divergence: Divergence, stream: &mut RngStream) -> Result<(ChainMean, f64), SltError> {
     let objective = QuadraticLoss::new(&[1.0]);
     let target = Target::new(&objective, &[0.0], NBeta::new(100.0)?)?.localised(1.0)?;

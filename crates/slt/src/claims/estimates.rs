@@ -1,4 +1,4 @@
-//! Claims about estimators: what they estimate, and what their errors are worth.
+//! Claims about estimators: their estimands and their errors.
 
 use super::corrected::outcome;
 use crate::{
@@ -40,7 +40,7 @@ pub(super) fn calibration() -> impl Claim {
     })
 }
 
-/// An SGLD chain on the quadratic and what its naive error covers.
+/// Runs SGLD on the quadratic. Returns whether the interval from the naive error covers.
 fn naive_covers(stream: &mut RngStream) -> Result<bool, SltError> {
     let curvatures = [0.3, 1.0, 2.0];
     let sampling = Sampling {
@@ -210,7 +210,7 @@ pub(super) fn fluctuation_dissipation() -> impl Claim {
     })
 }
 
-/// What one data set contributes to the equations of state of a singular model.
+/// The terms of the equations of state of a singular model on one data set.
 struct State {
     gibbs_gap: f64,
     fluctuation: f64,
@@ -218,11 +218,11 @@ struct State {
     bayes: f64,
 }
 
-/// One data set of reduced rank 1-1-1 at the truth 0 (λ = 1/2, m = 2), prior N(0, 1), β = 1.
+/// Computes the terms on one data set of reduced rank 1-1-1 at the truth 0 (λ = 1/2, m = 2), prior N(0, 1), β = 1.
 fn state(n: usize, stream: &mut RngStream) -> Result<State, SltError> {
     let config = ReducedRankConfig { inputs: 1, hidden: 1, outputs: 1, noise: 1.0 };
     let train = ReducedRank::sample(config, &[0.0; 2], n, stream)?;
-    // Inputs of test data matter only through their second moment, so a few thousand stand for all.
+    // Only the second moment of the test inputs matters, so a few thousand samples are enough.
     let test = ReducedRank::sample(config, &[0.0; 2], 2000, stream)?;
     let target = Target::new(&train, &[0.0; 2], NBeta::new(n as f64)?)?.localised(1.0)?;
     let sampling = Sampling { chains: 2, burn_in: 100, draws: 200, thin: 2, ..Sampling::hmc(10) };
@@ -250,7 +250,7 @@ fn state(n: usize, stream: &mut RngStream) -> Result<State, SltError> {
     })
 }
 
-/// The mean of a difference over data sets, in standard errors, with its size.
+/// Returns the mean of numbers over data sets and its standard error.
 pub(super) fn paired(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let values: Vec<f64> = values.collect();
     let count = values.len() as f64;

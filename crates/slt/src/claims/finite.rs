@@ -1,4 +1,4 @@
-//! Claims about finite n: what asymptotic statements are worth where anyone has data.
+//! Claims about finite n: the errors of asymptotic statements at realistic sample sizes.
 
 use crate::{Beta, CrossingOracle, GaussianMean, NBeta, NormalCrossing, QuadraticOracle};
 use collimate_claims::{Claim, Exact, Meta, Subject};
@@ -88,7 +88,7 @@ pub(super) fn estimand_is_lambda() -> impl Claim {
     let meta = Meta::counterexample(
         "slt/estimand-at-a-million-samples",
         Subject::Slt,
-        "at n = 10⁶ and β = 1/log n, what the LLC estimator converges to is within 10 % of λ",
+        "at n = 10⁶ and β = 1/log n, the limit of the LLC estimator is within 10 % of λ",
     )
     .source("the bias is −(m − 1)/log(nβ) where m > 1");
     Exact::new(meta)

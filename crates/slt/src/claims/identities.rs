@@ -1,4 +1,4 @@
-//! What holds between the errors of one posterior, data set by data set: own data, new data, and leaving one out.
+//! Claims about relations between the errors of one posterior on each data set: own data, new data, and leaving one out.
 
 use crate::{
     NBeta, QuadraticLoss, ReducedRank, ReducedRankConfig, SampleLosses, Sampling, SltError, StepSize, Target,
@@ -11,12 +11,12 @@ use ndarray::Array2;
 
 type Data = Box<dyn Objective<f64>>;
 
-/// A model with data that know the truth.
+/// A model with a known truth.
 #[derive(Clone, Copy, Debug)]
 enum Model {
-    /// A Gaussian mean in two dimensions: regular, λ = 1.
+    /// A Gaussian mean in two dimensions, a regular model with λ = 1.
     Mean,
-    /// Reduced rank 2-2-2 at the truth 0: singular, eight parameters, λ = 3/2, m = 1.
+    /// Reduced rank 2-2-2 at the truth 0, a singular model with eight parameters, λ = 3/2, m = 1.
     Matrix,
 }
 
@@ -37,8 +37,9 @@ impl Model {
         }
     }
 
-    /// `4·quarters` samples, and a test set whose first three moments are the truth's. Errors are asked for to leading order, where
-    /// no other moment enters, so that these few points stand for all new data.
+    /// Draws `4·quarters` samples, and creates a test set whose first three moments are those of the truth.
+    ///
+    /// The errors are needed to leading order, which depends on these moments only. So the test set represents all new data.
     fn data(self, quarters: usize, stream: &mut RngStream) -> Result<(Data, Data), SltError> {
         let root = 2f64.sqrt();
         let corners = [[root, 0.0], [0.0, root], [-root, 0.0], [0.0, -root]];
@@ -73,7 +74,7 @@ impl Model {
     }
 }
 
-/// Errors above the loss of the truth on the same samples, times n.
+/// The errors above the loss of the truth on the same samples, times n.
 struct Errors {
     gibbs_new: f64,
     gibbs_own: f64,
@@ -83,7 +84,7 @@ struct Errors {
     waic: f64,
 }
 
-/// One data set of `4·quarters` samples.
+/// Computes the errors on one data set of `4·quarters` samples.
 fn errors(model: Model, quarters: usize, beta: f64, stream: &mut RngStream) -> Result<Errors, SltError> {
     let n = 4.0 * quarters as f64;
     let (own, new) = model.data(quarters, stream)?;
@@ -92,7 +93,7 @@ fn errors(model: Model, quarters: usize, beta: f64, stream: &mut RngStream) -> R
     if own.sufficient_statistics().is_some() {
         target = target.by_statistics()?;
     }
-    // The widest directions of the matrices are those of the prior.
+    // The widest directions of the matrix posterior are those of the prior.
     let (leapfrogs, thin, size) = match model {
         Model::Mean => (6, 1, 0.5),
         Model::Matrix => (12, 4, 0.3),
@@ -114,13 +115,14 @@ fn errors(model: Model, quarters: usize, beta: f64, stream: &mut RngStream) -> R
     })
 }
 
-/// What is asked of a sum: its mean, and how little of the spread of its parts is left in it.
+/// A sum of errors, one of its parts, and its expected mean. The spread of the sum must be smaller than that of the part.
 struct Sum {
     value: fn(&Errors) -> f64,
     part: fn(&Errors) -> f64,
     mean: f64,
 }
 
+/// Returns the mean, its standard error and the standard deviation.
 fn mean_and_spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let values: Vec<f64> = values.collect();
     let count = values.len() as f64;
@@ -128,10 +130,12 @@ fn mean_and_spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     (mean, error, error * count.sqrt())
 }
 
-/// The share of its own mean that the next order may take, and the share of the spread of its parts that a sum may keep.
+/// The share of the mean that terms of the next order may have.
 const NEXT_ORDER: f64 = 0.08;
+/// The share of the spread of its part that a sum may have.
 const KEPT: f64 = 0.5;
 
+/// Computes the errors on 200 data sets.
 fn data_sets(context: &mut Context, model: Model, beta: f64) -> Result<Vec<Errors>, SltError> {
     let name = format!("{} at β = {beta}", model.name());
     let all = context.map(&name, 200, |_, stream| errors(model, 100, beta, stream));

@@ -1,16 +1,16 @@
-//! Tempered expectations of two variables by quadrature in logarithmic coordinates: what statements about λ are tested
-//! against, without any of the code that computes λ.
+//! Tempered expectations in two variables by quadrature in logarithmic coordinates. Statements about λ are tested with
+//! these values, which do not use the code that computes λ.
 
 use crate::LearningCoefficient;
 use crate::oracle::quadrature::nodes;
 
-/// Where asymptotic statements are checked.
+/// The log t at which asymptotic statements are checked.
 pub(super) const LOG_T: f64 = 80.0;
 
-/// What is left of the next orders there.
+/// The tolerance for the next orders at [`LOG_T`].
 const TOLERANCE: f64 = 0.03;
 
-/// The tolerance minus the distance of a tempered value from `λ − (m − 1)/log t`.
+/// Returns the tolerance minus the distance of a tempered value from `λ − (m − 1)/log t`.
 pub(super) fn asymptotic_margin(tempered: f64, expected: &LearningCoefficient) -> f64 {
     let correction = f64::from(expected.multiplicity - 1) / LOG_T;
     TOLERANCE - (tempered - (expected.lambda_f64() - correction)).abs()
@@ -23,21 +23,21 @@ pub(super) struct Quadrant<P: Fn(f64, f64) -> f64> {
 }
 
 impl Quadrant<fn(f64, f64) -> f64> {
-    /// The flat density on the positive quarter, which is all of it for even powers.
+    /// Creates the sum under the flat density on the positive quarter. For even powers this represents the whole square.
     pub(super) fn flat(terms: Vec<[f64; 2]>) -> Self {
         Self { terms, density: |_, _| 1.0 }
     }
 }
 
 impl<P: Fn(f64, f64) -> f64> Quadrant<P> {
-    /// Any positive density on the positive quarter.
+    /// Creates the sum under a positive density on the positive quarter.
     pub(super) fn new(terms: Vec<[f64; 2]>, density: P) -> Self {
         Self { terms, density }
     }
 
-    /// `E_t[tK]`.
+    /// Returns `E_t[tK]`.
     pub(super) fn tempered(&self, log_t: f64) -> f64 {
-        // Beyond λ log t + 25 ≤ log t + 25 the measure e^{−a} has nothing left.
+        // Beyond λ log t + 25 ≤ log t + 25 the measure e^{−a} is negligible.
         let axis: Vec<(f64, f64)> = nodes(0.0, log_t + 25.0, 2.5).collect();
         let powers: Vec<Vec<f64>> =
             self.terms.iter().map(|term| axis.iter().map(|(b, _)| (-term[1] * b).exp()).collect()).collect();

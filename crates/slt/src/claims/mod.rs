@@ -1,4 +1,4 @@
-//! The crate's research claims.
+//! The research claims about learning coefficients, samplers and estimators.
 
 mod beginnings;
 mod by_chains;
@@ -16,7 +16,7 @@ mod scaling;
 
 use collimate_claims::Claims;
 
-/// The claims of singular learning theory, in reading order.
+/// Returns the claims of singular learning theory, in reading order.
 ///
 /// # Examples
 /// ```
@@ -106,11 +106,11 @@ mod tests {
     use collimate_claims::{Budget, examine};
 
     #[test]
-    fn every_claim_comes_out_as_its_kind_demands() {
+    fn every_quick_claim_has_the_verdict_of_its_kind() {
         let claims = super::claims();
         claims.check().unwrap();
         let mut wrong = Vec::new();
-        // Claims of higher tiers take seconds each: they have their own run.
+        // Claims of higher tiers take seconds each, so they are run separately.
         for claim in claims.iter().filter(|claim| claim.meta().tier == collimate_claims::Tier::Quick) {
             let report = examine(claim, &Budget::quick());
             println!("{:>7.3} s  {}", report.seconds, report.meta.id);
@@ -119,6 +119,6 @@ mod tests {
                 wrong.push(report.to_string());
             }
         }
-        assert!(wrong.is_empty(), "{} came out otherwise:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(wrong.is_empty(), "{} claims have another verdict:\n{}", wrong.len(), wrong.join("\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! Claims about what λ sees, and about the competition of regions, by quadrature.
+//! Claims about the properties that λ depends on, and about competing regions, by quadrature.
 
 use super::laplace::{LOG_T, Quadrant, asymptotic_margin};
 use crate::oracle::quadrature::integrate;
@@ -59,7 +59,7 @@ pub(super) fn fibres() -> impl Claim {
         })
 }
 
-/// `E_t[tK]` for `K = (|w|² − 1)²` in d dimensions, by the radius.
+/// Returns `E_t[tK]` for `K = (|w|² − 1)²` in d dimensions, by an integral over the radius.
 pub(super) fn sphere(d: usize, t: f64) -> f64 {
     let root = t.sqrt();
     let [z, u] = integrate((-root).max(-12.0), 12.0, 0.5, |s| {
@@ -86,15 +86,15 @@ pub(super) fn symmetries() -> impl Claim {
         .admits(|&(d, log_t)| (1..=20).contains(&d) && (4.0..=9.0).contains(&log_t))
         .margin(|&(d, log_t)| {
             let t = 10f64.powf(log_t);
-            // Of d dimensions the orbit takes d − 1.
+            // The orbit has d − 1 dimensions, so one dimension counts.
             let lambda = LearningCoefficient::regular(1).lambda_f64();
             (d * d).max(4) as f64 / t + 1e-9 - (sphere(d, t) - lambda).abs()
         })
 }
 
-/// The mean of `F_n − n L_n(w₀)` for the model N(w, 1) with prior N(0, v) when the truth is N(0, σ²).
+/// Returns the mean of `F_n − n L_n(w₀)` for the model N(w, 1) with prior N(0, v) when the truth is N(0, σ²).
 fn misspecified(n: f64, v: f64, sigma: f64) -> f64 {
-    // The evidence is Gaussian, and n x̄² has mean σ².
+    // The marginal likelihood is Gaussian, and n x̄² has mean σ².
     let volume = GaussianMean::new(1, v).expect("the domain admits positive variances").free_energy(n);
     volume - 0.5 * sigma * sigma * n * v / (1.0 + n * v)
 }
@@ -152,7 +152,7 @@ pub(super) struct Wells {
 }
 
 impl Wells {
-    /// `log Z` of each well.
+    /// Returns `log Z` of each well.
     pub(super) fn log_partitions(&self, n: f64) -> [f64; 2] {
         let half = |power: i32, scale: f64| {
             let width = (n * scale).powf(-1.0 / f64::from(power));
@@ -163,7 +163,7 @@ impl Wells {
         [half(4, self.quartic) - n * self.delta, half(2, self.quadratic)]
     }
 
-    /// Where the two weigh the same, by quadrature.
+    /// Returns the n at which both wells have equal posterior mass, by quadrature.
     pub(super) fn crossing(&self) -> Option<f64> {
         let lead = |log_n: f64| {
             let [a, b] = self.log_partitions(log_n.exp());
@@ -196,7 +196,7 @@ pub(super) fn wells(&(delta, quartic, quadratic): &(f64, f64, f64)) -> Wells {
     Wells { delta, quartic, quadratic }
 }
 
-/// A claim that a rule finds n* of two wells to a relative tolerance.
+/// Creates a claim that a rule finds n* of two wells to a relative tolerance.
 fn two_wells(meta: Meta, rule: fn(&Phase, &Phase) -> Option<f64>, tolerance: f64) -> impl Claim {
     Exact::new(meta)
         .names(&["δ", "curvature of the flat well", "curvature of the sharp well"])
@@ -353,7 +353,7 @@ pub(super) fn gaussian_tempered() -> impl Claim {
             let t = n / n.ln();
             let model = GaussianMean::new(d, v).expect("the domain admits only these");
             let (found, lambda) = (model.tempered_llc(t) * n.ln(), d as f64 / 2.0 * n.ln());
-            // By the data instead of the closed form: the mean over w ~ N(0, 1/(t + 1/v)) of t|w|²/2, one dimension at a time.
+            // An integral instead of the closed form: the mean of t|w|²/2 over w ~ N(0, 1/(t + 1/v)), in one dimension.
             let s = (t + 1.0 / v).sqrt();
             let [mass, square] = integrate(-9.0, 9.0, 0.5, |x| {
                 let f = (-0.5 * x * x).exp();

@@ -5,13 +5,13 @@ use crate::{LearningCoefficient, Polynomial, learning_coefficient};
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use collimate_stream::RngStream;
 
-/// `Σ x^{2i} y^{2j}` as text.
+/// Returns `Σ x^{2i} y^{2j}` as text.
 fn sum_of_squares((i, j): &(Vec<usize>, Vec<usize>)) -> String {
     let terms: Vec<String> = i.iter().zip(j).map(|(i, j)| format!("x^{}*y^{}", 2 * i, 2 * j)).collect();
     terms.join(" + ")
 }
 
-/// Its λ and m; `None` when they are not certified.
+/// Returns λ and m of a polynomial, or `None` if they are not certified.
 fn certified(text: &str) -> Option<LearningCoefficient> {
     let k: Polynomial = text.parse().ok()?;
     let found = learning_coefficient(&k).ok()?;

@@ -1,4 +1,4 @@
-//! Claims about what other data do to a posterior: to first order, and in place of its own.
+//! Claims about the effect of other data on a posterior, to first order and as a replacement of its own data.
 
 use super::corrected::outcome;
 use crate::oracle::quadrature::integrate;
@@ -11,7 +11,7 @@ use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 
-/// ½ (y − a tanh(b x))² on pairs.
+/// The loss ½ (y − a tanh(b x))² on pairs (x, y).
 struct TanhUnit([(f64, f64); 4]);
 
 impl TanhUnit {
@@ -53,7 +53,7 @@ impl PerSampleLosses<f64> for TanhUnit {
     }
 }
 
-/// `E[ℓ_on]` when the energy has h ℓ_sample more, by quadrature over both weights.
+/// Returns `E[ℓ_on]` under an energy with the additional term h ℓ_sample, by quadrature over both weights.
 fn shifted(unit: &TanhUnit, t: f64, gamma: f64, h: f64, [sample, on]: [usize; 2]) -> f64 {
     let reach = 7.0 / gamma.sqrt();
     let [z, u] = integrate(-reach, reach, 1.0, |a| {
@@ -100,14 +100,14 @@ pub(super) fn influence() -> impl Claim {
                     entries += 1;
                 }
             }
-            // With entries near zero alone, nothing would be shown.
+            // If most entries were near zero, the test would show nothing.
             let margin = if 2 * far > entries { least } else { f64::NAN };
             Ok(Outcome::of_margin(margin).note(format!("{far} of {entries} far from zero")))
         })())
     })
 }
 
-/// The LLC of 3-1-2 at w* = 0 under data along all three inputs, and under data along the first.
+/// Estimates the LLC of 3-1-2 at w* = 0 under data along all three inputs, and under data along the first one.
 fn two_views(stream: &mut RngStream) -> Result<[(LlcEstimate, f64); 2], SltError> {
     let config = ReducedRankConfig { inputs: 3, hidden: 1, outputs: 2, noise: 1.0 };
     let all = ReducedRank::new(config, &(3f64.sqrt() * Array2::eye(3)), &Array2::zeros((3, 2)))?;

@@ -1,4 +1,4 @@
-//! Claims about Langevin samplers, tried on chains that run.
+//! Claims about Langevin samplers, tested with chains.
 
 use crate::{
     BatchSampling, Beta, Chain, Llc, LlcEstimate, Method, NBeta, QuadraticLoss, QuadraticOracle, Sampling,
@@ -11,7 +11,7 @@ const N_BETA: f64 = 145.0;
 const GAMMA: f64 = 20.0;
 const CURVATURES: [f64; 3] = [0.3, 1.0, 2.0];
 
-/// The mean of nβ L over a chain, its standard error, and the oracle of its setting.
+/// Runs a chain. Returns the mean of nβ L, its standard error, the oracle of the setting, and the number of steps.
 fn run(context: &mut Context, step_size: f64) -> Result<(f64, f64, QuadraticOracle, u64), crate::SltError> {
     let n_beta = NBeta::new(N_BETA)?;
     let oracle = QuadraticOracle::new(CURVATURES.to_vec(), n_beta, GAMMA, step_size)?;
@@ -80,7 +80,7 @@ pub(super) fn sgld_samples_the_posterior() -> impl Claim {
     })
 }
 
-/// An estimate on the quadratic with the value its chains converge to.
+/// Returns an estimate on the quadratic, and the limit of its chains.
 fn estimate(stream: &mut RngStream) -> Option<(LlcEstimate, f64)> {
     let beta = Beta::InverseLogN;
     let sampling = Sampling {
@@ -99,7 +99,7 @@ pub(super) fn intervals_cover() -> impl Claim {
     let meta = Meta::empirical(
         "slt/llc-intervals-cover",
         Subject::Slt,
-        "the nominal 95 % interval of the LLC estimator, from its effective draws, covers what the chains converge to in \
+        "the nominal 95 % interval of the LLC estimator, from its effective draws, covers the limit of the chains in \
          at least 92 % of runs",
         "4 chains of 1000 draws on a quadratic with h = (0.3, 1, 2), n = 1000, β = 1/log n, γ = 1, ε = 5e-3; covering the \
          stationary value of the oracle; supported at a rate of 0.92, refuted at 0.86",

@@ -1,4 +1,4 @@
-//! Claims about scaling laws and the compute of training and of use.
+//! Claims about scaling laws and the compute of training and inference.
 
 use crate::{ComputeBudget, Observation, ScalingLaw, fit_scaling_law};
 use collimate_claims::{Claim, Exact, Meta, Proportion, Subject};
@@ -19,7 +19,7 @@ pub(super) fn overhang_at_fixed_data() -> impl Claim {
         Subject::Slt,
         "on fixed data the number of copies that the machines of training can run does not depend on the size of the model",
     )
-    .source("6ND operations of training over 2N a token: 3D");
+    .source("6ND operations of training divided by 2N per token: 3D");
     Exact::new(meta)
         .names(&["log₁₀ N₁", "log₁₀ N₂", "log₁₀ D"])
         .input(|_, stream| {
@@ -41,7 +41,7 @@ pub(super) fn overhang_along_the_optimum() -> impl Claim {
         Subject::Slt,
         "the number of copies that the machines of training can run stays the same, to 5 %, as training grows",
     )
-    .source("compute-optimal data grow with the model, and each token of training pays for three of use")
+    .source("compute-optimal data grow with the model, and each token of training costs as much as three of inference")
     .protocol("L = E + A N^{−α} + B D^{−β} at its compute-optimal N and D, for two amounts of compute");
     Exact::new(meta)
         .names(&["α", "β", "log₁₀ C₁", "log₁₀ C₂"])

@@ -2,13 +2,11 @@
 
 mod ess;
 mod rank;
-mod sweep;
 mod trace;
 mod verdict;
 
 pub(crate) use ess::mean;
 pub use ess::{ChainMean, autocorrelation_time, effective_sample_size, split_r_hat};
 pub use rank::{bulk_ess, rank_normalised_r_hat, tail_ess};
-pub use sweep::{Sweep, SweepCell};
 pub use trace::{ExternalTrace, read_csv};
 pub use verdict::{ChainDiagnosis, DiagnosisInput, Doubt};

@@ -49,7 +49,7 @@ leveled! {
     }
 }
 
-/// ln x for x in (0, 1], after the polynomial of the Cephes library (Moshier, 1992).
+/// Returns ln x for x in (0, 1], by the polynomial of the Cephes library (Moshier, 1992).
 #[inline(always)]
 fn log(x: f32) -> f32 {
     let bits = x.to_bits();
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_transform_is_that_of_the_plain_functions() {
+    fn the_transform_agrees_with_the_plain_functions() {
         let mut stream = RngStream::new(1, 0);
         for round in 0..2000 {
             let mut bits = [[0; PAIRS]; 2];
@@ -100,7 +100,7 @@ mod tests {
                 let part = f64::from((bits[1][i] << 2) as i32) / 4_294_967_296.0;
                 let (radius, angle) =
                     ((-2.0 * u.ln()).sqrt(), (quarter + part) * std::f64::consts::FRAC_PI_2);
-                // Near u = 1 the radius is that of a rounded u, which moves it by up to √(2·2⁻²⁵).
+                // Near u = 1 the rounding of u changes the radius by up to √(2·2⁻²⁵).
                 let slack = if radius < 0.01 { 4e-4 } else { 1e-5 };
                 for (found, exact) in
                     [(found[0][i], radius * angle.cos()), (found[1][i], radius * angle.sin())]

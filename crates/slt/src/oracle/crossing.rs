@@ -57,7 +57,7 @@ impl CrossingOracle {
         u / z
     }
 
-    /// Like [`CrossingOracle::tempered_llc`], at `n` samples and inverse temperature β.
+    /// Returns [`CrossingOracle::tempered_llc`] at `n` samples and inverse temperature β.
     ///
     /// # Errors
     /// [`SltError::OutOfRange`] as [`Beta::n_beta`].

@@ -1,7 +1,9 @@
-use super::batch::Batches;
-use super::hmc::Trajectory;
-use super::preconditioned::Adaptive;
-use super::{BatchSampling, Boundary, Preconditioner, SamplerScalar, Target};
+use super::batch::{BatchSampling, Batches};
+use super::preconditioner::{Adaptive, Preconditioner};
+use super::region::Boundary;
+use super::scalar::SamplerScalar;
+use super::target::Target;
+use super::trajectory::Trajectory;
 use crate::SltError;
 use crate::error::positive;
 use collimate_grad::Scratch;

@@ -1,35 +1,12 @@
-use super::{Boundary, Chain, SamplerScalar, Step};
+use super::chain::{Chain, Step};
+use super::region::Boundary;
+use super::scalar::SamplerScalar;
+use super::trajectory::Trajectory;
 use crate::SltError;
-use collimate_measure::ensure;
 use collimate_stream::RngStream;
 
 /// The energy error above which a trajectory counts as divergent.
 const LOST: f64 = 1000.0;
-
-/// The state of a Metropolis-adjusted chain.
-pub(super) struct Trajectory<F> {
-    leapfrogs: usize,
-    /// Whether the step size is ε = δ² and the number of leapfrogs is fixed at one.
-    mala: bool,
-    momentum: Vec<F>,
-    /// The gradient before the move, for a rejection.
-    old_gradient: Vec<F>,
-    /// The loss at the position of the chain; `None` before the first step.
-    loss: Option<f64>,
-}
-
-impl<F: SamplerScalar> Trajectory<F> {
-    pub(super) fn new(leapfrogs: usize, mala: bool, dimensions: usize) -> Result<Self, SltError> {
-        ensure(leapfrogs > 0, "leapfrogs", "at least 1", leapfrogs as f64)?;
-        let zeros = vec![F::zero(); dimensions];
-        Ok(Self { leapfrogs, mala, momentum: zeros.clone(), old_gradient: zeros, loss: None })
-    }
-
-    /// Creates the placeholder that a chain holds while its own state is in use.
-    pub(super) fn empty() -> Self {
-        Self { leapfrogs: 1, mala: true, momentum: Vec::new(), old_gradient: Vec::new(), loss: None }
-    }
-}
 
 impl<F: SamplerScalar> Chain<'_, F> {
     /// Makes a step by leapfrogs and a Metropolis test.

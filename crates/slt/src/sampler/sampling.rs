@@ -1,4 +1,8 @@
-use super::{BatchSampling, Chain, Method, SamplerScalar, Target, tune_step_size};
+use super::batch::BatchSampling;
+use super::chain::{Chain, Method};
+use super::scalar::SamplerScalar;
+use super::target::Target;
+use super::tune::tune_step_size;
 use crate::SltError;
 use collimate_measure::ensure;
 use collimate_stream::RngStream;
@@ -92,7 +96,7 @@ impl Sampling {
         self.observe(target, stream, |_| ())
     }
 
-    /// Like [`Sampling::run`], with an observer for each chain.
+    /// Runs the chains as [`Sampling::run`] does, with an observer for each chain.
     ///
     /// `make` creates the observer from the number of the chain. The observer gets every draw of its chain.
     ///
@@ -201,7 +205,7 @@ pub struct Draw<'a, F> {
 
 /// A type that gets the draws of one chain in order.
 pub trait Observer<F>: Send {
-    /// Takes note of one draw.
+    /// Receives one draw.
     fn see(&mut self, draw: &Draw<'_, F>);
 }
 

@@ -1,5 +1,6 @@
 use super::batch::Batches;
-use super::{Chain, SamplerScalar, Step};
+use super::chain::{Chain, Step};
+use super::scalar::SamplerScalar;
 use crate::SltError;
 use collimate_stream::RngStream;
 

@@ -1,4 +1,5 @@
-use super::{Boundary, Region, SamplerScalar};
+use super::region::{Boundary, Region};
+use super::scalar::SamplerScalar;
 use crate::error::same_length;
 use crate::{NBeta, SltError};
 use collimate_grad::{Batch, Objective, Scratch};

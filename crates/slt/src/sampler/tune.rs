@@ -1,4 +1,6 @@
-use super::{Chain, Method, SamplerScalar, Target};
+use super::chain::{Chain, Method};
+use super::scalar::SamplerScalar;
+use super::target::Target;
 use crate::SltError;
 use collimate_measure::ensure;
 use collimate_stream::RngStream;

@@ -1,4 +1,4 @@
-//! Diagnostics on chains that are ill in known ways.
+//! Diagnostics on chains with known problems.
 
 use collimate_slt::{
     BatchSampling, Beta, ChainDiagnosis, DiagnosisInput, Doubt, ExternalTrace, Llc, NBeta, QuadraticLoss,
@@ -6,7 +6,7 @@ use collimate_slt::{
 };
 use collimate_stream::RngStream;
 
-/// Chains of an autoregression with coefficient ρ.
+/// Runs chains of an autoregression with coefficient ρ.
 fn chains(rho: f64, draws: usize, stream: &mut RngStream) -> Vec<Vec<f64>> {
     (0..4)
         .map(|_| {
@@ -21,7 +21,7 @@ fn chains(rho: f64, draws: usize, stream: &mut RngStream) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn rank_based_sizes_do_not_see_a_monotone_map() {
+fn a_monotone_map_keeps_rank_based_sizes() {
     let mut stream = RngStream::new(1, 0);
     let x = chains(0.6, 4000, &mut stream);
     let wild: Vec<Vec<f64>> = x.iter().map(|c| c.iter().map(|x| (4.0 * x).exp()).collect()).collect();
@@ -34,7 +34,7 @@ fn rank_based_sizes_do_not_see_a_monotone_map() {
 }
 
 #[test]
-fn chains_of_different_widths_are_noticed_by_the_folded_statistic() {
+fn the_folded_statistic_detects_chains_of_different_widths() {
     let mut stream = RngStream::new(2, 0);
     let mut x = chains(0.0, 1000, &mut stream);
     x[0].iter_mut().for_each(|x| *x *= 4.0);
@@ -42,7 +42,7 @@ fn chains_of_different_widths_are_noticed_by_the_folded_statistic() {
     assert!(rank_normalised_r_hat(&x) > 1.1);
 }
 
-fn evidence(losses: Vec<Vec<f64>>) -> DiagnosisInput {
+fn input(losses: Vec<Vec<f64>>) -> DiagnosisInput {
     DiagnosisInput {
         n_beta: 10.0,
         gamma: 1.0,
@@ -56,7 +56,7 @@ fn evidence(losses: Vec<Vec<f64>>) -> DiagnosisInput {
 #[test]
 fn every_doubt_has_its_cause() {
     let mut stream = RngStream::new(3, 0);
-    let healthy = evidence(chains(0.2, 1000, &mut stream));
+    let healthy = input(chains(0.2, 1000, &mut stream));
     assert!(ChainDiagnosis::of(&healthy).trusted(), "{}", ChainDiagnosis::of(&healthy));
     let doubts = |change: &dyn Fn(&mut DiagnosisInput)| {
         let mut ill = healthy.clone();
@@ -80,7 +80,7 @@ fn every_doubt_has_its_cause() {
         (0..4).map(|_| (0..1000).map(|_| 1.0 + 0.1 * stream.normal()).collect()).collect();
     let slope = doubts(&|e| (e.distances, e.gradient_norm) = (still.clone(), Some(2.0)));
     assert!(slope.iter().any(|d| matches!(d, Doubt::Unconverged { .. })), "{slope:?}");
-    // Losses that fall with the distance squared: the local prior is what holds them up.
+    // The losses fall with the squared distance, so the local prior determines them.
     let pulled = doubts(&|e| {
         e.distances = e.losses.iter().map(|c| c.iter().map(|x| (4.0 - x).max(0.0)).collect()).collect();
     });
@@ -92,7 +92,7 @@ fn every_doubt_has_its_cause() {
 
 #[test]
 fn the_bias_of_the_localisation_is_its_derivative() {
-    // nβ E[L] = nβh/2a with a = nβh + γ: γ d/dγ = −γ nβh/2a².
+    // nβ E[L] = nβh/2a with a = nβh + γ, so γ d/dγ = −γ nβh/2a².
     let (h, gamma) = (0.3, 20.0);
     let llc = Llc {
         localisation: gamma,
@@ -109,7 +109,7 @@ fn the_bias_of_the_localisation_is_its_derivative() {
 }
 
 #[test]
-fn traces_from_elsewhere() {
+fn traces_of_other_programs_are_read() {
     let rows = "0.5,0.6\n0.7,0.8\n0.9,1.0\n";
     assert_eq!(read_csv(rows).unwrap().losses(), [vec![0.5, 0.7, 0.9], vec![0.6, 0.8, 1.0]]);
     let long = "draw,loss,chain\n0,1,a\n1,2,a\n0,3,b\n1,4,b\n";
@@ -139,14 +139,14 @@ fn traces_from_elsewhere() {
 }
 
 #[test]
-fn a_sweep_shows_where_to_trust() {
+fn a_sweep_shows_which_settings_to_trust() {
     let objective = QuadraticLoss::new(&[1.0, 2.0]);
     let sampling = Sampling { burn_in: 300, draws: 1500, thin: 3, ..Sampling::sgld(BatchSampling::Full) };
     let base = Llc { sampling, ..Llc::at(1000, Beta::InverseLogN) };
     let axes: [&[f64]; 3] = [&[1e-4, 1e-3, 1e-1], &[100.0, 150.0], &[1.0, 500.0]];
     let sweep = Sweep::run(&base, &objective, &[0.0; 2], axes, &mut RngStream::new(5, 0)).unwrap();
     assert_eq!(sweep.cells.len(), 12);
-    // The middle step at a weak localisation is right; the large one diverges; the strong localisation dominates.
+    // The middle step with a weak localisation is correct. The large step diverges. The strong localisation dominates.
     let good = sweep.cell(1, 0, 0);
     assert!(good.trusted && (good.value.unwrap() - 0.99).abs() < 0.2, "{good:?}");
     assert_eq!(sweep.cell(2, 1, 0).value, None);

@@ -18,7 +18,7 @@ fn box_of(powers: &[u32]) -> Region {
 }
 
 #[test]
-fn the_free_energy_by_integration_is_that_of_the_quadrature() {
+fn the_free_energy_by_integration_agrees_with_quadrature() {
     let powers = [1, 1];
     let (n, lowest) = (1000, 1e-3);
     let objective = CrossingLoss::new(&powers);
@@ -47,8 +47,8 @@ fn the_free_energy_by_integration_is_that_of_the_quadrature() {
 }
 
 #[test]
-fn a_gaussian_free_energy_and_its_wbic() {
-    // Prior N(0, 1/γ), loss ½ Σ h w²: F = ½ Σ log(1 + n h/γ), and nβ E[L] = ½ Σ nβh/(nβh + γ).
+fn the_free_energy_and_wbic_of_a_gaussian_are_exact() {
+    // With prior N(0, 1/γ) and loss ½ Σ h w², F = ½ Σ log(1 + n h/γ), and nβ E[L] = ½ Σ nβh/(nβh + γ).
     let (curvatures, gamma, n) = ([0.5, 2.0], 0.5, 500usize);
     let objective = QuadraticLoss::new(&curvatures);
     let target =
@@ -82,25 +82,25 @@ fn two_temperatures_need_no_baseline() {
         (n as f64 / n_beta, oracle.tempered_llc(n_beta.ln()))
     };
     let [(t1, a), (t2, b)] = estimator.betas.map(at);
-    // nE[K] = tempered value / β.
+    // nE[K] is the tempered value divided by β.
     let exact = (a * t1 - b * t2) / (t1 - t2);
     within(found.value, found.standard_error.unwrap(), exact, "slope");
-    // Free of a baseline, but farther from λ = 1/2 than the one-temperature value: that is f, this is f − df/d log t.
+    // The value f − df/d log t needs no baseline, but it is farther from λ = 1/2 than the value f of one temperature.
     let one = oracle.tempered_llc_at(n, Beta::InverseLogN).unwrap();
     assert!(exact < one - 0.02 && exact > one - 0.05, "{exact} {one}");
     let same = TwoTemperatures { betas: [Beta::InverseLogN; 2], ..estimator };
     assert!(same.estimate(&target, &mut RngStream::new(4, 0)).is_err());
 }
 
-/// Samples of a Gaussian location model in two dimensions with unit noise.
+/// Draws samples of a Gaussian location model in two dimensions with unit noise.
 fn location(n: usize, stream: &mut RngStream) -> (QuadraticLoss, Vec<Vec<f64>>) {
     let samples: Vec<Vec<f64>> = (0..n).map(|_| vec![stream.normal(), stream.normal()]).collect();
     (QuadraticLoss::of_samples(&[1.0, 1.0], samples.clone()), samples)
 }
 
 #[test]
-fn errors_of_a_conjugate_posterior() {
-    // Posterior at β = 1: N(m, v I) with v = 1/(n + γ) and m = n x̄ v.
+fn errors_of_a_conjugate_posterior_agree_with_closed_forms() {
+    // The posterior at β = 1 is N(m, v I) with v = 1/(n + γ) and m = n x̄ v.
     let (n, gamma) = (40usize, 2.0);
     let (objective, samples) = location(n, &mut RngStream::new(7, 0));
     let v = 1.0 / (n as f64 + gamma);
@@ -115,7 +115,7 @@ fn errors_of_a_conjugate_posterior() {
     let losses = &recorded.losses[0];
     let found = losses.posterior_errors(1.0, Fingerprint::of(b"location")).unwrap();
     let squares = |x: &Vec<f64>| (x[0] - mean[0]).powi(2) + (x[1] - mean[1]).powi(2);
-    // ℓ = |w − x|²/2: E = (d² + 2v)/2, Var = v d² + v²; −log E e^{−ℓ} = log(1 + v) + d²/2(1 + v).
+    // For ℓ = |w − x|²/2, E = (d² + 2v)/2, Var = v d² + v²; −log E e^{−ℓ} = log(1 + v) + d²/2(1 + v).
     let per = |f: &dyn Fn(f64) -> f64| samples.iter().map(|x| f(squares(x))).sum::<f64>();
     let count = n as f64;
     let gibbs = per(&|d| 0.5 * (d + 2.0 * v)) / count;
@@ -132,7 +132,7 @@ fn errors_of_a_conjugate_posterior() {
         within(m.value, m.standard_error.unwrap(), exact, m.quantity.name);
     }
     assert_eq!(recorded.losses[1].bayes(Fingerprint::of(b"")).value, found.bayes_training.value);
-    // Influence: −Cov(ℓ_i, ℓ_j) = −(v (m − x_i)·(m − x_j) + v²).
+    // The influence is −Cov(ℓ_i, ℓ_j) = −(v (m − x_i)·(m − x_j) + v²).
     let influence = losses.influence();
     for (i, j) in [(0, 0), (0, 1), (3, 17)] {
         let dot: f64 = (0..2).map(|k| (mean[k] - samples[i][k]) * (mean[k] - samples[j][k])).sum();
@@ -145,7 +145,7 @@ fn errors_of_a_conjugate_posterior() {
     assert!(losses.posterior_errors(0.0, Fingerprint::of(b"")).is_err());
 }
 
-/// The mean over samples of `−log E e^{−ℓ}` under the conjugate posterior of all other samples at β.
+/// Returns the mean over samples of `−log E e^{−ℓ}` under the conjugate posterior of all other samples at β.
 fn left_out(samples: &[Vec<f64>], gamma: f64, beta: f64) -> f64 {
     let n = samples.len() as f64;
     let v = 1.0 / (beta * (n - 1.0) + gamma);
@@ -158,7 +158,7 @@ fn left_out(samples: &[Vec<f64>], gamma: f64, beta: f64) -> f64 {
 }
 
 #[test]
-fn leaving_one_out_at_any_temperature() {
+fn leaving_one_out_is_exact_at_any_temperature() {
     let (n, gamma) = (40usize, 2.0);
     let (objective, samples) = location(n, &mut RngStream::new(17, 0));
     for beta in [0.4, 2.0] {
@@ -170,14 +170,14 @@ fn leaving_one_out_at_any_temperature() {
         let found = recorded.losses[0].posterior_errors(beta, Fingerprint::of(b"")).unwrap().cross_validation;
         let exact = left_out(&samples, gamma, beta);
         within(found.value, found.standard_error.unwrap(), exact, &format!("β = {beta}"));
-        // It could have told the error on own data from it.
+        // The error on the training data differs by much more.
         assert!(exact - recorded.losses[0].bayes(Fingerprint::of(b"")).value > 0.02, "β = {beta}");
     }
 }
 
 #[test]
 fn susceptibilities_are_derivatives_of_expectations() {
-    // L = w²/2 and ΔL = w: p_h ∝ exp(−t (w²/2 + h w)) has mean −h and ⟨w²⟩ = 1/t + h², so χ_w = −1 and χ_{w²} = 0.
+    // With L = w²/2 and ΔL = w, p_h ∝ exp(−t (w²/2 + h w)) has mean −h and ⟨w²⟩ = 1/t + h², so χ_w = −1 and χ_{w²} = 0.
     let objective = QuadraticLoss::new(&[1.0]);
     let t = NBeta::new(30.0).unwrap();
     let target = Target::new(&objective, &[0.0], t).unwrap();
@@ -193,7 +193,7 @@ fn susceptibilities_are_derivatives_of_expectations() {
 }
 
 #[test]
-fn the_volume_of_a_crossing_scales_as_the_quadrature_says() {
+fn the_volume_of_a_crossing_scales_as_by_quadrature() {
     let powers = [1, 2];
     let slope = VolumeSlope { levels: [1e-2, 1e-5], points: 100_000 };
     let found = slope
@@ -210,8 +210,8 @@ fn the_volume_of_a_crossing_scales_as_the_quadrature_says() {
 }
 
 #[test]
-fn conventions_of_loss_and_temperature_meet() {
-    // The same posterior three ways: nβ of the likelihood, of the squared error with σ = ½, and as a library's nβ.
+fn conventions_of_loss_and_temperature_agree() {
+    // One posterior in three conventions: nβ of the likelihood, of the squared error with σ = ½, and nβ of a library.
     let nll = NBeta::new(100.0).unwrap();
     assert_eq!(LossScale::SquaredError { noise: 0.5 }.factor().unwrap(), 2.0);
     assert_eq!(LossScale::MeanSquaredError { noise: 0.5, outputs: 3 }.factor().unwrap(), 6.0);

@@ -4,13 +4,13 @@ use collimate_slt::{
 };
 use collimate_stream::RngStream;
 
-/// Full-batch SGLD at a given step.
+/// Returns settings of full-batch SGLD at a given step.
 fn sgld(step_size: f64, burn_in: usize, draws: usize) -> Sampling {
     Sampling { step_size: StepSize::Fixed(step_size), burn_in, draws, ..Sampling::sgld(BatchSampling::Full) }
 }
 
 #[test]
-fn nominal_intervals_cover_what_the_chains_converge_to() {
+fn nominal_intervals_cover_the_limit_of_the_chains() {
     let curvatures = [0.5, 1.0, 2.0];
     let objective = QuadraticLoss::new(&curvatures);
     let llc = Llc { sampling: sgld(5e-3, 200, 1000), ..Llc::at(1000, Beta::InverseLogN) };
@@ -20,19 +20,19 @@ fn nominal_intervals_cover_what_the_chains_converge_to() {
     let covered = (0..300)
         .filter(|_| {
             let estimate = llc.estimate(&objective, &[0.0; 3], &mut stream).unwrap();
-            // At this ε a corrected chain would reject too much, and that is all there is to say.
+            // The only doubt is that MALA would reject too many moves at this ε.
             let only_step = |d: &Doubt| matches!(d, Doubt::StepSizeDominated { .. });
             assert!(estimate.diagnosis().doubts.iter().all(only_step), "{estimate}");
             (estimate.value - truth).abs() < 1.96 * estimate.standard_error
         })
         .count();
-    // 95 % nominal: at least 90 % and not so many that the error must be inflated (binomial 285 ± 3.8).
+    // The nominal rate is 95 % (binomial 285 ± 3.8). A rate above the range would mean that the errors are too large.
     assert!((270..=299).contains(&covered), "{covered} of 300");
 }
 
 #[test]
-fn effective_draws_of_an_autoregression() {
-    // x ← ρx + √(1 − ρ²) z has IACT (1 + ρ)/(1 − ρ).
+fn an_autoregression_has_its_known_effective_sample_size() {
+    // The chain x ← ρx + √(1 − ρ²) z has IACT (1 + ρ)/(1 − ρ).
     let mut stream = RngStream::new(3, 0);
     for rho in [0.0, 0.5, 0.9, -0.5f64] {
         let chains: Vec<Vec<f64>> = (0..4)
@@ -53,7 +53,7 @@ fn effective_draws_of_an_autoregression() {
 }
 
 #[test]
-fn chains_that_disagree_are_worth_little() {
+fn chains_that_disagree_have_a_small_effective_sample_size() {
     let mut stream = RngStream::new(4, 0);
     let chains: Vec<Vec<f64>> =
         (0..4).map(|c| (0..1000).map(|_| f64::from(c) + 0.1 * stream.normal()).collect()).collect();
@@ -64,7 +64,7 @@ fn chains_that_disagree_are_worth_little() {
 
 #[test]
 fn reduced_rank_regression_is_far_below_half_its_parameters() {
-    // λ = 13/2 with multiplicity 2 against d/2 = 15; the localised, tempered value lies below.
+    // λ = 13/2 with multiplicity 2, but d/2 = 15. The localised, tempered value lies below λ.
     let mut stream = RngStream::new(9, 0);
     let model = ReducedRankConfig { inputs: 5, hidden: 3, outputs: 5, noise: 1.0 };
     let objective = ReducedRank::sample(model, &[0.0; 30], 1000, &mut stream).unwrap();
@@ -76,7 +76,7 @@ fn reduced_rank_regression_is_far_below_half_its_parameters() {
 }
 
 #[test]
-fn a_point_that_is_no_minimum_is_noticed_and_threads_do_not_matter() {
+fn a_point_that_is_no_minimum_is_detected_on_any_number_of_threads() {
     let objective = QuadraticLoss::new(&[1.0]);
     let llc = Llc { sampling: sgld(7e-4, 1000, 500), ..Llc::at(1000, Beta::InverseLogN) };
     let run = |threads| {

@@ -1,4 +1,4 @@
-//! The finite-n oracle against a published-size table, closed forms and direct integration.
+//! The finite-n oracles against tables, closed forms and direct integration.
 
 use collimate_slt::{Beta, CrossingOracle, LocalisedCrossing, NBeta, NormalCrossing, QuadraticOracle};
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ fn oracle(powers: &[u32], prior: &[u32]) -> CrossingOracle {
 }
 
 #[test]
-fn the_table_of_tempered_values() {
+fn tempered_values_agree_with_a_table() {
     for (powers, prior, expected) in [
         (&[1][..], &[0][..], [0.5000, 0.5000, 0.5000, 0.5000, 0.5000]),
         (&[1, 1], &[0, 0], [0.3016, 0.3559, 0.3883, 0.4094, 0.4240]),
@@ -30,8 +30,8 @@ fn the_table_of_tempered_values() {
 }
 
 #[test]
-fn the_table_of_localised_values() {
-    // The powers, w*, nβ, and the tempered value at γ = 1, 10 and 100.
+fn localised_values_agree_with_a_table() {
+    // Columns: the powers, w*, nβ, and the tempered values at γ = 1, 10 and 100.
     for (powers, centre, n_beta, expected) in [
         (&[1][..], &[0.0][..], 145.0f64, [0.4983, 0.4833, 0.3718]),
         (&[2], &[0.0], 145.0, [0.2431, 0.1903, 0.0311]),
@@ -52,17 +52,17 @@ fn the_table_of_localised_values() {
 }
 
 #[test]
-fn one_variable_in_closed_form() {
-    // K = w²: Z(t) = √π erf(√t)/(2√t), and V(ε) = √ε.
+fn one_variable_agrees_with_closed_forms() {
+    // For K = w², Z(t) = √π erf(√t)/(2√t), and V(ε) = √ε.
     let one = oracle(&[1], &[0]);
     for t in [10.0f64, 100.0, 1e6] {
-        // erfc(√10) = 7.7e-6 is the only correction visible here.
+        // The only visible correction is erfc(√10) = 7.7e-6.
         let erf = if t == 10.0 { 1.0 - 7.744_216_431e-6 } else { 1.0 };
         let exact = (std::f64::consts::PI.sqrt() * erf / (2.0 * t.sqrt())).ln();
         assert!((one.log_partition(t.ln()) - exact).abs() < 1e-12, "{t}");
     }
     assert!((one.log_volume(-7.0) + 3.5).abs() < 1e-12);
-    // K = (w₁w₂)²: V(ε) = √ε (1 − ½ log ε).
+    // For K = (w₁w₂)², V(ε) = √ε (1 − ½ log ε).
     let two = oracle(&[1, 1], &[0, 0]);
     for log_epsilon in [-1.0, -10.0, -2000.0f64] {
         let exact = 0.5 * log_epsilon + (1.0 - 0.5 * log_epsilon).ln();
@@ -70,7 +70,7 @@ fn one_variable_in_closed_form() {
     }
 }
 
-/// Z(t) by a midpoint rule over the unit square.
+/// Returns Z(t) by a midpoint rule over the unit square.
 fn brute_force(powers: [u32; 2], prior: [u32; 2], t: f64) -> f64 {
     let n = 1500;
     let h = 1.0 / n as f64;
@@ -88,7 +88,7 @@ fn brute_force(powers: [u32; 2], prior: [u32; 2], t: f64) -> f64 {
 }
 
 #[test]
-fn two_variables_by_brute_force() {
+fn two_variables_agree_with_direct_integration() {
     for (powers, prior) in [([1, 2], [0, 0]), ([2, 3], [1, 0]), ([1, 1], [2, 1])] {
         let oracle = oracle(&powers, &prior);
         for t in [0.5f64, 5.0, 200.0] {
@@ -100,7 +100,7 @@ fn two_variables_by_brute_force() {
 }
 
 #[test]
-fn the_quadratic_chain_in_closed_form() {
+fn the_quadratic_chain_agrees_with_closed_forms() {
     let oracle = |step| QuadraticOracle::new(vec![1.0], NBeta::new(145.0).unwrap(), 1.0, step).unwrap();
     assert!((oracle(1e-3).posterior_llc() - 0.49658).abs() < 5e-6);
     assert!((oracle(1e-3).stationary_llc() - 0.51539).abs() < 5e-6);

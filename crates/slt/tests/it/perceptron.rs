@@ -19,7 +19,7 @@ fn the_gradient_passes_the_checker_in_any_depth() {
         let loss = objective.loss_and_gradient_into(&w, batch, &mut scratch, &mut out);
         objective.per_sample_losses().unwrap().per_sample_losses_into(&w, batch, &mut scratch, &mut each);
         assert!((each.iter().sum::<f64>() / 4.0 / loss - 1.0).abs() < 1e-12);
-        // Single precision is the same model.
+        // The model in single precision agrees.
         let single = Perceptron::new(&widths, 0.8, x.mapv(|v| v as f32), y.mapv(|v| v as f32)).unwrap();
         let narrow: Vec<f32> = w.iter().map(|&v| v as f32).collect();
         let mut slopes = vec![0.0f32; w.len()];

@@ -1,33 +1,33 @@
-//! Regions that compete, models of known λ, and scaling laws.
+//! Competing regions, models with known λ, and scaling laws.
 
 use collimate_slt::{
     LearningCoefficient, Observation, Phase, Polynomial, Rational, ScalingLaw, SltError, fit_scaling_law,
     gaussian_mixture, learning_coefficient, levels_along, tanh_network, toy_model_polygon,
 };
 
-fn gon(loss: f64, corners: usize, dead: usize, constant: f64) -> Phase {
+fn polygon(loss: f64, corners: usize, dead: usize, constant: f64) -> Phase {
     Phase { loss, coefficient: toy_model_polygon(corners, 6, dead).unwrap(), constant }
 }
 
 #[test]
 fn the_pentagon_gives_way_to_the_hexagon_at_601() {
-    let (pentagon, hexagon) = (gon(0.06874, 5, 1, 0.0), gon(0.04819, 6, 0, 2.7535));
+    let (pentagon, hexagon) = (polygon(0.06874, 5, 1, 0.0), polygon(0.04819, 6, 0, 2.7535));
     let n = pentagon.crossing(&hexagon).unwrap();
     assert!((n - 601.0).abs() < 1.0, "{n}");
     assert_eq!(hexagon.crossing(&pentagon), Some(n));
     assert_eq!(Phase::preferred(&[pentagon, hexagon], 0.9 * n).unwrap(), 0);
     assert_eq!(Phase::preferred(&[pentagon, hexagon], 1.1 * n).unwrap(), 1);
-    // Equal losses never change places by the loss, and one sample has no log log.
+    // Phases with equal losses have no crossing, and log log 1 does not exist.
     assert_eq!(pentagon.crossing(&pentagon), None);
     assert!(pentagon.free_energy(1.0).is_nan() && Phase::preferred(&[], 10.0).is_err());
-    // The pentagon with its sixth bias switched on has a lower loss and a higher λ.
-    let on = gon(0.06180, 5, 0, 0.0);
+    // The pentagon with a positive sixth bias has a lower loss and a higher λ.
+    let on = polygon(0.06180, 5, 0, 0.0);
     assert_eq!(on.coefficient.lambda - pentagon.coefficient.lambda, Rational::new(3, 2));
     assert_eq!(levels_along(&[0.0619, f64::NAN], &[pentagon, on], 1e-3), [Some(1), None]);
 }
 
 #[test]
-fn models_of_known_coefficient() {
+fn models_have_their_known_coefficients() {
     for (hidden, numerator, denominator) in
         [(1, 1, 2), (2, 2, 3), (3, 5, 6), (4, 1, 1), (9, 3, 2), (10, 11, 7)]
     {

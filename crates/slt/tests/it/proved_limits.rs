@@ -1,11 +1,11 @@
-//! Limits of Gibbs measures that were proved by machine elsewhere, along chains: cumulants of a cubic well, its response to
-//! a force, and moments of separable powers.
+//! Limits of Gibbs measures with published machine-checked proofs, tested with chains: cumulants of a cubic well, its response
+//! to a force, and moments of separable powers.
 
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_slt::{ChainMean, NBeta, Polynomial, PolynomialLoss, Sampling, Target};
 use collimate_stream::RngStream;
 
-/// `V = (a₂/2) x² + (a₃/6) x³ + (a₄/24) x⁴ + h x` with a₂ = 2, a₃ = 1, a₄ = 2.
+/// The potential `V = (a₂/2) x² + (a₃/6) x³ + (a₄/24) x⁴ + h x` with a₂ = 2, a₃ = 1, a₄ = 2.
 struct Well {
     force: f64,
 }
@@ -24,7 +24,7 @@ impl Objective<f64> for Well {
     }
 }
 
-/// The positions of four long chains.
+/// Returns the positions of four long chains.
 fn positions(objective: &dyn Objective<f64>, t: f64, seed: u64) -> Vec<Vec<f64>> {
     let centre = vec![0.0; objective.n_parameters()];
     let target = Target::new(objective, &centre, NBeta::new(t).unwrap()).unwrap();
@@ -36,7 +36,7 @@ fn map(chains: &[Vec<f64>], f: impl Fn(f64) -> f64) -> Vec<Vec<f64>> {
     chains.iter().map(|chain| chain.iter().map(|x| f(*x)).collect()).collect()
 }
 
-/// `t² Cov(x², x)` and `t² κ₃` of the well without a force, by the midpoint rule.
+/// Returns `t² Cov(x², x)` and `t² κ₃` of the well without a force, by the midpoint rule.
 fn cumulants(t: f64) -> [f64; 2] {
     let nodes: Vec<(f64, f64)> = (0..60_000)
         .map(|i| {
@@ -51,12 +51,12 @@ fn cumulants(t: f64) -> [f64; 2] {
 }
 
 #[test]
-fn cumulants_of_a_cubic_well() {
+fn cumulants_of_a_cubic_well_have_their_limits() {
     // t² Cov(x², x) → −2a₃/a₂³ and t² κ₃ → −a₃/a₂³, with corrections of order 1/t.
     for (found, proved) in cumulants(1e4).into_iter().zip([-0.25, -0.125]) {
         assert!((found - proved).abs() < 1e-3, "{found}, proved {proved}");
     }
-    // Chains at a temperature where the cumulants stand out of the noise.
+    // At this temperature the cumulants are larger than the noise of the chains.
     let t = 25.0;
     let x = positions(&Well { force: 0.0 }, t, 5);
     let mean = ChainMean::of(&x).value;
@@ -70,8 +70,8 @@ fn cumulants_of_a_cubic_well() {
 }
 
 #[test]
-fn the_response_of_a_variance_to_a_force() {
-    // t d/dh Cov_h(x, x) → a₃/a₂³ = 1/8; the third order of h is below 0.02 here.
+fn the_response_of_a_variance_to_a_force_has_its_limit() {
+    // t d/dh Cov_h(x, x) → a₃/a₂³ = 1/8. The third order of h is below 0.02 here.
     let (t, h) = (400.0, 0.2);
     let variance = |force: f64, seed| {
         let x = positions(&Well { force }, t, seed);
@@ -87,8 +87,8 @@ fn the_response_of_a_variance_to_a_force() {
 }
 
 #[test]
-fn moments_of_separable_powers() {
-    // x⁴/4! + y⁶/6!: ⟨x²y²⟩ ∝ t^{−1/2 − 1/3}, exactly.
+fn moments_of_separable_powers_scale_exactly() {
+    // For x⁴/4! + y⁶/6!, ⟨x²y²⟩ ∝ t^{−1/2 − 1/3}, exactly.
     let objective = PolynomialLoss::new(&"x^4/24 + y^6/720".parse::<Polynomial>().unwrap());
     let moment = |t: f64, seed| {
         let draws = positions(&objective, t, seed);

@@ -30,7 +30,7 @@ proptest! {
     }
 
     #[test]
-    fn all_roads_to_the_loss_agree((inputs, hidden, outputs, n, seed) in sizes()) {
+    fn all_ways_to_compute_the_loss_agree((inputs, hidden, outputs, n, seed) in sizes()) {
         let mut stream = RngStream::new(seed, 1);
         let config = ReducedRankConfig { inputs, hidden, outputs, noise: 1.3 };
         let p = config.n_parameters();
@@ -73,7 +73,7 @@ fn a_tape_gives_the_same_gradient() {
         let residual = tape.add(output, negative)?;
         let squares = tape.mul(residual, residual)?;
         let mean = tape.mean(squares)?;
-        tape.scale(mean, 3.0 / (2.0 * 0.25)) // the mean runs over the three outputs too
+        tape.scale(mean, 3.0 / (2.0 * 0.25)) // the mean also runs over the three outputs
     })
     .unwrap();
     let w = normals(14, &mut stream);
@@ -89,7 +89,7 @@ fn a_tape_gives_the_same_gradient() {
 }
 
 #[test]
-fn bad_data_is_named() {
+fn data_out_of_range_are_errors() {
     let config = ReducedRankConfig { inputs: 1, hidden: 1, outputs: 1, noise: 1.0 };
     let error = ReducedRank::new(config, &array![[1.0], [f64::NAN]], &array![[1.0], [2.0]]).unwrap_err();
     assert!(matches!(error, SltError::NonFinite { argument: "x", index: 1, .. }));

@@ -1,4 +1,4 @@
-//! Coefficients refined by data and by weights, at a `w*` that other data had fixed.
+//! Coefficients refined by data and by weights, at a `w*` from other data.
 
 use collimate_slt::{
     Beta, Doubt, Llc, LlcEstimate, NBeta, QuadraticLoss, QuadraticOracle, ReducedRank, ReducedRankConfig,
@@ -18,10 +18,10 @@ fn llc(gamma: f64) -> Llc {
 }
 
 #[test]
-fn data_that_reach_one_input_see_the_model_of_one_input() {
+fn data_along_one_input_give_the_coefficient_of_one_input() {
     let config = ReducedRankConfig { inputs: 3, hidden: 1, outputs: 2, noise: 1.0 };
     let root = 3f64.sqrt();
-    // w* = 0 is a minimum of both: all inputs of the training data, and a probe along the first alone. E[x xᵀ] = I on each.
+    // w* = 0 is a minimum on the training data along all inputs and on a probe along the first one. E[x xᵀ] = I on each.
     let training = ReducedRank::new(config, &(root * Array2::eye(3)), &Array2::zeros((3, 2))).unwrap();
     let probe = ReducedRank::new(config, &array![[1.0, 0.0, 0.0]], &Array2::zeros((1, 2))).unwrap();
     let (llc, w_star) = (llc(1.0), [0.0; 5]);
@@ -39,9 +39,9 @@ fn data_that_reach_one_input_see_the_model_of_one_input() {
 }
 
 #[test]
-fn weights_and_data_together() {
-    // A = (1, 2, 0) and B = 0 realise the truth 0. With A held, the loss is quadratic in B, of curvature A Σ Aᵀ for each
-    // output, and Σ is that of the probe: diag(2, 0, 1).
+fn refinement_by_weights_and_data_agrees_with_closed_forms() {
+    // A = (1, 2, 0) and B = 0 realise the truth 0. With a fixed A the loss is quadratic in B, with the curvature A Σ Aᵀ for
+    // each output. On the probe Σ is diag(2, 0, 1).
     let config = ReducedRankConfig { inputs: 3, hidden: 1, outputs: 2, noise: 0.5 };
     let x = array![[2.0, 0.0, 0.0], [0.0, 0.0, 2f64.sqrt()]];
     let probe = ReducedRank::new(config, &x, &Array2::zeros((2, 2))).unwrap();
@@ -54,7 +54,7 @@ fn weights_and_data_together() {
     assert!(found.diagnosis().doubts.is_empty(), "{found}");
 }
 
-/// `nβ (E[L'] − L'(w*))` of a quadratic loss around the mean of other data, localised at w*.
+/// Returns `nβ (E[L'] − L'(w*))` of a quadratic loss around the mean of other data, localised at w*.
 fn at_another_mean(h: f64, n_beta: NBeta, gamma: f64, w_star: f64, mean: f64) -> f64 {
     let (t, a) = (n_beta.get(), n_beta.get() * h + gamma);
     let centre = (t * h * mean + gamma * w_star) / a;
@@ -62,8 +62,8 @@ fn at_another_mean(h: f64, n_beta: NBeta, gamma: f64, w_star: f64, mean: f64) ->
 }
 
 #[test]
-fn other_data_move_the_minimum_and_that_is_seen() {
-    // w* is the mean of 200 samples; the loss is that of 200 others, whose mean is another.
+fn other_data_with_another_minimum_change_the_estimate() {
+    // w* is the mean of 200 samples. The loss is that of 200 other samples with another mean.
     let (h, gamma) = (2.0, 50.0);
     let mut stream = RngStream::new(3, 0);
     let mut data = || -> Vec<Vec<f64>> { (0..200).map(|_| vec![stream.normal()]).collect() };

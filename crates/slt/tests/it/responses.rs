@@ -1,5 +1,5 @@
 //! Susceptibilities and influence functions of a small network against finite differences of the perturbed posterior, by
-//! quadrature over all of its parameters.
+//! quadrature over all its parameters.
 
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_slt::{NBeta, Perceptron, SampleLosses, Sampling, Susceptibility, Target, susceptibility};
@@ -8,9 +8,9 @@ use ndarray::Array2;
 
 const N_BETA: f64 = 30.0;
 const GAMMA: f64 = 4.0;
-/// W₁, b₁, W₂, b₂ of one tanh unit.
+/// The parameters W₁, b₁, W₂, b₂ of one tanh unit.
 const CENTRE: [f64; 4] = [0.9, 0.2, 1.1, -0.1];
-/// Finite differences are central, at ± this.
+/// The step of the central finite differences.
 const H: f64 = 1e-3;
 
 fn network(x: &[f64], y: &[f64]) -> Perceptron<f64> {
@@ -21,16 +21,16 @@ fn network(x: &[f64], y: &[f64]) -> Perceptron<f64> {
 const OWN: ([f64; 5], [f64; 5]) = ([-1.5, -0.5, 0.2, 0.8, 2.0], [-1.0, -0.2, 0.4, 0.3, 1.4]);
 const PROBE: ([f64; 2], [f64; 2]) = ([-1.0, 1.0], [0.5, 0.6]);
 
-/// The losses of one sample each, by the formula of the network.
+/// Appends the loss of every sample, by the formula of the network.
 fn losses((x, y): (&[f64], &[f64]), w: &[f64; 4], out: &mut Vec<f64>) {
     out.clear();
     out.extend(x.iter().zip(y).map(|(x, y)| 0.5 * (y - w[2] * (w[0] * x + w[1]).tanh() - w[3]).powi(2)));
 }
 
-/// Derivatives of expectations by the size of a perturbation: one row for each perturbation, one column for each observable.
+/// Computes derivatives of expectations with respect to the size of a perturbation, `[perturbations, observables]`.
 ///
-/// Observables: the losses of the samples, and W₂ b₁. Perturbations: one sample's weight 1 + h/β, so that the energy is
-/// larger by h ℓ; and the loss `(1 − h) L + h L'`, with L' that of the probe.
+/// The observables are the losses of the samples, and W₂ b₁. The first perturbations add h ℓ to the energy, for one sample
+/// each. The last one is the loss `(1 − h) L + h L'`, where L' is the loss of the probe.
 fn by_quadrature() -> Vec<Vec<f64>> {
     let n = OWN.0.len();
     let (columns, rows) = (n + 1, n + 1);
@@ -75,7 +75,7 @@ fn responses_of_a_network_are_derivatives_of_the_perturbed_posterior() {
     let mut values = Vec::new();
     losses((&OWN.0, &OWN.1), &CENTRE, &mut values);
     let mean = own.loss(&CENTRE, Batch::All, &mut Scratch::new());
-    assert!((values.iter().sum::<f64>() / n as f64 - mean).abs() < 1e-14); // one and the same model
+    assert!((values.iter().sum::<f64>() / n as f64 - mean).abs() < 1e-14); // the models agree
     let n_beta = NBeta::new(N_BETA).unwrap();
     let target = Target::new(&own, &CENTRE, n_beta).unwrap().localised(GAMMA).unwrap();
     let sampling = Sampling { draws: 10_000, ..Sampling::hmc(8) };
@@ -96,7 +96,7 @@ fn responses_of_a_network_are_derivatives_of_the_perturbed_posterior() {
             assert!((matrix[[i, j]] - found.value).abs() < slack);
         }
     }
-    // Most are far from zero: a wrong sign or factor would be seen.
+    // Most entries are far from zero, so a wrong sign or factor is detected.
     assert!(seen >= 15.0, "{seen}");
     let change: Vec<Vec<f64>> = probes
         .mean_losses()
@@ -108,7 +108,7 @@ fn responses_of_a_network_are_derivatives_of_the_perturbed_posterior() {
         let found = susceptibility(&losses.of_sample(sample), &change, n_beta);
         judge(found, exact, format!("susceptibility of sample {sample}"));
     }
-    // And a function of the weights, along other chains.
+    // The response of a function of the weights, along other chains.
     let run = sampling.observe(&target, &mut RngStream::new(2, 0), |_| Vec::new()).unwrap();
     let mut scratch = Scratch::new();
     let mut of = |f: &dyn Fn(&[f64], &mut Scratch) -> f64| -> Vec<Vec<f64>> {

@@ -1,4 +1,4 @@
-//! Corrected samplers against the exact target, uncorrected ones against their own stationary law.
+//! Corrected samplers against the exact target, and uncorrected samplers against their own stationary law.
 
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_slt::{
@@ -14,7 +14,7 @@ fn n_beta(value: f64) -> NBeta {
     NBeta::new(value).unwrap()
 }
 
-/// nβ E[L] with its error.
+/// Returns nβ E[L] with its error.
 fn tempered(target: &Target<'_>, sampling: &Sampling, seed: u64) -> ChainMean {
     let run = sampling.run(target, &mut RngStream::new(seed, 0)).unwrap();
     let found = ChainMean::of(&run.losses());
@@ -38,7 +38,7 @@ fn corrected_samplers_give_the_exact_value_of_normal_crossings() {
             let target = Target::new(&objective, &[0.0; 2], n_beta(t)).unwrap().within(region).unwrap();
             let hmc = Sampling { draws: 3000, ..Sampling::hmc(16) };
             agrees(tempered(&target, &hmc, seed), exact, &format!("HMC {powers:?} {boundary:?}"));
-            // At its usual 57 % MALA sticks where the crossing is steep, and its ESS does not say so.
+            // At the usual acceptance of 57 % MALA stays long where the crossing is steep, and its ESS does not show it.
             let mala = Sampling {
                 draws: 5000,
                 thin: 20,
@@ -51,13 +51,13 @@ fn corrected_samplers_give_the_exact_value_of_normal_crossings() {
 }
 
 #[test]
-fn clamping_would_be_seen() {
-    // The same box with a wall that holds what it catches: an atom at the wall, and another expectation. The quadratic's
-    // minimum lies beyond the wall, so that the wall matters.
+fn clamping_has_another_law_than_reflection() {
+    // Clamping at a wall gives an atom at the wall, and another expectation. The minimum of the quadratic lies beyond the
+    // wall, so the wall matters.
     let objective = QuadraticLoss::of_samples(&[1.0], vec![vec![1.2]]);
     let region = Region::cube(1, -1.0, 1.0, Boundary::Reflect).unwrap();
     let target = Target::new(&objective, &[0.0], n_beta(4.0)).unwrap().within(region).unwrap();
-    // E of 2(w − 1.2)² under exp(−2(w − 1.2)²) on [−1, 1], by the midpoint rule.
+    // The expectation of 2(w − 1.2)² under exp(−2(w − 1.2)²) on [−1, 1], by the midpoint rule.
     let (mut mass, mut mean) = (0.0, 0.0);
     for i in 0..200_000 {
         let w = -1.0 + 2.0 * (f64::from(i) + 0.5) / 200_000.0;
@@ -72,7 +72,7 @@ fn clamping_would_be_seen() {
         exact,
         "MALA with walls",
     );
-    // SGLD with reflection tends to it as ε → 0; the step here leaves a bias below one per cent.
+    // SGLD with reflection tends to this value for ε → 0. At this step its bias is below one per cent.
     let sgld = Sampling {
         step_size: StepSize::Fixed(2e-3),
         draws: 20_000,
@@ -84,7 +84,7 @@ fn clamping_would_be_seen() {
 }
 
 #[test]
-fn reduced_rank_regression_meets_its_oracle() {
+fn reduced_rank_regression_agrees_with_its_oracle() {
     let config = ReducedRankConfig { inputs: 5, hidden: 3, outputs: 5, noise: 1.0 };
     let x = Array2::from_shape_fn((5, 5), |(i, j)| if i == j { 5.0f64.sqrt() } else { 0.0 });
     let objective = ReducedRank::new(config, &x, &Array2::zeros((5, 5))).unwrap();
@@ -118,8 +118,8 @@ fn the_oracle_of_one_hidden_unit_is_a_double_integral() {
 }
 
 #[test]
-fn mala_accepts_as_its_definition_says() {
-    // Published cases for U = Σ w²/2 or Σ w²: from, gradient, potential, to, gradient, potential, ε, probability.
+fn mala_accepts_with_the_probability_of_its_definition() {
+    // Published cases for U = Σ w²/2 or Σ w²: start, gradient, potential, end, gradient, potential, ε, probability.
     let cases = [
         ([0.0, 0.0], [0.0, 0.0], 0.0, [1.5, 5.5], [1.5, 5.5], 16.25, 0.1, 0.666_143_6),
         ([1.0, 1.0], [1.0, 1.0], 1.0, [1.5, 0.5], [1.5, 0.5], 1.25, 0.5, 0.969_233_2),
@@ -132,7 +132,7 @@ fn mala_accepts_as_its_definition_says() {
         // The published numbers were computed in single precision, where |b|²/2ε = 702 costs five digits.
         assert!((mala_log_acceptance(from, to, epsilon).exp() - expected).abs() < 1e-5, "{w:?} {epsilon}");
     }
-    // And the chain's own number, from the energy error of a leapfrog, is the same.
+    // The chain computes the same number from the energy error of a leapfrog.
     let objective = CrossingLoss::new(&[1, 2]);
     let (t, epsilon) = (30.0, 0.02);
     let target = Target::new(&objective, &[0.7, 0.6], n_beta(t)).unwrap().localised(2.0).unwrap();
@@ -163,8 +163,8 @@ fn mala_accepts_as_its_definition_says() {
 
 #[test]
 fn a_preconditioner_without_its_divergence_samples_another_density() {
-    // L = h w²/2: with G = 1/(floor + h|w|) and no Γ, p ∝ (floor + h|w|) e^{−(th + γ) w²/2}, so that in u = w √a
-    // nβ E[L] is a mixture of 1/2 (from the floor) and 1 (from h|w|).
+    // L = h w²/2. With G = 1/(floor + h|w|) and no Γ, p ∝ (floor + h|w|) e^{−(th + γ) w²/2}. In u = w √a the value nβ E[L]
+    // is a mixture of 1/2 (from the floor) and 1 (from h|w|).
     let (h, t, gamma, floor) = (1.0f64, 100.0f64, 1.0f64, 0.02f64);
     let objective = QuadraticLoss::new(&[h]);
     let a = t * h + gamma;
@@ -211,7 +211,7 @@ fn a_mask_restricts_the_coefficient_to_its_weights() {
 }
 
 #[test]
-fn the_step_size_found_has_the_acceptance_asked_for() {
+fn the_tuned_step_size_has_the_requested_acceptance() {
     let objective = QuadraticLoss::new(&[1.0; 20]);
     let target = Target::new(&objective, &[0.0; 20], n_beta(100.0)).unwrap();
     for (method, share) in [(Method::Mala, 0.57), (Method::Mala, 0.9), (Method::Hmc { leapfrogs: 6 }, 0.8)] {
@@ -221,7 +221,7 @@ fn the_step_size_found_has_the_acceptance_asked_for() {
     let sgld = Method::Sgld(BatchSampling::Full);
     let [a, b] = [sgld, Method::Mala]
         .map(|method| tune_step_size(&target, method, 0.9, 500, &mut RngStream::new(2, 0)).unwrap());
-    assert_eq!(a, b); // SGLD is judged by MALA
+    assert_eq!(a, b); // SGLD is tuned by the acceptance of MALA
     assert!(tune_step_size(&target, sgld, 1.0, 500, &mut RngStream::new(2, 0)).is_err());
 }
 
@@ -248,7 +248,7 @@ fn chains_do_not_depend_on_threads() {
     }
 }
 
-/// ½ h w² in f32.
+/// The loss ½ h w² in f32.
 struct Single(f32);
 
 impl Objective<f32> for Single {
@@ -275,7 +275,7 @@ fn single_precision_chains_sample_the_same_target() {
         (Sampling::hmc(6), oracle.posterior_llc()),
         (Sampling { thin: 10, ..Sampling::sgld(BatchSampling::Full) }, oracle.stationary_llc()),
     ] {
-        // PerNBeta(0.1) is ε = 0.1/50, the oracle's.
+        // PerNBeta(0.1) gives ε = 0.1/50, as in the oracle.
         let run = sampling.run(&target, &mut RngStream::new(6, 0)).unwrap();
         let found = ChainMean::of(&run.losses());
         let z = (50.0 * found.value - exact) / (50.0 * found.standard_error);
@@ -297,14 +297,14 @@ fn the_bias_of_a_step_is_found_by_halving_it() {
     let oracle = QuadraticOracle::new(vec![1.0, 2.0], llc.beta.n_beta(1000).unwrap(), 1.0, 4e-3).unwrap();
     let exact = oracle.stationary_llc() - oracle.posterior_llc();
     let ((bias, error), (limit, spread)) = (found.bias(), found.extrapolated());
-    // To first order in ε; the second order is a fifth of the bias here.
+    // The extrapolation is of first order in ε. The second order is a fifth of the bias here.
     assert!((bias - exact).abs() < 4.0 * error + 0.2 * exact, "{bias} ± {error}, exact {exact}");
     assert!((limit - oracle.posterior_llc()).abs() < 4.0 * spread + 0.1 * exact, "{limit} ± {spread}");
     assert!(exact > 0.15 && found.to_string().contains("at ε → 0"));
 }
 
 #[test]
-fn senseless_samplings_are_errors() {
+fn settings_out_of_range_are_errors() {
     let objective = QuadraticLoss::new(&[1.0]);
     let target = Target::new(&objective, &[0.0], n_beta(10.0)).unwrap();
     let mut stream = RngStream::new(1, 0);
@@ -321,7 +321,7 @@ fn senseless_samplings_are_errors() {
     let away = Region::cube(1, 1.0, 2.0, Boundary::Reflect).unwrap();
     assert!(target.within(away).unwrap_err().to_string().contains("within the walls"));
     assert!(Region::cube(1, 2.0, 1.0, Boundary::Reflect).is_err());
-    // A corrected chain meets the end of the numbers with a rejection.
+    // A corrected chain rejects a move to an infinite loss.
     let steep = CrossingLoss::new(&[100]);
     let target = Target::new(&steep, &[0.9], n_beta(10.0)).unwrap();
     let mut chain = Chain::new(&target, Method::Mala, 1e6).unwrap();

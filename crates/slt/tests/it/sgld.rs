@@ -2,7 +2,7 @@ use collimate_grad::{Batch, Objective, Scratch};
 use collimate_slt::{BatchSampling, Chain, Method, NBeta, QuadraticLoss, QuadraticOracle, SltError, Target};
 use collimate_stream::RngStream;
 
-/// nβ = 145, γ = 1.
+/// Creates a chain at nβ = 145, γ = 1.
 fn chain<'a>(
     objective: &'a dyn Objective<f64>,
     centre: &[f64],
@@ -40,7 +40,7 @@ fn the_chain_has_the_stationary_law_of_the_euler_scheme_and_not_that_of_the_post
 }
 
 #[test]
-fn distinct_batches_hold_each_sample_at_most_once_and_all_equally_often() {
+fn distinct_batches_have_each_sample_at_most_once_and_all_equally_often() {
     struct Recorder(std::sync::Mutex<Vec<usize>>);
     impl Objective<f64> for Recorder {
         fn n_parameters(&self) -> usize {
@@ -97,7 +97,7 @@ fn the_same_stream_gives_the_same_chain() {
 }
 
 #[test]
-fn an_unstable_chain_says_so() {
+fn an_unstable_chain_is_an_error() {
     let objective = QuadraticLoss::new(&[1.0]);
     let mut chain = chain(&objective, &[1.0], 1.0, BatchSampling::Full).unwrap();
     let mut stream = RngStream::new(1, 0);
@@ -107,7 +107,7 @@ fn an_unstable_chain_says_so() {
 }
 
 #[test]
-fn senseless_settings_are_errors() {
+fn settings_out_of_range_are_errors() {
     let objective = QuadraticLoss::of_samples(&[1.0], vec![vec![0.0]; 4]);
     assert!(chain(&objective, &[0.0, 0.0], 1e-3, BatchSampling::Full).is_err());
     assert!(chain(&objective, &[f64::NAN], 1e-3, BatchSampling::Full).is_err());

@@ -1,8 +1,9 @@
-//! Certified coefficients against the volume where K < ε, by integrals that know nothing of how they were computed.
+//! Certified coefficients against the volume of K < ε, by independent integrals.
 
 use collimate_slt::{Polynomial, learning_coefficient};
 
-/// log V(ε) of `K = (y² − q(x))² + g(x)` on [−1, 1]²: the length in y is closed, x runs over a logarithmic grid.
+/// Returns log V(ε) of `K = (y² − q(x))² + g(x)` on [−1, 1]². The length in y is in closed form, and x runs over a
+/// logarithmic grid.
 fn log_volume(q: fn(f64) -> f64, g: fn(f64) -> f64, epsilon: f64) -> f64 {
     let (steps, end) = (40_000, 160.0);
     let mut sum = 0.0;
@@ -17,7 +18,7 @@ fn log_volume(q: fn(f64) -> f64, g: fn(f64) -> f64, epsilon: f64) -> f64 {
             let (s, q) = (left.sqrt(), q(x));
             let high = (q + s).max(0.0).sqrt().min(1.0);
             let low = (q - s).max(0.0).sqrt().min(1.0);
-            // The difference of two roots that are close, without cancellation.
+            // Computes the difference of two close roots without cancellation.
             let length = if low > 0.0 { 2.0 * s / (high + low) } else { high };
             sum += 2.0 * length * size * end / f64::from(steps);
         }
@@ -25,7 +26,7 @@ fn log_volume(q: fn(f64) -> f64, g: fn(f64) -> f64, epsilon: f64) -> f64 {
     sum.ln()
 }
 
-/// The slope of `log V − (m − 1) log log 1/ε` is the certified λ.
+/// Checks that the slope of `log V − (m − 1) log log 1/ε` is the certified λ.
 #[track_caller]
 fn scales(texts: &[&str], log_volume: impl Fn(f64) -> f64) {
     let (a, b) = (1e-60f64, 1e-100f64);
@@ -40,8 +41,8 @@ fn scales(texts: &[&str], log_volume: impl Fn(f64) -> f64) {
 }
 
 #[test]
-fn degenerate_polynomials_have_the_volume_that_their_coefficient_says() {
-    // The second of each pair is the first in other coordinates: linear forms of three variables, or a shear.
+fn degenerate_polynomials_have_the_volume_of_their_coefficient() {
+    // The second polynomial of each pair is the first one in other coordinates: linear forms of three variables, or a shear.
     scales(&["(y^2 - x^3)^2", "((x + y)^2 - (y + z)^3)^2"], |e| log_volume(|x| x * x * x, |_| 0.0, e));
     scales(&["(y^2 - x^3)^2 + x^6", "((y + x*z)^2 - x^3)^2 + x^6"], |e| {
         log_volume(|x| x * x * x, |x| x.powi(6), e)
@@ -56,8 +57,8 @@ fn degenerate_polynomials_have_the_volume_that_their_coefficient_says() {
 }
 
 #[test]
-fn completed_squares_have_the_volume_that_their_coefficient_says() {
-    // The length in z is 2√(ε − u²) with u = xy, whose density on [−1, 1]² is −log|u|: an integral over v = u/√ε.
+fn completed_squares_have_the_volume_of_their_coefficient() {
+    // The length in z is 2√(ε − u²) with u = xy. The density of u on [−1, 1]² is −log|u|. The integral runs over v = u/√ε.
     scales(&["(z - x*y)^2 + x^2*y^2", "(1 + x*y)*(z - x*y)^2 + x^2*y^2"], |epsilon: f64| {
         let steps = 100_000;
         let term = |i: u32| {
@@ -66,7 +67,7 @@ fn completed_squares_have_the_volume_that_their_coefficient_says() {
         };
         epsilon.ln() + (0..steps).map(term).sum::<f64>().ln()
     });
-    // Two such squares and a fourth power of xy: the ball of radius √(ε − u⁴) in (z, w).
+    // With two such squares and a fourth power of xy, (z, w) lies in a ball of radius √(ε − u⁴).
     scales(&["(z - x*y)^2 + (w - x*z)^2 + (x*y)^4"], |epsilon: f64| {
         let steps = 100_000;
         let term = |i: u32| {

@@ -1,5 +1,6 @@
+use super::llc::Llc;
 use crate::sampler::StepSize;
-use crate::{Beta, Llc, NBeta, SltError};
+use crate::{Beta, NBeta, SltError};
 use collimate_grad::Objective;
 use collimate_measure::ensure;
 use collimate_stream::RngStream;
