@@ -1,12 +1,8 @@
 //! The recipe of a training run: the member of the family, its sparsity, and the steps.
 
 use anyhow::ensure;
-use collimate_grad::{Decay, WarmUp};
-use collimate_sae::{
-    AbsTopK, BatchTopK, Crosscoder, CrosscoderSparsity, Gated, JumpRelu, L1, Levels, MatchingPursuit,
-    Matryoshka, Normalisation, PAnneal, PNorm, Relu, Resampling, TargetL0, ThresholdEstimate, TopK,
-    TrainingConfig, Variant,
-};
+use collimate_sae::presets::{self, Preset};
+use collimate_sae::{TargetL0, ThresholdEstimate, TrainingConfig, Variant};
 
 /// The recipe of a training run.
 #[derive(clap::Args)]
@@ -68,10 +64,21 @@ enum Member {
 }
 
 impl Member {
-    /// Returns true if the member keeps a number of latents, and false if it takes λ.
-    fn selects(self) -> bool {
-        use Member::{Abstopk, Batchtopk, Matryoshka, Pursuit, Topk};
-        matches!(self, Topk | Batchtopk | Matryoshka | Abstopk | Pursuit)
+    /// Returns the preset of the member, for rows of this number of layers.
+    fn preset(self, layers: usize, selects: bool) -> Preset {
+        match self {
+            Self::Relu => Preset::Relu,
+            Self::Pnorm => Preset::PNorm,
+            Self::Gated => Preset::Gated,
+            Self::Topk => Preset::TopK,
+            Self::Batchtopk => Preset::BatchTopK,
+            Self::Matryoshka => Preset::Matryoshka,
+            Self::Jumprelu => Preset::JumpRelu,
+            Self::Abstopk => Preset::AbsTopK,
+            Self::Pursuit => Preset::MatchingPursuit,
+            Self::Crosscoder if selects => Preset::CrosscoderBatchTopK { layers },
+            Self::Crosscoder => Preset::Crosscoder { layers },
+        }
     }
 }
 
@@ -96,7 +103,7 @@ impl Recipe {
             widths.len() == 1,
             "several --activations are the layers of a crosscoder; choose --variant crosscoder, or give one place"
         );
-        if member.selects() {
+        if member.preset(1, false).selects() {
             ensure!(self.l1.is_none(), "this --variant keeps --k latents; it takes no --l1");
         } else {
             ensure!(self.k.is_none(), "the sparsity of this --variant is set by --l1; it takes no --k");
@@ -108,77 +115,34 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns the member with its settings, for this number of layers.
-    pub(super) fn variant(&self, layers: usize) -> anyhow::Result<Variant> {
-        let batch = || BatchTopK::new(self.k.unwrap_or(1) as f64).with_aux((self.latents / 8).max(1));
-        Ok(match self.variant {
-            Member::Relu => Relu::unit_norm().into(),
-            Member::Pnorm => PNorm::power_sum(1.0).into(),
-            Member::Gated => Gated::paper().into(),
-            Member::Topk => TopK::new(self.k.unwrap_or(1)).with_aux((self.latents / 8).max(1)).into(),
-            Member::Batchtopk => batch().into(),
-            Member::Matryoshka => {
-                ensure!(
-                    self.latents >= 8,
-                    "--latents must be at least 8 for the four levels of matryoshka, but is {}",
-                    self.latents
-                );
-                let widths = [8, 4, 2, 1].map(|part| (self.latents / part) as u32);
-                Matryoshka { batch: batch(), levels: Levels::new(&widths)? }.into()
-            }
-            Member::Jumprelu => JumpRelu::paper().into(),
-            Member::Abstopk => AbsTopK::new(self.k.unwrap_or(1)).into(),
-            Member::Pursuit => MatchingPursuit { k: self.k.unwrap_or(1) }.into(),
-            Member::Crosscoder => {
-                let sparsity = match self.k {
-                    None => CrosscoderSparsity::L1,
-                    Some(k) => {
-                        CrosscoderSparsity::BatchTopK { k: k as f64, aux: batch().aux, threshold: None }
-                    }
-                };
-                Crosscoder { layers, sparsity }.into()
-            }
-        })
-    }
-
-    /// Returns the configuration of the training run.
-    pub(super) fn config(&self, transcoder: bool) -> TrainingConfig {
-        let resampled = matches!(self.variant, Member::Relu | Member::Pnorm | Member::Gated) && !transcoder;
-        let resampling = Resampling {
-            every: (self.steps / 4).max(1),
-            until: self.steps / 2,
-            encoder_scale: 0.2,
-            rewarm_steps: (self.steps / 20).max(1),
-        };
-        TrainingConfig {
+    /// Returns the member and the configuration of its training, for rows of this number of layers.
+    pub(super) fn preset(
+        &self,
+        layers: usize,
+        has_target: bool,
+    ) -> anyhow::Result<(Variant, TrainingConfig)> {
+        let preset = self.variant.preset(layers, self.k.is_some());
+        let sparsity = if preset.selects() { self.k.map(|k| k as f64) } else { self.l1 };
+        let recipe = presets::Recipe {
+            preset,
+            sparsity: sparsity.unwrap_or(0.0),
+            n_latents: self.latents,
             steps: self.steps,
             batch: self.batch,
-            l1: L1::sum_over_dims(self.l1.unwrap_or(0.0)),
             learning_rate: self.learning_rate,
-            warm_up: WarmUp::Linear { steps: self.steps / 20, from: 0.0 },
-            decay: Decay::LinearOverLast { share: 0.2, to: 0.0 },
-            sparsity_warm_up: self.steps / 5,
-            dead_after_rows: (self.steps * self.batch as u64 / 8).max(1),
-            resampling: resampled.then_some(resampling),
-            p_anneal: matches!(self.variant, Member::Pnorm).then_some(PAnneal {
-                start: self.steps / 5,
-                end: (self.steps * 4 / 5).max(self.steps / 5 + 1),
-                p_end: 0.2,
-                stages: 10,
-                queue: 10,
-            }),
+            seed: self.seed,
+        };
+        let config = recipe.config();
+        let config = TrainingConfig {
+            // Resampling is not defined for a transcoder.
+            resampling: config.resampling.filter(|_| !has_target),
             target_l0: self.target_l0.map(|l0| TargetL0 { l0, gain: 0.01 }),
             // The estimate averages over the last twentieth of the run, however short the run is.
             threshold: ThresholdEstimate::FirstThenDecay {
                 decay: (1.0 - 20.0 / self.steps as f64).clamp(0.0, 0.999),
             },
-            log_every: (self.steps / 100).max(1),
-            seed: self.seed,
-            normalisation: match self.variant {
-                Member::Jumprelu => Normalisation::UnitMeanSquareNorm,
-                _ => Normalisation::ExpectedNormSqrtDim,
-            },
-            ..TrainingConfig::default()
-        }
+            ..config
+        };
+        Ok((recipe.variant()?, config))
     }
 }

@@ -47,8 +47,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     let (recipe, rows) = (&options.recipe, options.places.open()?);
     recipe.check(rows.widths(), rows.target().is_some())?;
-    let variant = recipe.variant(rows.widths().len())?;
-    let config = recipe.config(rows.target().is_some());
+    let (variant, config) = recipe.preset(rows.widths().len(), rows.target().is_some())?;
     let mut stream = RngStream::named(recipe.seed, "dictionary start");
     let (d_model, n_latents) = (rows.width(), recipe.latents);
     match rows.target() {
