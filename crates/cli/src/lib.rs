@@ -11,8 +11,12 @@ pub use collimate_stream as stream;
 pub use collimate_attention as attention;
 #[cfg(feature = "claims")]
 pub use collimate_claims as claims;
+#[cfg(feature = "figures")]
+pub use collimate_figures as figures;
 #[cfg(feature = "grad")]
 pub use collimate_grad as grad;
+#[cfg(feature = "polynomial")]
+pub use collimate_polynomial as polynomial;
 #[cfg(feature = "sae")]
 pub use collimate_sae as sae;
 #[cfg(feature = "slt")]
@@ -39,10 +43,12 @@ pub mod prelude {
     pub use collimate_claims::{Budget, Claim, Claims, Verdict, examine};
     #[cfg(feature = "grad")]
     pub use collimate_grad::{Batch, Objective};
+    #[cfg(feature = "polynomial")]
+    pub use collimate_polynomial::{Polynomial, learning_coefficient};
     #[cfg(feature = "sae")]
     pub use collimate_sae::{Evaluation, L1, Sae, Size, Training, TrainingConfig, Transcoder};
     #[cfg(feature = "slt")]
-    pub use collimate_slt::{Beta, Llc, NBeta, Polynomial, learning_coefficient};
+    pub use collimate_slt::{Beta, Llc, NBeta};
     #[cfg(feature = "superposition")]
     pub use collimate_superposition::ToyModel;
     #[cfg(feature = "transformer")]

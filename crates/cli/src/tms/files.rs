@@ -1,7 +1,7 @@
 //! The files that the commands read and write.
 
 use anyhow::{Context, bail};
-use collimate_claims::Figure;
+use collimate_figures::Figure;
 use collimate_output::{Existing, write};
 use collimate_tensor::files::read_npy;
 use ndarray::{Array2, Ix2};
