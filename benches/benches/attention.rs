@@ -1,4 +1,4 @@
-//! Attention passes: full and causal, variants beside their plain pass, and decoding.
+//! Attention passes: full and causal, variants and their plain pass, and decoding.
 
 use collimate_attention::{Attention, HeadMap, Mask, Offset};
 use collimate_stream::RngStream;
@@ -24,7 +24,7 @@ fn square(criterion: &mut Criterion) {
     let (q, k, v, d_out) = (x("q"), x("k"), x("v"), x("d_out"));
     for (name, attention) in variants {
         let mut group = criterion.benchmark_group(format!("{name} 1x{heads}x{n}x{width}"));
-        // Multiply-adds counted twice, of the full square.
+        // Each multiply-add of the full square counts twice.
         group.throughput(Throughput::Elements(4 * (heads * n * n * width) as u64)).sample_size(20);
         let mut out = Array4::zeros(q.dim());
         group.bench_function("forward", |bencher| {

@@ -1,4 +1,4 @@
-//! The residual stream of 512 tokens through the real model, beside the products alone at their share of it.
+//! The residual stream of 512 tokens through the real model, and its products alone.
 
 use collimate_benches::normal_matrix;
 use collimate_studies::data::{self, Cache};
@@ -22,7 +22,7 @@ fn prefill(criterion: &mut Criterion) {
         let last = decoder.config().n_layers;
         bencher.iter(|| decoder.residual(Run::of(&tokens), last, &mut ()).expect("a sound model"));
     });
-    // What a layer multiplies: queries, keys and values, the attention's output, gate and up, down.
+    // The products of a layer: queries, keys and values, the attention's output, gate and up, down.
     let shapes = [(576, 960), (576, 576), (576, 3072), (1536, 576)];
     let packed = shapes.map(|(k, n)| PackedMatrix::new(&normal_matrix::<f32>(k, n, "weights")));
     let inputs = shapes.map(|(k, _)| normal_matrix::<f32>(TOKENS, k, "inputs"));

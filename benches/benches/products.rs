@@ -1,4 +1,4 @@
-//! Matrix products beside the bare kernel crate.
+//! Matrix products and the bare kernel crate.
 
 use collimate_benches::{bare_product, normal_matrix};
 use collimate_tensor::{PackedMatrix, matmul_into};

@@ -2,8 +2,8 @@
 
     python toy_models.py THREADS INSTANCES N M
 
-Answers each line on stdin with two numbers. `steps K` takes K steps: milliseconds, mean loss. `reach LOSS K` trains anew,
-in windows of K steps, until the mean loss of a window is at most LOSS: milliseconds, steps.
+Answers each line on stdin with two numbers. `steps K` takes K steps: milliseconds, mean loss. `reach LOSS K` starts a new
+training, in windows of K steps, until the mean loss of a window is at most LOSS: milliseconds, steps.
 """
 
 import sys

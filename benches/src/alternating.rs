@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// Something that is timed.
+/// A piece of work that is timed.
 pub struct Contender<'a> {
     name: String,
     work: Box<dyn FnMut() + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    /// A contender; one call of `work` is one timing.
+    /// Makes a contender. One call of `work` is one timing.
     pub fn new(name: impl Into<String>, work: impl FnMut() + 'a) -> Self {
         Self { name: name.into(), work: Box::new(work) }
     }
@@ -18,25 +18,25 @@ impl<'a> Contender<'a> {
 /// The times of one contender, in the order of the rounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Its name.
+    /// The name of the contender.
     pub name: String,
     /// One time for each round.
     pub times: Vec<Duration>,
 }
 
 impl Timing {
-    /// The median time in seconds.
+    /// Returns the median time in seconds.
     pub fn median(&self) -> f64 {
         median(&self.times)
     }
 
-    /// The shortest time in seconds.
+    /// Returns the shortest time in seconds.
     pub fn best(&self) -> f64 {
         self.times.iter().min().map_or(f64::NAN, Duration::as_secs_f64)
     }
 }
 
-/// Runs every contender once to warm up and then once in each round, in an order that turns from round to round.
+/// Runs every contender once to warm up and then once in each round. The order rotates from round to round.
 pub fn alternate(rounds: usize, contenders: &mut [Contender]) -> Vec<Timing> {
     let mut timings: Vec<Timing> = contenders
         .iter()
@@ -57,9 +57,9 @@ pub fn alternate(rounds: usize, contenders: &mut [Contender]) -> Vec<Timing> {
     timings
 }
 
-/// How far the medians of the four quarters of a probe's run lie apart: largest over smallest, less one.
+/// Returns the drift of a probe: the largest median of the four quarters of its run over the smallest, less one.
 ///
-/// Above 0.15 the machine was not steady, and the run says nothing.
+/// Above 0.15 the machine was not steady, and the run must be repeated.
 pub fn drift(probe: &Timing) -> f64 {
     let quarter = probe.times.len().div_ceil(4).max(1);
     let medians: Vec<f64> = probe.times.chunks(quarter).map(median).collect();

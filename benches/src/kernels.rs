@@ -1,16 +1,16 @@
-//! What needs unsafe code: the bare product of the kernel crate, as the probe, and an allocator that counts.
+//! The code that needs `unsafe`: the bare product of the kernel crate, as the probe, and an allocator that counts.
 
 use ndarray::ArrayRef2;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that are allocated now.
+/// The number of bytes that are allocated now.
 pub(crate) static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// The most that [`LIVE`] has been since it was last set.
+/// The largest value of [`LIVE`] since this was last set.
 pub(crate) static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, counting bytes for [`peak_bytes`](crate::peak_bytes).
+/// The allocator of the system, which also counts bytes for [`peak_bytes`](crate::peak_bytes).
 #[derive(Clone, Copy, Debug)]
 pub struct Counting;
 
@@ -23,7 +23,7 @@ fn count(before: usize, after: usize) {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came, and nothing here allocates.
+// SAFETY: every call goes unchanged to the allocator of the system, and nothing here allocates.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -38,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.dealloc(pointer, layout) }
     }
 
-    // Zeros come from the system as fresh pages, which the default would write to.
+    // Zeros come from the system as fresh pages. The default method would write to them.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(0, layout.size());
         // SAFETY: the caller's promises.
@@ -52,10 +52,10 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// c ← a·b by the kernel crate itself, on all threads, with nothing of ours in between.
+/// Computes c ← a·b by the kernel crate itself, on all threads, without any code of ours.
 ///
 /// # Panics
-/// When the shapes do not fit: a benchmark is our own code.
+/// If the shapes do not fit: a benchmark is our own code.
 pub fn bare_product(a: &ArrayRef2<f32>, b: &ArrayRef2<f32>, c: &mut ArrayRef2<f32>) {
     let (m, k) = a.dim();
     let n = b.ncols();

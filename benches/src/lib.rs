@@ -16,7 +16,7 @@ use collimate_stream::RngStream;
 use collimate_tensor::Scalar;
 use ndarray::Array2;
 
-/// A matrix of standard normal numbers, the same for the same name.
+/// Draws a matrix of standard normal numbers. The name determines the numbers.
 pub fn normal_matrix<F: Scalar>(rows: usize, columns: usize, name: &str) -> Array2<F> {
     let mut stream = RngStream::named(0, name);
     Array2::from_shape_simple_fn((rows, columns), || F::standard_normal(&mut stream))

@@ -1,11 +1,12 @@
-//! How much memory a call takes at its peak.
+//! The peak of memory during a call.
 
 use crate::kernels::{LIVE, PEAK};
 use std::sync::atomic::Ordering;
 
-/// Bytes that were live at the peak of a call beyond those before it, what it returns included; and what it returns.
+/// Returns the peak of live bytes during a call, less the live bytes before it, and the result of the call. The result is part
+/// of the peak.
 ///
-/// Counts only in a program whose global allocator is [`Counting`](crate::Counting).
+/// It counts only in a program whose global allocator is [`Counting`](crate::Counting).
 pub fn peak_bytes<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = LIVE.load(Ordering::SeqCst);
     PEAK.store(before, Ordering::SeqCst);

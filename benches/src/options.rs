@@ -1,9 +1,9 @@
 use anyhow::{Result, bail};
 
-/// Hands each `--name value` of the command line to `set`, which says whether it knows the name.
+/// Passes each `--name value` of the command line to `set`, which returns true if the name is known.
 ///
 /// # Errors
-/// Of `set`; and, with the names in `known`, when a name is unknown or lacks its value.
+/// The errors of `set`; an error that lists `known` if a name is unknown or has no value.
 pub fn options(known: &str, mut set: impl FnMut(&str, &str) -> Result<bool>) -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {

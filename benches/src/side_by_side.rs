@@ -1,4 +1,4 @@
-//! A Python process that takes turns with us, and the numbers that both sides are compared by.
+//! A Python process that takes turns with our code, and the numbers by which both sides are compared.
 
 use crate::{bare_product, normal_matrix};
 use anyhow::{Context, Result, bail};
@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-/// A script of `benches/peers` that says `ready` and then answers each line with numbers.
+/// A script of `benches/peers` that prints `ready` and then answers each line with numbers.
 pub struct Peer {
     child: Child,
     to: ChildStdin,
@@ -18,7 +18,7 @@ impl Peer {
     /// Starts `benches/peers/SCRIPT` and waits until it is ready.
     ///
     /// # Errors
-    /// When it cannot be started, or ends before it is ready; the message says what to install.
+    /// If it cannot be started, or ends before it is ready. The message names what to install.
     pub fn start(python: &str, script: &str, arguments: &[String]) -> Result<Self> {
         let mut child = Command::new(python)
             .arg(format!("{}/peers/{script}", env!("CARGO_MANIFEST_DIR")))
@@ -47,7 +47,7 @@ impl Peer {
     /// Sends one line and reads N numbers, mostly milliseconds by the peer's own clock.
     ///
     /// # Errors
-    /// When the peer ended, or answers with anything but N numbers.
+    /// If the peer ended, or its answer is not N numbers.
     pub fn ask<const N: usize>(&mut self, question: &str) -> Result<[f64; N]> {
         let numbers = self.ask_all(question)?;
         let count = numbers.len();
@@ -57,10 +57,10 @@ impl Peer {
             .with_context(|| format!("the peer answered {count} numbers where {N} are expected"))
     }
 
-    /// Sends one line and reads as many numbers as come back.
+    /// Sends one line and reads the numbers of the answer.
     ///
     /// # Errors
-    /// When the peer ended, or answers with anything but numbers.
+    /// If the peer ended, or its answer is not a list of numbers.
     pub fn ask_all(&mut self, question: &str) -> Result<Vec<f64>> {
         writeln!(self.to, "{question}")?;
         self.to.flush()?;
@@ -72,13 +72,13 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nothing to do about a failure here.
+        // The process may have ended already, so a failure here is ignored.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The bare product 512×384×2048, timed in every round: where it drifts the machine was not steady.
+/// The bare product 512×384×2048, timed in every round. If its time drifts, the machine was not steady.
 pub struct Probe {
     a: Array2<f32>,
     b: Array2<f32>,
@@ -94,17 +94,17 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// Times it once.
+    /// Times the product once.
     pub fn measure(&mut self) {
         self.times.push(milliseconds(|| bare_product(&self.a, &self.b, &mut self.c)));
     }
 
-    /// GFLOP/s at the median.
+    /// Returns the GFLOP/s at the median time.
     pub fn rate(&self) -> f64 {
         2.0 * (512 * 384 * 2048) as f64 / median(&self.times) / 1e6
     }
 
-    /// One line: the width of the middle half, and whether the run counts.
+    /// Returns one line with the spread of the middle half, and whether the run must be repeated.
     pub fn verdict(&self) -> String {
         let mut times = self.times.clone();
         times.sort_by(f64::total_cmp);
@@ -115,21 +115,21 @@ impl Probe {
     }
 }
 
-/// Milliseconds of one call.
+/// Returns the milliseconds of one call.
 pub fn milliseconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
     1e3 * start.elapsed().as_secs_f64()
 }
 
-/// The median of some times, of which there is at least one.
+/// Returns the median of at least one time.
 pub fn median(times: &[f64]) -> f64 {
     let mut times = times.to_vec();
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
 }
 
-/// The load average as the system tells it.
+/// Returns the load average of the system.
 pub fn load() -> String {
     std::fs::read_to_string("/proc/loadavg").map_or_else(|_| "unknown".into(), |text| text.trim().to_string())
 }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use std::path::Path;
 
-/// How often the two builds of the debug caller take turns.
+/// The number of rounds in which the two builds of the debug caller take turns.
 const ROUNDS: usize = 7;
 
 /// The largest ratio of debug to release that the project promises.
@@ -30,8 +30,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Runs the same calls from a caller at opt-level 0 and from one in release, in turns, and compares the medians of
-/// their best times.
+/// Runs the same calls from a caller at opt-level 0 and from one in release, in turns, and compares the medians of their
+/// best times.
 fn debug_caller(arguments: &[String]) -> Result<()> {
     // Our crates and the kernels are optimised in both; the caller and the generic code it instantiates are not.
     let profiles = [&["--quiet", "--profile", "caller"][..], &["--quiet", "--release"][..]];
@@ -70,7 +70,7 @@ fn debug_caller(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The middle value, or NaN of nothing.
+/// Returns the middle value, or NaN if there is none.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);

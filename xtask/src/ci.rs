@@ -1,5 +1,6 @@
 //! `cargo xtask ci`.
 
+use crate::features;
 use crate::process::{self, cargo, cargo_command, run as run_command, target_folder};
 use crate::test::{self, Count, SELECTION};
 use crate::tidy;
@@ -7,13 +8,13 @@ use anyhow::{Result, bail};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The steps that are done, with their times.
+/// The finished steps, with their times.
 struct Steps {
     done: Vec<(&'static str, Duration)>,
 }
 
 impl Steps {
-    /// Runs one step. A failure names it, after the table of what came before.
+    /// Runs one step. If it fails, the table of all steps so far is printed and the error names the step.
     fn step<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         println!("\n=== {name}");
         let started = Instant::now();
@@ -25,6 +26,7 @@ impl Steps {
         })
     }
 
+    /// Prints the times.
     fn table(&self, failed: Option<&str>) {
         println!("\n{:<28} {:>8}", "step", "seconds");
         for (name, time) in &self.done {
@@ -36,7 +38,7 @@ impl Steps {
     }
 }
 
-/// Everything that must hold before a change lands.
+/// Runs everything that must hold before a change lands.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if let Some(unknown) = arguments.first() {
         bail!("ci takes no argument {unknown:?}");
@@ -51,9 +53,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"], &none)
     })?;
     steps.step("build tests", || test::build(nextest))?;
-    // The build of the tests has made the binary, which knows the claims.
+    // The build of the tests includes the binary, which lists the claims.
     steps.step("tidy", || tidy::check(Some(&binary)))?;
     let count: Count = steps.step("test", || test::run(&test::Options::default()))?;
+    steps.step("features", || features::check(&[]))?;
     steps.step("documentation", || {
         let mut command = cargo_command();
         command.args(["doc", "--no-deps", "--quiet"]).args(SELECTION).env("RUSTDOCFLAGS", "--deny warnings");

@@ -1,4 +1,4 @@
-//! The registered claims, as `collimate claims --list --json` tells them.
+//! The registered claims, as `collimate claims --list --json` prints them.
 
 use crate::process::{cargo_command, output};
 use anyhow::{Context, Result};
@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// What the chores need to know of a claim.
+/// The facts about a claim that the commands need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) id: String,
@@ -19,7 +19,7 @@ pub(crate) struct Claim {
     pub(crate) real: bool,
 }
 
-/// Asks the binary: the given one, or the one cargo builds.
+/// Lists the claims of the given binary, or of the one that cargo builds.
 pub(crate) fn list(binary: Option<&Path>) -> Result<Vec<Claim>> {
     let mut command = match binary {
         Some(path) => Command::new(path),
@@ -54,12 +54,12 @@ fn parse(text: &str) -> Result<Vec<Claim>> {
     entries.iter().map(claim).collect()
 }
 
-/// docs/claims.md as it should be.
+/// Returns the text that docs/claims.md should have.
 pub(crate) fn markdown() -> Result<String> {
     Ok(table(&list(None)?))
 }
 
-/// The generated page: one table for each subject.
+/// Returns the generated page, with one table for each subject.
 pub(crate) fn table(claims: &[Claim]) -> String {
     let mut text = String::from(
         "# The registered claims\n\n\
@@ -94,7 +94,7 @@ pub(crate) fn table(claims: &[Claim]) -> String {
 pub(crate) mod tests {
     use super::*;
 
-    /// A claim with this id.
+    /// Returns a claim with this id.
     pub(crate) fn named(id: &str) -> Claim {
         let words = ["a | b holds", "theorem", "quick", "Somebody (2020)"].map(str::to_owned);
         let [statement, kind, tier, source] = words;

@@ -1,11 +1,12 @@
-//! The project's chores. It depends on no member of the workspace, so it builds in seconds; where it needs one it
-//! runs the binary.
+//! The commands of the project. This program depends on no member of the workspace, so it builds in seconds. Where it
+//! needs a member, it runs the binary.
 
 mod bench;
 mod ci;
 mod claims;
 mod docs;
 mod faults;
+mod features;
 mod process;
 mod test;
 mod tidy;
@@ -14,21 +15,24 @@ use anyhow::{Result, bail};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask CHORE
+cargo xtask COMMAND
 
   test [--slow] [--no-real] [--no-nextest] [--no-data] [FILTER…]
                           unit, integration and documentation tests
   ci                      everything that must hold before a change lands, in order, with times
-  tidy [--no-claims]      the rules of the house that no compiler checks
+  tidy [--no-claims]      the rules that no compiler checks; `tidy --circles` lists import circles,
+                          `tidy --words [PATH]` lists phrases that are hard to read, with counts
+  features [--test] [CRATE…]  check each library crate with no feature, with each alone and with all;
+                          with --test, run its tests with the default features
   data [--full] …         download the language model, with --full also the labelled corpus
   bench [NAME] [ARGS…]    criterion benchmarks; `bench debug-caller` compares the profiles
   docs [--open]           build the documentation; `docs --claims` rewrites docs/claims.md
-  faults [--check|--untried] [WORD] break the code one line at a time and demand that a claim notices
+  faults [--check|--untried] [WORD]  break the code one line at a time; every claim must notice
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match chore(&arguments) {
+    match command(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn chore(arguments: &[String]) -> Result<()> {
+fn command(arguments: &[String]) -> Result<()> {
     let Some((name, rest)) = arguments.split_first() else {
         print!("{HELP}");
         return Ok(());
@@ -50,11 +54,12 @@ fn chore(arguments: &[String]) -> Result<()> {
         "data" => process::cargo(&["run", "--quiet", "--package", "collimate", "--", "data"], rest),
         "bench" => bench::run(rest),
         "docs" => docs::run(rest),
+        "features" => features::run(rest),
         "faults" => faults::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
         }
-        other => bail!("there is no chore {other:?}\n\n{HELP}"),
+        other => bail!("unknown command {other:?}\n\n{HELP}"),
     }
 }

@@ -4,14 +4,14 @@ use crate::process::{cargo_command, colour, target_folder, tee};
 use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
 
-/// The members that take part in tests. Benchmarks are built only by `cargo xtask bench`; every step uses this same
-/// selection, so that features are unified the same way and nothing is compiled twice.
+/// The members that take part in tests. Benchmarks are built only by `cargo xtask bench`. Every step uses this selection, so
+/// that cargo unifies features in one way and compiles nothing twice.
 pub(crate) const SELECTION: [&str; 3] = ["--workspace", "--exclude", "collimate-benches"];
 
-/// Long tests live in modules of this name.
+/// The name of the modules that hold long tests.
 const SLOW: &str = "slow::";
 
-/// What is asked for.
+/// The options of the command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     slow: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     filters: Vec<String>,
 }
 
-/// How many tests passed and failed.
+/// The numbers of tests that passed and that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) passed: usize,
@@ -38,7 +38,9 @@ impl Options {
                 "--no-real" => options.no_real = true,
                 "--no-nextest" => options.no_nextest = true,
                 "--no-data" => options.no_data = true,
-                other if other.starts_with('-') => bail!("test knows no option {other}"),
+                other if other.starts_with('-') => bail!(
+                    "unknown option {other}; `test` takes --slow, --no-real, --no-nextest, --no-data and filters"
+                ),
                 filter => options.filters.push(filter.to_owned()),
             }
         }
@@ -46,11 +48,11 @@ impl Options {
     }
 }
 
-/// Builds, brings the model, runs the tests and the documentation tests.
+/// Builds, fetches the model, runs the tests and the documentation tests.
 fn run_all(options: &Options) -> Result<Count> {
     let nextest = !options.no_nextest && has_nextest();
     build(nextest)?;
-    bring_data(options)?;
+    fetch_data(options)?;
     let mut count = unit_and_integration(options, nextest)?;
     if options.filters.is_empty() {
         if options.slow {
@@ -61,7 +63,7 @@ fn run_all(options: &Options) -> Result<Count> {
     Ok(count)
 }
 
-/// As [`run_all`], with a closing line.
+/// Does what [`run_all`] does and prints the counts.
 pub(crate) fn run(options: &Options) -> Result<Count> {
     let count = run_all(options)?;
     println!("\ntests: {} passed, {} failed", count.passed, count.failed);
@@ -78,19 +80,17 @@ pub(crate) fn build(nextest: bool) -> Result<()> {
     crate::process::run(&mut command)
 }
 
-/// Whether nextest is installed.
+/// Returns true if nextest is installed.
 pub(crate) fn has_nextest() -> bool {
     let asked =
         cargo_command().args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
 }
 
-/// The tests on the real model need the model.
-fn bring_data(options: &Options) -> Result<()> {
+/// Fetches the model, which the tests on the real model need.
+fn fetch_data(options: &Options) -> Result<()> {
     if options.no_real {
-        println!(
-            "xtask: --no-real: the tests on the real language model are left out, because you asked for it"
-        );
+        println!("xtask: --no-real: the tests on the real language model are left out");
         return Ok(());
     }
     if options.no_data {
@@ -99,7 +99,7 @@ fn bring_data(options: &Options) -> Result<()> {
     let binary = target_folder()?.join("debug").join("collimate");
     if crate::process::run(Command::new(binary).arg("data")).is_err() {
         bail!(
-            "the tests on the real language model need the model, and it could not be brought (see above). \
+            "the tests on the real language model need the model, and it could not be fetched (see above); \
              `cargo xtask test --no-real` runs all the other tests"
         );
     }
@@ -124,7 +124,7 @@ fn unit_and_integration(options: &Options, nextest: bool) -> Result<Count> {
     counted(&mut command, options)
 }
 
-/// Our samplers beside nuts-rs, whose linear algebra takes so long to build that no other chore does it.
+/// Compares our samplers with nuts-rs. Its linear algebra takes long to build, so no other command builds it.
 fn independent_sampler(options: &Options, nextest: bool) -> Result<Count> {
     let mut command = cargo_command();
     match nextest {
@@ -142,7 +142,7 @@ fn counted(command: &mut Command, options: &Options) -> Result<Count> {
     if options.no_real {
         command.env("COLLIMATE_NO_REAL", "1");
     }
-    // The same inputs in every run; another seed in this variable draws others.
+    // Every run draws the same inputs. Another seed in this variable draws other inputs.
     if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
         command.env("PROPTEST_RNG_SEED", "0");
     }
@@ -168,7 +168,7 @@ impl Count {
     }
 }
 
-/// Adds up the closing lines of nextest and of `cargo test`.
+/// Adds the counts in the closing lines of nextest and of `cargo test`.
 fn count(text: &str) -> Count {
     let mut total = Count::default();
     for line in text.lines() {

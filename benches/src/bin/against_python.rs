@@ -2,9 +2,9 @@
 //!
 //! `cargo xtask bench against_python --python PATH [--model PATH.gguf] [--rounds N] [--threads N]`
 //!
-//! The Python process stays alive and runs one workload for each line it is sent. After each of its turns there is a
-//! pause, since its threads keep spinning for a while. The bare product of the kernel crate is the probe: where its
-//! time drifts by more than 15 % the machine was not steady, and the run says so.
+//! The Python process stays alive and runs one workload for each line that it receives. A pause follows each of its turns,
+//! because its threads keep spinning for a while. The bare product of the kernel crate is the probe: if its time drifts by more
+//! than 15 %, the machine was not steady, and the output says so.
 
 use anyhow::Result;
 use collimate_benches::{Peer, Probe, load, median, milliseconds, normal_matrix};

@@ -2,10 +2,10 @@
 //!
 //! `cargo xtask bench attention --python PATH [--rounds N] [--threads N] [--only NAME]`
 //!
-//! Workloads with a peer run beside a Python process that waits for its turn and pauses after it, since its threads keep
-//! spinning for a while. Variants take turns with the plain pass they are made of. The bare product of the kernel crate is the
-//! probe, and its rate what ours is compared with. Prints a table in Markdown. Set `COLLIMATE_CPU=avx2` for the smaller
-//! instruction set (PyTorch keeps its own). Without `--python` the rows that need it are left out.
+//! Workloads with a peer take turns with a Python process. A pause follows its turn, because its threads keep spinning for a
+//! while. Variants take turns with the plain pass. The bare product of the kernel crate is the probe; its rate is the standard
+//! for our rates. The program prints a table in Markdown. `COLLIMATE_CPU=avx2` selects the smaller instruction set (not in
+//! PyTorch). Without `--python` the rows that need it are left out.
 
 use anyhow::Result;
 use collimate_attention::algebra::{Arguments, Gain, MaskRule, PairKeys, Pairing, Parameter, Variant};
@@ -23,7 +23,7 @@ static ALLOCATOR: Counting = Counting;
 const PAUSE: Duration = Duration::from_millis(200);
 const MIB: f64 = (1 << 20) as f64;
 
-/// Sizes of a workload.
+/// The sizes of a workload.
 #[derive(Clone, Copy)]
 struct Sizes {
     batch: usize,
@@ -44,13 +44,13 @@ impl Sizes {
         Self { causal: true, ..self }
     }
 
-    /// Floating-point operations of a forward pass; a causal mask halves them.
+    /// Returns the floating-point operations of a forward pass. A causal mask halves them.
     fn operations(self) -> f64 {
         let all = 4.0 * (self.batch * self.heads * self.queries * self.keys * self.width) as f64;
         if self.causal { all / 2.0 } else { all }
     }
 
-    /// Bytes of the keys and values.
+    /// Returns the bytes of the keys and values.
     fn read(self) -> f64 {
         8.0 * (self.batch * self.key_heads * self.keys * self.width) as f64
     }
@@ -64,7 +64,7 @@ impl Sizes {
         if self.causal { attention.mask(Mask::causal(Offset::zero())) } else { attention }
     }
 
-    /// q, k, v and the gradient by the output.
+    /// Draws q, k, v and the gradient with respect to the output.
     fn arrays(self, name: &str) -> [ArcArray<f32, Ix4>; 4] {
         let mut stream = RngStream::named(0, name);
         let mut normal = |shape| Array4::from_shape_simple_fn(shape, || stream.normal() as f32).into_shared();
@@ -210,7 +210,7 @@ impl Bench {
         times.iter().map(|times| median(times)).collect()
     }
 
-    /// Other head widths, at a length that no tile divides.
+    /// Measures other head widths, at a length that no tile divides.
     fn widths(&mut self) {
         if !self.wants("width") {
             return;
@@ -243,7 +243,7 @@ impl Bench {
         }
     }
 
-    /// Variants against the plain passes they are made of.
+    /// Measures variants against the plain pass.
     fn variants(&mut self) {
         if !self.wants("variant") {
             return;
@@ -266,7 +266,7 @@ impl Bench {
             &mut || forward(&capped),
             &mut || forward(&window),
         ]);
-        self.beside("variant", ["learned sink", "softcap", "window of 256"], &times, "forward");
+        self.side_by_side("variant", ["learned sink", "softcap", "window of 256"], &times, "forward");
         let times = self.turns(&mut [
             &mut || both(&plain, [q, k, v, d_out]),
             &mut || {
@@ -277,11 +277,16 @@ impl Bench {
             &mut || both(&capped, [q, k, v, d_out]),
             &mut || both(&window, [q, k, v, d_out]),
         ]);
-        self.beside("variant", ["learned sink", "softcap", "window of 256"], &times, "forward and backward");
+        self.side_by_side(
+            "variant",
+            ["learned sink", "softcap", "window of 256"],
+            &times,
+            "forward and backward",
+        );
         self.differential();
     }
 
-    /// Differential V1 beside one plain pass over as many heads with values as wide.
+    /// Measures differential V1 against one plain pass with the same number of heads and the same width of the values.
     fn differential(&mut self) {
         let sizes = Sizes::square(1, 12, 1024, 64, true);
         let [q, k, ..] = sizes.arrays("differential");
@@ -304,7 +309,7 @@ impl Bench {
             &mut || drop(black_box(plain.forward(&q, &k, &v).expect("shapes fit"))),
             &mut || drop(black_box(variant.forward(&arguments).expect("shapes fit"))),
         ]);
-        self.beside("variant", ["differential V1"], &times, "forward");
+        self.side_by_side("variant", ["differential V1"], &times, "forward");
         let times = self.turns(&mut [
             &mut || {
                 let (_, saved) = plain.forward(&q, &k, &v).expect("shapes fit");
@@ -315,11 +320,11 @@ impl Bench {
                 black_box(variant.backward(&trace, &d_pairs).expect("shapes fit"));
             },
         ]);
-        self.beside("variant", ["differential V1"], &times, "forward and backward");
+        self.side_by_side("variant", ["differential V1"], &times, "forward and backward");
     }
 
-    /// The times of some works against the first.
-    fn beside<const N: usize>(&mut self, kind: &str, names: [&str; N], times: &[f64], pass: &str) {
+    /// Prints the times of some works against the first.
+    fn side_by_side<const N: usize>(&mut self, kind: &str, names: [&str; N], times: &[f64], pass: &str) {
         for (name, ms) in names.iter().zip(&times[1..]) {
             let details = format!("{ms:.2} ms, plain causal pass {:.2} ms", times[0]);
             let measured = format!("{:.2}× the cost", ms / times[0]);
@@ -327,7 +332,7 @@ impl Bench {
         }
     }
 
-    /// Peak memory beyond what goes in and comes out.
+    /// Measures the peak of memory, without inputs and outputs.
     fn memory(&mut self) {
         if !self.wants("memory") {
             return;

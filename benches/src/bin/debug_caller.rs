@@ -1,5 +1,5 @@
-//! The same calls whatever the profile of this crate: what a user sees who builds in debug. Prints the best time of
-//! each call in microseconds as JSON; `cargo xtask bench debug-caller` compares two builds.
+//! Times some calls, to compare callers that are built in debug and in release. Prints the best time of each call in microseconds
+//! as JSON; `cargo xtask bench debug-caller` compares the two builds.
 
 use collimate_benches::normal_matrix;
 use collimate_tensor::{Scalar, dot, log_sum_exp, matmul, rms_norm_into, softmax_rows};
@@ -7,7 +7,7 @@ use ndarray::Array2;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// How long each call is repeated.
+/// The time for which each call is repeated.
 const SECONDS: f64 = 0.3;
 
 fn main() {
@@ -40,12 +40,12 @@ fn each_scalar<F: Scalar>(lines: &mut Vec<String>) {
     }));
 }
 
-/// The best time of many calls, as an entry of a JSON object.
+/// Returns the best time of many calls, as an entry of a JSON object.
 fn timed<F: Scalar>(name: &str, mut call: impl FnMut()) -> String {
     let started = Instant::now();
     let mut best = f64::INFINITY;
     while started.elapsed().as_secs_f64() < SECONDS {
-        // Ten calls in one timing, so that reading the clock weighs little beside the shortest of them.
+        // Ten calls in one timing, so that reading the clock takes a small share of it.
         let here = Instant::now();
         for _ in 0..10 {
             call();

@@ -2,9 +2,9 @@
 //!
 //! `cargo xtask bench langevin --python PATH [--rounds N] [--only WORD]`
 //!
-//! In each turn a contender runs a chain of the same number of draws from the same start on the same data, at the same nβ,
-//! γ and ε. Times are medians over the rounds; the effective draws of the loss come from all rounds, a fifth of each chain
-//! left out, by one estimator for all. Our chains are short, so a turn runs several and takes the mean time of one.
+//! In each turn a contender runs one chain. All chains have the same number of draws, start, data, nβ, γ and ε. Times are medians
+//! over the rounds. The effective draws of the loss come from all rounds, without the first fifth of each chain, by one estimator
+//! for all. Our chains are short, so a turn runs several and takes the mean time of one.
 
 use anyhow::{Context, Result};
 use collimate_benches::{Peer, Probe, load, median, milliseconds};
@@ -21,20 +21,20 @@ use std::time::Duration;
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Samples of every data set, and γ.
+/// The number of samples of every data set, and γ.
 const SAMPLES: usize = 1000;
 const GAMMA: f64 = 1.0;
 
-/// What is sampled, and how it is named to the peer.
+/// The sampled model, with its name for the peer.
 struct Workload {
     name: &'static str,
     words: &'static str,
     batch: usize,
     epsilon: f64,
     draws: usize,
-    /// How many of our chains a turn runs.
+    /// The number of our chains in a turn.
     repeats: usize,
-    /// The smallest ratios of time that are promised: to devinterp, and to the loop.
+    /// The smallest promised ratios of time: to devinterp, and to the loop.
     floors: [Option<f64>; 2],
 }
 
@@ -77,11 +77,11 @@ const WORKLOADS: [Workload; 4] = [
     },
 ];
 
-/// The contenders of the peer, as it calls them.
+/// The contenders of the peer, by its names.
 const PEERS: [(&str, &str); 3] =
     [("devinterp", "devinterp 1.3.2"), ("batches", "devinterp, whole batches"), ("loop", "PyTorch loop")];
 
-/// A chain from the start: the losses of its draws.
+/// Runs a chain from the start and returns the losses of its draws.
 type Run<'a> = Box<dyn FnMut() -> Result<Vec<f64>> + 'a>;
 
 struct Options {
@@ -155,7 +155,7 @@ fn target<'a, F: SamplerScalar>(model: &'a dyn Objective<F>, start: &[F]) -> Res
     Ok(Target::new(model, start, Beta::InverseLogN.n_beta(SAMPLES)?)?.localised(GAMMA)?)
 }
 
-/// One chain after the other, each with its own noise.
+/// Runs one chain after the other, each with its own noise.
 fn chains<'a, F: SamplerScalar>(workload: &Workload, target: Target<'a, F>, batch: BatchSampling) -> Run<'a> {
     let (epsilon, draws) = (workload.epsilon, workload.draws);
     let (parent, mut number) = (RngStream::named(1, workload.name), 0);
@@ -167,7 +167,7 @@ fn chains<'a, F: SamplerScalar>(workload: &Workload, target: Target<'a, F>, batc
     })
 }
 
-/// What one contender did in all its turns.
+/// The results of one contender in all its turns.
 #[derive(Default)]
 struct Seen {
     times: Vec<f64>,
@@ -180,12 +180,12 @@ impl Seen {
         self.losses.push(losses.split_off(losses.len() / 5));
     }
 
-    /// Microseconds a step.
+    /// Returns the microseconds of one step.
     fn step(&self, draws: usize) -> f64 {
         1e3 * median(&self.times) / draws as f64
     }
 
-    /// The mean loss, and its effective draws a second.
+    /// Returns the mean loss and its effective draws per second.
     fn effective(&self) -> (ChainMean, f64) {
         let found = ChainMean::of(&self.losses);
         let seconds = 1e-3 * median(&self.times) * self.times.len() as f64;

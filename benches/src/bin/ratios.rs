@@ -5,7 +5,7 @@ use collimate_tensor::{PackedMatrix, matmul, matmul_into};
 use ndarray::Array2;
 use std::hint::black_box;
 
-/// Sizes `(m, k, n)`: a dictionary's encoder, and three products of a small language model.
+/// The sizes `(m, k, n)` of a dictionary's encoder and of three products of a small language model.
 const SIZES: [(usize, usize, usize); 4] =
     [(2048, 384, 6144), (512, 576, 1536), (512, 1536, 576), (512, 576, 576)];
 

@@ -2,9 +2,9 @@
 //!
 //! `cargo xtask bench sae_steps --python PATH [--rounds N] [--threads N] [--d N] [--latents N] [--rows N]`
 //!
-//! Every side computes loss and gradient in f32 on the same number of rows, projects the gradient of the decoder where its
-//! library does, takes a step of Adam and normalises. The peers do the same dense work whatever the density; ours is given
-//! where it matters. The bare encoder product is timed beside them on both sides.
+//! Every side computes loss and gradient in f32 on the same number of rows, projects the gradient of the decoder if its library
+//! does, takes a step of Adam and normalises. The peers do dense work at every density; our density is printed where it matters.
+//! The bare encoder product is also timed on both sides.
 
 use anyhow::Result;
 use collimate_benches::{Peer, Probe, bare_product, load, median, milliseconds, normal_matrix};
@@ -16,7 +16,7 @@ use collimate_tensor::CpuLevel;
 use ndarray::{Array2, Axis};
 use std::time::Duration;
 
-/// Torch leaves its threads spinning for a while.
+/// The pause after a turn of PyTorch, whose threads keep spinning for a while.
 const PAUSE: Duration = Duration::from_millis(300);
 const K: usize = 32;
 
@@ -28,7 +28,7 @@ struct Options {
     rows: usize,
 }
 
-/// One of our members, ready to step, and the peers that train the same.
+/// One of our members, ready to step, and the peers that train the same member.
 struct Contender {
     name: &'static str,
     sae: Sae<f32>,
@@ -72,7 +72,7 @@ impl Contender {
         })
     }
 
-    /// One step, at so small a rate that the density stays what it is.
+    /// Takes one step, at a rate so small that the density does not change.
     fn step(&mut self, x: &Array2<f32>) -> Result<()> {
         let settings = Settings { penalty: 1e-9, ..Settings::default() };
         self.sae.step(&mut self.moments, x, &settings, &Adam::standard(), 1e-12, &mut self.workspace)?;

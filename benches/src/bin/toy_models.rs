@@ -4,7 +4,7 @@
 //! `cargo xtask bench toy_models --python PATH [--rounds N] [--threads N] [--only grid|world|small|middle|large]`
 //!
 //! Both sides draw their data, compute loss and gradient in f32 and take a step of AdamW with the same numbers. The
-//! bare product of the kernel crate is the probe: where it drifts by more than 15 % the machine was not steady.
+//! bare product of the kernel crate is the probe: if it drifts by more than 15 %, the machine was not steady.
 
 use anyhow::Result;
 use collimate_benches::{Peer, Probe, median};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// What is trained: instances × (n, m), steps a turn, and the mean loss that both are to reach.
+/// A training job: instances × (n, m), steps in a turn, and the mean loss that both sides must reach.
 struct Size {
     name: &'static str,
     instances: usize,
@@ -28,7 +28,7 @@ struct Size {
     m: usize,
     steps: u64,
     loss: f64,
-    /// Steps of a window over which the loss is averaged.
+    /// The number of steps over which the loss is averaged.
     window: u64,
 }
 
@@ -73,7 +73,7 @@ fn main() -> Result<()> {
     })
 }
 
-/// The phase diagram of 100 × 100 cells, at the optimum and as trained.
+/// Computes the phase diagram of 100 × 100 cells, at the optimum and by training.
 fn grid() -> Result<()> {
     let (importances, densities) = (logarithmic_range(0.1, 10.0, 100)?, logarithmic_range(0.01, 1.0, 100)?);
     let stream = RngStream::named(0, "grid");
@@ -91,7 +91,7 @@ fn grid() -> Result<()> {
     Ok(())
 }
 
-/// A world of 16,384 features: made with and without spreading its directions, streamed, measured.
+/// Measures a world of 16,384 features: made with and without spreading its directions, then streamed.
 fn world() -> Result<()> {
     let stream = RngStream::named(0, "world");
     for spreading_steps in [0, 100] {
@@ -126,7 +126,7 @@ fn world() -> Result<()> {
     Ok(())
 }
 
-/// The largest resident memory of this process, as the system tells it.
+/// Returns the largest resident memory of this process, as reported by the system.
 fn peak_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -145,7 +145,7 @@ fn ensemble(size: &Size) -> Result<Ensemble> {
     Ok(ensemble)
 }
 
-/// Lets both sides and the probe take turns, prints medians and their ratio, and gives the row of a table.
+/// Lets both sides and the probe take turns, prints medians and their ratio, and returns the row of a table.
 fn compare(options: &Options, size: &Size) -> Result<String> {
     let numbers = [options.threads, size.instances, size.n, size.m].map(|x| x.to_string());
     let mut peer = Peer::start(&options.python, "toy_models.py", &numbers)?;

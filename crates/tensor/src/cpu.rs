@@ -1,12 +1,12 @@
 use std::sync::OnceLock;
 
-/// Which instructions the kernels use. Detected at run time; the default build needs no compiler flags.
+/// The instructions that the kernels use. They are detected at run time, so the build needs no compiler flags.
 ///
-/// The environment variable `COLLIMATE_CPU` (`portable`, `avx2` or `avx512`), read once, forces the level *down*, to
-/// measure or to reproduce results of a smaller processor. It cannot force it up.
+/// The environment variable `COLLIMATE_CPU` (`portable`, `avx2` or `avx512`) lowers the level, to measure or to reproduce
+/// results of a smaller processor. It is read once and cannot raise the level.
 ///
 /// # Determinism
-/// Results are the same bits for one binary at one level. Record the level with results that should be compared.
+/// One binary at one level gives the same bits each time. Record the level with results that should be compared.
 ///
 /// # Examples
 /// ```
@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CpuLevel {
-    /// What every processor of the architecture has.
+    /// The instructions that every processor of the architecture has.
     Portable,
     /// AVX2 with FMA.
     Avx2,
@@ -25,7 +25,7 @@ pub enum CpuLevel {
 }
 
 impl CpuLevel {
-    /// The best level that this processor has.
+    /// Returns the highest level that this processor supports.
     pub fn detected() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -44,7 +44,7 @@ impl CpuLevel {
         Self::Portable
     }
 
-    /// The level in use: the detected one, unless `COLLIMATE_CPU` forces it down.
+    /// Returns the level in use: the detected one, unless `COLLIMATE_CPU` lowers it.
     pub fn current() -> Self {
         static LEVEL: OnceLock<CpuLevel> = OnceLock::new();
         *LEVEL.get_or_init(|| {
@@ -58,7 +58,7 @@ impl CpuLevel {
         })
     }
 
-    /// The name under which results record the level.
+    /// Returns the name under which results record the level.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",

@@ -1,10 +1,10 @@
 use thiserror::Error;
 
-/// Arrays whose shapes do not fit together.
+/// The reasons why arrays do not fit together.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ShapeError {
-    /// An argument has another shape than the others demand.
+    /// A shape that does not fit the other arguments.
     #[error("`{argument}` must have shape {expected:?}, but has {given:?}")]
     Mismatch {
         /// The name of the argument.
@@ -24,7 +24,7 @@ pub enum ShapeError {
         /// The length of the axis.
         length: usize,
     },
-    /// Column numbers of a sparse row that do not ascend.
+    /// The column numbers of a sparse row that do not ascend.
     #[error("`{argument}`: entry {position} does not ascend")]
     NotAscending {
         /// The name of the argument.
@@ -35,7 +35,7 @@ pub enum ShapeError {
 }
 
 impl ShapeError {
-    /// `Ok` when both shapes agree, else [`ShapeError::Mismatch`] for `argument`.
+    /// Returns [`ShapeError::Mismatch`] for `argument` unless both shapes agree.
     pub fn check(argument: &'static str, expected: &[usize], given: &[usize]) -> Result<(), ShapeError> {
         if expected == given {
             return Ok(());

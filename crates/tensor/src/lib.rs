@@ -1,31 +1,31 @@
 #![doc = include_str!("../README.md")]
 
 mod cpu;
-mod elementwise;
 mod error;
 #[cfg(feature = "files")]
 pub mod files;
-mod hot_loops;
 mod kernels;
-mod matmul;
 mod memory;
-mod norm;
-mod packed;
+mod pool;
+mod products;
+mod rows;
 mod scalar;
 mod selection;
-mod softmax;
+pub mod small;
 mod sparse;
 mod vector;
 
+pub use collimate_stream::RngStream;
 pub use cpu::CpuLevel;
-pub use elementwise::{exp_in_place, gelu_erf, gelu_tanh, silu, silu_times};
 pub use error::ShapeError;
-pub use matmul::{batched_matmul, matmul, matmul_into};
 pub use memory::zeros;
-pub use norm::{layer_norm_into, rms_norm_into};
-pub use packed::PackedMatrix;
+pub use pool::BufferPool;
+pub use products::{PackedMatrix, batched_matmul, matmul, matmul_into};
+pub use rows::{
+    exp_in_place, gelu_erf, gelu_tanh, layer_norm_into, log_softmax_in_place, log_sum_exp, rms_norm_into,
+    silu, silu_times, softmax_in_place, softmax_rows,
+};
 pub use scalar::Scalar;
 pub use selection::top_k;
-pub use softmax::{log_softmax_in_place, log_sum_exp, softmax_in_place, softmax_rows};
 pub use sparse::SparseRows;
 pub use vector::{axpy, dot, sum_of_squares};

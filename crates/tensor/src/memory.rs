@@ -1,21 +1,21 @@
 use crate::{Scalar, kernels::pages};
 use ndarray::{Array, Dimension, ShapeBuilder};
 
-/// An array of zeros whose memory, when it is large, comes in large pages where the system has them.
+/// Returns an array of zeros. A large one uses large pages where the system has them.
 ///
-/// The first touch of a fresh array costs a page fault every 4 KiB, a large page one every 2 MiB: `cargo xtask bench ratios` shows the
-/// difference between a product into a fresh array and one into memory that is used again. What is summed in such an array is best
-/// filled with zeros once more by the thread that sums: a fresh page that is read before it is written costs a second fault, for
-/// which all threads stop.
+/// The first access to a fresh array costs a page fault every 4 KiB; with large pages, one every 2 MiB. `cargo xtask bench
+/// ratios` compares a product into a fresh array with one into memory that is used again. A thread that sums into such an array
+/// should fill it with zeros first: a fresh page that is read before it is written costs a second fault, for which all threads
+/// stop.
 ///
 /// # Shapes
-/// Any; the elements lie in the order of the shape.
+/// Any shape; the elements lie in its order.
 ///
 /// # Determinism
-/// The numbers are those of `Array::zeros`; only the time of the first touch differs.
+/// The numbers are the numbers of `Array::zeros`. Only the time of the first access differs.
 ///
 /// # Panics
-/// As `Array::zeros`, when the shape overflows.
+/// If the shape overflows, as in `Array::zeros`.
 ///
 /// # Examples
 /// ```

@@ -1,10 +1,10 @@
 use crate::Scalar;
-use std::cmp::Ordering;
 
-/// The `k` largest entries of a row, as (index, value) in ascending order of the index.
+/// Finds the `k` largest entries of a row and puts them into `out` as (index, value), in ascending order of the index.
 ///
-/// Ties are broken by (value descending, index ascending): of equal values the earlier ones are taken. NaN ranks below
-/// everything. With `k` at or above the length, every entry is returned. `out` is cleared first and keeps its memory.
+/// Entries are ranked by value in descending order, then by index in ascending order: among equal values the earlier
+/// ones are taken. NaN ranks below every number. If `k` is the length or more, every entry is returned. `out` is cleared
+/// first and keeps its memory.
 ///
 /// # Examples
 /// ```
@@ -15,50 +15,6 @@ use std::cmp::Ordering;
 pub fn top_k<F: Scalar>(row: &[F], k: usize, out: &mut Vec<(u32, F)>) {
     F::top_k_kernel(row, k, out);
 }
-
-macro_rules! selection {
-    ($f:ident) => {
-        pub(crate) fn $f(row: &[$f], k: usize, out: &mut Vec<(u32, $f)>) {
-            out.clear();
-            if k == 0 {
-                return;
-            }
-            // NaN last, then value descending, then index ascending.
-            let order = |a: &(u32, $f), b: &(u32, $f)| {
-                let values = b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal);
-                a.1.is_nan().cmp(&b.1.is_nan()).then(values).then(a.0.cmp(&b.0))
-            };
-            if k >= row.len() {
-                out.extend(row.iter().enumerate().map(|(i, &v)| (i as u32, v)));
-                return;
-            }
-            // Candidates above a running threshold; when the buffer is full, it shrinks to the best k.
-            let capacity = (4 * k).max(64);
-            let mut threshold = $f::NEG_INFINITY;
-            let mut full = false;
-            for (i, &v) in row.iter().enumerate() {
-                if full && (v <= threshold || v.is_nan()) {
-                    continue;
-                }
-                out.push((i as u32, v));
-                if out.len() == capacity {
-                    out.select_nth_unstable_by(k - 1, order);
-                    out.truncate(k);
-                    threshold = out[k - 1].1;
-                    full = !threshold.is_nan();
-                }
-            }
-            if out.len() > k {
-                out.select_nth_unstable_by(k - 1, order);
-                out.truncate(k);
-            }
-            out.sort_unstable_by_key(|entry| entry.0);
-        }
-    };
-}
-
-selection!(f32);
-selection!(f64);
 
 #[cfg(test)]
 mod tests {

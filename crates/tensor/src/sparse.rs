@@ -2,10 +2,10 @@ use crate::{Scalar, ShapeError, axpy};
 use ndarray::{Array2, ArrayRef2};
 use rayon::prelude::*;
 
-/// Rows that are zero outside a short support: the codes of a sparse autoencoder.
+/// Rows that are zero outside a short support, such as the codes of a sparse autoencoder.
 ///
-/// Compressed sparse rows: each row has ascending column numbers and their values. An entry may hold zero; what counts
-/// as active is for the caller to say.
+/// The rows are compressed: each has ascending column numbers and their values. A stored value may be zero; the caller
+/// decides which entries count as active.
 ///
 /// # Examples
 /// ```
@@ -28,7 +28,7 @@ pub struct SparseRows<F: Scalar> {
 }
 
 impl<F: Scalar> SparseRows<F> {
-    /// No rows yet, of `n_columns` columns (at most 2³²).
+    /// Returns an empty set of rows with `n_columns` columns (at most 2³²).
     pub fn new(n_columns: usize) -> Self {
         Self { n_columns, offsets: vec![0], columns: Vec::new(), values: Vec::new() }
     }
@@ -43,8 +43,8 @@ impl<F: Scalar> SparseRows<F> {
     /// Appends a row.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] when the slices differ in length, [`ShapeError::NotAscending`] when the columns do not
-    /// ascend strictly, [`ShapeError::OutOfBounds`] when one is too large.
+    /// [`ShapeError::Mismatch`] if the slices differ in length, [`ShapeError::NotAscending`] if the columns do not ascend
+    /// strictly, [`ShapeError::OutOfBounds`] if a column is too large.
     pub fn push_row(&mut self, columns: &[u32], values: &[F]) -> Result<(), ShapeError> {
         ShapeError::check("values", &[columns.len()], &[values.len()])?;
         if let Some(i) = columns.windows(2).position(|w| w[0] >= w[1]) {
@@ -60,7 +60,7 @@ impl<F: Scalar> SparseRows<F> {
         Ok(())
     }
 
-    /// The entries of a matrix that are not zero (NaN included).
+    /// Collects the entries of a matrix that are not zero (NaN included).
     pub fn from_dense(dense: &ArrayRef2<F>) -> Self {
         let mut rows = Self::new(dense.ncols());
         for row in dense.rows() {
@@ -73,41 +73,41 @@ impl<F: Scalar> SparseRows<F> {
         rows
     }
 
-    /// How many rows.
+    /// Returns the number of rows.
     pub fn n_rows(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// How many columns.
+    /// Returns the number of columns.
     pub fn n_columns(&self) -> usize {
         self.n_columns
     }
 
-    /// How many entries are stored.
+    /// Returns the number of stored entries.
     pub fn n_stored(&self) -> usize {
         self.columns.len()
     }
 
-    /// The columns and values of row `i`.
+    /// Returns the columns and values of row `i`.
     ///
     /// # Panics
-    /// When there is no row `i`.
+    /// If there is no row `i`.
     pub fn row(&self, i: usize) -> (&[u32], &[F]) {
         let range = self.offsets[i]..self.offsets[i + 1];
         (&self.columns[range.clone()], &self.values[range])
     }
 
-    /// All rows in order.
+    /// Returns all rows in order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = (&[u32], &[F])> {
         (0..self.n_rows()).map(|i| self.row(i))
     }
 
-    /// All stored values, row after row, to change in place.
+    /// Returns all stored values, row after row, to change in place.
     pub fn values_mut(&mut self) -> &mut [F] {
         &mut self.values
     }
 
-    /// The matrix (rows, columns) with zeros written out.
+    /// Returns the dense matrix, `[rows, columns]`.
     pub fn to_dense(&self) -> Array2<F> {
         let mut dense = crate::zeros((self.n_rows(), self.n_columns));
         for i in 0..self.n_rows() {
@@ -119,16 +119,16 @@ impl<F: Scalar> SparseRows<F> {
         dense
     }
 
-    /// Σⱼ codeⱼ·dictionaryⱼ for each row.
+    /// Computes Σⱼ codeⱼ·dictionaryⱼ for each row.
     ///
     /// # Shapes
-    /// `dictionary` (columns, d) → (rows, d).
+    /// `dictionary` `[columns, d]` → `[rows, d]`.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] when the dictionary does not have a row for each column.
+    /// [`ShapeError::Mismatch`] if the dictionary does not have one row for each column.
     ///
     /// # Determinism
-    /// Terms are added in ascending order of the column: the same bits on any number of threads.
+    /// Terms are added in ascending order of the column. Any number of threads gives the same bits.
     pub fn decode(&self, dictionary: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
         let d = dictionary.ncols();
         ShapeError::check("dictionary", &[self.n_columns, d], dictionary.shape())?;

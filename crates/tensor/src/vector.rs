@@ -1,9 +1,9 @@
 use crate::Scalar;
 
-/// The inner product Σᵢ aᵢbᵢ, summed over 16 lanes in a fixed order.
+/// Computes the inner product Σᵢ aᵢbᵢ, summed over 16 lanes in a fixed order.
 ///
 /// # Panics
-/// When the slices have different lengths.
+/// If the slices have different lengths.
 ///
 /// # Examples
 /// ```
@@ -14,10 +14,10 @@ pub fn dot<F: Scalar>(a: &[F], b: &[F]) -> F {
     F::dot_kernel(a, b)
 }
 
-/// y ← y + α·x.
+/// Computes y ← y + α·x.
 ///
 /// # Panics
-/// When the slices have different lengths.
+/// If the slices have different lengths.
 ///
 /// # Examples
 /// ```
@@ -30,7 +30,7 @@ pub fn axpy<F: Scalar>(alpha: F, x: &[F], y: &mut [F]) {
     F::axpy_kernel(alpha, x, y);
 }
 
-/// The squared Euclidean norm Σᵢ xᵢ².
+/// Computes the squared Euclidean norm Σᵢ xᵢ².
 ///
 /// # Examples
 /// ```

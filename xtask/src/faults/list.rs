@@ -2,20 +2,20 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// A line that, put in place of another, makes the code wrong.
+/// A line that makes the code wrong if it replaces another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// What is broken, in words.
+    /// The description of the fault.
     pub(crate) name: String,
-    /// The file, from the folder of the workspace.
+    /// The file, relative to the folder of the workspace.
     pub(crate) file: String,
     /// A text of one line that occurs exactly once in the file.
     pub(crate) find: String,
-    /// What takes its place.
+    /// The text that replaces it.
     pub(crate) replace: String,
-    /// Claim ids, or `test: path::name`.
+    /// The claims and tests that catch the fault: ids of claims, or `test: path::name`.
     pub(crate) caught_by: Vec<String>,
-    /// The fault only measures: dictionaries that sound code trained may serve (`dictionaries = "kept"`).
+    /// True if the fault changes no training, so that dictionaries from sound code can be used (`dictionaries = "kept"`).
     pub(crate) keeps_dictionaries: bool,
 }
 
@@ -56,9 +56,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Fault>> {
             !name.is_empty() && !file.is_empty() && !find.is_empty(),
             "a fault lacks a name, a file or a line: {fault:?}"
         );
-        ensure!(!caught_by.is_empty(), "nothing is said to catch {name:?}");
-        ensure!(find != replace, "{name:?} replaces a line by itself");
-        ensure!(!find.contains('\n') && !replace.contains('\n'), "{name:?} is more than one line");
+        ensure!(!caught_by.is_empty(), "{name:?} lists nothing that catches it");
+        ensure!(find != replace, "{name:?} replaces a line with itself");
+        ensure!(!find.contains('\n') && !replace.contains('\n'), "{name:?} has a text of more than one line");
     }
     Ok(faults)
 }
@@ -80,7 +80,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `"…"` with escapes, or `'…'` without.
+    /// Reads `"…"` with escapes, or `'…'` without.
     fn string(&mut self) -> Result<String> {
         self.skip_blank(false);
         if let Some(rest) = self.rest.strip_prefix('\'') {
@@ -106,7 +106,7 @@ impl Reader<'_> {
                     Some(plain @ ('"' | '\\')) => plain,
                     Some('t') => '\t',
                     Some('n') => '\n',
-                    other => bail!("the escape {other:?} is not known here"),
+                    other => bail!("unknown escape {other:?}; known are \\\", \\\\, \\t and \\n"),
                 }),
                 '\n' => break,
                 other => value.push(other),
@@ -115,7 +115,7 @@ impl Reader<'_> {
         bail!("a string without end")
     }
 
-    /// `["…", "…"]`, over several lines if need be.
+    /// Reads `["…", "…"]`, which may span several lines.
     fn strings(&mut self) -> Result<Vec<String>> {
         self.skip_blank(false);
         self.rest = self.rest.strip_prefix('[').context("a list is expected")?;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_unknown_is_an_error() {
+    fn missing_and_unknown_parts_are_errors() {
         for (from, to) in [
             ("name =", "nom ="),
             ("'src/x.rs'", "src/x.rs"),

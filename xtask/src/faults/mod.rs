@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: every claim must notice a fault in the code it speaks of.
+//! `cargo xtask faults`: every claim must notice a fault in the code that it is about.
 
 mod list;
 mod switch;
@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tree::Tree;
 
-/// The table that a full run writes.
+/// The page with the table of all faults.
 const PAGE: &str = "docs/faults.md";
 
-/// Applies each fault and demands that what is said to catch it does; with `--check` only reads the lists.
+/// Applies each fault and demands that the listed claims and tests catch it. With `--check` it only reads the lists.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let faults = read_all()?;
     if arguments.iter().any(|argument| argument == "--check") {
@@ -39,12 +39,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .filter(|fault| untried.is_empty() || known(fault, &[], &before).is_none())
         .collect();
     if words.is_empty() {
-        // Nightly claims take hours in an unoptimised build: their faults are tried when they are named.
+        // Nightly claims take hours in an unoptimised build. Their faults are tried only if the command names them.
         let nightly: Vec<Claim> =
             claims::list(None)?.into_iter().filter(|claim| claim.tier == "nightly").collect();
         let all = chosen.len();
         chosen.retain(|fault| !split(fault).0.iter().any(|id| nightly.iter().any(|claim| claim.id == *id)));
-        println!("{} faults of nightly claims are left out; name one to try it", all - chosen.len());
+        println!(
+            "{} faults of nightly claims are left out; give a word of one to try it",
+            all - chosen.len()
+        );
     }
     ensure!(!chosen.is_empty(), "no fault is chosen by {arguments:?}");
     let mut rows: Vec<String> = Vec::new();
@@ -54,7 +57,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         std::fs::write(PAGE, page(&faults, &rows, &before)).with_context(|| format!("cannot write {PAGE}"))
     })?;
     print!("\n{HEAD}{}", rows.concat());
-    println!("\n{PAGE} is brought up to date");
+    println!("\n{PAGE} is up to date");
     let missed: Vec<&str> = results
         .iter()
         .filter(|(_, caught)| caught.iter().any(|(_, yes)| !yes))
@@ -65,7 +68,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// All lists of the workspace.
+/// Reads all lists of the workspace.
 pub(crate) fn read_all() -> Result<Vec<Fault>> {
     let mut faults = Vec::new();
     for file in tracked_files()? {
@@ -77,7 +80,7 @@ pub(crate) fn read_all() -> Result<Vec<Fault>> {
     Ok(faults)
 }
 
-/// What is wrong with the lists themselves.
+/// Returns the problems of the lists themselves.
 pub(crate) fn check(
     faults: &[Fault],
     claims: &[Claim],
@@ -105,7 +108,7 @@ pub(crate) fn check(
     problems
 }
 
-/// How a test is named in `caught_by`.
+/// The mark of a test in `caught_by`.
 const TEST: &str = "test: ";
 
 fn mentions(fault: &Fault, word: &str) -> bool {
@@ -134,7 +137,7 @@ fn try_all<'a>(
     );
     let sound = verdicts(&tree, named.into_iter(), &tiers, true)?;
     let (mut results, mut failures) = (Vec::new(), Vec::new());
-    // Those that need a build of their own come last.
+    // Faults that need a build of their own come last.
     let (first, last): (Vec<usize>, Vec<usize>) = (1..=faults.len()).partition(|n| switched.contains(n));
     for (done, number) in first.into_iter().chain(last).enumerate() {
         let fault = faults[number - 1];
@@ -150,7 +153,7 @@ fn try_all<'a>(
                 after_each(&of_one)?;
                 results.extend(of_one);
             }
-            // One wrong entry must not cost the others their turn.
+            // After one wrong entry the other faults are still tried.
             Err(error) => {
                 println!("  {error:#}");
                 failures.push(fault.name.as_str());
@@ -160,7 +163,7 @@ fn try_all<'a>(
     Ok((results, failures))
 }
 
-/// What should catch a fault that is on or in place, and whether it does.
+/// Returns the claims and tests that should catch an applied fault, each with true if it does.
 fn try_one<'a>(
     tree: &Tree,
     fault: &'a Fault,
@@ -185,7 +188,7 @@ fn try_one<'a>(
     Ok(caught)
 }
 
-/// The claims and the tests that should catch a fault.
+/// Returns the claims and the tests that should catch a fault.
 fn split(fault: &Fault) -> (Vec<&str>, Vec<&str>) {
     let (tests, ids): (Vec<&str>, Vec<&str>) =
         fault.caught_by.iter().map(String::as_str).partition(|name| name.starts_with(TEST));
@@ -222,7 +225,7 @@ fn verdicts<'a>(
     Ok(verdicts)
 }
 
-/// Whether a test of the package that owns the file fails: it must be built, be there, and fail.
+/// Returns true if a test of the package that owns the file fails. The test must exist and compile.
 fn test_fails(tree: &Tree, fault: &Fault, test: &str) -> Result<bool> {
     let manifest = Path::new(&fault.file)
         .ancestors()
@@ -243,12 +246,12 @@ fn test_fails(tree: &Tree, fault: &Fault, test: &str) -> Result<bool> {
 /// The head of the table.
 const HEAD: &str = "| fault | file | caught by | missed by |\n|---|---|---|---|\n";
 
-/// How the row of a fault begins.
+/// Returns the beginning of the row of a fault.
 fn row_start(fault: &Fault) -> String {
     format!("| {} | `{}` |", fault.name.replace('|', "\\|"), fault.file)
 }
 
-/// The row of a fault that was tried.
+/// Returns the row of a fault that was tried.
 fn row((fault, caught): &(&Fault, Vec<(&str, bool)>)) -> String {
     let names = |wanted: bool| {
         let names = caught.iter().filter(|(_, yes)| *yes == wanted).map(|(name, _)| format!("`{name}`"));
@@ -257,7 +260,8 @@ fn row((fault, caught): &(&Fault, Vec<(&str, bool)>)) -> String {
     format!("{} {} | {} |\n", row_start(fault), names(true), names(false))
 }
 
-/// The page of all listed faults: rows just tried, else the rows of the page so far, else a word that they were not.
+/// Returns the page of all listed faults. A row comes from this run, else from the page before it, else it says that the
+/// fault was not tried.
 fn page(faults: &[Fault], tried: &[String], before: &str) -> String {
     let mut text = format!(
         "# Faults and what catches them\n\n\
@@ -275,7 +279,7 @@ fn page(faults: &[Fault], tried: &[String], before: &str) -> String {
     text
 }
 
-/// The row of a fault that was tried with the list it has now, in this run or when the page was written.
+/// Returns the row of a fault that was tried with its present list, in this run or when the page was written.
 fn known<'a>(fault: &Fault, tried: &'a [String], before: &'a str) -> Option<&'a str> {
     let start = row_start(fault);
     let (ids, tests) = split(fault);

@@ -1,4 +1,4 @@
-//! Faults behind a switch that is read at run time: one build for all of them.
+//! Faults behind a switch that is read at run time, so that one build holds all of them.
 
 use super::Fault;
 use anyhow::{Context, Result, anyhow};
@@ -6,10 +6,10 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// The variable that holds the number of the fault that is on, counted from 1.
+/// The environment variable with the number of the active fault, counted from 1.
 pub(crate) const VARIABLE: &str = "COLLIMATE_FAULT";
 
-/// What a crate with faults gets at the end of its root.
+/// Returns the code that a crate with faults gets at the end of its root file.
 fn reader() -> String {
     format!(
         "
@@ -28,12 +28,12 @@ pub(crate) fn fault_switch() -> usize {{
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Body {
     range: Range<usize>,
-    /// Whether it may branch at run time into bodies of one type: not in a `const fn`, and not where `impl Trait` is returned.
+    /// True if it may branch at run time. A `const fn` may not, nor a function that returns `impl Trait`.
     branches: bool,
 }
 
-/// The files to write in the place of the sound ones, with every fault that a function can hold beside its sound body, and the
-/// numbers of these faults: their places in the list, counted from 1.
+/// Returns the files that replace the sound ones, and the numbers of the faults that they hold. A number is the place of the
+/// fault in the list, counted from 1.
 pub(crate) fn switched(
     faults: &[&Fault],
     read: impl Fn(&str) -> Result<String>,
@@ -44,7 +44,7 @@ pub(crate) fn switched(
         by_file.entry(&fault.file).or_default().push(index);
     }
     for (file, indices) in by_file {
-        // What belongs to no library is left to builds of its own.
+        // Faults in files of no library are built alone.
         let Some(root) = root_of(file).filter(|root| read(root).is_ok()) else { continue };
         let faults: Vec<_> = indices.into_iter().map(|index| (index + 1, faults[index])).collect();
         let (text, put) = switch_file(&read(file)?, &faults).with_context(|| format!("in {file}"))?;
@@ -61,12 +61,12 @@ pub(crate) fn switched(
     Ok((files, numbers))
 }
 
-/// The root file of the library that a file belongs to.
+/// Returns the root file of the library that a file belongs to.
 fn root_of(file: &str) -> Option<String> {
     file.split_once("/src/").map(|(package, _)| format!("{package}/src/lib.rs"))
 }
 
-/// The text with the faults beside the sound bodies of their functions, and the numbers of those that it holds.
+/// Returns the text with the faults beside the sound bodies of their functions, and the numbers of the faults in it.
 fn switch_file(text: &str, faults: &[(usize, &Fault)]) -> Result<(String, Vec<usize>)> {
     let stream: TokenStream = text.parse().map_err(|error| anyhow!("{error}"))?;
     let mut bodies = Vec::new();
@@ -85,7 +85,7 @@ fn switch_file(text: &str, faults: &[(usize, &Fault)]) -> Result<(String, Vec<us
             None => held.push((body.range.clone(), vec![(number, fault)])),
         }
     }
-    // A function inside of another that has faults as well: the inner one is enough for one switch.
+    // A function with faults may hold another one with faults. Only the inner one gets a switch.
     let ranges: Vec<_> = held.iter().map(|(range, _)| range.clone()).collect();
     let holds_another = |range: &Range<usize>| {
         ranges.iter().any(|other| other != range && range.start <= other.start && other.end <= range.end)
@@ -107,7 +107,7 @@ fn switch_file(text: &str, faults: &[(usize, &Fault)]) -> Result<(String, Vec<us
     Ok((text, numbers))
 }
 
-/// All function bodies, those inside of macros and of other bodies too.
+/// Collects all function bodies, including those inside macros and other bodies.
 fn collect(stream: TokenStream, into: &mut Vec<Body>) {
     // The tokens since the last thing that ends an item or a statement.
     let mut before: Vec<TokenTree> = Vec::new();
@@ -130,7 +130,7 @@ fn collect(stream: TokenStream, into: &mut Vec<Body>) {
     }
 }
 
-/// Whether these tokens are the head of a function, and if so, whether its body may branch.
+/// Returns whether the body of a function may branch if these tokens are its head, and nothing otherwise.
 fn head(tokens: &[TokenTree]) -> Option<bool> {
     let word = |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(ident) if ident == word);
     let sign = |token: &TokenTree, sign| matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_branch_is_left_to_a_build_of_its_own() {
+    fn bodies_that_cannot_branch_are_built_alone() {
         let text = "const fn f() -> i32 { 1 }\nfn g() -> impl Fn() -> i32 { || 2 }\nconst C: i32 = 3;\nfn h(k: impl Fn(fn(i32)) -> i32) { k(|_| 4); }";
         let list = ["1", "2", "3", "4"].map(|digit| fault(digit, "0"));
         let faults: Vec<_> = list.iter().enumerate().map(|(i, fault)| (i + 1, fault)).collect();

@@ -8,15 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The copy, and its own target folder (the packages it depends on are built there once).
+/// The copy and its own target folder, in which the dependencies are built once.
 pub(crate) struct Tree {
     folder: PathBuf,
     target: PathBuf,
-    /// The fault that is switched on, 0 for none.
+    /// The number of the active fault, 0 for none.
     number: usize,
 }
 
-/// A fault that is in place; dropping this value puts the file back.
+/// An applied fault. Dropping this value restores the file.
 pub(crate) struct Applied {
     path: PathBuf,
     before: String,
@@ -25,14 +25,14 @@ pub(crate) struct Applied {
 impl Drop for Applied {
     fn drop(&mut self) {
         if let Err(error) = fs::write(&self.path, &self.before) {
-            eprintln!("xtask: {} keeps its fault: {error}", self.path.display());
+            eprintln!("xtask: cannot restore {}: {error}", self.path.display());
         }
     }
 }
 
 impl Tree {
-    /// Copies what git tracks, with some files in other words. A file that did not change since the last copy keeps its time, so
-    /// cargo builds little.
+    /// Copies the tracked files, with other texts for the files in `instead`. A file that did not change since the last copy keeps
+    /// its time, so cargo builds little.
     pub(crate) fn new(instead: &BTreeMap<String, String>) -> Result<Self> {
         let base = target_folder()?.join("faults");
         let tree = Self { folder: base.join("tree"), target: base.join("target"), number: 0 };
@@ -53,7 +53,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Deletes what an earlier copy had and this one has not.
+    /// Deletes the files of an earlier copy that this one does not have.
     fn delete_strangers(&self, folder: &Path, files: &[String]) -> Result<()> {
         let Ok(entries) = folder.read_dir() else { return Ok(()) };
         for entry in entries {
@@ -70,12 +70,12 @@ impl Tree {
         Ok(())
     }
 
-    /// Switches on the fault of that number in what runs from now on; 0 for none.
+    /// Activates the fault of that number in the programs that run from now on; 0 for none.
     pub(crate) fn switch_on(&mut self, number: usize) {
         self.number = number;
     }
 
-    /// Puts a fault in place of the sound text of its file, for which another build is needed.
+    /// Writes a fault into its file, after which another build is needed.
     pub(crate) fn apply(&self, fault: &Fault) -> Result<Applied> {
         let path = self.folder.join(&fault.file);
         let before = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -86,7 +86,7 @@ impl Tree {
         Ok(Applied { path, before })
     }
 
-    /// A command that works in the copy.
+    /// Returns the command set up to run in the copy.
     pub(crate) fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .current_dir(&self.folder)
@@ -98,7 +98,7 @@ impl Tree {
             .env("PROPTEST_FAILURE_PERSISTENCE", "off")
     }
 
-    /// Runs cargo in the copy. A fault that does not even compile is no fault, so a failure is an error.
+    /// Runs cargo in the copy. A failure is an error, because a fault must compile.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Result<()> {
         let mut command = cargo_command();
         let output = self.prepare(&mut command).args(arguments).output()?;
@@ -121,7 +121,7 @@ impl Tree {
             .args(["claims", "--no-lock", "--tier", tier, "--out"])
             .arg(self.target.join("report"));
         if !keep_dictionaries {
-            // What faulty code computes must neither be found by sound code nor hide behind what sound code computed.
+            // Results of faulty code must not be found by sound code, nor results of sound code by faulty code.
             let derived = self.target.join("derived");
             let _ = fs::remove_dir_all(&derived);
             command.env("COLLIMATE_DERIVED", &derived);

@@ -1,9 +1,9 @@
-//! Which member may depend on which. The table is the picture in ARCHITECTURE.md.
+//! The allowed dependencies between members. The table agrees with the picture in ARCHITECTURE.md.
 
 use super::problem::Problem;
 use serde_json::Value;
 
-/// A member, and the members it may depend on. `?` marks an edge that must be optional (behind a feature).
+/// The members, each with the members it may depend on. `?` marks an edge that must be optional (behind a feature).
 const EDGES: &[(&str, &[&str])] = &[
     ("measure", &[]),
     ("stream", &[]),
@@ -57,7 +57,7 @@ const LIBRARIES_AND_STUDIES: &[&str] = &[
     "studies",
 ];
 
-/// Foundations that tests (not the code itself) of any member above them may use.
+/// The members that the tests of a member may also use.
 const FOR_TESTS: &[(&str, &[&str])] = &[
     ("tensor", &["measure"]),
     ("grad", &["measure"]),
@@ -68,7 +68,7 @@ const FOR_TESTS: &[(&str, &[&str])] = &[
     ("slt", &["claims"]),
 ];
 
-/// The name in the table of a package: `collimate-sae` is `sae`, `collimate` is `cli`.
+/// Returns the name of a package in the table: `collimate-sae` is `sae`, `collimate` is `cli`.
 fn layer(package: &str) -> Option<&str> {
     match package {
         "collimate" => Some("cli"),

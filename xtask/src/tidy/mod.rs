@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: the rules of the house that no compiler checks. `CONTRIBUTING.md` says why each exists.
+//! `cargo xtask tidy`: the rules that no compiler checks. `CONTRIBUTING.md` gives the reason of each.
 
 mod architecture;
 mod chapters;
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Checks everything; the claims are asked of the given binary, or of the one cargo builds.
+/// Checks everything. The claims are those of the given binary, or of the one that cargo builds.
 pub(crate) fn check(binary: Option<&Path>) -> Result<()> {
     let mut problems = static_rules()?;
     let claims = claims::list(binary)?;
@@ -52,7 +52,7 @@ pub(crate) fn check(binary: Option<&Path>) -> Result<()> {
     report(problems)
 }
 
-/// What can be checked without building a member.
+/// Checks the rules that need no build of a member.
 fn static_rules() -> Result<Vec<Problem>> {
     let mut problems = edges::check(&process::metadata(&["--no-deps"])?);
     problems.extend(single::check(&process::metadata(&[])?));
@@ -77,7 +77,7 @@ fn static_rules() -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// Returns problems that fail, or prints those that do not fail yet.
+/// Returns the problems if they fail, and only counts them if they do not fail yet.
 fn expected(problems: Vec<Problem>, fail: bool) -> Vec<Problem> {
     if fail {
         return problems;
@@ -89,7 +89,7 @@ fn expected(problems: Vec<Problem>, fail: bool) -> Vec<Problem> {
     Vec::new()
 }
 
-/// The files that are text.
+/// Returns the files that are text, with their texts.
 fn texts() -> Result<Vec<(String, String)>> {
     let files = process::tracked_files()?;
     Ok(files
@@ -101,7 +101,7 @@ fn texts() -> Result<Vec<(String, String)>> {
 /// Prints the problems, and fails if there are any.
 fn report(problems: Vec<Problem>) -> Result<()> {
     if problems.is_empty() {
-        println!("tidy: nothing to say");
+        println!("tidy: no problem");
         return Ok(());
     }
     for problem in &problems {

@@ -4,17 +4,17 @@ use super::problem::Problem;
 use crate::claims::{self, Claim};
 use crate::docs::CLAIMS;
 
-/// How many lines of the README are its first screen.
+/// The number of lines in the first screen of the README.
 const FIRST_SCREEN: usize = 45;
 
-/// What must be in the first screen, and what it is.
+/// The texts that the first screen must hold, each with its description.
 const MUST_SHOW: [(&str, &str); 3] = [
     ("docs/pictures/", "the picture"),
     ("cargo claims", "the command of the main job"),
     ("cargo xtask test", "the command of the tests"),
 ];
 
-/// The first screen of the README.
+/// Checks the first screen of the README.
 pub(super) fn readme(text: &str) -> Vec<Problem> {
     let screen: String = text.lines().take(FIRST_SCREEN).flat_map(|line| [line, "\n"]).collect();
     let lacks = |(words, what): &(&str, &str)| {
@@ -23,13 +23,13 @@ pub(super) fn readme(text: &str) -> Vec<Problem> {
     MUST_SHOW.iter().filter_map(lacks).collect()
 }
 
-/// Every id in a page belongs to a registered claim.
+/// Checks that every id in a page belongs to a registered claim.
 pub(super) fn ids(texts: &[(String, String)], claims: &[Claim]) -> Vec<Problem> {
     let subjects: Vec<&str> = claims.iter().map(|claim| claim.subject.as_str()).collect();
     let mut problems = Vec::new();
     for (file, text) in texts.iter().filter(|(file, _)| file.ends_with(".md")) {
         for (index, line) in text.lines().enumerate() {
-            // What stands between backquotes are the odd pieces.
+            // The odd pieces stand between backquotes.
             for quoted in line.split('`').skip(1).step_by(2).filter(|quoted| is_id(quoted, &subjects)) {
                 if !claims.iter().any(|claim| claim.id == quoted) {
                     problems.push(format!("{file}:{}: there is no claim `{quoted}`", index + 1));
@@ -40,7 +40,7 @@ pub(super) fn ids(texts: &[(String, String)], claims: &[Claim]) -> Vec<Problem> 
     problems
 }
 
-/// `subject/short-kebab-name` with a subject that has claims.
+/// Returns true for `subject/short-kebab-name` with a subject that has claims.
 fn is_id(text: &str, subjects: &[&str]) -> bool {
     text.split_once('/').is_some_and(|(subject, name)| {
         let kebab = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
@@ -48,7 +48,7 @@ fn is_id(text: &str, subjects: &[&str]) -> bool {
     })
 }
 
-/// The page of claims is the one the binary gives.
+/// Checks that the page of claims agrees with the binary.
 pub(super) fn listed(texts: &[(String, String)], claims: &[Claim]) -> Vec<Problem> {
     let Some((_, text)) = texts.iter().find(|(file, _)| file == CLAIMS) else {
         return vec![format!("{CLAIMS} is missing: `cargo xtask docs --claims` writes it")];

@@ -1,16 +1,16 @@
-//! One `rand` and one `ndarray` in what users see.
+//! One version of `rand` and of `ndarray` in the public items.
 
 use super::problem::Problem;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
-/// Crates whose types are in our public items, so that a second version would not fit the first.
+/// The crates whose types are in our public items. Two versions would not fit together.
 const SINGLE: [&str; 2] = ["rand", "ndarray"];
 
-/// Known exceptions: a package that keeps another version to itself.
+/// The exceptions: packages that use another version only internally.
 const KEPT_INSIDE: [(&str, &str); 1] = [("tokenizers", "rand")];
 
-/// Looks for second versions in the graph of `cargo metadata`, not through the known exceptions.
+/// Finds second versions in the graph of `cargo metadata`, except behind the exceptions.
 pub(super) fn check(metadata: &Value) -> Vec<Problem> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -42,7 +42,7 @@ pub(super) fn check(metadata: &Value) -> Vec<Problem> {
     problems
 }
 
-/// Everything reachable without going through what `stop` says.
+/// Returns the packages that can be reached without passing one for which `stop` is true.
 fn reachable(
     from: &[String],
     edges: &HashMap<String, Vec<String>>,

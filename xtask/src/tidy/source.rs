@@ -3,13 +3,13 @@
 use super::problem::Problem;
 use super::scan::code_only;
 
-/// Words that, followed by `!`, mark unfinished work.
+/// The macros that mark unfinished work.
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 
-/// Names that say nothing about what is inside.
+/// The names that do not describe the content.
 const VAGUE: [&str; 6] = ["util", "utils", "helper", "helpers", "common", "misc"];
 
-/// How many lines above an `unsafe` its safety comment may begin.
+/// The largest distance in lines from an `unsafe` up to its safety comment.
 const SAFETY_WITHIN: usize = 12;
 
 /// Checks one file.
@@ -19,7 +19,7 @@ pub(super) fn check(file: &str, text: &str) -> Vec<Problem> {
     let in_kernels = parts.contains(&"kernels");
     let mut problems = Vec::new();
     if let Some(vague) = parts.iter().find(|part| VAGUE.contains(part)) {
-        problems.push(format!("{file}: {vague:?} names nothing; call the module by what it holds"));
+        problems.push(format!("{file}: {vague:?} describes nothing; name the module after its content"));
     }
     let originals: Vec<&str> = text.lines().collect();
     for (index, line) in originals.iter().enumerate() {
@@ -49,7 +49,7 @@ pub(super) fn check(file: &str, text: &str) -> Vec<Problem> {
     problems
 }
 
-/// Every member inherits the lints, of which one asks for documentation of every public item.
+/// Checks that a member inherits the lints. One of them demands documentation of every public item.
 pub(super) fn check_manifest(file: &str, text: &str) -> Vec<Problem> {
     if text.contains("[workspace.lints.rust]") {
         let asks = text.contains("missing_docs = \"warn\"") && text.contains("unsafe_code = \"deny\"");
@@ -72,7 +72,7 @@ fn has_safety_comment(lines: &[&str], index: usize) -> bool {
     above.iter().any(|line| line.contains("//") && line.to_lowercase().contains("safe"))
 }
 
-/// Identifiers and single other characters, without blanks.
+/// Splits a line into identifiers and other single characters, without blanks.
 fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
@@ -138,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(problems(text), 0, "{text}");
         }
-        // What follows them does count, on its own line.
+        // Code behind them counts, on its own line.
         let text = "let a = \"\n\n\"; /*\n*/ todo!()";
         assert_eq!(check("a.rs", text), ["a.rs:4: `todo!`"]);
         assert_eq!(problems("let c = 'x'; todo!()"), 1);

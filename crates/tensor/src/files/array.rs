@@ -2,7 +2,7 @@ use super::FileError;
 use half::{bf16, f16};
 use ndarray::{Array, ArrayD, Dimension, IxDyn};
 
-/// The elements of an array as the file holds them, in C order (last axis fastest).
+/// The elements of an array with the type that they have in the file, in C order (last axis fastest).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum FileData {
@@ -20,11 +20,11 @@ pub enum FileData {
     I64(Vec<i64>),
     /// Bytes.
     U8(Vec<u8>),
-    /// Truth values, one byte each in the file.
+    /// Boolean values, one byte each in the file.
     Bool(Vec<bool>),
 }
 
-/// Runs one expression on the vector inside, whatever its element type.
+/// Runs one expression on the vector inside, for any element type.
 macro_rules! each {
     ($data:expr, $v:ident => $body:expr) => {
         match $data {
@@ -63,7 +63,7 @@ impl ElementType {
         }
     }
 
-    /// Decodes little-endian bytes, whose number is a multiple of the element's size; `Err` holds a byte that is no truth value.
+    /// Decodes little-endian bytes. Their number is a multiple of the element's size. `Err` holds a byte that is not a boolean.
     pub(crate) fn decode(self, bytes: Vec<u8>) -> Result<FileData, u8> {
         fn all<const N: usize, T>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
             bytes.as_chunks::<N>().0.iter().map(|&chunk| from(chunk)).collect()
@@ -84,7 +84,7 @@ impl ElementType {
     }
 }
 
-/// An array from or for a file: a shape and elements that know their type.
+/// An array read from a file or to be written to one: a shape, and elements with their type.
 ///
 /// # Shapes
 /// Any number of axes; elements in C order.
@@ -104,10 +104,10 @@ pub struct FileArray {
 }
 
 impl FileArray {
-    /// An array of this shape.
+    /// Makes an array with this shape.
     ///
     /// # Errors
-    /// [`FileError::Shape`] when the shape does not hold exactly the elements given.
+    /// [`FileError::Shape`] if the number of elements does not fit the shape.
     pub fn new(shape: Vec<usize>, data: FileData) -> Result<Self, FileError> {
         let given = each!(&data, v => v.len());
         if checked_len(&shape) != Some(given) {
@@ -116,22 +116,17 @@ impl FileArray {
         Ok(Self { shape, data })
     }
 
-    /// The length of each axis.
+    /// Returns the length of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The elements with their type.
+    /// Returns the elements with their type.
     pub fn data(&self) -> &FileData {
         &self.data
     }
 
-    /// The elements with their type, given away.
-    pub fn into_data(self) -> FileData {
-        self.data
-    }
-
-    /// The name of the element type: `"f16"`, `"bf16"`, `"f32"`, `"f64"`, `"i32"`, `"i64"`, `"u8"` or `"bool"`.
+    /// Returns the name of the element type: `"f16"`, `"bf16"`, `"f32"`, `"f64"`, `"i32"`, `"i64"`, `"u8"` or `"bool"`.
     pub fn type_name(&self) -> &'static str {
         match self.data {
             FileData::F16(_) => "f16",
@@ -145,9 +140,9 @@ impl FileArray {
         }
     }
 
-    /// The elements as single-precision numbers.
+    /// Returns the elements as single-precision numbers.
     ///
-    /// Doubles and integers beyond 2²⁴ are rounded to the nearest; truth values become 0 and 1.
+    /// Doubles and integers beyond 2²⁴ are rounded to the nearest number. Booleans become 0 and 1.
     pub fn to_f32(&self) -> ArrayD<f32> {
         let values: Vec<f32> = match &self.data {
             FileData::F16(v) => v.iter().map(|x| x.to_f32()).collect(),
@@ -162,7 +157,7 @@ impl FileArray {
         self.array(values)
     }
 
-    /// The elements as double-precision numbers; only integers beyond 2⁵³ are rounded.
+    /// Returns the elements as double-precision numbers. Only integers beyond 2⁵³ are rounded.
     pub fn to_f64(&self) -> ArrayD<f64> {
         let values: Vec<f64> = match &self.data {
             FileData::F16(v) => v.iter().map(|x| x.to_f64()).collect(),
@@ -177,7 +172,7 @@ impl FileArray {
         self.array(values)
     }
 
-    /// The elements as integers; nothing when they are floating-point numbers.
+    /// Returns the elements as integers, or `None` if they are floating-point numbers.
     pub fn to_i64(&self) -> Option<ArrayD<i64>> {
         let values: Vec<i64> = match &self.data {
             FileData::I32(v) => v.iter().map(|&x| i64::from(x)).collect(),
@@ -194,7 +189,7 @@ impl FileArray {
         ArrayD::from_shape_vec(IxDyn(&self.shape), values).expect("shape and elements agree")
     }
 
-    /// The elements as little-endian bytes.
+    /// Returns the elements as little-endian bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         fn all<const N: usize, T: Copy>(values: &[T], to: impl Fn(T) -> [u8; N]) -> Vec<u8> {
             let mut out = Vec::with_capacity(N * values.len());
@@ -218,7 +213,8 @@ impl FileArray {
     }
 }
 
-/// The number of elements of a shape; nothing when it, or an axis times the others that are not empty, overflows.
+/// Returns the number of elements of a shape. Returns `None` if it overflows, or if the product of the axes that are not empty
+/// overflows.
 pub(crate) fn checked_len(shape: &[usize]) -> Option<usize> {
     // ndarray refuses shapes whose non-empty axes multiply beyond isize::MAX, so they are refused here.
     let non_empty = shape.iter().filter(|&&n| n > 0).try_fold(1usize, |a, &n| a.checked_mul(n))?;
@@ -233,7 +229,7 @@ macro_rules! from_array {
         impl<D: Dimension> From<Array<$element, D>> for FileArray {
             fn from(array: Array<$element, D>) -> Self {
                 let shape = array.shape().to_vec();
-                // Already in C order: the elements move; otherwise they are put in order.
+                // Elements in C order are moved; others are reordered.
                 let data = if array.is_standard_layout() {
                     let (mut data, offset) = array.into_raw_vec_and_offset();
                     let n = shape.iter().product();

@@ -1,73 +1,77 @@
+use collimate_output::OutputError;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a file could not be read or written: which file, where in it, and what is wrong.
+/// The reason why a file could not be read or written: the file, the place in it, and what is wrong.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The operating system refused.
+    /// A file that could not be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// A file that the operating system could not open or read.
     #[error("{path}: {place}: {source}", path = path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What was being done or read.
+        /// The step that failed, or the part that was read.
         place: String,
         /// The reason given by the operating system.
         source: io::Error,
     },
-    /// The content contradicts the format or itself.
+    /// A content that contradicts the format or itself.
     #[error("{path}: {place}: {what}", path = path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Where in the file.
+        /// The place in the file.
         place: String,
-        /// What is wrong.
+        /// The reason.
         what: String,
     },
-    /// The content is sound as far as known, but of a kind that is not read here.
+    /// A content of a kind that is not read here.
     #[error("{path}: {place}: {what} is not supported (supported: {supported})", path = path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// Where in the file.
+        /// The place in the file.
         place: String,
-        /// What was met.
+        /// The kind that was found.
         what: String,
-        /// What could have been read.
+        /// The kinds that can be read.
         supported: &'static str,
     },
-    /// More was asked for than the limit allows.
+    /// A content above the limit of size.
     #[error("{path}: {place}: needs {needed} bytes, more than the limit of {limit}", path = path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Where in the file.
+        /// The place in the file.
         place: String,
-        /// How many bytes it would take.
+        /// The number of bytes it would take.
         needed: u64,
-        /// How many are allowed.
+        /// The number of bytes that are allowed.
         limit: u64,
     },
-    /// The file is sound but has nothing by this name.
+    /// A name that the file does not have.
     #[error("{path}: there is no '{name}' among its {count} entries (the nearest in order: {near})", path = path.display())]
     Missing {
         /// The file.
         path: PathBuf,
-        /// The name asked for.
+        /// The name that was asked for.
         name: String,
-        /// How many entries there are.
+        /// The number of entries.
         count: usize,
-        /// The entry that would come next in the order of names, or nothing.
+        /// The next entry in the order of names, or an empty text.
         near: String,
     },
-    /// An array's shape and its number of elements do not agree.
+    /// A shape that does not agree with the number of elements.
     #[error("an array of shape {shape:?} cannot hold {given} elements")]
     Shape {
-        /// The shape given.
+        /// The shape that was given.
         shape: Vec<usize>,
-        /// The number of elements given.
+        /// The number of elements that was given.
         given: usize,
     },
 }

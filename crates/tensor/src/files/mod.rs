@@ -1,10 +1,9 @@
-//! Readers and writers of weight and array files that survive hostile input.
+//! Readers and writers of weight and array files. The readers are safe against damaged and hostile files.
 //!
-//! Nothing in a file is believed before it is checked: counts, lengths and offsets are compared with the size of
-//! the file before anything of that size is allocated, so a reader holds at most a small multiple of the file in
-//! memory (of its *expanded* size, with an explicit limit, for a compressed npz). A bad file gives a [`FileError`]
-//! that says which file, where in it, and what is wrong. No file is memory-mapped; single tensors are read on
-//! demand.
+//! Counts, lengths and offsets are compared with the size of the file before anything of that size is allocated. So a
+//! reader holds at most a small multiple of the file in memory. A compressed npz counts by its expanded size, which has a
+//! limit. A bad file gives a [`FileError`] with the file, the place in it and the reason. No file is memory-mapped; single
+//! tensors are read on demand.
 //!
 //! | format | read | write |
 //! |---|---|---|
@@ -14,7 +13,7 @@
 //! | [`Gguf`] version 3 | F32, F16, `Q4_1`, `Q8_0` | no |
 //! | [`TorchFile`] (`torch.save`, the pickle read without running it) | tensors, numbers, texts | no |
 //!
-//! Writers write a temporary file beside the target and rename it, so a reader never meets half a file.
+//! Writers write a temporary file beside the target and rename it, so a reader never finds half a file.
 //!
 //! ```
 //! use collimate_tensor::files::{FileArray, Npz, write_npz};
@@ -30,7 +29,6 @@
 //! ```
 
 mod array;
-mod atomic;
 mod error;
 mod gguf;
 mod npy;
@@ -41,10 +39,19 @@ mod torch;
 mod zip;
 
 pub use array::{FileArray, FileData};
-pub use atomic::write_atomically;
+pub use collimate_output::OutputError;
 pub use error::FileError;
 pub use gguf::{Gguf, GgufTensor, GgufType, GgufValue};
 pub use npy::{read_npy, write_npy};
 pub use npz::{Npz, write_npz};
 pub use safetensors::{Safetensors, write_safetensors};
 pub use torch::{TorchFile, TorchScalar};
+
+/// Writes a file so that it is complete or absent. It goes when its last callers use `collimate_output::write`.
+#[doc(hidden)]
+pub fn write_atomically(
+    path: &std::path::Path,
+    content: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+) -> Result<(), FileError> {
+    Ok(collimate_output::write(path, collimate_output::Existing::Replace, content)?)
+}

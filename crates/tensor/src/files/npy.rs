@@ -1,15 +1,16 @@
 use super::array::{ElementType, FileArray, FileData, checked_len};
+use super::error::FileError;
 use super::source::Source;
-use super::{FileError, write_atomically};
-use std::io::{self, Read, Write};
+use collimate_output::{Existing, write};
+use std::io::{self, Read};
 use std::path::Path;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// numpy itself refuses longer headers by default (10,000); a little more is harmless.
+/// The longest header that is read. By default numpy refuses headers above 10,000 bytes.
 const LONGEST_HEADER: usize = 65_536;
 const SUPPORTED: &str = "little-endian f2, f4, f8, i4, i8, u1, b1";
 
-/// What an npy header says.
+/// The content of an npy header.
 struct Header {
     element: ElementType,
     fortran: bool,
@@ -17,7 +18,7 @@ struct Header {
     len: usize,
 }
 
-/// Where in which file, for error messages.
+/// A file and a place in it, for error messages.
 pub(crate) struct Place<'a> {
     pub(crate) path: &'a Path,
     pub(crate) prefix: &'a str,
@@ -39,10 +40,10 @@ impl Place<'_> {
 
 /// Reads an npy file (format versions 1 to 3) of little-endian f16, f32, f64, i32, i64, u8 or bool elements.
 ///
-/// An array in Fortran order comes back in C order, with the same shape.
+/// An array in Fortran order is returned in C order, with its shape.
 ///
 /// # Errors
-/// [`FileError::Malformed`] when the header cannot be parsed or does not agree with the size of the file,
+/// [`FileError::Malformed`] if the header cannot be parsed or does not agree with the size of the file,
 /// [`FileError::Unsupported`] for another element type.
 ///
 /// # Examples
@@ -63,8 +64,8 @@ pub fn read_npy(path: impl AsRef<Path>) -> Result<FileArray, FileError> {
     read_stream(&mut reader, len, &Place { path: &path, prefix: "" })
 }
 
-/// Reads an npy file of `total` bytes from a stream. What is held never exceeds a small multiple of the bytes that
-/// really came, whatever `total` and the header claim.
+/// Reads an npy file of `total` bytes from a stream. The memory never exceeds a small multiple of the bytes that were
+/// received, even if `total` and the header claim more.
 pub(crate) fn read_stream(reader: &mut dyn Read, total: u64, place: &Place) -> Result<FileArray, FileError> {
     let mut fixed = [0; 8];
     reader.read_exact(&mut fixed).map_err(|e| place.io("the npy magic string", e))?;
@@ -109,7 +110,7 @@ pub(crate) fn read_stream(reader: &mut dyn Read, total: u64, place: &Place) -> R
         );
         return Err(place.malformed("the npy data", what));
     }
-    // `total` may itself be a claim (of a zip directory), so the buffer grows with the bytes that come.
+    // `total` may come from a zip directory and be wrong, so the buffer grows with the bytes that are received.
     let mut bytes = Vec::with_capacity(present.min(1 << 20) as usize);
     reader.take(present).read_to_end(&mut bytes).map_err(|e| place.io("the npy data", e))?;
     if bytes.len() as u64 != present {
@@ -127,7 +128,7 @@ pub(crate) fn read_stream(reader: &mut dyn Read, total: u64, place: &Place) -> R
     FileArray::new(header.shape, data)
 }
 
-/// Reorders elements whose first axis is fastest so that the last axis is.
+/// Reorders elements from first axis fastest to last axis fastest.
 fn to_c_order(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
     let n = bytes.len() / size;
     let mut out = Vec::with_capacity(bytes.len());
@@ -149,7 +150,7 @@ fn to_c_order(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
     out
 }
 
-/// Parses `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`, the one dictionary the format knows.
+/// Parses `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`, the only dictionary of the format.
 fn parse_header(text: &[u8], place: &Place) -> Result<Header, FileError> {
     let bad = |what: String| place.malformed("the npy header", what);
     let text = std::str::from_utf8(text).map_err(|e| bad(e.to_string()))?;
@@ -235,20 +236,20 @@ fn axes(text: &str) -> Option<Vec<usize>> {
     if inner.is_empty() {
         return Some(Vec::new());
     }
-    // One axis is written "(3,)"; more may or may not end in a comma.
+    // One axis is written "(3,)". Several axes may or may not end in a comma.
     let inner = inner.strip_suffix(',').unwrap_or(inner);
     let digits = |axis: &str| axis.bytes().all(|b| b.is_ascii_digit()).then(|| axis.parse().ok()).flatten();
     inner.split(',').map(|axis| digits(axis.trim())).collect()
 }
 
-/// Writes an npy file (format version 1, C order), all or nothing.
+/// Writes an npy file (format version 1, C order). On an error the old file, if any, stays.
 ///
 /// # Errors
-/// [`FileError::Unsupported`] for bf16, which the format does not know; [`FileError::Io`] when writing fails.
+/// [`FileError::Unsupported`] for bf16, which the format does not have; [`FileError::Output`] if writing fails.
 pub fn write_npy(path: impl AsRef<Path>, array: &FileArray) -> Result<(), FileError> {
     let path = path.as_ref();
     let bytes = to_bytes(array, path)?;
-    write_atomically(path, |out| out.write_all(&bytes))
+    Ok(write(path, Existing::Replace, |out| out.write_all(&bytes))?)
 }
 
 pub(crate) fn to_bytes(array: &FileArray, path: &Path) -> Result<Vec<u8>, FileError> {
@@ -276,7 +277,7 @@ pub(crate) fn to_bytes(array: &FileArray, path: &Path) -> Result<Vec<u8>, FileEr
         header.push(' ');
     }
     header.push('\n');
-    // 4,000 axes would be needed to pass 65,535; ndarray arrays of that kind are not made by accident.
+    // Only an array with 4,000 axes passes 65,535.
     let length = u16::try_from(header.len()).map_err(|_| FileError::Unsupported {
         path: path.into(),
         place: "the npy header".into(),

@@ -1,22 +1,24 @@
+use super::array::FileArray;
+use super::error::FileError;
 use super::npy::{Place, read_stream, to_bytes};
 use super::safetensors::missing;
 use super::source::Source;
 use super::zip::{Member, content, members, write_stored};
-use super::{FileArray, FileError, write_atomically};
+use collimate_output::{Existing, write};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// An array of an npz file may expand to this many bytes unless a limit is named.
+/// The default limit of bytes to which an array may expand.
 const DEFAULT_LIMIT: u64 = 1 << 30;
 
-/// An npz file (a zip archive of npy files), opened: its directory checked, its arrays read one at a time.
+/// An open npz file (a zip archive of npy files). Its directory is checked; its arrays are read one at a time.
 ///
-/// A compressed archive can expand a thousandfold, so the size after expansion has a limit of its own: 1 GiB an array,
-/// or what [`Npz::with_limit`] says.
+/// A compressed archive can expand a thousandfold, so the size after expansion has a limit: 1 GiB for each array, or the limit
+/// of [`Npz::with_limit`].
 ///
 /// # Errors
-/// Opening refuses a broken zip directory and repeated names; reading refuses sizes or check sums that do not hold,
-/// encryption, compression other than deflate, arrays above the limit, and all that [`read_npy`](super::read_npy) refuses.
+/// Opening refuses a broken zip directory and repeated names. Reading refuses wrong sizes and check sums, encryption,
+/// compression other than deflate, arrays above the limit, and everything that [`read_npy`](super::read_npy) refuses.
 ///
 /// # Examples
 /// ```
@@ -32,7 +34,7 @@ const DEFAULT_LIMIT: u64 = 1 << 30;
 /// ```
 pub struct Npz {
     source: Source,
-    /// By array name.
+    /// The members by the name of the array.
     arrays: BTreeMap<String, Member>,
     limit: u64,
 }
@@ -51,7 +53,7 @@ impl Npz {
     fn parse(source: Source) -> Result<Self, FileError> {
         let mut arrays = BTreeMap::new();
         for member in members(&source)? {
-            // Other members than arrays are somebody else's business.
+            // Members that are not arrays are skipped.
             let Some(name) = member.name.strip_suffix(".npy").map(str::to_owned) else { continue };
             if arrays.contains_key(&name) {
                 let what = format!("the array '{name}' is listed twice");
@@ -62,14 +64,14 @@ impl Npz {
         Ok(Self { source, arrays, limit: DEFAULT_LIMIT })
     }
 
-    /// Lets an array expand to at most `bytes` bytes.
+    /// Sets the limit of bytes to which an array may expand.
     #[must_use]
     pub fn with_limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
         self
     }
 
-    /// The names of the arrays, in alphabetical order.
+    /// Returns the names of the arrays, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.arrays.keys().map(String::as_str)
     }
@@ -77,7 +79,7 @@ impl Npz {
     /// Reads one array.
     ///
     /// # Errors
-    /// See the type; [`FileError::Missing`] when there is none of this name.
+    /// The errors listed at the type; [`FileError::Missing`] if there is no array of this name.
     pub fn read(&self, name: &str) -> Result<FileArray, FileError> {
         let Some(member) = self.arrays.get(name) else {
             return Err(missing(&self.source, name, &self.arrays));
@@ -96,14 +98,14 @@ impl Npz {
     }
 }
 
-/// Writes arrays to an npz file without compression, all or nothing.
+/// Writes arrays to an npz file without compression. On an error the old file, if any, stays.
 ///
 /// # Errors
-/// [`FileError::Malformed`] when a name is given twice, [`FileError::Unsupported`] for bf16,
-/// [`FileError::TooLarge`] for 4 GiB or more, [`FileError::Io`] when writing fails.
+/// [`FileError::Malformed`] if a name is given twice, [`FileError::Unsupported`] for bf16,
+/// [`FileError::TooLarge`] for 4 GiB or more, [`FileError::Output`] if writing fails.
 ///
 /// # Determinism
-/// The bytes depend on the arrays and their order only: the members carry no time of writing.
+/// The bytes depend only on the arrays and their order, because the members carry no time of writing.
 pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, FileArray)]) -> Result<(), FileError> {
     let path = path.as_ref();
     let mut names: Vec<_> = arrays.iter().map(|(name, _)| *name).collect();
@@ -118,14 +120,14 @@ pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, FileArray)]) -> Result
     let members = arrays
         .iter()
         .map(|(name, array)| Ok((format!("{name}.npy"), to_bytes(array, path)?)))
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Result<Vec<_>, FileError>>()?;
     let mut refused = None;
-    let written = write_atomically(path, |out| {
+    let written = write(path, Existing::Replace, |out| {
         write_stored(out, path, &members).map_err(|error| {
             let message = std::io::Error::other(error.to_string());
             refused = Some(error);
             message
         })
     });
-    refused.map_or(written, Err)
+    refused.map_or(written.map_err(FileError::from), Err)
 }

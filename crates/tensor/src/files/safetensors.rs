@@ -1,19 +1,19 @@
 use super::array::{ElementType, FileArray, FileData};
+use super::error::FileError;
 use super::source::Source;
-use super::{FileError, write_atomically};
+use collimate_output::{Existing, write};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo, View};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
-/// The length field in front of the header.
+/// The size of the length field in front of the header.
 const PREFIX: u64 = 8;
-/// The format allows headers up to 100 MB.
+/// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// A safetensors file, opened: its header checked, its tensors read one at a time.
+/// An open safetensors file. Its header is checked; its tensors are read one at a time.
 ///
 /// # Errors
 /// Opening refuses a header longer than the file, unknown element types, ranges that overlap, leave gaps or pass the
@@ -85,17 +85,17 @@ impl Safetensors {
         Ok(Self { source, data_start, metadata: header.metadata, tensors: header.tensors })
     }
 
-    /// The names of the tensors, in alphabetical order.
+    /// Returns the names of the tensors, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// The free text the file carries about itself.
+    /// Returns the free text in the header.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// The shape of a tensor, without reading it.
+    /// Returns the shape of a tensor, without reading it.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|info| info.shape.as_slice())
     }
@@ -103,7 +103,7 @@ impl Safetensors {
     /// Reads one tensor.
     ///
     /// # Errors
-    /// [`FileError::Missing`] when there is none of this name, [`FileError::Unsupported`] for another element type.
+    /// [`FileError::Missing`] if there is no tensor of this name, [`FileError::Unsupported`] for another element type.
     pub fn read(&self, name: &str) -> Result<FileArray, FileError> {
         let Some(info) = self.tensors.get(name) else {
             return Err(missing(&self.source, name, &self.tensors));
@@ -126,7 +126,7 @@ impl Safetensors {
     }
 }
 
-/// Names the entry that was asked for and one that exists.
+/// Returns the error that names the wanted entry and an existing one.
 pub(crate) fn missing<T>(source: &Source, name: &str, entries: &BTreeMap<String, T>) -> FileError {
     let near = entries.range(name.to_owned()..).next().or_else(|| entries.last_key_value());
     FileError::Missing {
@@ -151,8 +151,8 @@ fn element_type(dtype: Dtype) -> Option<ElementType> {
     })
 }
 
-/// The header as JSON. Read entry by entry: the format crate's own way first buffers every value, which takes tens of
-/// times the header's size, and lets a repeated name pass.
+/// The header as JSON, read entry by entry. The reader of the `safetensors` crate first buffers every value, which takes tens
+/// of times the size of the header, and accepts repeated names.
 struct Header {
     metadata: BTreeMap<String, String>,
     tensors: BTreeMap<String, TensorInfo>,
@@ -187,13 +187,13 @@ impl<'de> Deserialize<'de> for Header {
     }
 }
 
-/// Writes tensors and free text to a safetensors file, all or nothing.
+/// Writes tensors and free text to a safetensors file. On an error the old file, if any, stays.
 ///
 /// # Errors
-/// [`FileError::Malformed`] when a name is given twice, [`FileError::Io`] when writing fails.
+/// [`FileError::Malformed`] if a name is given twice, [`FileError::Output`] if writing fails.
 ///
 /// # Determinism
-/// The bytes depend on the tensors only, except that several entries of free text may come in any order.
+/// The bytes depend only on the tensors, except that several entries of free text may have any order.
 pub fn write_safetensors(
     path: impl AsRef<Path>,
     tensors: &[(&str, FileArray)],
@@ -212,7 +212,7 @@ pub fn write_safetensors(
     let metadata = if metadata.is_empty() { None } else { Some(metadata) };
     let bytes = safetensors::serialize(tensors.iter().map(|(name, array)| (*name, array)), metadata)
         .map_err(|e| malformed(e.to_string()))?;
-    write_atomically(path, |out| out.write_all(&bytes))
+    Ok(write(path, Existing::Replace, |out| out.write_all(&bytes))?)
 }
 
 impl View for &FileArray {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) trait ReadSeek: Read + Seek + Send {}
 impl<T: Read + Seek + Send> ReadSeek for T {}
 
-/// A file of known length from which ranges are read; a range is checked against the length before it is allocated.
+/// A file of known length from which ranges are read. A range is checked against the length before memory is allocated.
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
@@ -39,7 +39,7 @@ impl Source {
         (self.path, self.len, self.reader.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Fills `out` from the bytes at `offset`. Threads may call it at once; each read is done under a lock.
+    /// Fills `out` from the bytes at `offset`. Several threads may call it at once: a lock protects each read.
     pub(crate) fn read_into(&self, offset: u64, out: &mut [u8], place: &str) -> Result<(), FileError> {
         self.check(offset, out.len() as u64, place)?;
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ impl Source {
             .map_err(|source| FileError::Io { path: self.path.clone(), place: place.into(), source })
     }
 
-    /// The `count` bytes at `offset`.
+    /// Reads the `count` bytes at `offset`.
     pub(crate) fn read(&self, offset: u64, count: u64, place: &str) -> Result<Vec<u8>, FileError> {
         self.check(offset, count, place)?;
         let mut out = vec![0; count as usize];

@@ -1,6 +1,6 @@
-//! The part of the zip format that npz files use: members stored or deflated, sizes taken from the central directory.
+//! The part of the zip format that npz files use: members stored or deflated, with sizes from the central directory.
 //!
-//! Written here because the zip crate reserves memory for as many members as a file claims to have.
+//! The zip crate is not used, because it reserves memory for the number of members that a file claims.
 
 use super::FileError;
 use super::source::Source;
@@ -19,7 +19,7 @@ const END_BYTES: u64 = 22;
 const ENTRY_BYTES: u64 = 46;
 const LOCAL_BYTES: u64 = 30;
 
-/// What the central directory says of a member.
+/// The entry of a member in the central directory.
 pub(crate) struct Member {
     pub(crate) name: String,
     encrypted: bool,
@@ -44,7 +44,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 /// Reads the central directory.
 pub(crate) fn members(source: &Source) -> Result<Vec<Member>, FileError> {
-    // The end record is followed by a comment of at most 65,535 bytes, whose length it names.
+    // A comment of at most 65,535 bytes follows the end record, which gives its length.
     let reach = source.len.min(END_BYTES + u64::from(u16::MAX));
     let tail = source.read(source.len - reach, reach, DIRECTORY)?;
     let end = (0..(tail.len() + 1).saturating_sub(END_BYTES as usize))
@@ -91,7 +91,7 @@ pub(crate) fn members(source: &Source) -> Result<Vec<Member>, FileError> {
     Ok(members)
 }
 
-/// One entry of the directory and what follows it.
+/// Splits the directory into its first entry and the rest.
 fn entry(bytes: &[u8]) -> Option<(Member, &[u8])> {
     let fixed = bytes.get(..ENTRY_BYTES as usize).filter(|fixed| fixed.starts_with(&ENTRY))?;
     let lengths = [28, 30, 32].map(|at| usize::from(u16_at(fixed, at)));
@@ -99,7 +99,7 @@ fn entry(bytes: &[u8]) -> Option<(Member, &[u8])> {
     let name = bytes.get(ENTRY_BYTES as usize..name_end)?;
     let mut extra = bytes.get(name_end..name_end + lengths[1])?;
     let after = bytes.get(name_end + lengths[1] + lengths[2]..)?;
-    // Sizes that do not fit into 32 bits stand in an extra field, in this order, if they are all ones here.
+    // Sizes above 32 bits are stored in an extra field, in this order, and are all ones here.
     let mut wide = [u32_at(fixed, 24), u32_at(fixed, 20), u32_at(fixed, 42)].map(u64::from);
     while extra.len() >= 4 {
         let length = usize::from(u16_at(extra, 2));
@@ -124,7 +124,7 @@ fn entry(bytes: &[u8]) -> Option<(Member, &[u8])> {
     Some((member, after))
 }
 
-/// The content of a member, expanded while it is read.
+/// The content of a member, which is expanded while it is read.
 pub(crate) struct Content<'a> {
     reader: CrcReader<Box<dyn Read + 'a>>,
     checksum: u32,
@@ -137,7 +137,7 @@ impl Read for Content<'_> {
 }
 
 impl Content<'_> {
-    /// Fails unless the member has come to its end and its check sum holds.
+    /// Returns an error unless the member was read to its end and its check sum is right.
     pub(crate) fn finish(mut self) -> Result<(), String> {
         match self.reader.read(&mut [0]) {
             Ok(0) => {}
@@ -178,7 +178,7 @@ pub(crate) fn content<'a>(
     if !local.starts_with(&LOCAL) {
         return Err(source.malformed(place, "its local header is not where the zip directory says"));
     }
-    // The read above was within the file, so the sums below cannot overflow.
+    // The read above stayed within the file, so the sums below cannot overflow.
     let at = member.local + LOCAL_BYTES + u64::from(u16_at(&local, 26)) + u64::from(u16_at(&local, 28));
     let end = at.checked_add(member.compressed).filter(|&end| end <= source.len);
     let Some(end) = end else {
@@ -201,7 +201,7 @@ pub(crate) fn content<'a>(
     Ok(Content { reader: CrcReader::new(reader), checksum: member.checksum })
 }
 
-/// Writes members without compression. Archives of 4 GiB and more need the 64-bit form, which is not written.
+/// Writes members without compression. Archives of 4 GiB and more are refused, because they need the 64-bit form.
 pub(crate) fn write_stored(
     out: &mut dyn Write,
     path: &Path,

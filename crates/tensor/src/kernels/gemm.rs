@@ -1,10 +1,59 @@
 //! The dense product, by the `gemm` crate.
 
-use crate::{CpuLevel, Scalar};
-use ndarray::ArrayRef2;
+use super::packed;
+use crate::CpuLevel;
+use ndarray::{ArrayRef2, NdFloat};
 
-/// c ← α·a·b + β·c for shapes that the caller has checked.
-pub(crate) fn product<F: Scalar>(
+macro_rules! product {
+    ($f:ident) => {
+        pub(crate) mod $f {
+            use super::*;
+
+            /// Computes c ← α·a·b + β·c for shapes that the caller has checked.
+            pub(crate) fn product(
+                alpha: $f,
+                a: &ArrayRef2<$f>,
+                b: &ArrayRef2<$f>,
+                beta: $f,
+                c: &mut ArrayRef2<$f>,
+                threads: bool,
+            ) {
+                if c.is_empty() {
+                    return;
+                }
+                if a.ncols() == 0 || CpuLevel::current() < CpuLevel::detected() {
+                    return forced_down(alpha, a, b, beta, c);
+                }
+                dense(alpha, a, b, beta, c, threads);
+            }
+
+            /// Computes the product with our own kernel: the `gemm` crate detects the processor by itself and knows no
+            /// lower level.
+            fn forced_down(alpha: $f, a: &ArrayRef2<$f>, b: &ArrayRef2<$f>, beta: $f, c: &mut ArrayRef2<$f>) {
+                if beta == 0.0 {
+                    c.fill(0.0);
+                } else if beta != 1.0 {
+                    c.mapv_inplace(|x| x * beta);
+                }
+                if a.ncols() == 0 {
+                    return;
+                }
+                let panels = packed::$f::pack(b);
+                if alpha == 1.0 {
+                    packed::$f::product(a, &panels, true, c);
+                } else {
+                    packed::$f::product(&a.mapv(|x| x * alpha), &panels, true, c);
+                }
+            }
+        }
+    };
+}
+
+product!(f32);
+product!(f64);
+
+/// Computes c ← α·a·b + β·c for shapes that agree and are not empty.
+fn dense<F: NdFloat>(
     alpha: F,
     a: &ArrayRef2<F>,
     b: &ArrayRef2<F>,
@@ -14,12 +63,6 @@ pub(crate) fn product<F: Scalar>(
 ) {
     let (m, k) = a.dim();
     let n = b.ncols();
-    if m == 0 || n == 0 {
-        return;
-    }
-    if k == 0 || CpuLevel::current() < CpuLevel::detected() {
-        return forced_down(alpha, a, b, beta, c);
-    }
     let parallelism = if threads { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
     let (a_stride, b_stride, c_stride) = (strides(a), strides(b), (c.strides()[0], c.strides()[1]));
     // SAFETY: pointers, shapes and strides come from live arrays whose shapes agree; `c` is borrowed mutably, so
@@ -49,24 +92,7 @@ pub(crate) fn product<F: Scalar>(
     }
 }
 
+/// Returns the strides of the rows and of the columns.
 fn strides<F>(x: &ArrayRef2<F>) -> (isize, isize) {
     (x.strides()[0], x.strides()[1])
-}
-
-/// The `gemm` crate detects the processor by itself; a level that was forced down goes through our own kernel.
-fn forced_down<F: Scalar>(alpha: F, a: &ArrayRef2<F>, b: &ArrayRef2<F>, beta: F, c: &mut ArrayRef2<F>) {
-    if beta == F::zero() {
-        c.fill(F::zero());
-    } else if beta != F::one() {
-        c.mapv_inplace(|x| x * beta);
-    }
-    if a.ncols() == 0 {
-        return;
-    }
-    let panels = F::pack_kernel(b);
-    if alpha == F::one() {
-        F::packed_kernel(a, &panels, true, c);
-    } else {
-        F::packed_kernel(&a.mapv(|x| x * alpha), &panels, true, c);
-    }
 }

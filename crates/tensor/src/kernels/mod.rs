@@ -4,8 +4,13 @@
 //! version that the processor has. A property test holds each against its plain definition.
 #![allow(unsafe_code)]
 
-pub(crate) mod gemm;
+mod gemm;
+mod hot_loops;
 mod leveled;
+mod loops;
 pub(crate) mod packed;
 pub(crate) mod pages;
-pub(crate) mod rows;
+mod rows;
+mod selection;
+
+pub(crate) use loops::HotLoops;

@@ -1,38 +1,39 @@
 //! The product with a prepacked right operand.
 //!
-//! The right operand is cut into panels of `width` columns, each stored k-major: the kernel then reads it in one
-//! stream. A tile of `ROWS × width` results stays in registers over the whole of k; per step of k that is one panel row
-//! loaded and one broadcast an output row, which the second-level cache feeds with ease: k need not be blocked for speed.
-//! It is blocked for precision. One chain of 1536 f32 additions is off by 7e-7 of the result, sums of sums over 192
-//! by 2.5e-7, and a model of thirty layers multiplies the difference. Shorter blocks are more precise still (64: 1.7e-7),
-//! but what joins them costs time: 3 % at k = 384.
+//! The right operand is cut into panels of `width` columns, each stored k-major, so that the kernel reads it in one stream. A
+//! tile of `ROWS × width` results stays in registers over the whole of k. Each step of k loads one row of the panel and
+//! broadcasts one number for each output row. The second-level cache keeps up with that, so blocking k brings no speed. It
+//! brings precision: one chain of 1536 f32 additions is off by 7e-7 of the result, sums of sums over 192 by 2.5e-7, and a
+//! model of thirty layers multiplies the difference. Shorter blocks are more precise (64: 1.7e-7), but joining them costs
+//! time: 3 % at k = 384.
 
-use crate::{CpuLevel, Scalar};
-use ndarray::{ArrayRef2, Axis};
+use crate::CpuLevel;
+use ndarray::{ArrayRef2, Axis, NdFloat};
 use rayon::prelude::*;
 
-/// Below this many multiply-adds a product stays on the calling thread.
+/// The number of multiply-adds up to which a product stays on the calling thread.
 const SERIAL: usize = 1 << 18;
-/// Rows of the left operand that one task takes with one panel.
+/// The number of rows of the left operand that one task multiplies with one panel.
 const TASK_ROWS: usize = 96;
-/// So many products are added up on their own before they join the total.
+/// The number of products that are added up before their sum is added to the total.
 const SUM_BLOCK: usize = 192;
-/// The same where the result is to be that of the general product, which adds up the fewest equal parts within this.
+/// The largest number of products in one sum where the result must agree with the general product, which adds up the fewest
+/// equal parts within this length.
 const LONG_SUM: usize = 512;
 
-/// A matrix (k, n) cut into panels.
+/// A matrix `[k, n]` cut into panels.
 #[derive(Debug)]
 pub struct Panels<F> {
     pub(crate) k: usize,
     pub(crate) n: usize,
     width: usize,
     level: CpuLevel,
-    /// Starts at `start`, on a cache line: a vector that straddles two lines costs two loads.
+    /// The panels, which begin at `start`, on a cache line. A vector that straddles two lines would cost two loads.
     data: Vec<F>,
     start: usize,
 }
 
-impl<F: Scalar> Panels<F> {
+impl<F: NdFloat> Panels<F> {
     fn zeros(k: usize, n: usize, width: usize, level: CpuLevel) -> Self {
         let line = 64 / size_of::<F>();
         let data = vec![F::zero(); n.div_ceil(width) * width * k + line];
@@ -46,9 +47,9 @@ impl<F: Scalar> Panels<F> {
     }
 }
 
-impl<F: Scalar> Clone for Panels<F> {
+impl<F: NdFloat> Clone for Panels<F> {
     fn clone(&self) -> Self {
-        // The copy lies elsewhere, so its aligned start may too.
+        // The copy has another address, so its aligned start may differ.
         let mut copy = Self::zeros(self.k, self.n, self.width, self.level);
         let size = self.n.div_ceil(self.width) * self.width * self.k;
         let (to, from) = (copy.start, self.start);
@@ -57,7 +58,7 @@ impl<F: Scalar> Clone for Panels<F> {
     }
 }
 
-/// A pointer that tasks read through, or write disjoint tiles.
+/// A pointer through which tasks read, or write disjoint tiles.
 #[derive(Clone, Copy)]
 struct Tiles<F>(*mut F);
 // SAFETY: each task writes only the rows and columns of its own tile.
@@ -76,11 +77,11 @@ macro_rules! packed {
         pub(crate) mod $f {
             use super::*;
 
-            /// Room for the largest tile, on cache lines of its own.
+            /// A buffer for the largest tile, on cache lines of its own.
             #[repr(align(64))]
             struct Buffer([$f; 8 * 3 * $line]);
 
-            /// Panel width and rows of a tile at a level.
+            /// Returns the width of a panel and the rows of a tile at a level.
             fn tile(level: CpuLevel) -> (usize, usize) {
                 match level {
                     CpuLevel::Avx512 => (3 * $line, 8),
@@ -97,7 +98,7 @@ macro_rules! packed {
                 panels
             }
 
-            /// Packs a matrix of the same shape in the place of another.
+            /// Replaces the packed matrix by another one of its shape.
             pub(crate) fn repack(b: &ArrayRef2<$f>, panels: &mut Panels<$f>) {
                 let (k, n) = b.dim();
                 if k == 0 || n == 0 {
@@ -128,7 +129,7 @@ macro_rules! packed {
                 panels.data[start..start + size].par_chunks_mut(width * k).enumerate().for_each(fill);
             }
 
-            /// c ← a·b on the calling thread.
+            /// Computes c ← a·b on the calling thread.
             pub(crate) fn serial(a: &ArrayRef2<$f>, b: &Panels<$f>, c: &mut ArrayRef2<$f>) {
                 let m = a.nrows();
                 if m == 0 || b.n == 0 {
@@ -189,7 +190,7 @@ macro_rules! packed {
                     c.assign(&dense);
                     return;
                 }
-                // Rows a multiple of 1 KiB apart share few sets of the first-level cache: move them apart.
+                // Rows a multiple of 1 KiB apart share few sets of the first-level cache, so they are copied further apart.
                 let crowded = m > 1 && (a.strides()[0] as usize * size_of::<$f>()).is_multiple_of(1024);
                 if (a.strides()[1] != 1 && b.k > 1) || a.strides()[0] < 0 || crowded {
                     let mut roomy = ndarray::Array2::zeros((m, b.k + 64 / size_of::<$f>()));
@@ -238,8 +239,8 @@ macro_rules! packed {
                 }
             }
 
-            /// One tile. It is written through a buffer where the panel is only partly filled, and where there are
-            /// several blocks, which join each other before they join what is there.
+            /// Computes one tile. It is written through a buffer if the panel is only partly filled, or if there are several
+            /// blocks: their sums are added up before they are added to the old content.
             // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
             // `c` is ours alone.
             unsafe fn run(
@@ -267,10 +268,10 @@ macro_rules! packed {
                 if columns == width && k <= part {
                     return block(0, accumulate, c, c_stride);
                 }
-                // The rows of `c` may lie a power of two apart, all in the same few sets of the first-level cache:
-                // the sums of the blocks meet where they do not drive each other out.
-                // A large result lies in memory: its lines are on their way while the sums are made. For one row that
-                // costs more than it saves.
+                // The rows of `c` may lie a power of two apart, all in the same few sets of the first-level cache. So the
+                // sums of the blocks are added up in the buffer, where they do not evict each other.
+                // The lines of a large result are fetched from memory while the sums are computed. For one row that costs
+                // more than it saves.
                 #[cfg(target_arch = "x86_64")]
                 if height > 1 {
                     use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};

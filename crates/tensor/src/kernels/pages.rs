@@ -1,17 +1,17 @@
 //! Large pages for large arrays.
 
-/// The size of a large page; where it is another one, the advice is void or coarse, never wrong.
+/// The size of a large page. On a system with another size the advice has less effect, but is never wrong.
 const LARGE: usize = 2 << 20;
 
-/// Asks the system to back fresh memory with large pages: one fault in the place of 512.
+/// Asks the system to back fresh memory with large pages, so that one page fault replaces 512.
 ///
-/// It is advice: it changes no number, and a system that has no large pages left, or none at all, goes on as without.
+/// This is advice: it changes no number, and a system without free large pages uses small ones.
 pub(crate) fn advise<T>(memory: &mut [T]) {
     #[cfg(target_os = "linux")]
     {
         let range = memory.as_mut_ptr_range();
         let (start, end) = (range.start as usize, range.end as usize);
-        // Whole large pages only: the rest stays as it is.
+        // Only whole large pages; the rest stays in small pages.
         let (first, last) = (start.next_multiple_of(LARGE), end / LARGE * LARGE);
         if first < last {
             // SAFETY: the range lies within memory that is borrowed mutably; the advice changes neither its content nor who may

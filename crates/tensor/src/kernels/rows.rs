@@ -1,38 +1,12 @@
 //! Row kernels: written once over fixed lanes, compiled at every CPU level.
 //!
-//! No fused multiply-add is asked for, and sums run over a fixed number of lanes in a fixed order, so these
-//! kernels give the same bits at every level.
+//! They use no fused multiply-add, and sums run over a fixed number of lanes in a fixed order. So these kernels give the
+//! same bits at every level.
 
-use crate::CpuLevel;
+use crate::leveled;
 
-/// Partial sums of a reduction.
+/// The number of partial sums of a reduction.
 const LANES: usize = 16;
-
-/// Defines a function that runs its body compiled for the level of this processor.
-macro_rules! leveled {
-    ($(fn $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? $body:block)*) => {$(
-        #[inline]
-        pub(crate) fn $name($($arg: $ty),*) $(-> $ret)? {
-            #[inline(always)]
-            fn plain($($arg: $ty),*) $(-> $ret)? $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                fn avx512($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
-                #[target_feature(enable = "avx2,fma")]
-                fn avx2($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
-                match CpuLevel::current() {
-                    // SAFETY: the level was detected, so the processor has these instructions.
-                    CpuLevel::Avx512 => return unsafe { avx512($($arg),*) },
-                    // SAFETY: as above.
-                    CpuLevel::Avx2 => return unsafe { avx2($($arg),*) },
-                    CpuLevel::Portable => {}
-                }
-            }
-            plain($($arg),*)
-        }
-    )*};
-}
 
 macro_rules! rows {
     ($f:ident, $exp:path) => {
@@ -67,7 +41,7 @@ macro_rules! rows {
                 sums[0]
             }
 
-            /// The largest entry; NaN entries are passed over (they reach the row through the sum).
+            /// Returns the largest entry. NaN entries are skipped: they reach the row through the sum.
             #[inline(always)]
             fn maximum(x: &[$f]) -> $f {
                 let mut best = [$f::NEG_INFINITY; LANES];
@@ -90,15 +64,15 @@ macro_rules! rows {
             }
 
             leveled! {
-                fn exp(x: &mut [$f]) {
+                pub(crate) fn exp(x: &mut [$f]) {
                     for v in x {
                         *v = $exp(*v);
                     }
                 }
-                fn softmax(row: &mut [$f]) {
+                pub(crate) fn softmax(row: &mut [$f]) {
                     let top = maximum(row);
                     if top == $f::NEG_INFINITY {
-                        // Everything is masked (zeros), or there is nothing but NaN and masked entries (NaN).
+                        // All entries are masked (zeros), or there are only NaN and masked entries (NaN).
                         let value = if any_nan(row) { $f::NAN } else { 0.0 };
                         row.fill(value);
                         return;
@@ -111,26 +85,26 @@ macro_rules! rows {
                         *v *= scale;
                     }
                 }
-                fn log_sum_exp(row: &[$f]) -> $f {
+                pub(crate) fn log_sum_exp(row: &[$f]) -> $f {
                     let top = maximum(row);
                     if top == $f::NEG_INFINITY {
                         return if any_nan(row) { $f::NAN } else { top };
                     }
                     top + lanes(row, |v| $exp(v - top)).ln()
                 }
-                fn silu(x: &mut [$f]) {
+                pub(crate) fn silu(x: &mut [$f]) {
                     for v in x {
                         *v /= 1.0 + $exp(-*v);
                     }
                 }
-                fn silu_times(gate: &[$f], up: &[$f], out: &mut [$f]) {
+                pub(crate) fn silu_times(gate: &[$f], up: &[$f], out: &mut [$f]) {
                     let n = out.len();
                     let (gate, up) = (&gate[..n], &up[..n]);
                     for i in 0..n {
                         out[i] = gate[i] / (1.0 + $exp(-gate[i])) * up[i];
                     }
                 }
-                fn gelu_tanh(x: &mut [$f]) {
+                pub(crate) fn gelu_tanh(x: &mut [$f]) {
                     // x·½(1 + tanh u) = x·σ(2u), u = √(2/π)(x + 0.044715 x³)
                     const TWICE: $f = 1.595_769_121_605_730_8_f64 as $f;
                     for v in x {
@@ -138,7 +112,7 @@ macro_rules! rows {
                         *v /= 1.0 + $exp(-u);
                     }
                 }
-                fn rms_norm(x: &[$f], gain: &[$f], epsilon: $f, out: &mut [$f]) {
+                pub(crate) fn rms_norm(x: &[$f], gain: &[$f], epsilon: $f, out: &mut [$f]) {
                     let n = x.len();
                     let (gain, out) = (&gain[..n], &mut out[..n]);
                     let scale = 1.0 / (lanes(x, |v| v * v) / n as $f + epsilon).sqrt();
@@ -146,7 +120,7 @@ macro_rules! rows {
                         out[i] = x[i] * scale * gain[i];
                     }
                 }
-                fn layer_norm(x: &[$f], gain: &[$f], bias: &[$f], epsilon: $f, out: &mut [$f]) {
+                pub(crate) fn layer_norm(x: &[$f], gain: &[$f], bias: &[$f], epsilon: $f, out: &mut [$f]) {
                     let n = x.len();
                     let (gain, bias, out) = (&gain[..n], &bias[..n], &mut out[..n]);
                     let mean = lanes(x, |v| v) / n as $f;
@@ -155,7 +129,7 @@ macro_rules! rows {
                         out[i] = (x[i] - mean) * scale * gain[i] + bias[i];
                     }
                 }
-                fn dot(a: &[$f], b: &[$f]) -> $f {
+                pub(crate) fn dot(a: &[$f], b: &[$f]) -> $f {
                     let n = a.len();
                     let b = &b[..n];
                     let mut sums = [0.0; LANES];
@@ -172,12 +146,24 @@ macro_rules! rows {
                     }
                     fold(sums)
                 }
-                fn axpy(alpha: $f, x: &[$f], y: &mut [$f]) {
+                pub(crate) fn axpy(alpha: $f, x: &[$f], y: &mut [$f]) {
                     let n = x.len();
                     let y = &mut y[..n];
                     for i in 0..n {
                         y[i] += alpha * x[i];
                     }
+                }
+            }
+
+            /// Replaces each row of a matrix by its softmax.
+            pub(crate) fn softmax_rows(rows: &mut [$f], columns: usize) {
+                rows.chunks_exact_mut(columns).for_each(softmax);
+            }
+
+            pub(crate) fn gelu_erf(x: &mut [$f]) {
+                for v in x {
+                    let wide = f64::from(*v);
+                    *v = (0.5 * wide * (1.0 + libm::erf(wide * std::f64::consts::FRAC_1_SQRT_2))) as $f;
                 }
             }
         }
@@ -187,7 +173,7 @@ macro_rules! rows {
 rows!(f32, super::exp_f32);
 rows!(f64, super::exp_f64);
 
-/// exp for f32 within 2 units in the last place; subnormal results included.
+/// Returns exp(x) within 2 units in the last place; subnormal results included.
 ///
 /// Cody–Waite reduction x = k·ln 2 + r, |r| ≤ ½ ln 2, then a minimax polynomial for eʳ (Moshier, Cephes `expf`).
 #[inline(always)]
@@ -213,7 +199,7 @@ fn exp_f32(x: f32) -> f32 {
     y * power(half) * power(k.wrapping_sub(half))
 }
 
-/// exp for f64 within 2 units in the last place; subnormal results included.
+/// Returns exp(x) within 2 units in the last place; subnormal results included.
 #[inline(always)]
 fn exp_f64(x: f64) -> f64 {
     const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5·2⁵²

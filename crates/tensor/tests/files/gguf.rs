@@ -3,7 +3,7 @@ use collimate_stream::RngStream;
 use collimate_tensor::files::{Gguf, GgufType, GgufValue};
 use half::f16;
 
-/// Builds GGUF files, sound and unsound ones.
+/// A builder of sound and unsound GGUF files.
 #[derive(Clone, Default)]
 pub(crate) struct Builder {
     values: Vec<u8>,
@@ -33,7 +33,7 @@ impl Builder {
         self
     }
 
-    /// An array value: element type, count, content.
+    /// Adds an array value: element type, count, content.
     pub(crate) fn array(self, name: &str, kind: u32, count: u64, content: &[u8]) -> Self {
         let mut bytes = kind.to_le_bytes().to_vec();
         bytes.extend(count.to_le_bytes());
@@ -51,7 +51,7 @@ impl Builder {
         self
     }
 
-    /// A tensor with its data, placed at the next aligned offset.
+    /// Adds a tensor with its data at the next aligned offset.
     pub(crate) fn tensor(mut self, name: &str, axes: &[u64], kind: u32, data: &[u8]) -> Self {
         self.data.resize(self.data.len().next_multiple_of(self.alignment), 0);
         let offset = self.data.len() as u64;
@@ -127,7 +127,7 @@ fn the_four_types_expand_by_their_formulas() {
     }
     assert_eq!(file.read("f").unwrap().to_f32()[[2, 3]], 7.5);
     assert_eq!(file.read("h").unwrap().to_f32()[[1, 2, 1]], 2.75);
-    // Rows on their own are the rows of the whole.
+    // Rows that are read alone equal the rows of the whole.
     let mut rows = vec![0.0; 128];
     file.read_rows_into("q4", 1..3, &mut rows).unwrap();
     assert_eq!(rows, file.read("q4").unwrap().to_f32().as_slice().unwrap()[64..]);

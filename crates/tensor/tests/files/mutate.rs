@@ -8,16 +8,16 @@ use half::f16;
 use ndarray::{Array, Array1, Array2};
 use proptest::prelude::*;
 
-/// Numbers that an attacker puts where a size is expected.
+/// The numbers that an attacker writes where a size is expected.
 const HUGE: [u64; 8] = [u64::MAX, 1 << 63, i64::MAX as u64, 1 << 40, 1 << 32, u32::MAX as u64, 1 << 24, 0];
 
-/// One to four changes of a random kind.
+/// Makes one to four changes of a random kind.
 fn mutate(mut bytes: Vec<u8>, stream: &mut RngStream) -> Vec<u8> {
     for _ in 0..1 + stream.below(4) {
         if bytes.is_empty() {
             break;
         }
-        // Headers are where the trouble is: half of the changes fall into the first 200 bytes.
+        // Headers are the weakest part: half of the changes fall into the first 200 bytes.
         let reach = if stream.bernoulli(0.5) { bytes.len().min(200) } else { bytes.len() };
         let at = stream.below(reach);
         match stream.below(7) {
@@ -40,7 +40,7 @@ fn mutate(mut bytes: Vec<u8>, stream: &mut RngStream) -> Vec<u8> {
                 bytes.splice(to..to, piece);
             }
             _ => {
-                // A digit of a textual header becomes another, or becomes many.
+                // A digit of a textual header is replaced by another digit, or by many.
                 if let Some(digit) = bytes[at..].iter().position(u8::is_ascii_digit) {
                     let many = vec![b'9'; 1 + stream.below(20)];
                     bytes.splice(at + digit..at + digit + 1, many);
@@ -92,7 +92,7 @@ fn sample_gguf(stream: &mut RngStream) -> Vec<u8> {
         .build()
 }
 
-/// Reads all there is; how many arrays came out.
+/// Reads all arrays and returns their number.
 fn read_all(kind: usize, bytes: Vec<u8>) -> usize {
     match kind {
         0 => Safetensors::from_bytes(bytes)
@@ -128,7 +128,7 @@ proptest! {
         let bytes = mutate(sound, &mut stream);
         let size = bytes.len();
         let (_, peak) = measured(|| read_all(kind, bytes));
-        // Tables of names and the inflater's window are of this order; a believed claim would be gigabytes.
+        // Tables of names and the window of the inflater are of this size. A wrong size that is trusted would take gigabytes.
         prop_assert!(peak <= 32 * size + (1 << 17), "{} bytes held for a file of {}", peak, size);
     }
 
@@ -173,6 +173,6 @@ fn the_samples_are_sound_and_most_mutations_are_noticed() {
             damaged[kind] += usize::from(read_all(kind, mutate(sound, &mut stream)) < whole);
         }
     }
-    // A flipped bit in a value cannot be seen by any reader; most changes must be.
+    // No reader can notice a flipped bit in a value, but most changes must be noticed.
     assert!(damaged.iter().all(|&n| n > 100), "{damaged:?} of 200");
 }

@@ -4,7 +4,7 @@ use half::f16;
 use ndarray::{Array3, ShapeBuilder, array};
 use std::io::{Cursor, Write};
 
-/// An npy file of version 1 with this dictionary.
+/// Returns an npy file of version 1 with this dictionary.
 pub(crate) fn npy(dictionary: &str, data: &[u8]) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend(u16::try_from(dictionary.len()).unwrap().to_le_bytes());
@@ -19,7 +19,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<FileArray, collimate_tensor::files::F
     read_npy(file.path())
 }
 
-/// A zip archive with one compressed member.
+/// Returns a zip archive with one compressed member.
 pub(crate) fn zipped(name: &str, member: &[u8], method: zip::CompressionMethod) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     archive.start_file(name, zip::write::SimpleFileOptions::default().compression_method(method)).unwrap();
@@ -141,18 +141,18 @@ fn an_archive_that_expands_without_end_is_stopped() {
     let (result, peak) = measured(|| npz.read("big"));
     assert!(refusal(result).contains("limit of 1048576"));
     assert!(peak < 200_000, "{peak} bytes");
-    // The directory claims less than the member holds: reading stops at the claim.
+    // The directory gives a smaller size than the member has: reading stops at that size.
     let small = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }", &[1; 64]);
     let npz = Npz::from_bytes(zipped("a.npy", &small, zip::CompressionMethod::Deflated)).unwrap();
     assert!(refusal(npz.read("a")).contains("needs 4 bytes, but 64 follow"));
-    // What the other zip writer stores under 64-bit sizes, with a comment behind, is read as well.
+    // An archive of another zip writer with 64-bit sizes and a comment at its end is read as well.
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     archive.start_file("w.npy", zip::write::SimpleFileOptions::default().large_file(true)).unwrap();
     archive.write_all(&npy("{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }", &[5; 4])).unwrap();
     archive.set_comment("remark");
     let npz = Npz::from_bytes(archive.finish().unwrap().into_inner()).unwrap();
     assert_eq!(npz.read("w").unwrap().to_i64().unwrap().sum(), 20);
-    // And it reads what is written here.
+    // The other library reads the archives that are written here.
     let file = tempfile::NamedTempFile::new().unwrap();
     write_npz(file.path(), &[("x", FileArray::from(array![1_u8])), ("y", FileArray::from(array![2_u8]))])
         .unwrap();

@@ -1,10 +1,10 @@
-//! Files of `torch.save`: read as data, whatever their pickle would do when run.
+//! Files of `torch.save` are read as data. Their pickle is not run.
 
 use crate::refusal;
 use collimate_tensor::files::{TorchFile, TorchScalar};
 use std::io::{Cursor, Write};
 
-/// Two storages: six floats 0 … 5, and two 64-bit integers 7, 8.
+/// Returns two storages: six floats 0 … 5, and two 64-bit integers 7, 8.
 fn storages() -> [Vec<u8>; 2] {
     let floats = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
     let integers = [7_i64, 8].iter().flat_map(|n| n.to_le_bytes()).collect();
@@ -36,7 +36,7 @@ fn text(value: &str) -> Vec<u8> {
     [&[0x8c, value.len() as u8], value.as_bytes()].concat()
 }
 
-/// The opcodes of a tensor; numbers up to 255.
+/// Returns the opcodes of a tensor, with numbers up to 255.
 fn tensor(class: &str, storage: u8, elements: u8, offset: u8, shape: &[u8], strides: &[u8]) -> Vec<u8> {
     let tuple = |numbers: &[u8]| {
         [b"(".to_vec(), numbers.iter().flat_map(|&n| [b'K', n]).collect(), b"t".to_vec()].concat()
@@ -55,7 +55,7 @@ fn tensor(class: &str, storage: u8, elements: u8, offset: u8, shape: &[u8], stri
     .concat()
 }
 
-/// A pickle of a dictionary.
+/// Returns a pickle of a dictionary.
 fn dictionary(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut out = b"\x80\x02}(".to_vec();
     for (name, value) in entries {
@@ -93,7 +93,7 @@ fn tensors_come_in_row_order_with_their_types() {
 
 #[test]
 fn a_call_to_anything_else_is_not_made() {
-    // Run as its makers do, this pickle would start a shell.
+    // PyTorch would run this pickle, which starts a shell.
     let call = b"cposix\nsystem\n(X\x04\x00\x00\x00exittR".to_vec();
     let file =
         open(&dictionary(&[("evil", call.clone()), ("w", tensor("FloatStorage", 0, 6, 0, &[6], &[1]))]))
@@ -134,7 +134,7 @@ fn broken_streams_name_the_byte() {
         let message = refusal(open(stream));
         assert!(message.contains(expected) && message.contains("at byte"), "{message}");
     }
-    // A million nested tuples are as harmless as one: the structure is an arena and not a tree.
+    // A million nested tuples are harmless, because the structure is an arena and not a tree.
     let deep = [b")".to_vec(), vec![0x85; 1_000_000], b".".to_vec()].concat();
     assert!(refusal(open(&deep)).contains("does not hold a dictionary"));
 }

@@ -10,7 +10,7 @@ use collimate_stream::RngStream;
 use collimate_tensor::Scalar;
 use ndarray::Array2;
 
-/// A matrix of standard normal numbers.
+/// Draws a matrix of standard normal numbers.
 fn normal<F: Scalar>(rows: usize, columns: usize, stream: &mut RngStream) -> Array2<F> {
     Array2::from_shape_simple_fn((rows, columns), || F::standard_normal(stream))
 }

@@ -21,7 +21,7 @@ fn narrow<F: Scalar>(x: ArrayD<f64>) -> ArrayD<F> {
     x.mapv(F::from_f64)
 }
 
-/// An axis counted from the front.
+/// Returns an axis counted from the front.
 fn axis(attrs: &Value, rank: usize) -> usize {
     let given = attrs["axis"].as_i64().unwrap_or(-1);
     (if given < 0 { given + rank as i64 } else { given }) as usize
@@ -103,7 +103,7 @@ fn onnx_operators() {
     }
 }
 
-/// The other outputs of LayerNormalization, through the first: Y = (X − mean) · inverse deviation · W + B.
+/// Checks the other outputs of LayerNormalization through the first: Y = (X − mean) · inverse deviation · W + B.
 #[test]
 fn onnx_means_and_deviations() {
     for case in cases().iter().filter(|case| case["op"] == "LayerNormalization") {

@@ -4,14 +4,14 @@ use collimate_tensor::{PackedMatrix, Scalar, ShapeError, batched_matmul, matmul,
 use ndarray::{Array2, Array3, ArrayRef2, Axis, s};
 use proptest::prelude::*;
 
-/// The definition, in f64, with Σ|aᵢₚbₚⱼ| beside it for the error bound.
+/// Computes the definition in f64, with Σ|aᵢₚbₚⱼ| for the error bound.
 fn naive<F: Scalar>(a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> (Array2<f64>, Array2<f64>) {
     let wide = |x: &ArrayRef2<F>| x.mapv(Scalar::to_f64);
     let (a, b) = (wide(a), wide(b));
     (a.dot(&b), a.mapv(f64::abs).dot(&b.mapv(f64::abs)))
 }
 
-/// Whether c agrees with the definition within the rounding bound k·u·Σ|ab|.
+/// Returns true if c agrees with the definition within the rounding bound k·u·Σ|ab|.
 fn close<F: Scalar>(c: &ArrayRef2<F>, a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> bool {
     let (exact, size) = naive(a, b);
     let unit = F::epsilon().to_f64() * (a.ncols() as f64 + 2.0);

@@ -18,7 +18,7 @@ pub(super) struct Use {
 /// The uses between the files of a crate: from the user to the file it uses.
 pub(super) type Uses = BTreeMap<(String, String), Use>;
 
-/// What a path leads to.
+/// The place that a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Module(usize),
@@ -129,7 +129,7 @@ impl Crate {
 mod tests {
     use super::*;
 
-    /// The uses as `user>used`, with the short names of the files.
+    /// Returns the uses as `user>used`, with the short names of the files.
     fn edges(files: &[(&str, &str)]) -> Vec<String> {
         let krate = Crate::read("lib.rs", &|name| {
             files.iter().find(|(file, _)| *file == name).map(|(_, text)| (*text).to_owned())

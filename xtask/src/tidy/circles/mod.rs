@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_told_as_a_path_of_files() {
+    fn a_circle_is_printed_as_a_path_of_files() {
         let tree = files(&[
             ("lib.rs", "mod a;\nmod b;"),
             ("a.rs", "use crate::b::B;\npub struct A;"),

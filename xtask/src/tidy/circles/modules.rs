@@ -91,7 +91,7 @@ impl Crate {
         Some(module)
     }
 
-    /// The folders that blocks of modules add between the module of a file and one inside it.
+    /// Returns the folders that blocks of modules add between the module of a file and a module inside it.
     fn path_below(&self, mut module: usize, file_module: usize) -> String {
         let mut path = String::new();
         while module != file_module {
@@ -117,7 +117,7 @@ impl Crate {
     }
 }
 
-/// The folder of a file, with a slash at its end.
+/// Returns the folder of a file, with a slash at its end.
 fn folder(file: &str) -> String {
     file.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"))
 }

@@ -52,19 +52,18 @@ pub(super) fn beginning(passage: &Passage) -> Option<Finding> {
     Some((passage.line(0), format!("{}…", found.trim_end())))
 }
 
-/// Returns the shapes written as products of letters, `b` times `d`.
+/// Returns the shapes written as products of letters, `b` times `d`. A product of three sizes is no shape.
 pub(super) fn shapes(passage: &Passage) -> Vec<Finding> {
     let words: Vec<(usize, &str)> = positions(&passage.text).collect();
-    let letter = |word: &str| {
-        let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
+    let letter = |at: usize| {
+        let word = words[at].1.trim_matches(|letter: char| !letter.is_alphanumeric());
         word.len() == 1 && word.chars().all(|letter| letter.is_ascii_lowercase())
     };
-    words
-        .windows(3)
-        .filter(|three| three[1].1 == "×" && letter(three[0].1) && letter(three[2].1))
-        .map(|three| {
-            (passage.line(three[0].0), three.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(" "))
-        })
+    let times = |at: usize| words.get(at).is_some_and(|(_, word)| *word == "×");
+    (1..words.len().saturating_sub(1))
+        .filter(|&at| times(at) && letter(at - 1) && letter(at + 1))
+        .filter(|&at| !times(at + 2) && !(at > 1 && times(at - 2)))
+        .map(|at| (passage.line(words[at].0), format!("{} × {}", words[at - 1].1, words[at + 1].1)))
         .collect()
 }
 
@@ -102,6 +101,6 @@ mod tests {
     fn shapes_are_lists_in_brackets() {
         let all = |text: &str| passages("a.md", text).iter().flat_map(shapes).count();
         assert_eq!(all("`w`: m × n; result: (b × d)."), 2);
-        assert_eq!(all("[m, n], 3 × n, rows × columns"), 0);
+        assert_eq!(all("[m, n], 3 × n, rows × columns, m × k × n"), 0);
     }
 }

@@ -1,7 +1,7 @@
 use half::f16;
 
-/// How the elements of a GGUF tensor are stored. Only F32, F16, `Q4_1` and `Q8_0` can be read; the others are known by
-/// name and size, so that a file that holds them can be opened and checked.
+/// The storage formats of the elements of a GGUF tensor. Only F32, F16, `Q4_1` and `Q8_0` can be read. The name and size of the
+/// others are known, so that a file with such tensors can be opened and checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(non_camel_case_types)]
 #[allow(missing_docs)] // The names are the format's own.
@@ -32,7 +32,7 @@ pub enum GgufType {
 pub(super) struct Block {
     pub(super) elements: usize,
     pub(super) bytes: usize,
-    /// Expands whole blocks; both slices have been cut to match.
+    /// Expands whole blocks. Both slices hold the same number of blocks.
     pub(super) expand: fn(&[u8], &mut [f32]),
 }
 
@@ -63,7 +63,7 @@ impl GgufType {
         })
     }
 
-    /// Elements and bytes of one block.
+    /// Returns the numbers of elements and of bytes in one block.
     pub(super) fn block(self) -> (u64, u64) {
         match self {
             Self::I8 => (1, 1),

@@ -1,7 +1,7 @@
 use super::super::FileError;
 use super::super::source::Source;
 
-/// Strings longer than this are not names, words or templates.
+/// The largest length of a string: names, words and templates are shorter.
 const LONGEST_STRING: u64 = 1 << 24;
 const WINDOW: u64 = 1 << 16;
 
@@ -9,7 +9,7 @@ const WINDOW: u64 = 1 << 16;
 pub(super) struct Cursor<'a> {
     source: &'a Source,
     window: Vec<u8>,
-    /// Where the window starts in the file.
+    /// The position of the window in the file.
     start: u64,
     /// The next byte, counted within the window.
     next: usize,
@@ -32,7 +32,7 @@ impl<'a> Cursor<'a> {
         self.source.malformed(format!("{place} (before byte {})", self.position()), what)
     }
 
-    /// Refuses a count of things of at least `smallest` bytes each that cannot fit into the rest of the file.
+    /// Returns an error if `count` entries of at least `smallest` bytes do not fit into the rest of the file.
     pub(super) fn check_count(&self, count: u64, smallest: u64, place: &str) -> Result<(), FileError> {
         let rest = self.len() - self.position();
         if count.checked_mul(smallest).is_none_or(|bytes| bytes > rest) {

@@ -12,39 +12,39 @@ use std::ops::Range;
 use std::path::Path;
 pub use value::GgufValue;
 
-/// The alignment of the tensors when the file does not name one.
+/// The alignment of the tensors if the file does not name one.
 const DEFAULT_ALIGNMENT: u32 = 32;
-/// The format allows four axes.
+/// The largest number of axes that the format allows.
 const MOST_AXES: u32 = 4;
-/// Tensors are read and expanded in pieces of about this many bytes.
+/// The approximate number of bytes in which tensors are read and expanded.
 const PIECE: usize = 1 << 20;
 
-/// What the tensor table of a GGUF file says about one tensor.
+/// The entry of one tensor in the table of a GGUF file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GgufTensor {
-    /// The length of each axis, slowest first (the file lists them the other way round).
+    /// The length of each axis, slowest first (the file lists them in reverse).
     pub shape: Vec<usize>,
-    /// How the elements are stored.
+    /// The storage format of the elements.
     pub kind: GgufType,
-    /// Where the data start, from the beginning of the file.
+    /// The position of the data, from the beginning of the file.
     offset: u64,
-    /// How many bytes they take.
+    /// The number of bytes of the data.
     bytes: u64,
 }
 
 impl GgufTensor {
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether there are no elements: never, an axis of length zero is refused.
+    /// Returns true if there are no elements, which never happens: axes of length zero are refused.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// A GGUF file of version 3, opened: metadata and tensor table checked, tensors read one at a time as f32.
+/// An open GGUF file of version 3. Its metadata and tensor table are checked; tensors are read one at a time as f32.
 ///
 /// ```text
 /// Q8_0  block of 32: scale d (f16), 32 × i8 q                  x = d q
@@ -55,12 +55,12 @@ impl GgufTensor {
 /// Slowest axis first: a matrix that maps `d_in` to `d_out` is `[d_out, d_in]`.
 ///
 /// # Errors
-/// Opening refuses counts and strings that cannot fit into the rest of the file, values nested deeper than four
-/// levels, repeated names, unknown types, offsets that are not aligned, overlap, or pass the end of the file. Reading
-/// a tensor stored otherwise than as F32, F16, `Q4_1` or `Q8_0` is an error that names the type.
+/// Opening refuses counts and strings that cannot fit into the rest of the file, values nested deeper than four levels,
+/// repeated names, unknown types, and offsets that are not aligned, overlap, or pass the end of the file. Reading a tensor in
+/// another format than F32, F16, `Q4_1` or `Q8_0` is an error that names the format.
 ///
 /// # Determinism
-/// Expansion is elementwise: the same file gives the same bits everywhere.
+/// Expansion is elementwise, so a file gives the same bits on every machine.
 ///
 /// # Examples
 /// ```
@@ -135,17 +135,17 @@ impl Gguf {
         Ok(Self { source, metadata, tensors })
     }
 
-    /// The metadata, by name.
+    /// Returns the metadata, by name.
     pub fn metadata(&self) -> &BTreeMap<String, GgufValue> {
         &self.metadata
     }
 
-    /// One metadata value.
+    /// Returns one metadata value.
     pub fn value(&self, name: &str) -> Option<&GgufValue> {
         self.metadata.get(name)
     }
 
-    /// The tensor table, by name.
+    /// Returns the tensor table, by name.
     pub fn tensors(&self) -> &BTreeMap<String, GgufTensor> {
         &self.tensors
     }
@@ -153,7 +153,7 @@ impl Gguf {
     /// Reads one tensor as f32.
     ///
     /// # Errors
-    /// [`FileError::Missing`] when there is none of this name, [`FileError::Unsupported`] for another type.
+    /// [`FileError::Missing`] if there is no tensor of this name, [`FileError::Unsupported`] for another storage format.
     pub fn read(&self, name: &str) -> Result<FileArray, FileError> {
         let tensor = self.tensor(name)?;
         let mut values = vec![0.0; tensor.len()];
@@ -163,10 +163,10 @@ impl Gguf {
 
     /// Reads some rows (along the last axis) of one tensor as f32 into `out`, in pieces of about a megabyte.
     ///
-    /// Several threads may read at once: the file is read under a lock, the expansion runs outside it.
+    /// Several threads may read at once: a lock protects the reads of the file, and the expansion runs outside the lock.
     ///
     /// # Errors
-    /// As [`Gguf::read`]; [`FileError::Shape`] when `out` does not hold exactly these rows or there are fewer.
+    /// The errors of [`Gguf::read`]; [`FileError::Shape`] if `out` does not have the size of the rows, or the tensor has fewer.
     pub fn read_rows_into(&self, name: &str, rows: Range<usize>, out: &mut [f32]) -> Result<(), FileError> {
         let tensor = self.tensor(name)?;
         let place = format!("tensor '{name}'");
@@ -183,7 +183,7 @@ impl Gguf {
         if rows.end > tensor.len() / width || count.checked_mul(width) != Some(out.len()) {
             return Err(FileError::Shape { shape: vec![count, width], given: out.len() });
         }
-        // A row is a whole number of blocks: the table was checked for that.
+        // A row is a whole number of blocks, as was checked when the file was opened.
         let per_piece = (PIECE / block.bytes).max(1);
         let start = tensor.offset + (rows.start * width / block.elements * block.bytes) as u64;
         let mut buffer = vec![0; (per_piece * block.bytes).min(out.len() / block.elements * block.bytes)];

@@ -1,7 +1,7 @@
 use super::super::FileError;
 use super::cursor::Cursor;
 
-/// Arrays of arrays deeper than this are refused.
+/// The deepest nesting of arrays that is read.
 const DEEPEST: usize = 4;
 
 /// A metadata value of a GGUF file.
@@ -34,7 +34,7 @@ pub enum GgufValue {
     Naturals(Vec<u64>),
     /// Type 9, of floating-point numbers.
     Numbers(Vec<f64>),
-    /// Type 9, of truth values.
+    /// Type 9, of booleans.
     Bools(Vec<bool>),
     /// Type 9, of arrays.
     Arrays(Vec<GgufValue>),
@@ -47,7 +47,7 @@ pub enum GgufValue {
 }
 
 impl GgufValue {
-    /// The value as a natural number, when it is one of any width.
+    /// Returns the value as a natural number, if it is one of any width.
     pub fn as_u64(&self) -> Option<u64> {
         match *self {
             Self::U8(x) => Some(x.into()),
@@ -62,7 +62,7 @@ impl GgufValue {
         }
     }
 
-    /// The value as a floating-point number, when it is one.
+    /// Returns the value as a floating-point number, if it is one.
     pub fn as_f64(&self) -> Option<f64> {
         match *self {
             Self::F32(x) => Some(x.into()),
@@ -71,7 +71,7 @@ impl GgufValue {
         }
     }
 
-    /// The value as text, when it is text.
+    /// Returns the value as text, if it is text.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -79,7 +79,7 @@ impl GgufValue {
         }
     }
 
-    /// The value as a list of texts, when it is one.
+    /// Returns the value as a list of texts, if it is one.
     pub fn as_texts(&self) -> Option<&[String]> {
         match self {
             Self::Texts(texts) => Some(texts),
@@ -87,7 +87,7 @@ impl GgufValue {
         }
     }
 
-    /// The value as a list of integers, when it is one.
+    /// Returns the value as a list of integers, if it is one.
     pub fn as_integers(&self) -> Option<&[i64]> {
         match self {
             Self::Integers(integers) => Some(integers),
@@ -121,7 +121,7 @@ impl GgufValue {
         }
         let kind = cursor.u32(place)?;
         let count = cursor.u64(place)?;
-        // The bytes the smallest element takes: an empty string has its length, an empty array its type and length.
+        // The size of the smallest element in bytes: an empty string has its length, an empty array its type and length.
         let smallest = match kind {
             0 | 1 | 7 => 1,
             2 | 3 => 2,
@@ -131,7 +131,7 @@ impl GgufValue {
             _ => return Err(cursor.malformed(place, format!("array element type {kind} is unknown"))),
         };
         cursor.check_count(count, smallest, place)?;
-        // The count has passed the test against the file, so this reserves at most eight times the bytes left.
+        // The count was checked against the file, so this reserves at most eight times the bytes that are left.
         let n = count as usize;
         fn all<'a, T>(
             cursor: &mut Cursor<'a>,

@@ -1,4 +1,4 @@
-//! Files that `torch.save` writes: a zip archive with a pickle of the structure and one member a storage.
+//! Files of `torch.save`: a zip archive with a pickle of the structure and one member for each storage.
 
 mod pickle;
 
@@ -12,27 +12,27 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-/// A tensor takes some 200 bytes of the pickle; a longer one is not a file of weights.
+/// The longest pickle that is read. A tensor takes about 200 bytes of it.
 const LONGEST_PICKLE: u64 = 1 << 22;
-/// Longer names and texts are left out.
+/// The longest name or text; longer ones are skipped.
 const LONGEST_TEXT: usize = 256;
-/// A tensor of more axes is nothing a file of weights holds.
+/// The largest number of axes of a tensor.
 const AXES: usize = 8;
-/// A compressed storage may expand to this many bytes, or to the size of the file.
+/// The limit of bytes to which a compressed storage may expand, unless the file itself is larger.
 const EXPANDED_LIMIT: u64 = 1 << 30;
-/// Dictionaries within dictionaries are read to this depth.
+/// The depth to which nested dictionaries are read.
 const DEPTH: usize = 4;
 
-/// A file written by `torch.save`, opened: its structure read, its tensors read one at a time.
+/// An open file of `torch.save`. Its structure is read; its tensors are read one at a time.
 ///
-/// A pickle is a program, and loading one as its makers do runs it. Here it is read as data: numbers, texts,
-/// dictionaries, and calls of `_rebuild_tensor_v2` on stored numbers. Every other call stays unmade and what it would have
-/// made is left out. Names of nested dictionaries are joined by points (`trainer.k`).
+/// A pickle is a program, and PyTorch runs it to load the file. Here it is read as data: numbers, texts, dictionaries, and calls
+/// of `_rebuild_tensor_v2` on stored numbers. No other call is made, and its result is skipped. Names of nested dictionaries
+/// are joined by points (`trainer.k`).
 ///
 /// # Errors
-/// Opening refuses archives of the form before torch 1.6, broken zip directories, opcodes that files of weights do not
-/// have, and pickles above 4 MiB. Reading refuses views that leave their storage or repeat its elements, storages whose
-/// length is not what the pickle says, big-endian files, and element types other than those of [`FileData`](super::FileData).
+/// Opening refuses archives older than torch 1.6, broken zip directories, opcodes that files of weights do not have, and
+/// pickles above 4 MiB. Reading refuses views that leave their storage or repeat its elements, storages whose length differs
+/// from the pickle, big-endian files, and element types that [`FileData`](super::FileData) does not have.
 ///
 /// # Examples
 /// ```
@@ -46,20 +46,20 @@ pub struct TorchFile {
     scalars: BTreeMap<String, TorchScalar>,
 }
 
-/// A value beside the tensors.
+/// A value that is not a tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TorchScalar {
     /// A whole number.
     Int(i64),
     /// A number.
     Float(f64),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
     /// A text.
     Text(String),
 }
 
-/// What the pickle says of a tensor.
+/// The description of a tensor in the pickle.
 struct View {
     element: Result<ElementType, String>,
     storage: String,
@@ -73,7 +73,7 @@ impl TorchFile {
     /// Opens a file and reads its structure.
     ///
     /// # Errors
-    /// See the type.
+    /// The errors listed at the type.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
         Self::parse(Source::open(path.as_ref())?)
     }
@@ -81,7 +81,7 @@ impl TorchFile {
     /// Reads a file that is already in memory.
     ///
     /// # Errors
-    /// See the type.
+    /// The errors listed at the type.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, FileError> {
         Self::parse(Source::memory(bytes))
     }
@@ -114,7 +114,7 @@ impl TorchFile {
         Ok(file)
     }
 
-    /// Takes the entries of a dictionary, nested ones with their name in front.
+    /// Collects the entries of a dictionary. The name of a nested dictionary precedes the names of its entries.
     fn collect(
         &mut self,
         pickle: &Pickle,
@@ -131,7 +131,7 @@ impl TorchFile {
             };
         };
         for &(key, value) in entries {
-            // Dictionaries may share their parts, so their number is no bound for the number of names.
+            // Dictionaries may share parts, so their number does not bound the number of names.
             *budget = budget.checked_sub(1).ok_or("it names more than 65,536 entries")?;
             let key = match pickle.node(key) {
                 Node::Int(number) => number.to_string(),
@@ -166,25 +166,25 @@ impl TorchFile {
         Ok(())
     }
 
-    /// The names of the tensors, in alphabetical order.
+    /// Returns the names of the tensors, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// The shape of a tensor, without reading it.
+    /// Returns the shape of a tensor, without reading it.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|view| view.shape.as_slice())
     }
 
-    /// A value beside the tensors.
+    /// Returns a value that is not a tensor.
     pub fn scalar(&self, name: &str) -> Option<&TorchScalar> {
         self.scalars.get(name)
     }
 
-    /// Reads one tensor, its elements in row order whatever their order in the storage.
+    /// Reads one tensor. Its elements are returned in row order, also if the storage has another order.
     ///
     /// # Errors
-    /// See the type; [`FileError::Missing`] when there is none of this name.
+    /// The errors listed at the type; [`FileError::Missing`] if there is no tensor of this name.
     pub fn read(&self, name: &str) -> Result<FileArray, FileError> {
         let Some(view) = self.tensors.get(name) else {
             return Err(missing(&self.source, name, &self.tensors));
@@ -227,7 +227,7 @@ impl TorchFile {
     }
 }
 
-/// The elements of a view in row order; the view was checked to lie within its storage.
+/// Returns the elements of a view in row order. The view lies within its storage, as was checked.
 fn gather(stored: &[u8], view: &View, count: usize, size: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(count * size);
     let mut index = vec![0; view.shape.len()];
@@ -237,7 +237,7 @@ fn gather(stored: &[u8], view: &View, count: usize, size: usize) -> Vec<u8> {
         for axis in (0..index.len()).rev() {
             let stride = view.strides[axis] as usize;
             index[axis] += 1;
-            // An axis of length one may have any stride: it steps away and back again.
+            // An axis of length one may have any stride: the step is undone.
             at = at.wrapping_add(stride);
             if index[axis] < view.shape[axis] {
                 break;
@@ -249,13 +249,13 @@ fn gather(stored: &[u8], view: &View, count: usize, size: usize) -> Vec<u8> {
     out
 }
 
-/// A tensor, if this call would have made one.
+/// Returns the tensor that this call would make, if it makes one.
 fn tensor(pickle: &Pickle, id: Id) -> Result<Option<View>, String> {
     let Node::Call { function, arguments } = pickle.node(id) else { return Ok(None) };
     let Some((module, name)) = pickle.global(*function) else { return Ok(None) };
     let Some(arguments) = pickle.items(*arguments) else { return Ok(None) };
     match (module, name) {
-        // A parameter is a tensor with a flag. One level: a parameter of a parameter is nothing torch writes.
+        // A parameter is a tensor with a flag. PyTorch writes no parameter of a parameter.
         ("torch._utils", "_rebuild_parameter") => {
             match arguments.first().map(|&inner| (inner, pickle.node(inner))) {
                 Some((inner, Node::Call { function, .. }))
@@ -319,7 +319,7 @@ fn element(class: &str) -> Result<ElementType, String> {
     })
 }
 
-/// The content of a member, at most `limit` bytes, its check sum checked.
+/// Reads the content of a member, at most `limit` bytes, and checks its check sum.
 fn expand(source: &Source, member: &Member, limit: u64, place: &str) -> Result<Vec<u8>, FileError> {
     if member.size > limit {
         return Err(FileError::TooLarge {
@@ -331,7 +331,7 @@ fn expand(source: &Source, member: &Member, limit: u64, place: &str) -> Result<V
     }
     let mut content = content(source, member, place)?;
     let mut bytes = Vec::new();
-    // Grows with what really comes, so a promised size alone takes no memory.
+    // The buffer grows with the received bytes, so a wrong size alone takes no memory.
     (&mut content)
         .take(member.size)
         .read_to_end(&mut bytes)

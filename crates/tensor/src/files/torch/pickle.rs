@@ -1,21 +1,21 @@
-//! A pickle read as data: a stack machine whose objects are nodes of an arena, and which calls nothing.
+//! A pickle read as data by a stack machine that makes no calls. Its objects are nodes of an arena.
 //!
-//! Every opcode adds at most one node or moves references, so memory is bounded by the length of the stream; nodes name
-//! each other by index, so neither deep nesting nor a cycle can exhaust the stack.
+//! Every opcode adds at most one node or moves references, so the length of the stream bounds the memory. Nodes refer to each
+//! other by index, so neither deep nesting nor a cycle can exhaust the stack.
 
 use std::ops::Range;
 
 /// A node of the arena.
 pub(super) type Id = u32;
 
-/// What a pickle can hold, as far as it matters for weights.
+/// The objects of a pickle that occur in files of weights.
 #[derive(Debug)]
 pub(super) enum Node {
     None,
     Bool(bool),
     Int(i64),
     Float(f64),
-    /// Text, as a range of the stream.
+    /// A text, as a range of the stream.
     Text(Range<usize>),
     Bytes,
     /// A tuple, list or set.
@@ -31,11 +31,11 @@ pub(super) enum Node {
         function: Id,
         arguments: Id,
     },
-    /// A reference to something outside the stream.
+    /// A reference to an object outside the stream.
     Outside(Id),
 }
 
-/// A stream that was read to its end.
+/// The objects of a stream that was read to its end.
 pub(super) struct Pickle {
     bytes: Vec<u8>,
     nodes: Vec<Node>,
@@ -47,7 +47,7 @@ impl Pickle {
         &self.nodes[id as usize]
     }
 
-    /// A text node.
+    /// Returns the text of a node, if it is one.
     pub(super) fn text(&self, id: Id) -> Option<&str> {
         match self.node(id) {
             Node::Text(range) => std::str::from_utf8(&self.bytes[range.clone()]).ok(),
@@ -55,7 +55,7 @@ impl Pickle {
         }
     }
 
-    /// A name that would be imported, as `module name`.
+    /// Returns the name that a node would import, as `module name`.
     pub(super) fn global(&self, id: Id) -> Option<(&str, &str)> {
         match self.node(id) {
             Node::Global { module, name } => {
@@ -80,7 +80,7 @@ impl Pickle {
         }
     }
 
-    /// Reads a stream; the error says what is wrong at which byte.
+    /// Reads a stream. The error gives the reason and the byte.
     pub(super) fn read(bytes: Vec<u8>) -> Result<Self, String> {
         let mut machine = Machine {
             bytes: &bytes,
@@ -239,7 +239,7 @@ impl Machine<'_> {
         }
     }
 
-    /// A call is a node; an ordered dictionary, which is filled afterwards, is a dictionary.
+    /// Adds a call as a node. The call of an ordered dictionary, which is filled afterwards, becomes a dictionary.
     fn call(&mut self, function: Id, arguments: Id) {
         let ordered = match &self.nodes[function as usize] {
             Node::Global { module, name } => {
@@ -252,7 +252,7 @@ impl Machine<'_> {
     }
 
     fn push(&mut self, node: Node) {
-        // A stream has fewer than 2³² opcodes: its length is limited by whoever reads it.
+        // A stream has fewer than 2³² opcodes, because the caller limits its length.
         self.stack.push(self.nodes.len() as Id);
         self.nodes.push(node);
     }
@@ -291,7 +291,7 @@ impl Machine<'_> {
 
     fn remember(&mut self, index: usize) -> Result<(), String> {
         let top = *self.stack.last().ok_or("the stack is empty")?;
-        // Real writers number from zero on; a jump would make the table larger than the stream.
+        // Writers number from zero without gaps. A gap could make the table larger than the stream.
         if index > self.memo.len() {
             return Err(format!("memo {index} is set before memo {}", self.memo.len()));
         }
@@ -324,7 +324,7 @@ impl Machine<'_> {
         Ok(range)
     }
 
-    /// A little-endian length of `width` bytes.
+    /// Reads a little-endian length of `width` bytes.
     fn length(&mut self, width: usize) -> Result<usize, String> {
         let range = self.take(width)?;
         let value = self.bytes[range].iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));

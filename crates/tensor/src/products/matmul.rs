@@ -2,16 +2,16 @@ use crate::{Scalar, ShapeError};
 use ndarray::{Array2, Array3, ArrayRef2, ArrayRef3, Axis};
 use rayon::prelude::*;
 
-/// Below this many multiply-adds a product stays on the calling thread: entering the pool costs more.
+/// The number of multiply-adds up to which a product stays on the calling thread, because entering the pool costs more.
 const SERIAL: usize = 1 << 18;
 
-/// The product a·b.
+/// Computes the product a·b.
 ///
 /// # Shapes
-/// `a` (m, k), `b` (k, n) → (m, n). Any strides: a transposed view is not copied.
+/// `a` `[m, k]`, `b` `[k, n]` → `[m, n]`. Any strides: a transposed view is not copied.
 ///
 /// # Errors
-/// [`ShapeError::Mismatch`] when the inner axes differ.
+/// [`ShapeError::Mismatch`] if the inner axes differ.
 ///
 /// # Determinism
 /// The same bits on any number of threads.
@@ -29,10 +29,10 @@ pub fn matmul<F: Scalar>(a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> Result<Array2<F>
     Ok(c)
 }
 
-/// c ← α·a·b + β·c. With β = 0 the old content of `c` is not read, so NaN in it does not spread.
+/// Computes c ← α·a·b + β·c. With β = 0 the old content of `c` is not read, so NaN in it does not spread.
 ///
 /// # Shapes
-/// `a` (m, k), `b` (k, n), `c` (m, n), any strides.
+/// `a` `[m, k]`, `b` `[k, n]`, `c` `[m, n]`, with any strides.
 ///
 /// # Errors
 /// [`ShapeError::Mismatch`] naming the argument that does not fit.
@@ -63,13 +63,13 @@ pub fn matmul_into<F: Scalar>(
     Ok(())
 }
 
-/// The products of corresponding matrices, one task a matrix.
+/// Computes the products of corresponding matrices, each in a task of its own.
 ///
 /// # Shapes
-/// `a` (b, m, k), `b` (b, k, n) → (b, m, n).
+/// `a` `[b, m, k]`, `b` `[b, k, n]` → `[b, m, n]`.
 ///
 /// # Errors
-/// [`ShapeError::Mismatch`] when batch or inner axes differ.
+/// [`ShapeError::Mismatch`] if the batch axes or the inner axes differ.
 ///
 /// # Determinism
 /// The same bits on any number of threads.

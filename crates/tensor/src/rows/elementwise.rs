@@ -1,6 +1,6 @@
 use crate::Scalar;
 
-/// Replaces every entry by its exponential, within 2 units in the last place.
+/// Replaces every entry by its exponential, accurate within 2 units in the last place.
 ///
 /// # Examples
 /// ```
@@ -12,7 +12,7 @@ pub fn exp_in_place<F: Scalar>(x: &mut [F]) {
     F::exp_kernel(x);
 }
 
-/// The exact Gaussian error linear unit, in place: x·Φ(x) = ½x(1 + erf(x/√2)).
+/// Applies the exact Gaussian error linear unit in place: x·Φ(x) = ½x(1 + erf(x/√2)).
 ///
 /// # Examples
 /// ```
@@ -27,9 +27,9 @@ pub fn gelu_erf<F: Scalar>(x: &mut [F]) {
     F::gelu_erf_kernel(x);
 }
 
-/// The tanh approximation of the Gaussian error linear unit, in place: ½x(1 + tanh(√(2/π)(x + 0.044715x³))).
+/// Applies the tanh approximation of the Gaussian error linear unit in place: ½x(1 + tanh(√(2/π)(x + 0.044715x³))).
 ///
-/// It differs from [`gelu_erf`] by up to 5·10⁻⁴: models say which of the two they were trained with.
+/// It differs from [`gelu_erf`] by up to 5·10⁻⁴. Use the one that the model was trained with.
 ///
 /// # Examples
 /// ```
@@ -44,7 +44,7 @@ pub fn gelu_tanh<F: Scalar>(x: &mut [F]) {
     F::gelu_tanh_kernel(x);
 }
 
-/// The sigmoid linear unit (swish with β = 1), in place: x/(1 + e⁻ˣ).
+/// Applies the sigmoid linear unit (swish with β = 1) in place: x/(1 + e⁻ˣ).
 ///
 /// # Examples
 /// ```
@@ -59,10 +59,10 @@ pub fn silu<F: Scalar>(x: &mut [F]) {
     F::silu_kernel(x);
 }
 
-/// The gate of a SwiGLU layer: outᵢ = silu(gateᵢ)·upᵢ.
+/// Computes the gate of a SwiGLU layer: outᵢ = silu(gateᵢ)·upᵢ.
 ///
 /// # Panics
-/// When the three slices have different lengths.
+/// If the three slices have different lengths.
 ///
 /// # Examples
 /// ```

@@ -1,13 +1,13 @@
 use crate::Scalar;
 
-/// Root-mean-square normalisation of one row.
+/// Computes the root-mean-square normalisation of one row.
 ///
 /// ```text
 /// outᵢ = xᵢ / √(mean(x²) + ε) · gainᵢ
 /// ```
 ///
 /// # Panics
-/// When the slices have different lengths.
+/// If the slices have different lengths.
 ///
 /// # Examples
 /// ```
@@ -23,14 +23,14 @@ pub fn rms_norm_into<F: Scalar>(x: &[F], gain: &[F], epsilon: F, out: &mut [F]) 
     F::rms_norm_kernel(x, gain, epsilon, out);
 }
 
-/// Layer normalisation of one row.
+/// Computes the layer normalisation of one row.
 ///
 /// ```text
 /// outᵢ = (xᵢ − mean x) / √(var x + ε) · gainᵢ + biasᵢ,   var with divisor d
 /// ```
 ///
 /// # Panics
-/// When the slices have different lengths.
+/// If the slices have different lengths.
 ///
 /// # Examples
 /// ```

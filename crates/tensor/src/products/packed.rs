@@ -2,17 +2,17 @@ use crate::kernels::packed::Panels;
 use crate::{Scalar, ShapeError};
 use ndarray::{Array2, ArrayRef2};
 
-/// The right operand of a product, rearranged once for the kernel: for weights that many inputs are multiplied with.
+/// The right operand of a product, rearranged once for the kernel. It serves weights that multiply many inputs.
 ///
-/// A general product copies its right operand into cache-friendly panels each time; here that is done once. Worth
-/// it from the second product on, above all with few rows on the left.
+/// A general product copies its right operand into cache-friendly panels each time. Here the copy is made once. That saves
+/// time from the second product on, most with few rows on the left.
 ///
 /// # Shapes
-/// Packs a matrix (k, n) of any strides; products are (m, k)·(k, n) → (m, n).
+/// Packs a matrix `[k, n]` of any strides. Products are `[m, k]`·`[k, n]` → `[m, n]`.
 ///
 /// # Determinism
-/// Each output element is a sum over k in ascending order, in blocks of 64: the same bits on any number of threads,
-/// and for any number of rows on the left.
+/// Each output element is a sum over k in ascending order, in blocks of 192. The bits depend neither on the number of threads
+/// nor on the number of rows on the left.
 ///
 /// # Examples
 /// ```
@@ -31,27 +31,27 @@ pub struct PackedMatrix<F: Scalar> {
 }
 
 impl<F: Scalar> PackedMatrix<F> {
-    /// Packs a copy of `b` (k, n).
+    /// Packs a copy of `b` `[k, n]`.
     pub fn new(b: &ArrayRef2<F>) -> Self {
         Self { panels: F::pack_kernel(b) }
     }
 
-    /// (k, n).
+    /// Returns the shape `(k, n)`.
     pub fn shape(&self) -> (usize, usize) {
         (self.panels.k, self.panels.n)
     }
 
-    /// The product a·b.
+    /// Computes the product a·b.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] when `a` does not have k columns.
+    /// [`ShapeError::Mismatch`] if `a` does not have k columns.
     pub fn matmul(&self, a: &ArrayRef2<F>) -> Result<Array2<F>, ShapeError> {
         let mut c = crate::zeros((a.nrows(), self.panels.n));
         self.matmul_into(a, &mut c)?;
         Ok(c)
     }
 
-    /// c ← a·b; the old content of `c` is not read.
+    /// Computes c ← a·b. The old content of `c` is not read.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] naming the argument that does not fit.
@@ -61,7 +61,7 @@ impl<F: Scalar> PackedMatrix<F> {
         Ok(())
     }
 
-    /// c ← c + a·b: the residual connection in the same pass, with the bits of the product added afterwards.
+    /// Computes c ← c + a·b, as for a residual connection. The bits are those of a product that is added afterwards.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] naming the argument that does not fit.
@@ -71,7 +71,7 @@ impl<F: Scalar> PackedMatrix<F> {
         Ok(())
     }
 
-    /// Packs another matrix of the same shape in the place of this one.
+    /// Replaces the packed matrix by another one of its shape.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] for another shape.
@@ -81,11 +81,11 @@ impl<F: Scalar> PackedMatrix<F> {
         Ok(())
     }
 
-    /// c ← a·b on the calling thread, for callers whose tasks are blocks of rows.
+    /// Computes c ← a·b on the calling thread, for callers whose tasks are blocks of rows.
     ///
-    /// Each sum over k runs in ascending order in the fewest equal parts of at most 512, not in blocks of 192: less
-    /// precise than [`PackedMatrix::matmul_into`], as [`matmul_into`](crate::matmul_into) is. It is fastest where the
-    /// rows of `c` are contiguous and do not lie a multiple of 1 KiB apart.
+    /// Each sum over k runs in ascending order in the fewest equal parts of at most 512, not in blocks of 192. So it is less
+    /// precise than [`PackedMatrix::matmul_into`] and agrees with [`matmul_into`](crate::matmul_into). It is fastest if the rows
+    /// of `c` are contiguous and do not lie a multiple of 1 KiB apart.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] naming the argument that does not fit.

@@ -6,11 +6,10 @@ use ndarray::ArrayRef2;
 /// ```text
 /// yᵢ = exp(xᵢ − max x) / Σⱼ exp(xⱼ − max x)
 /// ```
-/// Entries of −∞ give 0, and a row of nothing but −∞ (everything masked) gives zeros. A NaN or +∞ in the row turns
-/// the whole row into NaN.
+/// An entry of −∞ gives 0, and a row with only −∞ (everything masked) gives zeros. A NaN or +∞ turns the whole row into NaN.
 ///
 /// # Determinism
-/// The same bits at every [`crate::CpuLevel`].
+/// Every [`crate::CpuLevel`] gives the same bits.
 ///
 /// # Examples
 /// ```
@@ -22,7 +21,7 @@ pub fn softmax_in_place<F: Scalar>(row: &mut [F]) {
     F::softmax_kernel(row);
 }
 
-/// [`softmax_in_place`] on every row of a matrix.
+/// Applies [`softmax_in_place`] to every row of a matrix.
 ///
 /// # Examples
 /// ```
@@ -33,7 +32,7 @@ pub fn softmax_in_place<F: Scalar>(row: &mut [F]) {
 pub fn softmax_rows<F: Scalar>(x: &mut ArrayRef2<F>) {
     let columns = x.ncols();
     if let Some(contiguous) = x.as_slice_mut().filter(|_| columns > 0) {
-        // The loop over rows also belongs to the hot loops: in a debug caller it costs more than a short row.
+        // The loop over rows is compiled here as well: in a debug caller it costs more than a short row.
         return F::softmax_rows_kernel(contiguous, columns);
     }
     for mut row in x.rows_mut() {
@@ -48,7 +47,7 @@ pub fn softmax_rows<F: Scalar>(x: &mut ArrayRef2<F>) {
     }
 }
 
-/// log Σⱼ exp(xⱼ), without overflow; −∞ for an empty row or one of nothing but −∞.
+/// Computes log Σⱼ exp(xⱼ) without overflow. The result is −∞ for an empty row and for a row with only −∞.
 ///
 /// # Examples
 /// ```
@@ -61,7 +60,7 @@ pub fn log_sum_exp<F: Scalar>(row: &[F]) -> F {
 
 /// Replaces a row by its log-softmax, xᵢ − log Σⱼ exp(xⱼ).
 ///
-/// A row of nothing but −∞ stays as it is.
+/// A row with only −∞ is not changed.
 ///
 /// # Examples
 /// ```
@@ -70,12 +69,12 @@ pub fn log_sum_exp<F: Scalar>(row: &[F]) -> F {
 /// assert!((row[0] + 2.0_f64.ln()).abs() < 1e-15);
 /// ```
 pub fn log_softmax_in_place<F: Scalar>(row: &mut [F]) {
-    // A NaN stays the largest from where it stands on.
+    // A NaN, once reached, remains the largest.
     let top = row.iter().fold(F::neg_infinity(), |top: F, &x| if x > top || x.is_nan() { x } else { top });
     if top == F::neg_infinity() {
         return;
     }
-    // The largest is taken away first: beside a log-sum-exp of 10⁴, an f32 keeps three digits of a logarithm of 3.
+    // The largest is subtracted first: next to a log-sum-exp of 10⁴, an f32 keeps three digits of a logarithm of 3.
     row.iter_mut().for_each(|x| *x -= top);
     let lse = F::log_sum_exp_kernel(row);
     row.iter_mut().for_each(|x| *x -= lse);
