@@ -78,6 +78,7 @@ pub(crate) fn state_dict() -> Vec<u8> {
 
 #[test]
 fn tensors_come_in_row_order_with_their_types() {
+    let _guard = crate::alone();
     let file = open(&state_dict()).unwrap();
     assert_eq!(file.names().collect::<Vec<_>>(), ["n", "transposed", "w"]);
     assert_eq!(file.shape("w"), Some(&[2, 3][..]));
@@ -93,6 +94,7 @@ fn tensors_come_in_row_order_with_their_types() {
 
 #[test]
 fn a_call_to_anything_else_is_not_made() {
+    let _guard = crate::alone();
     // PyTorch would run this pickle, which starts a shell.
     let call = b"cposix\nsystem\n(X\x04\x00\x00\x00exittR".to_vec();
     let file =
@@ -104,6 +106,7 @@ fn a_call_to_anything_else_is_not_made() {
 
 #[test]
 fn views_that_leave_their_storage_are_refused() {
+    let _guard = crate::alone();
     let cases = [
         (tensor("FloatStorage", 0, 6, 1, &[2, 3], &[3, 1]), "reaches element 6 of a storage of 6"),
         (tensor("FloatStorage", 0, 6, 0, &[200, 200], &[0, 0]), "larger than its storage"),
@@ -120,6 +123,7 @@ fn views_that_leave_their_storage_are_refused() {
 
 #[test]
 fn broken_streams_name_the_byte() {
+    let _guard = crate::alone();
     for (stream, expected) in [
         (&b"\x80\x02}(X\xff\xff\xff\xff"[..], "do not fit"),
         (b"\x80\x02}u.", "no mark"),
@@ -141,6 +145,7 @@ fn broken_streams_name_the_byte() {
 
 #[test]
 fn archives_without_a_pickle_are_refused() {
+    let _guard = crate::alone();
     let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
     out.start_file("ae/data/0", zip::write::SimpleFileOptions::default()).unwrap();
     let bytes = out.finish().unwrap().into_inner();
