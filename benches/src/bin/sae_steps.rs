@@ -9,7 +9,8 @@
 use anyhow::Result;
 use collimate_benches::{Peer, Probe, bare_product, load, median, milliseconds, normal_matrix};
 use collimate_sae::{
-    Adam, BatchTopK, Gated, JumpRelu, Moments, Relu, Sae, Settings, Size, TopK, Variant, Workspace,
+    AdamMoments, AdamParameters, BatchTopK, Gated, JumpRelu, Relu, Sae, Settings, Size, TopK, Variant,
+    Workspace,
 };
 use collimate_stream::RngStream;
 use collimate_tensor::CpuLevel;
@@ -32,7 +33,7 @@ struct Options {
 struct Contender {
     name: &'static str,
     sae: Sae<f32>,
-    moments: Moments<f32>,
+    moments: AdamMoments<f32>,
     workspace: Workspace<f32>,
     times: Vec<f64>,
     peers: Vec<(&'static str, String, Vec<f64>)>,
@@ -64,7 +65,7 @@ impl Contender {
         let peers = peers.1.iter().map(|&library| (library, format!("{library} {}", peers.0), Vec::new()));
         Ok(Self {
             name,
-            moments: Moments::zeros(sae.weights()),
+            moments: AdamMoments::zeros(sae.weights()),
             sae,
             workspace: Workspace::default(),
             times: Vec::new(),
@@ -75,7 +76,14 @@ impl Contender {
     /// Takes one step, at a rate so small that the density does not change.
     fn step(&mut self, x: &Array2<f32>) -> Result<()> {
         let settings = Settings { penalty: 1e-9, ..Settings::default() };
-        self.sae.step(&mut self.moments, x, &settings, &Adam::standard(), 1e-12, &mut self.workspace)?;
+        self.sae.step(
+            &mut self.moments,
+            x,
+            &settings,
+            &AdamParameters::standard(),
+            1e-12,
+            &mut self.workspace,
+        )?;
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ fn main() -> Result<(), collimate_sae::SaeError> {
         let trained = Training::new(sae, config)?.run(epochs(&rows, 512, &mut stream), |_| ())?;
         let found = mmcs(&planted.directions, &trained.model.weights().w_dec.mapv(f64::from));
         println!("\n{}: recovery {found:.3}", variant.name());
-        for measured in evaluate(&trained.model, [held_out.clone()])?.measurements() {
+        for measured in evaluate(trained.model.dictionary(), [held_out.clone()])?.measurements() {
             println!("  {measured}");
         }
         assert!(found > 0.9 && floor < 0.6, "{} recovers {found}, random directions {floor}", variant.name());

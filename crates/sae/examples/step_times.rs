@@ -10,15 +10,15 @@
 mod kernels;
 
 use collimate_sae::{
-    Adam, BatchTopK, Gated, JumpRelu, Levels, Matryoshka, Moments, Relu, Sae, SaeError, Settings, Size, TopK,
-    Variant, Workspace,
+    AdamMoments, AdamParameters, BatchTopK, Gated, JumpRelu, Levels, Matryoshka, Relu, Sae, SaeError,
+    Settings, Size, TopK, Variant, Workspace,
 };
 use collimate_stream::RngStream;
 use collimate_tensor::matmul_into;
 use ndarray::{Array2, Axis};
 use std::time::Instant;
 
-/// A dictionary whose biases make a given share of the latents active.
+/// Returns a dictionary whose biases make a given share of the latents active.
 fn with_density(variant: Variant, size: Size, x: &Array2<f32>, density: f64) -> Result<Sae<f32>, SaeError> {
     let sae = Sae::<f32>::new(variant, size, &mut RngStream::new(1, 0))?;
     let mut weights = sae.into_weights();
@@ -60,7 +60,7 @@ impl DenseProducts {
         }
     }
 
-    /// Encoder; decodes and inner products with their residuals; both gradients.
+    /// Computes the encoder product, the decodes and inner products with their residuals, and both gradients.
     fn work(mut self, decodes: usize) -> impl FnMut() {
         move || {
             let product = matmul_into::<f32>;
@@ -117,10 +117,10 @@ fn main() -> Result<(), SaeError> {
         let start = with_density(variant, size, x, density)?;
         let (bytes, state) = kernels::peak_of(|| {
             let mut sae = start.clone();
-            let mut moments = Moments::zeros(sae.weights());
+            let mut moments = AdamMoments::zeros(sae.weights());
             let mut workspace = Workspace::default();
             let settings = Settings { penalty: 1e-9, dead, ..Settings::default() };
-            let adam = Adam::standard();
+            let adam = AdamParameters::standard();
             sae.step(&mut moments, x, &settings, &adam, 1e-12, &mut workspace)
                 .map(|_| (sae, moments, workspace))
         });
@@ -132,7 +132,7 @@ fn main() -> Result<(), SaeError> {
             Box::new(move || {
                 // So small a rate that the density stays what it is.
                 let settings = Settings { penalty: 1e-9, dead, ..Settings::default() };
-                let adam = Adam::standard();
+                let adam = AdamParameters::standard();
                 sae.step(&mut moments, x, &settings, &adam, 1e-12, &mut workspace).expect("a step");
             }),
         ));
@@ -142,7 +142,7 @@ fn main() -> Result<(), SaeError> {
     contenders.push((
         "TopK encode only".into(),
         Box::new(move || {
-            encoding.encode(x).expect("finite");
+            encoding.dictionary().encode(x).expect("finite");
         }),
     ));
     for (name, decodes) in [("products of ReLU 40 %", 1), ("products of Gated 40 %", 2)] {

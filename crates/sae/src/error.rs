@@ -1,12 +1,14 @@
+use collimate_measure::OutOfRange;
+use collimate_output::OutputError;
 use collimate_tensor::ShapeError;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// What can go wrong with a dictionary, its training or its files.
+/// An error of a dictionary, of its training or of its files. [`SaeError::kind`] returns which of the three.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SaeError {
-    /// A schedule that cannot be.
+    /// A schedule of the learning rate that is not possible.
     #[error(transparent)]
     Schedule(#[from] collimate_grad::GradError),
     /// Arrays whose shapes do not fit a product.
@@ -15,27 +17,20 @@ pub enum SaeError {
     /// An array of another shape than the dictionary needs.
     #[error("{argument} must have the shape {expected:?}, but has {given:?}")]
     Mismatch {
-        /// Which argument.
+        /// The argument.
         argument: &'static str,
         /// The shape that fits.
         expected: Vec<usize>,
         /// The shape that was given.
         given: Vec<usize>,
     },
-    /// A parameter outside its range.
-    #[error("{name} must be {expected}, but is {given}")]
-    OutOfRange {
-        /// The name of the parameter.
-        name: &'static str,
-        /// The range, in words.
-        expected: &'static str,
-        /// What was given.
-        given: f64,
-    },
-    /// NaN or infinity in the rows that were handed in.
+    /// An argument outside its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// NaN or infinity in the given rows.
     #[error("{what}: the value at row {row}, column {column} is {value}")]
     NonFiniteInput {
-        /// Which array.
+        /// The array.
         what: &'static str,
         /// The row, counted from zero within the array.
         row: usize,
@@ -49,29 +44,29 @@ pub enum SaeError {
     Diverged {
         /// The step, counted from zero.
         step: u64,
-        /// The tensor whose gradient (or the loss term that) is not finite.
+        /// The tensor whose gradient is not finite, or the term of the loss that is not finite.
         tensor: &'static str,
     },
     /// The flag of [`Training::stop_on`](crate::Training::stop_on) was set.
     #[error("interrupted before step {step}; a checkpoint saved now can be continued")]
     Interrupted {
-        /// Steps done.
+        /// The number of steps that are done.
         step: u64,
     },
     /// The operation does not exist for this member of the family.
     #[error("{operation} is not defined for the {architecture} architecture")]
     Unsupported {
-        /// What was asked for.
+        /// The operation.
         operation: &'static str,
-        /// The architecture it was asked of.
+        /// The architecture.
         architecture: &'static str,
     },
     /// The source of rows ended too early.
     #[error("the source of rows ended after {given} rows, but {expected} are needed")]
     Exhausted {
-        /// How many rows are needed.
+        /// The number of rows that are needed.
         expected: u64,
-        /// How many came.
+        /// The number of rows that the source gave.
         given: u64,
     },
     /// A value that half precision cannot hold.
@@ -88,7 +83,10 @@ pub enum SaeError {
     #[cfg(feature = "files")]
     #[error(transparent)]
     Format(#[from] collimate_tensor::files::FileError),
-    /// The operating system refused.
+    /// A file that could not be written as a whole.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// An error of the operating system.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
@@ -96,17 +94,56 @@ pub enum SaeError {
         /// The reason.
         source: std::io::Error,
     },
-    /// A file that is not what it should be.
+    /// A file with other contents than expected.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it and where.
+        /// The fault, and its place in the file.
         reason: String,
     },
 }
 
+/// The part of the work that an error belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// An argument or a configuration that does not fit: nothing was computed, and another argument helps.
+    Configuration,
+    /// A run that did not end well: the rows, the training or an interruption.
+    Run,
+    /// A file that is missing, damaged or of another kind.
+    Files,
+}
+
 impl SaeError {
+    /// Returns the part of the work that the error belongs to.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_sae::{ErrorKind, Gated, RngStream, Sae, SaeError, Size};
+    /// let size = Size { d_model: 0, n_latents: 8 };
+    /// let error = Sae::<f32>::new(Gated::paper(), size, &mut RngStream::new(1, 0)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Configuration);
+    /// assert_eq!(SaeError::Interrupted { step: 3 }.kind(), ErrorKind::Run);
+    /// ```
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Schedule(_)
+            | Self::Shape(_)
+            | Self::Mismatch { .. }
+            | Self::OutOfRange(_)
+            | Self::Unsupported { .. } => ErrorKind::Configuration,
+            Self::NonFiniteInput { .. }
+            | Self::Diverged { .. }
+            | Self::Interrupted { .. }
+            | Self::Exhausted { .. }
+            | Self::HalfOverflow { .. } => ErrorKind::Run,
+            #[cfg(feature = "files")]
+            Self::Format(_) => ErrorKind::Files,
+            Self::Output(_) | Self::Io { .. } | Self::File { .. } => ErrorKind::Files,
+        }
+    }
+
     pub(crate) fn shape(argument: &'static str, expected: &[usize], given: &[usize]) -> Self {
         SaeError::Mismatch { argument, expected: expected.to_vec(), given: given.to_vec() }
     }

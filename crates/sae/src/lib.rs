@@ -2,6 +2,7 @@
 
 #[cfg(feature = "claims")]
 pub mod claims;
+mod dictionary;
 mod error;
 #[cfg(feature = "files")]
 mod files;
@@ -9,6 +10,7 @@ mod float;
 mod kernels;
 mod members;
 mod metrics;
+mod precision;
 pub mod presets;
 mod sae;
 pub mod shards;
@@ -18,31 +20,33 @@ mod transcoder;
 mod weights;
 
 // The members and the dictionary.
+pub use dictionary::{Agreement, Dictionary, Forward, RowNormalisation, Target, agreement};
 pub use members::abs_topk::AbsTopK;
+pub use members::aux_k::{AuxCodes, AuxK, AuxScale};
 pub use members::batch_topk::{BatchTopK, ThresholdEstimate};
+pub use members::choices::{DecoderRows, InputBias, PenaltyWeight, PreActivationLoss, PullOver, Ranking};
 pub use members::crosscoder::{Crosscoder, CrosscoderSparsity};
 pub use members::gated::{Gated, GatedDecoder, Magnitude};
-pub use members::jump_relu::{
-    DecoderRows, Estimator, JumpOn, JumpRelu, JumpReluSparsity, PreActivationLoss, PullOver,
-    ThresholdParameter,
-};
+pub use members::group_max::GroupMax;
+pub use members::jump_relu::{Estimator, JumpOn, JumpRelu, JumpReluSparsity, ThresholdParameter};
+pub use members::levels::Levels;
 pub use members::matching_pursuit::MatchingPursuit;
-pub use members::matryoshka::{Levels, Matryoshka};
+pub use members::matryoshka::Matryoshka;
 pub use members::p_norm::{PNorm, PNormForm};
 pub use members::relu::Relu;
 pub use members::rescale_and_shift::RescaleAndShift;
-pub use members::topk::{AuxCodes, AuxK, AuxScale, MultiTopK, Ranking, TopK};
-pub use members::variant::{InputBias, PenaltyWeight, Variant};
+pub use members::topk::{MultiTopK, TopK};
+pub use members::variant::Variant;
 pub use sae::Sae;
 pub use transcoder::{Skip, SkipMoments, Transcoder, TranscoderGradient};
 pub use weights::{Size, Weights, normalise};
 
 // Training.
 #[cfg(feature = "files")]
-pub use files::{formats, read_rows};
+pub use files::formats;
+pub use step::settings::{Losses, Path, Settings};
 pub use step::workspace::Workspace;
-pub use step::{Losses, Path, Settings};
-pub use train::adam::{Adam, Moments};
+pub use train::adam::{AdamMoments, AdamParameters};
 pub use train::anneal::{PAnneal, TargetL0};
 pub use train::config::{BiasStart, L1, LossConvention, Normalisation, Resampling, TrainingConfig};
 pub use train::model::Model;
@@ -56,8 +60,10 @@ pub use metrics::loss_recovered::{KlRecovered, LossRecovered};
 pub use metrics::planted::{Planted, mmcs, mmcs_null};
 pub use metrics::{
     Absorption, DocumentSums, Evaluation, Matching, Recognition, Sums, Usage, WithNull, decoder_geometry,
-    decoder_geometry_with_null, evaluate, null_dictionary, quantity,
+    decoder_geometry_with_null, evaluate, quantity,
 };
 
-pub use error::SaeError;
-pub use float::Float;
+pub use collimate_measure::{Fingerprint, Measurement, OutOfRange, Quantity};
+pub use collimate_stream::RngStream;
+pub use error::{ErrorKind, SaeError};
+pub use precision::Precision;

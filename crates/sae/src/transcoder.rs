@@ -1,12 +1,16 @@
-use crate::float::Float;
+use crate::dictionary::{Dictionary, Target};
+use crate::error::SaeError;
+use crate::members::choices::InputBias;
+use crate::members::variant::Variant;
+use crate::precision::Precision;
+use crate::sae::Sae;
+use crate::step::settings::{Losses, Settings};
 use crate::step::workspace::Workspace;
-use crate::step::{Losses, Settings};
-use crate::train::adam::{Adam, Moments, Update};
-use crate::weights::finite;
-use crate::{InputBias, Sae, SaeError, Size, Variant, Weights};
-use collimate_measure::Fingerprint;
+use crate::train::adam::{AdamMoments, AdamParameters, Update};
+use crate::weights::{Size, Weights, finite};
+use collimate_measure::{Fingerprint, ensure};
 use collimate_stream::RngStream;
-use collimate_tensor::{SparseRows, matmul, matmul_into, sum_of_squares};
+use collimate_tensor::{matmul, matmul_into, sum_of_squares};
 use ndarray::{Array2, ArrayRef2};
 
 /// A transcoder: sparse codes of one activation that predict another, such as the output of an MLP from its input.
@@ -28,7 +32,7 @@ use ndarray::{Array2, ArrayRef2};
 /// let top = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(1) };
 /// let transcoder = Transcoder::<f64>::new(top, 3, 2, 6, Skip::Zero, &mut RngStream::new(1, 0))?;
 /// let x = ndarray::array![[0.5, -1.0, 2.0]];
-/// assert_eq!(transcoder.predict(&x)?, ndarray::array![[0.0, 0.0]]); // the decoder and the skip start at zero
+/// assert_eq!(transcoder.dictionary().reconstruct(&x)?, ndarray::array![[0.0, 0.0]]); // the decoder and the skip start at zero
 /// # Ok::<(), collimate_sae::SaeError>(())
 /// ```
 ///
@@ -38,24 +42,23 @@ use ndarray::{Array2, ArrayRef2};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transcoder<F> {
     sae: Sae<F>,
-    skip: Option<Array2<F>>,
 }
 
 /// Whether a transcoder has a linear path around its latents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Skip {
-    /// None.
+    /// No linear path.
     None,
-    /// One that starts at zero.
+    /// A linear path that starts at zero.
     Zero,
 }
 
 /// The gradient of a transcoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TranscoderGradient<F> {
-    /// Of the dictionary.
+    /// The gradient of the parameters without the skip.
     pub weights: Weights<F>,
-    /// Of the skip, if there is one.
+    /// The gradient of the skip, if there is one.
     pub skip: Option<Array2<F>>,
 }
 
@@ -68,8 +71,8 @@ pub struct SkipMoments<F> {
     pub second: Array2<F>,
 }
 
-impl<F: Float> Transcoder<F> {
-    /// A transcoder before training: random unit encoder rows, decoder and biases zero.
+impl<F: Precision> Transcoder<F> {
+    /// Returns a transcoder before training: random unit encoder rows, decoder and biases zero.
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] for an empty size or a parameter of the variant outside its range,
@@ -96,7 +99,7 @@ impl<F: Float> Transcoder<F> {
         Self::from_weights(variant, weights, skip)
     }
 
-    /// A transcoder with the given parameters.
+    /// Returns a transcoder with the given parameters.
     ///
     /// # Errors
     /// As [`Sae::from_weights`]; [`SaeError::Mismatch`] for a skip of another shape, [`SaeError::Unsupported`] as
@@ -109,40 +112,33 @@ impl<F: Float> Transcoder<F> {
         let variant = variant.into();
         supported(&variant)?;
         let width = weights.w_enc.ncols();
-        if width == 0 {
-            return Err(SaeError::OutOfRange { name: "d_in", expected: "at least 1", given: 0.0 });
-        }
-        let sae = Sae::from_weights_of_width(variant, weights, width)?;
-        let skip = match skip {
-            None => None,
-            Some(skip) => {
-                let expected = [sae.size().d_model, width];
-                if skip.shape() != expected {
-                    return Err(SaeError::shape("the skip", &expected, skip.shape()));
-                }
-                finite("the skip", &skip)?;
-                Some(skip.as_standard_layout().into_owned())
-            }
-        };
-        Ok(Self { sae, skip })
+        ensure(width > 0, "d_in", "at least 1", 0.0)?;
+        let mut dictionary = Dictionary::of_width(variant, weights, width)?.with_skip(skip)?;
+        dictionary.target = Target::Other;
+        Ok(Self { sae: Sae::of(dictionary) })
     }
 
-    /// Which member of the family it is.
+    /// Returns the member of the family.
     pub fn variant(&self) -> &Variant {
         self.sae.variant()
     }
 
-    /// The parameters without the skip.
+    /// Returns the parameters without the skip.
     pub fn weights(&self) -> &Weights<F> {
         self.sae.weights()
     }
 
-    /// The skip, if there is one.
+    /// Returns the skip, if there is one.
     pub fn skip(&self) -> Option<&Array2<F>> {
-        self.skip.as_ref()
+        self.dictionary().skip()
     }
 
-    /// The dictionary without the skip.
+    /// Returns the dictionary, for encoding and predicting.
+    pub fn dictionary(&self) -> &Dictionary<F> {
+        self.sae.dictionary()
+    }
+
+    /// Returns the model of the latents, which holds the skip too.
     pub(crate) fn sae(&self) -> &Sae<F> {
         &self.sae
     }
@@ -151,80 +147,55 @@ impl<F: Float> Transcoder<F> {
         &mut self.sae
     }
 
-    /// The fingerprint of the variant and of every parameter.
+    /// Computes the fingerprint of the variant and of every parameter.
     pub fn fingerprint(&self) -> Fingerprint {
-        let skip = self.skip.iter().flatten();
-        let bytes: Vec<u8> = skip.flat_map(|&v| v.to_f64().to_bits().to_le_bytes()).collect();
-        self.sae.fingerprint().and(&bytes)
+        self.dictionary().fingerprint()
     }
 
-    /// The widths of the input and of the output.
+    /// Returns the widths of the input and of the output.
     pub fn widths(&self) -> (usize, usize) {
         (self.sae.input_width(), self.sae.size().d_model)
     }
 
-    /// The transcoder that does to x what this one does to s·x, with both its input and its output in the units of x.
+    /// Returns the transcoder that computes from x what this one computes from s·x, with its input and its output in the units
+    /// of x.
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] unless `s` is positive and finite.
     pub fn with_scale(&self, s: f64) -> Result<Self, SaeError> {
         // The skip is a ratio of the two units, which are scaled alike.
-        Ok(Self { sae: self.sae.with_input_scale(s)?, skip: self.skip.clone() })
+        Ok(Self { sae: self.sae.with_input_scale(s)? })
     }
 
-    /// The sparse codes of some inputs.
-    ///
-    /// # Errors
-    /// As [`Sae::encode`].
-    pub fn encode(&self, x: &ArrayRef2<F>) -> Result<SparseRows<F>, SaeError> {
-        self.sae.encode(x)
-    }
-
-    /// The predictions ŷ from some inputs.
-    ///
-    /// # Errors
-    /// As [`Sae::encode`].
-    pub fn predict(&self, x: &ArrayRef2<F>) -> Result<Array2<F>, SaeError> {
-        let mut y = self.sae.decode(&self.encode(x)?)?;
-        if let Some(skip) = &self.skip {
-            matmul_into(F::one(), x, &skip.t(), F::one(), &mut y)?;
-        }
-        Ok(y)
-    }
-
-    /// What the latents have to explain: y without the skip's part.
+    /// Computes what the latents have to explain: y without the skip's part.
     fn remainder(&self, x: &ArrayRef2<F>, y: &ArrayRef2<F>) -> Result<Array2<F>, SaeError> {
-        self.sae.check_rows(x)?;
+        self.dictionary().check_rows(x)?;
         let shape = [x.nrows(), self.sae.size().d_model];
         if y.shape() != shape {
             return Err(SaeError::shape("y", &shape, y.shape()));
         }
         finite("y", y)?;
         let mut left = y.as_standard_layout().into_owned();
-        if let Some(skip) = &self.skip {
+        if let Some(skip) = self.skip() {
             matmul_into(-F::one(), x, &skip.t(), F::one(), &mut left)?;
         }
         Ok(left)
     }
 
-    /// ∂L/∂W_skip from the residual that a step left behind.
+    /// Computes ∂L/∂W_skip from the residuals of a step.
     fn skip_gradient(&self, x: &ArrayRef2<F>, workspace: &Workspace<F>) -> Result<Array2<F>, SaeError> {
-        let mut gradient = matmul(&workspace.residual.t(), x)?;
+        let mut gradient = matmul(&workspace.residuals().t(), x)?;
         let two = F::from_f64(2.0 / x.nrows() as f64);
         gradient.mapv_inplace(|g| two * g);
-        if let (Variant::TopK(top), Some(multi)) = (self.variant(), second_weight(self.variant())) {
-            debug_assert!(top.multi.is_some());
-            matmul_into(two * F::from_f64(multi), &workspace.aux.t(), x, F::one(), &mut gradient)?;
-        } else if let Variant::Gated(_) = self.variant()
-            && self.variant().aux_trains_decoder()
-        {
-            matmul_into(two, &workspace.aux.t(), x, F::one(), &mut gradient)?;
+        if let Some(second) = self.variant().member().second.filter(|second| second.trains_decoder) {
+            let factor = two * F::from_f64(second.weight);
+            matmul_into(factor, &workspace.second_residuals().t(), x, F::one(), &mut gradient)?;
         }
         Ok(gradient)
     }
 
-    /// The loss of a batch and its gradient with respect to every parameter, nothing projected. In the losses `input`
-    /// stands for what the latents have to explain: y without the skip's part.
+    /// Computes the loss of a batch and its gradient with respect to every parameter, without projection. In the losses,
+    /// `input` refers to y without the skip's part, which the latents have to explain.
     ///
     /// # Shapes
     /// `x` `[b, d_in]`, `y` `[b, d_out]`.
@@ -243,21 +214,22 @@ impl<F: Float> Transcoder<F> {
     ) -> Result<(Losses, TranscoderGradient<F>), SaeError> {
         let left = self.remainder(x, y)?;
         self.sae.check_settings(settings)?;
-        let (losses, weights) = F::gradient(&self.sae, x, &left, settings, workspace)?;
-        let skip = self.skip.is_some().then(|| self.skip_gradient(x, workspace)).transpose()?;
+        let (losses, weights) =
+            F::gradient(self.sae.variant(), self.sae.weights(), [x, &left], settings, workspace)?;
+        let skip = self.skip().is_some().then(|| self.skip_gradient(x, workspace)).transpose()?;
         Ok((losses, TranscoderGradient { weights, skip }))
     }
 
-    /// No update made yet.
-    pub fn moments(&self) -> (Moments<F>, Option<SkipMoments<F>>) {
-        let skip = self.skip.as_ref().map(|skip| SkipMoments {
+    /// Returns the moments before the first update.
+    pub fn moments(&self) -> (AdamMoments<F>, Option<SkipMoments<F>>) {
+        let skip = self.skip().map(|skip| SkipMoments {
             first: Array2::zeros(skip.raw_dim()),
             second: Array2::zeros(skip.raw_dim()),
         });
-        (Moments::zeros(self.weights()), skip)
+        (AdamMoments::zeros(self.weights()), skip)
     }
 
-    /// One update, as [`Sae::step`]. The skip is not clipped with the rest.
+    /// Makes one update, like [`Sae::step`]. The skip is not clipped.
     ///
     /// # Errors
     /// As [`Transcoder::gradient`].
@@ -266,25 +238,25 @@ impl<F: Float> Transcoder<F> {
     /// The same bits on any number of threads.
     pub fn step(
         &mut self,
-        moments: &mut (Moments<F>, Option<SkipMoments<F>>),
+        moments: &mut (AdamMoments<F>, Option<SkipMoments<F>>),
         x: &ArrayRef2<F>,
         y: &ArrayRef2<F>,
         settings: &Settings<'_>,
-        adam: &Adam,
+        adam: &AdamParameters,
         learning_rate: f64,
         workspace: &mut Workspace<F>,
     ) -> Result<Losses, SaeError> {
         let left = self.remainder(x, y)?;
         let (of_sae, of_skip) = moments;
-        let losses = self.sae.step_to(of_sae, x, &left, settings, adam, learning_rate, workspace)?;
-        if self.skip.is_some() {
+        let losses = self.sae.step_to(of_sae, [x, &left], settings, (adam, learning_rate), workspace)?;
+        if self.skip().is_some() {
             let gradient = self.skip_gradient(x, workspace)?;
             let slice = "standard layout";
             let flat = gradient.as_slice().expect(slice);
             if !sum_of_squares(flat).is_finite() {
                 return Err(SaeError::Diverged { step: of_sae.updates - 1, tensor: "w_skip" });
             }
-            let (Some(skip), Some(moments)) = (&mut self.skip, of_skip) else {
+            let (Some(skip), Some(moments)) = (self.sae.skip_mut(), of_skip) else {
                 return Err(SaeError::shape("the moments of the skip", gradient.shape(), &[0, 0]));
             };
             Update::new(adam, learning_rate, of_sae.updates).apply(
@@ -298,17 +270,9 @@ impl<F: Float> Transcoder<F> {
     }
 }
 
-fn second_weight(variant: &Variant) -> Option<f64> {
-    match variant {
-        Variant::TopK(top) => top.multi.map(|multi| multi.weight),
-        _ => None,
-    }
-}
-
 fn supported(variant: &Variant) -> Result<(), SaeError> {
-    let between =
-        !matches!(variant, Variant::MatchingPursuit(_) | Variant::Crosscoder(_)) && !variant.untied();
-    if !between || variant.input_bias() == InputBias::Subtracted {
+    let member = variant.member();
+    if !member.between_spaces || member.untied || member.input_bias == InputBias::Subtracted {
         let (operation, architecture) =
             ("transcoding (with b_dec subtracted from the input)", variant.name());
         return Err(SaeError::Unsupported { operation, architecture });

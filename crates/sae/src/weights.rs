@@ -1,4 +1,5 @@
 use crate::SaeError;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, sum_of_squares};
 use ndarray::{Array1, Array2};
@@ -33,7 +34,7 @@ pub struct Weights<F> {
 }
 
 impl<F: Scalar> Weights<F> {
-    /// All parameters zero.
+    /// Returns parameters that are all zero.
     pub fn zeros(size: Size, n_vectors: usize) -> Self {
         let Size { d_model: d, n_latents: n } = size;
         Self {
@@ -44,7 +45,7 @@ impl<F: Scalar> Weights<F> {
         }
     }
 
-    /// All parameters zero, in the shapes of others.
+    /// Returns parameters that are all zero, in the shapes of others.
     pub(crate) fn zeros_like(other: &Self) -> Self {
         Self {
             w_enc: Array2::zeros(other.w_enc.raw_dim()),
@@ -54,7 +55,7 @@ impl<F: Scalar> Weights<F> {
         }
     }
 
-    /// Random unit directions in the decoder, the encoder tied to them, every bias zero.
+    /// Draws random unit directions in the decoder, with the encoder tied to them and every bias zero.
     pub(crate) fn tied_unit(size: Size, n_vectors: usize, stream: &mut RngStream) -> Self {
         let mut weights = Self::zeros(size, n_vectors);
         for mut row in weights.w_dec.rows_mut() {
@@ -65,22 +66,22 @@ impl<F: Scalar> Weights<F> {
         weights
     }
 
-    /// The width and the number of latents.
+    /// Returns the width and the number of latents.
     pub fn size(&self) -> Size {
         Size { d_model: self.w_dec.ncols(), n_latents: self.w_dec.nrows() }
     }
 
-    /// How many numbers there are.
+    /// Returns the number of numbers.
     pub fn len(&self) -> usize {
         self.w_enc.len() + self.w_dec.len() + self.b_dec.len() + self.per_latent.len() * self.w_dec.nrows()
     }
 
-    /// Whether there are no parameters at all.
+    /// Returns true if there are no parameters at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The parameters in another precision.
+    /// Returns the parameters in another precision.
     pub fn cast<G: Scalar>(&self) -> Weights<G> {
         let to = |&x: &F| G::from_f64(x.to_f64());
         Weights {
@@ -96,16 +97,8 @@ impl<F: Scalar> Weights<F> {
     /// `width` is what an encoder row must have.
     pub(crate) fn checked(mut self, names: &[&'static str], width: usize) -> Result<Self, SaeError> {
         let (n, d) = self.w_dec.dim();
-        if n == 0 || d == 0 {
-            return Err(SaeError::OutOfRange {
-                name: "n_latents × d_model",
-                expected: "positive",
-                given: 0.0,
-            });
-        }
-        if u32::try_from(n).is_err() {
-            return Err(SaeError::OutOfRange { name: "n_latents", expected: "below 2³²", given: n as f64 });
-        }
+        ensure(n > 0 && d > 0, "n_latents × d_model", "positive", 0.0)?;
+        ensure(u32::try_from(n).is_ok(), "n_latents", "below 2³²", n as f64)?;
         if self.w_enc.dim() != (n, width) {
             return Err(SaeError::shape("w_enc", &[n, width], self.w_enc.shape()));
         }

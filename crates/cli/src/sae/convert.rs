@@ -72,10 +72,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         "{to} exists already; choose another place, or replace it with --force"
     );
     let checkpoint = read::<f32>(&options.from)?;
-    let mut dictionary = checkpoint.dictionary;
-    if options.batch_threshold {
-        dictionary = dictionary.with_batch_threshold()?;
-    }
+    let mut dictionary =
+        if options.batch_threshold { checkpoint.for_single_rows()? } else { checkpoint.dictionary };
     if let Some(scale) = options.fold_scale {
         dictionary = dictionary.fold_input_scale(scale)?;
     }

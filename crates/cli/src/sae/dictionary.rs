@@ -1,11 +1,11 @@
 //! Dictionaries of any readable format.
 
-use collimate_sae::Float;
+use collimate_sae::Precision;
 use collimate_sae::formats::{self, Checkpoint};
 use std::path::Path;
 
 /// Reads a dictionary from a file or folder, and prints the notes of its reader on the standard error stream.
-pub(super) fn read<F: Float>(path: &Path) -> anyhow::Result<Checkpoint<F>> {
+pub(super) fn read<F: Precision>(path: &Path) -> anyhow::Result<Checkpoint<F>> {
     let checkpoint = formats::read::<F>(path)?;
     checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
     Ok(checkpoint)

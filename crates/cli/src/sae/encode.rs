@@ -3,7 +3,6 @@
 use super::dictionary::read;
 use super::rows::{array, flatten};
 use anyhow::Context;
-use collimate_sae::Float;
 use collimate_tensor::files::{FileArray, FileData, write_safetensors};
 use ndarray::Array2;
 use std::path::PathBuf;
@@ -54,7 +53,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if double { encode::<f64>(options, &input) } else { encode::<f32>(options, &input) }
 }
 
-fn encode<F: Float>(options: &Options, input: &FileArray) -> anyhow::Result<()> {
+fn encode<F: collimate_sae::Precision>(options: &Options, input: &FileArray) -> anyhow::Result<()> {
     let checkpoint = read::<F>(&options.sae)?;
     let dictionary = checkpoint.dictionary;
     let (rows, leading, last) = flatten(input, dictionary.size().d_model)?;

@@ -1,7 +1,10 @@
 //! `collimate sae info`.
 
-use collimate_sae::formats::{self, Activation, Format, RowNormalisation, Target};
-use collimate_sae::{InputBias, Sae, Size, Variant, decoder_geometry};
+use collimate_sae::formats::{self, Dictionary, RowNormalisation, Target};
+use collimate_sae::{
+    AbsTopK, GroupMax, InputBias, MatchingPursuit, Matryoshka, Size, ThresholdParameter, TopK, Variant,
+    decoder_geometry,
+};
 use std::path::PathBuf;
 
 /// The options of `collimate sae info`.
@@ -26,26 +29,31 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Target::Other => "transcoder",
     };
     println!("format        {}", checkpoint.format);
-    println!("architecture  {} {kind}", dictionary.activation().name());
+    println!("architecture  {} {kind}", dictionary.variant().name());
     println!("latents       {n_latents}");
     println!("width         {d_model} in, {} out", dictionary.d_out());
-    match dictionary.activation() {
-        Activation::TopK { k, .. }
-        | Activation::GroupMax { k, .. }
-        | Activation::AbsTopK { k, .. }
-        | Activation::MatchingPursuit { k } => println!("k             {k}"),
-        Activation::BatchTopK { k, threshold, .. } => {
-            println!("k             {k} on average over a batch");
-            if let Some(threshold) = threshold {
-                println!("threshold     {threshold}");
-            }
+    match dictionary.variant() {
+        Variant::TopK(TopK { k, .. })
+        | Variant::GroupMax(GroupMax { k, .. })
+        | Variant::AbsTopK(AbsTopK { k, .. })
+        | Variant::MatchingPursuit(MatchingPursuit { k }) => println!("k             {k}"),
+        Variant::BatchTopK(batch) | Variant::Matryoshka(Matryoshka { batch, .. }) => {
+            println!("k             {} on average over a batch", batch.k);
         }
-        Activation::JumpRelu { threshold, .. } => {
+        Variant::JumpRelu(jump) => {
+            let stored = &dictionary.weights().per_latent[1];
+            let threshold = match jump.threshold {
+                ThresholdParameter::Raw => stored.clone(),
+                ThresholdParameter::Log => stored.mapv(f32::exp),
+            };
             let least = threshold.iter().copied().fold(f32::INFINITY, f32::min);
             let most = threshold.iter().copied().fold(0.0, f32::max);
             println!("thresholds    {least:.4} to {most:.4}");
         }
         _ => {}
+    }
+    if let Some(threshold) = dictionary.variant().threshold().or(checkpoint.threshold_of_batches) {
+        println!("threshold     {threshold}");
     }
     let input = match dictionary.input_bias() {
         InputBias::Subtracted => "x − b_dec",
@@ -68,19 +76,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             .iter()
             .for_each(|measurement| println!("{measurement}"));
     }
-    if checkpoint.format == Format::Collimate && dictionary.target() == Target::Input {
-        layers(&Sae::<f32>::load(&options.sae)?)?;
-    }
+    layers(dictionary)?;
     println!("fingerprint   {}", dictionary.fingerprint());
     Ok(())
 }
 
 /// Prints how the latents of a crosscoder divide between each two of its layers.
-fn layers(sae: &Sae<f32>) -> anyhow::Result<()> {
-    let Variant::Crosscoder(crosscoder) = sae.variant() else { return Ok(()) };
+fn layers(dictionary: &Dictionary<f32>) -> anyhow::Result<()> {
+    let Variant::Crosscoder(crosscoder) = dictionary.variant() else { return Ok(()) };
     println!("layers        {}", crosscoder.layers);
     for (a, b) in (0..crosscoder.layers).flat_map(|b| (0..b).map(move |a| (a, b))) {
-        let shares = sae.relative_decoder_norms(a, b)?;
+        let shares = dictionary.relative_decoder_norms(a, b)?;
         let within = |from: f64, to: f64| shares.iter().filter(|&&share| share >= from && share < to).count();
         println!(
             "layers {a}, {b}   {} latents in {a} alone (relative decoder norm below 0.1), {} in both (0.4 to 0.6), {} in {b} alone \

@@ -28,7 +28,7 @@ pub(super) const RELU: Contender = Contender::Preset(Preset::Relu);
 /// The gated dictionary of the paper.
 pub(super) const GATED: Contender = Contender::Preset(Preset::Gated);
 
-/// How the comparison on planted data is made; said once for all its claims.
+/// The protocol of the comparison on planted data, for all its claims.
 pub(super) const PROTOCOL: &str = "Each training seed plants 24 directions in 16 dimensions (p = 0.08, amounts in [½, 3/2], no noise; \
     8192 rows to train on, 2048 held out) and trains every member at five λ from the same start on the same rows: 32 latents \
     (48 for the wide ReLU-L1), 400 updates of 128 rows, Adam. The learning rate of each member is the one among 1e-3, 3e-3 and 1e-2 \
@@ -36,7 +36,7 @@ pub(super) const PROTOCOL: &str = "Each training seed plants 24 directions in 16
     interpolated linearly in log L0 and compared over what both reach. 99 % Student interval over the seeds; the \
     median of the seeds stands beside it";
 
-/// What runs below the nightly tier.
+/// The difference of the lower tiers from the nightly tier.
 pub(super) const BELOW_NIGHTLY: &str = "5 seeds instead of 24: it tells effects of more than about twice their spread over seeds, not \
     small ones, and nothing about language models";
 
@@ -140,7 +140,7 @@ pub(super) struct Comparison {
     pub(super) seeds: Vec<BTreeMap<Contender, Vec<Sums>>>,
 }
 
-/// The curve of L0 and explained variance of one contender and seed.
+/// Returns the curve of L0 and explained variance of one contender and seed.
 pub(super) fn curve(sums: &[Sums]) -> Vec<SweepPoint> {
     sums.iter().map(|sums| SweepPoint { l0: sums.l0(), value: sums.explained_variance() }).collect()
 }
@@ -163,7 +163,7 @@ pub(super) fn comparison(context: &Context) -> Result<Arc<Comparison>, Why> {
     })
 }
 
-/// The learning rate of each contender by its loss on training rows, at the middle λ.
+/// Chooses the learning rate of each contender by its loss on training rows, at the middle λ.
 fn learning_rates(context: &Context, rows: &Rows) -> Result<BTreeMap<Contender, f64>, SaeError> {
     let middle = LADDER.len() / 2;
     let mut rates = BTreeMap::new();
@@ -196,7 +196,7 @@ fn of_seed(
 ) -> Result<BTreeMap<Contender, Vec<Sums>>, SaeError> {
     let mut out: BTreeMap<Contender, Vec<Sums>> = BTreeMap::new();
     let mut push = |contender: Contender, sae: &Sae<f32>| -> Result<(), SaeError> {
-        out.entry(contender).or_default().push(evaluate(sae, [rows.held_out.view()])?.sums);
+        out.entry(contender).or_default().push(evaluate(sae.dictionary(), [rows.held_out.view()])?.sums);
         Ok(())
     };
     for rung in 0..LADDER.len() {

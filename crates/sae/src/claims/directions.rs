@@ -1,4 +1,4 @@
-//! Shrinkage is only one bias of L1: what is left when the magnitudes are fitted again on the true support.
+//! Shrinkage is only one bias of L1: the error that remains when the magnitudes are fitted again on the true support.
 
 use crate::{
     BiasStart, Gated, L1, Normalisation, Relu, Sae, SaeError, Training, TrainingConfig, Variant, Weights,
@@ -48,7 +48,7 @@ impl Pairs {
         Self { directions }
     }
 
-    /// Rows and which features are on in each.
+    /// Draws rows, and which features are on in each.
     fn rows(&self, count: usize, stream: &mut RngStream) -> (Array2<f32>, Vec<Vec<usize>>) {
         let (m, d) = self.directions.dim();
         let mut rows = Array2::<f64>::zeros((count, d));
@@ -70,7 +70,7 @@ impl Pairs {
     }
 }
 
-/// Σ‖x − its projection on the directions of its support‖² over Σ‖x‖².
+/// Computes Σ‖x − its projection on the directions of its support‖² over Σ‖x‖².
 fn left_over(directions: &ArrayRef2<f64>, rows: &ArrayRef2<f32>, supports: &[Vec<usize>]) -> f64 {
     let (mut left, mut all) = (0.0, 0.0);
     for (row, on) in rows.rows().into_iter().zip(supports) {
@@ -98,7 +98,7 @@ fn left_over(directions: &ArrayRef2<f64>, rows: &ArrayRef2<f32>, supports: &[Vec
     left / all
 }
 
-/// What one seed gives: the errors that the two dictionaries and the truth leave, and the mean cosine of the two with the truth.
+/// Computes the results of one seed: the errors of the two dictionaries and of the truth, and the mean cosine of both with the truth.
 fn trial(stream: &mut RngStream) -> Result<([f64; 3], [f64; 2]), SaeError> {
     let planted = Pairs::random(stream);
     let (rows, _) = planted.rows(12_000, stream);

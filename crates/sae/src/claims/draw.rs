@@ -12,7 +12,7 @@ pub(super) const DIMS: [(&str, std::ops::RangeInclusive<usize>); 3] =
     [("d", 1..=5), ("n", 1..=8), ("rows", 1..=4)];
 pub(super) const NAMES: [&str; 5] = ["w_enc", "w_dec", "vectors", "b_dec", "x"];
 
-/// A random dictionary with `vectors` vectors and rows to encode.
+/// Draws a random dictionary with `vectors` vectors, and rows to encode.
 pub(super) fn dictionary(dims: &[usize], vectors: usize, stream: &mut RngStream) -> Drawn {
     let (d, n, rows) = (dims[0], dims[1], dims[2]);
     let mut normal = |a: usize, b: usize| Array2::from_shape_fn((a, b), |_| stream.normal());
@@ -21,14 +21,14 @@ pub(super) fn dictionary(dims: &[usize], vectors: usize, stream: &mut RngStream)
     (w_enc, w_dec, vectors, b_dec, x)
 }
 
-/// Whether every number is small enough for rounding to stay small too.
+/// Returns true if every number is small enough for rounding to stay small too.
 pub(super) fn moderate(drawn: &Drawn) -> bool {
     let (w_enc, w_dec, vectors, b_dec, x) = drawn;
     let all = w_enc.iter().chain(w_dec).chain(vectors).chain(b_dec).chain(x);
     all.into_iter().all(|v| v.abs() <= 4.0)
 }
 
-/// The dictionary of a draw.
+/// Returns the dictionary of a draw.
 pub(super) fn sae(variant: impl Into<Variant>, drawn: &Drawn) -> Sae<f64> {
     let (w_enc, w_dec, vectors, b_dec, _) = drawn;
     let weights = Weights {
@@ -40,23 +40,23 @@ pub(super) fn sae(variant: impl Into<Variant>, drawn: &Drawn) -> Sae<f64> {
     Sae::from_weights(variant, weights).expect("a draw fits")
 }
 
-/// The loss of a dictionary on some rows.
+/// Computes the loss of a dictionary on some rows.
 pub(super) fn losses(sae: &Sae<f64>, x: &Array2<f64>, penalty: f64) -> crate::Losses {
     gradient(sae, x, penalty).0
 }
 
-/// The loss of a dictionary on some rows, and its gradient.
+/// Computes the loss of a dictionary on some rows, and its gradient.
 pub(super) fn gradient(sae: &Sae<f64>, x: &Array2<f64>, penalty: f64) -> (crate::Losses, Weights<f64>) {
     let settings = Settings { penalty, ..Settings::default() };
     sae.gradient(x, &settings, &mut Workspace::default()).expect("finite input")
 }
 
-/// The codes of the rows of a draw, zeros written out.
+/// Computes the codes of the rows of a draw, with zeros.
 pub(super) fn codes(sae: &Sae<f64>, x: &Array2<f64>) -> Array2<f64> {
-    sae.encode(x).expect("finite input").to_dense()
+    sae.dictionary().encode(x).expect("finite input").to_dense()
 }
 
-/// The largest difference of two arrays.
+/// Returns the largest difference of two arrays.
 pub(super) fn difference<'a>(
     a: impl IntoIterator<Item = &'a f64>,
     b: impl IntoIterator<Item = &'a f64>,

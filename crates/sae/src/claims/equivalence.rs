@@ -78,7 +78,7 @@ const ABOVE: Meta = Meta::theorem(
 )
 .source("Mallat and Zhang (1993)");
 
-/// The largest difference of two losses with their gradients.
+/// Returns the largest difference of two losses and their gradients.
 fn apart(a: &(crate::Losses, Weights<f64>), b: &(crate::Losses, Weights<f64>)) -> f64 {
     let of = |w: &Weights<f64>| {
         let all = w.w_enc.iter().chain(&w.w_dec).chain(&w.b_dec).chain(w.per_latent.iter().flatten());
@@ -89,14 +89,14 @@ fn apart(a: &(crate::Losses, Weights<f64>), b: &(crate::Losses, Weights<f64>)) -
     draw::difference(&of(&a.1), &of(&b.1)).max(if loss.is_nan() { f64::INFINITY } else { loss }) / size
 }
 
-/// How far rounding may take two ways of adding up the same numbers.
+/// The largest difference that rounding may make between two orders of the same sum.
 const ROUNDING: f64 = 1e-12;
 
 fn not_subtracted() -> Relu {
     Relu { penalty: PenaltyWeight::UnitNorm, input_bias: InputBias::NotSubtracted }
 }
 
-/// The same draw with its decoder rows at length one.
+/// Returns the draw with its decoder rows at length one.
 fn unit(drawn: &Drawn) -> Drawn {
     let mut drawn = drawn.clone();
     drawn
@@ -187,7 +187,7 @@ pub(super) fn claims() -> Claims {
                     let (a, b) = (draw::sae(Gated::paper(), drawn), draw::sae(Gated::paper(), &turned));
                     let codes = draw::codes(&a, &drawn.4).select(Axis(1), &order);
                     let same = draw::difference(&codes, &draw::codes(&b, &drawn.4));
-                    let (x, y) = (a.reconstruct(&drawn.4), b.reconstruct(&drawn.4));
+                    let (x, y) = (a.dictionary().reconstruct(&drawn.4), b.dictionary().reconstruct(&drawn.4));
                     let (Ok(x), Ok(y)) = (x, y) else { return f64::NAN };
                     let totals =
                         draw::losses(&a, &drawn.4, 0.7).total - draw::losses(&b, &drawn.4, 0.7).total;
@@ -213,7 +213,7 @@ pub(super) fn claims() -> Claims {
             let left = |k: usize| {
                 let weights = Weights { per_latent: Vec::new(), ..sae.weights().clone() };
                 let pursuit = Sae::from_weights(MatchingPursuit { k }, weights).ok()?;
-                let left = &pursuit.reconstruct(&drawn.4).ok()? - &drawn.4;
+                let left = &pursuit.dictionary().reconstruct(&drawn.4).ok()? - &drawn.4;
                 Some(left.map_axis(Axis(1), |row| row.dot(&row)))
             };
             let mut margin = f64::INFINITY;
@@ -228,7 +228,7 @@ pub(super) fn claims() -> Claims {
 /// A threshold within the range of the draws.
 const LEVEL: f64 = 0.5;
 
-/// Whether no score is so near the threshold that t and t/‖d‖ may round to different sides, and no decoder row is short.
+/// Returns true if no score is so near the threshold that t and t/‖d‖ may round to different sides, and no decoder row is short.
 fn away(drawn: &Drawn) -> bool {
     let pre: Array2<f64> = (&drawn.4 - &drawn.3).dot(&drawn.0.t()) + drawn.2.row(0);
     let norms = drawn.1.map_axis(Axis(1), |row| row.dot(&row).sqrt());

@@ -1,4 +1,4 @@
-//! What conversions and foldings leave as it is.
+//! The claims about conversions and foldings: they keep what a dictionary computes.
 
 use super::draw::{self, Drawn, NAMES};
 use crate::formats::{Dictionary, agreement, read, write_saelens};
@@ -55,7 +55,7 @@ fn case(dims: &[usize], stream: &mut RngStream) -> Option<Case> {
     Some((draw::dictionary(dims, 3, stream), dims[3]))
 }
 
-/// The dictionary of a case; its thresholds are made positive.
+/// Returns the dictionary of a case; its thresholds are made positive.
 fn of((drawn, kind): &Case) -> Option<Dictionary<f64>> {
     let (variant, vectors): (Variant, usize) = match kind {
         0 => (Relu { penalty: PenaltyWeight::DecoderNorm, input_bias: InputBias::Subtracted }.into(), 1),
@@ -69,10 +69,10 @@ fn of((drawn, kind): &Case) -> Option<Dictionary<f64>> {
     if let Variant::JumpRelu(_) = variant {
         drawn.2.row_mut(1).mapv_inplace(f64::abs);
     }
-    Dictionary::try_from(&draw::sae(variant, &drawn)).ok()
+    Some(draw::sae(variant, &drawn).into_dictionary())
 }
 
-/// Numbers of moderate size, a member that exists, and decoder rows that have a direction.
+/// Returns true for numbers of moderate size, a member that exists, and decoder rows that have a direction.
 fn admitted(case: &Case) -> bool {
     let long = case.0.1.rows().into_iter().all(|row| row.dot(&row) > 1e-4);
     draw::moderate(&case.0) && long && case.1 <= 3
@@ -104,14 +104,14 @@ impl Drop for Folder {
     }
 }
 
-/// Written and read again.
+/// Writes a dictionary and reads it again.
 fn there_and_back(dictionary: &Dictionary<f64>) -> Result<Dictionary<f64>, SaeError> {
     let folder = Folder::new();
     write_saelens(dictionary, &folder.0, &[("hook_name", "blocks.3.hook_resid_post")])?;
     Ok(read::<f64>(&folder.0)?.dictionary)
 }
 
-/// How far two dictionaries are apart on the rows of a case; infinite where a code is active in one only.
+/// Returns the difference of two dictionaries on the rows of a case; infinite if a code is active in one only.
 fn apart(a: &Dictionary<f64>, b: &Dictionary<f64>, x: &Array2<f64>) -> f64 {
     agreement(a, b, x).map_or(f64::NAN, |found| {
         if found.support > 0 {
@@ -179,14 +179,14 @@ pub(super) fn claims() -> Claims {
                         drawn.3.clone(),
                         drawn.4.clone(),
                     );
-                    let read = |drawn| Dictionary::try_from(&draw::sae(Relu::norm_weighted(), drawn)).ok();
-                    let (Some(a), Some(b)) = (read(drawn), read(&turned)) else { return f64::NAN };
-                    agreement(&a, &b, &drawn.4).map_or(f64::NAN, |found| 1e-9 - found.reconstruction)
+                    let read = |drawn| draw::sae(Relu::norm_weighted(), drawn).into_dictionary();
+                    agreement(&read(drawn), &read(&turned), &drawn.4)
+                        .map_or(f64::NAN, |found| 1e-9 - found.reconstruction)
                 }),
         )
 }
 
-/// Whether no score lies so near its threshold that rounding may move it to the other side.
+/// Returns true if no score lies so near its threshold that rounding may move it to the other side.
 fn clear(case: &Case) -> bool {
     let (w_enc, _, vectors, b_dec, x) = &case.0;
     let moved = if case.1 == 2 { x.clone() } else { x - b_dec };

@@ -74,7 +74,7 @@ pub(super) fn claims() -> Claims {
                 .names(&NAMES)
                 .input(|dims, s| {
                     let mut drawn = draw::dictionary(dims, 3, s);
-                    // Magnitudes that are always off: what is left of the decoder's gradient is the auxiliary term's.
+                    // Magnitudes that are always off: only the auxiliary term could give the decoder a gradient.
                     drawn.2.row_mut(1).mapv_inplace(|b| -1e4 - b.abs());
                     Some(drawn)
                 })
@@ -120,25 +120,25 @@ pub(super) fn claims() -> Claims {
         )
 }
 
-/// π of every row and latent, computed plainly.
+/// Computes π of every row and latent.
 fn gates(drawn: &Drawn) -> Array2<f64> {
     let (w_enc, _, vectors, b_dec, x) = drawn;
     (x - b_dec).dot(&w_enc.t()) + vectors.row(0)
 }
 
-/// Whether no gate is so near zero that the two forms of the test may round to different sides.
+/// Returns true if no gate is so near zero that the two forms of the test may round to different sides.
 fn off_the_gate(drawn: &Drawn) -> bool {
     gates(drawn).iter().all(|pi| pi.abs() > 1e-9)
 }
 
-/// z·1[z > b_mag − e^r b_gate], computed plainly; the test is made on π, which is the same off the gate.
+/// Computes z·1[z > b_mag − e^r b_gate]; the test is made on π, which is the same off the gate.
 fn without_maximum(drawn: &Drawn) -> Array2<f64> {
     let (w_enc, _, vectors, b_dec, x) = drawn;
     let z = (x - b_dec).dot(&w_enc.t()) * &vectors.row(2).mapv(f64::exp) + vectors.row(1);
     ndarray::Zip::from(&z).and(&gates(drawn)).map_collect(|&z, &pi| if pi > 0.0 { z } else { 0.0 })
 }
 
-/// With all magnitudes off: minus the decoder's gradient, which must be zero, and the bias gradient's known rest.
+/// Computes, with all magnitudes off, minus the decoder's gradient, which must be zero, and the bias gradient's known rest.
 fn decoder_gradient(drawn: &Drawn) -> f64 {
     let (w_enc, _, _, b_dec, x) = drawn;
     let sae = draw::sae(Gated::paper(), drawn);

@@ -62,7 +62,7 @@ fn sums(x: &Array2<f64>, x_hat: &Array2<f64>) -> Sums {
     sums
 }
 
-/// Reconstructions that have something to do with their rows, of moderate size.
+/// Draws reconstructions that are correlated with their rows, of moderate size.
 fn related((x, x_hat): &(Array2<f64>, Array2<f64>)) -> bool {
     let sums = sums(x, x_hat);
     let size = x.iter().chain(x_hat).fold(0.0, |m: f64, v| m.max(v.abs()));

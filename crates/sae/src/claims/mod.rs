@@ -1,6 +1,6 @@
-//! What the literature says of sparse autoencoders, as programs that answer.
+//! The claims of the literature about sparse autoencoders, as programs.
 //!
-//! Theorems must come out Upheld, counterexamples Refuted; for the empirical ones the verdict is data.
+//! Theorems must be Upheld and counterexamples Refuted. The verdict of an empirical claim is data.
 
 mod comparison;
 mod directions;
@@ -17,7 +17,7 @@ mod shrinkage;
 
 use collimate_claims::Claims;
 
-/// All claims of this crate.
+/// Returns all claims of this crate.
 ///
 /// # Examples
 /// ```

@@ -1,7 +1,7 @@
-//! What an L1 penalty does, and what it does not see.
+//! The effects of an L1 penalty, and the changes that it does not penalise.
 
 use super::draw::{self, DIMS, NAMES};
-use crate::{Moments, Relu, Sums, Weights};
+use crate::{AdamMoments, Relu, Sums, Weights};
 use collimate_claims::{Claims, Exact, Meta, Subject};
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
@@ -74,7 +74,10 @@ pub(super) fn claims() -> Claims {
             let codes = draw::codes(&sae, x);
             // An active code must not want to move; one at zero must not want to grow. The bias collects ∂f over
             // the active codes of a latent; with a single row that is ∂f itself.
-            let pull = (x - &sae.decode(&sae.encode(x).expect("finite")).expect("fits")).dot(&w.t()) * 2.0;
+            let pull =
+                (x - &sae.dictionary().decode(&sae.dictionary().encode(x).expect("finite")).expect("fits"))
+                    .dot(&w.t())
+                    * 2.0;
             let resting = codes.iter().zip(&pull).filter(|(f, _)| **f == 0.0).map(|(_, pull)| lambda - pull);
             let moving = gradient.per_latent[0].iter().fold(0.0, |m: f64, g| m.max(g.abs()));
             1e-10 + resting.fold(0.0, f64::min).min(-moving)
@@ -83,7 +86,7 @@ pub(super) fn claims() -> Claims {
             // Rows that are non-negative sums of atoms, one of them at least well above the threshold.
             let amounts = x.dot(&w.t()).mapv(f64::abs) + lambda;
             let x = amounts.dot(w);
-            let x_hat = thresholding(w, lambda).reconstruct(&x).expect("finite");
+            let x_hat = thresholding(w, lambda).dictionary().reconstruct(&x).expect("finite");
             let mut sums = Sums::new(x.ncols());
             for (x, x_hat) in x.rows().into_iter().zip(x_hat.rows()) {
                 sums.push(&x.to_vec(), &x_hat.to_vec(), 0);
@@ -95,8 +98,10 @@ pub(super) fn claims() -> Claims {
         .with(relu().admits(draw::moderate).margin(|drawn| {
             let (sae, scaled) =
                 (draw::sae(Relu::unit_norm(), drawn), draw::sae(Relu::unit_norm(), &rescaled(drawn, 4.0)));
-            let (x, y) =
-                (sae.reconstruct(&drawn.4).expect("finite"), scaled.reconstruct(&drawn.4).expect("finite"));
+            let (x, y) = (
+                sae.dictionary().reconstruct(&drawn.4).expect("finite"),
+                scaled.dictionary().reconstruct(&drawn.4).expect("finite"),
+            );
             let (before, after) = (draw::losses(&sae, &drawn.4, 0.3), draw::losses(&scaled, &drawn.4, 0.3));
             let sparsity = (before.sparsity - 4.0 * after.sparsity).abs();
             1e-10 * (1.0 + before.sparsity) - draw::difference(&x, &y).max(sparsity)
@@ -155,13 +160,13 @@ pub(super) fn claims() -> Claims {
         )
 }
 
-/// Codes divided by c, decoder rows multiplied by c.
+/// Returns the dictionary with codes divided by c and decoder rows multiplied by c.
 fn rescaled(drawn: &draw::Drawn, c: f64) -> draw::Drawn {
     let (w_enc, w_dec, vectors, b_dec, x) = drawn;
     (w_enc / c, w_dec * c, vectors / c, b_dec.clone(), x.clone())
 }
 
-/// An orthonormal set of at most `d` rows and one row to encode.
+/// Draws an orthonormal set of at most `d` rows and one row to encode.
 fn orthonormal(meta: Meta) -> Exact<(Array2<f64>, Array2<f64>)> {
     Exact::new(meta)
         .dims(&[("n", 1..=5), ("extra", 0..=3)])
@@ -191,7 +196,7 @@ fn orthonormal(meta: Meta) -> Exact<(Array2<f64>, Array2<f64>)> {
         })
 }
 
-/// The dictionary whose codes are ReLU(D x − λ/2).
+/// Returns the dictionary whose codes are ReLU(D x − λ/2).
 fn thresholding(w: &Array2<f64>, lambda: f64) -> crate::Sae<f64> {
     let weights = Weights {
         w_enc: w.clone(),
@@ -205,7 +210,7 @@ fn thresholding(w: &Array2<f64>, lambda: f64) -> crate::Sae<f64> {
 fn resampling(drawn: &draw::Drawn) -> f64 {
     let mut sae = draw::sae(Relu::unit_norm(), drawn);
     let n = sae.size().n_latents;
-    let mut moments = Moments::zeros(sae.weights());
+    let mut moments = AdamMoments::zeros(sae.weights());
     let ones = |w: &mut Array2<f64>| w.fill(1.0);
     ones(&mut moments.first.w_enc);
     ones(&mut moments.second.w_dec);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 const PAPER: &str =
     "Rajamanoharan et al. (2024), sections 4 and 5 (on language models; here on planted data)";
 
-/// An empirical claim of the comparison.
+/// Returns an empirical claim of the comparison.
 const fn meta(id: &'static str, statement: &'static str) -> Meta {
     Meta::empirical(id, Subject::Sae, statement, PROTOCOL)
         .source(PAPER)
@@ -76,12 +76,12 @@ pub(super) fn claims() -> Claims {
         .with(study(TYING, Zone::at_least(0.001, 0.001), ahead(Preset::GatedUntied)))
 }
 
-/// By how much more `a` explains at equal L0.
+/// Returns the variance that `a` explains more than `b` at equal L0.
 fn gap(seed: &Seed, a: Contender, b: Contender) -> f64 {
     difference_at_equal_l0(&curve(&seed[&a]), &curve(&seed[&b]))
 }
 
-/// |γ − 1|, averaged over the λ.
+/// Computes |γ − 1|, averaged over the λ.
 fn mean_bias(sums: &[Sums]) -> f64 {
     sums.iter().map(|sums| (sums.gamma() - 1.0).abs()).sum::<f64>() / sums.len() as f64
 }
@@ -93,7 +93,7 @@ fn study(meta: Meta, zone: Zone, statistic: impl Fn(&Seed) -> f64 + Send + Sync 
     })
 }
 
-/// The mean over seeds with its interval, and everything it is made of.
+/// Judges the mean over seeds by its interval, and reports the numbers behind it.
 fn judge(
     context: &Context,
     comparison: &Comparison,
@@ -125,7 +125,7 @@ fn judge(
     outcome.figure(figure(comparison))
 }
 
-/// A contender's curve, averaged over the seeds.
+/// Returns a contender's curve, averaged over the seeds.
 fn line(comparison: &Comparison, contender: Contender) -> String {
     let points: Vec<String> = (0..comparison.seeds[0][&contender].len())
         .map(|rung| {

@@ -80,14 +80,17 @@ pub(super) fn claims() -> Claims {
                     let sae = draw::sae(Gated::paper(), drawn);
                     let folded = sae.with_input_scale(s).expect("positive");
                     let (scaled, raw) = (draw::codes(&sae, &(&drawn.4 * s)), draw::codes(&folded, &drawn.4));
-                    let outputs = (sae.reconstruct(&(&drawn.4 * s)), folded.reconstruct(&drawn.4));
+                    let outputs = (
+                        sae.dictionary().reconstruct(&(&drawn.4 * s)),
+                        folded.dictionary().reconstruct(&drawn.4),
+                    );
                     let (Ok(a), Ok(b)) = outputs else { return f64::NAN };
                     -draw::difference(&(scaled / s), &raw).max(draw::difference(&(a / s), &b))
                 }),
         )
 }
 
-/// Whether no pre-activation is zero: a zero is inactive by every count.
+/// Returns true if no pre-activation is zero: a zero is inactive by every count.
 fn no_zero(drawn: &draw::Drawn) -> bool {
     let pre = (&drawn.4 - &drawn.3).dot(&drawn.0.t()) + drawn.2.row(0);
     pre.iter().all(|v| v.abs() > 1e-9)

@@ -1,4 +1,4 @@
-//! What training does: an L1 dictionary shrinks its reconstructions, a gated one does not.
+//! The effect of training: an L1 dictionary shrinks its reconstructions, a gated one does not.
 
 use crate::{
     Gated, L1, Normalisation, Planted, Relu, Sae, Size, Training, TrainingConfig, Variant, epochs, evaluate,
@@ -31,7 +31,7 @@ pub(super) fn claims() -> Claims {
     ))
 }
 
-/// γ and L0 of the L1 and of the gated dictionary.
+/// Computes γ and L0 of the L1 and of the gated dictionary.
 fn trial(stream: &mut RngStream) -> Result<[(f64, f64); 2], crate::SaeError> {
     let planted = Planted::random(18, 12, 0.08, 0.0, stream);
     let (rows, held_out) = (planted.rows(10_000, stream), planted.rows(2000, stream));
@@ -51,7 +51,7 @@ fn trial(stream: &mut RngStream) -> Result<[(f64, f64); 2], crate::SaeError> {
         let sae = Sae::<f32>::new(variant, size, &mut RngStream::named(seed, "init"))?;
         let trained = Training::new(sae, config)?
             .run(epochs(&rows, 512, &mut RngStream::named(seed, "order")), |_| ())?;
-        let sums = evaluate(&trained.model, [held_out.view()])?.sums;
+        let sums = evaluate(trained.model.dictionary(), [held_out.view()])?.sums;
         Ok((sums.gamma(), sums.l0()))
     };
     Ok([run(Relu::unit_norm().into(), 0.3)?, run(Gated::paper().into(), 0.8)?])

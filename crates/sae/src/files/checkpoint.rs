@@ -3,7 +3,9 @@ use super::dictionary::{
 };
 use crate::train::anneal::AnnealState;
 use crate::train::driver::{State, advance};
-use crate::{Float, IntoRows, Model, Moments, Progress, SaeError, SkipMoments, Training, Variant, Weights};
+use crate::{
+    AdamMoments, IntoRows, Model, Precision, Progress, SaeError, SkipMoments, Training, Variant, Weights,
+};
 use collimate_measure::Fingerprint;
 use collimate_tensor::files::{FileArray, FileData, Safetensors};
 use ndarray::Array2;
@@ -11,17 +13,17 @@ use std::path::Path;
 
 const FORMAT: &str = "collimate training state 2";
 
-/// The weights with their moments, as tensors.
-fn tensors_of_trained<F: Float>(
+/// Returns the weights with their moments, as tensors.
+fn tensors_of_trained<F: Precision>(
     weights: &Weights<F>,
-    moments: &Moments<F>,
+    moments: &AdamMoments<F>,
     variant: &Variant,
 ) -> Vec<(String, FileArray)> {
     let parts = [("", weights), ("first.", &moments.first), ("second.", &moments.second)];
     parts.into_iter().flat_map(|(prefix, part)| tensors_of(prefix, part, variant)).collect()
 }
 
-/// What a checkpoint holds besides tensors of weights.
+/// Adds the tensors of a checkpoint besides weights, and returns its metadata.
 fn written<'a>(
     state: &State,
     variant: &Variant,
@@ -50,11 +52,11 @@ fn written<'a>(
     ])
 }
 
-/// A checkpoint of one certain run, open.
+/// An open checkpoint of one run.
 struct Checkpoint<'a> {
     path: &'a Path,
     file: Safetensors,
-    /// As it was then: a threshold or an exponent may have moved since the start.
+    /// The member at the time of saving: a threshold or an exponent may have moved since the start.
     variant: Variant,
 }
 
@@ -91,8 +93,8 @@ impl<'a> Checkpoint<'a> {
         some.then(|| self.number(key)).transpose()
     }
 
-    /// Weights, or moments, of the shapes that the run has.
-    fn weights<F: Float>(&self, prefix: &str, like: &Weights<F>) -> Result<Weights<F>, SaeError> {
+    /// Reads weights or moments of the shapes that the run has.
+    fn weights<F: Precision>(&self, prefix: &str, like: &Weights<F>) -> Result<Weights<F>, SaeError> {
         let weights = weights_of(prefix, self.path, &self.file, &self.variant)?;
         let weights = weights.checked(self.variant.per_latent_names(), like.w_enc.ncols())?;
         if weights.size() != like.size() {
@@ -101,10 +103,10 @@ impl<'a> Checkpoint<'a> {
         Ok(weights)
     }
 
-    /// The weights with their moments.
-    fn trained<F: Float>(&self, like: &Weights<F>) -> Result<(Weights<F>, Moments<F>), SaeError> {
+    /// Reads the weights with their moments.
+    fn trained<F: Precision>(&self, like: &Weights<F>) -> Result<(Weights<F>, AdamMoments<F>), SaeError> {
         let [first, second] = ["first.", "second."].map(|prefix| self.weights(prefix, like));
-        let moments = Moments { first: first?, second: second?, updates: self.number("updates")? };
+        let moments = AdamMoments { first: first?, second: second?, updates: self.number("updates")? };
         Ok((self.weights("", like)?, moments))
     }
 
@@ -133,12 +135,12 @@ impl<'a> Checkpoint<'a> {
 }
 
 impl<M: Model> Training<M> {
-    /// Writes everything that is needed to go on: weights, both moments (those of a skip too), counters, log. All or nothing.
+    /// Writes everything that is needed to continue: weights, both moments (also of a skip), counters, log. All or nothing.
     ///
     /// # Errors
     /// [`SaeError::Format`] when the file cannot be written.
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let (sae, (moments, of_skip)) = (self.model.dictionary(), &self.moments);
+        let (sae, (moments, of_skip)) = (self.model.sae(), &self.moments);
         let mut tensors = tensors_of_trained(sae.weights(), moments, sae.variant());
         if let (Some(skip), Some(of_skip)) = (self.model.linear_path(), of_skip) {
             for (name, matrix) in
@@ -151,9 +153,9 @@ impl<M: Model> Training<M> {
         write(path.as_ref(), tensors, &metadata)
     }
 
-    /// Trains until `step` steps are done, as [`Training::advance`] does, and saves a checkpoint after every `every` steps.
+    /// Trains until `step` steps are done, like [`Training::advance`], and saves a checkpoint after every `every` steps.
     ///
-    /// A process that is killed loses at most that many steps: load the checkpoint and call this again on the same rows.
+    /// A process that is killed loses at most `every` steps: load the checkpoint and call this again on the same rows.
     ///
     /// # Errors
     /// As [`Training::advance`] and [`Training::save_checkpoint`].
@@ -176,7 +178,7 @@ impl<M: Model> Training<M> {
         advance(std::slice::from_mut(self), rows, stop, &mut |_, now| progress(now), &mut save)
     }
 
-    /// Goes back to where a checkpoint was written.
+    /// Restores the state in which a checkpoint was written.
     ///
     /// The run must be the same: equal [`Training::origin`]. Continue with [`Training::run`] on the same rows from their
     /// beginning; the result equals that of a run that was never stopped, bit for bit.
@@ -185,13 +187,13 @@ impl<M: Model> Training<M> {
     /// [`SaeError::File`] for the checkpoint of another run or a file that is no checkpoint, [`SaeError::Format`] for a
     /// file that is not sound.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        let (path, sae) = (path.as_ref(), self.model.dictionary());
+        let (path, sae) = (path.as_ref(), self.model.sae());
         let saved = Checkpoint::open(path, self.origin, sae.variant().name())?;
         let (weights, moments) = saved.trained(sae.weights())?;
         let shape = self.model.linear_path().map(|skip| skip.dim());
-        let of_skip = |name: &str| -> Result<Option<Array2<M::Float>>, SaeError> {
+        let of_skip = |name: &str| -> Result<Option<Array2<M::Precision>>, SaeError> {
             let Some(shape) = shape else { return Ok(None) };
-            let matrix = matrix::<M::Float>(path, &saved.file, name)?;
+            let matrix = matrix::<M::Precision>(path, &saved.file, name)?;
             if matrix.dim() != shape {
                 return Err(saved.wrong(format!("'{name}' has another shape than the skip")));
             }
@@ -200,7 +202,7 @@ impl<M: Model> Training<M> {
         let skip = of_skip("w_skip")?;
         let moments_of_skip = of_skip("first.w_skip")?.zip(of_skip("second.w_skip")?);
         let state = saved.state(self.state.idle.len(), self.state.first_p)?;
-        // Nothing of this run changes before everything was read.
+        // The run is changed only after everything was read.
         self.model = M::from_parts(saved.variant, weights, skip)?;
         self.moments = (moments, moments_of_skip.map(|(first, second)| SkipMoments { first, second }));
         self.state = state;

@@ -1,12 +1,12 @@
 use crate::train::training::TRAINER;
-use crate::{Float, Model, Progress, Sae, SaeError, Trained, Training, Transcoder, Variant, Weights};
+use crate::{Model, Precision, Progress, Sae, SaeError, Trained, Training, Transcoder, Variant, Weights};
 use collimate_measure::Fingerprint;
 use collimate_tensor::Scalar;
 use collimate_tensor::files::{FileArray, FileData, Safetensors, write_safetensors};
 use ndarray::{Array1, Array2};
 use std::path::Path;
 
-impl<F: Float> Sae<F> {
+impl<F: Precision> Sae<F> {
     /// Writes the dictionary, all or nothing.
     ///
     /// Tensors `w_enc` and `w_dec` `[n, d]`, `b_dec` `[d]` and the vectors of the architecture `[n]`.
@@ -40,7 +40,7 @@ impl<F: Float> Sae<F> {
     }
 }
 
-impl<F: Float> Transcoder<F> {
+impl<F: Precision> Transcoder<F> {
     /// Writes the transcoder, all or nothing: the tensors of [`Sae::save`], and `w_skip` `[d_out, d_in]` where there is a skip.
     ///
     /// # Errors
@@ -73,12 +73,12 @@ impl<F: Float> Transcoder<F> {
 }
 
 fn save<M: Model>(model: &M, path: &Path) -> Result<(), SaeError> {
-    let variant = model.dictionary().variant().to_string();
+    let variant = model.sae().variant().to_string();
     write(path, tensors_of_model(model), &[("format", M::FORMAT.into()), ("variant", variant)])
 }
 
 fn tensors_of_model<M: Model>(model: &M) -> Vec<(String, FileArray)> {
-    let sae = model.dictionary();
+    let sae = model.sae();
     let mut tensors = tensors_of("", sae.weights(), sae.variant());
     tensors.extend(model.linear_path().map(|skip| ("w_skip".into(), tensor(skip.shape(), skip.iter()))));
     tensors
@@ -97,7 +97,7 @@ fn model<M: Model>(path: &Path, file: &Safetensors) -> Result<M, SaeError> {
 }
 
 impl<M: Model> Trained<M> {
-    /// Writes the model with its log and the fingerprint of everything that made it, all or nothing.
+    /// Writes the model with its log and the fingerprint of everything that determines it, all or nothing.
     ///
     /// [`Sae::load`] or [`Transcoder::load`] reads such a file too; [`Training::finished`] gets the whole back.
     ///
@@ -110,7 +110,7 @@ impl<M: Model> Trained<M> {
         tensors.push(("dead".into(), FileArray::new(vec![dead.len()], FileData::I64(dead))?));
         let metadata = [
             ("format", M::FORMAT.into()),
-            ("variant", self.model.dictionary().variant().to_string()),
+            ("variant", self.model.sae().variant().to_string()),
             ("trainer", TRAINER.into()),
             ("origin", self.origin.to_string()),
             ("input_scale", format!("{:?}", self.input_scale)),
@@ -122,7 +122,7 @@ impl<M: Model> Trained<M> {
 }
 
 impl<M: Model> Training<M> {
-    /// The result of this very run, if the file at `path` holds it.
+    /// Returns the result of this run, if the file at `path` holds it.
     ///
     /// `None` when there is no file or it holds the result of another start, configuration, data or trainer
     /// ([`Training::origin`]): then the run has to be made.
@@ -188,7 +188,7 @@ pub(super) fn write(
     Ok(write_safetensors(path, &tensors, &metadata)?)
 }
 
-/// The parameters under names with a prefix.
+/// Returns the parameters as tensors with a prefix in their names.
 pub(super) fn tensors_of<F: Scalar>(
     prefix: &str,
     weights: &Weights<F>,
@@ -256,7 +256,7 @@ pub(super) fn number<T: std::str::FromStr>(
     value.parse().map_err(|_| wrong())
 }
 
-/// The log as a matrix, one entry a row.
+/// Returns the log as a matrix, one entry a row.
 pub(super) fn log_tensor(log: &[Progress]) -> Result<FileArray, SaeError> {
     let values: Vec<f64> = log.iter().flat_map(Progress::to_numbers).collect();
     Ok(FileArray::new(vec![log.len(), Progress::NUMBERS], FileData::F64(values))?)

@@ -1,13 +1,13 @@
 //! Sums of a few rows of a matrix, with the sums of a stretch of columns in registers.
 
-use crate::kernels::CpuLevel;
+use collimate_tensor::CpuLevel;
 
 macro_rules! combine {
     ($f:ident, $lanes:literal, $load:ident, $store:ident, $set1:ident, $mul:ident, $add:ident) => {
         pub(crate) mod $f {
             use super::CpuLevel;
 
-            /// out ← out + Σ_j amounts[j] · (row indices[j] of `rows`), the terms added in the order of j.
+            /// Adds rows: out ← out + Σ_j amounts[j] · (row indices[j] of `rows`), the terms in the order of j.
             ///
             /// The sums of a stretch of columns stay in registers over all j, so the only traffic is the rows.
             pub(crate) fn combine(indices: &[u32], amounts: &[$f], rows: &[$f], out: &mut [$f]) {
@@ -16,7 +16,7 @@ macro_rules! combine {
                 rest(indices, amounts, rows, out, done);
             }
 
-            /// Two such sums over the same rows, each of which is loaded once.
+            /// Computes two such sums over the same rows, each of which is loaded once.
             pub(crate) fn combine_twice(
                 indices: &[u32],
                 amounts: [&[$f]; 2],
@@ -37,7 +37,7 @@ macro_rules! combine {
                 assert!(indices.iter().all(|&i| (i as usize + 1) * d <= rows.len()), "rows exist");
             }
 
-            /// As many columns as whole vectors hold; the wide stretches come first.
+            /// Computes the columns that whole vectors hold, wide stretches first, and returns their number.
             #[allow(unused_variables)]
             fn vectors<const T: usize>(
                 indices: &[u32],
@@ -73,7 +73,7 @@ macro_rules! combine {
                 done
             }
 
-            /// The columns that no vector holds.
+            /// Computes the columns that no vector holds.
             fn rest(indices: &[u32], amounts: &[$f], rows: &[$f], out: &mut [$f], done: usize) {
                 let d = out.len();
                 if done < d {

@@ -2,7 +2,7 @@
 //!
 //! Each is bit for bit `collimate_tensor::dot`: sixteen partial sums, then halves onto halves.
 
-use crate::kernels::CpuLevel;
+use collimate_tensor::CpuLevel;
 use collimate_tensor::dot;
 
 pub(crate) mod f64 {
@@ -117,7 +117,7 @@ mod avx512 {
         }
     }
 
-    /// The sum of the lanes, halves onto halves.
+    /// Returns the sum of the lanes, halves onto halves.
     #[target_feature(enable = "avx512f,avx512dq")]
     fn folded(sums: __m512) -> f32 {
         let eight = _mm256_add_ps(_mm512_castps512_ps256(sums), _mm512_extractf32x8_ps::<1>(sums));

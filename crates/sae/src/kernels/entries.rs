@@ -1,39 +1,16 @@
-//! The rules of a member applied to all latents of a row at once, whether they are active or not.
+//! The rule of a member applied to all latents of a row, active or not.
 //!
-//! Inactive latents take the same way as active ones and what they yield is set to zero, so that the loops have no
-//! branches and run in vectors.
+//! Inactive latents are computed like active ones, and their results are set to zero. So the loops have no branches and
+//! run in vectors.
 
 use crate::float::Float;
-use crate::members::rule::Rule;
-use collimate_tensor::{CpuLevel, Scalar};
-
-/// What the latents of a stretch are read with, one number a latent each.
-#[derive(Clone, Copy)]
-pub(crate) struct Stretch<'a, F> {
-    /// The constants of the member; zeros for those that it does not have.
-    pub(crate) constants: [&'a [F]; 3],
-    /// The norms of the decoder rows where the member wants them, otherwise ones.
-    pub(crate) norms: &'a [F],
-    /// λ times the weight of each latent in the penalty.
-    pub(crate) penalty: &'a [F],
-}
-
-/// What a row of a batch gives to all its entries.
-#[derive(Clone, Copy)]
-pub(crate) struct OfRow<F> {
-    /// The derivative of the row's penalty with respect to Σ q.
-    pub(crate) slope: F,
-    /// One over the number of rows.
-    pub(crate) per_row: F,
-    pub(crate) lambda: F,
-    /// Whether there is a second decode.
-    pub(crate) two: bool,
-}
+use crate::members::rule::{Columns, DenseRows, Elementwise, RowFactors, Stretch};
+use collimate_tensor::{Scalar, leveled};
 
 leveled! {
-    /// The codes of a row, those of the second decode, what the penalty adds up and the further terms of the loss, latent by
-    /// latent; returns how many codes are not zero.
-    fn activate<F: Float, R: Rule<F>>(
+    /// Computes the codes of a row, the codes of the second decode, the penalties and the further terms of the loss, latent by
+    /// latent. Returns the number of codes that are not zero.
+    fn activate<F: Float, R: Elementwise<F>>(
         rule: &R,
         products: &[F],
         of: &Stretch<'_, F>,
@@ -60,14 +37,14 @@ leveled! {
         active
     }
 
-    /// What the latents of a row add to their gradients. On entry `dots` and `gates` hold their products with the two
-    /// residuals, on return by what the input and the second residual count; `codes` then holds by what the first counts.
-    /// What else a latent adds up goes onto the sums.
-    fn contribute<F: Float, R: Rule<F>>(
+    /// Computes what one row adds to the gradients: see [`Columns`].
+    ///
+    /// The columns are separate arguments: so the compiler knows that they do not overlap.
+    fn contribute<F: Float, R: Elementwise<F>>(
         rule: &R,
         products: &[F],
         of: &Stretch<'_, F>,
-        row: OfRow<F>,
+        row: RowFactors<F>,
         dots: &mut [F],
         gates: &mut [F],
         codes: &mut [F],
@@ -106,8 +83,8 @@ leveled! {
         }
     }
 
-    /// The sum of a run, over sixteen lanes.
-    fn sum<F: Scalar>(x: &[F]) -> F {
+    /// Returns the sum of a run, over sixteen lanes.
+    pub(crate) fn sum<F: Scalar>(x: &[F]) -> F {
         let mut lanes = [F::zero(); 16];
         let chunks = x.chunks_exact(16);
         let rest = chunks.remainder();
@@ -129,6 +106,31 @@ leveled! {
     }
 }
 
+impl<F: Float, R: Elementwise<F>> DenseRows<F> for R {
+    fn activate_row(
+        &self,
+        products: &[F],
+        of: &Stretch<'_, F>,
+        codes: &mut [F],
+        gates: &mut [F],
+        amounts: &mut [F],
+        extras: &mut [F],
+    ) -> u32 {
+        activate(self, products, of, codes, gates, amounts, extras)
+    }
+
+    fn contribute_row(
+        &self,
+        products: &[F],
+        of: &Stretch<'_, F>,
+        row: RowFactors<F>,
+        columns: Columns<'_, F>,
+    ) {
+        let Columns { dots, gates, codes, vectors: [first, second, third], encoder, pull, active } = columns;
+        contribute(self, products, of, row, dots, gates, codes, first, second, third, encoder, pull, active);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,8 +138,8 @@ mod tests {
     use collimate_stream::RngStream;
     use proptest::prelude::*;
 
-    /// Both kernels against entries that are made one by one, and only where there are any.
-    fn agree<F: Float, R: Rule<F>>(rule: &R, n: usize, seed: u64) -> Result<(), TestCaseError> {
+    /// Compares both kernels with entries that are made one by one.
+    fn agree<F: Float, R: Elementwise<F>>(rule: &R, n: usize, seed: u64) -> Result<(), TestCaseError> {
         let mut stream = RngStream::new(seed, 4);
         let mut draw =
             |shift: f64| -> Vec<F> { (0..n).map(|_| F::from_f64(stream.normal() + shift)).collect() };
@@ -149,10 +151,11 @@ mod tests {
         let of =
             Stretch { constants: [&vectors[0], &vectors[1], &vectors[2]], norms: &norms, penalty: &penalty };
         let number = F::from_f64;
-        let row = OfRow {
+        let row = RowFactors {
             slope: number(0.7),
             per_row: number(0.25),
             lambda: number(0.3),
+            pulls: true,
             two: seed.is_multiple_of(2),
         };
         let blank = || vec![number(9.0); n];

@@ -1,43 +1,15 @@
-//! The loops over one latent's rows, and the only place of this crate with `unsafe` code.
+//! The innermost loops, and the only place of this crate with `unsafe` code.
 //!
-//! Those of this file are written once as plain loops and compiled at every [`CpuLevel`]. No fused multiply-add is asked
-//! for and sums run over a fixed number of lanes, so the level does not change a bit.
+//! The loops of this file and of [`entries`] are written once and compiled for every CPU level. They use no fused multiply-add,
+//! and sums run over a fixed number of lanes, so the level does not change a bit.
 #![allow(unsafe_code)]
 
-use collimate_tensor::{CpuLevel, Scalar};
-
-/// Defines a function that runs its body compiled for the level of this processor.
-macro_rules! leveled {
-    ($($(#[$doc:meta])+ fn $name:ident<$($kind:ident: $bound:path),+>($($arg:ident: $ty:ty),*) $(-> $ret:ty)? $body:block)*) => {$(
-        $(#[$doc])+
-        pub(crate) fn $name<$($kind: $bound),+>($($arg: $ty),*) $(-> $ret)? {
-            #[inline(always)]
-            fn plain<$($kind: $bound),+>($($arg: $ty),*) $(-> $ret)? $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                fn avx512<$($kind: $bound),+>($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
-                #[target_feature(enable = "avx2,fma")]
-                fn avx2<$($kind: $bound),+>($($arg: $ty),*) $(-> $ret)? { plain($($arg),*) }
-                match CpuLevel::current() {
-                    // SAFETY: the level was detected, so the processor has these instructions.
-                    CpuLevel::Avx512 => return unsafe { avx512($($arg),*) },
-                    // SAFETY: as above.
-                    CpuLevel::Avx2 => return unsafe { avx2($($arg),*) },
-                    _ => {}
-                }
-            }
-            plain($($arg),*)
-        }
-    )*};
-}
+use collimate_tensor::{Scalar, leveled};
 
 pub(crate) mod combine;
 pub(crate) mod dots;
 pub(crate) mod entries;
 pub(crate) mod selection;
-
-pub(crate) use selection::Ranks;
 
 /// The numbers of an Adam update that do not change from parameter to parameter.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +24,8 @@ pub(crate) struct AdamNumbers<F> {
 }
 
 leveled! {
-    /// One Adam update of a run of parameters.
-    fn adam<F: Scalar>(numbers: &AdamNumbers<F>, w: &mut [F], m: &mut [F], v: &mut [F], g: &[F]) {
+    /// Makes one Adam update of a run of parameters.
+    pub(crate) fn adam<F: Scalar>(numbers: &AdamNumbers<F>, w: &mut [F], m: &mut [F], v: &mut [F], g: &[F]) {
         let AdamNumbers { beta1, beta2, rate, correction, epsilon } = *numbers;
         let (rest1, rest2) = (F::one() - beta1, F::one() - beta2);
         let n = g.len();

@@ -3,7 +3,7 @@
 //! On AVX-512 positions are compressed in registers and stored whole, so that a row costs the same whether they are many
 //! or few; nothing is guessed. Elsewhere, and in double precision, plain loops do the same.
 
-use crate::kernels::CpuLevel;
+use collimate_tensor::CpuLevel;
 use collimate_tensor::Scalar;
 
 /// Buffers of a search for the largest.
@@ -26,7 +26,7 @@ fn above_each_plain<F: Scalar>(a: &[F], b: &[F], t: &[F], half: F, out: &mut Vec
     out.extend(sums.enumerate().filter(|&(_, above)| above).map(|(i, _)| i as u32));
 }
 
-/// The `k` largest positive of a + b, as (position, value) in ascending order of the position; of equal values the
+/// Finds the `k` largest positive of a + b, as (position, value) in ascending order of the position; of equal values the
 /// earlier. Candidates above a running bound are collected, and when they are many the best `k` stay.
 fn largest_plain<F: Scalar>(a: &[F], b: &[F], k: usize, kept: &mut Vec<(u32, F)>) {
     kept.clear();
@@ -95,7 +95,7 @@ pub(crate) mod f32 {
         above_each_plain(a, b, t, half, out);
     }
 
-    /// The `k` largest positive of a + b, as (position, value) in ascending order of the position; of equal values the
+    /// Finds the `k` largest positive of a + b, as (position, value) in ascending order of the position; of equal values the
     /// earlier.
     ///
     /// The row is cut into groups of which there are more than k. The k-th largest of their maxima is a bound that at

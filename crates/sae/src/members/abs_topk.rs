@@ -1,5 +1,10 @@
+use crate::float::Float;
+use crate::members::choices::InputBias;
+use crate::members::line::{Line, Pairs};
+use crate::members::member::{Describe, Member};
 use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{Float, InputBias};
+use crate::members::topk::check_k;
+use collimate_measure::OutOfRange;
 use collimate_tensor::top_k;
 
 /// The AbsTopK dictionary: the k pre-activations of a row that are largest in magnitude are kept with their signs.
@@ -15,22 +20,20 @@ use collimate_tensor::top_k;
 /// Zhu et al. (2025), "AbsTopK: Rethinking Sparse Autoencoders For Bidirectional Features".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AbsTopK {
-    /// How many latents a row uses.
+    /// The number of latents that a row uses.
     pub k: usize,
     /// Whether the encoder sees x or x − b_dec.
     pub input_bias: InputBias,
 }
 
 impl AbsTopK {
-    /// k latents a row.
+    /// Returns the form with k latents a row.
     pub const fn new(k: usize) -> Self {
         Self { k, input_bias: InputBias::Subtracted }
     }
 }
 
 impl<F: Float> Rule<F> for AbsTopK {
-    const ELEMENTWISE: bool = false;
-
     fn select(&self, row: &Row<'_, F>, scratch: &mut Scratch<F>, out: &mut Vec<Entry<F>>) {
         let Scratch { values, kept, .. } = scratch;
         let bias = row.constants[0];
@@ -43,11 +46,41 @@ impl<F: Float> Rule<F> for AbsTopK {
         }
     }
 
+    #[inline]
     fn local(&self, _: [F; 3], entry: &mut Entry<F>, dot: F, _: F, _: F) {
         entry.d_code = dot + dot;
     }
 
+    #[inline]
     fn contribution(&self, _: [F; 3], entry: &Entry<F>) -> Contribution<F> {
         Contribution::plain(entry)
+    }
+}
+
+impl Describe for AbsTopK {
+    const NAME: &'static str = "abs_topk";
+
+    fn member(&self) -> Member {
+        Member { compares: true, ..Member::new(Self::NAME, self.input_bias) }
+    }
+
+    fn rule<F: Float>(&self) -> Option<&dyn Rule<F>> {
+        Some(self)
+    }
+
+    fn check(&self, _: usize, n_latents: usize) -> Result<(), OutOfRange> {
+        check_k(self.k, n_latents)
+    }
+
+    fn set_input_bias(&mut self, input_bias: InputBias) {
+        self.input_bias = input_bias;
+    }
+
+    fn write(&self, line: &mut Line) {
+        line.number("k", self.k);
+    }
+
+    fn read(pairs: &Pairs<'_>, input_bias: InputBias) -> Result<Self, String> {
+        Ok(Self { k: pairs.number("k")?, input_bias })
     }
 }

@@ -1,7 +1,12 @@
+use crate::float::Float;
+use crate::members::aux_k::AuxK;
+use crate::members::choices::{InputBias, Ranking};
+use crate::members::line::{Line, Pairs};
+use crate::members::member::{Describe, Member};
 use crate::members::relu::select_above;
 use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
 use crate::members::topk::scores;
-use crate::{AuxK, Float, InputBias, Ranking};
+use collimate_measure::{OutOfRange, ensure};
 
 /// The BatchTopK dictionary: the k·B largest positive pre-activations of a batch of B rows are kept, wherever they are.
 ///
@@ -9,27 +14,28 @@ use crate::{AuxK, Float, InputBias, Ranking};
 /// z = W_enc (x − b_dec) + b_enc      A = the ⌊k·B⌋ largest positive z of the batch      f = z on A, 0 elsewhere
 /// x̂ = W_decᵀ f + b_dec               L = ‖x − x̂‖² + α·AuxK      gradients as for TopK, on A
 /// ```
-/// What a row becomes depends on its batch. For use, a threshold θ takes the place of the batch: the mean over batches of
-/// the smallest value that was kept, then f = z ⊙ 1(z > θ), row by row ([`BatchTopK::threshold`]). Without it a batch that
-/// is encoded is selected from as a whole. Ties go to the larger value, the earlier row, the smaller index.
+/// The codes of a row depend on its batch. For use, a threshold θ replaces the batch: the mean over batches of the smallest
+/// value that was kept, then f = z ⊙ 1(z > θ), row by row ([`BatchTopK::threshold`]). Without a threshold, the latents are
+/// selected over all rows that are encoded together. Ties go to the larger value, the earlier row, the smaller index.
 ///
 /// # References
 /// Bussmann et al. (2024), "BatchTopK Sparse Autoencoders".
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchTopK {
-    /// How many latents a row uses on average; ⌊k·B⌋ are kept in a batch of B rows.
+    /// The mean number of latents of a row; ⌊k·B⌋ are kept in a batch of B rows.
     pub k: f64,
-    /// By what the latents of a batch are ranked, and the threshold compares.
+    /// The score that ranks the latents of a batch, and that is compared with the threshold.
     pub ranking: Ranking,
     /// The auxiliary loss that revives dead latents.
     pub aux: Option<AuxK>,
     /// Whether the encoder sees x or x − b_dec.
     pub input_bias: InputBias,
-    /// The threshold that encodes rows one by one; `None`: the batch at hand is selected from.
+    /// The threshold that encodes rows one by one; `None` to select over the batch.
     pub threshold: Option<f64>,
 }
 
-/// How the threshold of a dictionary that selects over the batch follows the smallest kept score m of each batch.
+/// The rule by which the threshold of a dictionary that selects over the batch follows the smallest kept score m of each
+/// batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ThresholdEstimate {
     /// θ ← m at the first batch, then θ ← decay·θ + (1 − decay)·m: dictionary_learning, with 0.999.
@@ -45,7 +51,7 @@ pub enum ThresholdEstimate {
 }
 
 impl ThresholdEstimate {
-    /// The threshold after a batch whose smallest kept score is `smallest` (zero when nothing was kept).
+    /// Returns the threshold after a batch whose smallest kept score is `smallest` (zero if no score was kept).
     ///
     /// # Examples
     /// ```
@@ -70,7 +76,7 @@ impl ThresholdEstimate {
 }
 
 impl BatchTopK {
-    /// k latents a row on average, ranked by their pre-activations, without the auxiliary loss.
+    /// Returns the form with k latents a row on average, ranked by their pre-activations, without the auxiliary loss.
     pub const fn new(k: f64) -> Self {
         Self {
             k,
@@ -81,7 +87,7 @@ impl BatchTopK {
         }
     }
 
-    /// The same with the auxiliary loss at α = 1/32 and k_aux latents.
+    /// Returns this form with the auxiliary loss at α = 1/32 and k_aux latents.
     #[must_use]
     pub const fn with_aux(self, k_aux: usize) -> Self {
         Self { aux: Some(AuxK::new(k_aux, 1.0 / 32.0)), ..self }
@@ -89,8 +95,6 @@ impl BatchTopK {
 }
 
 impl<F: Float> Rule<F> for BatchTopK {
-    const ELEMENTWISE: bool = false;
-
     fn keep(&self, rows: usize) -> Option<usize> {
         // Half a unit in the last place must not cost an entry: 3.3 × 10 rows is 33.
         Some((self.k * rows as f64 * (1.0 + 1e-12)) as usize)
@@ -115,11 +119,71 @@ impl<F: Float> Rule<F> for BatchTopK {
         }
     }
 
+    #[inline]
     fn local(&self, _: [F; 3], entry: &mut Entry<F>, dot: F, _: F, _: F) {
         entry.d_code = dot + dot;
     }
 
+    #[inline]
     fn contribution(&self, _: [F; 3], entry: &Entry<F>) -> Contribution<F> {
         Contribution::plain(entry)
+    }
+}
+
+impl BatchTopK {
+    pub(crate) fn check_k(&self, n_latents: usize) -> Result<(), OutOfRange> {
+        let holds = self.k > 0.0 && self.k <= n_latents as f64;
+        ensure(holds, "k", "positive and at most n_latents", self.k)
+    }
+
+    pub(crate) fn write_fields(&self, line: &mut Line) {
+        line.number("k", self.k).word("ranking", self.ranking);
+        line.optional("threshold", self.threshold).aux(self.aux);
+    }
+}
+
+impl Describe for BatchTopK {
+    const NAME: &'static str = "batchtopk";
+
+    fn member(&self) -> Member {
+        Member {
+            compares: true,
+            decoder: self.ranking.decoder(),
+            ranking: Some(self.ranking),
+            aux: self.aux,
+            selects_over_batch: true,
+            threshold: self.threshold,
+            ..Member::new(Self::NAME, self.input_bias)
+        }
+    }
+
+    fn rule<F: Float>(&self) -> Option<&dyn Rule<F>> {
+        Some(self)
+    }
+
+    fn check(&self, _: usize, n_latents: usize) -> Result<(), OutOfRange> {
+        self.check_k(n_latents)
+    }
+
+    fn set_threshold(&mut self, threshold: Option<f64>) {
+        self.threshold = threshold;
+    }
+
+    fn set_input_bias(&mut self, input_bias: InputBias) {
+        self.input_bias = input_bias;
+    }
+
+    fn write(&self, line: &mut Line) {
+        self.write_fields(line);
+    }
+
+    fn read(pairs: &Pairs<'_>, input_bias: InputBias) -> Result<Self, String> {
+        Ok(Self {
+            k: pairs.number("k")?,
+            ranking: pairs.word("ranking")?,
+            aux: pairs.aux()?,
+            threshold: pairs.optional("threshold")?,
+            input_bias,
+        })
     }
 }

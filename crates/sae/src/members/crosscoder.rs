@@ -1,8 +1,12 @@
+use crate::float::Float;
+use crate::members::aux_k::AuxK;
+use crate::members::batch_topk::BatchTopK;
+use crate::members::choices::{DecoderRows, InputBias, Ranking};
+use crate::members::line::{Line, Pairs};
+use crate::members::member::{Describe, Member};
 use crate::members::relu::select_above;
 use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{AuxK, BatchTopK, Float, InputBias, Ranking, Sae, SaeError, Variant};
-use collimate_tensor::{Scalar, sum_of_squares};
-use ndarray::Array2;
+use collimate_measure::{OutOfRange, ensure};
 
 /// The crosscoder: one code for several layers, or for the same layer of several models, each with its own encoder and
 /// decoder.
@@ -20,20 +24,20 @@ use ndarray::Array2;
 /// al. (2025) for the BatchTopK form.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Crosscoder {
-    /// How many layers a row concatenates.
+    /// The number of layers that a row concatenates.
     pub layers: usize,
-    /// What keeps the codes sparse.
+    /// The penalty or selection that keeps the codes sparse.
     pub sparsity: CrosscoderSparsity,
 }
 
-/// What keeps the codes of a crosscoder sparse.
+/// The penalty or selection that keeps the codes of a crosscoder sparse.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CrosscoderSparsity {
     /// The penalty λ Σ f_i Σ_l ‖d_i^l‖.
     L1,
-    /// The largest f_i Σ_l ‖d_i^l‖ of a batch.
+    /// The selection of the largest f_i Σ_l ‖d_i^l‖ of a batch.
     BatchTopK {
-        /// How many latents a row uses on average.
+        /// The mean number of latents of a row.
         k: f64,
         /// The auxiliary loss that revives dead latents.
         aux: Option<AuxK>,
@@ -43,17 +47,17 @@ pub enum CrosscoderSparsity {
 }
 
 impl Crosscoder {
-    /// Under the L1 penalty.
+    /// Returns the form with the L1 penalty.
     pub const fn l1(layers: usize) -> Self {
         Self { layers, sparsity: CrosscoderSparsity::L1 }
     }
 
-    /// k latents a row on average, without the auxiliary loss.
+    /// Returns the form with k latents a row on average, without the auxiliary loss.
     pub const fn batch_topk(layers: usize, k: f64) -> Self {
         Self { layers, sparsity: CrosscoderSparsity::BatchTopK { k, aux: None, threshold: None } }
     }
 
-    /// The selection of the BatchTopK form.
+    /// Returns the selection of the BatchTopK form.
     pub(crate) fn batch(&self) -> Option<BatchTopK> {
         match self.sparsity {
             CrosscoderSparsity::L1 => None,
@@ -69,8 +73,7 @@ impl Crosscoder {
 }
 
 impl<F: Float> Rule<F> for Crosscoder {
-    // The L1 form could run densely; its start is short and the sparse path serves both.
-    const ELEMENTWISE: bool = false;
+    // The L1 form has no dense path: its start is short, and the sparse path serves both forms.
 
     fn keep(&self, rows: usize) -> Option<usize> {
         self.batch().and_then(|batch| Rule::<F>::keep(&batch, rows))
@@ -88,6 +91,7 @@ impl<F: Float> Rule<F> for Crosscoder {
         }
     }
 
+    #[inline]
     fn amount(&self, entry: &Entry<F>, norm: F) -> (F, F) {
         match self.sparsity {
             CrosscoderSparsity::L1 => (entry.code * norm, F::one()),
@@ -95,84 +99,73 @@ impl<F: Float> Rule<F> for Crosscoder {
         }
     }
 
+    #[inline]
     fn local(&self, _: [F; 3], entry: &mut Entry<F>, dot: F, _: F, penalty: F) {
         entry.d_code = dot + dot + penalty * entry.slope;
     }
 
+    #[inline]
     fn norm_pull(&self, _: [F; 3], entry: &Entry<F>, _: F, lambda: F) -> F {
         lambda * entry.slope * entry.code
     }
 
+    #[inline]
     fn contribution(&self, _: [F; 3], entry: &Entry<F>) -> Contribution<F> {
         Contribution::plain(entry)
     }
 }
 
-impl<F: Scalar> Sae<F> {
-    /// The norms ‖d_i^l‖ of the parts of each decoder row of a crosscoder.
-    ///
-    /// # Shapes
-    /// `[n, layers]`
-    ///
-    /// # Errors
-    /// [`SaeError::Unsupported`] for another architecture.
-    pub fn layer_norms(&self) -> Result<Array2<f64>, SaeError> {
-        let Variant::Crosscoder(crosscoder) = self.variant() else {
-            let architecture = self.variant().name();
-            return Err(SaeError::Unsupported { operation: "the norms of layers", architecture });
-        };
-        let decoder = &self.weights().w_dec;
-        let width = decoder.ncols() / crosscoder.layers;
-        Ok(Array2::from_shape_fn((decoder.nrows(), crosscoder.layers), |(i, layer)| {
-            let row = decoder.row(i);
-            let row = row.as_slice().expect("rows are contiguous");
-            sum_of_squares(&row[layer * width..(layer + 1) * width]).sqrt().to_f64()
-        }))
+impl Describe for Crosscoder {
+    const NAME: &'static str = "crosscoder";
+
+    fn member(&self) -> Member {
+        let batch = self.batch();
+        Member {
+            decoder: DecoderRows::Free,
+            norm_weighted: true,
+            compares: batch.is_some(),
+            trains_norms: batch.is_none(),
+            ranking: batch.map(|batch| batch.ranking),
+            aux: batch.and_then(|batch| batch.aux),
+            selects_over_batch: batch.is_some(),
+            threshold: batch.and_then(|batch| batch.threshold),
+            layers: self.layers,
+            between_spaces: false,
+            ..Member::new(Self::NAME, InputBias::NotSubtracted)
+        }
     }
 
-    /// How much of each latent of a crosscoder belongs to one of two layers (or models) `a` and `b`.
-    ///
-    /// ```text
-    /// Δ_i = ½ ((‖d_i^b‖ − ‖d_i^a‖)/max(‖d_i^a‖, ‖d_i^b‖) + 1)
-    /// ```
-    /// 0: only in `a`, ½: in both alike, 1: only in `b`. ½ for a latent with no decoder in either.
-    ///
-    /// # Errors
-    /// [`SaeError::Unsupported`] for another architecture, [`SaeError::OutOfRange`] for a layer that does not exist.
-    ///
-    /// # Examples
-    /// ```
-    /// use collimate_sae::{Crosscoder, Sae, Size};
-    /// use collimate_stream::RngStream;
-    /// let size = Size { d_model: 4, n_latents: 1 };
-    /// let sae = Sae::<f64>::new(Crosscoder::l1(2), size, &mut RngStream::new(1, 0))?;
-    /// let mut weights = sae.into_weights();
-    /// weights.w_dec.row_mut(0).assign(&ndarray::array![3.0, 4.0, 0.0, 0.0]);
-    /// let sae = Sae::from_weights(Crosscoder::l1(2), weights)?;
-    /// assert_eq!(sae.relative_decoder_norms(0, 1)?, ndarray::array![0.0]);
-    /// # Ok::<(), collimate_sae::SaeError>(())
-    /// ```
-    ///
-    /// # References
-    /// Minder et al. (2025), "Robustly identifying concepts introduced during chat fine-tuning using crosscoders". (Quoted
-    /// from memory of the paper: its text could not be read.)
-    pub fn relative_decoder_norms(&self, a: usize, b: usize) -> Result<ndarray::Array1<f64>, SaeError> {
-        let norms = self.layer_norms()?;
-        if let Some(&layer) = [a, b].iter().find(|&&layer| layer >= norms.ncols()) {
-            let given = layer as f64;
-            return Err(SaeError::OutOfRange {
-                name: "layer",
-                expected: "below the number of layers",
-                given,
-            });
+    fn rule<F: Float>(&self) -> Option<&dyn Rule<F>> {
+        Some(self)
+    }
+
+    fn check(&self, d_model: usize, n_latents: usize) -> Result<(), OutOfRange> {
+        self.batch().map_or(Ok(()), |batch| batch.check_k(n_latents))?;
+        let divides = self.layers > 0 && d_model.is_multiple_of(self.layers);
+        ensure(divides, "layers", "a divisor of d_model", self.layers as f64)
+    }
+
+    fn set_threshold(&mut self, value: Option<f64>) {
+        if let CrosscoderSparsity::BatchTopK { threshold, .. } = &mut self.sparsity {
+            *threshold = value;
         }
-        Ok(norms
-            .rows()
-            .into_iter()
-            .map(|row| {
-                let largest = row[a].max(row[b]);
-                if largest > 0.0 { 0.5 * ((row[b] - row[a]) / largest + 1.0) } else { 0.5 }
-            })
-            .collect())
+    }
+
+    fn write(&self, line: &mut Line) {
+        line.number("layers", self.layers);
+        if let CrosscoderSparsity::BatchTopK { k, aux, threshold } = self.sparsity {
+            line.number("k", k).optional("threshold", threshold).aux(aux);
+        }
+    }
+
+    fn read(pairs: &Pairs<'_>, _: InputBias) -> Result<Self, String> {
+        let sparsity = match pairs.optional("k")? {
+            None => CrosscoderSparsity::L1,
+            Some(k) => {
+                let (aux, threshold) = (pairs.aux()?, pairs.optional("threshold")?);
+                CrosscoderSparsity::BatchTopK { k, aux, threshold }
+            }
+        };
+        Ok(Self { layers: pairs.number("layers")?, sparsity })
     }
 }

@@ -1,8 +1,10 @@
+use crate::float::Float;
+use crate::members::choices::{DecoderRows, InputBias};
+use crate::members::line::{Line, Pairs, words};
+use crate::members::member::{Describe, Member, SecondDecode};
 use crate::members::relu::select_above;
-use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{Float, InputBias, JumpRelu, Sae, SaeError, Variant, Weights};
+use crate::members::rule::{Contribution, DenseRows, Elementwise, Entry, Row, Rule, Scratch};
 use collimate_tensor::{Scalar, dot};
-use ndarray::Array1;
 
 /// The gated dictionary: one path decides which latents are active, another how active they are.
 ///
@@ -23,15 +25,15 @@ use ndarray::Array1;
 /// Rajamanoharan et al. (2024), "Improving Dictionary Learning with Gated Sparse Autoencoders", eq. 6–8, appendix G.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gated {
-    /// How the penalty and the auxiliary decoder treat the decoder.
+    /// The treatment of the decoder by the penalty and the auxiliary term.
     pub decoder: GatedDecoder,
-    /// How the magnitude path is tied to the gate.
+    /// The relation of the magnitude path to the gate.
     pub magnitude: Magnitude,
     /// Whether the encoder sees x or x − b_dec.
     pub input_bias: InputBias,
 }
 
-/// How the penalty and the auxiliary term of a gated dictionary treat the decoder.
+/// The treatment of the decoder by the penalty and the auxiliary term of a gated dictionary.
 ///
 /// With norm weights the decoder must be frozen in both terms or in neither: frozen in one only, the loss can be
 /// lowered by growing the decoder.
@@ -48,7 +50,7 @@ pub enum GatedDecoder {
     NormWeightedTrained,
 }
 
-/// How the magnitude path of a gated dictionary is tied to its gate.
+/// The relation of the magnitude path of a gated dictionary to its gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Magnitude {
     /// W_mag = e^r W_gate, one r a latent: the paper.
@@ -61,23 +63,29 @@ pub enum Magnitude {
 }
 
 impl Gated {
-    /// The dictionary of the paper.
+    /// Returns the dictionary of the paper.
     pub const fn paper() -> Self {
         Self::with_decoder(GatedDecoder::UnitNormFrozen)
     }
 
-    /// The tied dictionary with another treatment of the decoder.
+    /// Returns the tied dictionary with another treatment of the decoder.
     pub const fn with_decoder(decoder: GatedDecoder) -> Self {
         Self { decoder, magnitude: Magnitude::Tied, input_bias: InputBias::Subtracted }
     }
 }
 
-impl<F: Float> Rule<F> for Gated {
-    // An untied magnitude path is computed where the gate is open, so only the sparse path knows it.
-    const ELEMENTWISE: bool = true;
+impl Gated {
+    /// Returns true if the auxiliary term trains the decoder.
+    #[inline]
+    fn trains_decoder(&self) -> bool {
+        matches!(self.decoder, GatedDecoder::NormWeightedTrained | GatedDecoder::UnitNormTrained)
+    }
+}
 
-    fn second(&self) -> Option<F> {
-        Some(F::one())
+impl<F: Float> Rule<F> for Gated {
+    // An untied magnitude path is computed only where the gate is open, so such a dictionary never takes the dense path.
+    fn dense(&self) -> Option<&dyn DenseRows<F>> {
+        Some(self)
     }
 
     fn constants(&self, [b_gate, b_mag, r]: [F; 3]) -> [F; 3] {
@@ -98,30 +106,25 @@ impl<F: Float> Rule<F> for Gated {
         });
     }
 
-    fn activate(&self, [b_gate, b_mag, scale]: [F; 3], latent: usize, product: F) -> (Entry<F>, bool) {
-        let on = product + b_gate > F::zero();
-        let mut new = entry(latent, product, b_gate, b_mag, scale);
-        new.code = if on { new.code } else { F::zero() };
-        new.gate = if on { new.gate } else { F::zero() };
-        (new, on)
-    }
-
+    #[inline]
     fn amount(&self, entry: &Entry<F>, norm: F) -> (F, F) {
         (entry.gate * norm, F::one())
     }
 
+    #[inline]
     fn local(&self, _: [F; 3], entry: &mut Entry<F>, dot: F, dot_aux: F, penalty: F) {
         entry.d_code = if entry.code > F::zero() { dot + dot } else { F::zero() };
         entry.d_gate = penalty + dot_aux + dot_aux;
     }
 
+    #[inline]
     fn norm_pull(&self, _: [F; 3], entry: &Entry<F>, _: F, lambda: F) -> F {
         lambda * entry.gate
     }
 
+    #[inline]
     fn contribution(&self, [_, _, scale]: [F; 3], entry: &Entry<F>) -> Contribution<F> {
-        let trained =
-            matches!(self.decoder, GatedDecoder::NormWeightedTrained | GatedDecoder::UnitNormTrained);
+        let trained = self.trains_decoder();
         // Selections of values, not branches: the dense path runs this in vectors.
         let only_if = |wanted: bool, value: F| if wanted { value } else { F::zero() };
         let (rescales, untied) = (self.magnitude == Magnitude::Tied, self.magnitude == Magnitude::Untied);
@@ -141,61 +144,56 @@ fn entry<F: Scalar>(latent: usize, product: F, b_gate: F, b_mag: F, scale: F) ->
     Entry { latent: latent as u32, pre: product, code, gate: product + b_gate, ..Entry::default() }
 }
 
-impl<F: Scalar> Sae<F> {
-    /// The JumpReLU dictionary that computes the same function as a gated one, or as one with a threshold for all latents.
-    ///
-    /// ```text
-    /// W_enc = e^r W_gate      b_enc = b_mag      θ = max(0, b_mag − e^r b_gate)
-    /// ```
-    /// π > 0 is the same as z > b_mag − e^r b_gate. Where that threshold is negative the ReLU of the magnitude path
-    /// decides instead: without the max(0, ·) the exported dictionary would emit negative codes. A BatchTopK or Matryoshka
-    /// dictionary with a threshold t becomes θ_i = t, or t/‖d_i‖ where it ranks by norms.
-    ///
-    /// # Errors
-    /// [`SaeError::Unsupported`] for another member, an untied gated one, or one that selects over the batch and has no
-    /// threshold yet.
-    ///
-    /// # Examples
-    /// ```
-    /// use collimate_sae::{Gated, Sae, Size};
-    /// use collimate_stream::RngStream;
-    /// let gated = Sae::<f64>::new(Gated::paper(), Size { d_model: 3, n_latents: 6 }, &mut RngStream::new(1, 0)).unwrap();
-    /// let x = ndarray::array![[0.3, -0.2, 0.9]];
-    /// let jump = gated.to_jump_relu().unwrap();
-    /// assert_eq!(gated.encode(&x).unwrap().to_dense(), jump.encode(&x).unwrap().to_dense());
-    /// ```
-    ///
-    /// # References
-    /// Rajamanoharan et al. (2024), section 3.2.1 and appendix E.
-    pub fn to_jump_relu(&self) -> Result<Sae<F>, SaeError> {
-        let input_bias = match self.variant() {
-            Variant::Gated(gated) if gated.magnitude == Magnitude::Untied => {
-                let (operation, architecture) = ("export to JumpReLU", "untied gated");
-                return Err(SaeError::Unsupported { operation, architecture });
-            }
-            Variant::Gated(gated) => gated.input_bias,
-            Variant::RescaleAndShift(baseline) => baseline.input_bias,
-            _ => return self.threshold_to_jump_relu(),
-        };
-        let Weights { w_enc, w_dec, b_dec, per_latent } = self.weights();
-        let [b_gate, b_mag, r] = [&per_latent[0], &per_latent[1], &per_latent[2]];
-        let scale = r.mapv(|r| r.exp());
-        let thresholds = Array1::from_shape_fn(scale.len(), |i| threshold(b_gate[i], b_mag[i], scale[i]));
-        let mut encoder = w_enc.clone();
-        for (mut row, &s) in encoder.rows_mut().into_iter().zip(&scale) {
-            row.mapv_inplace(|w| s * w);
-        }
-        let weights = Weights {
-            w_enc: encoder,
-            w_dec: w_dec.clone(),
-            b_dec: b_dec.clone(),
-            per_latent: vec![b_mag.clone(), thresholds],
-        };
-        Sae::from_weights(JumpRelu::with_input_bias(input_bias), weights)
+impl<F: Float> Elementwise<F> for Gated {
+    #[inline(always)]
+    fn activate(&self, [b_gate, b_mag, scale]: [F; 3], latent: usize, product: F) -> (Entry<F>, bool) {
+        let on = product + b_gate > F::zero();
+        let mut new = entry(latent, product, b_gate, b_mag, scale);
+        new.code = if on { new.code } else { F::zero() };
+        new.gate = if on { new.gate } else { F::zero() };
+        (new, on)
     }
 }
 
-/// θ = max(0, b_mag − e^r b_gate), given e^r.
-fn threshold<F: Scalar>(b_gate: F, b_mag: F, scale: F) -> F {
-    (b_mag - scale * b_gate).max(F::zero())
+words! {
+    GatedDecoder {
+        UnitNormFrozen = "unit_norm_frozen", UnitNormTrained = "unit_norm_trained",
+        NormWeightedFrozen = "norm_weighted_frozen", NormWeightedTrained = "norm_weighted_trained"
+    }
+    Magnitude { Tied = "tied", TiedWithoutRescaling = "tied_without_rescaling", Untied = "untied" }
+}
+
+impl Describe for Gated {
+    const NAME: &'static str = "gated";
+
+    fn member(&self) -> Member {
+        let unit = matches!(self.decoder, GatedDecoder::UnitNormFrozen | GatedDecoder::UnitNormTrained);
+        let trains_decoder = self.trains_decoder();
+        Member {
+            per_latent: &["b_gate", "b_mag", "r_mag"],
+            decoder: if unit { DecoderRows::UnitNorm } else { DecoderRows::Free },
+            norm_weighted: !unit,
+            trains_norms: self.decoder == GatedDecoder::NormWeightedTrained,
+            untied: self.magnitude == Magnitude::Untied,
+            second: Some(SecondDecode { weight: 1.0, trains_decoder, further: false }),
+            ..Member::new(Self::NAME, self.input_bias)
+        }
+    }
+
+    fn rule<F: Float>(&self) -> Option<&dyn Rule<F>> {
+        Some(self)
+    }
+
+    fn set_input_bias(&mut self, input_bias: InputBias) {
+        self.input_bias = input_bias;
+    }
+
+    fn write(&self, line: &mut Line) {
+        line.word("decoder", self.decoder).word("magnitude", self.magnitude);
+    }
+
+    fn read(pairs: &Pairs<'_>, input_bias: InputBias) -> Result<Self, String> {
+        let magnitude = pairs.word_or("magnitude", Magnitude::Tied)?;
+        Ok(Self { decoder: pairs.word("decoder")?, magnitude, input_bias })
+    }
 }

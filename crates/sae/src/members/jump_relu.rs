@@ -1,5 +1,9 @@
-use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{Float, InputBias};
+use crate::float::Float;
+use crate::members::choices::{DecoderRows, InputBias, PreActivationLoss, PullOver};
+use crate::members::line::{Line, Pairs, words};
+use crate::members::member::{Describe, Member};
+use crate::members::rule::{Contribution, DenseRows, Elementwise, Entry, Row, Rule, Scratch};
+use collimate_measure::{OutOfRange, ensure};
 use collimate_tensor::Scalar;
 
 /// The JumpReLU dictionary: a latent counts only above its own threshold, and the thresholds are trained.
@@ -12,8 +16,8 @@ use collimate_tensor::Scalar;
 ///   ∂z = H δ (+ (K/ε)(θ δ + λ ∂P/∂H) where the estimator reaches the input)       ∂θ = −(K/ε)(θ δ + λ ∂P/∂H)
 ///   ∂W_enc,i = ∂z_i (x − b_dec)      ∂b_enc = ∂z      ∂d_i = 2 f_i e      ∂log θ = θ ∂θ
 /// ```
-/// The comparison is strict, and so is that of the window. The entries inside the window but below the threshold have
-/// code zero and a gradient all the same: dictionary_learning loses them because it applies the step to f. The bandwidth
+/// Both comparisons, of the threshold and of the window, are strict. The entries inside the window but below the threshold have
+/// code zero but a gradient: dictionary_learning loses them because it applies the step to f. The bandwidth
 /// ε is in the units of the normalised inputs; 0.001 belongs to E‖x‖² = 1
 /// ([`Normalisation::UnitMeanSquareNorm`](crate::Normalisation::UnitMeanSquareNorm)).
 ///
@@ -26,30 +30,21 @@ pub struct JumpRelu {
     pub input_bias: InputBias,
     /// Whether training holds the decoder rows at length one.
     pub decoder: DecoderRows,
-    /// What of a threshold is stored and trained.
+    /// Whether θ or log θ is stored and trained.
     pub threshold: ThresholdParameter,
     /// The width ε of the window around the threshold.
     pub bandwidth: f64,
     /// The penalty P.
     pub sparsity: JumpReluSparsity,
-    /// What the pseudo-derivative reaches.
+    /// The parameters that the pseudo-derivative reaches.
     pub estimator: Estimator,
-    /// On what the jump is applied.
+    /// The argument of the jump.
     pub jump: JumpOn,
-    /// A pull on latents below their thresholds.
+    /// The pull on latents below their thresholds.
     pub pre_activation: Option<PreActivationLoss>,
 }
 
-/// Whether training holds the decoder rows at length one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DecoderRows {
-    /// Projected gradients, and normalised after each update.
-    UnitNorm,
-    /// Free.
-    Free,
-}
-
-/// What of a threshold is stored and trained.
+/// The number that is stored and trained for each threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ThresholdParameter {
     /// θ itself, kept from falling below zero.
@@ -80,7 +75,7 @@ pub enum JumpReluSparsity {
     },
 }
 
-/// What the pseudo-derivative of the jump reaches.
+/// The parameters that the pseudo-derivative of the jump reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Estimator {
     /// The thresholds only: the paper.
@@ -89,36 +84,18 @@ pub enum Estimator {
     ThresholdAndInput,
 }
 
-/// On what the jump is applied.
+/// The argument of the jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JumpOn {
-    /// On z.
+    /// The pre-activation z.
     PreActivation,
-    /// On ReLU(z), as in the pseudo-code of the paper. The codes are the same; the gradient differs where θ < ε/2: then
+    /// ReLU(z), as in the pseudo-code of the paper. The codes are the same; the gradient differs where θ < ε/2: then
     /// every inactive latent lies inside the window.
     Rectified,
 }
 
-/// The term coefficient · Σ ReLU(θ_i − z_i) ‖d_i‖, which brings latents that are off back towards their thresholds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PreActivationLoss {
-    /// Its coefficient; 3e-6 in Anthropic's recipe.
-    pub coefficient: f64,
-    /// Which latents it pulls.
-    pub over: PullOver,
-}
-
-/// Which latents a pre-activation loss pulls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PullOver {
-    /// All: Anthropic. No latent is then without a gradient, and a step is dense.
-    All,
-    /// Those that count as dead: SAELens.
-    Dead,
-}
-
 impl JumpRelu {
-    /// The recipe of Gemma Scope: step penalty, ε = 0.001, unit-norm decoder, raw thresholds.
+    /// Returns the recipe of Gemma Scope: step penalty, ε = 0.001, unit-norm decoder, raw thresholds.
     pub const fn paper() -> Self {
         Self {
             input_bias: InputBias::Subtracted,
@@ -132,7 +109,7 @@ impl JumpRelu {
         }
     }
 
-    /// Anthropic's recipe of January 2025: tanh penalty, ε = 2 with E‖x‖ = √d, log thresholds, pre-activation loss.
+    /// Returns Anthropic's recipe of January 2025: tanh penalty, ε = 2 with E‖x‖ = √d, log thresholds, pre-activation loss.
     pub const fn tanh() -> Self {
         Self {
             input_bias: InputBias::NotSubtracted,
@@ -146,7 +123,7 @@ impl JumpRelu {
         }
     }
 
-    /// The paper's recipe with another input bias; what a dictionary that is only read, not trained, is given.
+    /// Returns the paper's recipe with another input bias; dictionaries that are read from files have it.
     pub const fn with_input_bias(input_bias: InputBias) -> Self {
         Self { input_bias, ..Self::paper() }
     }
@@ -160,7 +137,9 @@ impl JumpRelu {
 }
 
 impl<F: Float> Rule<F> for JumpRelu {
-    const ELEMENTWISE: bool = true;
+    fn dense(&self) -> Option<&dyn DenseRows<F>> {
+        Some(self)
+    }
 
     fn constants(&self, [b_enc, threshold, other]: [F; 3]) -> [F; 3] {
         match self.threshold {
@@ -183,29 +162,14 @@ impl<F: Float> Rule<F> for JumpRelu {
         for latent in found.iter().map(|&latent| latent as usize) {
             let pull = pull.get(latent).copied().unwrap_or(F::zero());
             let constants = [b_enc[latent], threshold[latent], pull];
-            let (entry, on) = Rule::<F>::activate(self, constants, latent, row.products[latent]);
+            let (entry, on) = self.activate(constants, latent, row.products[latent]);
             if on {
                 out.push(entry);
             }
         }
     }
 
-    fn activate(&self, [b_enc, theta, pull]: [F; 3], latent: usize, product: F) -> (Entry<F>, bool) {
-        let z = product + b_enc;
-        let half = F::from_f64(0.5 * self.bandwidth);
-        let on = z > theta;
-        let near = (self.jumped(z) - theta).abs() < half;
-        let takes_part = on | near | (pull > F::zero());
-        let new = Entry {
-            latent: latent as u32,
-            pre: product,
-            code: if on { z } else { F::zero() },
-            gate: if takes_part { z } else { F::zero() },
-            ..Entry::default()
-        };
-        (new, takes_part)
-    }
-
+    #[inline]
     fn amount(&self, entry: &Entry<F>, norm: F) -> (F, F) {
         match self.sparsity {
             JumpReluSparsity::Tanh { scale } => {
@@ -232,6 +196,7 @@ impl<F: Float> Rule<F> for JumpRelu {
         }
     }
 
+    #[inline]
     fn local(&self, [_, theta, pull]: [F; 3], entry: &mut Entry<F>, dot: F, _: F, penalty: F) {
         let z = entry.gate;
         let (mut delta, mut step) = (dot + dot, F::zero());
@@ -253,6 +218,7 @@ impl<F: Float> Rule<F> for JumpRelu {
         }
     }
 
+    #[inline]
     fn norm_pull(&self, [_, theta, pull]: [F; 3], entry: &Entry<F>, norm: F, lambda: F) -> F {
         let below = (theta - entry.gate).max(F::zero());
         let of_loss = if norm > F::zero() { pull / norm * below } else { F::zero() };
@@ -262,15 +228,122 @@ impl<F: Float> Rule<F> for JumpRelu {
         }
     }
 
+    #[inline]
     fn extra(&self, [_, theta, pull]: [F; 3], entry: &Entry<F>) -> F {
         pull * (theta - entry.gate).max(F::zero())
     }
 
+    #[inline]
     fn contribution(&self, [_, theta, _]: [F; 3], entry: &Entry<F>) -> Contribution<F> {
         let d_threshold = match self.threshold {
             ThresholdParameter::Raw => entry.d_gate,
             ThresholdParameter::Log => theta * entry.d_gate,
         };
         Contribution { per_latent: [entry.d_code, d_threshold, F::zero()], ..Contribution::plain(entry) }
+    }
+}
+
+impl<F: Float> Elementwise<F> for JumpRelu {
+    #[inline(always)]
+    fn activate(&self, [b_enc, theta, pull]: [F; 3], latent: usize, product: F) -> (Entry<F>, bool) {
+        let z = product + b_enc;
+        let half = F::from_f64(0.5 * self.bandwidth);
+        let on = z > theta;
+        let near = (self.jumped(z) - theta).abs() < half;
+        let takes_part = on | near | (pull > F::zero());
+        let new = Entry {
+            latent: latent as u32,
+            pre: product,
+            code: if on { z } else { F::zero() },
+            gate: if takes_part { z } else { F::zero() },
+            ..Entry::default()
+        };
+        (new, takes_part)
+    }
+}
+
+words! {
+    ThresholdParameter { Raw = "raw", Log = "log" }
+    Estimator { Threshold = "threshold", ThresholdAndInput = "threshold_and_input" }
+    JumpOn { PreActivation = "pre_activation", Rectified = "rectified" }
+}
+
+impl Describe for JumpRelu {
+    const NAME: &'static str = "jumprelu";
+
+    fn member(&self) -> Member {
+        let raw = self.threshold == ThresholdParameter::Raw;
+        let tanh = matches!(self.sparsity, JumpReluSparsity::Tanh { .. });
+        let theta: f64 = if tanh { 0.1 } else { 0.001 };
+        Member {
+            per_latent: if raw { &["b_enc", "threshold"] } else { &["b_enc", "log_threshold"] },
+            decoder: self.decoder,
+            norm_weighted: tanh,
+            trains_norms: tanh || self.pre_activation.is_some(),
+            pre_activation: self.pre_activation,
+            not_negative: raw.then_some(1),
+            start: Some(if raw { theta } else { theta.ln() }),
+            ..Member::new(Self::NAME, self.input_bias)
+        }
+    }
+
+    fn rule<F: Float>(&self) -> Option<&dyn Rule<F>> {
+        Some(self)
+    }
+
+    fn check(&self, _: usize, _: usize) -> Result<(), OutOfRange> {
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        ensure(positive(self.bandwidth), "bandwidth", "positive and finite", self.bandwidth)?;
+        let number = match self.sparsity {
+            JumpReluSparsity::Step => 1.0,
+            JumpReluSparsity::Tanh { scale } => scale,
+            JumpReluSparsity::RowTarget { l0 } | JumpReluSparsity::BatchTarget { l0 } => l0,
+        };
+        ensure(positive(number), "the number of the sparsity term", "positive and finite", number)?;
+        let pull = self.pre_activation.map_or(0.0, |pull| pull.coefficient);
+        ensure(pull >= 0.0 && pull.is_finite(), "pre_activation.coefficient", "finite, at least 0", pull)
+    }
+
+    fn set_input_bias(&mut self, input_bias: InputBias) {
+        self.input_bias = input_bias;
+    }
+
+    fn write(&self, line: &mut Line) {
+        line.word("decoder", self.decoder).word("threshold", self.threshold);
+        line.number("bandwidth", self.bandwidth).word("estimator", self.estimator).word("jump", self.jump);
+        match self.sparsity {
+            JumpReluSparsity::Step => line.text("sparsity", "step"),
+            JumpReluSparsity::Tanh { scale } => line.text("sparsity", "tanh").number("scale", scale),
+            JumpReluSparsity::RowTarget { l0 } => line.text("sparsity", "row_target").number("l0", l0),
+            JumpReluSparsity::BatchTarget { l0 } => line.text("sparsity", "batch_target").number("l0", l0),
+        };
+        if let Some(pull) = self.pre_activation {
+            line.number("pull", pull.coefficient).word("pull_over", pull.over);
+        }
+    }
+
+    fn read(pairs: &Pairs<'_>, input_bias: InputBias) -> Result<Self, String> {
+        let plain = Self::with_input_bias(input_bias);
+        let sparsity = match pairs.find("sparsity") {
+            None | Some("step") => JumpReluSparsity::Step,
+            Some("tanh") => JumpReluSparsity::Tanh { scale: pairs.number("scale")? },
+            Some("row_target") => JumpReluSparsity::RowTarget { l0: pairs.number("l0")? },
+            Some("batch_target") => JumpReluSparsity::BatchTarget { l0: pairs.number("l0")? },
+            Some(other) => return Err(format!("sparsity: '{other}' is unknown")),
+        };
+        let pre_activation = match pairs.optional("pull")? {
+            None => None,
+            Some(coefficient) => Some(PreActivationLoss { coefficient, over: pairs.word("pull_over")? }),
+        };
+        Ok(Self {
+            input_bias,
+            decoder: pairs.word_or("decoder", plain.decoder)?,
+            threshold: pairs.word_or("threshold", plain.threshold)?,
+            bandwidth: pairs.optional("bandwidth")?.unwrap_or(plain.bandwidth),
+            sparsity,
+            estimator: pairs.word_or("estimator", plain.estimator)?,
+            jump: pairs.word_or("jump", plain.jump)?,
+            pre_activation,
+        })
     }
 }

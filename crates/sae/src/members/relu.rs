@@ -1,5 +1,8 @@
-use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{Float, InputBias, PenaltyWeight};
+use crate::float::Float;
+use crate::members::choices::{DecoderRows, InputBias, PenaltyWeight};
+use crate::members::line::{Line, Pairs};
+use crate::members::member::{Describe, Member};
+use crate::members::rule::{Contribution, DenseRows, Elementwise, Entry, Row, Rule, Scratch};
 
 /// The standard dictionary: ReLU codes under an L1 penalty.
 ///
@@ -19,26 +22,28 @@ use crate::{Float, InputBias, PenaltyWeight};
 /// Bricken et al. (2023), "Towards Monosemanticity"; Anthropic (April 2024 update) for the weighted form.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Relu {
-    /// What the penalty multiplies each code by.
+    /// The factor on each code in the penalty.
     pub penalty: PenaltyWeight,
     /// Whether the encoder sees x or x − b_dec.
     pub input_bias: InputBias,
 }
 
 impl Relu {
-    /// L1 on the codes with a unit-norm decoder; b_dec subtracted from the input.
+    /// Returns the form with L1 on the codes and a unit-norm decoder; b_dec is subtracted from the input.
     pub const fn unit_norm() -> Self {
         Self { penalty: PenaltyWeight::UnitNorm, input_bias: InputBias::Subtracted }
     }
 
-    /// L1 weighted by the decoder norms with a free decoder; the input as it is.
+    /// Returns the form with L1 weighted by the decoder norms and a free decoder; the encoder sees x.
     pub const fn norm_weighted() -> Self {
         Self { penalty: PenaltyWeight::DecoderNorm, input_bias: InputBias::NotSubtracted }
     }
 }
 
 impl<F: Float> Rule<F> for Relu {
-    const ELEMENTWISE: bool = true;
+    fn dense(&self) -> Option<&dyn DenseRows<F>> {
+        Some(self)
+    }
 
     fn select(&self, row: &Row<'_, F>, scratch: &mut Scratch<F>, out: &mut Vec<Entry<F>>) {
         let (bias, found) = (row.constants[0], &mut scratch.latents);
@@ -47,25 +52,72 @@ impl<F: Float> Rule<F> for Relu {
         });
     }
 
-    fn activate(&self, vectors: [F; 3], latent: usize, product: F) -> (Entry<F>, bool) {
-        let code = product + vectors[0];
-        Entry::of(latent, product, code, code > F::zero())
-    }
-
+    #[inline]
     fn amount(&self, entry: &Entry<F>, norm: F) -> (F, F) {
         (entry.code * norm, F::one())
     }
 
+    #[inline]
     fn local(&self, _: [F; 3], entry: &mut Entry<F>, dot: F, _: F, penalty: F) {
         entry.d_code = dot + dot + penalty;
     }
 
+    #[inline]
     fn norm_pull(&self, _: [F; 3], entry: &Entry<F>, _: F, lambda: F) -> F {
         lambda * entry.code
     }
 
+    #[inline]
     fn contribution(&self, _: [F; 3], entry: &Entry<F>) -> Contribution<F> {
         Contribution::plain(entry)
+    }
+}
+
+impl<F: Float> Elementwise<F> for Relu {
+    #[inline(always)]
+    fn activate(&self, vectors: [F; 3], latent: usize, product: F) -> (Entry<F>, bool) {
+        let code = product + vectors[0];
+        Entry::of(latent, product, code, code > F::zero())
+    }
+}
+
+impl PenaltyWeight {
+    /// Returns whether training then holds the decoder rows at length one.
+    pub(crate) const fn decoder(self) -> DecoderRows {
+        match self {
+            PenaltyWeight::UnitNorm => DecoderRows::UnitNorm,
+            PenaltyWeight::DecoderNorm => DecoderRows::Free,
+        }
+    }
+}
+
+impl Describe for Relu {
+    const NAME: &'static str = "standard";
+
+    fn member(&self) -> Member {
+        let weighted = self.penalty == PenaltyWeight::DecoderNorm;
+        Member {
+            decoder: self.penalty.decoder(),
+            norm_weighted: weighted,
+            trains_norms: weighted,
+            ..Member::new(Self::NAME, self.input_bias)
+        }
+    }
+
+    fn rule<F: Float>(&self) -> Option<&dyn Rule<F>> {
+        Some(self)
+    }
+
+    fn set_input_bias(&mut self, input_bias: InputBias) {
+        self.input_bias = input_bias;
+    }
+
+    fn write(&self, line: &mut Line) {
+        line.word("penalty", self.penalty);
+    }
+
+    fn read(pairs: &Pairs<'_>, input_bias: InputBias) -> Result<Self, String> {
+        Ok(Self { penalty: pairs.word("penalty")?, input_bias })
     }
 }
 

@@ -1,8 +1,9 @@
+use crate::float::Float;
+use crate::members::choices::{DecoderRows, InputBias};
+use crate::members::line::{Line, Pairs};
+use crate::members::member::{Describe, Member};
 use crate::members::relu::select_above;
-use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{Float, InputBias, Sae, SaeError, Variant, Weights};
-use collimate_tensor::Scalar;
-use ndarray::Array1;
+use crate::members::rule::{Contribution, DenseRows, Elementwise, Entry, Row, Rule, Scratch};
 
 /// The rescale-and-shift baseline: a finished ReLU dictionary whose magnitudes alone are trained again, without a penalty.
 ///
@@ -11,7 +12,7 @@ use ndarray::Array1;
 /// trained: r and b_mag      ∂b_mag = ∂f      ∂r = ∂f ⊙ e^r ⊙ h      ∂f = 2 (W_dec e) on the active latents
 /// ```
 /// What is active, the directions and the decoder bias stay those of the ReLU dictionary: the baseline shows how much of a
-/// gated dictionary's gain is the mere undoing of shrinkage. It is made by [`Sae::to_rescale_and_shift`]; train it from
+/// gated dictionary's gain is the mere undoing of shrinkage. It is made by [`Sae::to_rescale_and_shift`](crate::Sae::to_rescale_and_shift); train it from
 /// [`BiasStart::Given`](crate::BiasStart::Given) with the normalisation of inputs as it was folded.
 ///
 /// # References
@@ -23,7 +24,9 @@ pub struct RescaleAndShift {
 }
 
 impl<F: Float> Rule<F> for RescaleAndShift {
-    const ELEMENTWISE: bool = true;
+    fn dense(&self) -> Option<&dyn DenseRows<F>> {
+        Some(self)
+    }
 
     fn constants(&self, [b_gate, b_mag, r]: [F; 3]) -> [F; 3] {
         [b_gate, b_mag, r.exp()]
@@ -37,15 +40,12 @@ impl<F: Float> Rule<F> for RescaleAndShift {
         });
     }
 
-    fn activate(&self, [b_gate, b_mag, scale]: [F; 3], latent: usize, pre: F) -> (Entry<F>, bool) {
-        let code = (scale * pre + b_mag).max(F::zero());
-        Entry::of(latent, pre, code, pre + b_gate > F::zero())
-    }
-
+    #[inline]
     fn local(&self, _: [F; 3], entry: &mut Entry<F>, dot: F, _: F, _: F) {
         entry.d_code = if entry.code > F::zero() { dot + dot } else { F::zero() };
     }
 
+    #[inline]
     fn contribution(&self, [_, _, scale]: [F; 3], entry: &Entry<F>) -> Contribution<F> {
         Contribution {
             encoder: F::zero(),
@@ -57,35 +57,37 @@ impl<F: Float> Rule<F> for RescaleAndShift {
     }
 }
 
-impl<F: Scalar> Sae<F> {
-    /// The rescale-and-shift baseline of a ReLU dictionary, before its training: it computes the same function.
-    ///
-    /// # Errors
-    /// [`SaeError::Unsupported`] for a dictionary without plain ReLU codes.
-    ///
-    /// # Examples
-    /// ```
-    /// use collimate_sae::{Relu, Sae, Size};
-    /// use collimate_stream::RngStream;
-    /// let size = Size { d_model: 3, n_latents: 6 };
-    /// let sae = Sae::<f64>::new(Relu::unit_norm(), size, &mut RngStream::new(1, 0))?;
-    /// let x = ndarray::array![[0.3, -0.2, 0.9]];
-    /// assert_eq!(sae.to_rescale_and_shift()?.encode(&x)?, sae.encode(&x)?);
-    /// # Ok::<(), collimate_sae::SaeError>(())
-    /// ```
-    pub fn to_rescale_and_shift(&self) -> Result<Sae<F>, SaeError> {
-        let input_bias = match self.variant() {
-            Variant::Relu(relu) => relu.input_bias,
-            Variant::PNorm(norm) => norm.input_bias,
-            other => {
-                let (operation, architecture) = ("rescale-and-shift", other.name());
-                return Err(SaeError::Unsupported { operation, architecture });
-            }
-        };
-        let Weights { w_enc, w_dec, b_dec, per_latent } = self.weights().clone();
-        let b_enc = per_latent.into_iter().next().expect("a ReLU dictionary has one vector");
-        let r = Array1::zeros(b_enc.len());
-        let weights = Weights { w_enc, w_dec, b_dec, per_latent: vec![b_enc.clone(), b_enc, r] };
-        Sae::from_weights(RescaleAndShift { input_bias }, weights)
+impl<F: Float> Elementwise<F> for RescaleAndShift {
+    #[inline(always)]
+    fn activate(&self, [b_gate, b_mag, scale]: [F; 3], latent: usize, pre: F) -> (Entry<F>, bool) {
+        let code = (scale * pre + b_mag).max(F::zero());
+        Entry::of(latent, pre, code, pre + b_gate > F::zero())
+    }
+}
+
+impl Describe for RescaleAndShift {
+    const NAME: &'static str = "rescale_and_shift";
+
+    fn member(&self) -> Member {
+        Member {
+            per_latent: &["b_gate", "b_mag", "r_mag"],
+            decoder: DecoderRows::Free,
+            trains_bias: false,
+            ..Member::new(Self::NAME, self.input_bias)
+        }
+    }
+
+    fn rule<F: Float>(&self) -> Option<&dyn Rule<F>> {
+        Some(self)
+    }
+
+    fn set_input_bias(&mut self, input_bias: InputBias) {
+        self.input_bias = input_bias;
+    }
+
+    fn write(&self, _: &mut Line) {}
+
+    fn read(_: &Pairs<'_>, input_bias: InputBias) -> Result<Self, String> {
+        Ok(Self { input_bias })
     }
 }

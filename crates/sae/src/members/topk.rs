@@ -1,5 +1,10 @@
+use crate::float::Float;
+use crate::members::aux_k::AuxK;
+use crate::members::choices::{DecoderRows, InputBias, Ranking};
+use crate::members::line::{Line, Pairs};
+use crate::members::member::{Describe, Member, SecondDecode};
 use crate::members::rule::{Contribution, Entry, Row, Rule, Scratch};
-use crate::{Float, InputBias};
+use collimate_measure::{OutOfRange, ensure};
 use collimate_tensor::{Scalar, top_k};
 
 /// The TopK dictionary: the k largest pre-activations of a row are kept, no penalty is needed.
@@ -18,11 +23,11 @@ use collimate_tensor::{Scalar, top_k};
 /// Gao et al. (2024), "Scaling and evaluating sparse autoencoders", section 2 and appendix A.2.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TopK {
-    /// How many latents a row may use.
+    /// The largest number of latents that a row uses.
     pub k: usize,
-    /// By what the latents of a row are ranked.
+    /// The score that ranks the latents of a row.
     pub ranking: Ranking,
-    /// A second reconstruction from more latents, so that the codes stay useful beyond k.
+    /// The second reconstruction from more latents, so that the codes stay useful beyond k.
     pub multi: Option<MultiTopK>,
     /// The auxiliary loss that revives dead latents.
     pub aux: Option<AuxK>,
@@ -30,88 +35,29 @@ pub struct TopK {
     pub input_bias: InputBias,
 }
 
-/// By what latents are ranked when the largest are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ranking {
-    /// By their pre-activations; the decoder rows are held at length one.
-    PreActivation,
-    /// By their pre-activations times the norms of their decoder rows, which are free. What is decoded is the
-    /// pre-activation itself. (SAELens stores the product as the code and divides again when it decodes.)
-    TimesDecoderNorm,
-}
-
 /// The second reconstruction of a multi-TopK dictionary.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MultiTopK {
-    /// How many times k latents it uses.
+    /// The number of latents that it uses, in multiples of k.
     pub factor: usize,
     /// The weight of its squared error.
     pub weight: f64,
 }
 
-/// The auxiliary loss of a dictionary that keeps the largest.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AuxK {
-    /// How many dead latents model the residual of a row; never more than there are dead ones.
-    pub k: usize,
-    /// The weight α of the auxiliary loss.
-    pub alpha: f64,
-    /// What its squared error is measured in.
-    pub scale: AuxScale,
-    /// Which dead latents take part.
-    pub codes: AuxCodes,
-}
-
-/// What the squared error of the auxiliary loss is measured in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AuxScale {
-    /// In the variance of the residual over the batch: dictionary_learning.
-    ResidualVariance,
-    /// As it is, times min(number of dead latents / k_aux, 1): SAELens, and sparsify (which divides both terms of its loss by
-    /// the variance of the inputs).
-    FewDead,
-    /// The same for each level of a Matryoshka dictionary by itself: its dead latents model its own residual, k_aux of
-    /// them in a row, and the losses add up. An option of SAELens; with one level it is [`AuxScale::FewDead`].
-    FewDeadOfLevel,
-}
-
-impl AuxScale {
-    /// The share of a group of so many dead latents, where each group has one.
-    pub(crate) fn of_group(self, dead: f64, k: usize) -> f64 {
-        if self == AuxScale::FewDeadOfLevel { (dead / k as f64).min(1.0) } else { 1.0 }
-    }
-}
-
-/// Which dead latents take part in the auxiliary loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AuxCodes {
-    /// Those with positive pre-activations.
-    Positive,
-    /// The k_aux largest, whatever their sign: SAELens.
-    Signed,
-}
-
-impl AuxK {
-    /// Positive codes, measured in the variance of the residual.
-    pub const fn new(k: usize, alpha: f64) -> Self {
-        Self { k, alpha, scale: AuxScale::ResidualVariance, codes: AuxCodes::Positive }
-    }
-}
-
 impl MultiTopK {
-    /// L(k) + L(4k)/8, the setting of the paper.
+    /// Returns the setting of the paper, L(k) + L(4k)/8.
     pub const fn paper() -> Self {
         Self { factor: 4, weight: 0.125 }
     }
 }
 
 impl TopK {
-    /// k latents a row, without the auxiliary loss.
+    /// Returns the form with k latents a row, without the auxiliary loss.
     pub const fn new(k: usize) -> Self {
         Self { k, ranking: Ranking::PreActivation, multi: None, aux: None, input_bias: InputBias::Subtracted }
     }
 
-    /// The same with the auxiliary loss at α = 1/32 and k_aux latents.
+    /// Returns this form with the auxiliary loss at α = 1/32 and k_aux latents.
     #[must_use]
     pub const fn with_aux(self, k_aux: usize) -> Self {
         Self { aux: Some(AuxK::new(k_aux, 1.0 / 32.0)), ..self }
@@ -119,12 +65,6 @@ impl TopK {
 }
 
 impl<F: Float> Rule<F> for TopK {
-    const ELEMENTWISE: bool = false;
-
-    fn second(&self) -> Option<F> {
-        self.multi.map(|multi| F::from_f64(multi.weight))
-    }
-
     fn select(&self, row: &Row<'_, F>, scratch: &mut Scratch<F>, out: &mut Vec<Entry<F>>) {
         let Scratch { values, kept, first, best, ranks, .. } = scratch;
         let wide = self.multi.map_or(self.k, |multi| multi.factor.saturating_mul(self.k));
@@ -135,7 +75,7 @@ impl<F: Float> Rule<F> for TopK {
                 top_k(values, wide, kept);
             }
         }
-        // Of the latents of the second decode, the k best make the first.
+        // The k best latents of the second decode make the first.
         best.clear();
         if wide > self.k && kept.len() > self.k {
             first.clear();
@@ -156,6 +96,7 @@ impl<F: Float> Rule<F> for TopK {
         }
     }
 
+    #[inline]
     fn local(&self, _: [F; 3], entry: &mut Entry<F>, dot: F, dot_aux: F, _: F) {
         let first = if entry.code > F::zero() { dot + dot } else { F::zero() };
         entry.d_code = match self.multi {
@@ -164,13 +105,14 @@ impl<F: Float> Rule<F> for TopK {
         };
     }
 
+    #[inline]
     fn contribution(&self, _: [F; 3], entry: &Entry<F>) -> Contribution<F> {
         let weight = self.multi.map_or(0.0, |multi| 2.0 * multi.weight);
         Contribution { decoder_aux: F::from_f64(weight) * entry.gate, ..Contribution::plain(entry) }
     }
 }
 
-/// What the latents of a row are ranked by.
+/// Computes the scores that rank the latents of a row.
 pub(crate) fn scores<F: Scalar>(ranking: Ranking, row: &Row<'_, F>, out: &mut Vec<F>) {
     out.clear();
     let pre = row.products.iter().zip(row.constants[0]).map(|(&p, &b)| p + b);
@@ -180,31 +122,69 @@ pub(crate) fn scores<F: Scalar>(ranking: Ranking, row: &Row<'_, F>, out: &mut Ve
     }
 }
 
-/// The auxiliary entries of a row: the best of the dead latents `dead`, whose pre-activations are `pre`.
-pub(crate) fn select_dead<F: Float>(
-    aux: &AuxK,
-    ranking: Ranking,
-    dead: &[u32],
-    pre: &[F],
-    norms: &[F],
-    scratch: &mut Scratch<F>,
-    out: &mut Vec<Entry<F>>,
-) {
-    let Scratch { values, kept, ranks, .. } = scratch;
-    values.clear();
-    let k = aux.k.min(dead.len());
-    if ranking == Ranking::PreActivation && aux.codes == AuxCodes::Positive {
-        values.resize(pre.len(), F::zero());
-        F::largest(pre, values, k, ranks, kept);
-    } else {
-        let norm = |i: u32| if ranking == Ranking::TimesDecoderNorm { norms[i as usize] } else { F::one() };
-        values.extend(dead.iter().zip(pre).map(|(&i, &pre)| pre * norm(i)));
-        top_k(values, k, kept);
-    }
-    for &(position, score) in kept.iter() {
-        if aux.codes == AuxCodes::Signed || score > F::zero() {
-            let code = pre[position as usize];
-            out.push(Entry { latent: dead[position as usize], pre: code, code, ..Entry::default() });
+impl Ranking {
+    /// Returns whether training then holds the decoder rows at length one.
+    pub(crate) const fn decoder(self) -> DecoderRows {
+        match self {
+            Ranking::PreActivation => DecoderRows::UnitNorm,
+            Ranking::TimesDecoderNorm => DecoderRows::Free,
         }
+    }
+}
+
+/// Checks a number of latents that every row uses.
+pub(crate) fn check_k(k: usize, n_latents: usize) -> Result<(), OutOfRange> {
+    ensure(k > 0 && k <= n_latents, "k", "at least 1 and at most the number of latents", k as f64)
+}
+
+impl Describe for TopK {
+    const NAME: &'static str = "topk";
+
+    fn member(&self) -> Member {
+        let second =
+            |multi: MultiTopK| SecondDecode { weight: multi.weight, trains_decoder: true, further: true };
+        Member {
+            compares: true,
+            decoder: self.ranking.decoder(),
+            ranking: Some(self.ranking),
+            aux: self.aux,
+            second: self.multi.map(second),
+            ..Member::new(Self::NAME, self.input_bias)
+        }
+    }
+
+    fn rule<F: Float>(&self) -> Option<&dyn Rule<F>> {
+        Some(self)
+    }
+
+    fn check(&self, _: usize, n_latents: usize) -> Result<(), OutOfRange> {
+        check_k(self.k, n_latents)?;
+        let Some(MultiTopK { factor, weight }) = self.multi else { return Ok(()) };
+        ensure(factor > 0, "multi.factor", "at least 1", 0.0)?;
+        ensure(weight >= 0.0 && weight.is_finite(), "multi.weight", "finite, at least 0", weight)
+    }
+
+    fn set_input_bias(&mut self, input_bias: InputBias) {
+        self.input_bias = input_bias;
+    }
+
+    fn write(&self, line: &mut Line) {
+        line.number("k", self.k).word("ranking", self.ranking);
+        if let Some(multi) = self.multi {
+            line.number("multi_factor", multi.factor).number("multi_weight", multi.weight);
+        }
+        line.aux(self.aux);
+    }
+
+    fn read(pairs: &Pairs<'_>, input_bias: InputBias) -> Result<Self, String> {
+        let multi = match pairs.find("multi_factor") {
+            None => None,
+            Some(_) => Some(MultiTopK {
+                factor: pairs.number("multi_factor")?,
+                weight: pairs.number("multi_weight")?,
+            }),
+        };
+        let ranking = pairs.word_or("ranking", Ranking::PreActivation)?;
+        Ok(Self { k: pairs.number("k")?, ranking, multi, aux: pairs.aux()?, input_bias })
     }
 }

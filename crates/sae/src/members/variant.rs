@@ -1,213 +1,134 @@
-use crate::{
-    AbsTopK, AuxK, AuxScale, BatchTopK, Crosscoder, CrosscoderSparsity, DecoderRows, Gated, GatedDecoder,
-    JumpRelu, JumpReluSparsity, Levels, Magnitude, MatchingPursuit, Matryoshka, PNorm, Ranking, Relu,
-    RescaleAndShift, SaeError, Size, ThresholdParameter, TopK,
-};
+use crate::error::SaeError;
+use crate::float::Float;
+use crate::members::abs_topk::AbsTopK;
+use crate::members::batch_topk::BatchTopK;
+use crate::members::choices::InputBias;
+use crate::members::crosscoder::Crosscoder;
+use crate::members::gated::Gated;
+use crate::members::group_max::GroupMax;
+use crate::members::jump_relu::JumpRelu;
+use crate::members::levels::Levels;
+use crate::members::line::{Line, Pairs, Word};
+use crate::members::matching_pursuit::MatchingPursuit;
+use crate::members::matryoshka::Matryoshka;
+use crate::members::member::{Describe, Member};
+use crate::members::p_norm::PNorm;
+use crate::members::relu::Relu;
+use crate::members::rescale_and_shift::RescaleAndShift;
+use crate::members::rule::Rule;
+use crate::members::topk::TopK;
+use crate::weights::Size;
+use collimate_measure::ensure;
+use std::fmt;
+use std::str::FromStr;
 
-/// Whether the encoder sees x or x − b_dec. Libraries disagree, so it is always stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum InputBias {
-    /// The encoder multiplies x − b_dec.
-    Subtracted,
-    /// The encoder multiplies x.
-    NotSubtracted,
+/// The list of the members. A new member is one file that implements `Describe` and `Rule`, and one line here.
+macro_rules! members {
+    ($($(#[$doc:meta])* $member:ident,)*) => {
+        /// A member of the family.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum Variant {
+            $($(#[$doc])* $member($member),)*
+        }
+
+        $(
+            impl From<$member> for Variant {
+                fn from(member: $member) -> Self {
+                    Variant::$member(member)
+                }
+            }
+        )*
+
+        /// Runs an expression with the member of a variant.
+        macro_rules! with_member {
+            ($variant:expr, $name:ident => $body:expr) => {
+                match $variant { $(Variant::$member($name) => $body,)* }
+            };
+        }
+
+        /// Reads the member with the name of a line.
+        fn read(pairs: &Pairs<'_>, input_bias: InputBias) -> Result<Variant, String> {
+            match pairs.name {
+                $($member::NAME => $member::read(pairs, input_bias).map(Variant::from),)*
+                other => Err(format!("the architecture '{other}' is unknown")),
+            }
+        }
+    };
 }
 
-/// What an L1 penalty multiplies each code by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PenaltyWeight {
-    /// By one; the decoder rows are held at length one.
-    UnitNorm,
-    /// By the norm of the latent's decoder row, which is free.
-    DecoderNorm,
-}
-
-/// A member of the family.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Variant {
+members! {
     /// ReLU codes under an L1 penalty.
-    Relu(Relu),
+    Relu,
     /// ReLU codes under a power of the codes.
-    PNorm(PNorm),
+    PNorm,
     /// Separate paths for which latents are active and how active they are.
-    Gated(Gated),
+    Gated,
     /// A finished ReLU dictionary whose magnitudes alone are trained.
-    RescaleAndShift(RescaleAndShift),
+    RescaleAndShift,
     /// A threshold for each latent.
-    JumpRelu(JumpRelu),
+    JumpRelu,
     /// The k largest pre-activations of a row.
-    TopK(TopK),
+    TopK,
     /// The k·B largest pre-activations of a batch.
-    BatchTopK(BatchTopK),
-    /// The same, with nested prefixes that reconstruct by themselves.
-    Matryoshka(Matryoshka),
+    BatchTopK,
+    /// The k·B largest pre-activations of a batch, with nested prefixes that reconstruct by themselves.
+    Matryoshka,
     /// The k pre-activations of a row that are largest in magnitude.
-    AbsTopK(AbsTopK),
-    /// Latents taken one after another from what is left of a row.
-    MatchingPursuit(MatchingPursuit),
+    AbsTopK,
+    /// The largest pre-activation of each of k groups of latents.
+    GroupMax,
+    /// Latents taken one after another from the remainder of a row.
+    MatchingPursuit,
     /// One code for several layers.
-    Crosscoder(Crosscoder),
+    Crosscoder,
 }
 
 impl Variant {
-    /// The name of the architecture, as files write it.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Variant::Relu(_) => "standard",
-            Variant::PNorm(_) => "p_norm",
-            Variant::Gated(_) => "gated",
-            Variant::RescaleAndShift(_) => "rescale_and_shift",
-            Variant::JumpRelu(_) => "jumprelu",
-            Variant::TopK(_) => "topk",
-            Variant::BatchTopK(_) => "batchtopk",
-            Variant::Matryoshka(_) => "matryoshka_batchtopk",
-            Variant::AbsTopK(_) => "abs_topk",
-            Variant::MatchingPursuit(_) => "matching_pursuit",
-            Variant::Crosscoder(_) => "crosscoder",
-        }
+    /// Returns the properties of the member.
+    pub(crate) fn member(&self) -> Member {
+        with_member!(self, member => member.member())
     }
 
-    /// The vectors with one entry a latent, in the order of [`Weights::per_latent`](crate::Weights::per_latent).
-    pub const fn per_latent_names(&self) -> &'static [&'static str] {
-        match self {
-            Variant::Gated(_) | Variant::RescaleAndShift(_) => &["b_gate", "b_mag", "r_mag"],
-            Variant::JumpRelu(v) => match v.threshold {
-                ThresholdParameter::Raw => &["b_enc", "threshold"],
-                ThresholdParameter::Log => &["b_enc", "log_threshold"],
-            },
-            Variant::MatchingPursuit(_) => &[],
-            _ => &["b_enc"],
-        }
+    /// Returns the formulas of the member; `None` for matching pursuit, which has a step of its own.
+    pub(crate) fn rule<F: Float>(&self) -> Option<&dyn Rule<F>> {
+        with_member!(self, member => member.rule())
     }
 
-    /// The name of a tensor by its number: 0 the encoder, 1 the decoder, 2 + j the vector j.
-    pub(crate) fn tensor_name(&self, number: usize) -> &'static str {
-        match number {
-            0 => "w_enc",
-            1 => "w_dec",
-            j => self.per_latent_names().get(j - 2).copied().unwrap_or("a vector"),
-        }
+    /// Returns the name of the architecture, as files write it.
+    pub fn name(&self) -> &'static str {
+        self.member().name
     }
 
-    /// Whether the encoder sees x or x − b_dec.
-    pub const fn input_bias(&self) -> InputBias {
-        match self {
-            Variant::Relu(v) => v.input_bias,
-            Variant::PNorm(v) => v.input_bias,
-            Variant::Gated(v) => v.input_bias,
-            Variant::RescaleAndShift(v) => v.input_bias,
-            Variant::JumpRelu(v) => v.input_bias,
-            Variant::TopK(v) => v.input_bias,
-            Variant::BatchTopK(v) => v.input_bias,
-            Variant::Matryoshka(v) => v.batch.input_bias,
-            Variant::AbsTopK(v) => v.input_bias,
-            Variant::MatchingPursuit(_) => InputBias::Subtracted,
-            Variant::Crosscoder(_) => InputBias::NotSubtracted,
-        }
+    /// Returns the names of the vectors with one entry a latent, in the order of
+    /// [`Weights::per_latent`](crate::Weights::per_latent).
+    pub fn per_latent_names(&self) -> &'static [&'static str] {
+        self.member().per_latent
     }
 
-    /// Whether training holds the decoder rows at length one.
-    pub const fn unit_norm_decoder(&self) -> bool {
-        match self {
-            Variant::Relu(v) => matches!(v.penalty, PenaltyWeight::UnitNorm),
-            Variant::PNorm(v) => matches!(v.penalty, PenaltyWeight::UnitNorm),
-            Variant::Gated(v) => {
-                matches!(v.decoder, GatedDecoder::UnitNormFrozen | GatedDecoder::UnitNormTrained)
-            }
-            Variant::JumpRelu(v) => matches!(v.decoder, DecoderRows::UnitNorm),
-            Variant::TopK(v) => matches!(v.ranking, Ranking::PreActivation),
-            Variant::BatchTopK(v) => matches!(v.ranking, Ranking::PreActivation),
-            Variant::Matryoshka(v) => matches!(v.batch.ranking, Ranking::PreActivation),
-            Variant::AbsTopK(_) | Variant::MatchingPursuit(_) => true,
-            Variant::RescaleAndShift(_) | Variant::Crosscoder(_) => false,
-        }
+    /// Returns whether the encoder sees x or x − b_dec.
+    pub fn input_bias(&self) -> InputBias {
+        self.member().input_bias
     }
 
-    /// Whether the penalty is weighted by the decoder norms.
-    pub(crate) const fn norm_weighted(&self) -> bool {
-        match self {
-            Variant::Relu(v) => matches!(v.penalty, PenaltyWeight::DecoderNorm),
-            Variant::PNorm(v) => matches!(v.penalty, PenaltyWeight::DecoderNorm),
-            Variant::Gated(_) => !self.unit_norm_decoder(),
-            Variant::JumpRelu(v) => matches!(v.sparsity, JumpReluSparsity::Tanh { .. }),
-            Variant::Crosscoder(_) => true,
-            _ => false,
-        }
+    /// Returns true if training holds the decoder rows at length one.
+    pub fn unit_norm_decoder(&self) -> bool {
+        self.member().unit_norm_decoder()
     }
 
-    /// Whether a step wants the decoder norms at all.
-    pub(crate) const fn wants_norms(&self) -> bool {
-        match self {
-            Variant::JumpRelu(v) => self.norm_weighted() || v.pre_activation.is_some(),
-            _ => self.norm_weighted() || matches!(self.ranking(), Some(Ranking::TimesDecoderNorm)),
-        }
-    }
-
-    /// By what latents are ranked, for members that keep the largest.
-    pub(crate) const fn ranking(&self) -> Option<Ranking> {
-        match self {
-            Variant::TopK(v) => Some(v.ranking),
-            Variant::BatchTopK(v) => Some(v.ranking),
-            Variant::Matryoshka(v) => Some(v.batch.ranking),
-            Variant::Crosscoder(v) => match v.sparsity {
-                CrosscoderSparsity::BatchTopK { .. } => Some(Ranking::TimesDecoderNorm),
-                CrosscoderSparsity::L1 => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// The auxiliary loss of members that keep the largest.
-    pub(crate) const fn aux(&self) -> Option<AuxK> {
-        match self {
-            Variant::TopK(v) => v.aux,
-            Variant::BatchTopK(v) => v.aux,
-            Variant::Matryoshka(v) => v.batch.aux,
-            Variant::Crosscoder(v) => match v.sparsity {
-                CrosscoderSparsity::BatchTopK { aux, .. } => aux,
-                CrosscoderSparsity::L1 => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Where the latents end whose residuals dead ones revive by: at each level where that is chosen, else at the last.
-    pub(crate) fn revival_ends(&self, n_latents: usize) -> Vec<u32> {
-        let of_level = self.aux().is_some_and(|aux| aux.scale == AuxScale::FewDeadOfLevel);
-        match self.levels() {
-            Some(levels) if of_level => levels.widths().to_vec(),
-            _ => vec![n_latents as u32],
-        }
-    }
-
-    /// The threshold in place of a selection over the batch, for members that can have one.
+    /// Returns the threshold that replaces the selection over the batch, for members that can have one.
     pub fn threshold(&self) -> Option<f64> {
-        match self {
-            Variant::BatchTopK(v) => v.threshold,
-            Variant::Matryoshka(v) => v.batch.threshold,
-            Variant::Crosscoder(v) => v.batch().and_then(|batch| batch.threshold),
-            _ => None,
-        }
+        self.member().threshold
     }
 
-    /// The same member with another threshold; unchanged where there is no selection over the batch.
+    /// Returns this member with another threshold; unchanged if there is no selection over the batch.
     #[must_use]
-    pub fn with_threshold(mut self, value: Option<f64>) -> Self {
-        match &mut self {
-            Variant::BatchTopK(v) => v.threshold = value,
-            Variant::Matryoshka(v) => v.batch.threshold = value,
-            Variant::Crosscoder(v) => {
-                if let CrosscoderSparsity::BatchTopK { threshold, .. } = &mut v.sparsity {
-                    *threshold = value;
-                }
-            }
-            _ => {}
-        }
+    pub fn with_threshold(mut self, threshold: Option<f64>) -> Self {
+        with_member!(&mut self, member => member.set_threshold(threshold));
         self
     }
 
-    /// The same member with an encoder that sees x − b_dec or x; unchanged where there is no choice (matching pursuit,
+    /// Returns this member with an encoder that sees x − b_dec or x; unchanged if there is no choice (matching pursuit,
     /// crosscoder).
     ///
     /// # Examples
@@ -218,192 +139,116 @@ impl Variant {
     /// ```
     #[must_use]
     pub fn with_input_bias(mut self, input_bias: InputBias) -> Self {
-        match &mut self {
-            Variant::Relu(v) => v.input_bias = input_bias,
-            Variant::PNorm(v) => v.input_bias = input_bias,
-            Variant::Gated(v) => v.input_bias = input_bias,
-            Variant::RescaleAndShift(v) => v.input_bias = input_bias,
-            Variant::JumpRelu(v) => v.input_bias = input_bias,
-            Variant::TopK(v) => v.input_bias = input_bias,
-            Variant::BatchTopK(v) => v.input_bias = input_bias,
-            Variant::Matryoshka(v) => v.batch.input_bias = input_bias,
-            Variant::AbsTopK(v) => v.input_bias = input_bias,
-            Variant::MatchingPursuit(_) | Variant::Crosscoder(_) => {}
-        }
+        with_member!(&mut self, member => member.set_input_bias(input_bias));
         self
     }
 
-    /// Whether training selects over the batch.
+    /// Returns true if training selects over the batch.
     pub fn selects_over_the_batch(&self) -> bool {
-        match self {
-            Variant::BatchTopK(_) | Variant::Matryoshka(_) => true,
-            Variant::Crosscoder(v) => v.batch().is_some(),
-            _ => false,
-        }
+        self.member().selects_over_batch
     }
 
-    /// The nested prefixes of a Matryoshka dictionary.
-    pub fn levels(&self) -> Option<&Levels> {
-        match self {
-            Variant::Matryoshka(v) => Some(&v.levels),
-            _ => None,
-        }
-    }
-
-    /// Into how many parts a decoder row falls, whose norms are added up.
-    pub(crate) const fn layers(&self) -> usize {
-        match self {
-            Variant::Crosscoder(v) => v.layers,
-            _ => 1,
-        }
-    }
-
-    /// Whether the encoder rows hold a second path behind the first.
-    pub(crate) const fn untied(&self) -> bool {
-        matches!(self, Variant::Gated(v) if matches!(v.magnitude, Magnitude::Untied))
-    }
-
-    /// Whether the norms of the decoder rows have a gradient through a penalty.
-    pub(crate) const fn penalty_trains_decoder(&self) -> bool {
-        match self {
-            Variant::Relu(v) => matches!(v.penalty, PenaltyWeight::DecoderNorm),
-            Variant::PNorm(v) => matches!(v.penalty, PenaltyWeight::DecoderNorm),
-            Variant::Gated(v) => matches!(v.decoder, GatedDecoder::NormWeightedTrained),
-            Variant::JumpRelu(v) => self.norm_weighted() || v.pre_activation.is_some(),
-            Variant::Crosscoder(v) => matches!(v.sparsity, CrosscoderSparsity::L1),
-            _ => false,
-        }
-    }
-
-    /// Whether the second decode sends a gradient to the decoder and its bias.
-    pub(crate) const fn aux_trains_decoder(&self) -> bool {
-        match self {
-            Variant::Gated(v) => {
-                matches!(v.decoder, GatedDecoder::NormWeightedTrained | GatedDecoder::UnitNormTrained)
-            }
-            Variant::TopK(v) => v.multi.is_some(),
-            _ => false,
-        }
-    }
-
-    /// Whether the decoder bias is trained.
-    pub(crate) const fn trains_bias(&self) -> bool {
-        !matches!(self, Variant::RescaleAndShift(_))
-    }
-
-    /// The vector that must not fall below zero.
-    pub(crate) const fn not_negative(&self) -> Option<usize> {
-        match self {
-            Variant::JumpRelu(v) if matches!(v.threshold, ThresholdParameter::Raw) => Some(1),
-            _ => None,
-        }
+    /// Returns the nested prefixes of a Matryoshka dictionary.
+    pub fn levels(&self) -> Option<Levels> {
+        self.member().levels
     }
 
     pub(crate) fn check(&self, size: Size) -> Result<(), SaeError> {
         let Size { d_model, n_latents } = size;
-        let out = |name, expected, given| Err(SaeError::OutOfRange { name, expected, given });
-        let positive = |value: f64| value > 0.0 && value.is_finite();
-        if d_model == 0 {
-            return out("d_model", "at least 1", 0.0);
+        let member = self.member();
+        ensure(d_model > 0, "d_model", "at least 1", 0.0)?;
+        let some = n_latents > 0 && u32::try_from(n_latents).is_ok();
+        ensure(some, "n_latents", "between 1 and 2³² − 1", n_latents as f64)?;
+        if let Some(threshold) = member.threshold {
+            let holds = threshold >= 0.0 && threshold.is_finite();
+            ensure(holds, "threshold", "finite, at least 0", threshold)?;
         }
-        if n_latents == 0 || u32::try_from(n_latents).is_err() {
-            return out("n_latents", "between 1 and 2³² − 1", n_latents as f64);
-        }
-        let k = match self {
-            Variant::TopK(v) => Some(v.k),
-            Variant::AbsTopK(v) => Some(v.k),
-            _ => None,
-        };
-        if let Some(k) = k
-            && (k == 0 || k > n_latents)
-        {
-            return out("k", "between 1 and n_latents", k as f64);
-        }
-        let mean = match self {
-            Variant::BatchTopK(v) => Some(v.k),
-            Variant::Matryoshka(v) => Some(v.batch.k),
-            Variant::Crosscoder(v) => v.batch().map(|batch| batch.k),
-            _ => None,
-        };
-        if let Some(k) = mean
-            && !(k > 0.0 && k <= n_latents as f64)
-        {
-            return out("k", "positive and at most n_latents", k);
-        }
-        if let Some(threshold) = self.threshold()
-            && !(threshold >= 0.0 && threshold.is_finite())
-        {
-            return out("threshold", "finite, at least 0", threshold);
-        }
-        if let Some(aux) = self.aux() {
-            if aux.k == 0 {
-                return out("aux.k", "at least 1", 0.0);
-            }
-            if !(aux.alpha >= 0.0 && aux.alpha.is_finite()) {
-                return out("aux.alpha", "finite, at least 0", aux.alpha);
-            }
-        }
-        match *self {
-            Variant::TopK(TopK { multi: Some(multi), .. }) => {
-                if multi.factor == 0 {
-                    return out("multi.factor", "at least 1", 0.0);
-                }
-                if !(multi.weight >= 0.0 && multi.weight.is_finite()) {
-                    return out("multi.weight", "finite, at least 0", multi.weight);
-                }
-            }
-            Variant::PNorm(v) if !positive(v.p) => return out("p", "positive and finite", v.p),
-            Variant::MatchingPursuit(v) if v.k == 0 => return out("k", "at least 1", 0.0),
-            Variant::Crosscoder(v) if v.layers == 0 || !d_model.is_multiple_of(v.layers) => {
-                return out("layers", "a divisor of d_model", v.layers as f64);
-            }
-            Variant::Matryoshka(v) if v.levels.widths().last() != Some(&(n_latents as u32)) => {
-                let last = v.levels.widths().last().map_or(0.0, |&width| f64::from(width));
-                return out("the last of the widths", "the number of latents", last);
-            }
-            Variant::JumpRelu(v) => {
-                if !positive(v.bandwidth) {
-                    return out("bandwidth", "positive and finite", v.bandwidth);
-                }
-                let number = match v.sparsity {
-                    JumpReluSparsity::Step => 1.0,
-                    JumpReluSparsity::Tanh { scale } => scale,
-                    JumpReluSparsity::RowTarget { l0 } | JumpReluSparsity::BatchTarget { l0 } => l0,
-                };
-                if !positive(number) {
-                    return out("the number of the sparsity term", "positive and finite", number);
-                }
-                if let Some(pull) = v.pre_activation
-                    && !(pull.coefficient >= 0.0 && pull.coefficient.is_finite())
-                {
-                    return out("pre_activation.coefficient", "finite, at least 0", pull.coefficient);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
+        member.aux.map_or(Ok(()), |aux| aux.check())?;
+        Ok(with_member!(self, member => member.check(d_model, n_latents))?)
     }
 }
 
-macro_rules! into_variant {
-    ($($member:ident),*) => {$(
-        impl From<$member> for Variant {
-            fn from(member: $member) -> Self {
-                Variant::$member(member)
-            }
-        }
-    )*};
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line::default();
+        with_member!(self, member => member.write(&mut line));
+        write!(f, "{}{} input_bias={}", self.name(), line.0, self.input_bias().word())
+    }
 }
-into_variant!(
-    Relu,
-    PNorm,
-    Gated,
-    RescaleAndShift,
-    JumpRelu,
-    TopK,
-    BatchTopK,
-    Matryoshka,
-    AbsTopK,
-    MatchingPursuit,
-    Crosscoder
-);
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let pairs = Pairs::of(line)?;
+        read(&pairs, pairs.word("input_bias")?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        AuxCodes, AuxK, AuxScale, GatedDecoder, JumpOn, JumpReluSparsity, Magnitude, MultiTopK, PNormForm,
+        Ranking,
+    };
+
+    #[test]
+    fn every_member_is_read_from_its_line() {
+        let input_bias = InputBias::NotSubtracted;
+        let gated = |decoder, magnitude| Variant::from(Gated { decoder, magnitude, input_bias });
+        let signed = AuxK { scale: AuxScale::FewDead, codes: AuxCodes::Signed, ..AuxK::new(5, 0.1) };
+        let of_level = AuxK { scale: AuxScale::FewDeadOfLevel, ..signed };
+        let batch = BatchTopK { ranking: Ranking::TimesDecoderNorm, ..BatchTopK::new(3.5) };
+        let levels = Levels::new(&[2, 5]).unwrap().weighted(&[0.5, 1.0]).unwrap();
+        let target = JumpReluSparsity::RowTarget { l0: 12.0 };
+        let members = [
+            Relu::unit_norm().into(),
+            Relu::norm_weighted().into(),
+            PNorm { form: PNormForm::Norm, ..PNorm::power_sum(0.6) }.into(),
+            Gated::paper().into(),
+            gated(GatedDecoder::NormWeightedFrozen, Magnitude::Untied),
+            gated(GatedDecoder::UnitNormTrained, Magnitude::TiedWithoutRescaling),
+            RescaleAndShift { input_bias }.into(),
+            TopK::new(32).into(),
+            TopK { aux: Some(signed), multi: Some(MultiTopK::paper()), ..TopK::new(3) }.into(),
+            batch.with_aux(7).into(),
+            BatchTopK { threshold: Some(0.25), ..batch }.into(),
+            Matryoshka { batch, levels }.into(),
+            Matryoshka { batch: BatchTopK { aux: Some(of_level), ..batch }, levels }.into(),
+            AbsTopK::new(4).into(),
+            GroupMax::new(4).into(),
+            MatchingPursuit { k: 3 }.into(),
+            Crosscoder::l1(3).into(),
+            Crosscoder::batch_topk(2, 4.0).into(),
+            JumpRelu::paper().into(),
+            JumpRelu { sparsity: target, jump: JumpOn::Rectified, ..JumpRelu::tanh() }.into(),
+            JumpRelu::tanh().into(),
+        ];
+        for member in members {
+            assert_eq!(member.to_string().parse(), Ok(member));
+        }
+        for wrong in [
+            "",
+            "gated",
+            "topk k=x input_bias=subtracted",
+            "standard penalty=l0 input_bias=subtracted",
+            "matryoshka_batchtopk k=1 ranking=pre_activation widths=3,2 weights=1,1 input_bias=subtracted",
+            "a b",
+        ] {
+            assert!(wrong.parse::<Variant>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lines_of_older_versions_are_read() {
+        let old = [
+            ("gated decoder=unit_norm_frozen input_bias=subtracted", Variant::from(Gated::paper())),
+            ("topk k=3 aux_k=2 aux_alpha=0.03125 input_bias=subtracted", TopK::new(3).with_aux(2).into()),
+            ("jumprelu input_bias=subtracted", JumpRelu::paper().into()),
+        ];
+        for (line, member) in old {
+            assert_eq!(line.parse(), Ok(member), "{line}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 use super::matching::cosines;
 use super::null::{WithNull, random_directions};
 use crate::SaeError;
-use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
+use collimate_measure::{Fingerprint, Measurement, OutOfRange, Quantity, Unit, ensure};
 use collimate_tensor::{Scalar, SparseRows};
 use ndarray::{Array2, ArrayRef1, ArrayRef2, Axis};
 
@@ -20,7 +20,7 @@ pub const FRACTION: Quantity = Quantity {
     unit: Unit::Fraction,
 };
 
-/// How far a feature is carried by latents that are not its own: streaming and mergeable.
+/// The share of a feature that other latents than its own carry: streaming and mergeable.
 ///
 /// ```text
 /// projection of latent i on a row:  p_i = f_i (d_i · w)/‖w‖        share = p_i / Σ_j max(p_j, 0)
@@ -42,7 +42,7 @@ pub struct Absorption {
 }
 
 impl Absorption {
-    /// Of a probe direction and its main latents.
+    /// Returns an empty count for a probe direction and its main latents.
     ///
     /// # Shapes
     /// `decoder` `[n, d]`, `probe` `[d]`.
@@ -56,18 +56,12 @@ impl Absorption {
             return Err(SaeError::shape("probe", &[d], probe.shape()));
         }
         let length = probe.dot(probe).sqrt();
-        if !(length > 0.0 && length.is_finite()) {
-            return Err(SaeError::OutOfRange {
-                name: "‖probe‖",
-                expected: "positive and finite",
-                given: length,
-            });
-        }
+        ensure(length > 0.0 && length.is_finite(), "the length of the probe", "positive and finite", length)?;
         let mut is_main = vec![false; n];
         for &latent in main {
             let slot = is_main.get_mut(latent as usize);
             let given = f64::from(latent);
-            *slot.ok_or(SaeError::OutOfRange { name: "a main latent", expected: "below n", given })? = true;
+            *slot.ok_or(OutOfRange { argument: "a main latent", allowed: "below n", given })? = true;
         }
         let unit: Array2<f64> = (probe.to_owned() / length).insert_axis(Axis(0));
         let along = decoder.dot(&unit.row(0)).to_vec();
@@ -126,7 +120,7 @@ impl Absorption {
         Ok(())
     }
 
-    /// Full absorption and absorbed fraction.
+    /// Returns full absorption and absorbed fraction.
     pub fn measurements(&self) -> Vec<Measurement> {
         let n = self.rows.max(1) as f64;
         [(&FULL, self.absorbed as f64 / n), (&FRACTION, self.fraction / n)]
@@ -138,7 +132,7 @@ impl Absorption {
             .collect()
     }
 
-    /// The same beside a random probe with the same main latents, on the same codes.
+    /// Returns the measurements, each with that of a random probe with the same main latents, on the same codes.
     ///
     /// # Errors
     /// As [`Absorption::new`] and [`Absorption::push`].

@@ -9,10 +9,10 @@ pub struct SweepPoint {
     pub value: f64,
 }
 
-/// How many places a comparison looks at.
+/// The number of places at which a comparison is made.
 const GRID: usize = 9;
 
-/// The mean over a grid in log L0 of `a − b`, each interpolated linearly in log L0; NaN where the curves do not overlap.
+/// Computes the mean over a grid in log L0 of `a − b`, each interpolated linearly in log L0; NaN where the curves do not overlap.
 ///
 /// The grid spans the L0 that both curves reach, so neither is extrapolated.
 ///
@@ -29,7 +29,7 @@ pub fn difference_at_equal_l0(a: &[SweepPoint], b: &[SweepPoint]) -> f64 {
     mean_gap(&of(a), &of(b))
 }
 
-/// The L0 of `a` over that of `b` where both do equally well: the geometric mean over a grid of values, log L0 interpolated
+/// Computes the L0 of `a` over that of `b` where both do equally well: the geometric mean over a grid of values, log L0 interpolated
 /// linearly in the value; NaN where no value is reached by both.
 ///
 /// ½ means that `a` does as well with half as many active latents. A curve that does not rise is read in the order of
@@ -45,7 +45,7 @@ fn sorted(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     points
 }
 
-/// The mean over a grid of the abscissas that both reach of the difference of the ordinates.
+/// Computes the mean over a grid of the common abscissas of the difference of the ordinates.
 fn mean_gap(a: &[(f64, f64)], b: &[(f64, f64)]) -> f64 {
     let (Some(first), Some(last)) = (a.first().zip(b.first()), a.last().zip(b.last())) else {
         return f64::NAN;

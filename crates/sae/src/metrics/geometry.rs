@@ -3,13 +3,13 @@ use super::null::{WithNull, random_directions};
 use collimate_measure::{Fingerprint, Measurement, Moments, Quantity, Unit};
 use ndarray::{ArrayRef2, s};
 
-/// How close latents come to each other.
+/// The closeness of latents to each other.
 pub const NEAREST: Quantity = Quantity {
     name: "nearest neighbour cosine",
     definition: "mean over decoder rows of the largest |cosine| with another decoder row",
     unit: Unit::One,
 };
-/// How close the closest two are.
+/// The closeness of the closest two latents.
 pub const COHERENCE: Quantity = Quantity {
     name: "coherence",
     definition: "largest |cosine| of two different decoder rows",
@@ -28,7 +28,7 @@ pub const ENCODER_DECODER: Quantity = Quantity {
 /// Rows compared with all others at once.
 const BLOCK: usize = 256;
 
-/// The geometry of a dictionary: nearest neighbours, coherence, lengths, and how far the encoder reads where the decoder writes.
+/// Measures the geometry of a dictionary: nearest neighbours, coherence, lengths, and the agreement of encoder and decoder.
 ///
 /// # Shapes
 /// `encoder`, `decoder` `[n, d]`.
@@ -79,7 +79,7 @@ pub fn decoder_geometry(encoder: &ArrayRef2<f64>, decoder: &ArrayRef2<f64>) -> V
     .collect()
 }
 
-/// The same with what random directions of the same shapes give.
+/// Measures the geometry, with that of random directions of the same shapes.
 ///
 /// # Determinism
 /// The directions are drawn from `seed` alone.

@@ -1,5 +1,5 @@
 use crate::WithNull;
-use crate::metrics::DEALT;
+use crate::metrics::null::SHUFFLED;
 use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
 use std::fmt;
 
@@ -22,13 +22,13 @@ quantities! {
     KL_MEAN "KL recovered (against the mean)" "1 − KL(clean ‖ reconstructed)/KL(clean ‖ mean ablation), not clamped" Unit::Fraction;
 }
 
-/// How much of a model's loss a reconstruction keeps, with every cross-entropy it is made of.
+/// The share of a model's loss that a reconstruction keeps, with every cross-entropy behind it.
 ///
 /// ```text
 /// loss recovered = (CE_ablated − CE_reconstructed)/(CE_ablated − CE_clean)
 /// ```
 /// One: the model predicts as well as with its own activations. Zero: as badly as without them. The ratio is not clamped:
-/// above one and below zero both happen and mean something. What "without them" is (zeros, or the mean) changes the
+/// values above one and below zero are possible and have a meaning. What "without them" is (zeros, or the mean) changes the
 /// number, so both are kept.
 ///
 /// # Examples
@@ -53,23 +53,23 @@ pub struct LossRecovered {
 }
 
 impl LossRecovered {
-    /// Against ablation by zeros.
+    /// Returns the share against ablation by zeros.
     pub fn against_zero(&self) -> f64 {
         recovered(self.clean, self.reconstructed, self.zero_ablated)
     }
 
-    /// Against ablation by the mean.
+    /// Returns the share against ablation by the mean.
     pub fn against_mean(&self) -> f64 {
         recovered(self.clean, self.reconstructed, self.mean_ablated)
     }
 
-    /// Every measurement beside that of the [`null_dictionary`](crate::null_dictionary), spliced in the same place for
+    /// Returns every measurement with that of the null model ([`Dictionary::null`](crate::Dictionary::null)), spliced in the same place for
     /// the same `n` predictions. The null of a cross-entropy without the dictionary is that cross-entropy.
     pub fn with_null(&self, null: &LossRecovered, n: u64, object: Fingerprint) -> Vec<WithNull> {
-        WithNull::pairs(self.measurements(n, object), null.measurements(n, object), DEALT)
+        WithNull::pairs(self.measurements(n, object), null.measurements(n, object), SHUFFLED)
     }
 
-    /// Both ratios and the four cross-entropies they are made of, from `n` predictions.
+    /// Returns both ratios and the four cross-entropies behind them, from `n` predictions.
     pub fn measurements(&self, n: u64, object: Fingerprint) -> Vec<Measurement> {
         [
             (&AGAINST_ZERO, self.against_zero()),
@@ -85,7 +85,7 @@ impl LossRecovered {
     }
 }
 
-/// How much of a model's predictions a reconstruction keeps, by the divergence from those of the model as it is.
+/// The share of a model's predictions that a reconstruction keeps, by the divergence from those of the unchanged model.
 ///
 /// ```text
 /// KL recovered = 1 − KL_reconstructed/KL_ablated        KL_x = mean over positions of KL(p_clean ‖ p_x)
@@ -109,22 +109,22 @@ pub struct KlRecovered {
 }
 
 impl KlRecovered {
-    /// Against ablation by zeros.
+    /// Returns the share against ablation by zeros.
     pub fn against_zero(&self) -> f64 {
         1.0 - self.reconstructed / self.zero_ablated
     }
 
-    /// Against ablation by the mean.
+    /// Returns the share against ablation by the mean.
     pub fn against_mean(&self) -> f64 {
         1.0 - self.reconstructed / self.mean_ablated
     }
 
-    /// Every measurement beside that of the [`null_dictionary`](crate::null_dictionary) on the same `n` positions.
+    /// Returns every measurement with that of the null model ([`Dictionary::null`](crate::Dictionary::null)) on the same `n` positions.
     pub fn with_null(&self, null: &KlRecovered, n: u64, object: Fingerprint) -> Vec<WithNull> {
-        WithNull::pairs(self.measurements(n, object), null.measurements(n, object), DEALT)
+        WithNull::pairs(self.measurements(n, object), null.measurements(n, object), SHUFFLED)
     }
 
-    /// Both ratios and the three divergences they are made of, from `n` positions.
+    /// Returns both ratios and the three divergences behind them, from `n` positions.
     pub fn measurements(&self, n: u64, object: Fingerprint) -> Vec<Measurement> {
         [
             (&KL_ZERO, self.against_zero()),

@@ -4,13 +4,13 @@ use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
 use collimate_tensor::{Scalar, matmul};
 use ndarray::{Array2, ArrayRef2};
 
-/// How well the truth was found.
+/// The share of the truth that was found.
 pub const MMCS_FOUND: Quantity = Quantity {
     name: "MMCS (truth to dictionary)",
     definition: "mean over the true directions of the largest cosine with a dictionary row",
     unit: Unit::One,
 };
-/// How much of the dictionary is true.
+/// The share of the dictionary that is true.
 pub const MMCS_TRUE: Quantity = Quantity {
     name: "MMCS (dictionary to truth)",
     definition: "mean over the dictionary rows of the largest cosine with a true direction",
@@ -76,12 +76,12 @@ impl Matching {
         Self { pairs, cosines, dictionary, truth }
     }
 
-    /// Mean |cosine| of the matched pairs.
+    /// Returns the mean absolute cosine of the matched pairs.
     pub fn mcc(&self) -> f64 {
         self.pairs.iter().map(|&pair| self.cosines[pair].abs()).sum::<f64>() / self.pairs.len() as f64
     }
 
-    /// How many true directions are the nearest of some row, over the most there could be.
+    /// Returns the number of true directions that are the nearest of some row, over the largest possible number.
     pub fn uniqueness(&self) -> f64 {
         let (n, m) = self.cosines.dim();
         let mut taken = vec![false; m];
@@ -92,7 +92,7 @@ impl Matching {
         taken.iter().filter(|taken| **taken).count() as f64 / n.min(m) as f64
     }
 
-    /// MMCS in both directions, MCC and uniqueness.
+    /// Returns MMCS in both directions, MCC and uniqueness.
     pub fn measurements(&self) -> Vec<Measurement> {
         let object = Fingerprint::of(b"matching")
             .and_numbers(&self.dictionary.iter().copied().collect::<Vec<_>>())
@@ -108,7 +108,7 @@ impl Matching {
         ]
     }
 
-    /// The same with what random directions in place of the dictionary give.
+    /// Returns the measurements, each with that of random directions instead of the dictionary.
     ///
     /// # Determinism
     /// The directions are drawn from `seed` alone.
@@ -118,7 +118,7 @@ impl Matching {
     }
 }
 
-/// Cosines of the rows of two sets; rows of zeros have cosine 0.
+/// Computes the cosines of the rows of two sets; rows of zeros have cosine 0.
 pub(crate) fn cosines<F: Scalar>(a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> Array2<F> {
     let units = |rows: &ArrayRef2<F>| {
         let mut rows = rows.as_standard_layout().into_owned();
@@ -130,7 +130,7 @@ pub(crate) fn cosines<F: Scalar>(a: &ArrayRef2<F>, b: &ArrayRef2<F>) -> Array2<F
     matmul(&units(a), &units(b).t()).expect("rows of one width")
 }
 
-/// The matching of all rows (no more than columns) with the largest sum, by shortest augmenting paths.
+/// Finds the matching of all rows (no more than columns) with the largest sum, by shortest augmenting paths.
 fn assign(weights: &ArrayRef2<f64>) -> Vec<(usize, usize)> {
     let (n, m) = weights.dim();
     // Potentials of rows and columns; column 0 stands for "unmatched", so indices are shifted by one.
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use collimate_stream::RngStream;
 
-    /// The best sum over all ways to give each row a column of its own.
+    /// Finds the best sum over all ways to give each row a column of its own.
     fn by_trying(weights: &Array2<f64>, row: usize, taken: &mut Vec<bool>) -> f64 {
         if row == weights.nrows() {
             return 0.0;

@@ -1,4 +1,7 @@
-use crate::{Float, Sae, SaeError};
+use crate::dictionary::Dictionary;
+use crate::error::SaeError;
+use crate::precision::Precision;
+use crate::weights::Size;
 use collimate_measure::{Fingerprint, Measurement, Moments, Quantity};
 use collimate_tensor::{Scalar, SparseRows};
 use ndarray::ArrayRef2;
@@ -18,23 +21,20 @@ mod usage;
 pub use absorption::Absorption;
 pub use geometry::{decoder_geometry, decoder_geometry_with_null};
 pub use matching::Matching;
-pub(crate) use null::DEALT;
-#[cfg(feature = "files")]
-pub(crate) use null::dealt;
-pub use null::{WithNull, null_dictionary};
+pub use null::WithNull;
 pub use recognition::Recognition;
 pub use sums::{DocumentSums, Sums};
 pub use usage::Usage;
 
-/// What a dictionary did on some rows; streaming and mergeable.
+/// The evaluation of a dictionary on some rows; streaming and mergeable.
 ///
 /// # Examples
 /// ```
 /// use collimate_sae::{Evaluation, Sae, Size, TopK};
 /// use collimate_stream::RngStream;
 /// let sae = Sae::<f64>::new(TopK::new(2), Size { d_model: 3, n_latents: 8 }, &mut RngStream::new(1, 0))?;
-/// let mut evaluation = Evaluation::of(&sae);
-/// evaluation.push(&sae, &ndarray::array![[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])?;
+/// let mut evaluation = Evaluation::of(sae.dictionary());
+/// evaluation.push(sae.dictionary(), &ndarray::array![[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])?;
 /// let l0 = &evaluation.measurements()[0];
 /// assert_eq!((l0.quantity.name, l0.value), ("L0", 1.5)); // one row has a single positive pre-activation
 /// # Ok::<(), collimate_sae::SaeError>(())
@@ -54,13 +54,14 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Nothing evaluated yet.
-    pub fn of<F: Float>(sae: &Sae<F>) -> Self {
-        Self::sized(sae.size(), sae.fingerprint())
+    /// Returns an evaluation without rows.
+    pub fn of<F: Precision>(dictionary: &Dictionary<F>) -> Self {
+        let size = Size { d_model: dictionary.d_out(), ..dictionary.size() };
+        Self::sized(size, dictionary.fingerprint())
     }
 
-    /// Nothing evaluated yet, for codes and reconstructions that come from elsewhere ([`Evaluation::push_codes`]).
-    pub fn sized(size: crate::Size, object: Fingerprint) -> Self {
+    /// Returns an evaluation without rows, for codes and reconstructions from elsewhere ([`Evaluation::push_codes`]).
+    pub fn sized(size: Size, object: Fingerprint) -> Self {
         Self {
             sums: Sums::new(size.d_model),
             fired: vec![0; size.n_latents],
@@ -87,39 +88,42 @@ impl Evaluation {
     /// Encodes and reconstructs some rows and adds them.
     ///
     /// # Errors
-    /// As [`Sae::encode`].
-    pub fn push<F: Float>(&mut self, sae: &Sae<F>, x: &ArrayRef2<F>) -> Result<(), SaeError> {
-        self.push_rows(sae, x, None)
+    /// As [`Dictionary::encode`].
+    pub fn push<F: Precision>(
+        &mut self,
+        dictionary: &Dictionary<F>,
+        x: &ArrayRef2<F>,
+    ) -> Result<(), SaeError> {
+        self.push_rows(dictionary, x, None)
     }
 
-    /// The same for rows that come with the number of their document.
+    /// Encodes and reconstructs some rows and adds them, with the numbers of their documents.
     ///
     /// # Errors
-    /// As [`Sae::encode`], and [`SaeError::Mismatch`] unless there is one document a row.
-    pub fn push_documents<F: Float>(
+    /// As [`Dictionary::encode`], and [`SaeError::Mismatch`] unless there is one document a row.
+    pub fn push_documents<F: Precision>(
         &mut self,
-        sae: &Sae<F>,
+        dictionary: &Dictionary<F>,
         x: &ArrayRef2<F>,
         documents: &[u32],
     ) -> Result<(), SaeError> {
         if documents.len() != x.nrows() {
             return Err(SaeError::shape("documents", &[x.nrows()], &[documents.len()]));
         }
-        self.push_rows(sae, x, Some(documents))
+        self.push_rows(dictionary, x, Some(documents))
     }
 
-    fn push_rows<F: Float>(
+    fn push_rows<F: Precision>(
         &mut self,
-        sae: &Sae<F>,
+        dictionary: &Dictionary<F>,
         x: &ArrayRef2<F>,
         documents: Option<&[u32]>,
     ) -> Result<(), SaeError> {
-        let codes = sae.encode(x)?;
-        let x_hat = sae.decode(&codes)?;
-        self.push_codes(x, &codes, &x_hat, documents)
+        let out = dictionary.forward(x)?;
+        self.push_codes(x, &out.codes, &out.reconstruction, documents)
     }
 
-    /// Adds rows whose codes and reconstructions are known, from any dictionary; with the number of their document or not.
+    /// Adds rows whose codes and reconstructions are known, with or without the numbers of their documents.
     ///
     /// # Errors
     /// [`SaeError::Mismatch`] when the shapes do not fit each other.
@@ -187,7 +191,7 @@ impl Evaluation {
         Ok(())
     }
 
-    /// How often each latent fired, for densities and concentration.
+    /// Returns the number of rows on which each latent fired, for densities and concentration.
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] before the first row.
@@ -195,17 +199,32 @@ impl Evaluation {
         Usage::new(self.fired.clone(), self.sums.rows)
     }
 
-    /// Every measurement beside that of another evaluation on the same rows, usually of the [`null_dictionary`].
+    /// Returns every measurement with that of another evaluation on the same rows, usually of the [null model](Dictionary::null).
     pub fn with_null(&self, null: &Evaluation) -> Vec<WithNull> {
-        WithNull::pairs(self.measurements(), null.measurements(), null::DEALT)
+        WithNull::pairs(self.measurements(), null.measurements(), null::SHUFFLED)
     }
 
-    /// The share of latents that were active on no row.
+    /// Returns the measurement of a quantity, if it was taken.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_sae::{Evaluation, RngStream, Sae, Size, TopK, quantity};
+    /// let sae = Sae::<f64>::new(TopK::new(2), Size { d_model: 3, n_latents: 8 }, &mut RngStream::new(1, 0))?;
+    /// let mut evaluation = Evaluation::of(sae.dictionary());
+    /// evaluation.push(sae.dictionary(), &ndarray::array![[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])?;
+    /// assert_eq!(evaluation.measurement(&quantity::L0).unwrap().value, 1.5);
+    /// # Ok::<(), collimate_sae::SaeError>(())
+    /// ```
+    pub fn measurement(&self, quantity: &Quantity) -> Option<Measurement> {
+        self.measurements().into_iter().find(|found| found.quantity.name == quantity.name)
+    }
+
+    /// Returns the share of latents that were active on no row.
     pub fn dead_fraction(&self) -> f64 {
         self.fired.iter().filter(|&&count| count == 0).count() as f64 / self.fired.len() as f64
     }
 
-    /// Every quantity of [`quantity`]; with standard errors over documents where every row came with one.
+    /// Measures every quantity of [`quantity`]; with standard errors over documents if every row came with one.
     pub fn measurements(&self) -> Vec<Measurement> {
         let metrics: [(&Quantity, fn(&Sums) -> f64); 10] = [
             (&quantity::L0, Sums::l0),
@@ -251,14 +270,14 @@ impl Evaluation {
 /// Evaluates a dictionary on blocks of rows.
 ///
 /// # Errors
-/// Whatever the source reports, and as [`Sae::encode`].
-pub fn evaluate<I>(sae: &Sae<f32>, rows: I) -> Result<Evaluation, SaeError>
+/// The error of the source, and as [`Dictionary::encode`].
+pub fn evaluate<I>(dictionary: &Dictionary<f32>, rows: I) -> Result<Evaluation, SaeError>
 where
     I: IntoIterator<Item: crate::IntoRows>,
 {
-    let mut evaluation = Evaluation::of(sae);
+    let mut evaluation = Evaluation::of(dictionary);
     for block in rows {
-        evaluation.push(sae, &crate::IntoRows::into_rows(block)?)?;
+        evaluation.push(dictionary, &crate::IntoRows::into_rows(block)?)?;
     }
     Ok(evaluation)
 }

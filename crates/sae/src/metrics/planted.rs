@@ -27,7 +27,7 @@ pub struct Planted {
 }
 
 impl Planted {
-    /// Random directions.
+    /// Draws random directions.
     pub fn random(
         n_features: usize,
         d_model: usize,
@@ -42,7 +42,7 @@ impl Planted {
         Self { directions, probability, noise }
     }
 
-    /// Some rows.
+    /// Draws rows.
     pub fn rows(&self, count: usize, stream: &mut RngStream) -> Array2<f32> {
         let (m, d) = self.directions.dim();
         let mut rows = Array2::zeros((count, d));
@@ -60,7 +60,7 @@ impl Planted {
     }
 }
 
-/// Mean over the rows of `from` of the largest cosine with a row of `to`.
+/// Computes the mean over the rows of `from` of the largest cosine with a row of `to`.
 ///
 /// One-directional and many-to-one: rows of `to` that nobody is near do not lower it. `mmcs(truth, dictionary)` says how
 /// much of the truth was found, `mmcs(dictionary, truth)` how much of the dictionary is true. A row of zeros has cosine 0.
@@ -83,7 +83,7 @@ pub fn mmcs(from: &ArrayRef2<f64>, to: &ArrayRef2<f64>) -> f64 {
     best.sum::<f64>() / from.nrows() as f64
 }
 
-/// The same number for random directions in place of `to`: what no training at all gives.
+/// Computes [`mmcs`] for random directions instead of `to`: the result without training.
 pub fn mmcs_null(from: &ArrayRef2<f64>, n_latents: usize, stream: &mut RngStream) -> f64 {
     mmcs(from, &Array2::from_shape_fn((n_latents, from.ncols()), |_| stream.normal()))
 }

@@ -24,10 +24,10 @@ pub const F1: Quantity = Quantity {
     unit: Unit::Fraction,
 };
 
-/// Which latents fire on which known features: counts over rows, streaming and mergeable.
+/// The latents that fire on known features: counts over rows, streaming and mergeable.
 ///
 /// The counts are kept a second time with the truth moved on by one row within each block: the same features and the same
-/// codes with nothing to do with each other, which is the null.
+/// codes that are independent of each other, which is the null.
 ///
 /// # Shapes
 /// n latents, m features, n·m counts.
@@ -54,7 +54,7 @@ pub struct Recognition {
 }
 
 impl Recognition {
-    /// Nothing counted yet.
+    /// Returns counts of no rows.
     pub fn new(n_latents: usize, n_features: usize) -> Self {
         Self {
             both: Array2::zeros((n_features, n_latents)),
@@ -111,16 +111,12 @@ impl Recognition {
         Ok(())
     }
 
-    /// Precision and recall of a latent for a feature; 0 where it is never active or the feature never present.
-    pub fn precision_recall(&self, latent: usize, feature: usize) -> (f64, f64) {
-        self.of(&self.both, latent, feature)
-    }
-
-    /// The latent of largest F1 for a feature, with its precision and recall. Of equal ones the first.
+    /// Returns the latent of largest F1 for a feature, with its precision and recall; among equal ones the first.
     pub fn best(&self, feature: usize) -> (usize, f64, f64) {
         self.best_of(&self.both, feature)
     }
 
+    /// Returns precision and recall of a latent for a feature; 0 if it is never active or the feature never present.
     fn of(&self, both: &Array2<u64>, latent: usize, feature: usize) -> (f64, f64) {
         let hits = both[[feature, latent]] as f64;
         let share = |of: u64| if of == 0 { 0.0 } else { hits / of as f64 };
@@ -152,12 +148,12 @@ impl Recognition {
             .collect()
     }
 
-    /// Mean precision, recall and F1 of the best latent of each feature.
+    /// Returns the mean precision, recall and F1 of the best latent of each feature.
     pub fn measurements(&self) -> Vec<Measurement> {
         self.means(&self.both)
     }
 
-    /// The same with the truth of the next row in its place.
+    /// Returns the measurements, each with that for the truth of the next row.
     pub fn with_null(&self) -> Vec<WithNull> {
         WithNull::pairs(self.measurements(), self.means(&self.shifted), "the truth of the next row")
     }
@@ -167,7 +163,7 @@ fn f1(precision: f64, recall: f64) -> f64 {
     if precision + recall > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 }
 }
 
-/// How evenly firings are spread over latents.
+/// Returns the evenness of firings over latents.
 pub(crate) fn at_random(counts: &[u64], seed: u64) -> Vec<u64> {
     let mut stream = RngStream::named(seed, "firings at random");
     let total: u64 = counts.iter().sum();

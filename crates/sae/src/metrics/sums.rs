@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 
 /// Sums over rows from which every ratio metric follows; mergeable, in f64.
 ///
-/// A metric of a resampled data set is the metric of the resampled sums, so a bootstrap over documents needs nothing but
-/// one `Sums` a document.
+/// A metric of a resampled data set is the metric of the resampled sums, so a bootstrap over documents needs only one
+/// `Sums` a document.
 ///
 /// # Examples
 /// ```
@@ -33,7 +33,7 @@ pub struct Sums {
     pub cosine: f64,
     /// Σ ‖x̂‖/‖x‖ over rows that are not zero.
     pub norm_ratio: f64,
-    /// How many rows are not zero.
+    /// The number of rows that are not zero.
     pub nonzero_rows: u64,
     /// Σ x, a vector.
     pub input: Vec<f64>,
@@ -43,12 +43,12 @@ pub struct Sums {
     pub relative: f64,
     /// Σ ‖x − x̂‖²/‖x − c‖² over rows that came with a centre c and are not at it.
     pub centred: f64,
-    /// How many such rows.
+    /// The number of such rows.
     pub centred_rows: u64,
 }
 
 impl Sums {
-    /// No rows yet, of width `d_model`.
+    /// Returns sums over no rows, of width `d_model`.
     pub fn new(d_model: usize) -> Self {
         Self { input: vec![0.0; d_model], residual: vec![0.0; d_model], ..Self::default() }
     }
@@ -84,7 +84,7 @@ impl Sums {
         }
     }
 
-    /// The same for a row whose error is also compared with its distance from a centre.
+    /// Takes one more row, whose error is also compared with its distance from a centre.
     ///
     /// # Panics
     /// As [`Sums::push`].
@@ -121,34 +121,34 @@ impl Sums {
         self.input.iter_mut().zip(&other.input).for_each(|(a, b)| *a += b);
     }
 
-    /// Mean number of active latents.
+    /// Returns the mean number of active latents.
     pub fn l0(&self) -> f64 {
         self.active as f64 / self.rows as f64
     }
 
-    /// Mean over rows of ‖x − x̂‖².
+    /// Returns the mean over rows of ‖x − x̂‖².
     pub fn mse(&self) -> f64 {
         self.residual2 / self.rows as f64
     }
 
-    /// 1 − E‖x − x̂‖²/(E‖x‖² − ‖E x‖²): one for a perfect reconstruction, zero for the mean.
+    /// Returns 1 − E‖x − x̂‖²/(E‖x‖² − ‖E x‖²): one for a perfect reconstruction, zero for the mean.
     pub fn explained_variance(&self) -> f64 {
         let n = self.rows as f64;
         let mean2: f64 = self.input.iter().map(|s| (s / n).powi(2)).sum();
         1.0 - (self.residual2 / n) / (self.input2 / n - mean2)
     }
 
-    /// Mean over rows and dimensions of (x − x̂)².
+    /// Returns the mean over rows and dimensions of (x − x̂)².
     pub fn mse_per_element(&self) -> f64 {
         self.mse() / self.input.len() as f64
     }
 
-    /// Mean over rows of 1 − ‖x − x̂‖²/‖x − c‖²; NaN unless rows came with a centre.
+    /// Returns the mean over rows of 1 − ‖x − x̂‖²/‖x − c‖²; NaN unless rows came with a centre.
     pub fn explained_variance_per_row(&self) -> f64 {
         1.0 - self.centred / self.centred_rows as f64
     }
 
-    /// 1 − Σ_d var(x − x̂)/Σ_d var(x): blind to a constant error.
+    /// Returns 1 − Σ_d var(x − x̂)/Σ_d var(x), which does not change with a constant error.
     pub fn explained_variance_centred(&self) -> f64 {
         let n = self.rows as f64;
         let square_of_mean = |sum: &[f64]| sum.iter().map(|s| (s / n).powi(2)).sum::<f64>();
@@ -156,12 +156,12 @@ impl Sums {
         1.0 - residual / (self.input2 / n - square_of_mean(&self.input))
     }
 
-    /// 1 − mean over rows of ‖x − x̂‖²/‖x‖².
+    /// Returns 1 − mean over rows of ‖x − x̂‖²/‖x‖².
     pub fn explained_power(&self) -> f64 {
         1.0 - self.relative / self.nonzero_rows as f64
     }
 
-    /// The relative reconstruction bias.
+    /// Returns the relative reconstruction bias.
     ///
     /// ```text
     /// γ = argmin_g E‖x̂/g − x‖² = E‖x̂‖²/E[x̂·x]
@@ -174,12 +174,12 @@ impl Sums {
         self.output2 / self.input_output
     }
 
-    /// Mean cosine of x and x̂.
+    /// Returns the mean cosine of x and x̂.
     pub fn mean_cosine(&self) -> f64 {
         self.cosine / self.rows as f64
     }
 
-    /// Mean of ‖x̂‖/‖x‖.
+    /// Returns the mean of ‖x̂‖/‖x‖.
     pub fn mean_norm_ratio(&self) -> f64 {
         self.norm_ratio / self.nonzero_rows as f64
     }
@@ -192,22 +192,22 @@ pub struct DocumentSums {
 }
 
 impl DocumentSums {
-    /// How many documents.
+    /// Returns the number of documents.
     pub fn len(&self) -> usize {
         self.documents.len()
     }
 
-    /// Whether there is no document.
+    /// Returns true if there is no document.
     pub fn is_empty(&self) -> bool {
         self.documents.is_empty()
     }
 
-    /// The documents in ascending order.
+    /// Returns the documents in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Sums)> {
         self.documents.iter().map(|(&document, sums)| (document, sums))
     }
 
-    /// The sums of a document, made when there are none.
+    /// Returns the sums of a document; it is added if it is new.
     pub fn of(&mut self, document: u32, d_model: usize) -> &mut Sums {
         self.documents.entry(document).or_insert_with(|| Sums::new(d_model))
     }
@@ -219,7 +219,7 @@ impl DocumentSums {
         }
     }
 
-    /// The sums over as many documents as there are, drawn with replacement.
+    /// Draws as many documents as there are, with replacement, and returns their sums.
     ///
     /// # Determinism
     /// The draws depend on `stream` and the number of documents only, so two dictionaries evaluated on the same documents
@@ -233,7 +233,7 @@ impl DocumentSums {
         all
     }
 
-    /// The standard error of a metric by leaving out one document at a time; `None` below two documents.
+    /// Computes the standard error of a metric by leaving out one document at a time; `None` below two documents.
     ///
     /// ```text
     /// s² = (m − 1)/m · Σ_j (metric without document j − mean of these)²

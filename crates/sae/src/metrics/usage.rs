@@ -1,7 +1,9 @@
 use super::null::WithNull;
 use super::recognition::at_random;
 use crate::SaeError;
-use collimate_measure::{Fingerprint, Measurement, Quantity, Unit, effective_number, gini, herfindahl};
+use collimate_measure::{
+    Fingerprint, Measurement, OutOfRange, Quantity, Unit, effective_number, ensure, gini, herfindahl,
+};
 
 /// Gini coefficient of the firings.
 pub const GINI: Quantity = Quantity {
@@ -44,40 +46,28 @@ pub const MEDIAN_DENSITY: Quantity = Quantity {
 pub struct Usage {
     /// Firings of each latent.
     pub fired: Vec<u64>,
-    /// How many rows were seen.
+    /// The number of rows.
     pub rows: u64,
 }
 
 impl Usage {
-    /// From the counts of an [`Evaluation`](crate::Evaluation).
+    /// Returns the usage from the counts of an [`Evaluation`](crate::Evaluation).
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] without latents or rows, or when a latent fired more often than there are rows.
     pub fn new(fired: Vec<u64>, rows: u64) -> Result<Self, SaeError> {
-        if fired.is_empty() || rows == 0 {
-            return Err(SaeError::OutOfRange {
-                name: "rows and latents",
-                expected: "at least 1",
-                given: 0.0,
-            });
-        }
-        if let Some(&most) = fired.iter().max().filter(|&&most| most > rows) {
-            let expected = "at most the number of rows";
-            return Err(SaeError::OutOfRange {
-                name: "the firings of a latent",
-                expected,
-                given: most as f64,
-            });
-        }
+        ensure(!fired.is_empty() && rows > 0, "rows and latents", "at least 1", 0.0)?;
+        let most = fired.iter().copied().max().unwrap_or(0);
+        ensure(most <= rows, "firings of a latent", "at most the number of rows", most as f64)?;
         Ok(Self { fired, rows })
     }
 
-    /// log₁₀(firings/rows + 10⁻¹⁰) of each latent.
+    /// Computes log₁₀(firings/rows + 10⁻¹⁰) of each latent.
     pub fn log10_densities(&self) -> Vec<f64> {
         self.fired.iter().map(|&count| (count as f64 / self.rows as f64 + 1e-10).log10()).collect()
     }
 
-    /// How many latents have their log₁₀ density in each of `bins` equal parts of [−10, 0]; the dead are in the first.
+    /// Counts the latents whose log₁₀ density lies in each of `bins` equal parts of [−10, 0]; the dead are in the first.
     pub fn histogram(&self, bins: usize) -> Vec<u64> {
         let mut out = vec![0; bins.max(1)];
         let last = out.len() - 1;
@@ -87,14 +77,13 @@ impl Usage {
         out
     }
 
-    /// Gini, Herfindahl, effective number and median density.
+    /// Returns Gini, Herfindahl, effective number and median density.
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] when no latent ever fired.
     pub fn measurements(&self) -> Result<Vec<Measurement>, SaeError> {
         let shares: Vec<f64> = self.fired.iter().map(|&count| count as f64).collect();
-        let none =
-            |_| SaeError::OutOfRange { name: "the number of firings", expected: "positive", given: 0.0 };
+        let none = |_| OutOfRange { argument: "the number of firings", allowed: "positive", given: 0.0 };
         let mut densities = self.log10_densities();
         densities.sort_by(f64::total_cmp);
         let middle = densities.len() / 2;
@@ -116,7 +105,7 @@ impl Usage {
         .collect())
     }
 
-    /// The same with as many firings (at most a million) dealt out to the latents at random.
+    /// Returns the measurements, each with that of equally many firings (at most a million) given to the latents at random.
     ///
     /// # Errors
     /// As [`Usage::measurements`].

@@ -1,6 +1,6 @@
 use super::reader::{Block, Shards};
 use crate::SaeError;
-use collimate_measure::Fingerprint;
+use collimate_measure::{Fingerprint, OutOfRange};
 use collimate_stream::RngStream;
 use ndarray::{Array2, Axis, concatenate};
 
@@ -41,7 +41,7 @@ impl Beside {
     /// of the first set, or whose shards have other lengths; [`SaeError::Io`].
     pub fn new(sets: Vec<Shards>) -> Result<Self, SaeError> {
         let Some((first, others)) = sets.split_first() else {
-            return Err(SaeError::OutOfRange { name: "sets", expected: "at least 1", given: 0.0 });
+            return Err(OutOfRange { argument: "sets", allowed: "at least 1", given: 0.0 }.into());
         };
         for other in others {
             let wrong = |reason: String| SaeError::File { path: other.folder().to_owned(), reason };
@@ -70,28 +70,28 @@ impl Beside {
         Ok(Self { sets })
     }
 
-    /// The sets, in their order.
+    /// Returns the sets, in their order.
     pub fn sets(&self) -> &[Shards] {
         &self.sets
     }
 
-    /// The width of the rows: the sum over the sets.
+    /// Returns the width of the rows: the sum over the sets.
     pub fn width(&self) -> usize {
         self.sets.iter().map(Shards::width).sum()
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.sets[0].rows()
     }
 
-    /// The fingerprint of the content: that of the set where there is one, else of all in their order.
+    /// Returns the fingerprint of the content: of the set if there is one, else of all sets in their order.
     pub fn fingerprint(&self) -> Fingerprint {
         let (first, others) = self.sets.split_first().expect("at least one set");
         others.iter().fold(first.fingerprint(), |whole, set| whole.and(&set.fingerprint().0.to_le_bytes()))
     }
 
-    /// All rows in the order in which they were written, as [`Shards::blocks`].
+    /// Reads all rows in the order in which they were written, like [`Shards::blocks`].
     pub fn blocks(&self, block: usize) -> impl Iterator<Item = Result<Block, SaeError>> + '_ {
         let mut parts: Vec<_> = self.sets.iter().map(|set| set.blocks(block)).collect();
         std::iter::from_fn(move || {
@@ -109,7 +109,7 @@ impl Beside {
         })
     }
 
-    /// Rows in random order, for ever, as [`Shards::shuffled`] with the same arguments hands out those of each set.
+    /// Returns rows in random order without end, in the order in which [`Shards::shuffled`] with the same arguments gives those of each set.
     ///
     /// # Errors
     /// As [`Shards::shuffled`].
@@ -137,7 +137,7 @@ impl Beside {
     }
 }
 
-/// Blocks of equally many rows, side by side; a single one is not copied.
+/// Joins blocks of equally many rows, side by side; a single one is not copied.
 fn joined(mut blocks: Vec<Array2<f32>>) -> Array2<f32> {
     if blocks.len() == 1 {
         return blocks.swap_remove(0);

@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub(super) checksum: u64,
 }
 
-/// The bytes of a shard with the given width and rows; `None` beyond what a file can be.
+/// Returns the number of bytes of a shard with the given width and rows; `None` beyond the largest file size.
 pub(super) fn file_size(rows: u64, width: u64) -> Option<u64> {
     rows.checked_mul(width)?.checked_mul(2)?.checked_add(rows.checked_mul(8)?)?.checked_add(HEADER as u64)
 }
@@ -32,7 +32,7 @@ pub(super) fn header(width: u32, rows: u64, checksum: u64) -> [u8; HEADER] {
     header
 }
 
-/// 64-bit FNV-1a, continued.
+/// Continues a 64-bit FNV-1a checksum.
 pub(super) fn checksum(state: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(state, |h, &byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
@@ -52,7 +52,7 @@ pub(super) fn write_index(width: u32, source: Fingerprint, entries: &[Entry]) ->
     text
 }
 
-/// Width, source and shards of an index.
+/// Reads width, source and shards of an index.
 pub(super) fn read_index(path: &Path, text: &str) -> Result<(u32, Fingerprint, Vec<Entry>), SaeError> {
     let wrong = |line: usize, what: &str| SaeError::File {
         path: path.to_owned(),

@@ -1,9 +1,7 @@
 use super::format::{self, CHECKSUM_START, Entry, HEADER};
-use super::shuffled::Shuffled;
 use super::writer::io;
 use crate::SaeError;
 use collimate_measure::Fingerprint;
-use collimate_stream::RngStream;
 use half::f16;
 use ndarray::Array2;
 use std::fs::File;
@@ -68,22 +66,22 @@ impl Shards {
         Ok(Self { folder, width: width as usize, rows, source, entries })
     }
 
-    /// The width of the rows.
+    /// Returns the width of the rows.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// What the rows were captured from, as the writer was told.
+    /// Returns the source of the rows that the writer was given.
     pub fn source(&self) -> Fingerprint {
         self.source
     }
 
-    /// The fingerprint of the content: the source and the checksum of every shard.
+    /// Returns the fingerprint of the content: the source and the checksum of every shard.
     pub fn fingerprint(&self) -> Fingerprint {
         let start = Fingerprint::of(&self.source.0.to_le_bytes()).and(&(self.width as u64).to_le_bytes());
         self.entries.iter().fold(start, |f, e| f.and(&e.rows.to_le_bytes()).and(&e.checksum.to_le_bytes()))
@@ -115,30 +113,17 @@ impl Shards {
         Ok(())
     }
 
-    /// All rows in the order in which they were written, in blocks of at most `block` rows that do not cross shards.
+    /// Reads all rows in the order in which they were written, in blocks of at most `block` rows that do not cross shards.
     pub fn blocks(&self, block: usize) -> impl Iterator<Item = Result<Block, SaeError>> + '_ {
         self.pieces(block).map(|(shard, start, count)| self.read(shard, start, count))
     }
 
-    /// Rows in random order, for ever, in fixed memory: see [`Shuffled`].
-    ///
-    /// # Errors
-    /// [`SaeError::Exhausted`] when the set is empty, [`SaeError::OutOfRange`] for a buffer or a block of zero rows.
-    pub fn shuffled(
-        &self,
-        buffer_rows: usize,
-        block: usize,
-        stream: &mut RngStream,
-    ) -> Result<Shuffled, SaeError> {
-        Shuffled::new(self.clone(), buffer_rows, block, stream)
-    }
-
-    /// How many shards, and the rows of each.
+    /// Returns the number of rows of each shard.
     pub(super) fn shard_rows(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.entries.iter().map(|entry| entry.rows)
     }
 
-    /// The stored bits of some rows of a shard.
+    /// Reads the stored bits of some rows of a shard.
     pub(super) fn read_half(&self, shard: usize, start: u64, count: u64) -> Result<Vec<f16>, SaeError> {
         let path = self.folder.join(&self.entries[shard].name);
         let width = self.width as u64;
@@ -155,7 +140,7 @@ impl Shards {
         Ok(Block { rows, documents, positions })
     }
 
-    /// The documents and the positions of some rows of a shard.
+    /// Reads the documents and the positions of some rows of a shard.
     fn read_tokens(&self, shard: usize, start: u64, count: u64) -> Result<[Vec<u32>; 2], SaeError> {
         let path = self.folder.join(&self.entries[shard].name);
         let total = self.entries[shard].rows;
@@ -167,7 +152,7 @@ impl Shards {
         Ok([numbers(after)?, numbers(after + 4 * total)?])
     }
 
-    /// The document and the position of every row, in the blocks of [`Shards::blocks`].
+    /// Reads the document and the position of every row, in the blocks of [`Shards::blocks`].
     pub(super) fn tokens(
         &self,
         block: usize,
@@ -178,7 +163,7 @@ impl Shards {
         })
     }
 
-    /// Where each block lies: (shard, first row, rows).
+    /// Returns the place of each block: (shard, first row, rows).
     fn pieces(&self, block: usize) -> impl Iterator<Item = (usize, u64, u64)> + use<> {
         let block = block.max(1) as u64;
         let rows: Vec<u64> = self.shard_rows().collect();
@@ -187,7 +172,7 @@ impl Shards {
         })
     }
 
-    /// Where it lies.
+    /// Returns the folder.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }

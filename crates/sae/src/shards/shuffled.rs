@@ -1,57 +1,57 @@
 use super::reader::Shards;
-use crate::SaeError;
+use crate::error::SaeError;
+use crate::train::shuffle::Reservoir;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use half::f16;
 use ndarray::Array2;
 
-/// Rows that are read from disk at once.
+/// The number of rows that are read from disk at once.
 const CHUNK: u64 = 1024;
 
-/// The rows of a set in random order, time round after time round, in fixed memory.
+/// The rows of a shard set in random order, epoch after epoch, in fixed memory.
 ///
-/// The order of the shards is drawn anew each time round. A buffer of `buffer_rows` rows is kept; each row that is handed
-/// out is drawn from it and replaced by the next one from disk. Memory is `2·d·buffer_rows` bytes and one chunk, whatever
-/// the size of the set. Each time round every row comes exactly once: the buffer is emptied before the next begins.
+/// The order of the shards is drawn for every epoch. A buffer of `buffer_rows` rows is kept; each row that is returned is drawn
+/// from it and replaced by the next row from disk. The memory is `2·d·buffer_rows` bytes and one chunk, whatever the size of the
+/// set. In every epoch each row is returned exactly once: the buffer is emptied before the next epoch begins.
 ///
 /// # Determinism
 /// The order depends on the set, the buffer size and the stream only.
 #[derive(Clone, Debug)]
 pub struct Shuffled {
     shards: Shards,
-    capacity: usize,
     block: usize,
-    stream: RngStream,
-    buffer: Vec<f16>,
+    buffer: Reservoir<f16>,
     chunk: Vec<f16>,
-    /// Values of the chunk that were taken.
+    /// The number of values of the chunk that were taken.
     taken: usize,
-    /// What is left of this time round: (shard, first row, rows).
+    /// The rest of this epoch: (shard, first row, rows).
     left: Vec<(usize, u64, u64)>,
 }
 
-impl Shuffled {
-    pub(super) fn new(
-        shards: Shards,
-        capacity: usize,
+impl Shards {
+    /// Returns rows in random order without end, in fixed memory: see [`Shuffled`].
+    ///
+    /// # Errors
+    /// [`SaeError::OutOfRange`] for a buffer or a block of no rows, [`SaeError::Exhausted`] for a set without rows.
+    pub fn shuffled(
+        &self,
+        buffer_rows: usize,
         block: usize,
         stream: &mut RngStream,
-    ) -> Result<Self, SaeError> {
-        if shards.rows() == 0 {
+    ) -> Result<Shuffled, SaeError> {
+        if self.rows() == 0 {
             return Err(SaeError::Exhausted { expected: 1, given: 0 });
         }
-        if capacity == 0 {
-            return Err(SaeError::OutOfRange { name: "buffer_rows", expected: "at least 1", given: 0.0 });
-        }
-        if block == 0 {
-            return Err(SaeError::OutOfRange { name: "block", expected: "at least 1", given: 0.0 });
-        }
-        // A stream of its own, so that the caller's can go on.
-        let stream = RngStream::new(stream.bits(), stream.bits());
-        let (buffer, chunk, left) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { shards, capacity, block, stream, buffer, chunk, taken: 0, left })
+        ensure(buffer_rows > 0, "buffer_rows", "at least 1", 0.0)?;
+        ensure(block > 0, "block", "at least 1", 0.0)?;
+        let buffer = Reservoir::new(buffer_rows, stream);
+        Ok(Shuffled { shards: self.clone(), block, buffer, chunk: Vec::new(), taken: 0, left: Vec::new() })
     }
+}
 
-    /// The next row from disk, in the order of the shards; `None` at the end of a time round.
+impl Shuffled {
+    /// Returns the place of the next row in the chunk, in the order of the shards; `None` at the end of an epoch.
     fn pull(&mut self) -> Result<Option<std::ops::Range<usize>>, SaeError> {
         let width = self.shards.width();
         if self.taken == self.chunk.len() {
@@ -68,37 +68,29 @@ impl Shuffled {
         Ok(Some(range))
     }
 
-    /// Fills the buffer at the beginning of a time round.
+    /// Fills the buffer at the beginning of an epoch.
     fn refill(&mut self) -> Result<(), SaeError> {
         let rows: Vec<u64> = self.shards.shard_rows().collect();
-        self.left = self.stream.permutation(rows.len()).into_iter().map(|s| (s, 0, rows[s])).collect();
+        self.left = self.buffer.permutation(rows.len()).into_iter().map(|s| (s, 0, rows[s])).collect();
         self.left.retain(|&(_, _, rows)| rows > 0);
-        self.buffer.clear();
-        while self.buffer.len() < self.capacity * self.shards.width() {
-            let Some(range) = self.pull()? else { break };
-            self.buffer.extend_from_slice(&self.chunk[range]);
+        while self.buffer.has_room()
+            && let Some(range) = self.pull()?
+        {
+            self.buffer.push(&self.chunk[range]);
         }
         Ok(())
     }
 
     fn fill(&mut self) -> Result<Array2<f32>, SaeError> {
-        let width = self.shards.width();
-        let mut out = Array2::zeros((self.block, width));
+        let mut out = Array2::zeros((self.block, self.shards.width()));
         for mut row in out.rows_mut() {
-            if self.buffer.is_empty() {
+            if self.buffer.rows() == 0 {
                 self.refill()?;
             }
-            let rows = self.buffer.len() / width;
-            let chosen = self.stream.below(rows) * width;
-            row.iter_mut().zip(&self.buffer[chosen..]).for_each(|(to, half)| *to = half.to_f32());
-            match self.pull()? {
-                Some(range) => self.buffer[chosen..chosen + width].copy_from_slice(&self.chunk[range]),
-                None => {
-                    let last = self.buffer.len() - width;
-                    self.buffer.copy_within(last.., chosen);
-                    self.buffer.truncate(last);
-                }
-            }
+            let chosen = self.buffer.draw();
+            row.iter_mut().zip(self.buffer.row(chosen)).for_each(|(to, half)| *to = half.to_f32());
+            let next = self.pull()?;
+            self.buffer.replace(chosen, next.map(|range| &self.chunk[range]));
         }
         Ok(out)
     }

@@ -1,6 +1,7 @@
 use super::format::{self, CHECKSUM_START, Entry, HEADER};
 use crate::SaeError;
-use collimate_measure::Fingerprint;
+use collimate_measure::{Fingerprint, ensure};
+use collimate_output::Existing;
 use half::f16;
 use ndarray::ArrayRef2;
 use std::fs::{self, File};
@@ -45,9 +46,9 @@ struct Open {
 }
 
 impl ShardWriter {
-    /// Starts a set in a folder, which is made; an index that is there is removed, so that the set counts as unfinished.
+    /// Starts a set in a folder, which is created. An existing index is removed, so that the set counts as unfinished.
     ///
-    /// `source` names what the rows were captured from; it is stored and becomes part of [`Shards::fingerprint`].
+    /// `source` names the source of the rows; it is stored and becomes part of [`Shards::fingerprint`].
     ///
     /// # Errors
     /// [`SaeError::Io`]; [`SaeError::OutOfRange`] for a width or a shard size of zero.
@@ -60,13 +61,9 @@ impl ShardWriter {
         source: Fingerprint,
     ) -> Result<Self, SaeError> {
         let folder = folder.as_ref().to_owned();
-        if width == 0 || u32::try_from(width).is_err() {
-            let given = width as f64;
-            return Err(SaeError::OutOfRange { name: "width", expected: "between 1 and 2³² − 1", given });
-        }
-        if rows_per_shard == 0 {
-            return Err(SaeError::OutOfRange { name: "rows_per_shard", expected: "at least 1", given: 0.0 });
-        }
+        let fits = width > 0 && u32::try_from(width).is_ok();
+        ensure(fits, "width", "between 1 and 2³² − 1", width as f64)?;
+        ensure(rows_per_shard > 0, "rows_per_shard", "at least 1", 0.0)?;
         fs::create_dir_all(&folder).map_err(io(&folder))?;
         let index = format::index_path(&folder);
         match fs::remove_file(&index) {
@@ -78,8 +75,8 @@ impl ShardWriter {
 
     /// Writes the activations of a run of positions of one document, the first of which is `first`.
     ///
-    /// Position 0 is dropped: its norm is far above all others in the models this is used on, and it says nothing about
-    /// the text.
+    /// Position 0 is dropped: in the models of these studies its norm is far above all others, and it does not depend on the
+    /// text.
     ///
     /// # Errors
     /// [`SaeError::HalfOverflow`] or [`SaeError::NonFiniteInput`] naming the value, before anything of the row is written;
@@ -101,7 +98,7 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Writes one row, whatever its position.
+    /// Writes one row at any position.
     ///
     /// # Errors
     /// As [`ShardWriter::push_document`].
@@ -136,7 +133,7 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// How many rows were written.
+    /// Returns the number of rows that were written.
     pub fn rows(&self) -> u64 {
         self.rows
     }
@@ -148,10 +145,8 @@ impl ShardWriter {
     pub fn finish(mut self) -> Result<u64, SaeError> {
         self.close()?;
         let path = format::index_path(&self.folder);
-        let partial = self.folder.join("index.partial");
         let text = format::write_index(self.width as u32, self.source, &self.done);
-        fs::write(&partial, text).map_err(io(&partial))?;
-        fs::rename(&partial, &path).map_err(io(&path))?;
+        collimate_output::write(&path, Existing::Replace, |out| out.write_all(text.as_bytes()))?;
         Ok(self.rows)
     }
 

@@ -1,18 +1,11 @@
-//! Selection over a whole batch: which of the entries of all rows are the largest.
+//! The selection over a whole batch: the entries of all rows with the largest scores.
 
 use crate::members::rule::Entry;
-use crate::step::workspace::RowBlock;
+use crate::step::code_block::{CodeBlock, Ranked};
 use collimate_tensor::Scalar;
 use std::cmp::Ordering;
 
-/// An entry by its score and its place in the batch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ranked<F> {
-    score: F,
-    place: u32,
-}
-
-/// Larger scores first, of equal ones the earlier.
+/// Orders larger scores first, and equal scores by their place.
 fn order<F: Scalar>(a: &Ranked<F>, b: &Ranked<F>) -> Ordering {
     b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal).then(a.place.cmp(&b.place))
 }
@@ -21,9 +14,9 @@ fn score<F: Scalar>(entry: &Entry<F>, norms: &[F]) -> F {
     entry.code * norms[entry.latent as usize]
 }
 
-/// Keeps the `keep` entries with the largest scores, and tells the smallest score that stayed (zero when none did).
+/// Keeps the `keep` entries with the largest scores, and returns the smallest score that was kept (zero if none was).
 pub(crate) fn keep_largest<F: Scalar>(
-    blocks: &mut [RowBlock<F>],
+    blocks: &mut [CodeBlock<F>],
     norms: &[F],
     keep: usize,
     ranked: &mut Vec<Ranked<F>>,
@@ -65,10 +58,10 @@ pub(crate) fn keep_largest<F: Scalar>(
     last.score
 }
 
-/// A bound that a few more than `keep` of the scores of all rows should exceed, from the scores of a sample of them.
+/// Estimates a bound that a few more scores than the given share should exceed, from a sample of the scores.
 ///
-/// It only saves time: what is kept does not depend on it.
-pub(crate) fn guess<F: Scalar>(sample: &mut [F], share: f64) -> F {
+/// It only saves time: the entries that are kept do not depend on it.
+pub(crate) fn estimate_bound<F: Scalar>(sample: &mut [F], share: f64) -> F {
     let wanted = (1.3 * share * sample.len() as f64) as usize + 8;
     if wanted >= sample.len() {
         return F::zero();

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct BufferPool<T>(Mutex<Vec<T>>);
 
 impl<T: Default> BufferPool<T> {
-    /// Runs a task with a buffer that no other has; what is in it is left from another task.
+    /// Runs a task with a buffer that no other task uses; it may hold values of an earlier task.
     pub(crate) fn lend<R>(&self, task: impl FnOnce(&mut T) -> R) -> R {
         let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let result = task(&mut buffer);
@@ -15,7 +15,7 @@ impl<T: Default> BufferPool<T> {
 }
 
 impl<T> Clone for BufferPool<T> {
-    /// A copy makes its own buffers when it needs them.
+    /// Returns an empty pool: a copy makes its own buffers when it needs them.
     fn clone(&self) -> Self {
         Self(Mutex::new(Vec::new()))
     }

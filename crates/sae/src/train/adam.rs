@@ -10,8 +10,8 @@ use collimate_tensor::Scalar;
 ///
 /// # References
 /// Kingma and Ba (2015), algorithm 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Adam {
+#[derive(Clone, Copy, PartialEq)]
+pub struct AdamParameters {
     /// The decay β₁ of the first moment. The Gated and JumpReLU papers use 0, the others 0.9.
     pub beta1: f64,
     /// The decay β₂ of the second moment.
@@ -20,45 +20,53 @@ pub struct Adam {
     pub epsilon: f64,
 }
 
-impl Adam {
-    /// β = (0.9, 0.999), ε = 1e-8.
+impl AdamParameters {
+    /// Returns β = (0.9, 0.999), ε = 1e-8.
     pub const fn standard() -> Self {
         Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
     }
 
-    /// β = (0, 0.999), ε = 1e-8: the setting of the Gated and JumpReLU papers.
+    /// Returns β = (0, 0.999), ε = 1e-8: the setting of the Gated and JumpReLU papers.
     pub const fn without_momentum() -> Self {
         Self { beta1: 0.0, ..Self::standard() }
     }
 }
 
+impl std::fmt::Debug for AdamParameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { beta1, beta2, epsilon } = self;
+        // The name is part of the fingerprint of a run, so that runs of older versions are recognised.
+        f.debug_struct("Adam").field("beta1", beta1).field("beta2", beta2).field("epsilon", epsilon).finish()
+    }
+}
+
 /// The moments of the optimiser and the number of updates made.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Moments<F> {
+pub struct AdamMoments<F> {
     /// The first moments.
     pub first: Weights<F>,
     /// The second moments.
     pub second: Weights<F>,
-    /// How many updates were made.
+    /// The number of updates that were made.
     pub updates: u64,
 }
 
-impl<F: Scalar> Moments<F> {
-    /// No update made yet.
+impl<F: Scalar> AdamMoments<F> {
+    /// Returns the moments before the first update.
     pub fn zeros(weights: &Weights<F>) -> Self {
         Self { first: Weights::zeros_like(weights), second: Weights::zeros_like(weights), updates: 0 }
     }
 }
 
-/// One update with its bias corrections worked out.
+/// One update with its bias corrections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Update<F> {
     numbers: AdamNumbers<F>,
 }
 
 impl<F: Scalar> Update<F> {
-    /// The update number `t`, counted from one.
-    pub(crate) fn new(adam: &Adam, learning_rate: f64, t: u64) -> Self {
+    /// Returns update number `t`, counted from one.
+    pub(crate) fn new(adam: &AdamParameters, learning_rate: f64, t: u64) -> Self {
         let t = i32::try_from(t).unwrap_or(i32::MAX);
         let numbers = AdamNumbers {
             beta1: F::from_f64(adam.beta1),

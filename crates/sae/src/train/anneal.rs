@@ -1,9 +1,10 @@
-//! What a run changes by itself while it runs: the exponent of its penalty, and λ.
+//! The numbers that a run changes while it runs: the exponent of its penalty, and λ.
 
 use crate::SaeError;
+use collimate_measure::ensure;
 use std::collections::VecDeque;
 
-/// Lowers the exponent of a [`PNorm`](crate::PNorm) penalty from its first value to `p_end`, in equal stages.
+/// The annealing that lowers the exponent of a [`PNorm`](crate::PNorm) penalty from its first value to `p_end`, in equal stages.
 ///
 /// ```text
 /// stages p_1 > … > p_m evenly from the first p to p_end, at m steps evenly from `start` to `end`;
@@ -22,20 +23,20 @@ pub struct PAnneal {
     pub end: u64,
     /// The last exponent.
     pub p_end: f64,
-    /// How many stages there are, at least 2.
+    /// The number of stages, at least 2.
     pub stages: u32,
     /// Over how many batches the penalties are averaged.
     pub queue: u32,
 }
 
-/// Where an annealing stands.
+/// The state of an annealing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct AnnealState {
     /// Stages done.
     pub(crate) stage: u32,
     /// The penalties of the last batches at this exponent and at the next.
     pub(crate) recent: VecDeque<[f64; 2]>,
-    /// What λ is multiplied with.
+    /// The factor on λ.
     pub(crate) factor: f64,
 }
 
@@ -47,29 +48,24 @@ impl AnnealState {
 
 impl PAnneal {
     pub(crate) fn check(&self) -> Result<(), SaeError> {
-        if !(self.p_end > 0.0 && self.p_end.is_finite()) {
-            let given = self.p_end;
-            return Err(SaeError::OutOfRange { name: "p_end", expected: "positive and finite", given });
-        }
-        if self.stages < 2 || self.queue == 0 || self.end <= self.start {
-            let given = f64::from(self.stages);
-            let expected = "at least 2, with a queue of at least 1 and an end after the start";
-            return Err(SaeError::OutOfRange { name: "stages", expected, given });
-        }
+        ensure(self.p_end > 0.0 && self.p_end.is_finite(), "p_end", "positive and finite", self.p_end)?;
+        let holds = self.stages >= 2 && self.queue > 0 && self.end > self.start;
+        let allowed = "at least 2, with a queue of at least 1 and an end after the start";
+        ensure(holds, "stages", allowed, f64::from(self.stages))?;
         Ok(())
     }
 
-    /// The step of stage `i`, counted from zero.
+    /// Returns the step of stage `i`, counted from zero.
     fn step_of(&self, i: u32) -> u64 {
         self.start + (self.end - self.start) * u64::from(i) / u64::from(self.stages - 1)
     }
 
-    /// The exponent from stage `i` on.
+    /// Returns the exponent from stage `i` on.
     fn exponent(&self, first: f64, i: u32) -> f64 {
         first + (self.p_end - first) * f64::from(i) / f64::from(self.stages - 1)
     }
 
-    /// The exponent that a stage ahead will bring, when this batch counts for its factor.
+    /// Returns the exponent of the next stage, if this batch counts for its factor.
     pub(crate) fn next_exponent(&self, first: f64, state: &AnnealState, step: u64) -> Option<f64> {
         // The first stage keeps the exponent: nothing is averaged for it.
         (state.stage > 0
@@ -107,31 +103,29 @@ impl PAnneal {
     }
 }
 
-/// Steers λ until the number of active latents is what was asked for.
+/// The control of λ that reaches a given number of active latents.
 ///
 /// ```text
 /// after each step past the warm-up of the penalty:  log λ ← log λ + gain · clamp(L0/target − 1, −1, 1)
 /// ```
-/// The factor that it has reached is part of a checkpoint. Members without a penalty are not steered.
+/// The current factor is part of a checkpoint. Members without a penalty are not controlled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TargetL0 {
-    /// The wanted mean number of active latents.
+    /// The mean number of active latents to reach.
     pub l0: f64,
-    /// How far log λ moves in a step at most; 0.01 moves λ by e in a hundred steps.
+    /// The largest change of log λ in a step; 0.01 moves λ by e in a hundred steps.
     pub gain: f64,
 }
 
 impl TargetL0 {
     pub(crate) fn check(&self) -> Result<(), SaeError> {
         for (name, given) in [("target_l0.l0", self.l0), ("target_l0.gain", self.gain)] {
-            if !(given > 0.0 && given.is_finite()) {
-                return Err(SaeError::OutOfRange { name, expected: "positive and finite", given });
-            }
+            ensure(given > 0.0 && given.is_finite(), name, "positive and finite", given)?;
         }
         Ok(())
     }
 
-    /// What λ is multiplied with after a batch.
+    /// Returns the factor on λ after a batch.
     pub(crate) fn change(&self, l0: f64) -> f64 {
         (self.gain * (l0 / self.l0 - 1.0).clamp(-1.0, 1.0)).exp()
     }
@@ -189,7 +183,7 @@ mod tests {
             let settings = Settings { penalty: 0.11 * state.factor, ..Settings::default() };
             let (losses, _) = sae.gradient(&x, &settings, &mut Workspace::default()).unwrap();
             let penalties = anneal.next_exponent(1.0, &state, step).map(|next| {
-                let (codes, norms) = (sae.encode(&x).unwrap(), sae.penalty_norms());
+                let (codes, norms) = (sae.dictionary().encode(&x).unwrap(), sae.penalty_norms());
                 [p, next].map(|p| PNorm { p, ..now }.of_codes(&codes, &norms))
             });
             p = anneal.observe(1.0, &mut state, step, penalties).unwrap_or(p);

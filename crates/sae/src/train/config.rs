@@ -1,12 +1,13 @@
-use crate::{Adam, PAnneal, Sae, SaeError, TargetL0, ThresholdEstimate, Weights};
+use crate::{AdamParameters, PAnneal, Sae, SaeError, TargetL0, ThresholdEstimate, Weights};
 use collimate_grad::{Decay, Schedule, ScheduleConfig, WarmUp};
+use collimate_measure::{OutOfRange, ensure};
 use collimate_tensor::Scalar;
 use ndarray::{Array1, ArrayRef2};
 
 /// The coefficient of an L1 penalty together with the loss it belongs to.
 ///
-/// A λ means nothing without the normalisation of the reconstruction loss it stands beside; here that is part of it,
-/// so a λ from a paper converts by call.
+/// A λ has a meaning only together with the normalisation of the reconstruction loss. That is part of this type, so a λ from a
+/// paper is converted by a call.
 ///
 /// # Examples
 /// ```
@@ -20,7 +21,7 @@ pub struct L1 {
     loss: LossConvention,
 }
 
-/// How a reconstruction loss reduces over the dimensions of a row. Over rows it is always the mean.
+/// The reduction of a reconstruction loss over the dimensions of a row. Over rows it is always the mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossConvention {
     /// ‖x − x̂‖², the sum over dimensions: used here, by SAELens and by dictionary_learning.
@@ -30,17 +31,17 @@ pub enum LossConvention {
 }
 
 impl L1 {
-    /// λ for a loss that sums over dimensions.
+    /// Returns λ for a loss that sums over dimensions.
     pub const fn sum_over_dims(coefficient: f64) -> Self {
         Self { coefficient, loss: LossConvention::SumOverDims }
     }
 
-    /// λ for a loss that averages over dimensions.
+    /// Returns λ for a loss that averages over dimensions.
     pub const fn mean_over_dims(coefficient: f64) -> Self {
         Self { coefficient, loss: LossConvention::MeanOverDims }
     }
 
-    /// The coefficient for the loss that is minimised here, which sums over the `d_model` dimensions.
+    /// Returns the coefficient for the loss that is minimised here, which sums over the `d_model` dimensions.
     pub fn penalty(&self, d_model: usize) -> f64 {
         match self.loss {
             LossConvention::SumOverDims => self.coefficient,
@@ -49,10 +50,10 @@ impl L1 {
     }
 }
 
-/// How inputs are scaled before they are trained on. The factor is stored and folded into the finished dictionary.
+/// The scaling of inputs during training. The factor is stored and folded into the finished dictionary.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Normalisation {
-    /// As they are.
+    /// No scaling.
     None,
     /// E‖x‖ = √d: the convention of Anthropic and of SAELens.
     ExpectedNormSqrtDim,
@@ -63,7 +64,7 @@ pub enum Normalisation {
 }
 
 impl Normalisation {
-    /// The factor for inputs like the rows of `sample`.
+    /// Computes the factor for inputs like the rows of `sample`.
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] when the factor is not positive and finite (for example for rows of zeros).
@@ -81,25 +82,27 @@ impl Normalisation {
         };
         if !(factor > 0.0 && factor.is_finite()) {
             let expected = "positive and finite";
-            return Err(SaeError::OutOfRange { name: "the scale of the inputs", expected, given: factor });
+            return Err(
+                OutOfRange { argument: "the scale of the inputs", allowed: expected, given: factor }.into()
+            );
         }
         Ok(factor)
     }
 }
 
-/// Where the decoder bias starts.
+/// The start of the decoder bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BiasStart {
-    /// Where the dictionary has it.
+    /// The bias of the given dictionary.
     Given,
-    /// At the mean of the first rows.
+    /// The mean of the first rows.
     Mean,
-    /// At their geometric median, which outliers do not move.
+    /// The geometric median of the first rows, which outliers do not move.
     GeometricMedian,
 }
 
 impl BiasStart {
-    /// The start for inputs like the rows of `sample`; `None` to leave it.
+    /// Computes the start for inputs like the rows of `sample`; `None` to keep the given bias.
     pub fn of(&self, sample: &ArrayRef2<f32>) -> Option<Array1<f64>> {
         let sample = sample.map(|&v| f64::from(v));
         let mean = sample.mean_axis(ndarray::Axis(0))?;
@@ -111,7 +114,7 @@ impl BiasStart {
     }
 }
 
-/// The point with the smallest sum of distances to the rows (Weiszfeld 1937, 100 iterations at most).
+/// Computes the point with the smallest sum of distances to the rows (Weiszfeld 1937, 100 iterations at most).
 fn geometric_median(rows: &ArrayRef2<f64>, start: Array1<f64>) -> Array1<f64> {
     let mut point = start;
     for _ in 0..100 {
@@ -134,23 +137,23 @@ fn geometric_median(rows: &ArrayRef2<f64>, start: Array1<f64>) -> Array1<f64> {
     point
 }
 
-/// Giving dead latents a new start, for dictionaries with a penalty.
+/// The resampling of dead latents, for dictionaries with a penalty.
 ///
 /// # References
 /// Bricken et al. (2023), appendix on neuron resampling; the re-warming after Rajamanoharan et al. (2024), appendix D.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resampling {
-    /// It happens after every so many steps.
+    /// The number of steps between resamplings.
     pub every: u64,
     /// No more after this step, so that what was resampled has time to train.
     pub until: u64,
     /// The encoder norm of a resampled latent over the mean norm of the living.
     pub encoder_scale: f64,
-    /// After each event the learning rate rises by a cosine from a tenth to the whole over so many steps.
+    /// The number of steps after each resampling in which the learning rate rises by a cosine from a tenth to the whole.
     pub rewarm_steps: u64,
 }
 
-/// How a dictionary is trained.
+/// The configuration of a training run.
 ///
 /// # Examples
 /// ```
@@ -160,41 +163,41 @@ pub struct Resampling {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingConfig {
-    /// How many updates.
+    /// The number of updates.
     pub steps: u64,
-    /// Rows in a batch.
+    /// The number of rows in a batch.
     pub batch: usize,
     /// The sparsity penalty, in the units of the normalised inputs; a TopK dictionary has none.
     pub l1: L1,
     /// The highest learning rate.
     pub learning_rate: f64,
-    /// How the learning rate rises.
+    /// The rise of the learning rate.
     pub warm_up: WarmUp,
-    /// How the learning rate falls.
+    /// The fall of the learning rate.
     pub decay: Decay,
-    /// Over how many steps the penalty rises linearly from zero.
+    /// The number of steps in which the penalty rises linearly from zero.
     pub sparsity_warm_up: u64,
     /// The optimiser.
-    pub adam: Adam,
+    pub adam: AdamParameters,
     /// The largest norm of the gradient.
     pub gradient_clip: Option<f64>,
     /// The scale of the inputs.
     pub normalisation: Normalisation,
     /// The start of the decoder bias.
     pub bias_start: BiasStart,
-    /// How many of the first rows the scale and the start are taken from.
+    /// The number of first rows that the scale and the start are computed from.
     pub calibration_rows: usize,
-    /// A latent that was off for so many rows counts as dead.
+    /// The number of rows without activity after which a latent counts as dead.
     pub dead_after_rows: u64,
-    /// Giving dead latents a new start; the AuxK of a TopK dictionary is set in its variant.
+    /// The resampling of dead latents; the AuxK of a TopK dictionary is set in its variant.
     pub resampling: Option<Resampling>,
-    /// How the threshold of a member that selects over the batch follows the batches.
+    /// The rule by which the threshold of a member that selects over the batch follows the batches.
     pub threshold: ThresholdEstimate,
-    /// Lowering the exponent of a [`PNorm`](crate::PNorm) penalty.
+    /// The annealing of the exponent of a [`PNorm`](crate::PNorm) penalty.
     pub p_anneal: Option<PAnneal>,
-    /// Steering λ towards a number of active latents.
+    /// The number of active latents that λ is steered to.
     pub target_l0: Option<TargetL0>,
-    /// Progress is reported and logged every so many steps.
+    /// The number of steps between two entries of the log.
     pub log_every: u64,
     /// The seed of what training itself draws (resampling).
     pub seed: u64,
@@ -210,7 +213,7 @@ impl Default for TrainingConfig {
             warm_up: WarmUp::Linear { steps: 1000, from: 0.0 },
             decay: Decay::None,
             sparsity_warm_up: 2000,
-            adam: Adam::standard(),
+            adam: AdamParameters::standard(),
             gradient_clip: None,
             normalisation: Normalisation::ExpectedNormSqrtDim,
             bias_start: BiasStart::Mean,
@@ -228,51 +231,26 @@ impl Default for TrainingConfig {
 
 impl TrainingConfig {
     pub(crate) fn schedule(&self) -> Result<Schedule, SaeError> {
-        let out = |name, expected, given| Err(SaeError::OutOfRange { name, expected, given });
-        if self.steps == 0 {
-            return out("steps", "at least 1", 0.0);
-        }
-        if self.batch == 0 {
-            return out("batch", "at least 1", 0.0);
-        }
-        if self.log_every == 0 {
-            return out("log_every", "at least 1", 0.0);
-        }
-        if self.calibration_rows == 0 {
-            return out("calibration_rows", "at least 1", 0.0);
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return out("learning_rate", "positive and finite", self.learning_rate);
-        }
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        ensure(self.steps > 0, "steps", "at least 1", 0.0)?;
+        ensure(self.batch > 0, "batch", "at least 1", 0.0)?;
+        ensure(self.log_every > 0, "log_every", "at least 1", 0.0)?;
+        ensure(self.calibration_rows > 0, "calibration_rows", "at least 1", 0.0)?;
+        ensure(positive(self.learning_rate), "learning_rate", "positive and finite", self.learning_rate)?;
         let penalty = self.l1.penalty(1);
-        if !(penalty >= 0.0 && penalty.is_finite()) {
-            return out("l1", "finite, at least 0", penalty);
+        ensure(penalty >= 0.0 && penalty.is_finite(), "l1", "finite, at least 0", penalty)?;
+        let AdamParameters { beta1, beta2, epsilon } = self.adam;
+        ensure((0.0..1.0).contains(&beta1), "adam.beta1", "in [0, 1)", beta1)?;
+        ensure((0.0..1.0).contains(&beta2), "adam.beta2", "in [0, 1)", beta2)?;
+        ensure(positive(epsilon), "adam.epsilon", "positive and finite", epsilon)?;
+        if let Some(clip) = self.gradient_clip {
+            ensure(positive(clip), "gradient_clip", "positive and finite", clip)?;
         }
-        let Adam { beta1, beta2, epsilon } = self.adam;
-        if !(0.0..1.0).contains(&beta1) {
-            return out("adam.beta1", "in [0, 1)", beta1);
-        }
-        if !(0.0..1.0).contains(&beta2) {
-            return out("adam.beta2", "in [0, 1)", beta2);
-        }
-        if !(epsilon > 0.0 && epsilon.is_finite()) {
-            return out("adam.epsilon", "positive and finite", epsilon);
-        }
-        if let Some(clip) = self.gradient_clip
-            && !(clip > 0.0 && clip.is_finite())
-        {
-            return out("gradient_clip", "positive and finite", clip);
-        }
-        if let Some(resampling) = self.resampling
-            && resampling.every == 0
-        {
-            return out("resampling.every", "at least 1", 0.0);
-        }
+        let every = self.resampling.map_or(1, |resampling| resampling.every);
+        ensure(every > 0, "resampling.every", "at least 1", 0.0)?;
         let (ThresholdEstimate::FirstThenDecay { decay: share }
         | ThresholdEstimate::FromZero { rate: share }) = self.threshold;
-        if !(0.0..=1.0).contains(&share) {
-            return out("threshold", "a share in [0, 1]", share);
-        }
+        ensure((0.0..=1.0).contains(&share), "threshold", "a share in [0, 1]", share)?;
         self.p_anneal.map_or(Ok(()), |anneal| anneal.check())?;
         self.target_l0.map_or(Ok(()), |target| target.check())?;
         Ok(Schedule::new(self.schedule_config())?)
@@ -287,7 +265,7 @@ impl TrainingConfig {
         }
     }
 
-    /// λ at a step: the penalty times its warm-up.
+    /// Returns λ at a step: the penalty times its warm-up.
     pub fn penalty(&self, step: u64, d_model: usize) -> f64 {
         let share = match self.sparsity_warm_up {
             0 => 1.0,

@@ -1,15 +1,16 @@
-//! What every training run knows of itself, and the loop that feeds runs with rows.
+//! The state of a training run, and the loop that feeds runs with rows.
 
 use crate::train::anneal::AnnealState;
 use crate::train::rows::{Batches, IntoRows};
-use crate::{Float, Losses, PNorm, Path, Progress, Sae, SaeError, Settings, TrainingConfig, Variant};
+use crate::{Losses, PNorm, Path, Precision, Progress, Sae, SaeError, Settings, TrainingConfig, Variant};
 use collimate_grad::Schedule;
+use collimate_measure::ensure;
 use ndarray::{Array2, ArrayRef2};
 
-/// What a training run knows besides the weights and their moments.
+/// The state of a training run besides the weights and their moments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct State {
-    /// Steps done.
+    /// The number of steps that are done.
     pub(crate) step: u64,
     /// Rows taken from the source.
     pub(crate) rows: u64,
@@ -19,21 +20,21 @@ pub(crate) struct State {
     pub(crate) idle: Vec<u64>,
     /// The step of the last resampling.
     pub(crate) resampled: Option<u64>,
-    /// What the controller of the number of active latents multiplies λ with.
+    /// The factor on λ that the L0 controller sets.
     pub(crate) steered: f64,
-    /// Where the annealing of the exponent stands.
+    /// The state of the annealing of the exponent.
     pub(crate) anneal: AnnealState,
     /// The exponent it began with.
     pub(crate) first_p: f64,
     pub(crate) log: Vec<Progress>,
 }
 
-/// What the next step takes from the state and the schedules.
+/// The numbers of the next step, from the state and the schedules.
 pub(crate) struct Plan {
     penalty: f64,
     pub(crate) learning_rate: f64,
     dead: Vec<u32>,
-    /// The penalty of the batch at this exponent and at the next, when an annealing wants to know.
+    /// The penalty of the batch at this exponent and at the next, if an annealing needs it.
     exponents: Option<[f64; 2]>,
 }
 
@@ -45,7 +46,7 @@ impl Plan {
 }
 
 impl State {
-    /// Before the first step.
+    /// Returns the state before the first step.
     ///
     /// # Errors
     /// [`SaeError::Unsupported`] for a member without the exponent that is to be annealed.
@@ -66,14 +67,14 @@ impl State {
         Ok(Self { idle, steered: 1.0, anneal, first_p, ..Self::default() })
     }
 
-    /// The latents that were off for long enough to count as dead.
+    /// Returns the latents that were inactive for long enough to count as dead.
     pub(crate) fn dead(&self, config: &TrainingConfig) -> Vec<u32> {
         let idle = self.idle.iter().enumerate();
         idle.filter(|(_, idle)| **idle >= config.dead_after_rows).map(|(i, _)| i as u32).collect()
     }
 
-    /// What the step on this batch takes.
-    pub(crate) fn plan<F: Float>(
+    /// Computes the numbers of the step on this batch.
+    pub(crate) fn plan<F: Precision>(
         &self,
         config: &TrainingConfig,
         schedule: &Schedule,
@@ -89,7 +90,7 @@ impl State {
         })
     }
 
-    fn exponents<F: Float>(
+    fn exponents<F: Precision>(
         &self,
         config: &TrainingConfig,
         sae: &Sae<F>,
@@ -101,13 +102,13 @@ impl State {
         let Some(p) = anneal.next_exponent(self.first_p, &self.anneal, self.step) else {
             return Ok(None);
         };
-        let codes = sae.encode(batch)?;
+        let codes = sae.dictionary().encode(batch)?;
         let norms = sae.penalty_norms();
         let at = |p: f64| PNorm { p, ..now }.of_codes(&codes, &norms);
         Ok(Some([at(now.p), at(p)]))
     }
 
-    /// The factor of the learning rate after a resampling: from a tenth to one by a cosine.
+    /// Returns the factor of the learning rate after a resampling: from a tenth to one by a cosine.
     fn rewarming(&self, config: &TrainingConfig) -> f64 {
         let (Some(resampling), Some(event)) = (config.resampling, self.resampled) else {
             return 1.0;
@@ -120,8 +121,8 @@ impl State {
         0.1 + 0.9 * 0.5 * (1.0 - angle.cos())
     }
 
-    /// Counts a step on so many rows, and moves what follows the batches: λ, the threshold, the exponent.
-    pub(crate) fn learn<F: Float>(
+    /// Counts a step, and updates what follows the batches: λ, the threshold, the exponent.
+    pub(crate) fn learn<F: Precision>(
         &mut self,
         config: &TrainingConfig,
         sae: &mut Sae<F>,
@@ -151,8 +152,8 @@ impl State {
         }
     }
 
-    /// The entry of the log for the step just counted, where one is due; `target` is what it had to reconstruct.
-    pub(crate) fn report<F: Float>(
+    /// Returns the entry of the log for the step just counted, if one is due; `target` holds the rows that it had to reconstruct.
+    pub(crate) fn report<F: Precision>(
         &mut self,
         config: &TrainingConfig,
         plan: &Plan,
@@ -177,21 +178,21 @@ impl State {
     }
 }
 
-/// Something that is trained on rows, one batch a step.
+/// A run that is trained on rows, one batch a step.
 pub(crate) trait Run {
     fn config(&self) -> &TrainingConfig;
     fn state(&self) -> &State;
-    /// The width of the rows of its source.
+    /// Returns the width of the rows of its source.
     fn width(&self) -> usize;
-    /// Whether it was asked to stop.
+    /// Returns true if it was asked to stop.
     fn interrupted(&self) -> bool;
-    /// Takes what it needs to know of the rows from a sample of them, once.
+    /// Computes scale and start from a sample of the rows, once.
     fn calibrate(&mut self, sample: &ArrayRef2<f32>) -> Result<(), SaeError>;
-    /// One step on a batch of rows as they come.
+    /// Makes one step on a batch of unscaled rows.
     fn train_on(&mut self, raw: &ArrayRef2<f32>) -> Result<Option<Progress>, SaeError>;
 }
 
-/// Advances some runs over the same rows until `stop` steps are done or each has done its own. `after` is called after
+/// Advances runs over the same rows until `stop` steps are done or each has done its own. `after` is called after
 /// every step.
 pub(crate) fn advance<R: Run, I>(
     runs: &mut [R],
@@ -213,10 +214,8 @@ where
             && config.batch == batch
             && config.calibration_rows == calibration
             && (state.rows, state.step) == (seen, step);
-        if !same {
-            let expected = "the same for all: width, batch, calibration rows, rows seen";
-            return Err(SaeError::OutOfRange { name: "runs", expected, given: state.rows as f64 });
-        }
+        let allowed = "equal for all: width, batch, calibration rows, rows seen";
+        ensure(same, "runs", allowed, state.rows as f64)?;
     }
     let mut batches = Batches::new(rows.into_iter(), width);
     if runs.iter().any(|run| run.state().input_scale.is_none()) {
@@ -246,13 +245,13 @@ where
 }
 
 /// Sets `to` to the rows times the scale of a run.
-pub(crate) fn scaled<F: Float>(scale: Option<f64>, rows: &ArrayRef2<f32>, to: &mut ArrayRef2<F>) {
+pub(crate) fn scaled<F: Precision>(scale: Option<f64>, rows: &ArrayRef2<f32>, to: &mut ArrayRef2<F>) {
     let scale = F::from_f64(scale.expect("a run is calibrated before its first step"));
     to.zip_mut_with(rows, |to, &v| *to = scale * F::from_f64(f64::from(v)));
 }
 
-/// Mean over rows of ‖x − x̄‖².
-fn variance<F: Float>(x: &ArrayRef2<F>) -> f64 {
+/// Computes the mean over rows of ‖x − x̄‖².
+fn variance<F: Precision>(x: &ArrayRef2<F>) -> f64 {
     let n = x.nrows() as f64;
     let mut mean = vec![0.0; x.ncols()];
     let mut norm2 = 0.0;

@@ -8,4 +8,5 @@ pub(crate) mod model;
 pub(crate) mod progress;
 mod resample;
 pub(crate) mod rows;
+pub(crate) mod shuffle;
 pub(crate) mod training;

@@ -1,67 +1,73 @@
-//! What can be trained.
+//! The models that can be trained.
 
-use crate::float::Float;
-use crate::step::{Losses, Settings};
-use crate::train::adam::{Adam, Moments};
+use crate::dictionary::Dictionary;
+use crate::precision::Precision;
+use crate::step::settings::{Losses, Settings};
+use crate::train::adam::{AdamMoments, AdamParameters};
 use crate::{Sae, SaeError, SkipMoments, TrainingConfig, Transcoder, Variant, Weights, Workspace};
 use collimate_measure::Fingerprint;
 use ndarray::{Array2, ArrayRef2};
 use std::fmt::Debug;
 
-/// What a [`Training`](crate::Training) trains: an [`Sae`] on rows `x`, or a [`Transcoder`] on rows `[x | y]`, each input with
-/// its output beside it.
+/// A model that a [`Training`](crate::Training) trains: an [`Sae`] on rows `x`, or a [`Transcoder`] on rows `[x | y]`, each
+/// input followed by its output.
 ///
-/// Nothing else can be: the trait is sealed.
-pub trait Model: Parts {}
+/// The trait is sealed.
+pub trait Model: Parts {
+    /// Returns the dictionary, for encoding and reconstructing.
+    fn dictionary(&self) -> &Dictionary<Self::Precision> {
+        self.sae().dictionary()
+    }
+}
 
-impl<F: Float> Model for Sae<F> {}
-impl<F: Float> Model for Transcoder<F> {}
+impl<F: Precision> Model for Sae<F> {}
+impl<F: Precision> Model for Transcoder<F> {}
 
 /// The moments of the weights, and those of the skip where there is one.
-pub(crate) type AllMoments<F> = (Moments<F>, Option<SkipMoments<F>>);
+pub(crate) type AllMoments<F> = (AdamMoments<F>, Option<SkipMoments<F>>);
 
-/// What a run needs of its model; public, since a public trait stands on it, and out of reach.
+/// The needs of a training run from its model. Public only because [`Model`] requires it; it cannot be named outside this crate.
 pub trait Parts: Clone + Debug {
     /// The precision.
-    type Float: Float;
+    type Precision: Precision;
 
     /// The kind of the model in the description of a run.
     const KIND: &'static str;
-    /// What a file of it calls its format.
+    /// The name of its file format.
     const FORMAT: &'static str;
-    /// Whether a row of the data is an input with its output beside it.
+    /// Whether a row of the data is an input followed by its output.
     const PAIRED: bool;
 
     fn from_parts(
         variant: Variant,
-        weights: Weights<Self::Float>,
-        skip: Option<Array2<Self::Float>>,
+        weights: Weights<Self::Precision>,
+        skip: Option<Array2<Self::Precision>>,
     ) -> Result<Self, SaeError>;
-    fn dictionary(&self) -> &Sae<Self::Float>;
-    fn dictionary_mut(&mut self) -> &mut Sae<Self::Float>;
-    fn linear_path(&self) -> Option<&Array2<Self::Float>>;
+    fn sae(&self) -> &Sae<Self::Precision>;
+    fn sae_mut(&mut self) -> &mut Sae<Self::Precision>;
+    fn linear_path(&self) -> Option<&Array2<Self::Precision>>;
     fn identity(&self) -> Fingerprint;
-    fn no_moments(&self) -> AllMoments<Self::Float>;
+    fn no_moments(&self) -> AllMoments<Self::Precision>;
 
-    /// Complains of what this model cannot do.
+    /// Returns an error if the configuration asks for something that this model does not have.
     fn allow(config: &TrainingConfig) -> Result<(), SaeError>;
 
-    /// One step on a batch of inputs and what they should become.
+    /// Makes one step on a batch of inputs and targets.
     fn update(
         &mut self,
-        moments: &mut AllMoments<Self::Float>,
-        batch: (&ArrayRef2<Self::Float>, &ArrayRef2<Self::Float>),
+        moments: &mut AllMoments<Self::Precision>,
+        batch: (&ArrayRef2<Self::Precision>, &ArrayRef2<Self::Precision>),
         settings: &Settings<'_>,
-        rate: (&Adam, f64),
-        workspace: &mut Workspace<Self::Float>,
+        rate: (&AdamParameters, f64),
+        workspace: &mut Workspace<Self::Precision>,
     ) -> Result<Losses, SaeError>;
 
-    /// The model for rows as they come, which were trained on multiplied by `scale`.
+    /// Undoes the training scale: returns the model that takes unscaled rows.
     fn unscaled(&self, scale: f64) -> Result<Self, SaeError>;
 }
 
-impl<F: Float> Parts for Sae<F> {
-    type Float = F;
+impl<F: Precision> Parts for Sae<F> {
+    type Precision = F;
 
     const KIND: &'static str = "";
     const FORMAT: &'static str = "collimate dictionary 1";
@@ -71,11 +77,11 @@ impl<F: Float> Parts for Sae<F> {
         Self::from_weights(variant, weights)
     }
 
-    fn dictionary(&self) -> &Sae<F> {
+    fn sae(&self) -> &Sae<F> {
         self
     }
 
-    fn dictionary_mut(&mut self) -> &mut Sae<F> {
+    fn sae_mut(&mut self) -> &mut Sae<F> {
         self
     }
 
@@ -88,7 +94,7 @@ impl<F: Float> Parts for Sae<F> {
     }
 
     fn no_moments(&self) -> AllMoments<F> {
-        (Moments::zeros(self.weights()), None)
+        (AdamMoments::zeros(self.weights()), None)
     }
 
     fn allow(_: &TrainingConfig) -> Result<(), SaeError> {
@@ -100,7 +106,7 @@ impl<F: Float> Parts for Sae<F> {
         (moments, _): &mut AllMoments<F>,
         (x, _): (&ArrayRef2<F>, &ArrayRef2<F>),
         settings: &Settings<'_>,
-        (adam, rate): (&Adam, f64),
+        (adam, rate): (&AdamParameters, f64),
         workspace: &mut Workspace<F>,
     ) -> Result<Losses, SaeError> {
         self.step(moments, x, settings, adam, rate, workspace)
@@ -111,8 +117,8 @@ impl<F: Float> Parts for Sae<F> {
     }
 }
 
-impl<F: Float> Parts for Transcoder<F> {
-    type Float = F;
+impl<F: Precision> Parts for Transcoder<F> {
+    type Precision = F;
 
     const KIND: &'static str = " transcoder";
     const FORMAT: &'static str = "collimate transcoder 1";
@@ -122,12 +128,12 @@ impl<F: Float> Parts for Transcoder<F> {
         Self::from_weights(variant, weights, skip)
     }
 
-    fn dictionary(&self) -> &Sae<F> {
-        self.sae()
+    fn sae(&self) -> &Sae<F> {
+        Transcoder::sae(self)
     }
 
-    fn dictionary_mut(&mut self) -> &mut Sae<F> {
-        self.sae_mut()
+    fn sae_mut(&mut self) -> &mut Sae<F> {
+        Transcoder::sae_mut(self)
     }
 
     fn linear_path(&self) -> Option<&Array2<F>> {
@@ -155,7 +161,7 @@ impl<F: Float> Parts for Transcoder<F> {
         moments: &mut AllMoments<F>,
         (x, y): (&ArrayRef2<F>, &ArrayRef2<F>),
         settings: &Settings<'_>,
-        (adam, rate): (&Adam, f64),
+        (adam, rate): (&AdamParameters, f64),
         workspace: &mut Workspace<F>,
     ) -> Result<Losses, SaeError> {
         self.step(moments, x, y, settings, adam, rate, workspace)

@@ -1,7 +1,7 @@
 use crate::Losses;
 use std::fmt::Write;
 
-/// Where a training run stands.
+/// One entry of the log of a training run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// Steps done.
@@ -46,10 +46,10 @@ const NAMES: [&str; 19] = [
 ];
 
 impl Progress {
-    /// How many numbers an entry is.
+    /// The number of numbers in an entry.
     pub(crate) const NUMBERS: usize = NAMES.len();
 
-    /// The entry as numbers, each exact in f64.
+    /// Returns the entry as numbers, each exact in f64.
     pub(crate) fn to_numbers(&self) -> [f64; Self::NUMBERS] {
         let l = &self.losses;
         [
@@ -75,7 +75,7 @@ impl Progress {
         ]
     }
 
-    /// The entry that numbers stand for; `None` for another number of them.
+    /// Returns the entry from its numbers; `None` for another number of them.
     #[cfg(feature = "files")]
     pub(crate) fn from_numbers(numbers: &[f64]) -> Option<Self> {
         let n: &[f64; Self::NUMBERS] = numbers.try_into().ok()?;
@@ -104,7 +104,7 @@ impl Progress {
         })
     }
 
-    /// The entry as one line of JSON without the line feed; what is not finite becomes `null`.
+    /// Returns the entry as one line of JSON without the line feed; a value that is not finite becomes `null`.
     ///
     /// # Examples
     /// ```

@@ -1,10 +1,11 @@
-use crate::{Moments, Sae, SaeError, normalise};
+use crate::{AdamMoments, Sae, SaeError, normalise};
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, sum_of_squares};
 use ndarray::ArrayRef2;
 
 impl<F: Scalar> Sae<F> {
-    /// Gives dead latents a new start on rows that are reconstructed badly.
+    /// Restarts dead latents on rows that are reconstructed badly.
     ///
     /// ```text
     /// row t is drawn with probability ∝ loss_t²
@@ -12,8 +13,7 @@ impl<F: Scalar> Sae<F> {
     /// the vectors of latent i (biases, r) ← 0, thresholds ← their mean over the living
     /// both moments of all of these ← 0
     /// ```
-    /// Living latents are not touched, and without dead ones nothing happens. When no latent is alive the mean norm
-    /// counts as one.
+    /// Living latents do not change. If no latent is alive, the mean norm counts as one.
     ///
     /// # Shapes
     /// `x` `[b, d]` in the units of the dictionary, `losses` one per row.
@@ -25,7 +25,7 @@ impl<F: Scalar> Sae<F> {
     /// Bricken et al. (2023), "Towards Monosemanticity", appendix on neuron resampling.
     pub fn resample(
         &mut self,
-        moments: &mut Moments<F>,
+        moments: &mut AdamMoments<F>,
         dead: &[u32],
         x: &ArrayRef2<F>,
         losses: &[f64],
@@ -40,9 +40,8 @@ impl<F: Scalar> Sae<F> {
         if x.ncols() != d || x.nrows() != losses.len() || x.nrows() == 0 {
             return Err(SaeError::shape("x", &[losses.len().max(1), d], x.shape()));
         }
-        if let Some(&latent) = dead.iter().find(|&&latent| latent as usize >= n) {
-            let given = f64::from(latent);
-            return Err(SaeError::OutOfRange { name: "dead", expected: "latents below n", given });
+        for &latent in dead {
+            ensure((latent as usize) < n, "dead", "latents below n", f64::from(latent))?;
         }
         let mut is_dead = vec![false; n];
         dead.iter().for_each(|&latent| is_dead[latent as usize] = true);
@@ -92,7 +91,7 @@ impl<F: Scalar> Sae<F> {
     }
 }
 
-/// A row drawn with probability ∝ loss²; uniformly when every loss is zero.
+/// Draws a row with probability ∝ loss²; uniformly if every loss is zero.
 fn draw(losses: &[f64], stream: &mut RngStream) -> usize {
     let total: f64 = losses.iter().map(|l| l * l).sum();
     if !(total > 0.0 && total.is_finite()) {

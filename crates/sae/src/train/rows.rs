@@ -1,16 +1,18 @@
-//! Where rows come from: any iterator of arrays.
+//! The sources of rows: any iterator of arrays.
 
 use crate::SaeError;
+use crate::train::shuffle::Reservoir;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef2, ArrayView2, Axis};
 use std::collections::VecDeque;
 
-/// A block of rows, or the reason why there is none. Blocks need not have the size of a training batch.
+/// A block of rows, or the error of its source. Blocks need not have the size of a training batch.
 pub trait IntoRows {
-    /// The rows `[b, d]`.
+    /// Returns the rows `[b, d]`.
     ///
     /// # Errors
-    /// Whatever kept the source from producing them.
+    /// The error of the source.
     fn into_rows(self) -> Result<Array2<f32>, SaeError>;
 }
 
@@ -32,7 +34,7 @@ impl<E: Into<SaeError>> IntoRows for Result<Array2<f32>, E> {
     }
 }
 
-/// The rows of an array in a new random order each time round, for ever.
+/// Returns the rows of an array without end, shuffled in every epoch.
 ///
 /// # Examples
 /// ```
@@ -40,7 +42,7 @@ impl<E: Into<SaeError>> IntoRows for Result<Array2<f32>, E> {
 /// let rows = ndarray::array![[1.0f32], [2.0], [3.0]];
 /// let mut blocks = collimate_sae::epochs(&rows, 2, &mut RngStream::new(1, 0));
 /// let seen: f32 = (0..2).map(|_| blocks.next().unwrap().sum()).sum();
-/// assert_eq!(seen, 6.0); // one time round, in blocks of two and one
+/// assert_eq!(seen, 6.0); // one epoch, in blocks of two and one
 /// ```
 pub fn epochs<'a>(
     rows: &'a ArrayRef2<f32>,
@@ -62,9 +64,10 @@ pub fn epochs<'a>(
 
 /// The rows of any source in random order, from a buffer of fixed size.
 ///
-/// The buffer is filled first; each row that is handed out is drawn from it and replaced by the next of the source. When
-/// the source ends, what is left comes in random order. Every row comes exactly once. Rows that lie near each other in
-/// the source come apart by about the size of the buffer, no more: a source in the order of its documents wants a large one.
+/// The buffer is filled first. Each row that is returned is drawn from the buffer and replaced by the next row of the source.
+/// At the end of the source, the remaining rows are returned in random order. Every row is returned exactly once. Rows that
+/// are near each other in the source move apart by about the size of the buffer, so a source in the order of its documents
+/// needs a large one.
 ///
 /// # Examples
 /// ```
@@ -79,16 +82,14 @@ pub fn epochs<'a>(
 #[derive(Clone, Debug)]
 pub struct ShuffleBuffer<I> {
     source: I,
-    capacity: usize,
     block: usize,
-    stream: RngStream,
-    rows: Vec<Vec<f32>>,
+    buffer: Reservoir<f32>,
     waiting: VecDeque<Vec<f32>>,
     ended: bool,
 }
 
 impl<I: Iterator<Item: IntoRows>> ShuffleBuffer<I> {
-    /// A buffer of `buffer_rows` rows that hands out blocks of `block` rows (the last may be shorter).
+    /// Returns a buffer of `buffer_rows` rows that gives blocks of `block` rows (the last may be shorter).
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] for a buffer or a block of no rows.
@@ -98,24 +99,24 @@ impl<I: Iterator<Item: IntoRows>> ShuffleBuffer<I> {
         block: usize,
         stream: &mut RngStream,
     ) -> Result<Self, SaeError> {
-        for (name, given) in [("buffer_rows", buffer_rows), ("block", block)] {
-            if given == 0 {
-                return Err(SaeError::OutOfRange { name, expected: "at least 1", given: 0.0 });
-            }
-        }
-        // A stream of its own, so that the caller's can go on.
-        let stream = RngStream::new(stream.bits(), stream.bits());
-        let (rows, waiting) = (Vec::new(), VecDeque::new());
-        let source = source.into_iter();
-        Ok(Self { source, capacity: buffer_rows, block, stream, rows, waiting, ended: false })
+        ensure(buffer_rows > 0, "buffer_rows", "at least 1", 0.0)?;
+        ensure(block > 0, "block", "at least 1", 0.0)?;
+        let (buffer, waiting) = (Reservoir::new(buffer_rows, stream), VecDeque::new());
+        Ok(Self { source: source.into_iter(), block, buffer, waiting, ended: false })
     }
 
+    /// Returns the next row of the source; `None` at its end.
     fn pull(&mut self) -> Result<Option<Vec<f32>>, SaeError> {
         while self.waiting.is_empty() && !self.ended {
             match self.source.next() {
                 None => self.ended = true,
                 Some(block) => {
-                    self.waiting.extend(block.into_rows()?.rows().into_iter().map(|row| row.to_vec()))
+                    let block = block.into_rows()?;
+                    let width = self.buffer.width().unwrap_or(block.ncols());
+                    if block.ncols() != width {
+                        return Err(SaeError::shape("rows", &[block.nrows(), width], block.shape()));
+                    }
+                    self.waiting.extend(block.rows().into_iter().map(|row| row.to_vec()));
                 }
             }
         }
@@ -123,21 +124,18 @@ impl<I: Iterator<Item: IntoRows>> ShuffleBuffer<I> {
     }
 
     fn fill(&mut self) -> Result<Option<Array2<f32>>, SaeError> {
-        while self.rows.len() < self.capacity
+        while self.buffer.has_room()
             && let Some(row) = self.pull()?
         {
-            self.rows.push(row);
+            self.buffer.push(&row);
         }
-        let Some(width) = self.rows.first().map(Vec::len) else { return Ok(None) };
+        let Some(width) = self.buffer.width() else { return Ok(None) };
         let mut out = Array2::zeros((0, width));
-        while out.nrows() < self.block && !self.rows.is_empty() {
-            let chosen = self.stream.below(self.rows.len());
-            let row = match self.pull()? {
-                Some(next) => std::mem::replace(&mut self.rows[chosen], next),
-                None => self.rows.swap_remove(chosen),
-            };
-            let given = [1, row.len()];
-            out.push_row(ndarray::aview1(&row)).map_err(|_| SaeError::shape("rows", &[1, width], &given))?;
+        while out.nrows() < self.block && self.buffer.rows() > 0 {
+            let chosen = self.buffer.draw();
+            let next = self.pull()?;
+            out.push_row(ndarray::aview1(self.buffer.row(chosen))).expect("rows of one width");
+            self.buffer.replace(chosen, next.as_deref());
         }
         Ok(Some(out))
     }
@@ -151,11 +149,11 @@ impl<I: Iterator<Item: IntoRows>> Iterator for ShuffleBuffer<I> {
     }
 }
 
-/// Cuts whatever blocks come into batches of one size.
+/// Blocks of any size, cut into batches of one size.
 pub(crate) struct Batches<I> {
     source: I,
     waiting: VecDeque<Array2<f32>>,
-    /// Rows of the first waiting block that were already handed out.
+    /// The number of rows of the first waiting block that were already used.
     used: usize,
     width: usize,
     handed_out: u64,
@@ -178,7 +176,7 @@ impl<I: Iterator<Item: IntoRows>> Batches<I> {
         Ok(true)
     }
 
-    /// The first rows (fewer if the source has fewer), without taking them.
+    /// Returns the first rows (fewer if the source has fewer), without taking them.
     pub(crate) fn peek(&mut self, count: usize) -> Result<Array2<f32>, SaeError> {
         while self.waiting.iter().map(|b| b.nrows()).sum::<usize>() - self.used < count && self.pull()? {}
         let mut sample = Array2::zeros((0, self.width));
@@ -192,7 +190,7 @@ impl<I: Iterator<Item: IntoRows>> Batches<I> {
         Ok(sample)
     }
 
-    /// Hands out `count` rows one by one; an error when the source ends before.
+    /// Takes `count` rows one by one; returns an error if the source ends before.
     pub(crate) fn take(&mut self, count: usize, mut each: impl FnMut(usize, &[f32])) -> Result<(), SaeError> {
         let mut done = 0;
         while done < count {

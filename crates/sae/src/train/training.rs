@@ -4,7 +4,7 @@ use crate::train::model::AllMoments;
 use crate::train::rows::IntoRows;
 use crate::{Model, Progress, SaeError, TrainingConfig, Workspace};
 use collimate_grad::Schedule;
-use collimate_measure::Fingerprint;
+use collimate_measure::{Fingerprint, OutOfRange};
 use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, sum_of_squares};
 use ndarray::{Array2, ArrayRef2, s};
@@ -14,15 +14,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Changes whenever the same configuration would train to other weights, so that no cache serves an old dictionary.
 pub(crate) const TRAINER: &str = "collimate-sae trainer 2";
 
-/// A dictionary or a transcoder on its way.
+/// A training run in progress, of a dictionary or a transcoder.
 ///
 /// Rows are scaled by the configured normalisation, the decoder bias starts where the configuration says, then each step
-/// takes one batch. When all steps are done the scale is folded into the biases, so the finished dictionary takes rows as
-/// they come.
+/// takes one batch. When all steps are done the scale is folded into the biases, so the finished dictionary takes unscaled
+/// rows.
 ///
-/// A [`Transcoder`](crate::Transcoder) is trained on rows `[x | y]`, each input with its output beside it: with one factor for
-/// both, taken from the inputs, and the decoder bias at the mean or the median of the outputs. Resampling is not for it. A
-/// transcoder of a space to itself, without a skip, trains as the dictionary does.
+/// A [`Transcoder`](crate::Transcoder) is trained on rows `[x | y]`, each input followed by its output. One factor, computed from
+/// the inputs, scales both, and the decoder bias starts at the mean or the median of the outputs. It cannot be resampled. A
+/// transcoder of a space to itself, without a skip, trains like the dictionary.
 ///
 /// # Determinism
 /// The same dictionary, configuration and rows give the same bits, on any number of threads; so does a run that was
@@ -61,54 +61,54 @@ pub(crate) const TRAINER: &str = "collimate-sae trainer 2";
 pub struct Training<M: Model> {
     pub(crate) config: TrainingConfig,
     pub(crate) model: M,
-    pub(crate) moments: AllMoments<M::Float>,
+    pub(crate) moments: AllMoments<M::Precision>,
     pub(crate) state: State,
     pub(crate) origin: Fingerprint,
     schedule: Schedule,
-    workspace: Workspace<M::Float>,
-    x: Array2<M::Float>,
-    /// Of no rows where the input is the target.
-    y: Array2<M::Float>,
+    workspace: Workspace<M::Precision>,
+    x: Array2<M::Precision>,
+    /// The targets; no rows if the input is the target.
+    y: Array2<M::Precision>,
     stop: Option<Arc<AtomicBool>>,
 }
 
-/// A finished dictionary or transcoder and how it came about.
+/// A finished dictionary or transcoder, and how it was trained.
 #[derive(Clone, Debug)]
 pub struct Trained<M> {
-    /// The dictionary or the transcoder, for rows as they come.
+    /// The dictionary or the transcoder, for unscaled rows.
     pub model: M,
-    /// How it was trained.
+    /// The configuration.
     pub config: TrainingConfig,
     /// The factor of the inputs (and outputs) during training, folded into `model`.
     pub input_scale: f64,
     /// One entry every `log_every` steps and one for the last. For a transcoder `explained_variance` is that of the outputs, and
-    /// in `losses` `input` stands for what the latents have to explain.
+    /// in `losses` `input` refers to y without the skip's part, which the latents have to explain.
     pub log: Vec<Progress>,
     /// Rows seen.
     pub rows: u64,
     /// The latents that were dead at the end.
     pub dead: Vec<u32>,
-    /// Of everything that made it: the start, the configuration and the data as far as they were named.
+    /// The fingerprint of the initial weights, the configuration and, if given, the data.
     pub origin: Fingerprint,
 }
 
 impl<M: Model> Training<M> {
-    /// A run that has not begun.
+    /// Returns a run that has not begun.
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] for a value of the configuration outside its range, [`SaeError::Unsupported`] for resampling a
-    /// transcoder (nobody has said which output direction a dead latent should get) and for annealing an exponent that is
-    /// not there.
+    /// transcoder (there is no published rule for the output direction of a dead latent) and for annealing an exponent that the
+    /// member does not have.
     pub fn new(model: M, config: TrainingConfig) -> Result<Self, SaeError> {
         let schedule = config.schedule()?;
         M::allow(&config)?;
-        let variant = model.dictionary().variant();
+        let variant = model.sae().variant();
         let described = format!("{TRAINER}{} {config:?} {variant:?}", M::KIND);
         let origin = Fingerprint::of(described.as_bytes()).and(&model.identity().0.to_le_bytes());
         let (d_in, d_out) = widths(&model);
         Ok(Self {
             moments: model.no_moments(),
-            state: State::new(variant, model.dictionary().size().n_latents, &config)?,
+            state: State::new(variant, model.sae().size().n_latents, &config)?,
             workspace: Workspace::default(),
             x: Array2::zeros((config.batch, d_in)),
             y: Array2::zeros((if M::PAIRED { config.batch } else { 0 }, d_out)),
@@ -120,9 +120,9 @@ impl<M: Model> Training<M> {
         })
     }
 
-    /// Stops before the next step once `flag` is set, with [`SaeError::Interrupted`]: for Ctrl-C.
+    /// Stops before the next step after `flag` is set, with [`SaeError::Interrupted`]: for Ctrl-C.
     ///
-    /// After [`Training::advance`] was interrupted the run is whole: save a checkpoint, go on or finish it.
+    /// After an interruption of [`Training::advance`] the run is complete: save a checkpoint, continue or finish it.
     ///
     /// # Examples
     /// ```
@@ -150,36 +150,47 @@ impl<M: Model> Training<M> {
         self
     }
 
-    /// The fingerprint of everything that makes the result: start, configuration, and data if named.
+    /// Returns the fingerprint of everything that determines the result: start, configuration, and data if named.
     ///
     /// It is known before the first step, so it can serve as the key of a cache.
     pub fn origin(&self) -> Fingerprint {
         self.origin
     }
 
-    /// How it is trained.
+    /// Returns the model as it is between two steps: in the units of training, in which rows are scaled by
+    /// [`Training::input_scale`].
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// Returns the factor of the inputs during training; `None` before the first row was seen.
+    pub fn input_scale(&self) -> Option<f64> {
+        self.state.input_scale
+    }
+
+    /// Returns the configuration.
     pub fn config(&self) -> &TrainingConfig {
         &self.config
     }
 
-    /// Steps done.
+    /// Returns the number of steps that are done.
     pub fn step(&self) -> u64 {
         self.state.step
     }
 
-    /// The entries of the log so far, those of before a checkpoint too.
+    /// Returns the entries of the log so far, including those before a checkpoint.
     pub fn log(&self) -> &[Progress] {
         &self.state.log
     }
 
-    /// Trains to the last step, telling `progress` every `log_every` steps.
+    /// Trains to the last step and calls `progress` every `log_every` steps.
     ///
     /// A run that was continued skips the rows it has already seen, so the source must be the same from its beginning.
     ///
     /// # Errors
     /// [`SaeError::Exhausted`] when the rows end before the steps do, [`SaeError::Diverged`] with the step and the tensor
     /// that is not finite, [`SaeError::NonFiniteInput`], [`SaeError::Interrupted`] (the run is then lost: use
-    /// [`Training::advance`] to keep it), and whatever the source reports.
+    /// [`Training::advance`] to keep it), and the error of the source.
     pub fn run<I>(mut self, rows: I, mut progress: impl FnMut(&Progress)) -> Result<Trained<M>, SaeError>
     where
         I: IntoIterator<Item: IntoRows>,
@@ -189,7 +200,7 @@ impl<M: Model> Training<M> {
         self.finish()
     }
 
-    /// Trains until `step` steps are done, as [`Training::run`] does, and stays open.
+    /// Trains until `step` steps are done, like [`Training::run`], and stays open.
     ///
     /// # Errors
     /// As [`Training::run`].
@@ -206,17 +217,17 @@ impl<M: Model> Training<M> {
         advance(std::slice::from_mut(self), rows, stop, &mut |_, now| progress(now), &mut |_| Ok(()))
     }
 
-    /// One step on a batch in normalised units.
+    /// Makes one step on a batch in normalised units.
     fn step_on(
         &mut self,
-        x: &ArrayRef2<M::Float>,
-        y: &ArrayRef2<M::Float>,
+        x: &ArrayRef2<M::Precision>,
+        y: &ArrayRef2<M::Precision>,
     ) -> Result<Option<Progress>, SaeError> {
         let Self { config, state, model, moments, workspace, .. } = self;
-        let plan = state.plan(config, &self.schedule, model.dictionary(), x)?;
+        let plan = state.plan(config, &self.schedule, model.sae(), x)?;
         let (settings, rate) = (plan.settings(config), (&config.adam, plan.learning_rate));
         let losses = model.update(moments, (x, y), &settings, rate, workspace)?;
-        state.learn(config, model.dictionary_mut(), &plan, &losses, (workspace.active(), x.nrows()));
+        state.learn(config, model.sae_mut(), &plan, &losses, (workspace.active(), x.nrows()));
         if let Some(resampling) = config.resampling
             && state.step.is_multiple_of(resampling.every)
             && state.step <= resampling.until
@@ -226,26 +237,26 @@ impl<M: Model> Training<M> {
         Ok(self.state.report(&self.config, &plan, losses, y))
     }
 
-    /// The latents that were off for at least `dead_after_rows` rows.
+    /// Returns the latents that were inactive for at least `dead_after_rows` rows.
     pub fn dead(&self) -> Vec<u32> {
         self.state.dead(&self.config)
     }
 
-    fn resample(&mut self, batch: &ArrayRef2<M::Float>, encoder_scale: f64) -> Result<(), SaeError> {
+    fn resample(&mut self, batch: &ArrayRef2<M::Precision>, encoder_scale: f64) -> Result<(), SaeError> {
         let dead = self.dead();
         if dead.is_empty() {
             return Ok(());
         }
         let losses: Vec<f64> = self
             .workspace
-            .residual
+            .residuals()
             .rows()
             .into_iter()
             .map(|row| sum_of_squares(row.to_slice().expect("contiguous")).to_f64())
             .collect();
         // A child stream for each event: nothing about the generator has to be stored to continue a run.
         let mut stream = RngStream::named(self.config.seed, "sae.resample").child(self.state.step);
-        let sae = self.model.dictionary_mut();
+        let sae = self.model.sae_mut();
         sae.resample(&mut self.moments.0, &dead, batch, &losses, encoder_scale, &mut stream)?;
         dead.iter().for_each(|&latent| self.state.idle[latent as usize] = 0);
         self.state.resampled = Some(self.state.step);
@@ -258,7 +269,7 @@ impl<M: Model> Training<M> {
     /// [`SaeError::OutOfRange`] when the run has not seen a row yet.
     pub fn finish(self) -> Result<Trained<M>, SaeError> {
         let Some(input_scale) = self.state.input_scale else {
-            return Err(SaeError::OutOfRange { name: "rows seen", expected: "at least 1", given: 0.0 });
+            return Err(OutOfRange { argument: "rows seen", allowed: "at least 1", given: 0.0 }.into());
         };
         let dead = self.dead();
         Ok(Trained {
@@ -273,9 +284,9 @@ impl<M: Model> Training<M> {
     }
 }
 
-/// The widths of the input and of what is to be reconstructed.
+/// Returns the widths of the input and of the target.
 fn widths<M: Model>(model: &M) -> (usize, usize) {
-    let sae = model.dictionary();
+    let sae = model.sae();
     (sae.input_width(), sae.size().d_model)
 }
 
@@ -302,7 +313,7 @@ impl<M: Model> Run for Training<M> {
         let target = s![.., if M::PAIRED { d_in } else { 0 }..];
         let scale = self.config.normalisation.factor(&sample.slice(s![.., ..d_in]))?;
         if let Some(bias) = self.config.bias_start.of(&sample.slice(target)) {
-            start_bias(self.model.dictionary_mut(), &bias, scale);
+            start_bias(self.model.sae_mut(), &bias, scale);
         }
         self.state.input_scale = Some(scale);
         Ok(())
@@ -323,12 +334,12 @@ impl<M: Model> Run for Training<M> {
 
 /// Trains several dictionaries, of any members, on one pass over the rows.
 ///
-/// Each gets the same batches and comes out bit for bit as if it had been trained alone. `progress` is told which one it
-/// hears of.
+/// Each gets the same batches, and its result is the same, bit for bit, as if it had been trained alone. `progress` gets the
+/// index of the run with each entry.
 ///
 /// # Errors
-/// As [`Training::advance`], for the first that fails; [`SaeError::OutOfRange`] when the runs do not stand at the same row or
-/// differ in their batch size, calibration rows or width.
+/// As [`Training::advance`], for the first that fails; [`SaeError::OutOfRange`] if the runs are not at the same row or differ
+/// in their batch size, calibration rows or width.
 ///
 /// # Examples
 /// ```
@@ -358,10 +369,10 @@ where
     runs.into_iter().map(Training::finish).collect()
 }
 
-/// Advances several runs on one pass until `step` steps are done, as [`train_together`] does; they stay open.
+/// Advances several runs on one pass until `step` steps are done, like [`train_together`]; they stay open.
 ///
-/// After an interruption all that have steps left stand at the same one: save a checkpoint of each, or go on. Runs that were loaded from such
-/// checkpoints go on together on the same rows from their beginning, bit for bit.
+/// After an interruption all runs that have steps left are at the same step: save a checkpoint of each, or continue. Runs that
+/// were loaded from such checkpoints continue together on the same rows from their beginning, bit for bit.
 ///
 /// # Errors
 /// As [`train_together`].

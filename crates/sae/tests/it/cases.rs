@@ -55,7 +55,7 @@ impl Case {
         Array2::from_shape_vec((shape[0], columns), values).expect("a matrix")
     }
 
-    /// The encoder as this crate keeps it, one latent a row.
+    /// Returns the encoder as this crate keeps it, one latent a row.
     fn encoder(&self, key: &str) -> Array2<f64> {
         let (shape, values) = self.tensor(key).unwrap_or_else(|| panic!("{key} is missing"));
         let n = *shape.last().expect("a shape");
@@ -63,7 +63,7 @@ impl Case {
         wide.reversed_axes().as_standard_layout().into_owned()
     }
 
-    /// The batches of an optimiser case, one after another.
+    /// Returns the batches of an optimiser case, one after another.
     pub(crate) fn batches(&self) -> Vec<Array2<f64>> {
         let (shape, values) = self.tensor("in.x").expect("inputs");
         let size = shape[1] * shape[2];
@@ -73,7 +73,7 @@ impl Case {
             .collect()
     }
 
-    /// Parameters under a prefix such as `w.`, `grad.`, `after1.`.
+    /// Returns the parameters under a prefix such as `w.`, `grad.`, `after1.`.
     pub(crate) fn weights(&self, prefix: &str, variant: &Variant) -> Weights<f64> {
         let vectors = variant.per_latent_names();
         Weights {

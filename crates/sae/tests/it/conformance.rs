@@ -2,8 +2,8 @@
 
 use crate::cases::{Case, TIGHT, Tolerance};
 use collimate_sae::{
-    Adam, AuxK, Gated, GatedDecoder, InputBias, Losses, Moments, Path, PenaltyWeight, Relu, Settings, TopK,
-    Variant, Workspace,
+    AdamMoments, AdamParameters, AuxK, Gated, GatedDecoder, InputBias, Losses, Path, PenaltyWeight, Relu,
+    Settings, TopK, Variant, Workspace,
 };
 
 /// Runs a case on both paths and compares codes, reconstruction, total loss and every gradient.
@@ -11,11 +11,13 @@ fn run(name: &str, variant: impl Into<Variant>, penalty: f64, prefix: &str, tole
     let (case, variant) = (Case::open(name), variant.into());
     let sae = case.sae(variant);
     let x = case.matrix("in.x");
-    let codes = sae.encode(&x).unwrap();
+    let codes = sae.dictionary().encode(&x).unwrap();
     for (i, (ours, theirs)) in codes.to_dense().iter().zip(&case.matrix("out.feature_acts")).enumerate() {
         tolerance.check(&format!("{name} code {i}"), *ours, *theirs);
     }
-    for (i, (ours, theirs)) in sae.decode(&codes).unwrap().iter().zip(&case.matrix("out.recon")).enumerate() {
+    for (i, (ours, theirs)) in
+        sae.dictionary().decode(&codes).unwrap().iter().zip(&case.matrix("out.recon")).enumerate()
+    {
         tolerance.check(&format!("{name} reconstruction {i}"), *ours, *theirs);
     }
     let dead = case.dead();
@@ -79,7 +81,7 @@ fn the_exported_thresholds_are_those_of_the_reference() {
     for (ours, theirs) in jump.weights().per_latent[1].iter().zip(&theirs) {
         TIGHT.check("threshold", *ours, theirs.max(0.0));
     }
-    assert_eq!(jump.encode(&case.matrix("in.x")).unwrap().to_dense().dim(), (8, 20));
+    assert_eq!(jump.dictionary().encode(&case.matrix("in.x")).unwrap().to_dense().dim(), (8, 20));
 }
 
 #[test]
@@ -112,12 +114,12 @@ fn topk_normalised_by_the_variance_of_the_batch_is_a_rescaling() {
     TIGHT.check_weights("sparsify_topk", &variant, &gradient, &case.weights("grad.", &variant));
 }
 
-/// Repeats the optimiser steps of a case on both paths.
-fn steps(name: &str, variant: impl Into<Variant>, penalty: f64, adam: Adam) {
+/// Compares the optimiser steps of a case on both paths.
+fn steps(name: &str, variant: impl Into<Variant>, penalty: f64, adam: AdamParameters) {
     let (case, variant) = (Case::open(name), variant.into());
     for path in [Path::Sparse, Path::Dense] {
         let mut sae = case.sae(variant);
-        let mut moments = Moments::zeros(sae.weights());
+        let mut moments = AdamMoments::zeros(sae.weights());
         let mut workspace = Workspace::default();
         let settings = Settings { penalty, path, ..Settings::default() };
         for (t, x) in case.batches().iter().enumerate() {
@@ -130,6 +132,6 @@ fn steps(name: &str, variant: impl Into<Variant>, penalty: f64, adam: Adam) {
 
 #[test]
 fn three_optimiser_steps() {
-    steps("dl_standard_update", Relu::unit_norm(), 0.11, Adam::standard());
-    steps("dl_gated_update", Gated::paper(), 0.11, Adam::without_momentum());
+    steps("dl_standard_update", Relu::unit_norm(), 0.11, AdamParameters::standard());
+    steps("dl_gated_update", Gated::paper(), 0.11, AdamParameters::without_momentum());
 }

@@ -1,4 +1,4 @@
-//! Batches in which rows and latents have so many entries that they are taken in another order.
+//! Batches in which rows and latents have many entries, so that they are taken in another order.
 
 use collimate_sae::{
     AuxCodes, AuxK, AuxScale, Gated, GatedDecoder, Path, Relu, Sae, Settings, Size, TopK, Variant, Weights,
@@ -54,7 +54,7 @@ fn both_paths_agree_on_crowded_batches() {
 
 #[test]
 fn a_crowded_batch_is_the_mean_of_its_parts() {
-    // Parts of so few rows are gathered from at once. With this scale the auxiliary loss is a mean over rows too.
+    // Parts of a few rows are gathered at once. With this scale the auxiliary loss is a mean over rows too.
     let aux = AuxK { scale: AuxScale::FewDead, codes: AuxCodes::Positive, ..AuxK::new(60, 0.5) };
     let variant = TopK { aux: Some(aux), ..TopK::new(64) };
     let (sae, x) = random(variant.into(), &mut RngStream::new(6, 0));

@@ -2,21 +2,21 @@
 
 use crate::cases::{Case, TIGHT, Tolerance};
 use collimate_sae::{
-    Adam, AuxCodes, AuxK, AuxScale, BatchTopK, Crosscoder, CrosscoderSparsity, DecoderRows, Estimator,
-    InputBias, JumpRelu, JumpReluSparsity, Levels, Losses, Matryoshka, Moments, MultiTopK, PNorm, PNormForm,
-    Path, PenaltyWeight, PreActivationLoss, PullOver, Ranking, Relu, Sae, Settings, ThresholdEstimate,
-    ThresholdParameter, TopK, Transcoder, Variant, Weights, Workspace,
+    AdamMoments, AdamParameters, AuxCodes, AuxK, AuxScale, BatchTopK, Crosscoder, CrosscoderSparsity,
+    DecoderRows, Estimator, InputBias, JumpRelu, JumpReluSparsity, Levels, Losses, Matryoshka, MultiTopK,
+    PNorm, PNormForm, Path, PenaltyWeight, PreActivationLoss, PullOver, Ranking, Relu, Sae, Settings,
+    ThresholdEstimate, ThresholdParameter, TopK, Transcoder, Variant, Weights, Workspace,
 };
 use ndarray::{Array2, Axis};
 
 const ALPHA: f64 = 0.03125;
 
-/// Codes, reconstruction, total loss and every gradient of a case, on both paths.
+/// Compares codes, reconstruction, total loss and every gradient of a case, on both paths.
 fn check(name: &str, variant: impl Into<Variant>, penalty: f64, prefix: &str) -> Losses {
     let (case, variant) = (Case::open(name), variant.into());
     let sae = case.sae(variant);
     let x = case.matrix("in.x");
-    let codes = sae.encode(&x).unwrap();
+    let codes = sae.dictionary().encode(&x).unwrap();
     let mut dense = codes.to_dense();
     if scaled(&variant) && !matches!(variant, Variant::Crosscoder(_)) {
         // SAELens stores the codes times the norms of the decoder rows.
@@ -25,7 +25,7 @@ fn check(name: &str, variant: impl Into<Variant>, penalty: f64, prefix: &str) ->
     compare(&format!("{name} code"), &dense, &case.matrix("out.feature_acts"), &TIGHT);
     compare(
         &format!("{name} reconstruction"),
-        &sae.decode(&codes).unwrap(),
+        &sae.dictionary().decode(&codes).unwrap(),
         &case.matrix("out.recon"),
         &TIGHT,
     );
@@ -88,7 +88,7 @@ fn a_penalty_that_one_library_weights_twice() {
     let (losses, _) = sae.gradient(&x, &settings, &mut Workspace::default()).unwrap();
     TIGHT.check("reconstruction", losses.reconstruction, case.scalar("loss.mse_loss"));
     let norms = sae.weights().w_dec.map_axis(Axis(1), |row| row.dot(&row).sqrt());
-    let codes = sae.encode(&x).unwrap().to_dense();
+    let codes = sae.dictionary().encode(&x).unwrap().to_dense();
     TIGHT.check("once", losses.sparsity, (&codes * &norms).sum() / 8.0);
     TIGHT.check("twice", (&codes * &norms * &norms).sum() / 8.0, case.scalar("loss.sparsity_loss"));
 }
@@ -292,7 +292,7 @@ fn several_layers_at_once() {
     check("ref_crosscoder_batchtopk", Crosscoder { layers: 3, sparsity }, 0.0, "");
 }
 
-/// A case of sparsify, whose loss is divided by the variance of the batch.
+/// Compares a case of sparsify, whose loss is divided by the variance of the batch.
 fn check_sparsify(name: &str, top: TopK, prefix: &str) {
     let case = Case::open(name);
     let variant = Variant::from(top);
@@ -306,7 +306,7 @@ fn check_sparsify(name: &str, top: TopK, prefix: &str) {
     let (losses, mut gradient, skip) = if case.has("in.y") {
         let skip = case.has("w.W_skip").then(|| case.matrix("w.W_skip"));
         let transcoder = Transcoder::from_weights(top, case.weights("w.", &variant), skip).unwrap();
-        compare(name, &transcoder.predict(&x).unwrap(), &case.matrix("out.recon"), &TIGHT);
+        compare(name, &transcoder.dictionary().reconstruct(&x).unwrap(), &case.matrix("out.recon"), &TIGHT);
         let (losses, gradient) = transcoder.gradient(&x, &y, &settings, &mut workspace).unwrap();
         (losses, gradient.weights, gradient.skip)
     } else {
@@ -356,8 +356,13 @@ fn transcoders_by_automatic_differentiation() {
         let skip = case.has("w.W_skip").then(|| case.matrix("w.W_skip"));
         let transcoder = Transcoder::from_weights(variant, case.weights("w.", &variant), skip).unwrap();
         let (x, y) = (case.matrix("in.x"), case.matrix("in.y"));
-        compare(name, &transcoder.encode(&x).unwrap().to_dense(), &case.matrix("out.feature_acts"), &TIGHT);
-        compare(name, &transcoder.predict(&x).unwrap(), &case.matrix("out.recon"), &TIGHT);
+        compare(
+            name,
+            &transcoder.dictionary().encode(&x).unwrap().to_dense(),
+            &case.matrix("out.feature_acts"),
+            &TIGHT,
+        );
+        compare(name, &transcoder.dictionary().reconstruct(&x).unwrap(), &case.matrix("out.recon"), &TIGHT);
         for path in [Path::Sparse, Path::Dense] {
             let settings = Settings { penalty, path, ..Settings::default() };
             let (losses, gradient) =
@@ -376,12 +381,13 @@ fn clipped_steps_of_the_largest_of_a_row() {
     let case = Case::open("dl_topk_update");
     let variant = Variant::from(TopK::new(3));
     let mut sae = case.sae(variant);
-    let mut moments = Moments::zeros(sae.weights());
+    let mut moments = AdamMoments::zeros(sae.weights());
     let settings = Settings { clip: Some(1.0), ..Settings::default() };
     // The library projects with row/(norm + 1e-6), which leaves 2e-6 of the component it means to remove.
     let tolerance = Tolerance { rtol: 1e-5, atol: 1e-6 };
     for (t, x) in case.batches().iter().enumerate() {
-        sae.step(&mut moments, x, &settings, &Adam::standard(), 0.003, &mut Workspace::default()).unwrap();
+        sae.step(&mut moments, x, &settings, &AdamParameters::standard(), 0.003, &mut Workspace::default())
+            .unwrap();
         let theirs = case.weights(&format!("after{}.", t + 1), &variant);
         tolerance.check_weights("dl_topk_update", &variant, sae.weights(), &theirs);
     }

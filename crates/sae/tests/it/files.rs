@@ -104,7 +104,7 @@ fn transcoder(variant: Variant, skip: Skip, seed: u64) -> Training<Transcoder<f3
     Training::new(start, config).unwrap()
 }
 
-/// Inputs with outputs that are partly linear in them and partly not.
+/// Draws inputs with outputs that are partly linear in them.
 fn pairs() -> Array2<f32> {
     let x = rows();
     let y = Array2::from_shape_fn((x.nrows(), 4), |(i, j)| x[[i, j + 1]] - 0.5 * x[[i, j]].abs());

@@ -2,11 +2,11 @@
 
 use crate::cases::folder;
 use collimate_sae::formats::{
-    Activation, Dictionary, Format, RowNormalisation, Target, agreement, read, read_as, write_saelens,
+    Dictionary, Format, RowNormalisation, Target, agreement, read, read_as, write_saelens,
 };
 use collimate_sae::{
-    AbsTopK, BatchTopK, Crosscoder, CrosscoderSparsity, Float, Gated, InputBias, JumpRelu, MatchingPursuit,
-    PenaltyWeight, Relu, Sae, SaeError, Size, Skip, TopK, Transcoder, Variant,
+    AbsTopK, BatchTopK, Crosscoder, CrosscoderSparsity, Gated, InputBias, JumpRelu, MatchingPursuit,
+    PenaltyWeight, Precision, Relu, Sae, SaeError, Size, Skip, TopK, Transcoder, Variant,
 };
 use collimate_stream::RngStream;
 use collimate_tensor::files::{FileArray, Safetensors, write_safetensors};
@@ -21,7 +21,7 @@ fn checkpoints() -> Vec<PathBuf> {
     all
 }
 
-/// What a reader is given: the folder, or the one file of the formats that are one.
+/// Returns the path that a reader gets: the folder, or the file of the formats that are a single file.
 fn source(path: &Path) -> PathBuf {
     let single = path.join("3.pt");
     if single.is_file() { single } else { path.to_owned() }
@@ -31,15 +31,15 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-/// A tensor of `io.safetensors` as rows; what is spread over heads is put side by side.
-fn rows<F: Float>(path: &Path, key: &str) -> Array2<F> {
+/// Reads a tensor of `io.safetensors` as rows; heads are put side by side.
+fn rows<F: Precision>(path: &Path, key: &str) -> Array2<F> {
     let array = Safetensors::open(path.join("io.safetensors")).unwrap().read(key).unwrap().to_f64();
     let count = array.shape()[0];
     let width = array.len() / count;
     array.into_shape_with_order((count, width)).unwrap().mapv(F::from_f64)
 }
 
-fn check<F: Float>(
+fn check<F: Precision>(
     what: &str,
     dictionary: &Dictionary<F>,
     path: &Path,
@@ -107,7 +107,7 @@ fn folded_norms_are_those_the_library_folds() {
                 continue;
             }
             let dictionary = read::<f64>(&path).unwrap().dictionary;
-            let after = if dictionary.activation().selects() {
+            let after = if dictionary.clone().fold_decoder_norms().is_err() {
                 dictionary // folded while it was read: the selection multiplies by the norms
             } else {
                 dictionary.fold_decoder_norms().unwrap()
@@ -120,7 +120,7 @@ fn folded_norms_are_those_the_library_folds() {
     assert_eq!(folded, 10);
 }
 
-/// Where `tests/saelens.py`, which loads what is written in SAELens itself, looks for it.
+/// Returns the folder where `tests/saelens.py`, which loads written files in SAELens itself, looks for them.
 fn kept_for_saelens() -> Option<PathBuf> {
     std::env::var_os("COLLIMATE_SAELENS_OUT").map(PathBuf::from)
 }
@@ -175,9 +175,9 @@ fn a_member_of_the_family_and_its_dictionary_do_the_same() {
         jump,
     ];
     for sae in &members {
-        let dictionary = Dictionary::try_from(sae).unwrap();
+        let dictionary = sae.dictionary().clone();
         let out = dictionary.forward(&x).unwrap();
-        let codes = sae.encode(&x).unwrap();
+        let codes = sae.dictionary().encode(&x).unwrap();
         let off = (codes.to_dense() - out.codes.to_dense()).fold(0.0, |m: f64, v| m.max(v.abs()));
         assert!(off < 1e-12, "{}: {off}", sae.variant());
         assert_eq!(&dictionary.to_sae().unwrap(), sae);
@@ -196,7 +196,7 @@ fn dictionary(variant: impl Into<Variant>, stream: &mut RngStream) -> Dictionary
     weights.w_dec.iter_mut().for_each(|w| *w += 0.3 * stream.normal());
     weights.b_dec.iter_mut().for_each(|b| *b = stream.normal());
     weights.per_latent.iter_mut().flatten().for_each(|b| *b = 0.2 * stream.normal().abs());
-    Dictionary::try_from(&Sae::from_weights(variant, weights).unwrap()).unwrap()
+    Sae::from_weights(variant, weights).unwrap().dictionary().clone()
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn folding_keeps_what_is_computed() {
                 let back = folded.rescale_latents(&norms.mapv(|n| 1.0 / n)).unwrap();
                 assert!((back.encoder() - before.encoder()).iter().all(|v| v.abs() < 1e-12));
             }
-            Err(error) => assert!(before.activation().selects(), "{member}: {error}"),
+            Err(error) => assert!(matches!(member, Variant::TopK(_)), "{member}: {error}"),
         }
         // A scale of the inputs: f'(x) = f(s x), x̂'(x) = x̂(s x)/s.
         let scaled = before.clone().fold_input_scale(1.7).unwrap();
@@ -248,7 +248,7 @@ fn close(a: &Array2<f64>, b: &Array2<f64>) {
     assert!(off < 1e-10, "{off}");
 }
 
-/// A mean, a unit triangular matrix and its inverse.
+/// Draws a mean, a unit triangular matrix and its inverse.
 fn whitening(stream: &mut RngStream) -> (Array1<f64>, Array2<f64>, Array2<f64>) {
     let nilpotent = Array2::from_shape_fn((5, 5), |(i, j)| if j == i + 1 { stream.normal() } else { 0.0 });
     let identity = Array2::<f64>::eye(5);
@@ -262,16 +262,16 @@ fn whitening(stream: &mut RngStream) -> (Array1<f64>, Array2<f64>, Array2<f64>) 
 }
 
 #[test]
-fn the_threshold_of_a_batch_takes_the_place_of_its_selection() {
+fn the_threshold_of_batches_encodes_single_rows() {
     let path = folder().join("checkpoints/saelens_batchtopk_training_checkpoint");
     let batch = read::<f64>(&path).unwrap();
     assert!(batch.notes.iter().any(|note| note.contains("over all rows")), "{:?}", batch.notes);
-    let single = batch.dictionary.with_batch_threshold().unwrap();
-    let Activation::JumpRelu { threshold, .. } = single.activation() else {
-        panic!("{:?}", single.activation())
-    };
+    let single = batch.for_single_rows().unwrap();
+    assert!(matches!(single.variant(), Variant::JumpRelu(_)));
+    let threshold = &single.weights().per_latent[1];
     assert!(threshold.iter().all(|&t| (t - 1.1544996860075742).abs() < 1e-12));
-    assert!(single.with_batch_threshold().is_err());
+    let other = read::<f64>(folder().join("checkpoints/dl_topk")).unwrap();
+    assert!(other.for_single_rows().is_err());
 }
 
 #[test]
@@ -480,14 +480,14 @@ fn a_trained_transcoder_is_written_for_saelens() {
         weights.b_dec.mapv_inplace(|_| stream.normal());
         let skip = start.skip().map(|skip| skip.mapv(|_| stream.normal()));
         let transcoder = Transcoder::from_weights(variant, weights, skip).unwrap();
-        let dictionary = Dictionary::try_from(&transcoder).unwrap();
-        let expected = transcoder.predict(&x).unwrap();
+        let dictionary = transcoder.dictionary().clone();
+        let expected = transcoder.dictionary().reconstruct(&x).unwrap();
         let off =
             |d: &Dictionary<f64>| (d.forward(&x).unwrap().reconstruction - &expected).mapv(f64::abs).sum();
         assert!(off(&dictionary) < 1e-10, "{variant}");
         assert_eq!(
             dictionary.forward(&x).unwrap().codes.to_dense(),
-            transcoder.encode(&x).unwrap().to_dense()
+            transcoder.dictionary().encode(&x).unwrap().to_dense()
         );
         let outcome = write_saelens(&dictionary, folder.path(), &[]);
         assert_eq!(outcome.is_ok(), written, "{variant}");
@@ -499,7 +499,7 @@ fn a_trained_transcoder_is_written_for_saelens() {
         if let (true, Some(at)) = (written, kept_for_saelens()) {
             let to = at.join(format!("trained_transcoder_{number}"));
             write_saelens(&dictionary, &to, &[]).unwrap();
-            let codes = transcoder.encode(&x).unwrap().to_dense();
+            let codes = transcoder.dictionary().encode(&x).unwrap().to_dense();
             let all = [("x", x.clone()), ("feature_acts_f64", codes), ("recon_f64", expected)];
             let all = all.map(|(name, array)| (name, FileArray::from(array)));
             write_safetensors(to.join("io.safetensors"), &all, &[]).unwrap();
@@ -518,8 +518,8 @@ fn every_member_of_ours_is_read_back() {
     for (variant, name) in [
         (Variant::from(AbsTopK::new(3)), "abs_topk"),
         (MatchingPursuit { k: 3 }.into(), "matching_pursuit"),
-        (Crosscoder::l1(2).into(), "standard"),
-        (Crosscoder { layers: 3, sparsity }.into(), "jumprelu"),
+        (Crosscoder::l1(2).into(), "crosscoder"),
+        (Crosscoder { layers: 3, sparsity }.into(), "crosscoder"),
     ] {
         let mut weights = Sae::<f64>::new(variant, size, &mut stream).unwrap().into_weights();
         weights.b_dec.mapv_inplace(|_| 0.3 * stream.normal());
@@ -528,15 +528,19 @@ fn every_member_of_ours_is_read_back() {
         sae.save(&path).unwrap();
         let checkpoint = read::<f64>(&path).unwrap();
         let dictionary = checkpoint.dictionary;
-        assert_eq!(dictionary.activation().name(), name);
+        assert_eq!(dictionary.variant().name(), name);
         let out = dictionary.forward(&x).unwrap();
-        assert_eq!(out.codes.to_dense(), sae.encode(&x).unwrap().to_dense(), "{variant}");
+        assert_eq!(out.codes.to_dense(), sae.dictionary().encode(&x).unwrap().to_dense(), "{variant}");
         assert!(out.codes.n_stored() > 100, "{variant}");
-        let off = out.reconstruction - sae.reconstruct(&x).unwrap();
+        let off = out.reconstruction - sae.dictionary().reconstruct(&x).unwrap();
         assert!(off.iter().all(|v| v.abs() < 1e-12), "{variant}");
-        assert_eq!(dictionary.cast::<f32>().activation().name(), name);
+        assert_eq!(dictionary.cast::<f32>().variant().name(), name);
         let again = dictionary.to_sae().unwrap();
-        assert_eq!(again.encode(&x).unwrap().to_dense(), sae.encode(&x).unwrap().to_dense(), "{variant}");
+        assert_eq!(
+            again.dictionary().encode(&x).unwrap().to_dense(),
+            sae.dictionary().encode(&x).unwrap().to_dense(),
+            "{variant}"
+        );
         // What leaves the function as it is does, or is refused.
         let plain = agreement(&dictionary, &dictionary.clone().fold_input_bias(), &x).unwrap();
         assert!(plain.reconstruction < 1e-12, "{variant}: {plain}");
@@ -560,7 +564,7 @@ fn every_member_of_ours_is_read_back() {
     transcoder.save(&path).unwrap();
     let dictionary = read::<f64>(&path).unwrap().dictionary;
     assert_eq!((dictionary.target(), dictionary.d_out()), (Target::Other, 4));
-    assert_eq!(Dictionary::try_from(&transcoder).unwrap(), dictionary);
+    assert_eq!(transcoder.dictionary().clone(), dictionary);
     let error = Sae::<f64>::load(&path).unwrap_err().to_string();
     assert!(error.contains("collimate transcoder 1"), "{error}");
 }

@@ -14,13 +14,13 @@ fn a_gate_that_is_worked_out_by_hand() {
     };
     let sae = Sae::from_weights(Gated::paper(), weights).unwrap();
     let x = array![[0.3, 0.3]];
-    let codes = sae.encode(&x).unwrap().to_dense();
+    let codes = sae.dictionary().encode(&x).unwrap().to_dense();
     let expected = [0.0, 0.6 * 2f64.exp() + 1.0, 0.6 * 3f64.exp() + 1.0];
     assert_eq!(codes[[0, 0]], 0.0);
     for (ours, expected) in codes.iter().zip(expected) {
         assert!((ours - expected).abs() < 1e-12);
     }
-    let x_hat = sae.reconstruct(&x).unwrap();
+    let x_hat = sae.dictionary().reconstruct(&x).unwrap();
     assert!((x_hat[[0, 0]] - 18.4848).abs() < 5e-5, "{x_hat}");
     // b_mag − e^r b_gate = 1 + 2e, 1, 1 − e³: the last is negative and becomes 0.
     let jump = sae.to_jump_relu().unwrap();
@@ -52,6 +52,6 @@ fn a_value_at_the_threshold_is_off() {
         per_latent: vec![array![0.0], array![0.5]],
     };
     let sae = Sae::from_weights(JumpRelu::with_input_bias(InputBias::NotSubtracted), weights).unwrap();
-    let codes = sae.encode(&array![[0.35], [0.5], [0.55], [-0.2]]).unwrap().to_dense();
+    let codes = sae.dictionary().encode(&array![[0.35], [0.5], [0.55], [-0.2]]).unwrap().to_dense();
     assert_eq!(codes, array![[0.0], [0.0], [0.55], [0.0]]);
 }

@@ -41,7 +41,7 @@ fn variants() -> [Variant; 6] {
     ]
 }
 
-/// How far the nearest latent is from switching on or off, or (TopK) from entering or leaving the k.
+/// Computes the distance of the nearest latent from switching on or off, or (TopK) from entering or leaving the k.
 fn distance_to_kink(sae: &Sae<f64>, x: &Array2<f64>) -> f64 {
     let weights = sae.weights();
     let mut nearest = f64::INFINITY;
@@ -69,7 +69,7 @@ fn distance_to_kink(sae: &Sae<f64>, x: &Array2<f64>) -> f64 {
     nearest
 }
 
-/// Every parameter of some weights, by number.
+/// Returns every parameter of some weights, by number.
 fn parameter(weights: &mut Weights<f64>, index: usize) -> &mut f64 {
     let (n, d) = weights.w_dec.dim();
     match index {

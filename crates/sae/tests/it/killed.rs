@@ -107,7 +107,7 @@ fn run(name: &str, checkpoint: &Path) -> (String, Vec<Progress>) {
     run.end(checkpoint)
 }
 
-/// Called without the environment variable it is the test; with it, the process that is killed.
+/// Runs the test without the environment variable, and the process that is killed with it.
 #[test]
 fn a_killed_run_ends_in_the_same_bits() {
     if let Ok(path) = std::env::var(CHECKPOINT) {

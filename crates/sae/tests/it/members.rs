@@ -51,7 +51,8 @@ fn check_differences(variant: Variant, trained: impl Fn(usize) -> bool) {
         let x = Array2::from_shape_fn((5, SIZE.d_model), |_| stream.normal());
         let settings = Settings { penalty: 0.3, path: Path::Sparse, ..Settings::default() };
         let (_, mut gradient) = sae.gradient(&x, &settings, &mut Workspace::default()).unwrap();
-        let support = |sae: &Sae<f64>| sae.encode(&x).unwrap().to_dense().mapv(|code| code != 0.0);
+        let support =
+            |sae: &Sae<f64>| sae.dictionary().encode(&x).unwrap().to_dense().mapv(|code| code != 0.0);
         let active = support(&sae);
         let step = 1e-5;
         for index in (0..gradient.len()).filter(|&i| trained(i)) {
@@ -184,7 +185,7 @@ fn the_examples_of_selection() {
     };
     let x = array![[3.0, 1.0, 2.5, 0.0], [0.2, 0.1, 4.0, 0.3]];
     let encode = |variant: Variant, x: &Array2<f64>| {
-        Sae::from_weights(variant, weights.clone()).unwrap().encode(x).unwrap().to_dense()
+        Sae::from_weights(variant, weights.clone()).unwrap().dictionary().encode(x).unwrap().to_dense()
     };
     let top = encode(TopK::new(2).into(), &x);
     assert_eq!(top, array![[3.0, 0.0, 2.5, 0.0], [0.0, 0.0, 4.0, 0.3]]);
@@ -207,12 +208,15 @@ fn thresholds_of_a_batch_become_those_of_latents() {
         let variant = Variant::from(BatchTopK { ranking, threshold: Some(0.4), ..BatchTopK::new(3.0) });
         let sae = Sae::from_weights(variant, random_weights(&variant, &mut stream)).unwrap();
         let x = Array2::from_shape_fn((20, SIZE.d_model), |_| stream.normal());
-        let (ours, jump) = (sae.encode(&x).unwrap(), sae.to_jump_relu().unwrap().encode(&x).unwrap());
+        let (ours, jump) = (
+            sae.dictionary().encode(&x).unwrap(),
+            sae.to_jump_relu().unwrap().dictionary().encode(&x).unwrap(),
+        );
         assert_eq!(ours.to_dense(), jump.to_dense());
         assert!(ours.n_stored() > 10);
         // Scaling the inputs scales the threshold with the biases.
-        let folded = sae.with_input_scale(8.0).unwrap().encode(&x).unwrap().to_dense();
-        assert_eq!(folded * 8.0, sae.encode(&(&x * 8.0)).unwrap().to_dense());
+        let folded = sae.with_input_scale(8.0).unwrap().dictionary().encode(&x).unwrap().to_dense();
+        assert_eq!(folded * 8.0, sae.dictionary().encode(&(&x * 8.0)).unwrap().to_dense());
     }
     let without = Sae::<f64>::new(BatchTopK::new(3.0), SIZE, &mut stream).unwrap();
     assert!(without.to_jump_relu().is_err());
@@ -221,7 +225,8 @@ fn thresholds_of_a_batch_become_those_of_latents() {
     let variant = Variant::from(Crosscoder { layers: 2, sparsity });
     let sae = Sae::from_weights(variant, random_weights(&variant, &mut stream)).unwrap();
     let x = Array2::from_shape_fn((20, SIZE.d_model), |_| stream.normal());
-    let (ours, jump) = (sae.encode(&x).unwrap(), sae.to_jump_relu().unwrap().encode(&x).unwrap());
+    let (ours, jump) =
+        (sae.dictionary().encode(&x).unwrap(), sae.to_jump_relu().unwrap().dictionary().encode(&x).unwrap());
     assert_eq!(ours.to_dense(), jump.to_dense());
     let stored = ours.n_stored();
     assert!(stored > 10 && stored < 19 * SIZE.n_latents, "{stored}");
@@ -236,7 +241,7 @@ fn a_skip_and_a_decoder_learn_together() {
     let mut moments = transcoder.moments();
     let a = array![[0.5, -1.0, 0.0], [0.0, 0.3, 0.8]];
     let mut workspace = Workspace::default();
-    let adam = collimate_sae::Adam::standard();
+    let adam = collimate_sae::AdamParameters::standard();
     let mut losses = Vec::new();
     for _ in 0..400 {
         let x = Array2::from_shape_fn((64, 3), |_| stream.normal());

@@ -7,7 +7,7 @@ use collimate_stream::RngStream;
 use ndarray::{Array2, array};
 use std::path::Path;
 
-/// Rows that carry their own number in the first column, in documents of seven.
+/// Returns rows that carry their own number in the first column, in documents of seven.
 fn write(folder: &Path, rows: usize, per_shard: usize) -> Shards {
     let mut writer = ShardWriter::create(folder, 3, per_shard, Fingerprint::of(b"source")).unwrap();
     for i in 0..rows {

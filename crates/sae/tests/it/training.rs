@@ -2,10 +2,10 @@
 
 use collimate_grad::WarmUp;
 use collimate_sae::{
-    AbsTopK, Adam, BatchTopK, BiasStart, Crosscoder, Gated, GatedDecoder, InputBias, JumpRelu, L1, Levels,
-    Magnitude, MatchingPursuit, Matryoshka, MultiTopK, Normalisation, PNorm, Path, PenaltyWeight, Planted,
-    Relu, Resampling, Sae, SaeError, Settings, Size, Skip, TargetL0, TopK, Trained, Training, TrainingConfig,
-    Transcoder, Variant, Workspace, epochs, evaluate, mmcs, mmcs_null, train_together,
+    AbsTopK, AdamParameters, BatchTopK, BiasStart, Crosscoder, Gated, GatedDecoder, InputBias, JumpRelu, L1,
+    Levels, Magnitude, MatchingPursuit, Matryoshka, MultiTopK, Normalisation, PNorm, Path, PenaltyWeight,
+    Planted, Relu, Resampling, Sae, SaeError, Settings, Size, Skip, TargetL0, TopK, Trained, Training,
+    TrainingConfig, Transcoder, Variant, Workspace, epochs, evaluate, mmcs, mmcs_null, train_together,
 };
 use collimate_stream::RngStream;
 use ndarray::Array2;
@@ -52,7 +52,7 @@ fn every_member_recovers_the_planted_directions() {
         let trained = train(variant, config(l1), &rows);
         let found = mmcs(&planted.directions, &trained.model.weights().w_dec.mapv(f64::from));
         assert!(found > 0.93, "{variant:?}: {found} (floor {floor})");
-        let evaluation = evaluate(&trained.model, [held_out.clone()]).unwrap();
+        let evaluation = evaluate(trained.model.dictionary(), [held_out.clone()]).unwrap();
         let variance = evaluation.sums.explained_variance();
         assert!(variance > 0.85, "{variant:?}: explained variance {variance}");
         assert!(evaluation.sums.l0() < 8.0, "{variant:?}: L0 {}", evaluation.sums.l0());
@@ -91,7 +91,7 @@ fn every_choice_of_every_member_trains() {
     }
     for (variant, l1) in members {
         let start = Sae::<f32>::new(variant, SIZE, &mut RngStream::named(7, "init")).unwrap();
-        let before = evaluate(&start, [held_out.clone()]).unwrap().sums.mse();
+        let before = evaluate(start.dictionary(), [held_out.clone()]).unwrap().sums.mse();
         let short = TrainingConfig {
             steps: 150,
             sparsity_warm_up: 50,
@@ -101,7 +101,7 @@ fn every_choice_of_every_member_trains() {
             ..config(l1)
         };
         let trained = train(variant, short, &rows);
-        let sums = evaluate(&trained.model, [held_out.clone()]).unwrap().sums;
+        let sums = evaluate(trained.model.dictionary(), [held_out.clone()]).unwrap().sums;
         assert!(sums.mse() < 0.6 * before, "{variant:?}: {} after {before}", sums.mse());
         assert!(
             sums.l0() > 0.1 && trained.log.iter().all(|entry| entry.losses.total.is_finite()),
@@ -144,7 +144,7 @@ fn a_transcoder_to_itself_trains_as_the_dictionary_and_others_learn_their_map() 
             let order = epochs(&pairs, 512, &mut RngStream::named(7, "order"));
             let longer = TrainingConfig { steps: 400, ..short.clone() };
             let trained = Training::new(start, longer).unwrap().run(order, |_| ()).unwrap();
-            let off = &trained.model.predict(&rows).unwrap() - &y;
+            let off = &trained.model.dictionary().reconstruct(&rows).unwrap() - &y;
             let unexplained = off.mapv(|v| v * v).sum() / y.mapv(|v| v * v).sum();
             assert!(unexplained < 0.3, "{variant:?} {skip:?}: {unexplained}");
             assert_eq!(trained.model.skip().is_some(), skip == Skip::Zero);
@@ -188,7 +188,10 @@ fn the_scale_of_the_inputs_is_folded() {
     let a = train(Gated::paper(), config.clone(), &rows);
     let b = train(Gated::paper(), config, &large);
     assert!((a.input_scale / b.input_scale - 37.0).abs() < 1e-4);
-    let (x, y) = (a.model.reconstruct(&held_out).unwrap(), b.model.reconstruct(&(&held_out * 37.0)).unwrap());
+    let (x, y) = (
+        a.model.dictionary().reconstruct(&held_out).unwrap(),
+        b.model.dictionary().reconstruct(&(&held_out * 37.0)).unwrap(),
+    );
     let difference = (&y / 37.0 - &x).iter().fold(0f32, |m, v| m.max(v.abs()));
     assert!(difference < 1e-2, "{difference}");
 }
@@ -294,9 +297,10 @@ fn dead_latents_get_a_new_start_and_the_living_are_left_alone() {
     let mut stream = RngStream::new(5, 0);
     let mut sae = Sae::<f64>::new(Gated::paper(), SIZE, &mut stream).unwrap();
     let x = Array2::from_shape_fn((40, 16), |_| stream.normal());
-    let mut moments = collimate_sae::Moments::zeros(sae.weights());
+    let mut moments = collimate_sae::AdamMoments::zeros(sae.weights());
     let settings = Settings { penalty: 0.1, path: Path::Sparse, ..Settings::default() };
-    sae.step(&mut moments, &x, &settings, &Adam::standard(), 1e-2, &mut Workspace::default()).unwrap();
+    sae.step(&mut moments, &x, &settings, &AdamParameters::standard(), 1e-2, &mut Workspace::default())
+        .unwrap();
     let (before, moments_before) = (sae.clone(), moments.clone());
     let losses: Vec<f64> = (0..40).map(|i| if i == 9 { 1e6 } else { 1e-3 }).collect();
     sae.resample(&mut moments, &[], &x, &losses, 0.2, &mut stream).unwrap();

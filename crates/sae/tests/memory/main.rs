@@ -2,22 +2,22 @@
 
 mod kernels;
 
-use collimate_sae::{Adam, Moments, Relu, Sae, Settings, Size, TopK, Variant, Workspace};
+use collimate_sae::{AdamMoments, AdamParameters, Relu, Sae, Settings, Size, TopK, Variant, Workspace};
 use collimate_stream::RngStream;
 use ndarray::Array2;
 
 #[global_allocator]
 static COUNTING: kernels::Counting = kernels::Counting;
 
-/// The bytes that the buffers of two steps take besides weights and moments.
+/// Computes the bytes that the buffers of two steps take besides weights and moments.
 fn buffers(variant: Variant, size: Size, x: &Array2<f32>) -> usize {
     let mut sae = Sae::<f32>::new(variant, size, &mut RngStream::new(1, 0)).unwrap();
-    let mut moments = Moments::zeros(sae.weights());
+    let mut moments = AdamMoments::zeros(sae.weights());
     let (bytes, _) = kernels::peak_of(|| {
         let mut workspace = Workspace::default();
         for _ in 0..2 {
             let settings = Settings::default();
-            sae.step(&mut moments, x, &settings, &Adam::standard(), 1e-4, &mut workspace).unwrap();
+            sae.step(&mut moments, x, &settings, &AdamParameters::standard(), 1e-4, &mut workspace).unwrap();
         }
         workspace
     });

@@ -114,16 +114,16 @@ impl HeldOut {
         sae: &Sae<f32>,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Fidelity, StudyError> {
-        let mut evaluation = Evaluation::of(sae);
+        let mut evaluation = Evaluation::of(sae.dictionary());
         let mut losses: Vec<DocumentLoss> = Vec::new();
         for (i, (sequence, original)) in self.sequences.iter().zip(&self.rows).enumerate() {
             if !keep_going() {
                 return Err(StudyError::Interrupted);
             }
             let rows = original.slice(s![1.., ..]);
-            evaluation.push_documents(sae, &rows, &vec![sequence.document; rows.nrows()])?;
+            evaluation.push_documents(sae.dictionary(), &rows, &vec![sequence.document; rows.nrows()])?;
             let mut changed = original.clone();
-            changed.slice_mut(s![1.., ..]).assign(&sae.reconstruct(&rows)?);
+            changed.slice_mut(s![1.., ..]).assign(&sae.dictionary().reconstruct(&rows)?);
             let reconstructed = self.spliced(decoder, i, &changed)?;
             if losses.last().is_none_or(|last| last.document != sequence.document) {
                 losses.push(DocumentLoss { document: sequence.document, ..DocumentLoss::default() });
@@ -143,10 +143,10 @@ impl HeldOut {
     /// # Errors
     /// [`StudyError::Dictionary`].
     pub fn reconstruction(&self, sae: &Sae<f32>) -> Result<DocumentSums, StudyError> {
-        let mut evaluation = Evaluation::of(sae);
+        let mut evaluation = Evaluation::of(sae.dictionary());
         for (sequence, original) in self.sequences.iter().zip(&self.rows) {
             let rows = original.slice(s![1.., ..]);
-            evaluation.push_documents(sae, &rows, &vec![sequence.document; rows.nrows()])?;
+            evaluation.push_documents(sae.dictionary(), &rows, &vec![sequence.document; rows.nrows()])?;
         }
         Ok(evaluation.documents)
     }

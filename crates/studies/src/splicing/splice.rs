@@ -1,7 +1,7 @@
 use crate::error::StudyError;
 use crate::rows::{flat, put_back};
-use collimate_sae::SaeError;
 use collimate_sae::formats::{Dictionary, Target};
+use collimate_sae::{OutOfRange, SaeError};
 use collimate_tensor::{SparseRows, axpy};
 use collimate_transformer::{HookPoint, Hooks};
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMutD, s};
@@ -56,7 +56,6 @@ impl Change {
 ///
 /// # Examples
 /// ```
-/// use collimate_sae::formats::Dictionary;
 /// use collimate_sae::{Sae, Size, TopK};
 /// use collimate_stream::RngStream;
 /// use collimate_studies::splicing::{Change, ErrorTerm, Splice};
@@ -64,7 +63,7 @@ impl Change {
 /// let mut stream = RngStream::new(1, 0);
 /// let decoder = Decoder::random(Config::small(), &mut stream)?;
 /// let size = Size { d_model: decoder.config().d_model, n_latents: 64 };
-/// let dictionary = Dictionary::try_from(&Sae::<f32>::new(TopK::new(4), size, &mut stream)?)?;
+/// let dictionary = Sae::<f32>::new(TopK::new(4), size, &mut stream)?.into_dictionary();
 /// let tokens = [7, 3, 9, 3];
 /// let clean = decoder.logits(Run::of(&tokens), &mut ())?;
 /// let mut hooks = Splice::dictionary(Site::ResidualPost.of_layer(0), &dictionary, ErrorTerm::Kept)?;
@@ -133,7 +132,9 @@ impl<'a> Splice<'a> {
             );
         };
         let n = dictionary.size().n_latents;
-        let out = |name, expected, given| Err(SaeError::OutOfRange { name, expected, given }.into());
+        let out = |name, expected, given| {
+            Err(SaeError::from(OutOfRange { argument: name, allowed: expected, given }).into())
+        };
         if change.latent() as usize >= n {
             return out("latent", "below the number of latents", f64::from(change.latent()));
         }

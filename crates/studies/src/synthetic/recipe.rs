@@ -99,7 +99,7 @@ impl Measured {
     /// # Errors
     /// [`StudyError::Dictionary`] when the widths differ.
     pub fn of(sae: &Sae<f32>, synthetic: &SyntheticRows, seed: u64) -> Result<Self, StudyError> {
-        let evaluation = evaluate(sae, [synthetic.held_out.view()])?;
+        let evaluation = evaluate(sae.dictionary(), [synthetic.held_out.view()])?;
         let decoder = sae.weights().w_dec.mapv(f64::from);
         Ok(Self { evaluation, matching: Matching::new(&decoder, &synthetic.directions).with_null(seed) })
     }

@@ -24,7 +24,7 @@ fn dictionary(variant: impl Into<Variant>, d_model: usize) -> Dictionary<f32> {
     let mut weights: Weights<f32> = sae.into_weights();
     weights.b_dec.iter_mut().for_each(|b| *b = 0.5 * stream.normal() as f32);
     weights.per_latent.iter_mut().flatten().for_each(|b| *b = 0.2 * stream.normal() as f32);
-    Dictionary::try_from(&Sae::from_weights(variant, weights).unwrap()).unwrap()
+    Sae::from_weights(variant, weights).unwrap().into_dictionary()
 }
 
 fn rms(row: ArrayView1<'_, f32>) -> f32 {

@@ -15,7 +15,7 @@ fn model(width: impl Fn(&Config) -> usize) -> (Decoder, Dictionary<f32>) {
     let decoder = Decoder::random(Config::small(), &mut stream).unwrap();
     let size = Size { d_model: width(decoder.config()), n_latents: 96 };
     let sae = Sae::<f32>::new(TopK::new(5), size, &mut stream).unwrap();
-    (decoder, Dictionary::try_from(&sae).unwrap())
+    (decoder, sae.into_dictionary())
 }
 
 fn apart(a: &Array2<f32>, b: &Array2<f32>) -> f32 {

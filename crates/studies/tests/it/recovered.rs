@@ -35,7 +35,7 @@ fn identity(d: usize, gain: f32) -> Dictionary<f32> {
         per_latent: vec![Array1::zeros(2 * d)],
     };
     let relu = Relu { penalty: PenaltyWeight::DecoderNorm, input_bias: InputBias::NotSubtracted };
-    Dictionary::try_from(&Sae::from_weights(relu, weights).unwrap()).unwrap()
+    Sae::from_weights(relu, weights).unwrap().into_dictionary()
 }
 
 #[test]

@@ -92,7 +92,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
         let data = json!({
             "title": options.sae.file_name().map(|name| name.to_string_lossy().into_owned()),
             "format": checkpoint.format.name(),
-            "architecture": dictionary.activation().name(),
+            "architecture": dictionary.variant().name(),
             "point": point.to_string(),
             "n_latents": n,
             "rows": rows,

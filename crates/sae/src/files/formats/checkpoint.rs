@@ -1,27 +1,42 @@
-use super::{Dictionary, Format, dictionary_learning, gemma_scope, openai, saelens, sparsify};
-use crate::train::model::Parts;
-use crate::{Float, Sae, SaeError, Transcoder};
+use super::detect::Format;
+use crate::dictionary::Dictionary;
+use crate::error::SaeError;
 use collimate_tensor::Scalar;
-use collimate_tensor::files::Safetensors;
 use std::collections::BTreeMap;
-use std::path::Path;
 
-/// What was read from a file.
+/// A dictionary as it was read from a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint<F> {
     /// The dictionary.
     pub dictionary: Dictionary<F>,
     /// The format of the file.
     pub format: Format,
-    /// What the file says of the model and the place it was trained at, key by key.
+    /// The model and the place that it was trained at, as the file names them, key by key.
     pub about: BTreeMap<String, String>,
-    /// What the reader had to decide, in sentences.
+    /// The decisions of the reader, in sentences.
     pub notes: Vec<String>,
+    /// The threshold that training learned from batches, if the file is a training checkpoint that selects over the batch.
+    pub threshold_of_batches: Option<f64>,
 }
 
 impl<F: Scalar> Checkpoint<F> {
-    pub(super) fn new(dictionary: Dictionary<F>, format: Format) -> Result<Self, SaeError> {
-        Ok(Self { dictionary: dictionary.checked()?, format, about: BTreeMap::new(), notes: Vec::new() })
+    pub(super) fn of(dictionary: Dictionary<F>, format: Format) -> Self {
+        let (about, notes, threshold_of_batches) = (BTreeMap::new(), Vec::new(), None);
+        Self { dictionary, format, about, notes, threshold_of_batches }
+    }
+
+    /// Returns the form for single rows of a dictionary that selects over the batch: JumpReLU with its one threshold.
+    ///
+    /// # Errors
+    /// [`SaeError::Unsupported`] for other members and for files without a threshold.
+    pub fn for_single_rows(&self) -> Result<Dictionary<F>, SaeError> {
+        match self.threshold_of_batches {
+            Some(threshold) => self.dictionary.clone().with_threshold(threshold.max(0.0)).to_jump_relu(),
+            None => Err(SaeError::Unsupported {
+                operation: "encoding by a threshold learned from batches",
+                architecture: self.dictionary.variant.name(),
+            }),
+        }
     }
 
     pub(super) fn about(mut self, about: BTreeMap<String, String>) -> Self {
@@ -33,58 +48,4 @@ impl<F: Scalar> Checkpoint<F> {
         self.notes.push(note.into());
         self
     }
-}
-
-/// Reads a dictionary from a file or folder of any known format.
-///
-/// Numbers of another precision are converted; for `f64` of an `f32` file nothing is lost.
-///
-/// # Errors
-/// [`SaeError::File`] and [`SaeError::Format`] when the format is unknown or the file is not sound, [`SaeError::Mismatch`] and
-/// [`SaeError::OutOfRange`] when its tensors do not fit each other, [`SaeError::NonFiniteInput`] for NaN or infinity,
-/// [`SaeError::Io`].
-///
-/// # Examples
-/// ```
-/// use collimate_sae::formats::{read, write_saelens, Dictionary, Format};
-/// use collimate_sae::{Gated, Sae, Size};
-/// use collimate_stream::RngStream;
-/// let folder = std::env::temp_dir().join(format!("collimate-doc-formats-{}", std::process::id()));
-/// let sae = Sae::<f32>::new(Gated::paper(), Size { d_model: 3, n_latents: 6 }, &mut RngStream::new(1, 0))?;
-/// write_saelens(&Dictionary::try_from(&sae)?, &folder, &[("hook_name", "blocks.9.hook_resid_post")])?;
-/// let checkpoint = read::<f32>(&folder)?;
-/// assert_eq!(checkpoint.format, Format::SaeLens);
-/// assert_eq!(checkpoint.dictionary.to_sae()?, sae);
-/// # std::fs::remove_dir_all(&folder).unwrap();
-/// # Ok::<(), collimate_sae::SaeError>(())
-/// ```
-pub fn read<F: Float>(path: impl AsRef<Path>) -> Result<Checkpoint<F>, SaeError> {
-    let path = path.as_ref();
-    read_as(path, Format::detect(path)?)
-}
-
-/// Reads a dictionary of a format that is known.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_as<F: Float>(path: impl AsRef<Path>, format: Format) -> Result<Checkpoint<F>, SaeError> {
-    let path = path.as_ref();
-    match format {
-        Format::Collimate => Checkpoint::new(own(path)?, format),
-        Format::SaeLens => saelens::read(path),
-        Format::GemmaScope => gemma_scope::read_first(path),
-        Format::GemmaScope2 => gemma_scope::read_second(path),
-        Format::Sparsify => sparsify::read(path),
-        Format::DictionaryLearning => dictionary_learning::read(path),
-        Format::OpenAi => openai::read(path),
-    }
-}
-
-/// A dictionary or a transcoder of ours.
-fn own<F: Float>(path: &Path) -> Result<Dictionary<F>, SaeError> {
-    let file = Safetensors::open(path)?;
-    if file.metadata().get("format").is_some_and(|format| format == <Transcoder<F> as Parts>::FORMAT) {
-        return Dictionary::try_from(&Transcoder::load(path)?);
-    }
-    Dictionary::try_from(&Sae::load(path)?)
 }

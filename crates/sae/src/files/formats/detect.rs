@@ -36,7 +36,7 @@ impl Format {
         Self::OpenAi,
     ];
 
-    /// The name for options and messages.
+    /// Returns the name for options and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Collimate => "collimate",
@@ -119,12 +119,12 @@ impl fmt::Display for Format {
     }
 }
 
-/// The file `name` of a folder, or the file itself where a file was named.
+/// Returns the file `name` of a folder, or the path itself if it is a file.
 pub(super) fn file_of(path: &Path, name: &str) -> PathBuf {
     if path.is_dir() { path.join(name) } else { path.to_owned() }
 }
 
-/// The file `name` of a folder, or beside a file.
+/// Returns the file `name` of a folder, or the one in the same folder as a file.
 pub(super) fn beside(path: &Path, name: &str) -> PathBuf {
     if path.is_dir() { path.join(name) } else { path.with_file_name(name) }
 }

@@ -1,10 +1,12 @@
-//! dictionary_learning: `ae.pt` with `config.json`. The members are told apart by their keys, as the configurations of some
+//! dictionary_learning: `ae.pt` with `config.json`. The members are recognised by their keys, since the configurations of some
 //! trainers name the wrong class.
 
-use super::detect::{beside, file_of};
+use super::checkpoint::Checkpoint;
+use super::detect::{Format, beside, file_of};
 use super::json::Config;
+use super::parts::{Activation, Parts};
 use super::tensors::Tensors;
-use super::{Activation, Checkpoint, Dictionary, Format, RowNormalisation, Target};
+use crate::dictionary::{RowNormalisation, Target};
 use crate::{InputBias, SaeError};
 use collimate_tensor::Scalar;
 use ndarray::Array1;
@@ -39,11 +41,8 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
     };
     let has = |name: &str| file.has(name) || file.scalar(name).is_some();
     let (activation, b_dec, input_bias) = if has("gate_bias") {
-        let activation = Activation::Gated {
-            b_gate: file.vector("gate_bias")?,
-            b_mag: file.vector("mag_bias")?,
-            r_mag: file.vector("r_mag")?,
-        };
+        let activation =
+            Activation::gated(file.vector("gate_bias")?, file.vector("mag_bias")?, file.vector("r_mag")?);
         (activation, "decoder_bias", InputBias::Subtracted)
     } else if has("k") {
         let bias = if transposed { "b_enc" } else { "encoder.bias" };
@@ -65,31 +64,30 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
             if k.fract() != 0.0 || !(1.0..1e9).contains(&k) {
                 return Err(file.wrong(format!("'k' must be a whole number from 1, but is {k}")));
             }
-            Activation::TopK { b_enc, k: k as usize }
+            Activation::top_k(b_enc, k as usize)
         } else if threshold < 0.0 {
             notes.push("the threshold was never set (−1): every positive pre-activation counts".into());
-            Activation::Relu { b_enc }
+            Activation::relu(b_enc)
         } else {
             notes.push(format!("encoded by the stored threshold {threshold}; k is of training only"));
             let threshold = Array1::from_elem(b_enc.len(), F::from_f64(threshold));
-            Activation::JumpRelu { b_enc, threshold }
+            Activation::jump_relu(b_enc, threshold)
         };
         (activation, "b_dec", InputBias::Subtracted)
     } else if has("threshold") {
-        let activation =
-            Activation::JumpRelu { b_enc: file.vector("b_enc")?, threshold: file.vector("threshold")? };
+        let activation = Activation::jump_relu(file.vector("b_enc")?, file.vector("threshold")?);
         (activation, "b_dec", InputBias::NotSubtracted)
     } else if has("decoder.bias") {
-        (Activation::Relu { b_enc: file.vector("encoder.bias")? }, "decoder.bias", InputBias::NotSubtracted)
+        (Activation::relu(file.vector("encoder.bias")?), "decoder.bias", InputBias::NotSubtracted)
     } else {
         notes.push(
             "the decoder norms are kept as stored; the library's loader folds them unless told otherwise (fold_decoder_norms \
              does the same)"
                 .into(),
         );
-        (Activation::Relu { b_enc: file.vector("encoder.bias")? }, "bias", InputBias::Subtracted)
+        (Activation::relu(file.vector("encoder.bias")?), "bias", InputBias::Subtracted)
     };
-    let dictionary = Dictionary {
+    let dictionary = Parts {
         w_enc,
         w_dec,
         b_dec: file.vector(b_dec)?,
@@ -98,8 +96,9 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
         input_bias,
         row_normalisation: RowNormalisation::None,
         target: Target::Input,
-    };
-    let mut checkpoint = Checkpoint::new(dictionary, Format::DictionaryLearning)?.about(about);
+    }
+    .dictionary()?;
+    let mut checkpoint = Checkpoint::of(dictionary, Format::DictionaryLearning).about(about);
     checkpoint.notes = notes;
     Ok(checkpoint)
 }

@@ -1,15 +1,17 @@
 //! Gemma Scope 1 (`params.npz`) and 2 (`params.safetensors`).
 
-use super::detect::{beside, file_of};
+use super::checkpoint::Checkpoint;
+use super::detect::{Format, beside, file_of};
 use super::json::Config;
+use super::parts::{Activation, Parts};
 use super::tensors::Tensors;
-use super::{Activation, Checkpoint, Dictionary, Format, RowNormalisation, Target};
+use crate::dictionary::{RowNormalisation, Target};
 use crate::{InputBias, SaeError};
 use collimate_tensor::Scalar;
 use ndarray::Array2;
 use std::path::Path;
 
-/// The first release: JumpReLU, the encoder sees x itself. Kind, layer and width stand in the path only.
+/// Reads the first release: JumpReLU, the encoder sees x itself. Kind, layer and width stand in the path only.
 pub(super) fn read_first<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
     let file = Tensors::npz(file_of(path, "params.npz"))?;
     let matrix = |upper: &str, lower: &str| file.matrix::<F>(if file.has(upper) { upper } else { lower });
@@ -31,22 +33,20 @@ pub(super) fn read_first<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeErr
         }
         !plain
     };
-    let checkpoint = Checkpoint::new(
-        Dictionary {
+    let checkpoint = Checkpoint::of(
+        Parts {
             w_enc: w_enc.reversed_axes(),
             w_dec,
             b_dec: file.vector("b_dec")?,
             w_skip: None,
-            activation: Activation::JumpRelu {
-                b_enc: file.vector("b_enc")?,
-                threshold: file.vector("threshold")?,
-            },
+            activation: Activation::jump_relu(file.vector("b_enc")?, file.vector("threshold")?),
             input_bias: InputBias::NotSubtracted,
             row_normalisation: RowNormalisation::None,
             target,
-        },
+        }
+        .dictionary()?,
         Format::GemmaScope,
-    )?;
+    );
     let mut checkpoint =
         checkpoint.note("the encoder sees x itself, not x − b_dec, as in every file of this release");
     if embedding {
@@ -62,7 +62,7 @@ pub(super) fn read_first<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeErr
     Ok(checkpoint)
 }
 
-/// Embeddings were divided by √d before training; published loaders undo it in single precision, and so do we.
+/// Multiplies embeddings by √d: they were divided by it before training; published loaders undo it in single precision.
 fn scale_embedding<F: Scalar>(w_enc: &mut Array2<F>, w_dec: &mut Array2<F>) {
     let root = (w_enc.nrows() as f64).sqrt() as f32;
     let single = |v: F| v.to_f64() as f32;
@@ -70,7 +70,7 @@ fn scale_embedding<F: Scalar>(w_enc: &mut Array2<F>, w_dec: &mut Array2<F>) {
     w_dec.mapv_inplace(|w| F::from_f64((single(w) * root).into()));
 }
 
-/// The second release: the same with a configuration, and transcoders with a skip connection `[d_in, d_out]`.
+/// Reads the second release: JumpReLU with a configuration, and transcoders with a skip connection `[d_in, d_out]`.
 pub(super) fn read_second<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
     let file = Tensors::safetensors(file_of(path, "params.safetensors"))?;
     let config_path = beside(path, "config.json");
@@ -96,22 +96,20 @@ pub(super) fn read_second<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeEr
     } else {
         None
     };
-    let checkpoint = Checkpoint::new(
-        Dictionary {
+    let checkpoint = Checkpoint::of(
+        Parts {
             w_enc: file.matrix::<F>("w_enc")?.reversed_axes(),
             w_dec: file.matrix("w_dec")?,
             b_dec: file.vector("b_dec")?,
-            activation: Activation::JumpRelu {
-                b_enc: file.vector("b_enc")?,
-                threshold: file.vector("threshold")?,
-            },
+            activation: Activation::jump_relu(file.vector("b_enc")?, file.vector("threshold")?),
             input_bias: InputBias::NotSubtracted,
             row_normalisation: RowNormalisation::None,
             target: if other || w_skip.is_some() { Target::Other } else { Target::Input },
             w_skip,
-        },
+        }
+        .dictionary()?,
         Format::GemmaScope2,
-    )?;
+    );
     Ok(checkpoint
         .about(about)
         .note("the encoder sees x itself, not x − b_dec, as in every file of this release"))

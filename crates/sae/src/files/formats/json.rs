@@ -43,7 +43,7 @@ impl Config {
         self.get(key).and_then(Value::as_str)
     }
 
-    /// A truth value with a default for files that do not say.
+    /// Returns a truth value, or a default for files that do not have it.
     pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool, SaeError> {
         match self.get(key) {
             None => Ok(default),
@@ -73,7 +73,7 @@ impl Config {
         }
     }
 
-    /// Texts and numbers under a key, or at the top, as texts.
+    /// Returns texts and numbers under a key, or at the top, as texts.
     pub(super) fn about(&self, keys: &[&str]) -> BTreeMap<String, String> {
         let nested = self.map.get("metadata").and_then(Value::as_object);
         let mut about = BTreeMap::new();

@@ -10,33 +10,27 @@
 //! | [`Format::DictionaryLearning`] | `ae.pt`, `config.json` | yes | no |
 //! | [`Format::OpenAi`] | `N.pt` | yes | no |
 //!
-//! Whatever the file, [`read`] gives a [`Dictionary`]: an encoder, an activation, a decoder, and what happens to a row before
-//! and after. The libraries disagree about the orientation of the matrices, about whether the encoder sees x or x − b_dec,
-//! about what a threshold means and about normalisation; each reader settles that, and [`Checkpoint::notes`] says what it
-//! had to decide. A pickle is read as data and never run.
+//! [`read`] returns a [`Dictionary`] for every format. The libraries disagree about the orientation of the matrices, about
+//! whether the encoder sees x or x − b_dec, about the meaning of a threshold and about normalisation. Each reader decides
+//! this, and [`Checkpoint::notes`] lists its decisions. A pickle is read as data and never run.
 //!
-//! Nothing in a file is believed before it is checked: a bad one gives an error that names the file, the tensor and what
-//! would have been right.
+//! Everything in a file is checked. A damaged file gives an error that names the file, the tensor and the expected content.
 
-mod activation;
 mod checkpoint;
-mod convert;
+mod common_member;
 mod detect;
-mod dictionary;
 mod dictionary_learning;
-mod fold;
 mod gemma_scope;
 mod json;
-mod normalisation;
 mod openai;
+mod parts;
+mod read;
 mod saelens;
 mod sparsify;
 mod tensors;
 
-pub use activation::Activation;
-pub use checkpoint::{Checkpoint, read, read_as};
-pub use convert::{Agreement, agreement};
+pub use crate::dictionary::{Agreement, Dictionary, Forward, RowNormalisation, Target, agreement};
+pub use checkpoint::Checkpoint;
 pub use detect::Format;
-pub use dictionary::{Dictionary, Forward, Target};
-pub use normalisation::RowNormalisation;
+pub use read::{read, read_as};
 pub use saelens::write_saelens;

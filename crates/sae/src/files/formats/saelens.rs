@@ -1,12 +1,17 @@
 //! SAELens: `cfg.json` and `sae_weights.safetensors`, of version 6 and, by their older keys, of those before.
 
-use super::detect::{beside, file_of};
+use super::checkpoint::Checkpoint;
+use super::detect::{Format, beside, file_of};
 use super::json::Config;
+use super::parts::{Activation, Parts};
 use super::tensors::Tensors;
-use super::{Activation, Checkpoint, Dictionary, Format, RowNormalisation, Target};
+use crate::dictionary::{Dictionary, RowNormalisation, Target};
+use crate::members::topk::TopK;
+use crate::members::variant::Variant;
 use crate::{InputBias, SaeError};
+use collimate_output::Existing;
 use collimate_tensor::Scalar;
-use collimate_tensor::files::{FileArray, FileData, write_atomically, write_safetensors};
+use collimate_tensor::files::{FileArray, FileData, write_safetensors};
 use ndarray::{Array1, ArrayRef2};
 use serde_json::json;
 use std::path::Path;
@@ -33,6 +38,7 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
     let weights = if weights.is_file() { weights } else { beside(path, "model.safetensors") };
     let file = Tensors::safetensors(weights)?;
     let mut notes = Vec::new();
+    let mut threshold_of_batches = None;
 
     let old = config.get("activation_fn_kwargs").and_then(|kwargs| kwargs.get("k")).and_then(|k| k.as_u64());
     let old_top = [config.text("activation_fn_str"), config.text("activation_fn")].contains(&Some("topk"));
@@ -48,12 +54,8 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
     let b_enc = || file.vector::<F>("b_enc");
     let rescale = config.flag("rescale_acts_by_decoder_norm", false)?;
     let activation = match name {
-        "standard" => Activation::Relu { b_enc: b_enc()? },
-        "gated" => Activation::Gated {
-            b_gate: file.vector("b_gate")?,
-            b_mag: file.vector("b_mag")?,
-            r_mag: file.vector("r_mag")?,
-        },
+        "standard" => Activation::relu(b_enc()?),
+        "gated" => Activation::gated(file.vector("b_gate")?, file.vector("b_mag")?, file.vector("r_mag")?),
         "jumprelu" => {
             let threshold = if file.has("log_threshold") {
                 notes.push("the thresholds are stored as logarithms".to_owned());
@@ -62,7 +64,7 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
             } else {
                 file.vector("threshold")?
             };
-            Activation::JumpRelu { b_enc: b_enc()?, threshold }
+            Activation::jump_relu(b_enc()?, threshold)
         }
         "topk" => {
             let k = match old {
@@ -71,17 +73,18 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
                 }
                 _ => whole(&config)?,
             };
-            Activation::TopK { b_enc: b_enc()?, k }
+            Activation::top_k(b_enc()?, k)
         }
         "batchtopk" | "matryoshka_batchtopk" => {
-            let threshold =
-                if file.has("topk_threshold") { Some(file.number("topk_threshold")?) } else { None };
+            if file.has("topk_threshold") {
+                threshold_of_batches = Some(file.number("topk_threshold")?);
+            }
             notes.push(
-                "a training checkpoint: codes are selected over all rows that are encoded together; with_batch_threshold gives \
-                 the form for single rows"
+                "a training checkpoint: codes are selected over all rows that are encoded together; for_single_rows \
+                 gives the form for single rows"
                     .to_owned(),
             );
-            Activation::BatchTopK { b_enc: b_enc()?, k: config.number("k")?, threshold }
+            Activation::batch_top_k(b_enc()?, config.number("k")?)
         }
         other => {
             return Err(config.wrong(format!(
@@ -138,7 +141,7 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
         }
     }
     let subtracted = !transcoder && config.flag("apply_b_dec_to_input", true)?;
-    let mut dictionary = Dictionary {
+    let mut dictionary = Parts {
         w_enc,
         w_dec,
         b_dec: file.vector("b_dec")?,
@@ -148,16 +151,17 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
         row_normalisation,
         target: if transcoder { Target::Other } else { Target::Input },
     }
-    .checked()?;
-    if rescale && dictionary.activation.selects() {
+    .dictionary()?;
+    if rescale && dictionary.variant.member().compares {
         notes.push(
             "the selection multiplies by the decoder norms: folded, the decoder rows have length one"
                 .to_owned(),
         );
         dictionary = dictionary.fold_selection_norms();
     }
-    let mut checkpoint = Checkpoint::new(dictionary, Format::SaeLens)?.about(config.about(&ABOUT));
+    let mut checkpoint = Checkpoint::of(dictionary, Format::SaeLens).about(config.about(&ABOUT));
     checkpoint.notes = notes;
+    checkpoint.threshold_of_batches = threshold_of_batches;
     Ok(checkpoint)
 }
 
@@ -177,7 +181,7 @@ fn whole(config: &Config) -> Result<usize, SaeError> {
 ///
 /// # Errors
 /// [`SaeError::Unsupported`] for what SAELens has no inference class for: groups, TopK or gated transcoders, a skip connection
-/// of an autoencoder, selection over a batch (use [`Dictionary::with_batch_threshold`] first). [`SaeError::Io`] and
+/// of an autoencoder, selection over a batch (use [`Checkpoint::for_single_rows`] first). [`SaeError::Io`] and
 /// [`SaeError::Format`] when writing fails.
 ///
 /// # Determinism
@@ -189,7 +193,9 @@ pub fn write_saelens<F: Scalar>(
 ) -> Result<(), SaeError> {
     let folder = folder.as_ref();
     let transcoder = dictionary.target == Target::Other;
-    let architecture = match (dictionary.activation.name(), transcoder, dictionary.w_skip.is_some()) {
+    let common = dictionary.to_common_member()?;
+    let dictionary = &common;
+    let architecture = match (dictionary.variant.name(), transcoder, dictionary.skip.is_some()) {
         (name @ ("standard" | "jumprelu" | "gated" | "topk"), false, false) => name,
         ("standard", true, false) => "transcoder",
         ("standard", true, true) => "skip_transcoder",
@@ -205,7 +211,7 @@ pub fn write_saelens<F: Scalar>(
         }
     };
     let folded;
-    let dictionary = if transcoder && dictionary.input_bias == InputBias::Subtracted {
+    let dictionary = if transcoder && dictionary.input_bias() == InputBias::Subtracted {
         folded = dictionary.clone().fold_input_bias();
         &folded
     } else {
@@ -213,14 +219,15 @@ pub fn write_saelens<F: Scalar>(
     };
     let matrix = |m: &ArrayRef2<F>| tensor(m.shape(), m.iter());
     let vector = |v: &Array1<F>| tensor(v.shape(), v.iter());
-    let transposed = dictionary.w_enc.t().as_standard_layout().into_owned();
+    let transposed = dictionary.encoder().t().as_standard_layout().into_owned();
     let mut tensors = vec![
         ("W_enc", matrix(&transposed)),
-        ("W_dec", matrix(&dictionary.w_dec)),
-        ("b_dec", vector(&dictionary.b_dec)),
+        ("W_dec", matrix(dictionary.decoder())),
+        ("b_dec", vector(dictionary.decoder_bias())),
     ];
-    tensors.extend(dictionary.activation.vectors().into_iter().map(|(name, v)| (name, vector(v))));
-    if let Some(skip) = &dictionary.w_skip {
+    let vectors = dictionary.variant.per_latent_names().iter().zip(&dictionary.weights.per_latent);
+    tensors.extend(vectors.map(|(&name, v)| (name, vector(v))));
+    if let Some(skip) = &dictionary.skip {
         tensors.push(("W_skip", matrix(skip)));
     }
     let size = dictionary.size();
@@ -230,7 +237,7 @@ pub fn write_saelens<F: Scalar>(
         "d_sae": size.n_latents,
         "dtype": if F::NAME == "f32" { "float32" } else { "float64" },
         "device": "cpu",
-        "apply_b_dec_to_input": dictionary.input_bias == InputBias::Subtracted,
+        "apply_b_dec_to_input": dictionary.input_bias() == InputBias::Subtracted,
         "normalize_activations": match dictionary.row_normalisation {
             RowNormalisation::None => "none",
             RowNormalisation::ConstantNorm => "constant_norm_rescale",
@@ -239,7 +246,7 @@ pub fn write_saelens<F: Scalar>(
         "reshape_activations": "none",
         "metadata": about.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
     });
-    if let Activation::TopK { k, .. } = dictionary.activation {
+    if let Variant::TopK(TopK { k, .. }) = dictionary.variant {
         config["k"] = k.into();
         config["rescale_acts_by_decoder_norm"] = false.into();
     }
@@ -248,7 +255,7 @@ pub fn write_saelens<F: Scalar>(
     }
     std::fs::create_dir_all(folder).map_err(|source| SaeError::Io { path: folder.to_owned(), source })?;
     write_safetensors(folder.join(WEIGHTS), &tensors, &[])?;
-    write_atomically(&folder.join("cfg.json"), |out| {
+    collimate_output::write(&folder.join("cfg.json"), Existing::Replace, |out| {
         serde_json::to_writer_pretty(out, &config).map_err(std::io::Error::from)
     })?;
     Ok(())

@@ -1,9 +1,11 @@
 //! sparsify: TopK and groupmax, autoencoders and transcoders, each with or without a skip connection.
 
-use super::detect::{beside, file_of};
+use super::checkpoint::Checkpoint;
+use super::detect::{Format, beside, file_of};
 use super::json::Config;
+use super::parts::{Activation, Parts};
 use super::tensors::Tensors;
-use super::{Activation, Checkpoint, Dictionary, Format, RowNormalisation, Target};
+use crate::dictionary::{RowNormalisation, Target};
 use crate::{InputBias, SaeError};
 use collimate_tensor::Scalar;
 use std::path::Path;
@@ -31,8 +33,8 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
     let b_enc = file.vector("encoder.bias")?;
     let k = config.count("k")?;
     let activation = match config.text("activation").unwrap_or("topk") {
-        "topk" => Activation::TopK { b_enc, k },
-        "groupmax" => Activation::GroupMax { b_enc, k },
+        "topk" => Activation::top_k(b_enc, k),
+        "groupmax" => Activation::group_max(b_enc, k),
         other => {
             return Err(config.wrong(format!("the activation '{other}' is neither 'topk' nor 'groupmax'")));
         }
@@ -44,8 +46,8 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
     } else {
         (InputBias::Subtracted, Target::Input)
     };
-    let mut checkpoint = Checkpoint::new(
-        Dictionary {
+    let mut checkpoint = Checkpoint::of(
+        Parts {
             w_enc,
             w_dec: file.matrix("W_dec")?,
             b_dec: file.vector("b_dec")?,
@@ -54,9 +56,10 @@ pub(super) fn read<F: Scalar>(path: &Path) -> Result<Checkpoint<F>, SaeError> {
             input_bias,
             row_normalisation: RowNormalisation::None,
             target,
-        },
+        }
+        .dictionary()?,
         Format::Sparsify,
-    )?;
+    );
     if config.flag("multi_topk", false)? {
         checkpoint = checkpoint.note(
             "multi_topk belongs to the training loss: codes and reconstructions use k latents (the library's own forward \

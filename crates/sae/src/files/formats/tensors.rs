@@ -49,7 +49,7 @@ impl Tensors {
         self.names().contains(&name)
     }
 
-    /// A whole number or a text beside the tensors of a `.pt` file.
+    /// Returns a whole number or a text beside the tensors of a `.pt` file.
     pub(super) fn scalar(&self, name: &str) -> Option<&TorchScalar> {
         match &self.container {
             Container::Torch(file) => file.scalar(name),
@@ -77,7 +77,7 @@ impl Tensors {
         })
     }
 
-    /// A matrix as it is stored.
+    /// Reads a matrix in its stored orientation.
     pub(super) fn matrix<F: Scalar>(&self, name: &str) -> Result<Array2<F>, SaeError> {
         let array = self.array::<F>(name)?;
         let shape = array.shape().to_vec();
@@ -86,7 +86,7 @@ impl Tensors {
             .map_err(|_| self.wrong(format!("'{name}' must be a matrix, but has the shape {shape:?}")))
     }
 
-    /// A vector; axes of length one around it are dropped.
+    /// Reads a vector; axes of length one around it are dropped.
     pub(super) fn vector<F: Scalar>(&self, name: &str) -> Result<Array1<F>, SaeError> {
         let array = self.array::<F>(name)?;
         let shape = array.shape().to_vec();
@@ -101,7 +101,7 @@ impl Tensors {
             .map_err(|e| self.wrong(format!("'{name}': {e}")))
     }
 
-    /// A single number, whether stored as a tensor or beside them.
+    /// Reads a single number, whether stored as a tensor or beside the tensors.
     pub(super) fn number(&self, name: &str) -> Result<f64, SaeError> {
         match self.scalar(name) {
             Some(TorchScalar::Int(n)) => return Ok(*n as f64),

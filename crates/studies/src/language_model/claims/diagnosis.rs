@@ -162,7 +162,7 @@ fn objects(context: &Context, setup: &LanguageModelSetup) -> Result<Objects, Stu
         concatenate(Axis(0), &views).expect("one width")
     };
     let some = |rows: &Array2<f32>| rows.slice(s![.., ..NEURONS]).mapv(f64::from);
-    let codes = sae.encode(&joined(&parts[1]))?.to_dense();
+    let codes = sae.dictionary().encode(&joined(&parts[1]))?.to_dense();
     let mut order: Vec<usize> = (0..codes.ncols()).collect();
     let fired = |latent: usize| codes.column(latent).iter().filter(|x| **x > 0.0).count();
     order.sort_by_key(|&latent| (std::cmp::Reverse(fired(latent)), latent));

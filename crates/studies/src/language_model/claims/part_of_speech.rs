@@ -216,7 +216,7 @@ fn judge(
     let mut counts = BTreeMap::new();
     for (name, sae) in [(TRAINED_NAME, &trained), (UNTRAINED_NAME, &untrained)] {
         context.progress(0, 1, name);
-        let features = |x: &Array2<f32>| Ok::<_, StudyError>(Features::Sparse(sae.encode(x)?));
+        let features = |x: &Array2<f32>| Ok::<_, StudyError>(Features::Sparse(sae.dictionary().encode(x)?));
         counts.insert(name, probe(&features(&train.residual)?, &features(&held_out.residual)?));
     }
     context.progress(0, 1, NEURONS_NAME);

@@ -98,7 +98,7 @@ fn firing(sae: &Sae<f32>, synthetic: &SyntheticRows, rows: &[usize]) -> Result<V
     let x = synthetic.held_out.select(ndarray::Axis(0), rows);
     let x: &ArrayRef2<f32> = &x;
     let mut counts = vec![0.0; sae.size().n_latents];
-    for (latents, _) in sae.encode(x)?.rows() {
+    for (latents, _) in sae.dictionary().encode(x)?.rows() {
         latents.iter().for_each(|&latent| counts[latent as usize] += 1.0);
     }
     counts.iter_mut().for_each(|count| *count /= rows.len().max(1) as f64);

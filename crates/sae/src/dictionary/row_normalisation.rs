@@ -1,15 +1,15 @@
 use collimate_tensor::Scalar;
 
-/// What a file asks to be done to each row before the encoder, and undone behind the decoder.
+/// The normalisation of each row before the encoder, which is undone after the decoder.
 ///
 /// ```text
 /// ConstantNorm:  x ← x·√d/‖x‖                        x̂ ← x̂·‖x‖/√d
 /// LayerNorm:     x ← (x − mean)/(s + 10⁻⁵)           x̂ ← x̂·s + mean          s² = Σ(x − mean)²/(d − 1)
 /// ```
-/// A transcoder has nothing to undo: its output is another activation.
+/// For a transcoder nothing is undone: its output is another activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RowNormalisation {
-    /// Nothing.
+    /// Rows are unchanged.
     None,
     /// Every row gets the length √d.
     ConstantNorm,
@@ -18,15 +18,15 @@ pub enum RowNormalisation {
 }
 
 impl RowNormalisation {
-    /// Changes a row; the output is restored as `value·scale + shift`.
-    pub(super) fn apply<F: Scalar>(self, row: &mut [F]) -> (F, F) {
+    /// Normalises a row, and returns scale and shift: the output is restored as `value·scale + shift`.
+    pub(crate) fn apply<F: Scalar>(self, row: &mut [F]) -> (F, F) {
         let d = row.len() as f64;
         let sum = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>();
         match self {
             Self::None => (F::one(), F::zero()),
             Self::ConstantNorm => {
                 let norm = sum(&mut row.iter().map(|&x| x.to_f64().powi(2))).sqrt();
-                // A row of zeros stays one, and nothing has to be undone.
+                // A row of zeros is unchanged, and nothing has to be undone.
                 if norm == 0.0 {
                     return (F::one(), F::zero());
                 }
