@@ -44,9 +44,9 @@ pub use weights::{Size, Weights, normalise};
 // Training.
 #[cfg(feature = "files")]
 pub use files::formats;
+pub use step::adam::{AdamMoments, AdamParameters};
 pub use step::settings::{Losses, Path, Settings};
 pub use step::workspace::Workspace;
-pub use train::adam::{AdamMoments, AdamParameters};
 pub use train::anneal::{PAnneal, TargetL0};
 pub use train::config::{BiasStart, L1, LossConvention, Normalisation, Resampling, TrainingConfig};
 pub use train::model::Model;

@@ -1,13 +1,13 @@
 use crate::error::SaeError;
 use crate::float::Float;
 use crate::members::variant::Variant;
+use crate::step::adam::{AdamMoments, AdamParameters};
 use crate::step::encode;
 use crate::step::optimise::Optimiser;
 use crate::step::pursuit;
 use crate::step::settings::{Losses, Settings};
 use crate::step::update::{Batch, gradient, pursuit_k, update};
 use crate::step::workspace::Workspace;
-use crate::train::adam::{AdamMoments, AdamParameters};
 use crate::weights::Weights;
 use collimate_tensor::SparseRows;
 use ndarray::ArrayRef2;

@@ -1,6 +1,6 @@
-//! The innermost loops, and the only place of this crate with `unsafe` code.
+//! The innermost loops, which with `members::kernels` are the only places of this crate with `unsafe` code.
 //!
-//! The loops of this file and of [`entries`] are written once and compiled for every CPU level. They use no fused multiply-add,
+//! The loops of this file are written once and compiled for every CPU level. They use no fused multiply-add,
 //! and sums run over a fixed number of lanes, so the level does not change a bit.
 #![allow(unsafe_code)]
 
@@ -8,7 +8,6 @@ use collimate_tensor::{Scalar, leveled};
 
 pub(crate) mod combine;
 pub(crate) mod dots;
-pub(crate) mod entries;
 pub(crate) mod selection;
 
 /// The numbers of an Adam update that do not change from parameter to parameter.

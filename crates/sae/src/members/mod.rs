@@ -8,6 +8,7 @@ pub(crate) mod crosscoder;
 pub(crate) mod gated;
 pub(crate) mod group_max;
 pub(crate) mod jump_relu;
+pub(crate) mod kernels;
 pub(crate) mod levels;
 pub(crate) mod line;
 pub(crate) mod matching_pursuit;

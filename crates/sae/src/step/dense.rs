@@ -5,7 +5,7 @@
 
 use crate::error::SaeError;
 use crate::float::Float;
-use crate::kernels::entries::sum;
+use crate::members::kernels::sum;
 use crate::members::rule::{Columns, Constants, DenseRows, Stretch};
 use crate::step::gather::{LatentBlock, finish};
 use crate::step::inputs::{Inputs, resize};

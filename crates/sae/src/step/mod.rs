@@ -1,5 +1,6 @@
 //! One training step: a dense encoder product, then work on the active latents only. Begin with [`update`].
 
+pub(crate) mod adam;
 mod batch;
 mod buffer_pool;
 mod code_block;

@@ -3,8 +3,8 @@
 use crate::error::SaeError;
 use crate::float::Float;
 use crate::members::member::Member;
+use crate::step::adam::{AdamMoments, AdamParameters, Update};
 use crate::step::sinks::{NormBlock, Sink, Split, StepBlock};
-use crate::train::adam::{AdamMoments, AdamParameters, Update};
 use crate::weights::Weights;
 use collimate_tensor::Scalar;
 

@@ -1,7 +1,7 @@
 //! The uses of a gradient: to store it, to sum its squares, or to update the parameters at once.
 
+use crate::step::adam::Update;
 use crate::step::settings::LATENT_BLOCK;
-use crate::train::adam::Update;
 use crate::weights::{Weights, normalise};
 use collimate_tensor::{Scalar, axpy, dot, sum_of_squares};
 

@@ -1,6 +1,5 @@
 //! Training: the configuration, one run or several on the same rows, and what a run changes by itself.
 
-pub(crate) mod adam;
 pub(crate) mod anneal;
 pub(crate) mod config;
 pub(crate) mod driver;

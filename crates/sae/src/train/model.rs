@@ -2,8 +2,8 @@
 
 use crate::dictionary::Dictionary;
 use crate::precision::Precision;
+use crate::step::adam::{AdamMoments, AdamParameters};
 use crate::step::settings::{Losses, Settings};
-use crate::train::adam::{AdamMoments, AdamParameters};
 use crate::{Sae, SaeError, SkipMoments, TrainingConfig, Transcoder, Variant, Weights, Workspace};
 use collimate_measure::Fingerprint;
 use ndarray::{Array2, ArrayRef2};

@@ -52,7 +52,7 @@ fn position_zero_is_dropped_and_bad_values_are_named() {
 }
 
 #[test]
-fn a_time_round_hands_out_every_row_once() {
+fn every_epoch_returns_every_row_once() {
     let folder = tempfile::tempdir().unwrap();
     let shards = write(folder.path(), 2500, 700);
     let order = |seed: u64, buffer: usize| -> Vec<u32> {

@@ -2,6 +2,7 @@
 //!
 //! Inactive latents are computed like active ones, and their results are set to zero. So the loops have no branches and
 //! run in vectors.
+#![allow(unsafe_code)]
 
 use crate::float::Float;
 use crate::members::rule::{Columns, DenseRows, Elementwise, RowFactors, Stretch};
