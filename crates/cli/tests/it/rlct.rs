@@ -62,7 +62,7 @@ fn errors_name_the_reason_and_the_next_step() {
         (&["crossing"], "at least one power"),
         (&["crossing", "99999999999"], "a power must be below 2^32"),
         (&["regular", "x"], "'x': a size must be a whole number"),
-        (&["deep-linear", "3"], "widths (at least): expected 2"),
+        (&["deep-linear", "3"], "the number of widths must be at least 2, but is 1"),
     ] {
         let (status, _, said) = output(arguments);
         assert!(status == 2 && said.contains(words), "{arguments:?}: {status} {said}");

@@ -234,7 +234,10 @@ fn errors_for_wrong_training_data_name_the_next_step() {
     refused(&topk("empty.npy"), &["empty.npy", "[0, 6]"]);
     refused(&topk("rows.csv"), &["rows.csv", "expected a file .safetensors"]);
     refused(&topk("hostile.npy"), &["hostile.npy"]);
-    refused(&train("good.npy", "topk", &["--k", "17"]), &["k must be between 1 and n_latents"]);
+    refused(
+        &train("good.npy", "topk", &["--k", "17"]),
+        &["k must be at least 1 and at most the number of latents, but is 17"],
+    );
     refused(&train("good.npy", "topk", &[]), &["--k"]);
     refused(&train("good.npy", "gated", &[]), &["--l1"]);
     refused(&train("good.npy", "gated", &["--l1", "-1"]), &["l1"]);
