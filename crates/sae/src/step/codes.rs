@@ -84,7 +84,7 @@ impl<'a, F: Float> Selection<'a, F> {
     }
 
     /// Finds the entries of all blocks from the given products.
-    pub(crate) fn from_products(
+    pub(crate) fn select_products(
         &self,
         serial: bool,
         blocks: &mut [CodeBlock<F>],
@@ -97,7 +97,7 @@ impl<'a, F: Float> Selection<'a, F> {
     }
 
     /// Finds the entries of all blocks; each task computes the products of its own rows and drops them.
-    pub(crate) fn from_tiles(
+    pub(crate) fn select_tiles(
         &self,
         serial: bool,
         blocks: &mut [CodeBlock<F>],
@@ -151,11 +151,11 @@ pub(crate) fn select<F: Float>(
     let mut smallest = F::zero();
     if tiled(task) {
         let packed = inputs.packed.as_ref().expect("packed before");
-        selection.from_tiles(task.serial, blocks, packed, &inputs.tiles, input);
+        selection.select_tiles(task.serial, blocks, packed, &inputs.tiles, input);
     } else if let Some(keep) = task.rule.keep(task.rows) {
         smallest = select_over_batch(task, &mut selection, inputs, keep, blocks, ranked);
     } else {
-        selection.from_products(task.serial, blocks, inputs.products.as_slice().expect(slice), input);
+        selection.select_products(task.serial, blocks, inputs.products.as_slice().expect(slice), input);
     }
     penalties.clear();
     penalties.resize(task.rows, F::zero());
@@ -208,11 +208,11 @@ fn select_over_batch<F: Float>(
         sample.extend(row.iter().zip(bias).zip(norms).map(|((&p, &b), &norm)| (p + b) * norm));
     }
     selection.above = batch::estimate_bound(&mut sample, keep as f64 / (rows * task.n_latents) as f64);
-    selection.from_products(task.serial, blocks, products, input);
+    selection.select_products(task.serial, blocks, products, input);
     let found: usize = blocks.iter().map(|block| block.entries.len()).sum();
     if found < keep && selection.above > F::zero() {
         selection.above = F::zero();
-        selection.from_products(task.serial, blocks, products, input);
+        selection.select_products(task.serial, blocks, products, input);
     }
     batch::keep_largest(blocks, norms, keep, ranked)
 }

@@ -49,11 +49,11 @@ pub(crate) fn encode<F: Float>(
         let serial = chunk.nrows() * n < SERIAL;
         let centred = input.as_slice().expect(slice);
         match &packed {
-            Some(packed) => selection.from_tiles(serial, &mut blocks, packed, &tiles, centred),
+            Some(packed) => selection.select_tiles(serial, &mut blocks, packed, &tiles, centred),
             None => {
                 let mut products = Array2::zeros((chunk.nrows(), n));
                 matmul_into(F::one(), &input, &encoder.t(), F::zero(), &mut products)?;
-                selection.from_products(serial, &mut blocks, products.as_slice().expect(slice), centred);
+                selection.select_products(serial, &mut blocks, products.as_slice().expect(slice), centred);
             }
         }
         if keep.is_some() {

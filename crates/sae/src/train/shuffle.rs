@@ -20,7 +20,7 @@ impl<T: Copy> Reservoir<T> {
 
     /// Returns the number of rows.
     pub(crate) fn rows(&self) -> usize {
-        if self.width == 0 { 0 } else { self.values.len() / self.width }
+        self.values.len().checked_div(self.width).unwrap_or(0)
     }
 
     /// Returns the width of the rows; `None` before the first row.

@@ -62,7 +62,7 @@ pub(super) fn shapes(passage: &Passage) -> Vec<Finding> {
     let times = |at: usize| words.get(at).is_some_and(|(_, word)| *word == "×");
     (1..words.len().saturating_sub(1))
         .filter(|&at| times(at) && letter(at - 1) && letter(at + 1))
-        .filter(|&at| !times(at + 2) && !(at > 1 && times(at - 2)))
+        .filter(|&at| !(times(at + 2) || at > 1 && times(at - 2)))
         .map(|at| (passage.line(words[at].0), format!("{} × {}", words[at - 1].1, words[at + 1].1)))
         .collect()
 }
