@@ -69,12 +69,12 @@ pub fn write(
     }
 }
 
-/// Checks that [`write`] can write to a path, and leaves no file behind.
+/// Checks that [`write()`] can write to a path, and leaves no file behind.
 ///
 /// Call it before the work whose result the file will hold.
 ///
 /// # Errors
-/// Those that [`write`] would return before it calls `content`.
+/// Those that [`write()`] would return before it calls `content`.
 ///
 /// # Examples
 /// ```
