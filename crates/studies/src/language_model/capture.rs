@@ -4,10 +4,19 @@ use crate::sequence::Sequence;
 use collimate_measure::Fingerprint;
 use collimate_sae::SaeError;
 use collimate_sae::shards::{ShardWriter, Shards};
-use collimate_transformer::{Capture, Decoder, HookPoint, Run};
+use collimate_transformer::{Capture, Decoder, HookPoint, Run, Site};
 use ndarray::Array1;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// The layer whose activations are studied.
+pub const LAYER: usize = 9;
+
+/// The residual stream behind layer [`LAYER`].
+pub const RESIDUAL: HookPoint = HookPoint { layer: LAYER, site: Site::ResidualPost };
+
+/// The name of [`RESIDUAL`] in the fingerprints of version 0.1. Shards of that version are still found and read.
+const RESIDUAL_OF_VERSION_0_1: &str = "residual stream behind layer 9";
 
 /// The number of rows in one shard.
 const SHARD_ROWS: usize = 1 << 14;
@@ -20,7 +29,7 @@ pub fn source_of(decoder: &Decoder, sequences: &[Sequence], point: HookPoint) ->
 }
 
 /// Returns the fingerprint of a source whose point has this name.
-pub(super) fn source_named(point: &str, decoder: &Decoder, sequences: &[Sequence]) -> Fingerprint {
+fn source_named(point: &str, decoder: &Decoder, sequences: &[Sequence]) -> Fingerprint {
     let start = Fingerprint::of(format!("{point}, position 0 dropped").as_bytes())
         .and(&decoder.fingerprint().0.to_le_bytes());
     sequences.iter().fold(start, |f, sequence| {
@@ -65,6 +74,39 @@ pub fn capture(
         }
     }
     sets.into_iter().map(UnfinishedSet::finish).collect()
+}
+
+/// Returns the activations at some points from a folder of captured sets, and captures the missing sets in one pass.
+///
+/// The name of the folder of a set is the fingerprint of its source.
+pub(super) fn cached_or_captured(
+    decoder: &Decoder,
+    sequences: &[Sequence],
+    points: &[HookPoint],
+    folder: &Path,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Shards>, StudyError> {
+    let cached = |source: Fingerprint| {
+        Shards::open(folder.join(source.to_string())).ok().filter(|shards| shards.source() == source)
+    };
+    let mut sets: Vec<Option<Shards>> = Vec::new();
+    let mut missing: Vec<(HookPoint, PathBuf)> = Vec::new();
+    for &point in points {
+        let source = source_of(decoder, sequences, point);
+        let mut found = cached(source);
+        if found.is_none() && point == RESIDUAL {
+            found = cached(source_named(RESIDUAL_OF_VERSION_0_1, decoder, sequences));
+        }
+        if found.is_none() {
+            missing.push((point, folder.join(source.to_string())));
+        }
+        sets.push(found);
+    }
+    let captured =
+        if missing.is_empty() { Vec::new() } else { capture(decoder, sequences, &missing, progress)? };
+    let mut captured = captured.into_iter();
+    let sets = sets.into_iter().map(|found| found.or_else(|| captured.next()));
+    Ok(sets.map(|set| set.expect("every missing set was captured")).collect())
 }
 
 /// A set of shards that is being written beside its folder. Dropped before it is finished, it removes what was written.
@@ -127,4 +169,38 @@ pub fn mean_row(shards: &Shards) -> Result<Array1<f32>, StudyError> {
         }
     }
     Ok(sum.mapv(|s| (s / shards.rows() as f64) as f32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use collimate_stream::RngStream;
+    use collimate_transformer::Config;
+
+    #[test]
+    fn captured_sets_are_found_by_the_fingerprint_of_their_source() {
+        let config = Config { n_layers: LAYER + 1, ..Config::small() };
+        let decoder = Decoder::random(config, &mut RngStream::new(7, 0)).unwrap();
+        let text = [Sequence { document: 4, tokens: vec![0, 5, 9, 2, 5] }];
+        let folder = tempfile::tempdir().unwrap();
+        let points = [Site::MlpOutput.of_layer(2), RESIDUAL];
+        // One set by a call of `capture`, as the command line makes it, and one with the fingerprint of version 0.1.
+        let place = |source: Fingerprint| folder.path().join(source.to_string());
+        let of_command = place(source_of(&decoder, &text, points[0]));
+        capture(&decoder, &text, &[(points[0], of_command)], &mut |_| true).unwrap();
+        let old = source_named(RESIDUAL_OF_VERSION_0_1, &decoder, &text);
+        let mut writer = ShardWriter::create(place(old), 32, SHARD_ROWS, old).unwrap();
+        writer
+            .push_document(4, 0, &crate::rows::rows_at(&decoder, &text[0].tokens, RESIDUAL).unwrap())
+            .unwrap();
+        writer.finish().unwrap();
+        let mut never = |_| panic!("both sets are there");
+        let found = cached_or_captured(&decoder, &text, &points, folder.path(), &mut never).unwrap();
+        assert_eq!([found[0].source(), found[1].source()], [source_of(&decoder, &text, points[0]), old]);
+        // Without the old set the point is captured under its present fingerprint.
+        std::fs::remove_dir_all(place(old)).unwrap();
+        let again = cached_or_captured(&decoder, &text, &points, folder.path(), &mut |_| true).unwrap();
+        assert_eq!(again[1].source(), source_of(&decoder, &text, RESIDUAL));
+        assert_eq!((again[1].rows(), mean_row(&again[1]).unwrap().len()), (4, 32));
+    }
 }

@@ -5,8 +5,8 @@ mod claims;
 mod dictionaries;
 mod setup;
 
-pub use capture::{capture, mean_row, source_of};
+pub use capture::{LAYER, RESIDUAL, capture, mean_row, source_of};
 pub use claims::claims;
 pub use collimate_sae::presets::{Preset, Recipe};
 pub use dictionaries::COMPARED;
-pub use setup::{CONTEXT, LAYER, LanguageModelSetup, RESIDUAL, START};
+pub use setup::{CONTEXT, LanguageModelSetup, START};

@@ -1,11 +1,10 @@
-use super::capture::{capture, source_named, source_of};
+use super::capture::cached_or_captured;
 use crate::data::{self, Cache};
 use crate::error::StudyError;
 use crate::sequence::Sequence;
 use collimate_sae::shards::Shards;
 use collimate_tensor::files::Gguf;
-use collimate_transformer::{Decoder, HookPoint, ModelFileError, Site, Tokenizer};
-use std::path::PathBuf;
+use collimate_transformer::{Decoder, HookPoint, ModelFileError, Tokenizer};
 use std::sync::OnceLock;
 
 /// The token that every sequence starts with, `<|endoftext|>`.
@@ -16,15 +15,6 @@ pub const START: u32 = 0;
 
 /// The longest sequence, start token included.
 pub const CONTEXT: usize = 256;
-
-/// The layer whose activations are studied.
-pub const LAYER: usize = 9;
-
-/// The residual stream behind layer [`LAYER`].
-pub const RESIDUAL: HookPoint = HookPoint { layer: LAYER, site: Site::ResidualPost };
-
-/// The name of [`RESIDUAL`] in the fingerprints of version 0.1. Shards of that version are still found and read.
-const RESIDUAL_OF_VERSION_0_1: &str = "residual stream behind layer 9";
 
 /// A language model with its tokenizer, and the folder for what is computed from it.
 pub struct LanguageModelSetup {
@@ -95,39 +85,14 @@ impl LanguageModelSetup {
     /// false.
     ///
     /// # Errors
-    /// As [`capture`].
+    /// As [`capture`](super::capture()).
     pub fn activations(
         &self,
         sequences: &[Sequence],
         points: &[HookPoint],
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<Shards>, StudyError> {
-        let parent = self.cache.derived().join("activations");
-        let cached = |source: collimate_measure::Fingerprint| {
-            Shards::open(parent.join(source.to_string())).ok().filter(|shards| shards.source() == source)
-        };
-        let mut sets: Vec<Option<Shards>> = Vec::new();
-        let mut missing: Vec<(HookPoint, PathBuf)> = Vec::new();
-        for &point in points {
-            let source = source_of(&self.decoder, sequences, point);
-            let mut found = cached(source);
-            if found.is_none() && point == RESIDUAL {
-                found = cached(source_named(RESIDUAL_OF_VERSION_0_1, &self.decoder, sequences));
-            }
-            if found.is_none() {
-                missing.push((point, parent.join(source.to_string())));
-            }
-            sets.push(found);
-        }
-        let mut captured = if missing.is_empty() {
-            Vec::new()
-        } else {
-            capture(&self.decoder, sequences, &missing, progress)?
-        }
-        .into_iter();
-        let all = sets
-            .into_iter()
-            .map(|found| found.or_else(|| captured.next()).expect("every missing set was captured"));
-        Ok(all.collect())
+        let folder = self.cache.derived().join("activations");
+        cached_or_captured(&self.decoder, sequences, points, &folder, progress)
     }
 }

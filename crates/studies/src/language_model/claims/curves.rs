@@ -3,8 +3,8 @@
 use super::comparison::{drawn_explained_variance, drawn_l0_and_gamma};
 use super::protocol::Protocol;
 use crate::error::StudyError;
-use crate::language_model::capture::mean_row;
-use crate::language_model::setup::{LAYER, LanguageModelSetup, RESIDUAL};
+use crate::language_model::capture::{LAYER, RESIDUAL, mean_row};
+use crate::language_model::setup::LanguageModelSetup;
 use crate::sequence::Sequence;
 use crate::splicing::{DocumentLoss, HeldOut, loss_recovered};
 use crate::text::{Split, jargon};

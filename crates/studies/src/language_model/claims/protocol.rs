@@ -1,8 +1,8 @@
 //! The sizes of the studies by tier, and the activations and the held-out text that several claims share.
 
 use crate::error::StudyError;
-use crate::language_model::capture::mean_row;
-use crate::language_model::setup::{LanguageModelSetup, RESIDUAL};
+use crate::language_model::capture::{RESIDUAL, mean_row};
+use crate::language_model::setup::LanguageModelSetup;
 use crate::sequence::Sequence;
 use crate::splicing::HeldOut;
 use crate::text::{Split, jargon};
