@@ -1,13 +1,11 @@
 //! Dictionaries at three places of the model, trained once for all claims that compare them.
 
 use super::comparison::{drawn_explained_variance, drawn_l0_and_gamma};
-use super::protocol::Protocol;
+use super::protocol::{Protocol, jargon_sequences};
 use crate::error::StudyError;
 use crate::language_model::capture::{LAYER, RESIDUAL, mean_row};
 use crate::language_model::setup::LanguageModelSetup;
-use crate::sequence::Sequence;
 use crate::splicing::{DocumentLoss, HeldOut, loss_recovered};
-use crate::text::{Split, jargon};
 use collimate_claims::{Context, Tier};
 use collimate_sae::presets::{Preset, Recipe};
 use collimate_sae::shards::Shards;
@@ -214,16 +212,21 @@ struct Material {
     held_out: HeldOut,
 }
 
-/// Returns the dictionaries of a contender at a place, measured on held-out text. They are computed on first use.
+/// Returns the dictionaries of a contender at a place on held-out text, computed on first use.
 pub(super) fn curves(
     context: &Context,
     setup: &LanguageModelSetup,
     place: Place,
     contender: Contender,
 ) -> Result<Arc<Curves>, StudyError> {
-    context.once(&format!("{place:?} {contender:?}"), || {
+    if contender == Contender::RescaleAndShift {
+        // Its dictionaries start from these, which are then in the cache.
+        curves(context, setup, place, Contender::WideRelu)?;
+    }
+    context.once(&format!("dictionaries of {contender:?} at {place:?}"), || {
         let size = Size::of(context.tier());
-        let material = context.once(&format!("{place:?}"), || material(context, setup, &size, place))?;
+        let material =
+            context.once(&format!("activations at {place:?}"), || material(context, setup, &size, place))?;
         let bench = Bench { context, setup, size, place, material: &material };
         let learning_rate = bench.learning_rate(contender)?;
         let mut seeds = Vec::new();
@@ -235,27 +238,22 @@ pub(super) fn curves(
     })
 }
 
+/// Captures the activations of the training text, and runs the model on the held-out text.
 fn material(
     context: &Context,
     setup: &LanguageModelSetup,
     size: &Size,
     place: Place,
 ) -> Result<Material, StudyError> {
-    let documents = jargon();
-    let split = Split::by_document(documents.len(), 0.2, 0);
-    let cut = |chosen: &[usize], limit| -> Result<Vec<Sequence>, StudyError> {
-        setup.sequences(chosen.iter().map(|&i| (i as u32, documents[i].text.as_str())), limit)
-    };
-    let train = cut(&split.train, size.train_tokens)?;
+    let [train, held_out] = jargon_sequences(setup, size.train_tokens, size.held_out_tokens)?;
     let total = train.len() as u64;
     // All places are captured in one pass, because the pass over the text costs most.
     let points = Place::ALL.map(Place::point);
-    let shards = setup.activations(&train, &points, &mut |done| {
+    let mut captured = setup.activations(&train, &points, &mut |done| {
         context.progress(done as u64, total, "capturing activations of layer 9");
         !context.interrupted()
     })?;
-    let shards = shards.into_iter().nth(place as usize).expect("one set a place");
-    let held_out = cut(&split.held_out, size.held_out_tokens)?;
+    let shards = captured.swap_remove(place as usize);
     let (decoder, point) = (&setup.decoder, place.point());
     let held_out = if size.spliced {
         context.progress(0, 1, "the model's own losses on held-out text");

@@ -1,12 +1,11 @@
 //! The diagnosis of polysemantic neurons, on the neurons of a language model and on the latents of a dictionary.
 
-use super::protocol::{BELOW_NIGHTLY, Protocol, material};
+use super::protocol::{BELOW_NIGHTLY, Protocol, jargon_sequences, material};
 use super::study::study;
 use crate::diagnosis::{LabelSet, Tally, labels, plant, varying};
 use crate::error::StudyError;
 use crate::language_model::capture::LAYER;
 use crate::language_model::setup::LanguageModelSetup;
-use crate::text::{Split, jargon};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier};
 use collimate_sae::presets::Preset;
 use collimate_superposition::{Explanation, diagnose};
@@ -133,10 +132,7 @@ type Objects = (Vec<String>, Vec<(String, Array2<f64>)>);
 
 fn objects(context: &Context, setup: &LanguageModelSetup) -> Result<Objects, StudyError> {
     let protocol = Protocol::of(context.tier());
-    let documents = jargon();
-    let split = Split::by_document(documents.len(), 0.2, 0);
-    let held_out =
-        setup.sequences(split.held_out.iter().map(|&i| (i as u32, documents[i].text.as_str())), TOKENS)?;
+    let [_, held_out] = jargon_sequences(setup, 0, TOKENS)?;
     let shards = &material(context, setup, &protocol)?.shards;
     let recipe = protocol.recipe(Preset::TopK, K, 0);
     let sae = setup.dictionary(shards, &recipe, context.interrupt_flag(), &mut |_| ())?;

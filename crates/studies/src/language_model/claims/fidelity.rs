@@ -10,7 +10,7 @@ use crate::splicing::{DocumentLoss, loss_recovered};
 use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
-use collimate_sae::presets::Preset;
+use collimate_sae::presets::{Preset, Recipe};
 use collimate_sae::{DocumentSums, LossRecovered, SweepPoint, difference_at_equal_l0};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,34 +82,43 @@ fn curve(
     material: &Material,
     preset: Preset,
 ) -> Result<Arc<Vec<Point>>, StudyError> {
-    context.once(&format!("{protocol:?} {preset:?}"), || {
+    context.once(&format!("loss recovered by {preset:?}"), || {
         let sparsities = Protocol::sparsities(preset);
-        let mut points = Vec::new();
-        for (i, &sparsity) in sparsities.iter().enumerate() {
-            let total = sparsities.len() as u64;
+        let total = sparsities.len() as u64;
+        let measured = |(done, sparsity): (usize, f64)| {
             let recipe = protocol.recipe(preset, sparsity, 0);
             let say = |note: &str| {
-                context.progress(i as u64, total, &format!("{} at {sparsity}: {note}", preset.name()))
+                context.progress(done as u64, total, &format!("{} at {sparsity}: {note}", preset.name()));
             };
-            let sae = setup.dictionary(&material.shards, &recipe, context.interrupt_flag(), &mut |now| {
-                say(&format!(
-                    "step {} of {}, explained variance {:.3}",
-                    now.step, recipe.steps, now.explained_variance
-                ));
-            })?;
-            say("splicing into the model");
-            let fidelity =
-                material.held_out.fidelity(&setup.decoder, &sae, &mut || !context.interrupted())?;
-            points.push(Point {
-                sparsity,
-                losses: fidelity.losses,
-                explained_variance: fidelity.evaluation.sums.explained_variance(),
-                gamma: fidelity.evaluation.sums.gamma(),
-                dead: fidelity.evaluation.dead_fraction(),
-                documents: fidelity.evaluation.documents,
-            });
-        }
-        Ok(points)
+            point(context, setup, material, &recipe, &say)
+        };
+        sparsities.into_iter().enumerate().map(measured).collect()
+    })
+}
+
+/// Trains the dictionary of a recipe, or reads it, and measures it on the held-out text.
+fn point(
+    context: &Context,
+    setup: &LanguageModelSetup,
+    material: &Material,
+    recipe: &Recipe,
+    say: &dyn Fn(&str),
+) -> Result<Point, StudyError> {
+    let sae = setup.dictionary(&material.shards, recipe, context.interrupt_flag(), &mut |now| {
+        say(&format!(
+            "step {} of {}, explained variance {:.3}",
+            now.step, recipe.steps, now.explained_variance
+        ));
+    })?;
+    say("splicing into the model");
+    let fidelity = material.held_out.fidelity(&setup.decoder, &sae, &mut || !context.interrupted())?;
+    Ok(Point {
+        sparsity: recipe.sparsity,
+        losses: fidelity.losses,
+        explained_variance: fidelity.evaluation.sums.explained_variance(),
+        gamma: fidelity.evaluation.sums.gamma(),
+        dead: fidelity.evaluation.dead_fraction(),
+        documents: fidelity.evaluation.documents,
     })
 }
 

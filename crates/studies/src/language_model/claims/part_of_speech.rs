@@ -163,14 +163,14 @@ fn compare(
 
 /// Returns the results of this run, computed on first use.
 fn results(context: &Context, setup: &LanguageModelSetup) -> Result<Arc<Results>, StudyError> {
-    context.once("part of speech", || {
+    context.once("parts of speech", || {
         let corpus = read(&data::locate_brown(&setup.cache)?)?;
         let (train_documents, held_out_documents, tokens) =
             context.by_tier([(40, 24, 510), (40, 24, 510), (120, 60, 1020)]);
         let split = Split::by_document(corpus.len(), 0.25, 0);
-        let take = |chosen: &[usize], count: usize| -> Result<Labelled, StudyError> {
-            let chosen = &chosen[..count.min(chosen.len())];
-            labelled(context, setup, chosen.iter().map(|&i| (i as u32, &corpus[i])), chosen.len(), tokens)
+        let take = |chosen: &[usize], count: usize| {
+            let documents: Vec<_> = chosen.iter().take(count).map(|&i| (i as u32, &corpus[i])).collect();
+            labelled(context, setup, &documents, tokens)
         };
         let train = take(&split.train, train_documents)?;
         let held_out = take(&split.held_out, held_out_documents)?;
@@ -178,6 +178,7 @@ fn results(context: &Context, setup: &LanguageModelSetup) -> Result<Arc<Results>
     })
 }
 
+/// Fits the probes of all contenders on the training words and counts their predictions on the held-out words.
 fn judge(
     context: &Context,
     setup: &LanguageModelSetup,
@@ -249,11 +250,10 @@ fn most_frequent_tag(train: &Labelled, n_classes: usize) -> impl Fn(u32) -> usiz
 }
 
 /// Runs the model on the first tokens of some documents and collects the activations at the last token of each word.
-fn labelled<'a>(
+fn labelled(
     context: &Context,
     setup: &LanguageModelSetup,
-    documents: impl Iterator<Item = (u32, &'a TaggedDocument)>,
-    total: usize,
+    documents: &[(u32, &TaggedDocument)],
     limit: usize,
 ) -> Result<Labelled, StudyError> {
     let (residual_point, neuron_point) =
@@ -261,11 +261,11 @@ fn labelled<'a>(
     let config = setup.decoder.config();
     let (mut residual, mut neurons) = (Array2::zeros((0, config.d_model)), Array2::zeros((0, config.d_ff)));
     let (mut numbers, mut tokens, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-    for (done, (number, document)) in documents.enumerate() {
+    for (done, &(number, document)) in documents.iter().enumerate() {
         if context.interrupted() {
             return Err(StudyError::Interrupted);
         }
-        context.progress(done as u64, total as u64, "Brown corpus: activations at word ends");
+        context.progress(done as u64, documents.len() as u64, "Brown corpus: activations at word ends");
         let (text, ranges) = running_text(&document.words);
         let mut pieces = setup.tokenizer.encode_with_ranges(&text)?;
         pieces.truncate(limit);

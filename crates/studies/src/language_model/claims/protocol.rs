@@ -84,14 +84,8 @@ pub(super) fn material(
     setup: &LanguageModelSetup,
     protocol: &Protocol,
 ) -> Result<Arc<Material>, StudyError> {
-    context.once(&format!("{} {}", protocol.train_tokens, protocol.held_out_tokens), || {
-        let documents = jargon();
-        // The split is part of the protocol and independent of the seed of a run, so that the dictionaries can be stored.
-        let split = Split::by_document(documents.len(), 0.2, 0);
-        let cut = |chosen: &[usize], limit| -> Result<Vec<Sequence>, StudyError> {
-            setup.sequences(chosen.iter().map(|&i| (i as u32, documents[i].text.as_str())), limit)
-        };
-        let train = cut(&split.train, protocol.train_tokens)?;
+    context.once("activations behind layer 9", || {
+        let [train, held_out] = jargon_sequences(setup, protocol.train_tokens, protocol.held_out_tokens)?;
         let total = train.len() as u64;
         let mut captured = setup.activations(&train, &[RESIDUAL], &mut |done| {
             context.progress(done as u64, total, "capturing activations behind layer 9");
@@ -99,12 +93,23 @@ pub(super) fn material(
         })?;
         let shards = captured.remove(0);
         context.progress(0, 1, "the model's own losses on held-out text");
-        let held_out = HeldOut::new(
-            &setup.decoder,
-            RESIDUAL,
-            cut(&split.held_out, protocol.held_out_tokens)?,
-            &mean_row(&shards)?,
-        )?;
+        let held_out = HeldOut::new(&setup.decoder, RESIDUAL, held_out, &mean_row(&shards)?)?;
         Ok(Material { shards, held_out })
     })
+}
+
+/// Cuts the Jargon File into training and held-out sequences of at most these numbers of tokens, split by document.
+///
+/// The split is part of the protocol and independent of the seed of a run, so that the dictionaries can be stored.
+pub(super) fn jargon_sequences(
+    setup: &LanguageModelSetup,
+    train_tokens: usize,
+    held_out_tokens: usize,
+) -> Result<[Vec<Sequence>; 2], StudyError> {
+    let documents = jargon();
+    let split = Split::by_document(documents.len(), 0.2, 0);
+    let cut = |chosen: &[usize], limit| {
+        setup.sequences(chosen.iter().map(|&i| (i as u32, documents[i].text.as_str())), limit)
+    };
+    Ok([cut(&split.train, train_tokens)?, cut(&split.held_out, held_out_tokens)?])
 }
