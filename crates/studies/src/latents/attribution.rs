@@ -2,8 +2,7 @@ use super::effect::direct_effect;
 use crate::error::StudyError;
 use crate::rows::rows_at;
 use crate::splicing::{Change, ErrorTerm, Splice};
-use collimate_sae::SaeError;
-use collimate_sae::formats::Dictionary;
+use collimate_sae::{Dictionary, SaeError};
 use collimate_transformer::{Decoder, HookPoint, Run, Site};
 use ndarray::{Array2, Axis, s};
 

@@ -1,7 +1,7 @@
 use crate::error::StudyError;
 use crate::rows::rows_at;
 use crate::sequence::Sequence;
-use collimate_sae::formats::Dictionary;
+use collimate_sae::Dictionary;
 use collimate_transformer::{Decoder, HookPoint};
 use ndarray::s;
 

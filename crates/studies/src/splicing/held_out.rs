@@ -2,7 +2,7 @@ use super::splice::Splice;
 use crate::error::StudyError;
 use crate::rows::rows_at;
 use crate::sequence::Sequence;
-use collimate_sae::{DocumentSums, Evaluation, LossRecovered, Sae};
+use collimate_sae::{Dictionary, DocumentSums, Evaluation, LossRecovered};
 use collimate_transformer::{Decoder, HookPoint, Run, Site};
 use ndarray::{Array1, Array2, s};
 
@@ -111,19 +111,21 @@ impl HeldOut {
     pub fn fidelity(
         &self,
         decoder: &Decoder,
-        sae: &Sae<f32>,
+        dictionary: &Dictionary<f32>,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Fidelity, StudyError> {
-        let mut evaluation = Evaluation::of(sae.dictionary());
+        let mut evaluation = Evaluation::of(dictionary);
         let mut losses: Vec<DocumentLoss> = Vec::new();
         for (i, (sequence, original)) in self.sequences.iter().zip(&self.rows).enumerate() {
             if !keep_going() {
                 return Err(StudyError::Interrupted);
             }
             let rows = original.slice(s![1.., ..]);
-            evaluation.push_documents(sae.dictionary(), &rows, &vec![sequence.document; rows.nrows()])?;
+            let out = dictionary.forward(&rows)?;
+            let documents = vec![sequence.document; rows.nrows()];
+            evaluation.push_codes(&rows, &out.codes, &out.reconstruction, Some(&documents))?;
             let mut changed = original.clone();
-            changed.slice_mut(s![1.., ..]).assign(&sae.dictionary().reconstruct(&rows)?);
+            changed.slice_mut(s![1.., ..]).assign(&out.reconstruction);
             let reconstructed = self.spliced(decoder, i, &changed)?;
             if losses.last().is_none_or(|last| last.document != sequence.document) {
                 losses.push(DocumentLoss { document: sequence.document, ..DocumentLoss::default() });
@@ -142,11 +144,11 @@ impl HeldOut {
     ///
     /// # Errors
     /// [`StudyError::Dictionary`].
-    pub fn reconstruction(&self, sae: &Sae<f32>) -> Result<DocumentSums, StudyError> {
-        let mut evaluation = Evaluation::of(sae.dictionary());
+    pub fn reconstruction(&self, dictionary: &Dictionary<f32>) -> Result<DocumentSums, StudyError> {
+        let mut evaluation = Evaluation::of(dictionary);
         for (sequence, original) in self.sequences.iter().zip(&self.rows) {
             let rows = original.slice(s![1.., ..]);
-            evaluation.push_documents(sae.dictionary(), &rows, &vec![sequence.document; rows.nrows()])?;
+            evaluation.push_documents(dictionary, &rows, &vec![sequence.document; rows.nrows()])?;
         }
         Ok(evaluation.documents)
     }

@@ -1,7 +1,7 @@
 use crate::error::StudyError;
 use crate::rows::{flat, put_back};
-use collimate_sae::formats::{Dictionary, Target};
-use collimate_sae::{OutOfRange, SaeError};
+use collimate_measure::ensure;
+use collimate_sae::{Dictionary, SaeError, Target};
 use collimate_tensor::{SparseRows, axpy};
 use collimate_transformer::{HookPoint, Hooks};
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMutD, s};
@@ -132,16 +132,12 @@ impl<'a> Splice<'a> {
             );
         };
         let n = dictionary.size().n_latents;
-        let out = |name, expected, given| {
-            Err(SaeError::from(OutOfRange { argument: name, allowed: expected, given }).into())
-        };
-        if change.latent() as usize >= n {
-            return out("latent", "below the number of latents", f64::from(change.latent()));
-        }
-        if let Change::Set(_, value) | Change::Add(_, value) = change
-            && !value.is_finite()
-        {
-            return out("the value of a latent", "finite", f64::from(value));
+        let latent = change.latent();
+        ensure((latent as usize) < n, "latent", "below the number of latents", f64::from(latent))
+            .map_err(SaeError::from)?;
+        if let Change::Set(_, value) | Change::Add(_, value) = change {
+            ensure(value.is_finite(), "the value of a latent", "finite", f64::from(value))
+                .map_err(SaeError::from)?;
         }
         self.changes.push(change);
         Ok(self)

@@ -1,8 +1,7 @@
 //! The effect of a latent on the logits agrees with central differences, with exact sums, and with runs that are changed by hand.
 
 use approx::assert_abs_diff_eq;
-use collimate_sae::formats::Dictionary;
-use collimate_sae::{Relu, Sae, Size, TopK, Variant, Weights};
+use collimate_sae::{Dictionary, Relu, Sae, Size, TopK, Variant, Weights};
 use collimate_stream::RngStream;
 use collimate_studies::latents::{attribution_by_ablation, direct_attribution, direct_effect};
 use collimate_studies::{StudyError, rows_at};

@@ -1,7 +1,6 @@
 //! Dictionaries in a model: a splice has the effect of its definition.
 
-use collimate_sae::formats::Dictionary;
-use collimate_sae::{Sae, Size, TopK};
+use collimate_sae::{Dictionary, Sae, Size, TopK};
 use collimate_stream::RngStream;
 use collimate_studies::latents::{LogitEffect, direct_effect};
 use collimate_studies::splicing::{Change, ErrorTerm, Splice};

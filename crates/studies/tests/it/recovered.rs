@@ -2,9 +2,8 @@
 
 use approx::assert_abs_diff_eq;
 use collimate_measure::Fingerprint;
-use collimate_sae::formats::Dictionary;
 use collimate_sae::shards::Shards;
-use collimate_sae::{InputBias, PenaltyWeight, Relu, Sae, Weights};
+use collimate_sae::{Dictionary, InputBias, PenaltyWeight, Relu, Sae, Weights};
 use collimate_stream::RngStream;
 use collimate_studies::language_model::{capture, mean_row, source_of};
 use collimate_studies::latents::top_firings;
@@ -142,7 +141,7 @@ fn held_out_text_gives_the_same_losses_as_the_hooks_of_a_whole_run() {
         let expected =
             recovered(&decoder, &dictionary, point, &sequences, &mean, &mut |_| true).unwrap().loss;
         let held_out = HeldOut::new(&decoder, point, sequences.clone(), &mean).unwrap();
-        let found = held_out.fidelity(&decoder, &dictionary.to_sae().unwrap(), &mut || true).unwrap();
+        let found = held_out.fidelity(&decoder, &dictionary, &mut || true).unwrap();
         assert_eq!((found.losses.len(), held_out.predictions()), (4, 40));
         let losses = loss_recovered(&found.losses, &[0, 1, 2, 3]);
         for (a, b) in [
@@ -155,7 +154,7 @@ fn held_out_text_gives_the_same_losses_as_the_hooks_of_a_whole_run() {
             assert!((a - b).abs() < 1e-4, "{point}: {losses} and not {expected}");
         }
         let rows = HeldOut::rows_only(&decoder, point, sequences.clone()).unwrap();
-        let alone = rows.reconstruction(&dictionary.to_sae().unwrap()).unwrap();
+        let alone = rows.reconstruction(&dictionary).unwrap();
         assert_eq!(alone, found.evaluation.documents);
     }
 }

@@ -327,9 +327,10 @@ impl Bench<'_> {
         let sae = self.trained(contender, rung, seed, rate)?.model;
         let Material { held_out, .. } = self.material;
         if !self.size.spliced {
-            return Ok(Point { losses: Vec::new(), documents: held_out.reconstruction(&sae)? });
+            return Ok(Point { losses: Vec::new(), documents: held_out.reconstruction(sae.dictionary())? });
         }
-        let fidelity = held_out.fidelity(&self.setup.decoder, &sae, &mut || !self.context.interrupted())?;
+        let fidelity =
+            held_out.fidelity(&self.setup.decoder, sae.dictionary(), &mut || !self.context.interrupted())?;
         Ok(Point { losses: fidelity.losses, documents: fidelity.evaluation.documents })
     }
 }

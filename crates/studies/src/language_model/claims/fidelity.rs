@@ -111,7 +111,8 @@ fn point(
         ));
     })?;
     say("splicing into the model");
-    let fidelity = material.held_out.fidelity(&setup.decoder, &sae, &mut || !context.interrupted())?;
+    let fidelity =
+        material.held_out.fidelity(&setup.decoder, sae.dictionary(), &mut || !context.interrupted())?;
     Ok(Point {
         sparsity: recipe.sparsity,
         losses: fidelity.losses,

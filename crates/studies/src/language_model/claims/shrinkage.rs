@@ -60,7 +60,7 @@ fn shrinks(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<
                 context.progress(done, total, &format!("{} at {sparsity}, seed {seed}", member.name()));
                 let sae =
                     setup.dictionary(&material.shards, &recipe, context.interrupt_flag(), &mut |_| ())?;
-                curve.push(material.held_out.reconstruction(&sae)?);
+                curve.push(material.held_out.reconstruction(sae.dictionary())?);
             }
         }
         pairs.push(pair);
