@@ -70,40 +70,9 @@ pub enum AttentionError {
         /// The problem, in words.
         problem: &'static str,
     },
-    /// Finite rows with a non-finite score.
-    #[error(
-        "the score of query {query} and key {key} of head {head} overflows: the rows are finite, but too large for their type"
-    )]
-    Overflow {
-        /// The query head; in a batch `b·H + h`.
-        head: usize,
-        /// The query.
-        query: usize,
-        /// The key.
-        key: usize,
-    },
-    /// Finite inputs of a recurrence with a non-finite state or output.
-    #[error(
-        "the state that query head {head} reads overflows at or before token {token}: the inputs are finite, but too large for \
-         their type, or a positive log-decay or β|k|² > 2 enlarges them in every step"
-    )]
-    StateOverflow {
-        /// The first query head that reads the state.
-        head: usize,
-        /// The token at or before which the state overflows: the first non-finite token in the recurrent form, the end of its chunk
-        /// in the other forms, and the number of tokens if only the state after the last token is non-finite.
-        token: usize,
-    },
-    /// Finite rows with a non-finite weighted sum.
-    #[error(
-        "the output of query {query} of head {head} overflows: the values it attends to are finite, but too large to be summed"
-    )]
-    OutputOverflow {
-        /// The query head; in a batch `b·H + h`.
-        head: usize,
-        /// The query.
-        query: usize,
-    },
+    /// Finite inputs with a non-finite result: an error of the run, while all other errors concern the arguments.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
     /// An array that is not in the required standard (row-major, contiguous) layout.
     #[error("{argument} must be in standard (row-major, contiguous) layout")]
     Layout {
@@ -131,6 +100,46 @@ pub enum AttentionError {
     /// The error of an array primitive.
     #[error(transparent)]
     Tensor(#[from] ShapeError),
+}
+
+/// Finite inputs that are too large for their type.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Finite rows with a non-finite score.
+    #[error(
+        "the score of query {query} and key {key} of head {head} overflows: the rows are finite, but too large for their type"
+    )]
+    Score {
+        /// The query head; in a batch `b·H + h`.
+        head: usize,
+        /// The query.
+        query: usize,
+        /// The key.
+        key: usize,
+    },
+    /// Finite values with a non-finite weighted sum.
+    #[error(
+        "the output of query {query} of head {head} overflows: the values it attends to are finite, but too large to be summed"
+    )]
+    Output {
+        /// The query head; in a batch `b·H + h`.
+        head: usize,
+        /// The query.
+        query: usize,
+    },
+    /// Finite inputs of a recurrence with a non-finite state or output.
+    #[error(
+        "the state that query head {head} reads overflows at or before token {token}: the inputs are finite, but too large for \
+         their type, or a positive log-decay or β|k|² > 2 enlarges them in every step"
+    )]
+    State {
+        /// The first query head that reads the state.
+        head: usize,
+        /// The token at or before which the state overflows: the first non-finite token in the recurrent form, the end of its chunk
+        /// in the other forms, and the number of tokens if only the state after the last token is non-finite.
+        token: usize,
+    },
 }
 
 /// Returns an error unless the shape `given` is `expected`.

@@ -19,7 +19,8 @@ mod tiled;
 pub use attention::{Attention, Scale};
 pub use collimate_measure::{Measurement, OutOfRange};
 pub use collimate_stream::RngStream;
-pub use error::AttentionError;
+pub use collimate_tensor::{Scalar, ShapeError};
+pub use error::{AttentionError, Overflow};
 pub use partial::Partial;
 pub use parts::{
     HeadAxes, HeadMap, KeyValueCache, LatentCache, Mask, Offset, Rotary, RotaryLayout, RotaryScaling,

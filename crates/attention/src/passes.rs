@@ -13,8 +13,8 @@ impl Attention {
     /// q, k, v and the output are copied. [`Attention::forward_shared`] avoids these copies.
     ///
     /// # Errors
-    /// [`AttentionError`] if shapes, head counts or parameters do not fit. [`AttentionError::Overflow`] and
-    /// [`AttentionError::OutputOverflow`] if finite rows have scores or an output too large for their type. A score that overflows
+    /// [`AttentionError`] if shapes, head counts or parameters do not fit. [`AttentionError::Overflow`] if
+    /// finite rows have scores or an output too large for their type. A score that overflows
     /// downwards counts as −∞, which is an error only if the query has no other score. NaN and infinities of the inputs reach
     /// the queries that attend to them, without an error.
     pub fn forward<F: Precision, D: HeadAxes>(

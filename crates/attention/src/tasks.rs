@@ -40,6 +40,20 @@ pub(crate) fn map<T: Send>(count: usize, of: impl Fn(usize) -> T + Sync) -> Vec<
     results.into_iter().map(|result| result.expect("every task has run")).collect()
 }
 
+/// Sorts tasks by falling length. Tasks of one length keep their order.
+pub(crate) fn longest_first<T>(tasks: Vec<T>, length: impl Fn(&T) -> usize) -> Vec<T> {
+    let order = falling(tasks.iter().map(length).collect());
+    let mut tasks: Vec<Option<T>> = tasks.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|i| tasks[i].take()).collect()
+}
+
+/// Returns the places of the numbers in falling order.
+fn falling(numbers: Vec<usize>) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..numbers.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(numbers[i]));
+    order
+}
+
 fn on_workers(workers: usize, worker: &(dyn Fn() + Sync)) {
     rayon::scope(|scope| (0..workers).for_each(|_| scope.spawn(|_| worker())));
 }

@@ -29,3 +29,9 @@ pub use scalar::Scalar;
 pub use selection::top_k;
 pub use sparse::SparseRows;
 pub use vector::{axpy, dot, sum_of_squares};
+
+/// Parts of kernels that other crates of the workspace build on. They may change at any time.
+#[doc(hidden)]
+pub mod kernel_parts {
+    pub use crate::kernels::register_tile;
+}

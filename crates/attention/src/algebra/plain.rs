@@ -10,7 +10,7 @@ use super::setting::Setting;
 use super::trace::Core;
 use super::{Arguments, Combination, LogitChange, Parameter, Trace, Variant, tiled};
 use crate::AttentionError;
-use crate::error::check_shape;
+use crate::error::{Overflow, check_shape};
 use crate::kernels::Loops;
 use ndarray::{ArcArray, Array3, ArrayRef3, Axis, Ix3};
 
@@ -136,7 +136,7 @@ fn check_overflow<F: Loops>(
                 && (finite(q, head, query) || finite(k, reads.key[head], key))
                 && sound()
             {
-                found = Err(AttentionError::Overflow { head, query, key });
+                found = Err(Overflow::Score { head, query, key }.into());
             }
         }
     });

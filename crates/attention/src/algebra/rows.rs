@@ -198,7 +198,7 @@ struct Unit<F> {
 
 impl<F: Scalar> Unit<F> {
     fn new(x: &ArrayRef3<F>, cells: &[(usize, usize)], epsilon: f64) -> Self {
-        let own = length(row(x, cells[0].0, cells[0].1).iter().copied());
+        let own = length(row(x, cells[0].0, cells[0].1));
         let least = F::from_f64(epsilon);
         Self { inverse: F::one() / if own < least { least } else { own }, bounded: own < least }
     }
@@ -227,15 +227,16 @@ pub(crate) struct Rms<F> {
 
 impl<F: Scalar> Rms<F> {
     pub(crate) fn new(x: &ArrayRef3<F>, cells: &[(usize, usize)], epsilon: f64) -> Self {
-        let numbers = cells.iter().flat_map(|&(h, i)| row(x, h, i)).copied();
-        Self::over(numbers, cells.len() * x.dim().2, epsilon)
+        let mut numbers = Vec::with_capacity(cells.len() * x.dim().2 + 1);
+        cells.iter().for_each(|&(h, i)| numbers.extend_from_slice(row(x, h, i)));
+        Self::over(numbers, epsilon)
     }
 
-    fn over(numbers: impl Iterator<Item = F> + Clone, count: usize, epsilon: f64) -> Self {
-        let count = F::from_f64(count.max(1) as f64);
-        // The length of (x, √(n ε)) is √(Σ x² + n ε), without overflow on the way.
-        let floor = (count * F::from_f64(epsilon)).sqrt();
-        let root = length(numbers.chain(std::iter::once(floor))) / count.sqrt();
+    fn over(mut numbers: Vec<F>, epsilon: f64) -> Self {
+        let count = F::from_f64(numbers.len().max(1) as f64);
+        // The length of (x, √(n ε)) is √(Σ x² + n ε), without intermediate overflow.
+        numbers.push((count * F::from_f64(epsilon)).sqrt());
+        let root = length(&numbers) / count.sqrt();
         Self { inverse: if root == F::zero() { F::zero() } else { F::one() / root }, count }
     }
 
@@ -247,7 +248,7 @@ impl<F: Scalar> Rms<F> {
         if squares.is_finite() && squares > F::min_positive_value().sqrt() {
             return Self { inverse: (count / squares).sqrt(), count };
         }
-        Self::over(row.iter().copied(), row.len(), epsilon)
+        Self::over(row.to_vec(), epsilon)
     }
 
     /// Divides a single row and multiplies it by the gain.

@@ -41,7 +41,7 @@ impl Score {
         match self {
             Self::DotProduct => dot(q, k),
             Self::NegativeManhattan => differences().fold(F::zero(), |sum, x| sum - x.abs()),
-            Self::NegativeEuclidean => -length(differences()),
+            Self::NegativeEuclidean => -distance(q, k),
             Self::NegativeSquaredEuclidean => differences().fold(F::zero(), |sum, x| sum - x * x),
         }
     }
@@ -60,7 +60,7 @@ impl Score {
 
     fn distance<F: Scalar>(self, q: &[F], k: &[F]) -> F {
         match self {
-            Self::NegativeEuclidean => length(q.iter().zip(k).map(|(&q, &k)| q - k)),
+            Self::NegativeEuclidean => distance(q, k),
             _ => F::zero(),
         }
     }
@@ -127,16 +127,21 @@ impl Score {
     }
 }
 
+/// Returns the Euclidean distance of two rows.
+fn distance<F: Scalar>(q: &[F], k: &[F]) -> F {
+    length(&q.iter().zip(k).map(|(&q, &k)| q - k).collect::<Vec<F>>())
+}
+
 /// Returns √Σ x² without intermediate overflow.
-pub(crate) fn length<F: Scalar>(x: impl Iterator<Item = F> + Clone) -> F {
-    let squares = x.clone().fold(F::zero(), |sum, x| sum + x * x);
+pub(crate) fn length<F: Scalar>(x: &[F]) -> F {
+    let squares = x.iter().fold(F::zero(), |sum, &x| sum + x * x);
     // A sum of squares out of range is infinite, or so small that some squares may have underflowed.
     if squares.is_finite() && squares > F::min_positive_value().sqrt() {
         return squares.sqrt();
     }
-    let top = x.clone().fold(F::zero(), |m: F, x| if x.abs() > m || x.is_nan() { x.abs() } else { m });
+    let top = x.iter().fold(F::zero(), |m: F, &x| if x.abs() > m || x.is_nan() { x.abs() } else { m });
     if top == F::zero() || !top.is_finite() {
         return top;
     }
-    top * x.fold(F::zero(), |sum, x| sum + (x / top) * (x / top)).sqrt()
+    top * x.iter().fold(F::zero(), |sum, &x| sum + (x / top) * (x / top)).sqrt()
 }

@@ -2,6 +2,7 @@
 
 use super::lanes::{lanes, vectors};
 use collimate_tensor::CpuLevel;
+use collimate_tensor::kernel_parts::register_tile;
 use ndarray::ArrayRef2;
 
 /// The way in which a product is combined with the existing output.
@@ -56,9 +57,9 @@ macro_rules! product {
                 assert!(fits(b.len(), k, b_row) && fits(c.len(), m, c_row), "operands of a tile product");
                 assert_eq!(width % lanes, 0, "a row of a tile is whole vectors");
                 let (mode, factors) = match join {
-                    Join::Replace => (0, &[][..]),
-                    Join::Add => (1, &[][..]),
-                    Join::Scale(factors) => (2, &factors[..width]),
+                    Join::Replace => (register_tile::REPLACE, &[][..]),
+                    Join::Add => (register_tile::ADD, &[][..]),
+                    Join::Scale(factors) => (register_tile::SCALE, &factors[..width]),
                 };
                 let (row, step) = (a.strides()[0], a.strides()[1]);
                 let all = width / lanes;
@@ -80,16 +81,16 @@ macro_rules! product {
                             match level {
                                 #[cfg(target_arch = "x86_64")]
                                 CpuLevel::Avx512 => {
-                                    rows!($avx512, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row);
+                                    rows!(register_tile::$avx512, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
                                         4: 6 4 2 1; 3: 8 4 2 1; 2: 12 8 4 2 1; 1: 12 6 3 2 1)
                                 }
                                 #[cfg(target_arch = "x86_64")]
                                 CpuLevel::Avx2 => {
-                                    rows!($avx2, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row);
+                                    rows!(register_tile::$avx2, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
                                         2: 6 4 2 1; 1: 8 4 2 1)
                                 }
                                 _ => {
-                                    rows!($portable, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row);
+                                    rows!($portable, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
                                         1: 4 2 1)
                                 }
                             }
@@ -103,142 +104,44 @@ macro_rules! product {
 
 /// Calls the kernel for the given number of vectors and the largest number of rows that is left, and returns that number of rows.
 macro_rules! rows {
-    ($kernel:ident, $vectors:expr, $left:expr, $args:tt; $($v:literal: $($m:literal)+);+) => {
+    ($($kernel:ident)::+, $vectors:expr, $left:expr, $args:tt; $($v:literal: $($m:literal)+);+) => {
         match $vectors {
-            $($v => rows!(@one $kernel, $v, $left, $args; $($m)+),)+
+            $($v => rows!(@one ($($kernel)::+), $v, $left, $args; $($m)+),)+
             other => unreachable!("a panel of {other} vectors"),
         }
     };
-    (@one $kernel:ident, $v:literal, $left:expr, $args:tt; $($m:literal)+) => {
-        $(if $left >= $m { $kernel::<$m, $v> $args; $m } else)+ { unreachable!("no row is left") }
+    (@one $kernel:tt, $v:literal, $left:expr, $args:tt; $($m:literal)+) => {
+        $(if $left >= $m { rows!(@call $kernel, $m, $v, $args); $m } else)+ { unreachable!("no row is left") }
+    };
+    (@call ($($kernel:ident)::+), $m:literal, $v:literal, $args:tt) => {
+        $($kernel)::+::<$m, $v, false> $args
     };
 }
 
 product!(f32, avx512_f32, avx2_f32, portable_f32);
 product!(f64, avx512_f64, avx2_f64, portable_f64);
 
-/// A tile of `M` rows and `V` vectors of columns that stays in registers over the whole of k.
-macro_rules! kernel {
-    ($name:ident, $f:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $fma:ident, $set1:ident,
-     $add:ident, $store:ident) => {
-        // Safety: `a` holds M rows of k numbers at the strides given, `b` k rows and `c` M rows of V vectors, `stride` and
-        // `to_row` apart; in mode 2 `factors` holds V vectors. `c` is ours alone.
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = $features)]
-        unsafe fn $name<const M: usize, const V: usize>(
-            k: usize,
-            a: *const $f,
-            row: isize,
-            step: isize,
-            b: *const $f,
-            stride: usize,
-            mode: u8,
-            factors: *const $f,
-            c: *mut $f,
-            to_row: usize,
-        ) {
-            use std::arch::x86_64::*;
-            let mut sums = [[$zero(); V]; M];
-            // SAFETY: the caller's promises.
-            unsafe {
-                for p in 0..k {
-                    let mut right = [$zero(); V];
-                    for j in 0..V {
-                        right[j] = $load(b.add(p * stride + j * $lanes));
-                    }
-                    for i in 0..M {
-                        let x = $set1(*a.offset(i as isize * row + p as isize * step));
-                        for j in 0..V {
-                            sums[i][j] = $fma(x, right[j], sums[i][j]);
-                        }
-                    }
-                }
-                for i in 0..M {
-                    for j in 0..V {
-                        let to = c.add(i * to_row + j * $lanes);
-                        let sum = match mode {
-                            0 => sums[i][j],
-                            1 => $add($load(to), sums[i][j]),
-                            _ => $fma($load(to), $load(factors.add(j * $lanes)), sums[i][j]),
-                        };
-                        $store(to, sum);
-                    }
-                }
-            }
-        }
-    };
-}
-
-kernel!(
-    avx512_f32,
-    f32,
-    "avx512f",
-    16,
-    _mm512_setzero_ps,
-    _mm512_loadu_ps,
-    _mm512_fmadd_ps,
-    _mm512_set1_ps,
-    _mm512_add_ps,
-    _mm512_storeu_ps
-);
-kernel!(
-    avx512_f64,
-    f64,
-    "avx512f",
-    8,
-    _mm512_setzero_pd,
-    _mm512_loadu_pd,
-    _mm512_fmadd_pd,
-    _mm512_set1_pd,
-    _mm512_add_pd,
-    _mm512_storeu_pd
-);
-kernel!(
-    avx2_f32,
-    f32,
-    "avx2,fma",
-    8,
-    _mm256_setzero_ps,
-    _mm256_loadu_ps,
-    _mm256_fmadd_ps,
-    _mm256_set1_ps,
-    _mm256_add_ps,
-    _mm256_storeu_ps
-);
-kernel!(
-    avx2_f64,
-    f64,
-    "avx2,fma",
-    4,
-    _mm256_setzero_pd,
-    _mm256_loadu_pd,
-    _mm256_fmadd_pd,
-    _mm256_set1_pd,
-    _mm256_add_pd,
-    _mm256_storeu_pd
-);
-
 macro_rules! portable {
     ($name:ident, $f:ident, $lanes:literal) => {
-        // Safety: as of the kernels above.
-        unsafe fn $name<const M: usize, const V: usize>(
+        // Safety: the promises of the register tiles.
+        unsafe fn $name<const M: usize, const V: usize, const UNIT: bool>(
             k: usize,
             a: *const $f,
             row: isize,
             step: isize,
             b: *const $f,
-            stride: usize,
+            b_row: usize,
             mode: u8,
             factors: *const $f,
             c: *mut $f,
-            to_row: usize,
+            c_row: isize,
         ) {
-            const { assert!(V == 1) };
+            const { assert!(V == 1 && !UNIT) };
             let mut sums = [[0.0; $lanes]; M];
             // SAFETY: the caller's promises.
             unsafe {
                 for p in 0..k {
-                    let right = *b.add(p * stride).cast::<[$f; $lanes]>();
+                    let right = *b.add(p * b_row).cast::<[$f; $lanes]>();
                     for i in 0..M {
                         let x = *a.offset(i as isize * row + p as isize * step);
                         for j in 0..$lanes {
@@ -248,10 +151,10 @@ macro_rules! portable {
                 }
                 for i in 0..M {
                     for j in 0..$lanes {
-                        let to = c.add(i * to_row + j);
+                        let to = c.offset(i as isize * c_row).add(j);
                         *to = match mode {
-                            0 => sums[i][j],
-                            1 => *to + sums[i][j],
+                            register_tile::REPLACE => sums[i][j],
+                            register_tile::ADD => *to + sums[i][j],
                             _ => *to * *factors.add(j) + sums[i][j],
                         };
                     }

@@ -19,7 +19,7 @@ use ndarray::ArrayRef3;
 /// # Errors
 /// [`AttentionError::Shape`], [`AttentionError::Heads`]; [`AttentionError::OutOfRange`] for numbers that are not finite,
 /// a chunk of no tokens or ε < 0; [`AttentionError::Undefined`] for a denominator over the identity map, whose weights
-/// can sum to zero; [`AttentionError::StateOverflow`] if finite inputs give a non-finite state. A sum of weights that is zero
+/// can sum to zero; [`AttentionError::Overflow`] if finite inputs give a non-finite state. A sum of weights that is zero
 /// because features underflow gives a row of zeros.
 ///
 /// # Determinism

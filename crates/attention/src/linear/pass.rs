@@ -2,7 +2,7 @@ use super::Form;
 use super::mapped::Mapped;
 use super::normalised::Normalised;
 use super::problem::{LinearGradients, Problem, Reach, States};
-use crate::error::check_shape;
+use crate::error::{Overflow, check_shape};
 use crate::{AttentionError, Precision};
 use ndarray::{Array2, Array3, ArrayRef3, s};
 
@@ -38,12 +38,12 @@ impl<F: Precision> Pass<F> {
                 }
                 (Reach::All, _) => keys,
             };
-            return Err(AttentionError::StateOverflow { head, token });
+            return Err(Overflow::State { head, token }.into());
         }
         let mut numbers = state.indexed_iter();
         if let Some(((group, _, _), _)) = numbers.find(|(_, x): &(_, &F)| !x.is_finite()) {
             let head = problem.readers(group).first().copied().unwrap_or(group);
-            return Err(AttentionError::StateOverflow { head, token: keys });
+            return Err(Overflow::State { head, token: keys }.into());
         }
         Ok(Self { out, state, problem, states, map: Mapped::Unchanged, normalised: None })
     }

@@ -16,7 +16,7 @@ use ndarray::{ArrayRef1, ArrayRef3};
 ///
 /// # Errors
 /// [`AttentionError::Shape`], [`AttentionError::Heads`]; [`AttentionError::OutOfRange`] for non-finite numbers
-/// or a chunk of no tokens; [`AttentionError::StateOverflow`] if finite inputs give a non-finite state.
+/// or a chunk of no tokens; [`AttentionError::Overflow`] if finite inputs give a non-finite state.
 ///
 /// # Determinism
 /// The bits are the same on any number of threads.

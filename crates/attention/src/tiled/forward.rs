@@ -31,14 +31,14 @@ pub(crate) fn forward<F: Loops>(
         decode::forward(input, &mut blocks);
     } else {
         // The long blocks of a causal mask first: the short ones fill the gaps at the end.
-        blocks.sort_by_key(|block| std::cmp::Reverse(plan.keys_of_block(block.queries.clone()).len()));
+        blocks = tasks::longest_first(blocks, |block| plan.keys_of_block(block.queries.clone()).len());
         tasks::run(&mut blocks, plan.work(), Arena::new, |arena, block| run_block(input, arena, block));
     }
     // An intervention may write non-finite numbers.
     if input.edit.is_some() {
         return Ok(());
     }
-    overflow::check(input, blocks.into_iter().flat_map(|block| block.nonfinite).collect())
+    Ok(overflow::check(input, blocks.into_iter().flat_map(|block| block.nonfinite).collect())?)
 }
 
 fn run_block<F: Loops>(input: &Input<'_, F>, arena: &mut Arena<F>, block: &mut Block<'_, F>) {

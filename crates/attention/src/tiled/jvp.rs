@@ -23,8 +23,8 @@ pub(crate) fn jvp<F: Loops>(
 ) -> Array4<F> {
     let plan = pass.plan;
     let mut out: Array4<F> = zeros(plan.out_shape());
-    let mut blocks = head_blocks(plan, out.view_mut());
-    blocks.sort_by_key(|block| std::cmp::Reverse(plan.keys_of_block(block.queries.clone()).len()));
+    let length = |block: &HeadBlock<'_, F>| plan.keys_of_block(block.queries.clone()).len();
+    let mut blocks = tasks::longest_first(head_blocks(plan, out.view_mut()), length);
     tasks::run(&mut blocks, 2 * plan.work(), Arena::new, |arena, block| {
         run_block(pass, &direction, sink, arena, block)
     });

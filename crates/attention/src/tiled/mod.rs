@@ -11,6 +11,7 @@ mod intervention;
 mod jvp;
 mod nonfinite;
 mod overflow;
+mod padded;
 mod plan;
 mod run;
 mod saved;

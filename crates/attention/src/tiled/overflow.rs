@@ -2,17 +2,14 @@
 
 use super::block::{Input, NonFiniteOutput};
 use super::nonfinite::row_is_finite;
-use crate::AttentionError;
+use crate::error::Overflow;
 use crate::kernels::Loops;
 use collimate_tensor::dot;
 use ndarray::s;
 use std::collections::BTreeMap;
 
 /// Returns an error for the first output that is non-finite although the query, its keys and its values are finite.
-pub(crate) fn check<F: Loops>(
-    input: &Input<'_, F>,
-    mut found: Vec<NonFiniteOutput>,
-) -> Result<(), AttentionError> {
+pub(crate) fn check<F: Loops>(input: &Input<'_, F>, mut found: Vec<NonFiniteOutput>) -> Result<(), Overflow> {
     let plan = input.plan;
     found.sort_unstable();
     let mut finite_keys = BTreeMap::new();
@@ -35,8 +32,8 @@ pub(crate) fn check<F: Loops>(
         let overflows = |&key: &usize| !dot(&q, &k.row(key).to_vec()).is_finite();
         let head = batch * plan.heads + head;
         return Err(match keys.clone().find(overflows) {
-            Some(key) => AttentionError::Overflow { head, query, key },
-            None => AttentionError::OutputOverflow { head, query },
+            Some(key) => Overflow::Score { head, query, key },
+            None => Overflow::Output { head, query },
         });
     }
     Ok(())

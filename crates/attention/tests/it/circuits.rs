@@ -1,3 +1,4 @@
+use approx::assert_abs_diff_eq;
 use collimate_attention::circuits::{
     Composition, Factored, composition, composition_above_random, composition_of_random_heads, copying_score,
     eigenvalue_copying, ov_circuit, own_token_in_top, qk_circuit, qk_circuit_at, rollout, rollout_share,
@@ -98,7 +99,7 @@ fn a_head_that_copies_and_one_that_does_not() {
         tokens.iter().for_each(|&token| row[token as usize] = 1.0);
     }
     let even = copying_score(&pattern, &flat, &tokens).unwrap();
-    assert!((even.value - (2.0 / 25.0 - 1.0)).abs() < 1e-12);
+    assert_abs_diff_eq!(even.value, 2.0 / 25.0 - 1.0, epsilon = 1e-12);
 }
 
 #[test]
@@ -107,7 +108,8 @@ fn rollout_of_uniform_heads() {
     let r = rollout(&[uniform.clone(), uniform]).unwrap();
     assert!(r.rows().into_iter().all(|row| (row.sum() - 1.0).abs() < 1e-15));
     // ½ survives one layer on the diagonal, ¼ two; the rest is spread evenly.
-    assert!((r[[1, 1]] - (0.25 + 0.75 / 4.0)).abs() < 1e-15 && (r[[1, 0]] - 0.75 / 4.0).abs() < 1e-15);
+    assert_abs_diff_eq!(r[[1, 1]], 0.25 + 0.75 / 4.0, epsilon = 1e-15);
+    assert_abs_diff_eq!(r[[1, 0]], 0.75 / 4.0, epsilon = 1e-15);
 }
 
 #[test]
@@ -120,7 +122,7 @@ fn eigenvalue_copying_of_known_spectra() {
             array![[3.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 2.0], [0.0, 0.0, -2.0, 1.0]];
         let circuit = Factored::new(&s.dot(&d), &inverse(&s)).unwrap();
         let expected = 4.0 / (4.0 + 2.0 * 5f64.sqrt());
-        assert!((eigenvalue_copying(&circuit).unwrap().value - expected).abs() < 1e-9);
+        assert_abs_diff_eq!(eigenvalue_copying(&circuit).unwrap().value, expected, epsilon = 1e-9);
     }
     let nilpotent = Factored::new(&array![[1.0], [0.0]], &array![[0.0, 1.0]]).unwrap();
     assert!(matches!(eigenvalue_copying(&nilpotent), Err(AttentionError::Undefined { .. })));

@@ -1,4 +1,5 @@
 use crate::naive::distance;
+use approx::assert_abs_diff_eq;
 use collimate_attention::{Rotary, RotaryLayout, RotaryTable, split_heads_mut};
 use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, array};
@@ -62,7 +63,7 @@ fn tables_are_computed_in_double_precision() {
     x[[0, 0, 2]] = 1.0;
     table.apply(&mut x).unwrap();
     let angle = 8191.0 * 100_000f64.powf(-2.0 / 64.0);
-    assert!((f64::from(x[[0, 0, 2]]) - angle.cos()).abs() < 1e-7);
+    assert_abs_diff_eq!(f64::from(x[[0, 0, 2]]), angle.cos(), epsilon = 1e-7);
 }
 
 #[test]

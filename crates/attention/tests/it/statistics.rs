@@ -1,3 +1,4 @@
+use approx::assert_abs_diff_eq;
 use collimate_attention::{
     AttentionError, attention_entropy, duplicate_token, first_position_mass, prefix_matching, previous_token,
 };
@@ -17,13 +18,13 @@ fn the_stripe_of_repeated_tokens() {
     let score = prefix_matching(&ideal, &tokens).unwrap();
     assert_eq!((score.value, score.n, score.standard_error), (1.0, 3, None));
     let score = prefix_matching(&uniform(7), &tokens).unwrap();
-    assert!((score.value - (1.0 / 5.0 + 1.0 / 6.0 + 1.0 / 7.0) / 3.0).abs() < 1e-15);
+    assert_abs_diff_eq!(score.value, (1.0 / 5.0 + 1.0 / 6.0 + 1.0 / 7.0) / 3.0, epsilon = 1e-15);
     // Only the last two queries, with all keys: as in decoding.
     let last = ideal.slice(ndarray::s![5.., ..]).to_owned();
     assert_eq!(prefix_matching(&last, &tokens).unwrap().value, 1.0);
     // A token that occurs three times has two followers.
     let score = prefix_matching(&uniform(5), &[5, 6, 5, 7, 5]).unwrap();
-    assert!((score.value - (1.0 / 3.0 + 2.0 / 5.0) / 2.0).abs() < 1e-15);
+    assert_abs_diff_eq!(score.value, (1.0 / 3.0 + 2.0 / 5.0) / 2.0, epsilon = 1e-15);
 }
 
 #[test]

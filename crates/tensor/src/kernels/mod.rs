@@ -10,6 +10,7 @@ mod leveled;
 mod loops;
 pub(crate) mod packed;
 pub(crate) mod pages;
+pub mod register_tile;
 mod rows;
 mod selection;
 

@@ -7,6 +7,8 @@
 //! model of thirty layers multiplies the difference. Shorter blocks are more precise (64: 1.7e-7), but joining them costs
 //! time: 3 % at k = 384.
 
+#[cfg(target_arch = "x86_64")]
+use super::register_tile;
 use crate::CpuLevel;
 use ndarray::{ArrayRef2, Axis, NdFloat};
 use rayon::prelude::*;
@@ -309,29 +311,19 @@ macro_rules! packed {
                 c: *mut $f,
                 c_stride: isize,
             ) {
+                #[cfg(target_arch = "x86_64")]
+                let mode = if accumulate { register_tile::ADD } else { register_tile::REPLACE };
                 // SAFETY: the level was detected, and the caller's promises are handed on.
                 unsafe {
                     match level {
                         #[cfg(target_arch = "x86_64")]
-                        CpuLevel::Avx512 => match height {
-                            1 => $avx512::<1>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            2 => $avx512::<2>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            3 => $avx512::<3>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            4 => $avx512::<4>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            5 => $avx512::<5>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            6 => $avx512::<6>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            7 => $avx512::<7>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            _ => $avx512::<8>(k, a, a_stride, panel, accumulate, c, c_stride),
-                        },
+                        CpuLevel::Avx512 => {
+                            tile_of!($avx512, 3, 3 * $line, mode, height, k, a, a_stride, panel, c, c_stride; 1 2 3 4 5 6 7 8)
+                        }
                         #[cfg(target_arch = "x86_64")]
-                        CpuLevel::Avx2 => match height {
-                            1 => $avx2::<1>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            2 => $avx2::<2>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            3 => $avx2::<3>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            4 => $avx2::<4>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            5 => $avx2::<5>(k, a, a_stride, panel, accumulate, c, c_stride),
-                            _ => $avx2::<6>(k, a, a_stride, panel, accumulate, c, c_stride),
-                        },
+                        CpuLevel::Avx2 => {
+                            tile_of!($avx2, 2, $line, mode, height, k, a, a_stride, panel, c, c_stride; 1 2 3 4 5 6)
+                        }
                         _ => portable(height, k, a, a_stride, panel, accumulate, c, c_stride),
                     }
                 }
@@ -370,104 +362,22 @@ macro_rules! packed {
     };
 }
 
-packed!(f32, 16, avx512_f32, avx2_f32);
-packed!(f64, 8, avx512_f64, avx2_f64);
-
-/// A tile of `M` rows and a few vectors of columns that stays in registers over the whole of k.
-macro_rules! kernel {
-    ($name:ident, $f:ident, $features:literal, $lanes:literal, $vectors:literal, $zero:ident, $load:ident, $fma:ident, $set1:ident,
-     $add:ident, $store:ident) => {
-        // Safety: `a`, the panel and `c` are valid for the heights, depths and strides given;
-        // `c` is ours alone.
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = $features)]
-        unsafe fn $name<const M: usize>(
-            k: usize,
-            a: *const $f,
-            a_stride: usize,
-            panel: *const $f,
-            accumulate: bool,
-            c: *mut $f,
-            c_stride: isize,
-        ) {
-            use std::arch::x86_64::*;
-            let mut sums = [[$zero(); $vectors]; M];
-            // SAFETY: the caller promises M rows of k values in `a`, k·vectors·lanes in the panel, and the tile of `c`.
-            unsafe {
-                for p in 0..k {
-                    let mut b = [$zero(); $vectors];
-                    for (j, b) in b.iter_mut().enumerate() {
-                        *b = $load(panel.add((p * $vectors + j) * $lanes));
-                    }
-                    for i in 0..M {
-                        let x = $set1(*a.add(i * a_stride + p));
-                        for j in 0..$vectors {
-                            sums[i][j] = $fma(x, b[j], sums[i][j]);
-                        }
-                    }
-                }
-                for i in 0..M {
-                    let to = c.offset(i as isize * c_stride);
-                    for j in 0..$vectors {
-                        let to = to.add(j * $lanes);
-                        let sum = if accumulate { $add($load(to), sums[i][j]) } else { sums[i][j] };
-                        $store(to, sum);
-                    }
-                }
-            }
+/// Calls the register tile of the given height, with panel rows of `$row` numbers.
+#[cfg(target_arch = "x86_64")]
+macro_rules! tile_of {
+    ($kernel:ident, $vectors:literal, $row:expr, $mode:ident, $height:ident, $k:ident, $a:ident, $a_stride:ident, $panel:ident,
+     $c:ident, $c_stride:ident; $($m:literal)+) => {{
+        let (a_stride, factors) = ($a_stride as isize, std::ptr::null());
+        match $height {
+            $($m => {
+                register_tile::$kernel::<$m, $vectors, true>(
+                    $k, $a, a_stride, 1, $panel, $row, $mode, factors, $c, $c_stride,
+                )
+            })+
+            height => unreachable!("a tile of {height} rows"),
         }
-    };
+    }};
 }
 
-kernel!(
-    avx512_f32,
-    f32,
-    "avx512f",
-    16,
-    3,
-    _mm512_setzero_ps,
-    _mm512_loadu_ps,
-    _mm512_fmadd_ps,
-    _mm512_set1_ps,
-    _mm512_add_ps,
-    _mm512_storeu_ps
-);
-kernel!(
-    avx512_f64,
-    f64,
-    "avx512f",
-    8,
-    3,
-    _mm512_setzero_pd,
-    _mm512_loadu_pd,
-    _mm512_fmadd_pd,
-    _mm512_set1_pd,
-    _mm512_add_pd,
-    _mm512_storeu_pd
-);
-kernel!(
-    avx2_f32,
-    f32,
-    "avx2,fma",
-    8,
-    2,
-    _mm256_setzero_ps,
-    _mm256_loadu_ps,
-    _mm256_fmadd_ps,
-    _mm256_set1_ps,
-    _mm256_add_ps,
-    _mm256_storeu_ps
-);
-kernel!(
-    avx2_f64,
-    f64,
-    "avx2,fma",
-    4,
-    2,
-    _mm256_setzero_pd,
-    _mm256_loadu_pd,
-    _mm256_fmadd_pd,
-    _mm256_set1_pd,
-    _mm256_add_pd,
-    _mm256_storeu_pd
-);
+packed!(f32, 16, avx512_f32, avx2_f32);
+packed!(f64, 8, avx512_f64, avx2_f64);

@@ -1,6 +1,6 @@
 use super::{Case, Fading, Inputs};
 use collimate_attention::linear::{Form, LinearGradients};
-use collimate_attention::{AttentionError, OutOfRange};
+use collimate_attention::{AttentionError, OutOfRange, Overflow};
 use ndarray::{Array2, Array3};
 
 fn case(fading: Fading, delta: bool) -> Case {
@@ -77,7 +77,7 @@ fn a_state_that_overflows_is_an_error_and_no_nan() {
     // β|k|² = 10⁴⁰: the delta rule multiplies the state by −10⁴⁰ a token.
     x.k *= 1e20;
     let token = |form| match case.run(&x, form).unwrap_err() {
-        AttentionError::StateOverflow { head: 0, token } => token,
+        AttentionError::Overflow(Overflow::State { head: 0, token }) => token,
         other => panic!("{other}"),
     };
     let first = token(Form::Recurrent);
@@ -87,7 +87,10 @@ fn a_state_that_overflows_is_an_error_and_no_nan() {
     assert!(case.run(&x, Form::Recurrent).unwrap_err().to_string().contains("too large for their type"));
     let plain = Case { delta: false, ..case };
     let huge = Inputs { k: &x.k * 1e200, v: &x.v * 1e200, ..x };
-    assert!(matches!(plain.run(&huge, Form::Parallel), Err(AttentionError::StateOverflow { .. })));
+    assert!(matches!(
+        plain.run(&huge, Form::Parallel),
+        Err(AttentionError::Overflow(Overflow::State { .. }))
+    ));
 }
 
 #[test]
