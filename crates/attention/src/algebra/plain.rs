@@ -24,10 +24,10 @@ pub(crate) fn forward<F: Loops>(
     let arguments = arguments.standard();
     let mut rows = vec![[arguments.q.clone(), arguments.k.clone()]];
     for change in &variant.rows {
-        let [q, k] = rows.last().expect("there is the first");
+        let [q, k] = rows.last().expect("the list is never empty");
         rows.push(change.forward(sizes.offset, &arguments.parameters, [q, k])?.map(Array3::into_shared));
     }
-    let last = rows.last().expect("there is the first");
+    let last = rows.last().expect("the list is never empty");
     let (core, heads) = match variant.tiled().filter(|_| may_tile) {
         Some(attention) => tiled::forward(variant, attention, last, &arguments)?,
         None => core_forward(variant, &sizes, &reads, last, &arguments)?,
@@ -85,9 +85,9 @@ fn core_forward<F: Loops>(
     }
     let mut logits = vec![variant.score.forward(&at, reads, F::from_f64(sizes.scale), q, k)];
     for change in &variant.logits {
-        logits.push(change.forward(&at, parameters, logits.last().expect("there are the scores")));
+        logits.push(change.forward(&at, parameters, logits.last().expect("the scores are always there")));
     }
-    let z = logits.last().expect("there are the scores");
+    let z = logits.last().expect("the scores are always there");
     check_overflow(&at, reads, [q, k], arguments, z)?;
     let mut p = Array3::zeros(z.dim());
     let mut weights = Vec::new();
@@ -99,10 +99,10 @@ fn core_forward<F: Loops>(
     });
     let mut patterns = vec![p];
     for change in &variant.pattern {
-        patterns.push(change.forward(&at, parameters, patterns.last().expect("there is the first")));
+        patterns.push(change.forward(&at, parameters, patterns.last().expect("the list is never empty")));
     }
     let mut out = Array3::zeros((sizes.heads, sizes.queries, sizes.value_width));
-    apply(&at, reads, patterns.last().expect("there is the first"), &arguments.v, &mut out);
+    apply(&at, reads, patterns.last().expect("the list is never empty"), &arguments.v, &mut out);
     Ok((Core::Plain { seen, logits, patterns }, out.into_shared()))
 }
 
@@ -157,18 +157,18 @@ pub(crate) fn backward<F: Loops>(
         d = change.vjp(parameters, before, d, into);
     }
     variant.combination.collect(parameters, heads, &d, into);
-    let last = rows.last().expect("there is the first");
+    let last = rows.last().expect("the list is never empty");
     let (mut d_rows, d_v) = match core {
         Core::Tiled(saved) => tiled::backward(variant, saved, d, parameters, into)?,
         Core::Plain { seen, logits, patterns } => {
             let d = variant.combination.by_heads(parameters, d);
             let at = setting(sizes, seen);
-            let (p, before) = patterns.split_last().expect("there is the first");
+            let (p, before) = patterns.split_last().expect("the list is never empty");
             let (mut d_p, d_v) = apply_vjp(&at, reads, p, &arguments.v, &d);
             for (change, before) in variant.pattern.iter().zip(before).rev() {
                 d_p = change.vjp(&at, parameters, before, d_p, into);
             }
-            let (z, before) = logits.split_last().expect("there are the scores");
+            let (z, before) = logits.split_last().expect("the scores are always there");
             let mut d_z = d_p;
             let mut by_extra = vec![F::zero(); sizes.heads];
             let (mut z_row, mut p_row, mut d_row) = (Vec::new(), Vec::new(), Vec::new());
@@ -212,14 +212,14 @@ pub(crate) fn jvp<F: Loops>(trace: &Trace<F>, direction: &Arguments<F>) -> Resul
     for (change, [q, k]) in variant.rows.iter().zip(rows) {
         dots = change.jvp(sizes.offset, [parameters, moved], [q, k], dots)?;
     }
-    let [q, k] = rows.last().expect("there is the first");
+    let [q, k] = rows.last().expect("the list is never empty");
     let mut dot = match core {
         Core::Tiled(saved) => tiled::jvp(variant, saved, &dots, &direction.v, moved)?,
         Core::Plain { seen, logits, patterns } => {
             let at = setting(sizes, seen);
             let scale = F::from_f64(sizes.scale);
             let mut dot = variant.score.jvp(&at, reads, scale, [q, k], [&dots[0], &dots[1]]);
-            let (z, before) = logits.split_last().expect("there are the scores");
+            let (z, before) = logits.split_last().expect("the scores are always there");
             for (change, before) in variant.logits.iter().zip(before) {
                 dot = change.jvp(&at, parameters, moved, before, dot);
             }
@@ -239,7 +239,7 @@ pub(crate) fn jvp<F: Loops>(trace: &Trace<F>, direction: &Arguments<F>) -> Resul
             }
             let mut out = Array3::zeros((sizes.heads, sizes.queries, sizes.value_width));
             apply(&at, reads, &p_dot, &arguments.v, &mut out);
-            apply(&at, reads, patterns.last().expect("there is the first"), &direction.v, &mut out);
+            apply(&at, reads, patterns.last().expect("the list is never empty"), &direction.v, &mut out);
             out
         }
     };

@@ -97,7 +97,7 @@ pub fn previous_token<F: Scalar>(
     pattern: &ArrayRef2<F>,
     tokens: &[u32],
 ) -> Result<Measurement, AttentionError> {
-    mean_attention(&PREVIOUS_TOKEN, pattern, tokens, |i, j| j + 1 == i, "every query stands at position 0")
+    mean_attention(&PREVIOUS_TOKEN, pattern, tokens, |i, j| j + 1 == i, "every query has position 0")
 }
 
 /// Measures how much a head attends to earlier occurrences of the current token.
@@ -142,13 +142,7 @@ pub fn duplicate_token<F: Scalar>(
 /// ```
 pub fn first_position_mass<F: Scalar>(pattern: &ArrayRef2<F>) -> Result<Measurement, AttentionError> {
     let tokens = vec![0; pattern.ncols()];
-    mean_attention(
-        &FIRST_POSITION,
-        pattern,
-        &tokens,
-        |i, j| j == 0 && i > 0,
-        "every query stands at position 0",
-    )
+    mean_attention(&FIRST_POSITION, pattern, &tokens, |i, j| j == 0 && i > 0, "every query has position 0")
 }
 
 /// Measures the mean entropy of the rows of a pattern. Its `exp` is an effective number of keys.
