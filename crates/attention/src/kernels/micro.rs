@@ -81,16 +81,16 @@ macro_rules! product {
                             match level {
                                 #[cfg(target_arch = "x86_64")]
                                 CpuLevel::Avx512 => {
-                                    rows!(register_tile::$avx512, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
+                                    rows!((register_tile::$avx512), count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
                                         4: 6 4 2 1; 3: 8 4 2 1; 2: 12 8 4 2 1; 1: 12 6 3 2 1)
                                 }
                                 #[cfg(target_arch = "x86_64")]
                                 CpuLevel::Avx2 => {
-                                    rows!(register_tile::$avx2, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
+                                    rows!((register_tile::$avx2), count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
                                         2: 6 4 2 1; 1: 8 4 2 1)
                                 }
                                 _ => {
-                                    rows!($portable, count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
+                                    rows!(($portable), count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
                                         1: 4 2 1)
                                 }
                             }
@@ -104,9 +104,9 @@ macro_rules! product {
 
 /// Calls the kernel for the given number of vectors and the largest number of rows that is left, and returns that number of rows.
 macro_rules! rows {
-    ($($kernel:ident)::+, $vectors:expr, $left:expr, $args:tt; $($v:literal: $($m:literal)+);+) => {
+    ($kernel:tt, $vectors:expr, $left:expr, $args:tt; $($v:literal: $($m:literal)+);+) => {
         match $vectors {
-            $($v => rows!(@one ($($kernel)::+), $v, $left, $args; $($m)+),)+
+            $($v => rows!(@one $kernel, $v, $left, $args; $($m)+),)+
             other => unreachable!("a panel of {other} vectors"),
         }
     };
