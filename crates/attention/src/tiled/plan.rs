@@ -215,7 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Every pair that attends is in one piece, a full piece has no other pairs, and nothing lies outside of the block.
+        /// Tests that every pair that attends is in one piece, that a full piece has no other pairs, and that no piece leaves the block.
         #[test]
         fn every_attending_pair_is_in_exactly_one_piece(
             (queries, keys) in (1..200usize, 0..400usize),

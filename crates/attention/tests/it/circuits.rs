@@ -128,7 +128,7 @@ fn eigenvalue_copying_of_known_spectra() {
     assert!(matches!(eigenvalue_copying(&nilpotent), Err(AttentionError::Undefined { .. })));
 }
 
-/// By Gauss and Jordan with pivots.
+/// Computes the inverse by Gauss–Jordan elimination with pivots.
 fn inverse(m: &Array2<f64>) -> Array2<f64> {
     let n = m.nrows();
     let (mut a, mut b) = (m.clone(), Array2::eye(n));

@@ -131,7 +131,7 @@ fn claims_judge_circuits_that_are_not_ours() {
     assert!(examine(&rollout_is_stochastic(product), &quick).refuted());
 }
 
-/// Joining that takes the mean of both parts.
+/// Joins two parts wrongly, by their mean.
 fn mean(a: &(Array2<f64>, Array1<f64>), b: &(Array2<f64>, Array1<f64>)) -> (Array2<f64>, Array1<f64>) {
     ((&a.0 + &b.0) / 2.0, a.1.clone())
 }

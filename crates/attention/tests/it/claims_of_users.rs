@@ -29,7 +29,7 @@ fn softmax(mut z: Array2<f64>) -> Array2<f64> {
     z
 }
 
-/// Causal attention whose scores are changed by the numbers of query and key.
+/// Computes causal attention with scores changed as a function of query and key.
 fn changed(
     q: &Array2<f64>,
     k: &Array2<f64>,

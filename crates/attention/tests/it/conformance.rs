@@ -32,19 +32,19 @@ fn manifest(folder: &str) -> Vec<Value> {
     cases(folder, "manifest.json")
 }
 
-/// The cases that a list in a folder names.
+/// Reads the cases in the list of a folder.
 pub(crate) fn cases(folder: &str, file: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(path(folder, file)).unwrap();
     let manifest: Value = serde_json::from_str(&text).unwrap();
     manifest["cases"].as_array().unwrap().clone()
 }
 
-/// One item of a batch.
+/// Returns one item of a batch.
 pub(crate) fn item(x: &ArrayD<f64>, batch: usize) -> ArrayD<f64> {
     x.index_axis(Axis(0), batch).to_owned()
 }
 
-/// The largest difference beyond `atol + rtol·|expected|`; NaN counts as infinite.
+/// Returns the largest difference beyond `atol + rtol·|expected|`, where NaN counts as infinite.
 pub(crate) fn excess(given: &ArrayD<f64>, expected: &ArrayD<f64>, rtol: f64, atol: f64) -> f64 {
     assert_eq!(given.shape(), expected.shape());
     given.iter().zip(expected).fold(f64::NEG_INFINITY, |worst, (a, b)| {

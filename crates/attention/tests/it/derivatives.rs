@@ -12,7 +12,7 @@ fn like(x: &Array3<f64>, stream: &mut RngStream) -> Array3<f64> {
     Array3::from_shape_simple_fn(x.dim(), || stream.normal())
 }
 
-/// The central difference of the output along a direction.
+/// Computes the central difference of the output along a direction.
 fn difference(case: &Case, x: [&Array3<f64>; 3], direction: [&Array3<f64>; 3]) -> Array3<f64> {
     let step = 1e-5 / case.magnitude;
     let at = |sign: f64| {

@@ -19,7 +19,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// q, k and v of the case.
+    /// Returns q, k and v of the case.
     pub(crate) fn arrays(&self) -> (Array3<f64>, Array3<f64>, Array3<f64>) {
         let mut stream = RngStream::new(self.seed, 1);
         let heads = self.group * self.key_heads;
@@ -31,7 +31,7 @@ impl Case {
         )
     }
 
-    /// The attention variant of the number `choice`.
+    /// Returns the attention variant of the number `choice`.
     pub(crate) fn attention(&self) -> Attention {
         let heads = self.group * self.key_heads;
         let mask = match self.choice % 5 {

@@ -67,7 +67,7 @@ proptest! {
     }
 }
 
-/// Attention over steps through the lift.
+/// Computes attention over steps through the lift.
 fn run(choice: (Channels, CrossTerm), x: &[Array3<f64>; 3]) -> (Array3<f64>, [Array3<f64>; 3], Array3<f64>) {
     let (channels, cross) = choice;
     let width = x[0].dim().2;

@@ -4,7 +4,7 @@ use collimate_attention::{
 };
 use ndarray::{Array2, array};
 
-/// A causal pattern that is uniform over the keys a query sees.
+/// Returns a causal pattern that is uniform over the keys that a query sees.
 fn uniform(n: usize) -> Array2<f64> {
     Array2::from_shape_fn((n, n), |(i, j)| if j <= i { 1.0 / (i + 1) as f64 } else { 0.0 })
 }

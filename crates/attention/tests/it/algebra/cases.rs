@@ -34,7 +34,7 @@ impl Shape {
         }
     }
 
-    /// The query heads of the variant: twice as many when heads are subtracted.
+    /// Returns the numbers of query heads, key heads and value heads: twice the query heads if heads are subtracted.
     fn heads(&self, combination: &Combination) -> (usize, usize, usize) {
         let (g, h) = (self.key_heads, self.key_heads * self.group);
         match combination {

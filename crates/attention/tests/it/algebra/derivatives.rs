@@ -8,7 +8,7 @@ fn inner<D: Dimension>(a: &ArrayRef<f64, D>, b: &ArrayRef<f64, D>) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// A random direction in all arguments.
+/// Draws a random direction in all arguments.
 fn direction(x: &Arguments<f64>, stream: &mut RngStream) -> Arguments<f64> {
     let mut d = x.zeros_like();
     for array in [&mut d.q, &mut d.k, &mut d.v] {
@@ -46,7 +46,7 @@ fn pairings(a: &Arguments<f64>, b: &Arguments<f64>) -> Vec<(&'static str, f64)> 
     all
 }
 
-/// The direction in one argument alone.
+/// Returns the direction in one argument alone.
 fn only(d: &Arguments<f64>, name: &str) -> Arguments<f64> {
     let mut one = d.zeros_like();
     match name {

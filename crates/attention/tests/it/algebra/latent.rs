@@ -14,7 +14,7 @@ fn latent(rotary: bool) -> Latent {
     Latent { rotary, mask: Mask::causal(Offset::keys_minus_queries()) }
 }
 
-/// Three heads, n = 3, r = 2, l = 5, e = 4.
+/// Draws arguments of three heads with n = 3, r = 2, l = 5, e = 4.
 fn arguments(queries: usize, keys: usize, stream: &mut RngStream) -> LatentArguments<f64> {
     let mut cube = |shape| Array3::from_shape_simple_fn(shape, || stream.normal());
     let (q_content, q_rotary) = (cube((3, queries, 3)), cube((3, queries, 2)));
@@ -66,7 +66,7 @@ fn both_forms_are_the_definition() {
     }
 }
 
-/// The six arrays as one list of numbers, in order.
+/// Returns the six arrays as one list of numbers, in order.
 fn numbers(x: &LatentArguments<f64>) -> Vec<f64> {
     let cubes = [&x.q_content, &x.q_rotary, &x.up_key, &x.up_value].into_iter().flatten();
     cubes.chain(&x.latent).chain(&x.k_rotary).copied().collect()

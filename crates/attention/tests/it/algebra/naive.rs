@@ -11,7 +11,7 @@ use ndarray::{Array3, ArrayD};
 
 type Logits = Vec<Vec<Vec<Option<f64>>>>;
 
-/// The output of a variant by its definition.
+/// Computes the output of a variant by its definition.
 pub(crate) fn attend(variant: &Variant, x: &Arguments<f64>) -> Array3<f64> {
     let (heads, queries, width) = x.q.dim();
     let (key_heads, keys, _) = x.k.dim();

@@ -8,13 +8,13 @@ fn inner(a: &Array3<f64>, b: &Array3<f64>) -> f64 {
     Zip::from(a).and(b).fold(0.0, |sum, x, y| sum + x * y)
 }
 
-/// ⟨d_out, out⟩ + ⟨d_state, state⟩ of a moved problem.
+/// Computes ⟨d_out, out⟩ + ⟨d_state, state⟩ for changed inputs.
 fn loss(case: &Case, x: &Inputs<f64>, form: Form, d: &(Array3<f64>, Array3<f64>)) -> f64 {
     let pass = case.run(x, form).unwrap();
     inner(&pass.out, &d.0) + inner(&pass.state, &d.1)
 }
 
-/// A random direction in all inputs, as inputs and as the pass takes it.
+/// Draws a random direction in all inputs, and returns it as inputs and as gradients.
 fn direction(case: &Case, x: &Inputs<f64>, pass: &Pass<f64>) -> (Inputs<f64>, LinearGradients<f64>) {
     let mut stream = RngStream::new(case.seed, 4);
     let mut like = |x: &Array3<f64>| Array3::from_shape_simple_fn(x.dim(), || stream.normal());

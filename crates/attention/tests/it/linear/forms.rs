@@ -4,7 +4,7 @@ use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, Axis, s};
 use proptest::prelude::*;
 
-/// The definition with whole matrices: the state is multiplied by (I − β k kᵀ) diag(factor), then β k vᵀ is added.
+/// Computes the definition with whole matrices: the state is multiplied by (I − β k kᵀ) diag(factor), then β k vᵀ is added.
 fn definition(case: &Case, x: &Inputs<f64>) -> (Array3<f64>, Array3<f64>) {
     let ((h, t, d), e) = (x.q.dim(), case.value_width);
     let setting = case.setting(Form::Recurrent);

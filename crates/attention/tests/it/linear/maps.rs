@@ -26,7 +26,7 @@ fn elu(x: &Array3<f64>) -> Array3<f64> {
     x.mapv(|x| if x > 0.0 { x + 1.0 } else { x.exp() })
 }
 
-/// Weighted means by the definition, from features.
+/// Computes weighted means by the definition, from features.
 fn definition(q: &Array3<f64>, k: &Array3<f64>, v: &Array3<f64>, scale: f64, epsilon: f64) -> Array3<f64> {
     Array3::from_shape_fn((q.dim().0, q.dim().1, v.dim().2), |(h, t, e)| {
         let (g, mut top, mut sum) = (h / 2, 0.0, 0.0);
@@ -39,7 +39,7 @@ fn definition(q: &Array3<f64>, k: &Array3<f64>, v: &Array3<f64>, scale: f64, eps
     })
 }
 
-/// The gradients by q, k and v against central differences in every coordinate.
+/// Compares the gradients by q, k and v with central differences in every coordinate.
 fn check(run: impl Fn(&[Array3<f64>; 3]) -> Pass<f64>, x: &[Array3<f64>; 3]) {
     let pass = run(x);
     let mut stream = RngStream::new(9, 9);
@@ -123,7 +123,7 @@ fn gradients_through_maps_and_denominators() {
     }
 }
 
-/// Every query against every key by the definition, from features.
+/// Computes the definition over all pairs of query and key, from features.
 fn without_mask(
     q: &Array3<f64>,
     k: &Array3<f64>,

@@ -98,7 +98,7 @@ impl Case {
         Inputs { q, k, v, log_decay, beta, initial }
     }
 
-    /// The factors on the state: (token, channel) of a head.
+    /// Returns the factor on the state for a token and channel of a head.
     fn factor(&self, x: &Inputs<f64>, g: usize, t: usize, c: usize) -> f64 {
         match self.fading {
             Fading::None => 1.0,
@@ -144,7 +144,7 @@ impl<F: Precision> Inputs<F> {
     }
 }
 
-/// The largest distance; NaN counts as infinite.
+/// Returns the largest distance, where NaN counts as infinite.
 fn distance(a: &Array3<f64>, b: &Array3<f64>) -> f64 {
     assert_eq!(a.dim(), b.dim());
     a.iter().zip(b).fold(0.0, |worst, (a, b)| {
