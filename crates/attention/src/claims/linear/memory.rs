@@ -5,6 +5,7 @@ use crate::claims::order::normal;
 use crate::claims::subjects::largest;
 use collimate_claims::{Claim, Exact, Meta, Subject};
 use collimate_stream::RngStream;
+use collimate_tensor::small::orthonormalise;
 use ndarray::{Array2, Axis, concatenate};
 
 /// Claims that the delta rule stores and overwrites exactly under orthonormal keys.
@@ -52,25 +53,9 @@ fn reads_back(meta: Meta, member: impl KeepsState) -> impl Claim {
 /// Draws orthonormal keys and two values for each.
 fn drawn(dims: &[usize], stream: &mut RngStream) -> Option<(Array2<f64>, Array2<f64>, Array2<f64>)> {
     let n = dims[0].min(dims[1]);
-    let keys = orthonormal(normal(stream, n, dims[1]))?;
-    Some((keys, normal(stream, n, 2), normal(stream, n, 2)))
-}
-
-/// Turns independent rows into orthonormal rows.
-fn orthonormal(mut rows: Array2<f64>) -> Option<Array2<f64>> {
-    for i in 0..rows.nrows() {
-        for _ in 0..2 {
-            for j in 0..i {
-                let along = rows.row(i).dot(&rows.row(j));
-                let earlier = rows.row(j).to_owned();
-                rows.row_mut(i).scaled_add(-along, &earlier);
-            }
-        }
-        let length = rows.row(i).dot(&rows.row(i)).sqrt();
-        if length < 1e-3 {
-            return None;
-        }
-        rows.row_mut(i).mapv_inplace(|x| x / length);
+    let mut keys = normal(stream, n, dims[1]);
+    if !orthonormalise(&mut keys, 1e-3) {
+        return None;
     }
-    Some(rows)
+    Some((keys, normal(stream, n, 2), normal(stream, n, 2)))
 }
