@@ -3,6 +3,8 @@
 use crate::SltError;
 use crate::error::all_finite;
 use collimate_measure::{Interval, ensure};
+use collimate_tensor::small::solve_positive_definite;
+use ndarray::{Array2, arr2};
 
 /// The loss as a function of the number of parameters N and of training tokens D.
 ///
@@ -292,33 +294,9 @@ fn start(observations: &[Observation]) -> Option<[f64; 5]> {
     best.map(|(_, point)| point)
 }
 
-/// Solves a linear system by Gaussian elimination, scaled by the diagonal. Returns `None` for a matrix that is singular to
-/// rounding.
+/// Solves normal equations. Returns `None` for a matrix that is singular to rounding.
 fn solve<const N: usize>(matrix: &[[f64; N]; N], right: &[f64; N]) -> Option<[f64; N]> {
-    // The columns differ by many orders of magnitude.
-    let scale: [f64; N] = std::array::from_fn(|i| matrix[i][i].sqrt());
-    if scale.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
-        return None;
-    }
-    let mut a: [[f64; N]; N] =
-        std::array::from_fn(|i| std::array::from_fn(|j| matrix[i][j] / scale[i] / scale[j]));
-    let mut x: [f64; N] = std::array::from_fn(|i| right[i] / scale[i]);
-    for column in 0..N {
-        let pivot = (column..N).max_by(|&i, &j| a[i][column].abs().total_cmp(&a[j][column].abs()))?;
-        if a[pivot][column].abs() < 1e-13 {
-            return None;
-        }
-        a.swap(column, pivot);
-        x.swap(column, pivot);
-        for row in column + 1..N {
-            let factor = a[row][column] / a[column][column];
-            (column..N).for_each(|k| a[row][k] -= factor * a[column][k]);
-            x[row] -= factor * x[column];
-        }
-    }
-    for row in (0..N).rev() {
-        let known: f64 = (row + 1..N).map(|k| a[row][k] * x[k]).sum();
-        x[row] = (x[row] - known) / a[row][row];
-    }
-    Some(std::array::from_fn(|i| x[i] / scale[i]))
+    let right = Array2::from_shape_fn((N, 1), |(i, _)| right[i]);
+    let x = solve_positive_definite(&arr2(matrix), &right)?;
+    Some(std::array::from_fn(|i| x[[i, 0]]))
 }

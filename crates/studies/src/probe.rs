@@ -1,6 +1,7 @@
 //! Sparse probes: labels read from a few features.
 
 use collimate_tensor::SparseRows;
+use collimate_tensor::small::solve_positive_definite;
 use ndarray::Array2;
 
 /// The feature values of tokens, one row a token: dense (neurons) or mostly zero (latents).
@@ -140,24 +141,24 @@ fn logistic(x: &Array2<f64>, y: &[f64]) -> Vec<f64> {
     let ridge = 1e-3 * n as f64;
     let mut w = vec![0.0; d];
     for _ in 0..25 {
-        let mut gradient = vec![0.0; d];
+        let mut gradient = Array2::<f64>::zeros((d, 1));
         let mut hessian = Array2::<f64>::zeros((d, d));
         for (row, &target) in x.rows().into_iter().zip(y) {
             let score: f64 = row.iter().zip(&w).map(|(a, b)| a * b).sum();
             let p = 1.0 / (1.0 + (-score).exp());
             for i in 0..d {
-                gradient[i] += (p - target) * row[i];
+                gradient[[i, 0]] += (p - target) * row[i];
                 for j in 0..=i {
                     hessian[[i, j]] += p * (1.0 - p) * row[i] * row[j];
                 }
             }
         }
         for i in 1..d {
-            gradient[i] += ridge * w[i];
+            gradient[[i, 0]] += ridge * w[i];
             hessian[[i, i]] += ridge;
         }
         hessian[[0, 0]] += 1e-9 * n as f64;
-        let step = solve(&mut hessian, gradient);
+        let Some(step) = solve_positive_definite(&hessian, &gradient) else { break };
         let size = step.iter().fold(0.0_f64, |m, s| m.max(s.abs()));
         // The step is damped where a full step would overshoot a flat likelihood.
         let damping = if size > 5.0 { 5.0 / size } else { 1.0 };
@@ -167,36 +168,6 @@ fn logistic(x: &Array2<f64>, y: &[f64]) -> Vec<f64> {
         }
     }
     w
-}
-
-/// Solves a small positive definite system by Cholesky; only the lower triangle is read.
-fn solve(a: &mut Array2<f64>, mut b: Vec<f64>) -> Vec<f64> {
-    let d = b.len();
-    for j in 0..d {
-        for k in 0..j {
-            let factor = a[[j, k]];
-            for i in j..d {
-                a[[i, j]] -= a[[i, k]] * factor;
-            }
-        }
-        let pivot = a[[j, j]].max(1e-300).sqrt();
-        for i in j..d {
-            a[[i, j]] /= pivot;
-        }
-    }
-    for i in 0..d {
-        for k in 0..i {
-            b[i] -= a[[i, k]] * b[k];
-        }
-        b[i] /= a[[i, i]];
-    }
-    for i in (0..d).rev() {
-        for k in i + 1..d {
-            b[i] -= a[[k, i]] * b[k];
-        }
-        b[i] /= a[[i, i]];
-    }
-    b
 }
 
 /// Finds the threshold on the scores with the best F1.

@@ -4,6 +4,7 @@ use super::draw::{self, DIMS, NAMES};
 use crate::{AdamMoments, Relu, Sums, Weights};
 use collimate_claims::{Claims, Exact, Meta, Subject};
 use collimate_stream::RngStream;
+use collimate_tensor::small::orthonormalise;
 use ndarray::{Array1, Array2};
 
 const OPTIMAL: Meta = Meta::theorem(
@@ -174,18 +175,8 @@ fn orthonormal(meta: Meta) -> Exact<(Array2<f64>, Array2<f64>)> {
         .input(|dims, stream| {
             let (n, d) = (dims[0], dims[0] + dims[1]);
             let mut rows = Array2::from_shape_fn((n, d), |_| stream.normal());
-            for i in 0..n {
-                // Gram–Schmidt, twice for the rounding.
-                for j in (0..i).chain(0..i) {
-                    let share = rows.row(i).dot(&rows.row(j));
-                    let other = rows.row(j).to_owned();
-                    rows.row_mut(i).scaled_add(-share, &other);
-                }
-                let norm = rows.row(i).dot(&rows.row(i)).sqrt();
-                if norm < 1e-3 {
-                    return None;
-                }
-                rows.row_mut(i).mapv_inplace(|v| v / norm);
+            if !orthonormalise(&mut rows, 1e-3) {
+                return None;
             }
             Some((rows, Array2::from_shape_fn((1, d), |_| 2.0 * stream.normal())))
         })

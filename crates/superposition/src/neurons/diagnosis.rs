@@ -34,6 +34,7 @@
 use super::codes::{linear_r_squared_each, neuron_top_share};
 use crate::error::{SuperpositionError, require_finite, require_shape};
 use crate::geometry::{Spectrum, cosines, feature_norms};
+use collimate_tensor::small::solve_positive_definite;
 use ndarray::{Array1, Array2, ArrayRef2, Axis};
 use std::f64::consts::PI;
 
@@ -343,35 +344,13 @@ fn fit(activations: &ArrayRef2<f64>, labels: &Array2<f64>) -> Fit {
     let mut gram = x.t().dot(&x);
     let ridge = 1e-9 * gram.diag().sum() / gram.nrows() as f64;
     gram.diag_mut().mapv_inplace(|g| g + ridge);
-    let directions = solve(gram, x.t().dot(&y));
+    let shared = x.t().dot(&y);
+    // If no label varies, the share is undefined.
+    let directions =
+        solve_positive_definite(&gram, &shared).unwrap_or_else(|| Array2::from_elem(shared.dim(), f64::NAN));
     let left = &y - &x.dot(&directions);
     let share = left.iter().map(|e| e * e).sum::<f64>() / y.iter().map(|e| e * e).sum::<f64>();
     Fit { directions, explained: 1.0 - share }
-}
-
-/// Gaussian elimination for a positive definite matrix and several right sides.
-fn solve(mut a: Array2<f64>, mut b: Array2<f64>) -> Array2<f64> {
-    let n = a.nrows();
-    for k in 0..n {
-        let pivot = a[[k, k]];
-        for i in k + 1..n {
-            let factor = a[[i, k]] / pivot;
-            if factor != 0.0 {
-                let (above, row) = (a.row(k).to_owned(), b.row(k).to_owned());
-                a.row_mut(i).scaled_add(-factor, &above);
-                b.row_mut(i).scaled_add(-factor, &row);
-            }
-        }
-    }
-    for k in (0..n).rev() {
-        for j in k + 1..n {
-            let (factor, row) = (a[[k, j]], b.row(j).to_owned());
-            b.row_mut(k).scaled_add(-factor, &row);
-        }
-        let pivot = a[[k, k]];
-        b.row_mut(k).mapv_inplace(|x| x / pivot);
-    }
-    b
 }
 
 /// Computes the skill of the labels of the nearest other state as a prediction: 1 is perfect, 0 as good as the mean, −1 chance.

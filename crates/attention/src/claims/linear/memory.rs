@@ -54,8 +54,5 @@ fn reads_back(meta: Meta, member: impl KeepsState) -> impl Claim {
 fn drawn(dims: &[usize], stream: &mut RngStream) -> Option<(Array2<f64>, Array2<f64>, Array2<f64>)> {
     let n = dims[0].min(dims[1]);
     let mut keys = normal(stream, n, dims[1]);
-    if !orthonormalise(&mut keys, 1e-3) {
-        return None;
-    }
-    Some((keys, normal(stream, n, 2), normal(stream, n, 2)))
+    orthonormalise(&mut keys, 1e-3).then(|| (keys, normal(stream, n, 2), normal(stream, n, 2)))
 }
