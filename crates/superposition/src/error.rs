@@ -54,7 +54,7 @@ pub enum SuperpositionError {
         step: u64,
         /// The name of the quantity that is not finite.
         quantity: &'static str,
-        /// NaN or infinity.
+        /// The value: NaN or infinity.
         value: f64,
     },
 }

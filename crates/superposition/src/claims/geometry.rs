@@ -38,7 +38,7 @@ fn matrix(m: usize, rank: usize, n: usize, spread: f64, stream: &mut RngStream) 
     w
 }
 
-/// Like [`matrix`], without zero columns.
+/// Draws a matrix like [`matrix`], without zero columns.
 fn all_nonzero(m: usize, rank: usize, n: usize, spread: f64, stream: &mut RngStream) -> Array2<f64> {
     let mut draw = |rows, columns| Array2::from_shape_fn((rows, columns), |_| stream.normal());
     let (left, right) = (draw(m, rank.min(m)), draw(rank.min(m), n));

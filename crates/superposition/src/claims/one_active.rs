@@ -15,7 +15,7 @@ use collimate_stream::RngStream;
 const CHEN: &str =
     "Chen et al. (2023), Dynamical versus Bayesian Phase Transitions in a Toy Model of Superposition";
 
-/// `(features, corners, spare biases on, loss)` in two dimensions.
+/// The published losses in two dimensions: `(features, corners, unused biases on, loss)`.
 const LOSSES: [(usize, usize, usize, f64); 16] = [
     (6, 3, 0, 0.16667),
     (6, 3, 1, 0.15972),
@@ -35,7 +35,7 @@ const LOSSES: [(usize, usize, usize, f64); 16] = [
     (8, 8, 0, 0.115546),
 ];
 
-/// `(corners, norm, bias)`.
+/// The published polygons: `(corners, norm, bias)`.
 const SHAPES: [(usize, f64, f64); 6] = [
     (3, 1.0, 0.0),
     (4, 1.0, 0.0),
@@ -292,7 +292,7 @@ fn descents() -> Claims {
 mod tests {
     use super::*;
 
-    /// Slope 0.0018 and bias −0.00034 of feature 3: the third derivative is about 1/slope².
+    /// A point at which feature 3 has slope 0.0018 and bias −0.00034. The third derivative is about 1/slope².
     const NEAR_A_CORNER: [f64; 12] = [
         0.3716150338660024,
         -0.5973665926532118,

@@ -17,7 +17,7 @@ pub trait Source: Debug + Send + Sync {
 
     /// Returns the on-probabilities if the features are independent, and uniform on `[0, 1]` where they are on.
     ///
-    /// A trainer then draws the features by a faster method of its own.
+    /// A trainer then draws the features itself, by a faster method.
     fn independent(&self) -> Option<&[f64]> {
         None
     }

@@ -24,7 +24,7 @@ enum Engine {
 #[derive(Debug)]
 pub(super) struct Instance {
     shape: Shape,
-    /// W `[m, n]`, then b `[n]`.
+    /// The parameters: W `[m, n]`, then b `[n]`.
     parameters: Vec<f32>,
     gradient: Vec<f32>,
     adam: Adam<f32>,

@@ -29,7 +29,7 @@ use ndarray::{Array2, ArrayRef2, Axis};
 /// ```
 ///
 /// # References
-/// V. Lecomte et al. (2023), "What Causes Polysemanticity? An Alternative Origin Story of Mixed Selectivity from IncidentalNeurons
+/// V. Lecomte et al. (2023), "What Causes Polysemanticity? An Alternative Origin Story of Mixed Selectivity from Incidental
 /// Causes".
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IncidentalNeurons {

@@ -13,7 +13,7 @@ use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 pub enum Activation {
     /// The identity: the linear model.
     Linear,
-    /// `max(z, 0)`: the ReLU-output model.
+    /// The ReLU `max(z, 0)`: the ReLU-output model.
     Relu,
 }
 

@@ -245,7 +245,7 @@ fn centred(activations: &ArrayRef2<f64>) -> Array2<f64> {
     out
 }
 
-/// `k` binary features, each the parity of at least two of `k` binary neurons.
+/// A code of `k` binary features, each the parity of at least two of `k` binary neurons.
 ///
 /// The map from neurons to features is an invertible matrix over the two-element field, so the joint state decodes
 /// exactly. Yet over uniform states every feature is uncorrelated with every neuron, so no linear readout explains any of its

@@ -5,7 +5,7 @@ use collimate_stream::RngStream;
 use collimate_superposition::{OneActive, cross_talk, own_error};
 use proptest::prelude::*;
 
-/// `∫₀¹ f` by the midpoint rule.
+/// Integrates `f` over `[0, 1]` by the midpoint rule.
 fn midpoint(f: impl Fn(f64) -> f64) -> f64 {
     const CELLS: usize = 20_000;
     (0..CELLS).map(|i| f((i as f64 + 0.5) / CELLS as f64)).sum::<f64>() / CELLS as f64

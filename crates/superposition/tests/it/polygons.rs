@@ -3,7 +3,7 @@
 use approx::assert_abs_diff_eq;
 use collimate_superposition::{CriticalPolygon, UnusedFeatures};
 
-/// `(k, l*, b*, h_k)` with `L(k, k) = h_k / (3 k)`: Chen et al. 2023, table of k-gons.
+/// The published table: `(k, l*, b*, h_k)` with `L(k, k) = h_k / (3 k)`: Chen et al. 2023, table of k-gons.
 const PUBLISHED: [(usize, f64, f64, f64); 5] = [
     (4, 1.0, 0.0, 0.0),
     (5, 1.17046, -0.28230, 0.23738),
@@ -12,7 +12,7 @@ const PUBLISHED: [(usize, f64, f64, f64); 5] = [
     (8, 1.55045, -1.29119, 2.77311),
 ];
 
-/// `(k, spare biases on, loss)` for six features.
+/// The losses for six features: `(k, unused biases on, loss)`.
 const SIX_FEATURES: [(usize, usize, f64); 10] = [
     (3, 0, 0.16667),
     (3, 1, 0.15972),

@@ -6,7 +6,7 @@ use collimate_stream::RngStream;
 use collimate_superposition::{TwoFeatures, canonical_boundary, optimised_boundary};
 use proptest::prelude::*;
 
-/// The expected loss by a plain midpoint sum over the square and its edges.
+/// Computes the expected loss by a plain midpoint sum over the square and its edges.
 fn plain(density: f64, importance: f64, p: &[f64; 4], n: usize) -> f64 {
     let error = |x: f64, y: f64| {
         let h = p[0] * x + p[1] * y;
