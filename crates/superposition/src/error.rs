@@ -60,6 +60,14 @@ pub enum SuperpositionError {
 }
 
 impl SuperpositionError {
+    /// Converts the error of a schedule or an optimiser whose configuration is out of range.
+    pub(crate) fn configuration(error: GradError) -> Self {
+        match error {
+            GradError::OutOfRange(error) => Self::OutOfRange(error),
+            other => unreachable!("a configuration has no other error: {other}"),
+        }
+    }
+
     /// Converts the error of an optimiser at update `step`. The lengths of the slices are right, so the gradient is not finite.
     pub(crate) fn diverged(step: u64, error: &GradError) -> Self {
         let value = if let GradError::NonFinite { value, .. } = error { *value } else { f64::NAN };

@@ -6,7 +6,7 @@ use crate::data::Source;
 use crate::error::{SuperpositionError, require_finite, require_shape};
 use crate::models::ToyModel;
 use collimate_grad::Schedule;
-use collimate_measure::{OutOfRange, ensure};
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -59,12 +59,7 @@ impl Ensemble {
         if let ColumnLengths::DrawnToOne { strength } = config.lengths {
             ensure(strength >= 0.0 && strength.is_finite(), "strength", "at least 0 and finite", strength)?;
         }
-        let peak = config.schedule.peak;
-        let schedule = Schedule::new(config.schedule).map_err(|_| OutOfRange {
-            argument: "schedule, whose peak",
-            given: peak,
-            allowed: "positive and finite, with a warm-up and a decay that fit the number of steps",
-        })?;
+        let schedule = Schedule::new(config.schedule).map_err(SuperpositionError::configuration)?;
         Ok(Self { config, schedule, stream: stream.clone(), instances: Vec::new() })
     }
 

@@ -9,7 +9,6 @@ use crate::error::SuperpositionError;
 use crate::kernels::uniforms::Uniforms;
 use crate::models::{Activation, ToyModel};
 use collimate_grad::{Adam, Optimiser, Schedule};
-use collimate_measure::OutOfRange;
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
 use std::sync::Arc;
@@ -49,11 +48,7 @@ impl Instance {
             batch: config.batch,
             share: config.importance.iter().map(|i| (i / config.batch as f64) as f32).collect(),
         };
-        let adam = Adam::new(parameters.len(), config.adam).map_err(|_| OutOfRange {
-            argument: "adam, whose beta1",
-            given: config.adam.beta1,
-            allowed: "0 to 1, as beta2, with a positive epsilon and a weight decay of at least 0",
-        })?;
+        let adam = Adam::new(parameters.len(), config.adam).map_err(SuperpositionError::configuration)?;
         let on: Vec<f32> = source.independent().unwrap_or(&[]).iter().map(|&p| p as f32).collect();
         let data = match source.independent() {
             Some(_) => Data::Drawn(Box::new(Uniforms::seeded(|| stream.bits()))),

@@ -80,7 +80,7 @@ fn keep(start: u32, scaled: &Lanes, index: &mut [u32], value: &mut [f32]) -> usi
     count
 }
 
-/// Like [`keep`], with the AVX-512 instruction for this task.
+/// Compresses like [`keep`], with the AVX-512 instruction for this task.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn compress(start: u32, scaled: &Lanes, index: &mut [u32], value: &mut [f32]) -> usize {
