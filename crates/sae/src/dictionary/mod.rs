@@ -348,8 +348,10 @@ impl<F: Precision> Dictionary<F> {
     /// use collimate_sae::{BatchTopK, Levels, Matryoshka, RngStream, Sae, Size};
     /// let member = Matryoshka { batch: BatchTopK::new(4.0), levels: Levels::new(&[2, 8])? };
     /// let sae = Sae::<f64>::new(member, Size { d_model: 4, n_latents: 8 }, &mut RngStream::new(1, 0))?;
-    /// let losses = sae.dictionary().level_losses(&ndarray::array![[1.0, 0.5, -0.25, 0.0]])?;
-    /// assert!(losses.len() == 2 && losses[1] < losses[0]);
+    /// let x = ndarray::array![[1.0, 0.5, -0.25, 0.0]];
+    /// let losses = sae.dictionary().level_losses(&x)?;
+    /// let error: f64 = (sae.dictionary().reconstruct(&x)? - &x).iter().map(|e| e * e).sum();
+    /// assert!(losses.len() == 2 && (losses[1] - error).abs() < 1e-12); // the last level is the whole dictionary
     /// # Ok::<(), collimate_sae::SaeError>(())
     /// ```
     pub fn level_losses(&self, x: &ArrayRef2<F>) -> Result<Vec<f64>, SaeError> {
