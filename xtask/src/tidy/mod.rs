@@ -18,12 +18,6 @@ use problem::Problem;
 use prose::Rule;
 use std::path::Path;
 
-/// True once every crate has chapters and no import circle: until then such problems fail nothing.
-const CIRCLES_FAIL: bool = false;
-
-/// True once no file breaks these rules of words: until then breaches are counted and fail nothing.
-const WORDS_FAIL: bool = false;
-
 /// The rules of words that fail. [`Rule::Verb`] is only reported: it cannot tell verbs from plurals.
 const WORDS: [Rule; 3] = [Rule::Phrase, Rule::Beginning, Rule::Shape];
 
@@ -71,22 +65,10 @@ fn static_rules() -> Result<Vec<Problem>> {
         problems.extend(places::check(file, text));
     }
     let files: Vec<&str> = texts.iter().map(|(file, _)| file.as_str()).collect();
-    problems.extend(expected(chapters::check(&files), CIRCLES_FAIL));
-    problems.extend(expected(circles::check(&texts), CIRCLES_FAIL));
-    problems.extend(expected(prose::check(&texts, &WORDS), WORDS_FAIL));
+    problems.extend(chapters::check(&files));
+    problems.extend(circles::check(&texts));
+    problems.extend(prose::check(&texts, &WORDS));
     Ok(problems)
-}
-
-/// Returns the problems if they fail, and only counts them if they do not fail yet.
-fn expected(problems: Vec<Problem>, fail: bool) -> Vec<Problem> {
-    if fail {
-        return problems;
-    }
-    if let Some(first) = problems.first() {
-        let first = first.lines().next().unwrap_or_default();
-        println!("tidy: {} problems that fail nothing yet; the first: {first}", problems.len());
-    }
-    Vec::new()
 }
 
 /// Returns the files that are text, with their texts.
