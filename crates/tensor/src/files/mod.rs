@@ -11,7 +11,10 @@
 //! | npy | [`read_npy`] | [`write_npy`] |
 //! | [`Npz`] | yes | [`write_npz`] |
 //! | [`Gguf`] version 3 | F32, F16, `Q4_1`, `Q8_0` | no |
-//! | [`TorchFile`] (`torch.save`, the pickle read without running it) | tensors, numbers, texts | no |
+//! | [`TorchFile`] (`torch.save`, old and new; the pickle is read without running it) | tensors, numbers, texts | no |
+//!
+//! [`FileKind`] tells what a file is by its first bytes. A reader that gets a web page, a Git LFS pointer or a file of another
+//! format says so, with the next step.
 //!
 //! Writers write a temporary file beside the target and rename it, so a reader never finds half a file.
 //!
@@ -31,6 +34,7 @@
 mod array;
 mod error;
 mod gguf;
+mod kind;
 mod npy;
 mod npz;
 mod safetensors;
@@ -42,10 +46,11 @@ pub use array::{FileArray, FileData};
 pub use collimate_output::OutputError;
 pub use error::FileError;
 pub use gguf::{Gguf, GgufTensor, GgufType, GgufValue};
+pub use kind::FileKind;
 pub use npy::{read_npy, write_npy};
 pub use npz::{Npz, write_npz};
 pub use safetensors::{Safetensors, write_safetensors};
-pub use torch::{TorchFile, TorchScalar};
+pub use torch::{TorchFile, TorchObject, TorchScalar};
 
 /// Writes a file so that it is complete or absent. It goes when its last callers use `collimate_output::write`.
 #[doc(hidden)]

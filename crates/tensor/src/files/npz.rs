@@ -1,5 +1,6 @@
 use super::array::FileArray;
 use super::error::FileError;
+use super::kind::FileKind;
 use super::npy::{Place, read_stream, to_bytes};
 use super::safetensors::missing;
 use super::source::Source;
@@ -51,6 +52,7 @@ impl Npz {
     }
 
     fn parse(source: Source) -> Result<Self, FileError> {
+        source.expect(&[FileKind::Zip], "an npz archive")?;
         let mut arrays = BTreeMap::new();
         for member in members(&source)? {
             // Members that are not arrays are skipped.

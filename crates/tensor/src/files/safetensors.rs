@@ -1,5 +1,6 @@
 use super::array::{ElementType, FileArray, FileData};
 use super::error::FileError;
+use super::kind::FileKind;
 use super::source::Source;
 use collimate_output::{Existing, write};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo, View};
@@ -54,6 +55,7 @@ impl Safetensors {
     }
 
     fn parse(source: Source) -> Result<Self, FileError> {
+        source.expect(&[FileKind::Safetensors], "a safetensors file")?;
         let mut prefix = [0; PREFIX as usize];
         source.read_into(0, &mut prefix, "the header's length")?;
         let length = u64::from_le_bytes(prefix);

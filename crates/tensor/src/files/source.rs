@@ -15,7 +15,19 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Opens a file of numbers. Texts, web pages and empty files are refused by what they are.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+        let source = Self::regular(path)?;
+        if source.kind()?.is_text() {
+            source.expect(&[], "a file of numbers")?;
+        }
+        // The caller of `into_parts` reads from the start.
+        source.read_into(0, &mut [], "the first bytes")?;
+        Ok(source)
+    }
+
+    /// Opens a file of any content.
+    pub(crate) fn regular(path: &Path) -> Result<Self, FileError> {
         let io = |place: &str, source| FileError::Io { path: path.into(), place: place.into(), source };
         let file = File::open(path).map_err(|e| io("opening the file", e))?;
         let metadata = file.metadata().map_err(|e| io("asking for the file's size", e))?;

@@ -3,10 +3,13 @@
 //! These tests have their own binary because it counts every allocation.
 
 mod gguf;
+mod kinds;
 mod mutate;
 mod npy;
 mod safetensors;
 mod torch;
+mod torch_entries;
+mod torch_legacy;
 
 use peak_alloc::PeakAlloc;
 use std::sync::{Mutex, PoisonError};
