@@ -56,7 +56,7 @@ fn run_all(options: &Options) -> Result<Count> {
     let mut count = unit_and_integration(options, nextest)?;
     if options.filters.is_empty() {
         if options.slow {
-            count = count.plus(independent_sampler(options, nextest)?);
+            count = count.plus(costly_features(options, nextest)?);
         }
         count = count.plus(documentation(options)?);
     }
@@ -124,14 +124,24 @@ fn unit_and_integration(options: &Options, nextest: bool) -> Result<Count> {
     counted(&mut command, options)
 }
 
-/// Compares our samplers with nuts-rs. Its linear algebra takes long to build, so no other command builds it.
-fn independent_sampler(options: &Options, nextest: bool) -> Result<Count> {
-    let mut command = cargo_command();
-    match nextest {
-        true => command.args(["nextest", "run", colour()]),
-        false => command.args(["test", colour(), "--test", "it"]),
-    };
-    counted(command.args(["--package", "collimate-slt", "--features", "nuts", "nuts::"]), options)
+/// The tests of features that no other command builds, because their linear algebra takes long to compile: the package, the
+/// feature and the module of its tests.
+const COSTLY: [[&str; 3]; 2] =
+    [["collimate-slt", "nuts", "nuts::"], ["collimate-attention", "decompositions", "decompositions::"]];
+
+/// Compares our samplers with nuts-rs, and runs the other tests of costly features.
+fn costly_features(options: &Options, nextest: bool) -> Result<Count> {
+    let mut count = Count::default();
+    for [package, features, module] in COSTLY {
+        let mut command = cargo_command();
+        match nextest {
+            true => command.args(["nextest", "run", colour()]),
+            false => command.args(["test", colour(), "--test", "it"]),
+        };
+        let command = command.args(["--package", package, "--features", features, module]);
+        count = count.plus(counted(command, options)?);
+    }
+    Ok(count)
 }
 
 fn documentation(options: &Options) -> Result<Count> {

@@ -1,9 +1,9 @@
 use approx::assert_abs_diff_eq;
+use collimate_attention::Rotary;
 use collimate_attention::circuits::{
     Composition, Factored, composition, composition_above_random, composition_of_random_heads, copying_score,
-    eigenvalue_copying, ov_circuit, own_token_in_top, qk_circuit, qk_circuit_at, rollout, rollout_share,
+    ov_circuit, own_token_in_top, qk_circuit, qk_circuit_at, rollout, rollout_share,
 };
-use collimate_attention::{AttentionError, Rotary};
 use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, Axis, array};
 use proptest::prelude::*;
@@ -112,46 +112,58 @@ fn rollout_of_uniform_heads() {
     assert_abs_diff_eq!(r[[1, 0]], 0.75 / 4.0, epsilon = 1e-15);
 }
 
-#[test]
-fn eigenvalue_copying_of_known_spectra() {
-    let mut stream = RngStream::new(6, 0);
-    for _ in 0..20 {
-        // S D S⁻¹ with D = diag(3, −1) and a block with eigenvalues 1 ± 2i.
-        let s = normal((4, 4), &mut stream) + Array2::<f64>::eye(4) * 4.0;
-        let d =
-            array![[3.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 2.0], [0.0, 0.0, -2.0, 1.0]];
-        let circuit = Factored::new(&s.dot(&d), &inverse(&s)).unwrap();
-        let expected = 4.0 / (4.0 + 2.0 * 5f64.sqrt());
-        assert_abs_diff_eq!(eigenvalue_copying(&circuit).unwrap().value, expected, epsilon = 1e-9);
-    }
-    let nilpotent = Factored::new(&array![[1.0], [0.0]], &array![[0.0, 1.0]]).unwrap();
-    assert!(matches!(eigenvalue_copying(&nilpotent), Err(AttentionError::Undefined { .. })));
-}
+/// The tests of the feature `decompositions`, which `cargo xtask test --slow` switches on.
+#[cfg(feature = "decompositions")]
+mod decompositions {
+    use super::*;
+    use collimate_attention::AttentionError;
+    use collimate_attention::circuits::eigenvalue_copying;
 
-/// Computes the inverse by Gauss–Jordan elimination with pivots.
-fn inverse(m: &Array2<f64>) -> Array2<f64> {
-    let n = m.nrows();
-    let (mut a, mut b) = (m.clone(), Array2::eye(n));
-    for c in 0..n {
-        let pivot = (c..n).max_by(|&i, &j| a[[i, c]].abs().total_cmp(&a[[j, c]].abs())).unwrap();
-        for j in 0..n {
-            a.swap([c, j], [pivot, j]);
-            b.swap([c, j], [pivot, j]);
+    #[test]
+    fn eigenvalue_copying_of_known_spectra() {
+        let mut stream = RngStream::new(6, 0);
+        for _ in 0..20 {
+            // S D S⁻¹ with D = diag(3, −1) and a block with eigenvalues 1 ± 2i.
+            let s = normal((4, 4), &mut stream) + Array2::<f64>::eye(4) * 4.0;
+            let d = array![
+                [3.0, 0.0, 0.0, 0.0],
+                [0.0, -1.0, 0.0, 0.0],
+                [0.0, 0.0, 1.0, 2.0],
+                [0.0, 0.0, -2.0, 1.0]
+            ];
+            let circuit = Factored::new(&s.dot(&d), &inverse(&s)).unwrap();
+            let expected = 4.0 / (4.0 + 2.0 * 5f64.sqrt());
+            assert_abs_diff_eq!(eigenvalue_copying(&circuit).unwrap().value, expected, epsilon = 1e-9);
         }
-        let p = a[[c, c]];
-        for j in 0..n {
-            a[[c, j]] /= p;
-            b[[c, j]] /= p;
-        }
-        for i in (0..n).filter(|&i| i != c) {
-            let f = a[[i, c]];
+        let nilpotent = Factored::new(&array![[1.0], [0.0]], &array![[0.0, 1.0]]).unwrap();
+        assert!(matches!(eigenvalue_copying(&nilpotent), Err(AttentionError::Undefined { .. })));
+    }
+
+    /// Computes the inverse by Gauss–Jordan elimination with pivots.
+    fn inverse(m: &Array2<f64>) -> Array2<f64> {
+        let n = m.nrows();
+        let (mut a, mut b) = (m.clone(), Array2::eye(n));
+        for c in 0..n {
+            let pivot = (c..n).max_by(|&i, &j| a[[i, c]].abs().total_cmp(&a[[j, c]].abs())).unwrap();
             for j in 0..n {
-                a[[i, j]] -= f * a[[c, j]];
-                b[[i, j]] -= f * b[[c, j]];
+                a.swap([c, j], [pivot, j]);
+                b.swap([c, j], [pivot, j]);
+            }
+            let p = a[[c, c]];
+            for j in 0..n {
+                a[[c, j]] /= p;
+                b[[c, j]] /= p;
+            }
+            for i in (0..n).filter(|&i| i != c) {
+                let f = a[[i, c]];
+                for j in 0..n {
+                    a[[i, j]] -= f * a[[c, j]];
+                    b[[i, j]] -= f * b[[c, j]];
+                }
             }
         }
+        b
     }
-    b
 }
 
 #[test]

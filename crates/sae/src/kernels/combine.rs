@@ -1,18 +1,25 @@
 //! Sums of a few rows of a matrix, with the sums of a stretch of columns in registers.
 
-use collimate_tensor::CpuLevel;
+use super::lanes::{Lanes, N, by_level};
+use collimate_tensor::{Scalar, axpy};
 
 macro_rules! combine {
-    ($f:ident, $lanes:literal, $load:ident, $store:ident, $set1:ident, $mul:ident, $add:ident) => {
+    ($f:ident) => {
         pub(crate) mod $f {
-            use super::CpuLevel;
+            use super::{add_rows, by_level, check, rest};
+
+            by_level! {
+                $f: fn whole_blocks<const T: usize>(indices: &[u32], amounts: [&[$f]; T], rows: &[$f], out: [*mut $f; T], d: usize)
+                    -> usize = add_rows;
+            }
 
             /// Adds rows: out ← out + Σ_j amounts[j] · (row indices[j] of `rows`), the terms in the order of j.
             ///
             /// The sums of a stretch of columns stay in registers over all j, so the only traffic is the rows.
             pub(crate) fn combine(indices: &[u32], amounts: &[$f], rows: &[$f], out: &mut [$f]) {
                 check(indices, [amounts], rows, [&mut *out]);
-                let done = vectors(indices, [amounts], rows, [&mut *out], &[24, 12, 8, 4, 1]);
+                // SAFETY: checked.
+                let done = unsafe { whole_blocks(indices, [amounts], rows, [out.as_mut_ptr()], out.len()) };
                 rest(indices, amounts, rows, out, done);
             }
 
@@ -24,112 +31,125 @@ macro_rules! combine {
                 [first, second]: [&mut [$f]; 2],
             ) {
                 check(indices, amounts, rows, [&mut *first, &mut *second]);
-                let done = vectors(indices, amounts, rows, [&mut *first, &mut *second], &[12, 4, 1]);
+                let (to, d) = ([first.as_mut_ptr(), second.as_mut_ptr()], first.len());
+                // SAFETY: checked.
+                let done = unsafe { whole_blocks(indices, amounts, rows, to, d) };
                 rest(indices, amounts[0], rows, first, done);
                 rest(indices, amounts[1], rows, second, done);
-            }
-
-            /// Panics unless every row exists and every length fits.
-            fn check<const T: usize>(indices: &[u32], amounts: [&[$f]; T], rows: &[$f], out: [&mut [$f]; T]) {
-                let d = out[0].len();
-                assert!(amounts.iter().all(|amounts| amounts.len() == indices.len()), "one amount a row");
-                assert!(out.iter().all(|out| out.len() == d), "sums of one width");
-                assert!(indices.iter().all(|&i| (i as usize + 1) * d <= rows.len()), "rows exist");
-            }
-
-            /// Computes the columns that whole vectors hold, wide stretches first, and returns their number.
-            #[allow(unused_variables)]
-            fn vectors<const T: usize>(
-                indices: &[u32],
-                amounts: [&[$f]; T],
-                rows: &[$f],
-                out: [&mut [$f]; T],
-                widths: &[usize],
-            ) -> usize {
-                #[allow(unused_mut)]
-                let mut done = 0;
-                #[cfg(target_arch = "x86_64")]
-                if CpuLevel::current() == CpuLevel::Avx512 {
-                    let d = out[0].len();
-                    let to = out.map(|out| out.as_mut_ptr());
-                    for &width in widths {
-                        while d - done >= width * $lanes {
-                            // SAFETY: the level was detected; `check` has seen that every row lies in `rows` and that
-                            // the sums have d columns, of which the stretch ends at most at the last.
-                            unsafe {
-                                let (rows, to) = (rows.as_ptr().add(done), to.map(|to| to.add(done)));
-                                match width {
-                                    24 => stretch::<24, T>(indices, amounts, rows, d, to),
-                                    12 => stretch::<12, T>(indices, amounts, rows, d, to),
-                                    8 => stretch::<8, T>(indices, amounts, rows, d, to),
-                                    4 => stretch::<4, T>(indices, amounts, rows, d, to),
-                                    _ => stretch::<1, T>(indices, amounts, rows, d, to),
-                                }
-                            }
-                            done += width * $lanes;
-                        }
-                    }
-                }
-                done
-            }
-
-            /// Computes the columns that no vector holds.
-            fn rest(indices: &[u32], amounts: &[$f], rows: &[$f], out: &mut [$f], done: usize) {
-                let d = out.len();
-                if done < d {
-                    for (&i, &amount) in indices.iter().zip(amounts) {
-                        let row = &rows[i as usize * d + done..(i as usize + 1) * d];
-                        collimate_tensor::axpy(amount, row, &mut out[done..]);
-                    }
-                }
-            }
-
-            // Safety: `rows` holds `$lanes · V` numbers at every stride `d` that is asked for, each of `out` as many,
-            // and there is an amount for every index.
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f")]
-            unsafe fn stretch<const V: usize, const T: usize>(
-                indices: &[u32],
-                amounts: [&[$f]; T],
-                rows: *const $f,
-                d: usize,
-                out: [*mut $f; T],
-            ) {
-                use std::arch::x86_64::*;
-                // SAFETY: the caller's promises.
-                unsafe {
-                    let mut sums = [[$set1(0.0); V]; T];
-                    for t in 0..T {
-                        for v in 0..V {
-                            sums[t][v] = $load(out[t].add(v * $lanes));
-                        }
-                    }
-                    for (j, &i) in indices.iter().enumerate() {
-                        let row = rows.add(i as usize * d);
-                        let mut factors = [$set1(0.0); T];
-                        for t in 0..T {
-                            factors[t] = $set1(*amounts[t].get_unchecked(j));
-                        }
-                        for v in 0..V {
-                            let x = $load(row.add(v * $lanes));
-                            for t in 0..T {
-                                sums[t][v] = $add(sums[t][v], $mul(factors[t], x));
-                            }
-                        }
-                    }
-                    for t in 0..T {
-                        for v in 0..V {
-                            $store(out[t].add(v * $lanes), sums[t][v]);
-                        }
-                    }
-                }
             }
         }
     };
 }
 
-combine!(f32, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_mul_ps, _mm512_add_ps);
-combine!(f64, 8, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_set1_pd, _mm512_mul_pd, _mm512_add_pd);
+combine!(f32);
+combine!(f64);
+
+/// Panics unless every row exists and every length fits.
+fn check<F: Scalar, const T: usize>(indices: &[u32], amounts: [&[F]; T], rows: &[F], out: [&mut [F]; T]) {
+    let d = out[0].len();
+    assert!(amounts.iter().all(|amounts| amounts.len() == indices.len()), "one amount a row");
+    assert!(out.iter().all(|out| out.len() == d), "sums of one width");
+    assert!(indices.iter().all(|&i| (i as usize + 1) * d <= rows.len()), "rows exist");
+}
+
+/// Computes the columns that no whole block holds.
+fn rest<F: Scalar>(indices: &[u32], amounts: &[F], rows: &[F], out: &mut [F], done: usize) {
+    let d = out.len();
+    if done < d {
+        for (&i, &amount) in indices.iter().zip(amounts) {
+            axpy(amount, &rows[i as usize * d + done..(i as usize + 1) * d], &mut out[done..]);
+        }
+    }
+}
+
+/// Computes the columns that whole blocks hold, wide stretches first, and returns their number.
+// Safety: every row lies in `rows`, each of `out` has d columns, and there is an amount for every index.
+#[inline(always)]
+unsafe fn add_rows<L: Lanes, const T: usize>(
+    indices: &[u32],
+    amounts: [&[L::F]; T],
+    rows: &[L::F],
+    out: [*mut L::F; T],
+    d: usize,
+) -> usize {
+    let mut done = 0;
+    // SAFETY: the caller's promises; a stretch ends at most at the last column.
+    unsafe {
+        done = stretches::<L, T, 24>(indices, amounts, rows, out, d, done);
+        done = stretches::<L, T, 12>(indices, amounts, rows, out, d, done);
+        done = stretches::<L, T, 6>(indices, amounts, rows, out, d, done);
+        done = stretches::<L, T, 3>(indices, amounts, rows, out, d, done);
+        stretches::<L, T, 1>(indices, amounts, rows, out, d, done)
+    }
+}
+
+/// Computes stretches of V blocks from column `done` on, as long as one fits, if the registers hold their sums.
+// Safety: as for `add_rows`.
+#[inline(always)]
+unsafe fn stretches<L: Lanes, const T: usize, const V: usize>(
+    indices: &[u32],
+    amounts: [&[L::F]; T],
+    rows: &[L::F],
+    out: [*mut L::F; T],
+    d: usize,
+    mut done: usize,
+) -> usize {
+    if V == 1 || T * V <= L::SUMS {
+        while d - done >= V * N {
+            // SAFETY: the caller's promises.
+            unsafe {
+                stretch::<L, T, V>(
+                    indices,
+                    amounts,
+                    rows.as_ptr().add(done),
+                    d,
+                    out.map(|out| out.wrapping_add(done)),
+                )
+            };
+            done += V * N;
+        }
+    }
+    done
+}
+
+// Safety: `rows` holds V blocks at every stride `d` that is asked for, each of `out` as many, and there is an amount for
+// every index.
+#[inline(always)]
+unsafe fn stretch<L: Lanes, const T: usize, const V: usize>(
+    indices: &[u32],
+    amounts: [&[L::F]; T],
+    rows: *const L::F,
+    d: usize,
+    out: [*mut L::F; T],
+) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let mut sums = [[L::zeros(); V]; T];
+        for t in 0..T {
+            for v in 0..V {
+                sums[t][v] = L::load(out[t].add(v * N));
+            }
+        }
+        for (j, &i) in indices.iter().enumerate() {
+            let row = rows.add(i as usize * d);
+            let mut factors = [L::zeros(); T];
+            for t in 0..T {
+                factors[t] = L::splat(*amounts[t].get_unchecked(j));
+            }
+            for v in 0..V {
+                let x = L::load(row.add(v * N));
+                for t in 0..T {
+                    sums[t][v] = sums[t][v].add_product(factors[t], x);
+                }
+            }
+        }
+        for t in 0..T {
+            for v in 0..V {
+                sums[t][v].store(out[t].add(v * N));
+            }
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,130 +1,143 @@
 //! Inner products of some rows of a matrix with one or two vectors.
 //!
-//! Each is bit for bit `collimate_tensor::dot`: sixteen partial sums, then halves onto halves.
+//! Each is bit for bit `collimate_tensor::dot`: the partial sums of a block, then halves onto halves.
 
-use collimate_tensor::CpuLevel;
-use collimate_tensor::dot;
+use super::lanes::{Lanes, N, by_level};
+use collimate_tensor::Scalar;
 
-pub(crate) mod f64 {
-    use super::*;
+macro_rules! dots {
+    ($f:ident) => {
+        pub(crate) mod $f {
+            use super::{by_level, check, products};
 
-    pub(crate) fn dots<const T: usize>(
-        indices: &[u32],
-        rows: &[f64],
-        vectors: [&[f64]; T],
-        out: [&mut Vec<f64>; T],
-    ) {
-        let d = vectors[0].len();
-        for (vector, out) in vectors.into_iter().zip(out) {
-            out.clear();
-            out.extend(indices.iter().map(|&i| dot(&rows[i as usize * d..(i as usize + 1) * d], vector)));
-        }
-    }
-}
-
-pub(crate) mod f32 {
-    use super::*;
-
-    pub(crate) fn dots<const T: usize>(
-        indices: &[u32],
-        rows: &[f32],
-        vectors: [&[f32]; T],
-        out: [&mut Vec<f32>; T],
-    ) {
-        let d = vectors[0].len();
-        assert!(vectors.iter().all(|vector| vector.len() == d), "vectors of one length");
-        assert!(indices.iter().all(|&i| (i as usize + 1) * d <= rows.len()), "rows exist");
-        let mut out = out;
-        out.iter_mut().for_each(|out| out.clear());
-        #[cfg(target_arch = "x86_64")]
-        if CpuLevel::current() == CpuLevel::Avx512 {
-            let mut chunks = indices.chunks_exact(4);
-            // SAFETY: the level was detected; every row that is asked for lies in `rows`, and the vectors are as long.
-            unsafe {
-                for four in &mut chunks {
-                    avx512::products::<4, T>(four, rows.as_ptr(), vectors, &mut out);
-                }
-                for one in chunks.remainder().chunks(1) {
-                    avx512::products::<1, T>(one, rows.as_ptr(), vectors, &mut out);
-                }
+            by_level! {
+                $f: fn all<const T: usize>(indices: &[u32], rows: &[$f], vectors: [&[$f]; T], out: &mut [&mut Vec<$f>; T])
+                    = products;
             }
-            return;
+
+            /// Replaces each of `out` by the products of the rows `indices` of `rows` with a vector.
+            pub(crate) fn dots<const T: usize>(
+                indices: &[u32],
+                rows: &[$f],
+                vectors: [&[$f]; T],
+                mut out: [&mut Vec<$f>; T],
+            ) {
+                check(indices, rows, vectors);
+                out.iter_mut().for_each(|out| out.clear());
+                // SAFETY: checked.
+                unsafe { all(indices, rows, vectors, &mut out) }
+            }
         }
-        for (vector, out) in vectors.into_iter().zip(out) {
-            out.extend(indices.iter().map(|&i| dot(&rows[i as usize * d..(i as usize + 1) * d], vector)));
+    };
+}
+
+dots!(f32);
+dots!(f64);
+
+/// Panics unless every row exists and the vectors are equally long.
+fn check<F, const T: usize>(indices: &[u32], rows: &[F], vectors: [&[F]; T]) {
+    let d = vectors[0].len();
+    assert!(vectors.iter().all(|vector| vector.len() == d), "vectors of one length");
+    assert!(indices.iter().all(|&i| (i as usize + 1) * d <= rows.len()), "rows exist");
+}
+
+/// Appends the products of all rows, a few rows at a time.
+// Safety: the vectors are equally long, and `rows` holds the rows of that length that `indices` names.
+#[inline(always)]
+unsafe fn products<L: Lanes, const T: usize>(
+    mut indices: &[u32],
+    rows: &[L::F],
+    vectors: [&[L::F]; T],
+    out: &mut [&mut Vec<L::F>; T],
+) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        if 4 * T <= L::SUMS {
+            indices = groups::<L, T, 4>(indices, rows, vectors, out);
         }
+        if 2 * T <= L::SUMS {
+            indices = groups::<L, T, 2>(indices, rows, vectors, out);
+        }
+        groups::<L, T, 1>(indices, rows, vectors, out);
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod avx512 {
-    use std::arch::x86_64::*;
-
-    const LANES: usize = 16;
-
-    /// Appends the products of N rows with each of T vectors.
-    // Safety: the vectors are equally long, and `rows` holds the rows of that length that `indices` names, N of them.
-    #[target_feature(enable = "avx512f,avx512dq")]
-    pub(super) unsafe fn products<const N: usize, const T: usize>(
-        indices: &[u32],
-        rows: *const f32,
-        vectors: [&[f32]; T],
-        out: &mut [&mut Vec<f32>; T],
-    ) {
-        let d = vectors[0].len();
-        let mut sums = [[_mm512_setzero_ps(); N]; T];
+/// Appends the products of the rows, R at a time, and returns the remaining rows.
+// Safety: as for `products`.
+#[inline(always)]
+unsafe fn groups<'a, L: Lanes, const T: usize, const R: usize>(
+    indices: &'a [u32],
+    rows: &[L::F],
+    vectors: [&[L::F]; T],
+    out: &mut [&mut Vec<L::F>; T],
+) -> &'a [u32] {
+    let (groups, rest) = indices.as_chunks::<R>();
+    for group in groups {
         // SAFETY: the caller's promises.
-        unsafe {
-            let mut atoms = [rows; N];
-            for j in 0..N {
-                atoms[j] = rows.add(indices[j] as usize * d);
-            }
-            let mut others = [rows; T];
+        unsafe { group_products::<L, T, R>(group, rows, vectors, out) };
+    }
+    rest
+}
+
+// Safety: as for `products`.
+#[inline(always)]
+unsafe fn group_products<L: Lanes, const T: usize, const R: usize>(
+    indices: &[u32; R],
+    rows: &[L::F],
+    vectors: [&[L::F]; T],
+    out: &mut [&mut Vec<L::F>; T],
+) {
+    let d = vectors[0].len();
+    // SAFETY: the caller's promises.
+    unsafe {
+        let mut sums = [[L::zeros(); R]; T];
+        let mut atoms = [rows.as_ptr(); R];
+        for j in 0..R {
+            atoms[j] = rows.as_ptr().add(indices[j] as usize * d);
+        }
+        let whole = d - d % N;
+        let mut start = 0;
+        while start < whole {
+            let mut x = [L::zeros(); T];
             for t in 0..T {
-                others[t] = vectors[t].as_ptr();
+                x[t] = L::load(vectors[t].as_ptr().add(start));
             }
-            let mut start = 0;
-            while start + LANES <= d {
-                let mut x = [_mm512_setzero_ps(); T];
+            for j in 0..R {
+                let atom = L::load(atoms[j].add(start));
                 for t in 0..T {
-                    x[t] = _mm512_loadu_ps(others[t].add(start));
-                }
-                for j in 0..N {
-                    let atom = _mm512_loadu_ps(atoms[j].add(start));
-                    for t in 0..T {
-                        sums[t][j] = _mm512_add_ps(sums[t][j], _mm512_mul_ps(atom, x[t]));
-                    }
-                }
-                start += LANES;
-            }
-            if start < d {
-                // Lanes beyond the end keep their sums: adding a zero could turn −0 into 0.
-                let mask = (1_u16 << (d - start)) - 1;
-                for j in 0..N {
-                    let atom = _mm512_maskz_loadu_ps(mask, atoms[j].add(start));
-                    for t in 0..T {
-                        let x = _mm512_maskz_loadu_ps(mask, others[t].add(start));
-                        let product = _mm512_mul_ps(atom, x);
-                        sums[t][j] = _mm512_mask_add_ps(sums[t][j], mask, sums[t][j], product);
-                    }
+                    sums[t][j] = sums[t][j].add_product(atom, x[t]);
                 }
             }
+            start += N;
+        }
+        if whole < d {
             for t in 0..T {
-                for j in 0..N {
-                    out[t].push(folded(sums[t][j]));
+                for j in 0..R {
+                    let atom = std::slice::from_raw_parts(atoms[j].add(whole), d - whole);
+                    sums[t][j] = add_rest(sums[t][j], atom, &vectors[t][whole..]);
                 }
             }
         }
+        for t in 0..T {
+            for j in 0..R {
+                out[t].push(sums[t][j].fold());
+            }
+        }
     }
+}
 
-    /// Returns the sum of the lanes, halves onto halves.
-    #[target_feature(enable = "avx512f,avx512dq")]
-    fn folded(sums: __m512) -> f32 {
-        let eight = _mm256_add_ps(_mm512_castps512_ps256(sums), _mm512_extractf32x8_ps::<1>(sums));
-        let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
-        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+/// Adds the products of the columns that no whole block holds, each to the number of its place.
+// Safety: the slices are shorter than a block.
+#[inline(always)]
+unsafe fn add_rest<F: Scalar, L: Lanes<F = F>>(sums: L, atom: &[F], x: &[F]) -> L {
+    let mut numbers = [F::zero(); N];
+    // SAFETY: the buffer holds a block.
+    unsafe { sums.store(numbers.as_mut_ptr()) };
+    for ((sum, &a), &x) in numbers.iter_mut().zip(atom).zip(x) {
+        *sum = if L::FUSED { a.mul_add(x, *sum) } else { *sum + a * x };
     }
+    // SAFETY: as above.
+    unsafe { L::load(numbers.as_ptr()) }
 }
 
 #[cfg(test)]

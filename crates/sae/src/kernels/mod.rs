@@ -8,6 +8,7 @@ use collimate_tensor::{Scalar, leveled};
 
 pub(crate) mod combine;
 pub(crate) mod dots;
+pub(crate) mod lanes;
 pub(crate) mod selection;
 
 /// The numbers of an Adam update that do not change from parameter to parameter.

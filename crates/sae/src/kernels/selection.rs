@@ -1,9 +1,9 @@
 //! Which positions of a row exceed a bound, and which are the largest.
 //!
-//! On AVX-512 positions are compressed in registers and stored whole, so that a row costs the same whether they are many
-//! or few; nothing is guessed. Elsewhere, and in double precision, plain loops do the same.
+//! In single precision, positions are compressed in registers and stored whole, so that a row costs the same whether they are
+//! many or few. In double precision, plain loops do the same.
 
-use collimate_tensor::CpuLevel;
+use super::lanes::{Compare, N, by_level};
 use collimate_tensor::Scalar;
 
 /// Buffers of a search for the largest.
@@ -75,24 +75,25 @@ pub(crate) mod f64 {
 pub(crate) mod f32 {
     use super::*;
 
+    by_level! {
+        f32: fn positions<const EACH: bool>(a: &[f32], b: &[f32], t: &[f32], bound: f32, out: &mut Vec<u32>) = find_above;
+        f32: fn group_maxima(a: &[f32], b: &[f32], size: usize, out: &mut Vec<f32>) = find_maxima;
+        f32: fn reached_by(numbers: &[f32], k: usize) -> (f32, usize) = find_bound;
+        f32: fn reaching(a: &[f32], b: &[f32], bound: f32, positions: &mut Vec<u32>, values: &mut Vec<f32>) = find_reaching;
+    }
+
     /// Appends the positions where a + b exceeds a bound, ascending.
     pub(crate) fn above(a: &[f32], b: &[f32], bound: f32, out: &mut Vec<u32>) {
-        #[cfg(target_arch = "x86_64")]
-        if CpuLevel::current() == CpuLevel::Avx512 && a.len() == b.len() {
-            // SAFETY: the level was detected, and the slices are equally long.
-            return unsafe { avx512::above::<false>(a, b, &[], bound, out) };
-        }
-        above_plain(a, b, bound, out);
+        assert_eq!(a.len(), b.len(), "slices of one length");
+        // SAFETY: the slices are equally long.
+        unsafe { positions::<false>(a, b, &[], bound, out) };
     }
 
     /// Appends the positions where a + b exceeds t − half, ascending.
     pub(crate) fn above_each(a: &[f32], b: &[f32], t: &[f32], half: f32, out: &mut Vec<u32>) {
-        #[cfg(target_arch = "x86_64")]
-        if CpuLevel::current() == CpuLevel::Avx512 && a.len() == b.len() && a.len() == t.len() {
-            // SAFETY: the level was detected, and the slices are equally long.
-            return unsafe { avx512::above::<true>(a, b, t, half, out) };
-        }
-        above_each_plain(a, b, t, half, out);
+        assert!(a.len() == b.len() && a.len() == t.len(), "slices of one length");
+        // SAFETY: the slices are equally long.
+        unsafe { positions::<true>(a, b, t, half, out) };
     }
 
     /// Finds the `k` largest positive of a + b, as (position, value) in ascending order of the position; of equal values the
@@ -107,220 +108,225 @@ pub(crate) mod f32 {
         ranks: &mut Ranks<f32>,
         kept: &mut Vec<(u32, f32)>,
     ) {
-        #[cfg(target_arch = "x86_64")]
-        if CpuLevel::current() == CpuLevel::Avx512 && a.len() == b.len() && k > 0 {
-            let Ranks { maxima, positions, values } = ranks;
-            // Of short rows every value is a group.
-            let size = if a.len() <= 16 * k { 1 } else { 2 * a.len() / (5 * k) };
-            // SAFETY: the level was detected, and the slices are equally long.
-            unsafe { avx512::maxima(a, b, size, maxima) };
-            // The smallest number above zero, so that reaching it is exceeding zero.
-            let mut bound = f32::from_bits(1);
-            if maxima.len() >= k {
-                // SAFETY: the level was detected; maxima are neither negative nor NaN.
-                bound = bound.max(unsafe { avx512::bound(maxima, k) }.0);
-            }
-            // SAFETY: as for the maxima.
-            unsafe { avx512::reaching(a, b, bound, positions, values) };
-            kept.clear();
-            let found = positions.iter().copied().zip(values.iter().copied());
-            if positions.len() <= k {
-                return kept.extend(found);
-            }
-            // SAFETY: the level was detected; what reached the bound is positive, and there are more than k.
-            let (bound, count) = unsafe { avx512::bound(values, k) };
-            // Of those that equal the bound, the last are too many.
-            let mut equal = values.iter().filter(|&&value| value == bound).count() + k - count;
-            kept.extend(found.filter(|&(_, value)| {
-                let stays = value > bound || (value == bound && equal > 0);
-                equal -= usize::from(stays && value == bound);
-                stays
-            }));
+        assert_eq!(a.len(), b.len(), "slices of one length");
+        kept.clear();
+        if k == 0 {
             return;
         }
-        let _ = ranks;
-        largest_plain(a, b, k, kept);
+        let Ranks { maxima, positions, values } = ranks;
+        // In a short row every value is a group.
+        let size = if a.len() <= N * k { 1 } else { 2 * a.len() / (5 * k) };
+        // SAFETY: the slices are equally long.
+        unsafe { group_maxima(a, b, size, maxima) };
+        // The smallest number above zero, so that reaching it is exceeding zero.
+        let mut bound = f32::from_bits(1);
+        if maxima.len() >= k {
+            // SAFETY: maxima are neither negative nor NaN, and there are at least k.
+            bound = bound.max(unsafe { reached_by(maxima, k) }.0);
+        }
+        // SAFETY: as for the maxima.
+        unsafe { reaching(a, b, bound, positions, values) };
+        let found = positions.iter().copied().zip(values.iter().copied());
+        if positions.len() <= k {
+            return kept.extend(found);
+        }
+        // SAFETY: the values that reached the bound are positive, and there are more than k.
+        let (bound, count) = unsafe { reached_by(values, k) };
+        // The last of the values that equal the bound are too many.
+        let mut equal = values.iter().filter(|&&value| value == bound).count() + k - count;
+        kept.extend(found.filter(|&(_, value)| {
+            let stays = value > bound || (value == bound && equal > 0);
+            equal -= usize::from(stays && value == bound);
+            stays
+        }));
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod avx512 {
-    use std::arch::x86_64::*;
+/// Returns a + b for the block that begins at `start`; after the end of the slices the numbers are NaN.
+// Safety: the slices are equally long, and `start` lies in them.
+#[inline(always)]
+unsafe fn sum_at<L: Compare>(a: &[f32], b: &[f32], start: usize) -> L {
+    // SAFETY: the caller's promises.
+    unsafe { L::load_at(a, start, f32::NAN).add(L::load_at(b, start, f32::NAN)) }
+}
 
-    const LANES: usize = 16;
-
-    /// The vector that begins at `start`, with `fill` where the slice has ended.
-    // Safety: `start` lies within the slice.
-    #[target_feature(enable = "avx512f")]
-    unsafe fn load(x: &[f32], start: usize, fill: f32) -> __m512 {
-        // SAFETY: the lanes that are loaded lie in the slice.
-        unsafe {
-            let from = x.as_ptr().add(start);
-            let left = x.len() - start;
-            if left >= LANES {
-                _mm512_loadu_ps(from)
-            } else {
-                _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (1 << left) - 1, from)
-            }
-        }
-    }
-
-    /// The positions where a + b exceeds `bound`, or t − `bound` for `EACH`.
-    // Safety: the slices are equally long (`t` only for `EACH`).
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn above<const EACH: bool>(
-        a: &[f32],
-        b: &[f32],
-        t: &[f32],
-        bound: f32,
-        out: &mut Vec<u32>,
-    ) {
-        let n = a.len();
-        // Whole vectors are stored, whatever of them counts.
-        out.reserve(n + LANES);
-        let all = _mm512_set1_ps(bound);
-        let ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        let mut count = out.len();
-        // SAFETY: at most n positions are found and every store ends within the reserved n + LANES; what is counted
-        // has been written.
-        unsafe {
-            let to = out.as_mut_ptr();
-            let test = |start: usize| {
-                let sum = _mm512_add_ps(load(a, start, f32::NAN), load(b, start, f32::NAN));
-                let bound = if EACH { _mm512_sub_ps(load(t, start, f32::NAN), all) } else { all };
-                _mm512_cmp_ps_mask::<_CMP_GT_OQ>(sum, bound)
-            };
-            let mut put = |start: usize, mask: u16| {
-                let positions = _mm512_add_epi32(ramp, _mm512_set1_epi32(start as i32));
-                let positions = _mm512_maskz_compress_epi32(mask, positions);
-                _mm512_storeu_si512(to.add(count).cast(), positions);
-                count += mask.count_ones() as usize;
-            };
-            let mut start = 0;
-            while start + 4 * LANES <= n {
-                let mut masks = [0; 4];
-                for i in 0..4 {
-                    masks[i] = test(start + i * LANES);
-                }
-                if masks != [0; 4] {
-                    for (i, mask) in masks.into_iter().enumerate() {
-                        put(start + i * LANES, mask);
-                    }
-                }
-                start += 4 * LANES;
-            }
-            while start < n {
-                put(start, test(start));
-                start += LANES;
-            }
-            out.set_len(count);
-        }
-    }
-
-    /// A bound that at least k of some numbers reach, and how many do: exactly k, or the bound is the k-th largest.
-    // Safety: none of the numbers is negative or NaN, and there are at least k.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn bound(numbers: &[f32], k: usize) -> (f32, usize) {
-        // Such numbers are ordered as their bits are. At least k reach `low`, fewer reach `high`.
-        let (mut low, mut high) = (0, f32::INFINITY.to_bits() + 1);
-        let mut reached = numbers.len();
-        while reached > k && high - low > 1 {
-            let middle = low + (high - low) / 2;
-            let bound = _mm512_set1_ps(f32::from_bits(middle));
-            let mut count = 0;
-            for start in (0..numbers.len()).step_by(LANES) {
-                // SAFETY: `start` lies within the slice; what is not a number reaches nothing.
-                let some = unsafe { load(numbers, start, f32::NAN) };
-                count += _mm512_cmp_ps_mask::<_CMP_GE_OQ>(some, bound).count_ones() as usize;
-            }
-            if count >= k {
-                (low, reached) = (middle, count);
-            } else {
-                high = middle;
-            }
-        }
-        (f32::from_bits(low), reached)
-    }
-
-    /// The maxima of groups of about `size` of a + b, none below zero.
-    // Safety: the slices are equally long.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn maxima(a: &[f32], b: &[f32], size: usize, out: &mut Vec<f32>) {
-        out.clear();
-        let n = a.len();
+/// Appends the positions where a + b exceeds `bound`, or t − `bound` for `EACH`.
+// Safety: the slices are equally long (`t` only for `EACH`).
+#[inline(always)]
+unsafe fn find_above<L: Compare, const EACH: bool>(
+    a: &[f32],
+    b: &[f32],
+    t: &[f32],
+    bound: f32,
+    out: &mut Vec<u32>,
+) {
+    let n = a.len();
+    // Whole blocks are stored, and only the found positions are counted.
+    out.reserve(n + N);
+    let mut count = out.len();
+    // SAFETY: at most n positions are found and every store ends within the reserved n + N; the counted positions have been
+    // written.
+    unsafe {
+        let to = out.as_mut_ptr();
         let mut start = 0;
+        // Four blocks are tested at once, since most of them hold nothing.
+        while start + 4 * N <= n {
+            count += above_blocks::<L, EACH, 4>(a, b, t, bound, start, to.add(count));
+            start += 4 * N;
+        }
         while start < n {
-            let stop = n.min(start + size * LANES);
-            let mut most = _mm512_setzero_ps();
-            // SAFETY: every start lies within the slices, which are equally long; the sixteen maxima have room.
-            unsafe {
-                while start < stop {
-                    let sum = _mm512_add_ps(load(a, start, f32::NAN), load(b, start, f32::NAN));
-                    // Of NaN and a number this takes the second.
-                    most = _mm512_max_ps(sum, most);
-                    start += LANES;
-                }
-                out.reserve(LANES);
-                _mm512_storeu_ps(out.as_mut_ptr().add(out.len()), most);
-                out.set_len(out.len() + LANES);
-            }
+            count += above_blocks::<L, EACH, 1>(a, b, t, bound, start, to.add(count));
+            start += N;
         }
+        out.set_len(count);
     }
+}
 
-    /// The positions and values of a + b that reach a bound.
-    // Safety: the slices are equally long.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn reaching(
-        a: &[f32],
-        b: &[f32],
-        bound: f32,
-        positions: &mut Vec<u32>,
-        values: &mut Vec<f32>,
-    ) {
-        let n = a.len();
-        positions.clear();
-        values.clear();
-        positions.reserve(n + LANES);
-        values.reserve(n + LANES);
-        let bound = _mm512_set1_ps(bound);
-        let ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        let mut count = 0;
-        // SAFETY: at most n are found and every store ends within the reserved n + LANES; what is counted has been
-        // written.
-        unsafe {
-            let (to, to_values) = (positions.as_mut_ptr(), values.as_mut_ptr());
-            let sum = |start: usize| _mm512_add_ps(load(a, start, f32::NAN), load(b, start, f32::NAN));
-            let mut put = |start: usize, sum: __m512, mask: u16| {
-                let at = _mm512_add_epi32(ramp, _mm512_set1_epi32(start as i32));
-                _mm512_storeu_si512(to.add(count).cast(), _mm512_maskz_compress_epi32(mask, at));
-                _mm512_storeu_ps(to_values.add(count), _mm512_maskz_compress_ps(mask, sum));
-                count += mask.count_ones() as usize;
-            };
-            let mut start = 0;
-            while start + 4 * LANES <= n {
-                let (mut sums, mut masks) = ([bound; 4], [0; 4]);
-                for i in 0..4 {
-                    sums[i] = sum(start + i * LANES);
-                    masks[i] = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(sums[i], bound);
-                }
-                if masks != [0; 4] {
-                    for i in 0..4 {
-                        if masks[i] != 0 {
-                            put(start + i * LANES, sums[i], masks[i]);
-                        }
-                    }
-                }
-                start += 4 * LANES;
+/// Writes the positions that [`find_above`] finds in B blocks, and returns their number.
+// Safety: as for `find_above`; `to` has room for all positions and a block.
+#[inline(always)]
+unsafe fn above_blocks<L: Compare, const EACH: bool, const B: usize>(
+    a: &[f32],
+    b: &[f32],
+    t: &[f32],
+    bound: f32,
+    start: usize,
+    to: *mut u32,
+) -> usize {
+    let (mut masks, mut count) = ([0; B], 0);
+    // SAFETY: the caller's promises.
+    unsafe {
+        let all = L::splat(bound);
+        for i in 0..B {
+            let at = start + i * N;
+            let bound = if EACH { L::load_at(t, at, f32::NAN).sub(all) } else { all };
+            masks[i] = sum_at::<L>(a, b, at).exceeds(bound);
+        }
+        if masks != [0; B] {
+            for i in 0..B {
+                L::compress_positions((start + i * N) as u32, masks[i], to.add(count));
+                count += masks[i].count_ones() as usize;
             }
-            while start < n {
-                let sum = sum(start);
-                put(start, sum, _mm512_cmp_ps_mask::<_CMP_GE_OQ>(sum, bound));
-                start += LANES;
-            }
-            positions.set_len(count);
-            values.set_len(count);
         }
     }
+    count
+}
+
+/// Returns a bound that at least k of some numbers reach, and how many do: exactly k, or the bound is the k-th largest.
+// Safety: none of the numbers is negative or NaN, and there are at least k.
+#[inline(always)]
+unsafe fn find_bound<L: Compare>(numbers: &[f32], k: usize) -> (f32, usize) {
+    // Such numbers are ordered as their bits are. At least k reach `low`, fewer reach `high`.
+    let (mut low, mut high) = (0, f32::INFINITY.to_bits() + 1);
+    let mut reached = numbers.len();
+    while reached > k && high - low > 1 {
+        let middle = low + (high - low) / 2;
+        let mut count = 0;
+        let mut start = 0;
+        while start < numbers.len() {
+            // SAFETY: `start` lies within the slice; NaN reaches nothing.
+            let mask =
+                unsafe { L::load_at(numbers, start, f32::NAN).reaches(L::splat(f32::from_bits(middle))) };
+            count += mask.count_ones() as usize;
+            start += N;
+        }
+        if count >= k {
+            (low, reached) = (middle, count);
+        } else {
+            high = middle;
+        }
+    }
+    (f32::from_bits(low), reached)
+}
+
+/// Computes the maxima of groups of about `size` of a + b, none below zero.
+// Safety: the slices are equally long.
+#[inline(always)]
+unsafe fn find_maxima<L: Compare>(a: &[f32], b: &[f32], size: usize, out: &mut Vec<f32>) {
+    out.clear();
+    let n = a.len();
+    let mut start = 0;
+    while start < n {
+        let stop = n.min(start + size * N);
+        // SAFETY: every start lies within the slices, which are equally long; the maxima of a block have room.
+        unsafe {
+            let mut most = L::splat(0.0);
+            while start < stop {
+                // A NaN leaves the maximum as it is.
+                most = sum_at::<L>(a, b, start).max(most);
+                start += N;
+            }
+            out.reserve(N);
+            most.store(out.as_mut_ptr().add(out.len()));
+            out.set_len(out.len() + N);
+        }
+    }
+}
+
+/// Replaces `positions` and `values` by those of a + b that reach a bound.
+// Safety: the slices are equally long.
+#[inline(always)]
+unsafe fn find_reaching<L: Compare>(
+    a: &[f32],
+    b: &[f32],
+    bound: f32,
+    positions: &mut Vec<u32>,
+    values: &mut Vec<f32>,
+) {
+    let n = a.len();
+    positions.clear();
+    values.clear();
+    positions.reserve(n + N);
+    values.reserve(n + N);
+    let mut count = 0;
+    // SAFETY: at most n are found and every store ends within the reserved n + N; the counted entries have been written.
+    unsafe {
+        let (to, to_values) = (positions.as_mut_ptr(), values.as_mut_ptr());
+        let mut start = 0;
+        while start + 4 * N <= n {
+            count += reaching_blocks::<L, 4>(a, b, bound, start, to.add(count), to_values.add(count));
+            start += 4 * N;
+        }
+        while start < n {
+            count += reaching_blocks::<L, 1>(a, b, bound, start, to.add(count), to_values.add(count));
+            start += N;
+        }
+        positions.set_len(count);
+        values.set_len(count);
+    }
+}
+
+/// Writes the positions and values that [`find_reaching`] finds in B blocks, and returns their number.
+// Safety: as for `find_reaching`; both places have room for all entries and a block.
+#[inline(always)]
+unsafe fn reaching_blocks<L: Compare, const B: usize>(
+    a: &[f32],
+    b: &[f32],
+    bound: f32,
+    start: usize,
+    to: *mut u32,
+    to_values: *mut f32,
+) -> usize {
+    let mut count = 0;
+    // SAFETY: the caller's promises.
+    unsafe {
+        let bound = L::splat(bound);
+        let (mut sums, mut masks) = ([bound; B], [0; B]);
+        for i in 0..B {
+            sums[i] = sum_at::<L>(a, b, start + i * N);
+            masks[i] = sums[i].reaches(bound);
+        }
+        if masks != [0; B] {
+            for i in 0..B {
+                if masks[i] != 0 {
+                    L::compress_positions((start + i * N) as u32, masks[i], to.add(count));
+                    sums[i].compress(masks[i], to_values.add(count));
+                    count += masks[i].count_ones() as usize;
+                }
+            }
+        }
+    }
+    count
 }
 
 #[cfg(test)]

@@ -257,34 +257,49 @@ pub(crate) trait Rule<F: Float>: Sync {
         sum
     }
 
-    /// Appends the shares of the entries of a row, given the products of their decoder rows with the residuals.
+    /// Completes the entries of a row: their slopes and gradients, given the products of their decoder rows with the residuals.
     ///
     /// `dots_aux` is empty without a second decode. The terms of [`Rule::extra`] are added to `extra`.
+    fn complete(
+        &self,
+        constants: &Constants<F>,
+        row: RowFactors<F>,
+        entries: &mut [Entry<F>],
+        [dots, dots_aux]: [&[F]; 2],
+        extra: &mut f64,
+    ) {
+        for (i, entry) in entries.iter_mut().enumerate() {
+            let latent = entry.latent as usize;
+            let own = constants.of(latent);
+            let dot_aux = if row.two { dots_aux[i] } else { F::zero() };
+            entry.slope *= row.slope;
+            self.local(own, entry, dots[i], dot_aux, constants.penalty[latent]);
+            *extra += self.extra(own, entry).to_f64();
+        }
+    }
+
+    /// Replaces `out` by the shares of complete entries of one row.
+    ///
+    /// The entries carry the slope of the row already; that of `row` is not used.
     fn shares(
         &self,
         constants: &Constants<F>,
         row: RowFactors<F>,
         entries: &[Entry<F>],
-        [dots, dots_aux]: [&[F]; 2],
-        extra: &mut f64,
         out: &mut Vec<Share<F>>,
     ) {
-        for (i, entry) in entries.iter().enumerate() {
-            let mut entry = *entry;
+        out.clear();
+        out.extend(entries.iter().map(|entry| {
             let latent = entry.latent as usize;
             let own = constants.of(latent);
-            let dot_aux = if row.two { dots_aux[i] } else { F::zero() };
-            entry.slope *= row.slope;
-            self.local(own, &mut entry, dots[i], dot_aux, constants.penalty[latent]);
-            *extra += self.extra(own, &entry).to_f64();
             let norm_pull = if row.pulls {
-                self.norm_pull(own, &entry, constants.norms[latent], row.lambda) * row.per_row
+                self.norm_pull(own, entry, constants.norms[latent], row.lambda) * row.per_row
             } else {
                 F::zero()
             };
-            let amounts = self.contribution(own, &entry).times(row.per_row);
-            out.push(Share { latent: entry.latent, active: entry.code != F::zero(), amounts, norm_pull });
-        }
+            let amounts = self.contribution(own, entry).times(row.per_row);
+            Share { latent: entry.latent, active: entry.code != F::zero(), amounts, norm_pull }
+        }));
     }
 }
 

@@ -6,13 +6,12 @@ use crate::members::choices::Ranking;
 use crate::members::member::Member;
 use crate::members::rule::{Constants, Entry, Row, Rule, Scratch};
 use crate::step::batch;
-use crate::step::buffer_pool::BufferPool;
 use crate::step::code_block::{CodeBlock, Codes, Ranked};
 use crate::step::inputs::{Inputs, stride, tile_products, tiled};
 use crate::step::settings::{LATENT_BLOCK, ROW_BLOCK, each};
 use crate::step::task::Task;
 use crate::weights::Weights;
-use collimate_tensor::PackedMatrix;
+use collimate_tensor::{BufferPool, PackedMatrix};
 
 /// The number of rows from which the density of a batch is estimated.
 const SAMPLE: usize = 64;

@@ -6,12 +6,11 @@ use crate::members::choices::InputBias;
 use crate::members::member::Member;
 use crate::members::rule::{Constants, Rule};
 use crate::step::batch;
-use crate::step::buffer_pool::BufferPool;
 use crate::step::code_block::CodeBlock;
 use crate::step::codes::Selection;
 use crate::step::settings::{ROW_BLOCK, SERIAL};
 use crate::weights::Weights;
-use collimate_tensor::{PackedMatrix, SparseRows, matmul_into};
+use collimate_tensor::{BufferPool, PackedMatrix, SparseRows, matmul_into};
 use ndarray::{Array2, ArrayRef2, s};
 
 /// The number of rows that are encoded at once: enough for the product, few enough for the memory.

@@ -1,7 +1,7 @@
 //! The last pass before the optimiser: each latent gathers its gradient from the rows in which it was active.
 
 use crate::float::Float;
-use crate::members::rule::Contribution;
+use crate::members::rule::Share;
 use crate::step::code_block::Codes;
 use crate::step::inputs::Inputs;
 use crate::step::residuals::Residuals;
@@ -15,6 +15,7 @@ use collimate_tensor::{Scalar, axpy, sum_of_squares};
 pub(crate) struct LatentBlock<F> {
     sorted: Sorted<F>,
     dead: Sorted<F>,
+    shares: Vec<Share<F>>,
     sums: Vec<Sums<F>>,
     /// Σ_i s_i w_i with s_i = Σ_rows ∂h_i: the gradient of b_dec through the centred input.
     pub(crate) bias: Vec<F>,
@@ -53,15 +54,17 @@ struct Uses {
 impl<F: Scalar> Sorted<F> {
     /// Sorts the entries of latent block `block` of `blocks` by counting.
     ///
-    /// `parts` are the entries of the blocks of rows, with their cuts. `of` returns the contribution of an entry.
+    /// `parts` are the entries of the blocks of rows, with their cuts. `of` replaces its last argument by the shares of the
+    /// entries of a row.
     fn sort<'a, E: 'a>(
         &mut self,
         parts: impl Iterator<Item = (&'a [E], &'a [u32])> + Clone,
         (block, blocks): (usize, usize),
         uses: Uses,
         sums: &mut [Sums<F>],
+        shares: &mut Vec<Share<F>>,
         latent: impl Fn(&E) -> u32,
-        of: impl Fn(&E, &mut Sums<F>) -> Contribution<F>,
+        of: impl Fn(&[E], &mut Vec<Share<F>>),
     ) {
         let (first, width) = (block * LATENT_BLOCK, sums.len());
         self.starts.clear();
@@ -87,10 +90,18 @@ impl<F: Scalar> Sorted<F> {
         let mut row = 0;
         for (entries, cuts) in parts {
             for cuts in cuts.chunks(stride) {
-                for entry in &entries[cuts[block] as usize..cuts[block + 1] as usize] {
-                    let index = latent(entry) as usize - first;
+                let entries = &entries[cuts[block] as usize..cuts[block + 1] as usize];
+                if entries.is_empty() {
+                    row += 1;
+                    continue;
+                }
+                of(entries, shares);
+                for share in shares.iter() {
+                    let index = share.latent as usize - first;
                     let sums = &mut sums[index];
-                    let c = of(entry, sums);
+                    let c = &share.amounts;
+                    sums.norm_pull += share.norm_pull;
+                    sums.active |= share.active;
                     let slot = self.starts[index] as usize;
                     self.rows[slot] = row;
                     self.encoder[slot] = c.encoder;
@@ -209,42 +220,32 @@ impl<'a, F: Float> Gathering<'a, F> {
 
     /// Sorts the entries of a block of `width` latents, and the entries of its dead latents.
     fn sort(&self, place: (usize, usize), block: &mut LatentBlock<F>, width: usize) {
-        let LatentBlock { sorted, dead, sums, .. } = block;
+        let LatentBlock { sorted, dead, shares, sums, .. } = block;
         sums.clear();
         sums.resize(width, Sums::default());
-        let rows = self.residuals.blocks.iter().zip(&self.codes.blocks);
-        let pulls = self.task.member.trains_norms;
+        let (rule, constants, factors) = (self.task.rule, self.task.constants, self.task.factors(F::zero()));
         sorted.sort(
-            rows.clone().map(|(residual, code)| (&residual.shares[..], &code.cuts[..])),
+            self.codes.blocks.iter().map(|code| (&code.entries[..], &code.cuts[..])),
             place,
             self.uses,
             sums,
-            |share| share.latent,
-            |share, sums| {
-                if pulls {
-                    sums.norm_pull += share.norm_pull;
-                }
-                sums.active |= share.active;
-                share.amounts
-            },
+            shares,
+            |entry| entry.latent,
+            |entries, shares| rule.shares(constants, factors, entries, shares),
         );
         if self.has_dead {
             let scale = self.residuals.aux_scale * F::from_f64(1.0 / self.task.rows as f64);
+            let rows = self.residuals.blocks.iter().zip(&self.codes.blocks);
             dead.sort(
                 rows.map(|(residual, code)| (&residual.dead[..], &code.dead_cuts[..])),
                 place,
                 Uses { magnitude: false, decoder_aux: false },
                 sums,
+                shares,
                 |share| share.latent,
-                |share, _| {
-                    let factor = share.factor * scale;
-                    let encoder = share.d_code * factor;
-                    Contribution {
-                        encoder,
-                        decoder: (share.code + share.code) * factor,
-                        per_latent: [encoder, F::zero(), F::zero()],
-                        ..Contribution::default()
-                    }
+                |dead, shares| {
+                    shares.clear();
+                    shares.extend(dead.iter().map(|share| share.scaled(scale)));
                 },
             );
         }
@@ -252,7 +253,7 @@ impl<'a, F: Float> Gathering<'a, F> {
 
     /// Adds up the rows of the gradient of latent `index` of block `b`.
     fn latent(&self, b: usize, index: usize, block: &mut LatentBlock<F>, sink: &mut dyn Sink<F>) {
-        let LatentBlock { sorted, dead, sums, bias, gradient } = block;
+        let LatentBlock { sorted, dead, sums, bias, gradient, .. } = block;
         let (width_in, of_latent) = (self.width_in, sums[index]);
         let wide = if self.uses.magnitude { 2 * width_in } else { width_in };
         gradient.clear(wide, self.d);

@@ -3,11 +3,10 @@
 use crate::error::SaeError;
 use crate::float::Float;
 use crate::members::choices::InputBias;
-use crate::step::buffer_pool::BufferPool;
 use crate::step::settings::{ROW_BLOCK, each};
 use crate::step::task::Task;
 use crate::weights::Weights;
-use collimate_tensor::{PackedMatrix, Scalar, matmul_into};
+use collimate_tensor::{BufferPool, PackedMatrix, Scalar, matmul_into};
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis, s};
 
 /// The centred rows of a batch and their products with the encoder.

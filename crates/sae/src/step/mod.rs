@@ -2,7 +2,6 @@
 
 pub(crate) mod adam;
 mod batch;
-mod buffer_pool;
 mod code_block;
 mod codes;
 mod dense;

@@ -1,8 +1,8 @@
-//! The third pass: the residuals of every row, and what each entry adds to the gradients.
+//! The third pass: the residuals of every row, and the gradients with respect to every active code.
 
 use crate::float::Float;
 use crate::members::levels::Levels;
-use crate::members::rule::Share;
+use crate::members::rule::{Contribution, Share};
 use crate::step::code_block::{CodeBlock, Codes};
 use crate::step::inputs::resize;
 use crate::step::settings::{ROW_BLOCK, each};
@@ -36,12 +36,25 @@ pub(crate) struct DeadShare<F> {
     pub(crate) factor: F,
 }
 
+impl<F: Scalar> DeadShare<F> {
+    /// Returns the share with the factor `scale` of the auxiliary loss.
+    pub(crate) fn scaled(&self, scale: F) -> Share<F> {
+        let factor = self.factor * scale;
+        let encoder = self.d_code * factor;
+        let amounts = Contribution {
+            encoder,
+            decoder: (self.code + self.code) * factor,
+            per_latent: [encoder, F::zero(), F::zero()],
+            ..Contribution::default()
+        };
+        Share { latent: self.latent, active: false, amounts, norm_pull: F::zero() }
+    }
+}
+
 /// The results for one block of rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResidualBlock<F> {
-    /// The shares of the entries of [`CodeBlock`], in the same order.
-    pub(crate) shares: Vec<Share<F>>,
-    /// The shares of the dead entries, in the same order.
+    /// The shares of the dead entries of [`CodeBlock`], in the same order.
     pub(crate) dead: Vec<DeadShare<F>>,
     pub(crate) sums: RowSums,
     /// The sum of the residuals.
@@ -138,7 +151,7 @@ struct Decoder<'a, F: Float> {
 
 /// One block of rows: its codes, and the places for its residuals.
 struct Block<'a, F> {
-    codes: &'a CodeBlock<F>,
+    codes: &'a mut CodeBlock<F>,
     /// The derivatives of the penalties of the rows.
     slopes: &'a [F],
     target: &'a [F],
@@ -149,14 +162,14 @@ struct Block<'a, F> {
     out: &'a mut ResidualBlock<F>,
 }
 
-/// Computes all decodes, the residuals, and the shares of all entries.
+/// Computes all decodes and the residuals, and completes all entries.
 ///
 /// `codes.penalties` holds the derivatives of the penalties of the rows.
 pub(crate) fn decode<F: Float>(
     task: &Task<'_, F>,
     weights: &Weights<F>,
     target: &[F],
-    codes: &Codes<F>,
+    codes: &mut Codes<F>,
     residuals: &mut Residuals<F>,
 ) {
     let slice = "standard layout";
@@ -180,7 +193,7 @@ pub(crate) fn decode<F: Float>(
         .map(|plane| plane.chunks_mut(run))
         .collect();
     let first = residuals.first.as_slice_mut().expect(slice).chunks_mut(run);
-    let rows = codes.blocks.iter().zip(codes.penalties.chunks(ROW_BLOCK)).zip(target.chunks(run));
+    let rows = codes.blocks.iter_mut().zip(codes.penalties.chunks(ROW_BLOCK)).zip(target.chunks(run));
     let mut blocks: Vec<_> = rows
         .zip(first.zip(&mut residuals.blocks))
         .map(|(((codes, slopes), target), (first, out))| Block {
@@ -222,7 +235,6 @@ impl<'a, F: Float> Decoder<'a, F> {
     fn block(&self, block: &mut Block<'_, F>) {
         let d = self.bias.len();
         block.out.sums = RowSums::default();
-        block.out.shares.clear();
         block.out.dead.clear();
         let mut from = 0;
         for r in 0..block.target.len() / d {
@@ -243,9 +255,9 @@ impl<'a, F: Float> Decoder<'a, F> {
         let d = self.bias.len();
         let row = r * d..(r + 1) * d;
         let Block { codes, slopes, target, first, second, revived, suffix, out } = block;
-        let ResidualBlock { shares, sums, scratch, .. } = &mut **out;
+        let ResidualBlock { sums, scratch, .. } = &mut **out;
         let Scratch { latents, codes: amounts, gates, dots, dots_aux } = scratch;
-        let entries = &codes.entries[range];
+        let entries = &mut codes.entries[range];
         let (residual, y) = (&mut first[row.clone()], &target[row.clone()]);
         for i in 0..d {
             residual[i] = self.bias[i] - y[i];
@@ -265,12 +277,12 @@ impl<'a, F: Float> Decoder<'a, F> {
                 F::combine_twice(latents, [amounts, gates], self.rows, [&mut *residual, &mut *second]);
                 sums.aux2 += sum_of_squares(second).to_f64();
                 F::dots(latents, self.rows, [&*residual, second], [&mut *dots, &mut *dots_aux]);
-                rule.shares(constants, factors, entries, [dots, dots_aux], &mut sums.extra, shares);
+                rule.complete(constants, factors, entries, [dots, dots_aux], &mut sums.extra);
             }
             None => {
                 F::combine(latents, amounts, self.rows, residual);
                 F::dots(latents, self.rows, [&*residual], [&mut *dots]);
-                rule.shares(constants, factors, entries, [dots, &[]], &mut sums.extra, shares);
+                rule.complete(constants, factors, entries, [dots, &[]], &mut sums.extra);
             }
             Some(levels) => {
                 let by_level = revived.len() > 1 && self.task.revives();
@@ -287,8 +299,8 @@ impl<'a, F: Float> Decoder<'a, F> {
                 for (level, &width) in levels.widths().iter().enumerate() {
                     let stop = start + latents[start..].partition_point(|&i| i < width);
                     F::dots(&latents[start..stop], self.rows, [&suffix[level][row.clone()]], [&mut *dots]);
-                    let entries = &entries[start..stop];
-                    rule.shares(constants, factors, entries, [dots, &[]], &mut sums.extra, shares);
+                    let entries = &mut entries[start..stop];
+                    rule.complete(constants, factors, entries, [dots, &[]], &mut sums.extra);
                     start = stop;
                 }
             }

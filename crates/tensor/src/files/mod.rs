@@ -51,12 +51,3 @@ pub use npy::{read_npy, write_npy};
 pub use npz::{Npz, write_npz};
 pub use safetensors::{Safetensors, write_safetensors};
 pub use torch::{TorchFile, TorchObject, TorchScalar};
-
-/// Writes a file so that it is complete or absent. It goes when its last callers use `collimate_output::write`.
-#[doc(hidden)]
-pub fn write_atomically(
-    path: &std::path::Path,
-    content: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
-) -> Result<(), FileError> {
-    Ok(collimate_output::write(path, collimate_output::Existing::Replace, content)?)
-}
