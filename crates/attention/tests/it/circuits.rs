@@ -1,9 +1,9 @@
 use approx::assert_abs_diff_eq;
-use collimate_attention::Rotary;
 use collimate_attention::circuits::{
     Composition, Factored, composition, composition_above_random, composition_of_random_heads, copying_score,
     ov_circuit, own_token_in_top, qk_circuit, qk_circuit_at, rollout, rollout_share,
 };
+use collimate_attention::{AttentionError, Rotary};
 use collimate_stream::RngStream;
 use ndarray::{Array2, Array3, Axis, array};
 use proptest::prelude::*;
@@ -112,11 +112,40 @@ fn rollout_of_uniform_heads() {
     assert_abs_diff_eq!(r[[1, 0]], 0.75 / 4.0, epsilon = 1e-15);
 }
 
+#[test]
+fn what_has_no_value_is_an_error() {
+    let a = Factored::new(&Array2::<f64>::ones((3, 1)), &Array2::ones((1, 3))).unwrap();
+    let wide = Factored::new(&Array2::<f64>::ones((3, 1)), &Array2::ones((1, 4))).unwrap();
+    let zero = Factored::new(&Array2::<f64>::zeros((3, 1)), &Array2::ones((1, 3))).unwrap();
+    assert!(matches!(composition(Composition::Value, &a, &zero), Err(AttentionError::Undefined { .. })));
+    assert!(matches!(composition(Composition::Key, &a, &wide), Err(AttentionError::Shape { .. })));
+    assert!(wide.core().is_err());
+    assert!(Factored::new(&Array2::<f64>::ones((3, 1)), &Array2::ones((2, 3))).is_err());
+    assert!(Factored::new(&array![[f64::NAN]], &array![[1.0]]).is_err());
+    assert!(
+        composition_of_random_heads(Composition::Value, 4, [2, 2], 1, &mut RngStream::new(1, 0)).is_err()
+    );
+    assert!(
+        composition_of_random_heads(Composition::Value, 4, [0, 2], 9, &mut RngStream::new(1, 0)).is_err()
+    );
+    let (pattern, logits) = (Array2::<f64>::ones((1, 2)), Array2::<f64>::zeros((1, 3)));
+    assert!(matches!(copying_score(&pattern, &logits, &[1, 1]), Err(AttentionError::Undefined { .. })));
+    assert!(matches!(copying_score(&pattern, &logits, &[1, 2]), Err(AttentionError::Undefined { .. })));
+    assert!(matches!(copying_score(&pattern, &logits, &[1, 3]), Err(AttentionError::Index { .. })));
+    assert!(copying_score(&pattern, &logits, &[1]).is_err());
+    assert!(own_token_in_top(&logits, &[3], 1).is_err());
+    assert!(own_token_in_top(&Array2::<f64>::zeros((0, 3)), &[], 1).is_err());
+    assert!(rollout::<f64>(&[]).is_err());
+    assert!(rollout(&[Array3::<f64>::zeros((0, 2, 2))]).is_err());
+    assert!(rollout(&[Array3::<f64>::zeros((1, 2, 3))]).is_err());
+    assert!(rollout(&[Array3::<f64>::from_elem((1, 2, 2), f64::NAN)]).is_err());
+    assert!(rollout_share(&[Array3::<f64>::ones((1, 2, 2))], 2, 0).is_err());
+}
+
 /// The tests of the feature `decompositions`, which `cargo xtask test --slow` switches on.
 #[cfg(feature = "decompositions")]
 mod decompositions {
     use super::*;
-    use collimate_attention::AttentionError;
     use collimate_attention::circuits::eigenvalue_copying;
 
     #[test]
@@ -164,34 +193,4 @@ mod decompositions {
         }
         b
     }
-}
-
-#[test]
-fn what_has_no_value_is_an_error() {
-    let a = Factored::new(&Array2::<f64>::ones((3, 1)), &Array2::ones((1, 3))).unwrap();
-    let wide = Factored::new(&Array2::<f64>::ones((3, 1)), &Array2::ones((1, 4))).unwrap();
-    let zero = Factored::new(&Array2::<f64>::zeros((3, 1)), &Array2::ones((1, 3))).unwrap();
-    assert!(matches!(composition(Composition::Value, &a, &zero), Err(AttentionError::Undefined { .. })));
-    assert!(matches!(composition(Composition::Key, &a, &wide), Err(AttentionError::Shape { .. })));
-    assert!(wide.core().is_err());
-    assert!(Factored::new(&Array2::<f64>::ones((3, 1)), &Array2::ones((2, 3))).is_err());
-    assert!(Factored::new(&array![[f64::NAN]], &array![[1.0]]).is_err());
-    assert!(
-        composition_of_random_heads(Composition::Value, 4, [2, 2], 1, &mut RngStream::new(1, 0)).is_err()
-    );
-    assert!(
-        composition_of_random_heads(Composition::Value, 4, [0, 2], 9, &mut RngStream::new(1, 0)).is_err()
-    );
-    let (pattern, logits) = (Array2::<f64>::ones((1, 2)), Array2::<f64>::zeros((1, 3)));
-    assert!(matches!(copying_score(&pattern, &logits, &[1, 1]), Err(AttentionError::Undefined { .. })));
-    assert!(matches!(copying_score(&pattern, &logits, &[1, 2]), Err(AttentionError::Undefined { .. })));
-    assert!(matches!(copying_score(&pattern, &logits, &[1, 3]), Err(AttentionError::Index { .. })));
-    assert!(copying_score(&pattern, &logits, &[1]).is_err());
-    assert!(own_token_in_top(&logits, &[3], 1).is_err());
-    assert!(own_token_in_top(&Array2::<f64>::zeros((0, 3)), &[], 1).is_err());
-    assert!(rollout::<f64>(&[]).is_err());
-    assert!(rollout(&[Array3::<f64>::zeros((0, 2, 2))]).is_err());
-    assert!(rollout(&[Array3::<f64>::zeros((1, 2, 3))]).is_err());
-    assert!(rollout(&[Array3::<f64>::from_elem((1, 2, 2), f64::NAN)]).is_err());
-    assert!(rollout_share(&[Array3::<f64>::ones((1, 2, 2))], 2, 0).is_err());
 }

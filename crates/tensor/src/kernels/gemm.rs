@@ -53,7 +53,7 @@ product!(f32);
 product!(f64);
 
 /// Computes c ← α·a·b + β·c for shapes that agree and are not empty.
-fn dense<F: NdFloat>(
+pub(super) fn dense<F: NdFloat>(
     alpha: F,
     a: &ArrayRef2<F>,
     b: &ArrayRef2<F>,

@@ -6,7 +6,11 @@
 //! brings precision: one chain of 1536 f32 additions is off by 7e-7 of the result, sums of sums over 192 by 2.5e-7, and a
 //! model of thirty layers multiplies the difference. Shorter blocks are more precise (64: 1.7e-7), but joining them costs
 //! time: 3 % at k = 384.
+//!
+//! On processors that are not x86-64, the `gemm` crate has faster kernels than our portable tile. There the matrix is stored as a
+//! single panel of all columns, and the crate multiplies it.
 
+use super::gemm;
 #[cfg(target_arch = "x86_64")]
 use super::register_tile;
 use crate::CpuLevel;
@@ -23,6 +27,9 @@ const SUM_BLOCK: usize = 192;
 /// equal parts within this length.
 const LONG_SUM: usize = 512;
 
+/// True if the `gemm` crate multiplies prepacked matrices too.
+const BY_CRATE: bool = cfg!(not(target_arch = "x86_64"));
+
 /// A matrix `[k, n]` cut into panels.
 #[derive(Debug)]
 pub struct Panels<F> {
@@ -30,17 +37,19 @@ pub struct Panels<F> {
     pub(crate) n: usize,
     width: usize,
     level: CpuLevel,
+    /// True if there is a single panel, for the `gemm` crate.
+    whole: bool,
     /// The panels, which begin at `start`, on a cache line. A vector that straddles two lines would cost two loads.
     data: Vec<F>,
     start: usize,
 }
 
 impl<F: NdFloat> Panels<F> {
-    fn zeros(k: usize, n: usize, width: usize, level: CpuLevel) -> Self {
+    fn zeros(k: usize, n: usize, width: usize, level: CpuLevel, whole: bool) -> Self {
         let line = 64 / size_of::<F>();
         let data = vec![F::zero(); n.div_ceil(width) * width * k + line];
         let start = data.as_ptr().align_offset(64).min(line);
-        Self { k, n, width, level, data, start }
+        Self { k, n, width, level, whole, data, start }
     }
 
     fn panel(&self, index: usize) -> &[F] {
@@ -52,7 +61,7 @@ impl<F: NdFloat> Panels<F> {
 impl<F: NdFloat> Clone for Panels<F> {
     fn clone(&self) -> Self {
         // The copy has another address, so its aligned start may differ.
-        let mut copy = Self::zeros(self.k, self.n, self.width, self.level);
+        let mut copy = Self::zeros(self.k, self.n, self.width, self.level, self.whole);
         let size = self.n.div_ceil(self.width) * self.width * self.k;
         let (to, from) = (copy.start, self.start);
         copy.data[to..to + size].copy_from_slice(&self.data[from..from + size]);
@@ -93,11 +102,24 @@ macro_rules! packed {
             }
 
             pub(crate) fn pack(b: &ArrayRef2<$f>) -> Panels<$f> {
+                pack_as(b, BY_CRATE)
+            }
+
+            /// Packs a matrix for our own kernel, or whole for the `gemm` crate.
+            pub(super) fn pack_as(b: &ArrayRef2<$f>, whole: bool) -> Panels<$f> {
                 let (k, n) = b.dim();
                 let level = CpuLevel::current();
-                let mut panels = Panels::zeros(k, n, tile(level).0, level);
+                let width = if whole { n.max(1) } else { tile(level).0 };
+                let mut panels = Panels::zeros(k, n, width, level, whole);
                 repack(b, &mut panels);
                 panels
+            }
+
+            /// Computes c ← a·b, or c ← c + a·b, by the `gemm` crate.
+            fn by_crate(a: &ArrayRef2<$f>, b: &Panels<$f>, accumulate: bool, c: &mut ArrayRef2<$f>, threads: bool) {
+                let view = ndarray::ArrayView2::from_shape((b.k, b.n), &b.panel(0)[..b.k * b.n]);
+                let beta = if accumulate { 1.0 } else { 0.0 };
+                gemm::dense(1.0, a, &view.expect("a panel of all columns"), beta, c, threads);
             }
 
             /// Replaces the packed matrix by another one of its shape.
@@ -139,6 +161,9 @@ macro_rules! packed {
                 }
                 if b.k == 0 {
                     return c.fill(0.0);
+                }
+                if b.whole {
+                    return by_crate(a, b, false, c, false);
                 }
                 if c.strides()[1] != 1 && b.n > 1 {
                     let mut dense = ndarray::Array2::zeros(c.raw_dim());
@@ -184,6 +209,9 @@ macro_rules! packed {
                         c.fill(0.0);
                     }
                     return;
+                }
+                if b.whole {
+                    return by_crate(a, b, accumulate, c, m * b.n * b.k > SERIAL);
                 }
                 if c.strides()[1] != 1 && b.n > 1 {
                     let mut dense = ndarray::Array2::zeros(c.raw_dim());
@@ -381,3 +409,35 @@ macro_rules! tile_of {
 
 packed!(f32, 16, avx512_f32, avx2_f32);
 packed!(f64, 8, avx512_f64, avx2_f64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    #[test]
+    fn a_whole_panel_gives_the_product_of_our_own_tiles() {
+        let mut stream = collimate_stream::RngStream::new(3, 0);
+        for (m, k, n) in [(1, 1, 1), (5, 0, 3), (7, 33, 40), (130, 64, 96), (2, 400, 17)] {
+            let mut draw = |shape| Array2::<f64>::from_shape_simple_fn(shape, || stream.normal());
+            let (a, b, start) = (draw((m, k)), draw((k, n)), draw((m, n)));
+            let whole = f64::pack_as(&b, true);
+            let own = f64::pack_as(&b, false);
+            // A product of k terms near 1 is off by at most about k units in the last place.
+            let close =
+                |x: &Array2<f64>, y: &Array2<f64>| x.iter().zip(y).all(|(x, y)| (x - y).abs() < 1e-12);
+            let (mut first, mut second) = (start.clone(), start.clone());
+            f64::product(&a, &whole, true, &mut first);
+            f64::product(&a, &own, true, &mut second);
+            assert!(close(&first, &second), "{m} × {k} × {n}, added");
+            f64::serial(&a, &whole, &mut first);
+            f64::serial(&a, &own, &mut second);
+            assert!(close(&first, &second), "{m} × {k} × {n}");
+            let other = draw((k, n));
+            let mut repacked = whole.clone();
+            f64::repack(&other, &mut repacked);
+            f64::product(&a, &repacked, false, &mut first);
+            assert!(close(&first, &a.dot(&other)), "{m} × {k} × {n}, repacked");
+        }
+    }
+}

@@ -12,7 +12,8 @@ use ndarray::{Array2, ArrayRef2};
 ///
 /// # Determinism
 /// Each output element is a sum over k in ascending order, in blocks of 192. The bits depend neither on the number of threads
-/// nor on the number of rows on the left.
+/// nor on the number of rows on the left. On processors that are not x86-64 the `gemm` crate computes the product in its own
+/// order, and a product with a single row may differ in the last digits from the row of a larger product.
 ///
 /// # Examples
 /// ```
