@@ -79,6 +79,7 @@ dots!(f32, avx512_f32, avx2_f32, portable_f32);
 dots!(f64, avx512_f64, avx2_f64, portable_f64);
 
 /// The distance of the prefetches ahead of the loads, in bytes.
+#[cfg(target_arch = "x86_64")]
 const AHEAD: usize = 4096;
 
 /// Defines the kernel for `M` rows against `N` rows, with all sums in registers.
