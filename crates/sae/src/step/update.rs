@@ -59,22 +59,8 @@ pub(crate) fn update<F: Float>(
     constants.set(rule, &member, weights, settings);
     let task = task(rule, member, weights, constants, settings, batch);
     let mut losses = forward(&task, weights, batch, passes, moments.updates)?;
-    let mut scale = F::one();
-    if let Some(clip) = settings.clip {
-        let of_latents =
-            sum_of_squares(&member, weights, &mut |sinks| backward(&task, passes, losses.dense, sinks))?;
-        let of_bias: f64 = bias_gradient(&task, passes).iter().map(|&g| g.to_f64().powi(2)).sum();
-        losses.gradient_norm = (of_latents + of_bias).sqrt();
-        scale = clipped(losses.gradient_norm, clip, moments.updates)?;
-    }
-    moments.updates += 1;
-    let update = Update::new(optimiser.adam, optimiser.learning_rate, moments.updates);
-    update_latents(&member, weights, moments, update, scale, &mut |sinks| {
-        backward(&task, passes, losses.dense, sinks)
-    })?;
-    if member.trains_bias {
-        update_bias(weights, moments, &update, scale, bias_gradient(&task, passes))?;
-    }
+    let mut source = Gathered { task: &task, passes, dense: losses.dense };
+    step(&member, weights, moments, settings.clip, optimiser, &mut losses, &mut source)?;
     Ok(losses)
 }
 
@@ -281,25 +267,74 @@ fn update_pursuit<F: Float>(
     optimiser: Optimiser<'_>,
     workspace: &mut Workspace<F>,
 ) -> Result<Losses, SaeError> {
-    let member = variant.member();
-    let (mut losses, gradient, active) =
+    let (mut losses, mut gradient, active) =
         pursuit::gradient(pursuit_k(variant), weights, batch.x, moments.updates)?;
     workspace.passes.active = active;
-    let mut visit = |sinks: &mut [&mut dyn Sink<F>]| {
-        apply(&gradient, sinks);
+    step(&variant.member(), weights, moments, settings.clip, optimiser, &mut losses, &mut gradient)?;
+    weights.w_enc.assign(&weights.w_dec);
+    Ok(losses)
+}
+
+/// The gradient of a batch, which the optimiser asks for latent by latent: twice if the gradient is clipped.
+trait Source<F> {
+    /// Hands the gradient of each latent to the sink of its block.
+    fn latents(&mut self, sinks: &mut [&mut dyn Sink<F>]) -> Result<(), SaeError>;
+
+    /// Returns ∂L/∂b_dec, after a call of [`Source::latents`].
+    fn bias(&self) -> Vec<F>;
+}
+
+/// A gradient that is gathered from the passes over the rows.
+struct Gathered<'a, F: Float> {
+    task: &'a Task<'a, F>,
+    passes: &'a mut Passes<F>,
+    dense: bool,
+}
+
+impl<F: Float> Source<F> for Gathered<'_, F> {
+    fn latents(&mut self, sinks: &mut [&mut dyn Sink<F>]) -> Result<(), SaeError> {
+        backward(self.task, self.passes, self.dense, sinks)
+    }
+
+    fn bias(&self) -> Vec<F> {
+        bias_gradient(self.task, self.passes)
+    }
+}
+
+/// A gradient that is written out.
+impl<F: Float> Source<F> for Weights<F> {
+    fn latents(&mut self, sinks: &mut [&mut dyn Sink<F>]) -> Result<(), SaeError> {
+        apply(self, sinks);
         Ok(())
-    };
+    }
+
+    fn bias(&self) -> Vec<F> {
+        self.b_dec.to_vec()
+    }
+}
+
+/// Makes the optimiser's step with a gradient, clipped first if that is asked for.
+fn step<F: Float>(
+    member: &Member,
+    weights: &mut Weights<F>,
+    moments: &mut AdamMoments<F>,
+    clip: Option<f64>,
+    optimiser: Optimiser<'_>,
+    losses: &mut Losses,
+    gradient: &mut dyn Source<F>,
+) -> Result<(), SaeError> {
     let mut scale = F::one();
-    if let Some(clip) = settings.clip {
-        let of_latents = sum_of_squares(&member, weights, &mut visit)?;
-        let of_bias: f64 = gradient.b_dec.iter().map(|&g| g.to_f64().powi(2)).sum();
+    if let Some(clip) = clip {
+        let of_latents = sum_of_squares(member, weights, &mut |sinks| gradient.latents(sinks))?;
+        let of_bias: f64 = gradient.bias().iter().map(|&g| g.to_f64().powi(2)).sum();
         losses.gradient_norm = (of_latents + of_bias).sqrt();
         scale = clipped(losses.gradient_norm, clip, moments.updates)?;
     }
     moments.updates += 1;
     let update = Update::new(optimiser.adam, optimiser.learning_rate, moments.updates);
-    update_latents(&member, weights, moments, update, scale, &mut visit)?;
-    update_bias(weights, moments, &update, scale, gradient.b_dec.to_vec())?;
-    weights.w_enc.assign(&weights.w_dec);
-    Ok(losses)
+    update_latents(member, weights, moments, update, scale, &mut |sinks| gradient.latents(sinks))?;
+    if member.trains_bias {
+        update_bias(weights, moments, &update, scale, gradient.bias())?;
+    }
+    Ok(())
 }
