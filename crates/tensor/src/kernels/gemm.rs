@@ -30,9 +30,12 @@ macro_rules! product {
             /// Computes the product with our own kernel: the `gemm` crate detects the processor by itself and knows no
             /// lower level.
             fn forced_down(alpha: $f, a: &ArrayRef2<$f>, b: &ArrayRef2<$f>, beta: $f, c: &mut ArrayRef2<$f>) {
-                if beta == 0.0 {
-                    c.fill(0.0);
-                } else if beta != 1.0 {
+                if a.ncols() == 0 && beta == 0.0 {
+                    return c.fill(0.0);
+                }
+                // The old content is not read if β is zero.
+                let accumulate = beta != 0.0;
+                if accumulate && beta != 1.0 {
                     c.mapv_inplace(|x| x * beta);
                 }
                 if a.ncols() == 0 {
@@ -40,9 +43,9 @@ macro_rules! product {
                 }
                 let panels = packed::$f::pack(b);
                 if alpha == 1.0 {
-                    packed::$f::product(a, &panels, true, c);
+                    packed::$f::product(a, &panels, accumulate, c);
                 } else {
-                    packed::$f::product(&a.mapv(|x| x * alpha), &panels, true, c);
+                    packed::$f::product(&a.mapv(|x| x * alpha), &panels, accumulate, c);
                 }
             }
         }
