@@ -63,6 +63,19 @@ macro_rules! rows {
                 x.iter().any(|v| v.is_nan())
             }
 
+            /// Returns the number by which a row and √ε are divided before their squares are taken, if `square`, the mean square plus
+            /// ε, has overflowed or has lost digits. Returns nothing for every other row, and for a row with NaN or infinity.
+            #[inline(always)]
+            fn divisor(x: &[$f], square: $f, epsilon: $f) -> Option<$f> {
+                if square > $f::MIN_POSITIVE / $f::EPSILON && square < $f::INFINITY {
+                    return None;
+                }
+                // A NaN, once reached, remains the largest.
+                let larger = |top: $f, v: &$f| if v.abs() > top || v.is_nan() { v.abs() } else { top };
+                let top = x.iter().fold(epsilon.sqrt(), larger);
+                (top > 0.0 && top < $f::INFINITY).then_some(top)
+            }
+
             leveled! {
                 pub(crate) fn exp(x: &mut [$f]) {
                     for v in x {
@@ -87,7 +100,8 @@ macro_rules! rows {
                 }
                 pub(crate) fn log_sum_exp(row: &[$f]) -> $f {
                     let top = maximum(row);
-                    if top == $f::NEG_INFINITY {
+                    if top.is_infinite() {
+                        // Infinity minus infinity has no value, but the limit is the largest entry.
                         return if any_nan(row) { $f::NAN } else { top };
                     }
                     top + lanes(row, |v| $exp(v - top)).ln()
@@ -115,18 +129,38 @@ macro_rules! rows {
                 pub(crate) fn rms_norm(x: &[$f], gain: &[$f], epsilon: $f, out: &mut [$f]) {
                     let n = x.len();
                     let (gain, out) = (&gain[..n], &mut out[..n]);
-                    let scale = 1.0 / (lanes(x, |v| v * v) / n as $f + epsilon).sqrt();
+                    let square = lanes(x, |v| v * v) / n as $f + epsilon;
+                    let Some(by) = divisor(x, square, epsilon) else {
+                        let scale = 1.0 / square.sqrt();
+                        for i in 0..n {
+                            out[i] = x[i] * scale * gain[i];
+                        }
+                        return;
+                    };
+                    let least = epsilon.sqrt() / by;
+                    let root = (lanes(x, |v| (v / by) * (v / by)) / n as $f + least * least).sqrt();
                     for i in 0..n {
-                        out[i] = x[i] * scale * gain[i];
+                        out[i] = x[i] / by / root * gain[i];
                     }
                 }
                 pub(crate) fn layer_norm(x: &[$f], gain: &[$f], bias: &[$f], epsilon: $f, out: &mut [$f]) {
                     let n = x.len();
                     let (gain, bias, out) = (&gain[..n], &bias[..n], &mut out[..n]);
                     let mean = lanes(x, |v| v) / n as $f;
-                    let scale = 1.0 / (lanes(x, |v| (v - mean) * (v - mean)) / n as $f + epsilon).sqrt();
+                    let square = lanes(x, |v| (v - mean) * (v - mean)) / n as $f + epsilon;
+                    let Some(by) = divisor(x, square, epsilon) else {
+                        let scale = 1.0 / square.sqrt();
+                        for i in 0..n {
+                            out[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+                        }
+                        return;
+                    };
+                    let (mean, least) = (lanes(x, |v| v / by) / n as $f, epsilon.sqrt() / by);
+                    let variance = lanes(x, |v| (v / by - mean) * (v / by - mean)) / n as $f;
+                    // A least root whose square underflows is still the root of a constant row.
+                    let root = (variance + least * least).sqrt().max(least);
                     for i in 0..n {
-                        out[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+                        out[i] = (x[i] / by - mean) / root * gain[i] + bias[i];
                     }
                 }
                 pub(crate) fn dot(a: &[$f], b: &[$f]) -> $f {

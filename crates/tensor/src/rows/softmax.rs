@@ -47,12 +47,15 @@ pub fn softmax_rows<F: Scalar>(x: &mut ArrayRef2<F>) {
     }
 }
 
-/// Computes log Σⱼ exp(xⱼ) without overflow. The result is −∞ for an empty row and for a row with only −∞.
+/// Computes log Σⱼ exp(xⱼ) without overflow.
+///
+/// The result is −∞ for an empty row and for a row with only −∞, +∞ for a row with +∞, and NaN for a row with NaN.
 ///
 /// # Examples
 /// ```
 /// let lse = collimate_tensor::log_sum_exp(&[1e4_f64, 1e4]);
 /// assert!((lse - (1e4 + 2.0_f64.ln())).abs() < 1e-11);
+/// assert_eq!(collimate_tensor::log_sum_exp(&[f64::INFINITY, 0.0]), f64::INFINITY);
 /// ```
 pub fn log_sum_exp<F: Scalar>(row: &[F]) -> F {
     F::log_sum_exp_kernel(row)

@@ -106,3 +106,82 @@ fn softmax_of_a_transposed_view() {
     softmax_rows(&mut x.view_mut().reversed_axes());
     assert_eq!(x.t(), expected);
 }
+
+#[test]
+fn log_sum_exp_of_infinities_is_its_limit() {
+    let infinity = f32::INFINITY;
+    assert_eq!(log_sum_exp(&[infinity, 0.0]), infinity);
+    assert_eq!(log_sum_exp(&[infinity, infinity, -infinity]), infinity);
+    assert_eq!(log_sum_exp(&[-infinity, 3.0]), 3.0);
+    // NaN is named by NaN, also beside infinities.
+    assert!(log_sum_exp(&[infinity, f32::NAN]).is_nan() && log_sum_exp(&[f32::NAN, -infinity]).is_nan());
+    let mut long = vec![0.0_f64; 100];
+    long[77] = f64::INFINITY;
+    assert_eq!(log_sum_exp(&long), f64::INFINITY);
+}
+
+/// Checks that a norm of `scale · x` with `scale² ε` equals the norm of `x` with ε, for a row of any length.
+fn assert_scale_free(scale: f64, tolerance: f64) {
+    let x = row(37, 1.0, 5);
+    let (gain, bias) = (row(37, 1.0, 6), row(37, 1.0, 7));
+    let f = |x: &[f64], by: f64| x.iter().map(|v| (v * by) as f32).collect::<Vec<f32>>();
+    let close = |a: &[f32], b: &[f32]| {
+        a.iter().zip(b).all(|(a, b)| f64::from((a - b).abs()) < tolerance * f64::from(b.abs()).max(1.0))
+    };
+    for epsilon in [0.0, 0.3] {
+        let (mut plain, mut scaled) = (vec![0.0_f32; 37], vec![0.0_f32; 37]);
+        let small = (epsilon * scale * scale) as f32;
+        rms_norm_into(&f(&x, 1.0), &f(&gain, 1.0), epsilon as f32, &mut plain);
+        rms_norm_into(&f(&x, scale), &f(&gain, 1.0), small, &mut scaled);
+        if small.is_finite() && (epsilon == 0.0 || f64::from(small) > 1e-36) {
+            assert!(close(&scaled, &plain), "{scale:e} {epsilon}: {scaled:?} for {plain:?}");
+        }
+        layer_norm_into(&f(&x, 1.0), &f(&gain, 1.0), &f(&bias, 1.0), epsilon as f32, &mut plain);
+        layer_norm_into(&f(&x, scale), &f(&gain, 1.0), &f(&bias, 1.0), small, &mut scaled);
+        if small.is_finite() && (epsilon == 0.0 || f64::from(small) > 1e-36) {
+            assert!(close(&scaled, &plain), "{scale:e} {epsilon}: {scaled:?} for {plain:?}");
+        }
+    }
+}
+
+#[test]
+fn norms_do_not_depend_on_the_scale_of_a_row() {
+    // 30 units of the last place of f32: 37 squares, a root and a division.
+    for exponent in [-37, -25, -20, -17, -10, 0, 10, 15, 18, 19, 25, 37] {
+        assert_scale_free(10_f64.powi(exponent), 30.0 * f64::from(f32::EPSILON));
+    }
+    let mut out = [0.0_f32; 4];
+    rms_norm_into(&[1e19; 4], &[1.0; 4], 1e-5, &mut out);
+    assert_eq!(out, [1.0; 4]);
+    rms_norm_into(&[3e38, -3e38, 3e38, -3e38], &[2.0; 4], 1e-5, &mut out);
+    assert_eq!(out, [2.0, -2.0, 2.0, -2.0]);
+    // A small row beside a large ε is the row over √ε.
+    rms_norm_into(&[1e-30; 4], &[1.0; 4], 1e-4, &mut out);
+    assert!(out.iter().all(|x| (x / 1e-28 - 1.0).abs() < 1e-6), "{out:?}");
+    rms_norm_into(&[1e-30; 4], &[1.0; 4], 1e-40, &mut out);
+    assert!(out.iter().all(|x| (x / 1e-10 - 1.0).abs() < 1e-4), "{out:?}");
+    // The mean of a row may overflow before its variance does. A constant row has the variance 0.
+    layer_norm_into(&[3e38, 3e38, 3e38, -3e38], &[1.0; 4], &[0.0; 4], 1e-5, &mut out);
+    let third = 1.0 / 3.0_f32.sqrt();
+    assert_close(&out.map(f64::from), &[third, third, third, -3.0 * third].map(f64::from), 1e-6);
+    layer_norm_into(&[3e38; 4], &[1.0; 4], &[7.0; 4], 1e-5, &mut out);
+    assert_eq!(out, [7.0; 4]);
+    let mut wide = [0.0_f64; 2];
+    rms_norm_into(&[1e200, 1e200], &[1.0; 2], 1e-5, &mut wide);
+    assert_eq!(wide, [1.0; 2]);
+}
+
+#[test]
+fn norms_of_rows_with_nan_or_infinity_name_them() {
+    let mut out = [0.0_f32; 3];
+    rms_norm_into(&[1.0, f32::NAN, 2.0], &[1.0; 3], 1e-5, &mut out);
+    assert!(out.iter().all(|x| x.is_nan()));
+    rms_norm_into(&[1.0, f32::INFINITY, 2.0], &[1.0; 3], 1e-5, &mut out);
+    assert!(out[0] == 0.0 && out[1].is_nan() && out[2] == 0.0);
+    layer_norm_into(&[1.0, f32::INFINITY, 2.0], &[1.0; 3], &[0.0; 3], 1e-5, &mut out);
+    assert!(out.iter().all(|x| x.is_nan()));
+    rms_norm_into(&[0.0; 3], &[1.0; 3], 0.0, &mut out);
+    assert!(out.iter().all(|x| x.is_nan()));
+    rms_norm_into(&[0.0; 3], &[1.0; 3], 1e-5, &mut out);
+    assert_eq!(out, [0.0; 3]);
+}
