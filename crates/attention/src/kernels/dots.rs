@@ -29,7 +29,15 @@ macro_rules! dots {
             ) {
                 let (m, d) = a.dim();
                 assert!(a.strides()[1] == 1 || d == 1 || a.is_empty(), "contiguous rows");
-                assert!(b.len() >= columns * d && c.len() >= m * width && columns <= width, "room for the products");
+                for (argument, axes, rows, row, slice) in
+                    [("b", "[columns, d]", columns, d, b.len()), ("c", "[m, width]", m, width, c.len())]
+                {
+                    assert!(
+                        slice >= rows * row,
+                        "{argument} {axes} must have the shape [{rows}, {row}], but has {slice} numbers"
+                    );
+                }
+                assert!(columns <= width, "columns must be at most the width {width}, but is {columns}");
                 let (row, whole) = (a.strides()[0], d / lanes(level, size_of::<$f>()));
                 let mut first = 0;
                 while first < columns {
@@ -230,5 +238,33 @@ mod tests {
             against_the_plain_loop!(f32, m, d, columns, 2e-4);
             against_the_plain_loop!(f64, m, d, columns, 1e-12);
         }
+    }
+
+    fn dots(b: usize, columns: usize, c: usize) {
+        let a = Array2::<f64>::ones((4, 5));
+        f64::dots(&a, &vec![1.0; b], columns, 3, &mut vec![0.0; c]);
+    }
+
+    #[test]
+    fn operands_with_room_are_taken() {
+        dots(10, 2, 12);
+    }
+
+    #[test]
+    #[should_panic(expected = "b [columns, d] must have the shape [2, 5], but has 9 numbers")]
+    fn short_columns_are_caught() {
+        dots(9, 2, 12);
+    }
+
+    #[test]
+    #[should_panic(expected = "c [m, width] must have the shape [4, 3], but has 11 numbers")]
+    fn a_short_output_is_caught() {
+        dots(10, 2, 11);
+    }
+
+    #[test]
+    #[should_panic(expected = "columns must be at most the width 3, but is 4")]
+    fn more_columns_than_the_width_are_caught() {
+        dots(20, 4, 12);
     }
 }

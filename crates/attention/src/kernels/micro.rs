@@ -2,7 +2,7 @@
 
 use super::lanes::{lanes, vectors};
 use collimate_tensor::CpuLevel;
-use collimate_tensor::kernel_parts::register_tile;
+use collimate_tensor::kernel_parts::{assert_shape, register_tile};
 use ndarray::ArrayRef2;
 
 /// The way in which a product is combined with the existing output.
@@ -54,12 +54,22 @@ macro_rules! product {
                 let fits = |length: usize, rows: usize, row: usize| {
                     rows == 0 || row >= width && length >= (rows - 1) * row + width
                 };
-                assert!(fits(b.len(), k, b_row) && fits(c.len(), m, c_row), "operands of a tile product");
+                for (argument, axes, rows, row, slice) in
+                    [("b", "[k, width]", k, b_row, b.len()), ("c", "[m, width]", m, c_row, c.len())]
+                {
+                    assert!(
+                        fits(slice, rows, row),
+                        "{argument} {axes} must have the shape [{rows}, {width}] in rows of {row}, but has {slice} numbers"
+                    );
+                }
                 assert_eq!(width % lanes, 0, "a row of a tile is whole vectors");
                 let (mode, factors) = match join {
                     Join::Replace => (register_tile::REPLACE, &[][..]),
                     Join::Add => (register_tile::ADD, &[][..]),
-                    Join::Scale(factors) => (register_tile::SCALE, &factors[..width]),
+                    Join::Scale(factors) => {
+                        assert_shape("factors", "[width]", &[width], &[factors.len().min(width)]);
+                        (register_tile::SCALE, &factors[..width])
+                    }
                 };
                 let (row, step) = (a.strides()[0], a.strides()[1]);
                 let all = width / lanes;
@@ -222,5 +232,34 @@ mod tests {
             against_the_plain_loop!(f32, m, k, columns, 2e-4);
             against_the_plain_loop!(f64, m, k, columns, 1e-12);
         }
+    }
+
+    fn product(k: usize, b: usize, c: usize, factors: usize) {
+        let a = Array2::<f32>::ones((2, k));
+        let (b, mut c, factors) = (vec![1.0; b], vec![0.0; c], vec![1.0; factors]);
+        f32::product(&a, &b, 64, Join::Scale(&factors), &mut c);
+    }
+
+    #[test]
+    fn operands_with_room_are_taken() {
+        product(3, 3 * 64, 2 * 64, 64);
+    }
+
+    #[test]
+    #[should_panic(expected = "b [k, width] must have the shape [3, 64] in rows of 64, but has 191 numbers")]
+    fn a_short_right_operand_is_caught() {
+        product(3, 3 * 64 - 1, 2 * 64, 64);
+    }
+
+    #[test]
+    #[should_panic(expected = "c [m, width] must have the shape [2, 64] in rows of 64, but has 100 numbers")]
+    fn a_short_output_is_caught() {
+        product(3, 3 * 64, 100, 64);
+    }
+
+    #[test]
+    #[should_panic(expected = "factors [width] must have the shape [64], but has [63]")]
+    fn short_factors_are_caught() {
+        product(3, 3 * 64, 2 * 64, 63);
     }
 }

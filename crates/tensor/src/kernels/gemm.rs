@@ -1,6 +1,6 @@
 //! The dense product, by the `gemm` crate.
 
-use super::packed;
+use super::{assert_shape, packed};
 use crate::CpuLevel;
 use ndarray::{ArrayRef2, NdFloat};
 
@@ -18,6 +18,8 @@ macro_rules! product {
                 c: &mut ArrayRef2<$f>,
                 threads: bool,
             ) {
+                assert_shape("b", "[k, n]", &[a.ncols(), c.ncols()], b.shape());
+                assert_shape("c", "[m, n]", &[a.nrows(), b.ncols()], c.shape());
                 if c.is_empty() {
                     return;
                 }
@@ -98,4 +100,26 @@ pub(super) fn dense<F: NdFloat>(
 /// Returns the strides of the rows and of the columns.
 fn strides<F>(x: &ArrayRef2<F>) -> (isize, isize) {
     (x.strides()[0], x.strides()[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    fn product(b: (usize, usize), c: (usize, usize)) {
+        let (a, b) = (Array2::<f32>::ones((2, 3)), Array2::ones(b));
+        super::f32::product(1.0, &a, &b, 0.0, &mut Array2::zeros(c), false);
+    }
+
+    #[test]
+    #[should_panic(expected = "b [k, n] must have the shape [3, 4], but has [2, 4]")]
+    fn a_right_operand_of_another_shape_is_caught() {
+        product((2, 4), (2, 4));
+    }
+
+    #[test]
+    #[should_panic(expected = "c [m, n] must have the shape [2, 4], but has [3, 4]")]
+    fn an_output_of_another_shape_is_caught() {
+        product((3, 4), (3, 4));
+    }
 }

@@ -15,3 +15,10 @@ mod rows;
 mod selection;
 
 pub(crate) use loops::HotLoops;
+
+/// Panics unless an array or a slice has this shape. The loops behind this check read and write without bounds checks, so another shape
+/// is a fault of the calling crate that must not reach them.
+#[track_caller]
+pub fn assert_shape(argument: &str, axes: &str, expected: &[usize], given: &[usize]) {
+    assert!(expected == given, "{argument} {axes} must have the shape {expected:?}, but has {given:?}");
+}

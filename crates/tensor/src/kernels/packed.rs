@@ -10,7 +10,7 @@
 //! On processors that are not x86-64, the `gemm` crate has faster kernels than our portable tile. There the matrix is stored as a
 //! single panel of all columns, and the crate multiplies it.
 
-use super::gemm;
+use super::{assert_shape, gemm};
 #[cfg(target_arch = "x86_64")]
 use super::register_tile;
 use crate::CpuLevel;
@@ -69,6 +69,12 @@ impl<F: NdFloat> Clone for Panels<F> {
     }
 }
 
+/// Panics unless the operands of a product fit together.
+fn check<F>(a: &ArrayRef2<F>, b: &Panels<F>, c: &ArrayRef2<F>) {
+    assert_shape("a", "[m, k]", &[a.nrows(), b.k], a.shape());
+    assert_shape("c", "[m, n]", &[a.nrows(), b.n], c.shape());
+}
+
 /// A pointer through which tasks read, or write disjoint tiles.
 #[derive(Clone, Copy)]
 struct Tiles<F>(*mut F);
@@ -125,6 +131,7 @@ macro_rules! packed {
             /// Replaces the packed matrix by another one of its shape.
             pub(crate) fn repack(b: &ArrayRef2<$f>, panels: &mut Panels<$f>) {
                 let (k, n) = b.dim();
+                assert_shape("b", "[k, n]", &[panels.k, panels.n], b.shape());
                 if k == 0 || n == 0 {
                     return;
                 }
@@ -156,6 +163,7 @@ macro_rules! packed {
             /// Computes c ← a·b on the calling thread.
             pub(crate) fn serial(a: &ArrayRef2<$f>, b: &Panels<$f>, c: &mut ArrayRef2<$f>) {
                 let m = a.nrows();
+                check(a, b, c);
                 if m == 0 || b.n == 0 {
                     return;
                 }
@@ -201,6 +209,7 @@ macro_rules! packed {
                 c: &mut ArrayRef2<$f>,
             ) {
                 let m = a.nrows();
+                check(a, b, c);
                 if m == 0 || b.n == 0 {
                     return;
                 }
@@ -439,5 +448,27 @@ mod tests {
             f64::product(&a, &repacked, false, &mut first);
             assert!(close(&first, &a.dot(&other)), "{m} × {k} × {n}, repacked");
         }
+    }
+
+    fn panels() -> Panels<f64> {
+        f64::pack(&Array2::ones((3, 4)))
+    }
+
+    #[test]
+    #[should_panic(expected = "a [m, k] must have the shape [2, 3], but has [2, 5]")]
+    fn a_left_operand_of_another_width_is_caught() {
+        f64::product(&Array2::ones((2, 5)), &panels(), false, &mut Array2::zeros((2, 4)));
+    }
+
+    #[test]
+    #[should_panic(expected = "c [m, n] must have the shape [2, 4], but has [2, 3]")]
+    fn an_output_of_another_width_is_caught() {
+        f64::serial(&Array2::ones((2, 3)), &panels(), &mut Array2::zeros((2, 3)));
+    }
+
+    #[test]
+    #[should_panic(expected = "b [k, n] must have the shape [3, 4], but has [4, 3]")]
+    fn a_matrix_of_another_shape_is_not_packed_again() {
+        f64::repack(&Array2::ones((4, 3)), &mut panels());
     }
 }
