@@ -18,7 +18,7 @@ mod vector;
 pub use collimate_stream::RngStream;
 pub use cpu::CpuLevel;
 pub use error::ShapeError;
-pub use memory::zeros;
+pub use memory::{memory_fits, zeros};
 pub use pool::BufferPool;
 pub use products::{PackedMatrix, batched_matmul, matmul, matmul_into};
 pub use rows::{
@@ -33,5 +33,5 @@ pub use vector::{axpy, dot, sum_of_squares};
 /// Parts of kernels that other crates of the workspace build on. They may change at any time.
 #[doc(hidden)]
 pub mod kernel_parts {
-    pub use crate::kernels::register_tile;
+    pub use crate::kernels::{assert_shape, register_tile};
 }

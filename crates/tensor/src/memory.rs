@@ -29,3 +29,28 @@ pub fn zeros<F: Scalar, D: Dimension, S: ShapeBuilder<Dim = D>>(shape: S) -> Arr
     }
     array
 }
+
+/// Returns false if `bytes` are more than the machine can hold.
+///
+/// Memory that cannot be had ends the process. So a function whose sizes come from outside asks before it allocates. Some systems
+/// promise any amount of memory and end the process when it is used, so a large amount is compared with the memory that Linux
+/// reports. Other systems are asked for the memory itself. True does not promise that the memory is free.
+///
+/// # Examples
+/// ```
+/// assert!(collimate_tensor::memory_fits(1 << 20));
+/// assert!(!collimate_tensor::memory_fits(1 << 62));
+/// ```
+pub fn memory_fits(bytes: u64) -> bool {
+    if bytes < 1 << 30 {
+        return true;
+    }
+    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    });
+    let reported = total.is_none_or(|kilobytes| bytes <= kilobytes.saturating_mul(1024));
+    let given =
+        || usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
+    reported && given()
+}

@@ -18,6 +18,8 @@ pub enum FileData {
     I32(Vec<i32>),
     /// Signed 64-bit integers.
     I64(Vec<i64>),
+    /// Unsigned 64-bit integers.
+    U64(Vec<u64>),
     /// Bytes.
     U8(Vec<u8>),
     /// Boolean values, one byte each in the file.
@@ -34,6 +36,7 @@ macro_rules! each {
             FileData::F64($v) => $body,
             FileData::I32($v) => $body,
             FileData::I64($v) => $body,
+            FileData::U64($v) => $body,
             FileData::U8($v) => $body,
             FileData::Bool($v) => $body,
         }
@@ -41,25 +44,39 @@ macro_rules! each {
 }
 
 /// The element types that can be read, used to build a [`FileData`] of the right kind from raw bytes.
+///
+/// Types without a kind of their own become the smallest wider kind, which holds each of their numbers exactly: 8-bit floating-point
+/// numbers become f16 (f32 if they are only an exponent), 8-bit and 16-bit integers i32, and unsigned 32-bit integers i64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ElementType {
+    F8E4M3,
+    F8E5M2,
+    F8E4M3Fnuz,
+    F8E5M2Fnuz,
+    F8E8M0,
     F16,
     Bf16,
     F32,
     F64,
+    I8,
+    I16,
     I32,
     I64,
     U8,
+    U16,
+    U32,
+    U64,
     Bool,
 }
 
 impl ElementType {
     pub(crate) fn bytes(self) -> usize {
         match self {
-            Self::U8 | Self::Bool => 1,
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 | Self::I32 => 4,
-            Self::F64 | Self::I64 => 8,
+            Self::U8 | Self::I8 | Self::Bool => 1,
+            Self::F8E4M3 | Self::F8E5M2 | Self::F8E4M3Fnuz | Self::F8E5M2Fnuz | Self::F8E8M0 => 1,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 => 8,
         }
     }
 
@@ -73,8 +90,22 @@ impl ElementType {
             Self::Bf16 => FileData::Bf16(all(&bytes, bf16::from_le_bytes)),
             Self::F32 => FileData::F32(all(&bytes, f32::from_le_bytes)),
             Self::F64 => FileData::F64(all(&bytes, f64::from_le_bytes)),
+            Self::F8E4M3 => FileData::F16(all(&bytes, |[b]| small_float(b, 3, 7, NanCode::AllOnes))),
+            // The upper half of an f16.
+            Self::F8E5M2 => FileData::F16(all(&bytes, |[b]| f16::from_le_bytes([0, b]))),
+            Self::F8E4M3Fnuz => FileData::F16(all(&bytes, |[b]| small_float(b, 3, 8, NanCode::MinusZero))),
+            Self::F8E5M2Fnuz => FileData::F16(all(&bytes, |[b]| small_float(b, 2, 16, NanCode::MinusZero))),
+            Self::F8E8M0 => FileData::F32(all(&bytes, |[b]| match b {
+                u8::MAX => f32::NAN,
+                exponent => 2.0_f64.powi(i32::from(exponent) - 127) as f32,
+            })),
+            Self::I8 => FileData::I32(all(&bytes, |[b]| i32::from(b.cast_signed()))),
+            Self::I16 => FileData::I32(all(&bytes, |b| i32::from(i16::from_le_bytes(b)))),
+            Self::U16 => FileData::I32(all(&bytes, |b| i32::from(u16::from_le_bytes(b)))),
+            Self::U32 => FileData::I64(all(&bytes, |b| i64::from(u32::from_le_bytes(b)))),
             Self::I32 => FileData::I32(all(&bytes, i32::from_le_bytes)),
             Self::I64 => FileData::I64(all(&bytes, i64::from_le_bytes)),
+            Self::U64 => FileData::U64(all(&bytes, u64::from_le_bytes)),
             Self::U8 => FileData::U8(bytes),
             Self::Bool => match bytes.iter().find(|&&b| b > 1) {
                 Some(&bad) => return Err(bad),
@@ -82,6 +113,31 @@ impl ElementType {
             },
         })
     }
+}
+
+/// The codes of an 8-bit floating-point format that mean NaN.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NanCode {
+    /// The two codes whose exponent and mantissa are all ones.
+    AllOnes,
+    /// The code of −0, which these formats do not have.
+    MinusZero,
+}
+
+/// Returns the number of an 8-bit floating-point code without infinities: sign, exponent with the given bias, and `mantissa` bits.
+fn small_float(code: u8, mantissa: u32, bias: i32, nan: NanCode) -> f16 {
+    let is_nan = match nan {
+        NanCode::AllOnes => code & 0x7f == 0x7f,
+        NanCode::MinusZero => code == 0x80,
+    };
+    if is_nan {
+        return f16::NAN;
+    }
+    let (exponent, digits) = (i32::from(code & 0x7f) >> mantissa, i32::from(code) & ((1 << mantissa) - 1));
+    // Without an exponent the leading one is missing too.
+    let (digits, exponent) = if exponent == 0 { (digits, 1) } else { (digits + (1 << mantissa), exponent) };
+    let size = f64::from(digits) * 2.0_f64.powi(exponent - bias - mantissa as i32);
+    f16::from_f64(if code & 0x80 == 0 { size } else { -size })
 }
 
 /// An array read from a file or to be written to one: a shape, and elements with their type.
@@ -126,7 +182,10 @@ impl FileArray {
         &self.data
     }
 
-    /// Returns the name of the element type: `"f16"`, `"bf16"`, `"f32"`, `"f64"`, `"i32"`, `"i64"`, `"u8"` or `"bool"`.
+    /// Returns the name of the element type: `"f16"`, `"bf16"`, `"f32"`, `"f64"`, `"i32"`, `"i64"`, `"u64"`, `"u8"` or `"bool"`.
+    ///
+    /// The readers turn other types into one of these that holds each number exactly: 8-bit floating-point numbers into f16, 8-bit and
+    /// 16-bit integers into i32, unsigned 32-bit integers into i64.
     pub fn type_name(&self) -> &'static str {
         match self.data {
             FileData::F16(_) => "f16",
@@ -135,6 +194,7 @@ impl FileArray {
             FileData::F64(_) => "f64",
             FileData::I32(_) => "i32",
             FileData::I64(_) => "i64",
+            FileData::U64(_) => "u64",
             FileData::U8(_) => "u8",
             FileData::Bool(_) => "bool",
         }
@@ -151,6 +211,7 @@ impl FileArray {
             FileData::F64(v) => v.iter().map(|&x| x as f32).collect(),
             FileData::I32(v) => v.iter().map(|&x| x as f32).collect(),
             FileData::I64(v) => v.iter().map(|&x| x as f32).collect(),
+            FileData::U64(v) => v.iter().map(|&x| x as f32).collect(),
             FileData::U8(v) => v.iter().map(|&x| f32::from(x)).collect(),
             FileData::Bool(v) => v.iter().map(|&x| f32::from(u8::from(x))).collect(),
         };
@@ -166,17 +227,19 @@ impl FileArray {
             FileData::F64(v) => v.clone(),
             FileData::I32(v) => v.iter().map(|&x| f64::from(x)).collect(),
             FileData::I64(v) => v.iter().map(|&x| x as f64).collect(),
+            FileData::U64(v) => v.iter().map(|&x| x as f64).collect(),
             FileData::U8(v) => v.iter().map(|&x| f64::from(x)).collect(),
             FileData::Bool(v) => v.iter().map(|&x| f64::from(u8::from(x))).collect(),
         };
         self.array(values)
     }
 
-    /// Returns the elements as integers, or `None` if they are floating-point numbers.
+    /// Returns the elements as integers. Returns `None` if they are floating-point numbers, or if one is above 2⁶³ − 1.
     pub fn to_i64(&self) -> Option<ArrayD<i64>> {
         let values: Vec<i64> = match &self.data {
             FileData::I32(v) => v.iter().map(|&x| i64::from(x)).collect(),
             FileData::I64(v) => v.clone(),
+            FileData::U64(v) => v.iter().map(|&x| i64::try_from(x).ok()).collect::<Option<_>>()?,
             FileData::U8(v) => v.iter().map(|&x| i64::from(x)).collect(),
             FileData::Bool(v) => v.iter().map(|&x| i64::from(x)).collect(),
             _ => return None,
@@ -203,6 +266,7 @@ impl FileArray {
             FileData::F64(v) => all(v, f64::to_le_bytes),
             FileData::I32(v) => all(v, i32::to_le_bytes),
             FileData::I64(v) => all(v, i64::to_le_bytes),
+            FileData::U64(v) => all(v, u64::to_le_bytes),
             FileData::U8(v) => v.clone(),
             FileData::Bool(v) => all(v, |x| [u8::from(x)]),
         }
@@ -245,4 +309,4 @@ macro_rules! from_array {
     )*};
 }
 
-from_array!(f16 => F16, bf16 => Bf16, f32 => F32, f64 => F64, i32 => I32, i64 => I64, u8 => U8, bool => Bool);
+from_array!(f16 => F16, bf16 => Bf16, f32 => F32, f64 => F64, i32 => I32, i64 => I64, u64 => U64, u8 => U8, bool => Bool);

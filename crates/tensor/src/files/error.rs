@@ -54,6 +54,16 @@ pub enum FileError {
         /// The number of bytes that are allowed.
         limit: u64,
     },
+    /// A content that needs more memory than the machine gives.
+    #[error("{path}: {place}: needs {needed} bytes of memory, which the machine does not give", path = path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// The place in the file.
+        place: String,
+        /// The number of bytes it would take.
+        needed: u64,
+    },
     /// A name that the file does not have.
     #[error("{path}: there is no '{name}' among its {count} entries (the nearest in order: {near})", path = path.display())]
     Missing {

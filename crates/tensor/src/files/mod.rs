@@ -2,7 +2,8 @@
 //!
 //! Counts, lengths and offsets are compared with the size of the file before anything of that size is allocated. So a
 //! reader holds at most a small multiple of the file in memory. A compressed npz counts by its expanded size, which has a
-//! limit. A bad file gives a [`FileError`] with the file, the place in it and the reason. No file is memory-mapped; single
+//! limit. A sparse file may have any apparent length, so large memory is requested in a way that may fail, and headers have
+//! limits of their own. A bad file gives a [`FileError`] with the file, the place in it and the reason. No file is memory-mapped; single
 //! tensors are read on demand.
 //!
 //! | format | read | write |
@@ -10,7 +11,7 @@
 //! | [`Safetensors`] | yes | [`write_safetensors`] |
 //! | npy | [`read_npy`] | [`write_npy`] |
 //! | [`Npz`] | yes | [`write_npz`] |
-//! | [`Gguf`] version 3 | F32, F16, `Q4_1`, `Q8_0` | no |
+//! | [`Gguf`] versions 2 and 3 | F16, BF16, F32, F64, I8 to I64, `Q4_1`, `Q8_0` | no |
 //! | [`TorchFile`] (`torch.save`, old and new; the pickle is read without running it) | tensors, numbers, texts | no |
 //!
 //! [`FileKind`] tells what a file is by its first bytes. A reader that gets a web page, a Git LFS pointer or a file of another

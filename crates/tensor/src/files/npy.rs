@@ -1,6 +1,6 @@
 use super::array::{ElementType, FileArray, FileData, checked_len};
 use super::error::FileError;
-use super::source::Source;
+use super::source::{Source, room};
 use collimate_output::{Existing, write};
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,14 +8,18 @@ use std::path::Path;
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// The longest header that is read. By default numpy refuses headers above 10,000 bytes.
 const LONGEST_HEADER: usize = 65_536;
-const SUPPORTED: &str = "little-endian f2, f4, f8, i4, i8, u1, b1";
+const SUPPORTED: &str = "f2, f4, f8, i1, i2, i4, i8, u1, u2, u4, u8 in either byte order, b1";
 
 /// The content of an npy header.
 struct Header {
     element: ElementType,
+    /// True if the bytes of an element are stored in the order of big-endian machines.
+    big_endian: bool,
     fortran: bool,
     shape: Vec<usize>,
     len: usize,
+    /// The number of bytes of the data.
+    data: u64,
 }
 
 /// A file and a place in it, for error messages.
@@ -38,13 +42,15 @@ impl Place<'_> {
     }
 }
 
-/// Reads an npy file (format versions 1 to 3) of little-endian f16, f32, f64, i32, i64, u8 or bool elements.
+/// Reads an npy file (format versions 1 to 3) of floating-point numbers of 16, 32 or 64 bits, integers of 8 to 64 bits, or booleans, in
+/// either byte order.
 ///
-/// An array in Fortran order is returned in C order, with its shape.
+/// An array in Fortran order is returned in C order, with its shape. Signed 8-bit and 16-bit integers and unsigned 16-bit integers
+/// become i32, unsigned 32-bit integers become i64.
 ///
 /// # Errors
 /// [`FileError::Malformed`] if the header cannot be parsed or does not agree with the size of the file,
-/// [`FileError::Unsupported`] for another element type.
+/// [`FileError::Unsupported`] for another element type, [`FileError::Memory`] if the machine does not give enough memory.
 ///
 /// # Examples
 /// ```
@@ -61,12 +67,24 @@ impl Place<'_> {
 /// NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays".
 pub fn read_npy(path: impl AsRef<Path>) -> Result<FileArray, FileError> {
     let (path, len, mut reader) = Source::open(path.as_ref())?.into_parts();
-    read_stream(&mut reader, len, &Place { path: &path, prefix: "" })
+    let place = Place { path: &path, prefix: "" };
+    let header = read_header(&mut reader, len, &place)?;
+    // The length of the file is known, so all memory is requested before the first byte is read.
+    let bytes = room(&path, header.data, "the npy data")?;
+    read_data(&mut reader, header, bytes, &place)
 }
 
 /// Reads an npy file of `total` bytes from a stream. The memory never exceeds a small multiple of the bytes that were
 /// received, even if `total` and the header claim more.
 pub(crate) fn read_stream(reader: &mut dyn Read, total: u64, place: &Place) -> Result<FileArray, FileError> {
+    let header = read_header(reader, total, place)?;
+    // `total` may come from a zip directory and be wrong, so the buffer grows with the bytes that are received.
+    let bytes = Vec::with_capacity(header.data.min(1 << 20) as usize);
+    read_data(reader, header, bytes, place)
+}
+
+/// Reads the header of an npy file of `total` bytes.
+fn read_header(reader: &mut dyn Read, total: u64, place: &Place) -> Result<Header, FileError> {
     let mut fixed = [0; 8];
     reader.read_exact(&mut fixed).map_err(|e| place.io("the npy magic string", e))?;
     if &fixed[..6] != MAGIC {
@@ -98,8 +116,7 @@ pub(crate) fn read_stream(reader: &mut dyn Read, total: u64, place: &Place) -> R
     }
     let mut text = vec![0; header_len];
     reader.read_exact(&mut text).map_err(|e| place.io("the npy header", e))?;
-    let header = parse_header(&text, place)?;
-
+    let mut header = parse_header(&text, place)?;
     let expected = (header.len as u64).checked_mul(header.element.bytes() as u64);
     let present = total - prefix - header_len as u64;
     if expected != Some(present) {
@@ -110,13 +127,26 @@ pub(crate) fn read_stream(reader: &mut dyn Read, total: u64, place: &Place) -> R
         );
         return Err(place.malformed("the npy data", what));
     }
-    // `total` may come from a zip directory and be wrong, so the buffer grows with the bytes that are received.
-    let mut bytes = Vec::with_capacity(present.min(1 << 20) as usize);
+    header.data = present;
+    Ok(header)
+}
+
+/// Reads the elements behind a header into `bytes`.
+fn read_data(
+    reader: &mut dyn Read,
+    header: Header,
+    mut bytes: Vec<u8>,
+    place: &Place,
+) -> Result<FileArray, FileError> {
+    let present = header.data;
     reader.take(present).read_to_end(&mut bytes).map_err(|e| place.io("the npy data", e))?;
     if bytes.len() as u64 != present {
         return Err(
             place.malformed("the npy data", format!("only {} of {present} bytes are there", bytes.len()))
         );
+    }
+    if header.big_endian {
+        bytes.chunks_exact_mut(header.element.bytes()).for_each(<[u8]>::reverse);
     }
     if header.fortran && header.shape.len() > 1 {
         bytes = to_c_order(&bytes, &header.shape, header.element.bytes());
@@ -203,27 +233,45 @@ fn parse_header(text: &[u8], place: &Place) -> Result<Header, FileError> {
         };
     }
     let descr = descr.ok_or_else(|| bad("'descr' is missing".into()))?;
-    let element = match descr {
-        "<f2" => ElementType::F16,
-        "<f4" => ElementType::F32,
-        "<f8" => ElementType::F64,
-        "<i4" => ElementType::I32,
-        "<i8" => ElementType::I64,
-        "|u1" => ElementType::U8,
-        "|b1" => ElementType::Bool,
-        _ => {
-            return Err(FileError::Unsupported {
-                path: place.path.into(),
-                place: format!("{}the npy header", place.prefix),
-                what: format!("element type '{}'", descr.escape_debug()),
-                supported: SUPPORTED,
-            });
-        }
+    let Some((element, big_endian)) = element_type(descr) else {
+        return Err(FileError::Unsupported {
+            path: place.path.into(),
+            place: format!("{}the npy header", place.prefix),
+            what: format!("element type '{}'", descr.escape_debug()),
+            supported: SUPPORTED,
+        });
     };
     let fortran = fortran.ok_or_else(|| bad("'fortran_order' is missing".into()))?;
     let shape = shape.ok_or_else(|| bad("'shape' is missing".into()))?;
     let len = checked_len(&shape).ok_or_else(|| bad(format!("the shape {shape:?} overflows")))?;
-    Ok(Header { element, fortran, shape, len })
+    Ok(Header { element, big_endian, fortran, shape, len, data: 0 })
+}
+
+/// Returns the type that a description such as `<f4` names, and true if its bytes are in the order of big-endian machines.
+fn element_type(descr: &str) -> Option<(ElementType, bool)> {
+    let (order, kind) = descr.split_at_checked(1)?;
+    let element = match kind {
+        "f2" => ElementType::F16,
+        "f4" => ElementType::F32,
+        "f8" => ElementType::F64,
+        "i1" => ElementType::I8,
+        "i2" => ElementType::I16,
+        "i4" => ElementType::I32,
+        "i8" => ElementType::I64,
+        "u1" => ElementType::U8,
+        "u2" => ElementType::U16,
+        "u4" => ElementType::U32,
+        "u8" => ElementType::U64,
+        "b1" => ElementType::Bool,
+        _ => return None,
+    };
+    match order {
+        "<" => Some((element, false)),
+        ">" => Some((element, true)),
+        // No order: only single bytes have none.
+        "|" if element.bytes() == 1 => Some((element, false)),
+        _ => None,
+    }
 }
 
 fn quoted(text: &str) -> Option<(&str, &str)> {
@@ -239,7 +287,8 @@ fn axes(text: &str) -> Option<Vec<usize>> {
     // One axis is written "(3,)". Several axes may or may not end in a comma.
     let inner = inner.strip_suffix(',').unwrap_or(inner);
     let digits = |axis: &str| axis.bytes().all(|b| b.is_ascii_digit()).then(|| axis.parse().ok()).flatten();
-    inner.split(',').map(|axis| digits(axis.trim())).collect()
+    // Python 2 wrote long integers as "3L".
+    inner.split(',').map(str::trim).map(|axis| digits(axis.strip_suffix('L').unwrap_or(axis))).collect()
 }
 
 /// Writes an npy file (format version 1, C order). On an error the old file, if any, stays.
@@ -259,6 +308,7 @@ pub(crate) fn to_bytes(array: &FileArray, path: &Path) -> Result<Vec<u8>, FileEr
         FileData::F64(_) => "<f8",
         FileData::I32(_) => "<i4",
         FileData::I64(_) => "<i8",
+        FileData::U64(_) => "<u8",
         FileData::U8(_) => "|u1",
         FileData::Bool(_) => "|b1",
         FileData::Bf16(_) => {

@@ -5,17 +5,18 @@ use super::npy::{Place, read_stream, to_bytes};
 use super::safetensors::missing;
 use super::source::Source;
 use super::zip::{Member, content, members, write_stored};
+use crate::memory_fits;
 use collimate_output::{Existing, write};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The default limit of bytes to which an array may expand.
+/// The default limit of bytes to which a compressed array may expand.
 const DEFAULT_LIMIT: u64 = 1 << 30;
 
 /// An open npz file (a zip archive of npy files). Its directory is checked; its arrays are read one at a time.
 ///
 /// A compressed archive can expand a thousandfold, so the size after expansion has a limit: 1 GiB for each array, or the limit
-/// of [`Npz::with_limit`].
+/// of [`Npz::with_limit`]. Arrays that are stored without compression have no limit but the memory of the machine.
 ///
 /// # Errors
 /// Opening refuses a broken zip directory and repeated names. Reading refuses wrong sizes and check sums, encryption,
@@ -66,7 +67,7 @@ impl Npz {
         Ok(Self { source, arrays, limit: DEFAULT_LIMIT })
     }
 
-    /// Sets the limit of bytes to which an array may expand.
+    /// Sets the limit of bytes to which a compressed array may expand.
     #[must_use]
     pub fn with_limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
@@ -87,9 +88,12 @@ impl Npz {
             return Err(missing(&self.source, name, &self.arrays));
         };
         let place = format!("array '{name}'");
-        if member.size > self.limit {
-            let path = self.source.path.clone();
+        let path = self.source.path.clone();
+        if member.expands() && member.size > self.limit {
             return Err(FileError::TooLarge { path, place, needed: member.size, limit: self.limit });
+        }
+        if !memory_fits(member.size) {
+            return Err(FileError::Memory { path, place, needed: member.size });
         }
         let mut content = content(&self.source, member, &place)?;
         let prefix = format!("{place}: ");

@@ -1,4 +1,5 @@
 use super::FileError;
+use crate::memory_fits;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -64,8 +65,15 @@ impl Source {
     /// Reads the `count` bytes at `offset`.
     pub(crate) fn read(&self, offset: u64, count: u64, place: &str) -> Result<Vec<u8>, FileError> {
         self.check(offset, count, place)?;
-        let mut out = vec![0; count as usize];
-        self.read_into(offset, &mut out, place)?;
+        let mut out = room(&self.path, count, place)?;
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = reader
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| reader.by_ref().take(count).read_to_end(&mut out))
+            .map_err(|source| FileError::Io { path: self.path.clone(), place: place.into(), source })?;
+        if read as u64 != count {
+            return Err(self.malformed(place, format!("only {read} of {count} bytes are there")));
+        }
         Ok(out)
     }
 
@@ -79,7 +87,23 @@ impl Source {
         }
     }
 
+    /// Returns an empty vector with room for `count` numbers.
+    pub(crate) fn room<T>(&self, count: u64, place: &str) -> Result<Vec<T>, FileError> {
+        room(&self.path, count, place)
+    }
+
     pub(crate) fn malformed(&self, place: impl Into<String>, what: impl Into<String>) -> FileError {
         FileError::Malformed { path: self.path.clone(), place: place.into(), what: what.into() }
     }
+}
+
+/// Returns an empty vector with room for `count` numbers, or an error if the machine does not give that much memory.
+///
+/// A sparse file may have any apparent length, so a size that fits into the file may still be impossible.
+pub(crate) fn room<T>(path: &Path, count: u64, place: &str) -> Result<Vec<T>, FileError> {
+    let mut out = Vec::new();
+    let needed = count.saturating_mul(size_of::<T>() as u64);
+    let given =
+        usize::try_from(count).is_ok_and(|count| memory_fits(needed) && out.try_reserve_exact(count).is_ok());
+    if given { Ok(out) } else { Err(FileError::Memory { path: path.into(), place: place.into(), needed }) }
 }

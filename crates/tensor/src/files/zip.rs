@@ -30,6 +30,13 @@ pub(crate) struct Member {
     local: u64,
 }
 
+impl Member {
+    /// Returns true if the member is compressed, so that its content may be far larger than its part of the file.
+    pub(crate) fn expands(&self) -> bool {
+        self.method != 0
+    }
+}
+
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }

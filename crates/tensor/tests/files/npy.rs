@@ -37,6 +37,7 @@ fn every_element_type_is_read_back() {
         ("f64", FileArray::from(array![1e300])),
         ("i32", FileArray::from(array![i32::MIN])),
         ("i64", FileArray::from(array![i64::MAX])),
+        ("u64", FileArray::from(array![u64::MAX])),
         ("u8", FileArray::from(array![7_u8])),
         ("bool", FileArray::from(array![true, false])),
         ("empty", FileArray::new(vec![3, 0], FileData::F64(vec![])).unwrap()),
@@ -63,7 +64,7 @@ fn array_bytes(array: &FileArray) -> usize {
     let size = match array.type_name() {
         "f16" => 2,
         "f32" | "i32" => 4,
-        "f64" | "i64" => 8,
+        "f64" | "i64" | "u64" => 8,
         _ => 1,
     };
     size * array.shape().iter().product::<usize>()
@@ -106,7 +107,16 @@ fn a_hostile_header_is_refused_with_its_reason() {
         (with("'<f4'", "(99999999999999999999999,)"), "no tuple of sizes"),
         (with("'<f4'", "(-1,)"), "no tuple of sizes"),
         (with("'<f4'", "(2"), "not closed"),
-        (with("'>f4'", "(2,)"), "'>f4'"),
+        (with("'>f4'", "(2,)"), "needs 8 bytes, but 7 follow"),
+        (with("'|f4'", "(2,)"), "'|f4'"),
+        (with("'f4'", "(2,)"), "'f4'"),
+        (with("''", "(2,)"), "''"),
+        (with("'\u{e9}4'", "(2,)"), "'\u{e9}4'"),
+        (with("'<f16'", "(2,)"), "'<f16'"),
+        (with("'<U8'", "(2,)"), "'<u8'"),
+        (with("'<M8[ns]'", "(2,)"), "'<m8[ns]'"),
+        (with("'<f4'", "(2LL,)"), "no tuple of sizes"),
+        (with("'<f4'", "(L,)"), "no tuple of sizes"),
         (with("'<c8'", "(2,)"), "'<c8'"),
         (with("'|O'", "(2,)"), "'|o'"),
         (with("[('a', '<f4')]", "(2,)"), "structured"),
@@ -170,4 +180,73 @@ fn an_archive_that_expands_without_end_is_stopped() {
     let at = stored.windows(4).position(|w| w == [77; 4]).unwrap();
     stored[at] = 78;
     assert!(refusal(Npz::from_bytes(stored).unwrap().read("a")).to_lowercase().contains("check sum"));
+}
+
+#[test]
+fn shapes_with_long_integers_of_python_2_are_read() {
+    let _guard = alone();
+    for (shape, expected) in [("(2L, 3L)", vec![2, 3]), ("(6L,)", vec![6]), ("(1, 6L)", vec![1, 6])] {
+        let dictionary = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
+        assert_eq!(read(&npy(&dictionary, &[1; 6])).unwrap().shape(), expected);
+    }
+}
+
+#[test]
+fn either_byte_order_and_every_width_of_integers_are_read() {
+    let _guard = alone();
+    let read = |descr: &str, data: &[u8]| {
+        let dictionary = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (2,), }}");
+        read(&npy(&dictionary, data)).unwrap()
+    };
+    let both = |values: [f64; 2], little: Vec<u8>, kind: &str| {
+        let width = little.len() / 2;
+        let big: Vec<u8> = little.chunks(width).flat_map(|x| x.iter().rev().copied()).collect();
+        assert_eq!(read(&format!("<{kind}"), &little).to_f64().as_slice().unwrap(), values, "{kind}");
+        assert_eq!(read(&format!(">{kind}"), &big).to_f64().as_slice().unwrap(), values, "{kind}");
+    };
+    let halves = [1.5, -0.25].map(|x| f16::from_f64(x).to_le_bytes());
+    both([1.5, -0.25], halves.concat(), "f2");
+    both([1.5, -0.25], [1.5_f32, -0.25].map(f32::to_le_bytes).concat(), "f4");
+    both([0.1, -1e300], [0.1_f64, -1e300].map(f64::to_le_bytes).concat(), "f8");
+    both([-2.0, 300.0], [-2_i16, 300].map(i16::to_le_bytes).concat(), "i2");
+    both([-2.0, 70000.0], [-2_i32, 70000].map(i32::to_le_bytes).concat(), "i4");
+    both([-2.0, 7e10], [-2_i64, 70_000_000_000].map(i64::to_le_bytes).concat(), "i8");
+    both([2.0, 65535.0], [2_u16, 65535].map(u16::to_le_bytes).concat(), "u2");
+    both([2.0, 4_294_967_295.0], [2_u32, u32::MAX].map(u32::to_le_bytes).concat(), "u4");
+    both([2.0, 7e10], [2_u64, 70_000_000_000].map(u64::to_le_bytes).concat(), "u8");
+    assert_eq!(read("|i1", &[0x80, 0x7f]).to_f64().as_slice().unwrap(), [-128.0, 127.0]);
+    assert_eq!(read("<i1", &[0x80, 0x7f]).to_f64().as_slice().unwrap(), [-128.0, 127.0]);
+    // Fortran order and big-endian bytes at once.
+    let dictionary = "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3), }";
+    let data: Vec<u8> = [1_i16, 4, 2, 5, 3, 6].iter().flat_map(|x| x.to_be_bytes()).collect();
+    let array = self::read(&npy(dictionary, &data)).unwrap().to_i64().unwrap();
+    assert_eq!(array, array![[1, 2, 3], [4, 5, 6]].into_dyn());
+}
+
+#[test]
+fn a_sparse_array_larger_than_the_memory_is_an_error() {
+    let _guard = alone();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let header = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776,), }", &[]);
+    std::fs::write(file.path(), &header).unwrap();
+    let length = (1 << 40) + header.len() as u64;
+    std::fs::OpenOptions::new().write(true).open(file.path()).unwrap().set_len(length).unwrap();
+    let (result, peak) = measured(|| read_npy(file.path()));
+    assert!(refusal(result).contains("needs 1099511627776 bytes of memory"));
+    assert!(peak < 4096, "{peak} bytes");
+}
+
+#[test]
+fn what_the_writer_of_archives_writes_has_no_limit_of_expansion() {
+    let _guard = alone();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    write_npz(file.path(), &[("x", FileArray::from(ndarray::Array1::<u8>::zeros(5000)))]).unwrap();
+    // A stored array does not expand, so the limit does not concern it.
+    assert_eq!(Npz::open(file.path()).unwrap().with_limit(100).read("x").unwrap().shape(), [5000]);
+    // A name as long as the format allows is read back, and a longer one is not written.
+    let long = "n".repeat(65_531);
+    write_npz(file.path(), &[(&long, FileArray::from(array![3_u8]))]).unwrap();
+    assert_eq!(Npz::open(file.path()).unwrap().read(&long).unwrap().to_i64().unwrap()[0], 3);
+    let longer = "n".repeat(65_532);
+    assert!(refusal(write_npz(file.path(), &[(&longer, FileArray::from(array![3_u8]))])).contains("65535"));
 }

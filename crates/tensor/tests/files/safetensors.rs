@@ -60,7 +60,12 @@ fn a_hostile_header_is_refused_with_its_reason() {
         (one("[8,0]"), 8, "invalid offset"),
         (one("[0,18446744073709551615]"), 8, "invalid"),
         (r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#.into(), 0, "overflow"),
-        (r#"{"a":{"dtype":"F31","shape":[],"data_offsets":[0,4]}}"#.into(), 4, "unknown variant"),
+        (r#"{"a":{"dtype":7,"shape":[],"data_offsets":[0,4]}}"#.into(), 4, "invalid type"),
+        (r#"{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}"#.into(), 2, "invalid shape"),
+        (r#"{"__metadata__":{"a":"1","a":"2"}}"#.into(), 0, "'a' are listed twice"),
+        (r#"{"__metadata__":{"a":"1"},"__metadata__":{"a":"1"}}"#.into(), 0, "'__metadata__' is listed twice"),
+        (r#"{"__metadata__":null,"__metadata__":{}}"#.into(), 0, "'__metadata__' is listed twice"),
+        (r#"{"__metadata__":{"a":1}}"#.into(), 0, "expected a string"),
         (r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#.into(), 4, "integer"),
         (
             r#"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}"#
@@ -96,9 +101,20 @@ fn a_header_longer_than_the_file_allocates_nothing() {
 #[test]
 fn an_element_type_that_is_not_read_is_named() {
     let _guard = alone();
-    let file = open(r#"{"a":{"dtype":"U16","shape":[2],"data_offsets":[0,4]}}"#, 4).unwrap();
-    assert_eq!(file.shape("a"), Some(&[2][..]));
-    assert!(refusal(file.read("a")).contains("U16"));
+    // One tensor of a type that is not read, or not known, leaves the others readable.
+    for (dtype, bytes) in [("C64", 16), ("F4", 1), ("F6_E3M2", 3), ("F31", 5)] {
+        let shape = if dtype == "F6_E3M2" { 4 } else { 2 };
+        let end = bytes + 4;
+        let header = format!(
+            r#"{{"a":{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[0,{bytes}]}},
+                "b":{{"dtype":"U8","shape":[4],"data_offsets":[{bytes},{end}]}}}}"#
+        );
+        let file = open(&header, end).unwrap();
+        assert_eq!(file.shape("a"), Some(&[shape][..]));
+        let text = refusal(file.read("a"));
+        assert!(text.contains(dtype) && text.contains("supported: BOOL, U8"), "{text}");
+        assert_eq!(file.read("b").unwrap().to_i64().unwrap().sum(), 4);
+    }
     let file = open(r#"{"a":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}}"#, 2).unwrap();
     assert_eq!(file.read("a").unwrap().to_i64().unwrap()[0], 1);
     let mut bytes = self::file(r#"{"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}}"#, 1);
@@ -119,4 +135,122 @@ fn a_writer_that_refuses_leaves_the_old_file() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     assert!(refusal(Safetensors::open(folder.path())).contains("regular file"));
     assert!(refusal(Safetensors::open(folder.path().join("none"))).contains("none"));
+}
+
+/// Reads one tensor of `n` elements of a type from its bytes.
+fn read_as(dtype: &str, n: usize, bytes: &[u8]) -> FileArray {
+    let end = bytes.len();
+    let header = format!(r#"{{"a":{{"dtype":"{dtype}","shape":[{n}],"data_offsets":[0,{end}]}}}}"#);
+    let mut all = file(&header, 0);
+    all.extend(bytes);
+    Safetensors::from_bytes(all).unwrap().read("a").unwrap()
+}
+
+#[test]
+fn eight_bit_numbers_are_read_by_their_formulas() {
+    let _guard = alone();
+    // Zero, the least and the largest number, one, minus one, and the codes beyond the largest number.
+    let values = |dtype: &str, codes: &[u8]| -> Vec<f64> {
+        read_as(dtype, codes.len(), codes).to_f64().into_raw_vec_and_offset().0
+    };
+    assert_eq!(
+        values("F8_E4M3", &[0, 1, 7, 8, 0x38, 0xb8, 0x7e, 0xfe]),
+        [0.0, 2f64.powi(-9), 7.0 * 2f64.powi(-9), 2f64.powi(-6), 1.0, -1.0, 448.0, -448.0]
+    );
+    assert!(values("F8_E4M3", &[0x7f, 0xff]).iter().all(|x| x.is_nan()));
+    assert_eq!(
+        values("F8_E5M2", &[0, 1, 0x3c, 0xbc, 0x7b, 0x7c, 0xfc]),
+        [0.0, 2f64.powi(-16), 1.0, -1.0, 57344.0, f64::INFINITY, f64::NEG_INFINITY]
+    );
+    assert!(values("F8_E5M2", &[0x7d, 0x7f]).iter().all(|x| x.is_nan()));
+    assert_eq!(
+        values("F8_E4M3FNUZ", &[0, 1, 0x40, 0xc0, 0x7f, 0xff]),
+        [0.0, 2f64.powi(-10), 1.0, -1.0, 240.0, -240.0]
+    );
+    assert_eq!(values("F8_E5M2FNUZ", &[0, 1, 0x40, 0x7f]), [0.0, 2f64.powi(-17), 1.0, 57344.0]);
+    assert!(values("F8_E4M3FNUZ", &[0x80])[0].is_nan() && values("F8_E5M2FNUZ", &[0x80])[0].is_nan());
+    assert_eq!(values("F8_E8M0", &[0, 127, 128, 254]), [2f64.powi(-127), 1.0, 2.0, 2f64.powi(127)]);
+    assert!(values("F8_E8M0", &[255])[0].is_nan());
+    assert_eq!(values("I8", &[0x80, 0xff, 0x7f]), [-128.0, -1.0, 127.0]);
+}
+
+#[test]
+fn integers_of_every_width_are_read_exactly() {
+    let _guard = alone();
+    let integers = |dtype: &str, bytes: Vec<u8>| {
+        let n = bytes.len() * 8 / dtype[1..].parse::<usize>().unwrap();
+        read_as(dtype, n, &bytes).to_i64().map(|x| x.into_raw_vec_and_offset().0)
+    };
+    let bytes = |x: &[u64], width: usize| -> Vec<u8> {
+        x.iter().flat_map(|x| x.to_le_bytes()[..width].to_vec()).collect()
+    };
+    let all = u64::MAX;
+    assert_eq!(integers("I16", bytes(&[all, 0x7fff, 0x8000], 2)), Some(vec![-1, 32767, -32768]));
+    assert_eq!(integers("U16", bytes(&[all, 5], 2)), Some(vec![65535, 5]));
+    assert_eq!(integers("U32", bytes(&[all, 5], 4)), Some(vec![4_294_967_295, 5]));
+    assert_eq!(integers("U64", bytes(&[5, i64::MAX as u64], 8)), Some(vec![5, i64::MAX]));
+    // A number above the largest signed integer stays what it is.
+    assert_eq!(integers("U64", bytes(&[5, all], 8)), None);
+    assert_eq!(read_as("U64", 1, &bytes(&[all], 8)).data(), &FileData::U64(vec![all]));
+}
+
+#[test]
+fn free_text_that_is_null_is_none() {
+    let _guard = alone();
+    let header = r#"{"__metadata__":null,"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#;
+    let file = open(header, 2).unwrap();
+    assert!(file.metadata().is_empty());
+    assert_eq!(file.names().collect::<Vec<_>>(), ["a"]);
+    assert!(open(r#"{"__metadata__":{}}"#, 0).unwrap().metadata().is_empty());
+}
+
+#[test]
+fn what_the_reader_refuses_is_not_written() {
+    let _guard = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let one = || FileArray::from(array![1_u8]);
+    assert!(refusal(write_safetensors(&path, &[("__metadata__", one())], &[])).contains("'__metadata__'"));
+    let twice = [("a", "1"), ("b", "2"), ("a", "1")];
+    assert!(refusal(write_safetensors(&path, &[("w", one())], &twice)).contains("'a' are given twice"));
+    assert!(!path.exists());
+    // Names and texts of any characters come back.
+    let odd = "quote \" slash \\ line\n\u{1} λ";
+    write_safetensors(&path, &[(odd, one()), ("", one())], &[(odd, odd)]).unwrap();
+    let file = Safetensors::open(&path).unwrap();
+    assert_eq!(file.metadata()[odd], odd);
+    assert_eq!(file.read(odd).unwrap(), one());
+    assert_eq!(file.names().next(), Some(""));
+}
+
+#[test]
+fn the_reference_implementation_writes_and_reads_the_same_bytes() {
+    let _guard = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let tensors = [
+        ("b", FileArray::from(array![1.5_f32, -2.0])),
+        ("half", FileArray::from(array![f16::ONE])),
+        ("a", FileArray::from(array![[1.0_f32], [2.0]])),
+        ("n", FileArray::from(array![7_i64])),
+        ("u", FileArray::from(array![u64::MAX])),
+        ("flags", FileArray::from(array![true])),
+    ];
+    let texts: Vec<(String, String)> = (0..20).map(|i| (format!("key {i}"), format!("{i}"))).collect();
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    write_safetensors(&path, &tensors, &texts).unwrap();
+    let written = std::fs::read(&path).unwrap();
+    let theirs = safetensors::SafeTensors::deserialize(&written).unwrap();
+    assert_eq!(theirs.len(), tensors.len());
+    assert_eq!(theirs.tensor("a").unwrap().shape(), [2, 1]);
+    assert_eq!(theirs.tensor("u").unwrap().data(), [255; 8]);
+    // The keys ascend, so a second file has the same bytes whatever the order in which they are given.
+    let backwards: Vec<(&str, &str)> = texts.iter().rev().copied().collect();
+    write_safetensors(&path, &tensors, &backwards).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), written);
+    // Without a map whose order is undefined, the reference writes these bytes too.
+    let views: Vec<_> = theirs.tensors();
+    write_safetensors(&path, &tensors, &[("one", "text")]).unwrap();
+    let one = std::collections::HashMap::from([("one".to_owned(), "text".to_owned())]);
+    assert_eq!(std::fs::read(&path).unwrap(), safetensors::serialize(views, Some(one)).unwrap());
 }

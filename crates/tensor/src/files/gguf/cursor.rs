@@ -4,6 +4,8 @@ use super::super::source::Source;
 /// The largest length of a string: names, words and templates are shorter.
 const LONGEST_STRING: u64 = 1 << 24;
 const WINDOW: u64 = 1 << 16;
+/// The largest memory in bytes that the metadata and the names of one file may take. The vocabularies of real models take a tenth.
+const LARGEST_HEADER: u64 = 1 << 28;
 
 /// Reads a header from front to back through a small window.
 pub(super) struct Cursor<'a> {
@@ -13,11 +15,13 @@ pub(super) struct Cursor<'a> {
     start: u64,
     /// The next byte, counted within the window.
     next: usize,
+    /// The number of bytes of memory that the values read so far take.
+    spent: u64,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
-        Self { source, window: Vec::new(), start: 0, next: 0 }
+        Self { source, window: Vec::new(), start: 0, next: 0, spent: 0 }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -39,6 +43,22 @@ impl<'a> Cursor<'a> {
             return Err(
                 self.malformed(place, format!("{count} entries do not fit into the {rest} bytes left"))
             );
+        }
+        Ok(())
+    }
+
+    /// Counts the memory of `count` values of `size` bytes each. Returns an error if the header then takes too much.
+    ///
+    /// A sparse file may have any apparent length, so a count that fits into the file may still be impossible.
+    pub(super) fn spend(&mut self, count: u64, size: usize, place: &str) -> Result<(), FileError> {
+        self.spent = self.spent.saturating_add(count.saturating_mul(size as u64));
+        if self.spent > LARGEST_HEADER {
+            return Err(FileError::TooLarge {
+                path: self.source.path.clone(),
+                place: format!("{place} (before byte {})", self.position()),
+                needed: self.spent,
+                limit: LARGEST_HEADER,
+            });
         }
         Ok(())
     }
@@ -72,6 +92,7 @@ impl<'a> Cursor<'a> {
                 self.malformed(place, format!("a string of {length} bytes is longer than {LONGEST_STRING}"))
             );
         }
+        self.spend(length, 1, place)?;
         let length = length as usize;
         let bytes = if self.window.len() - self.next >= length {
             let bytes = self.window[self.next..self.next + length].to_vec();

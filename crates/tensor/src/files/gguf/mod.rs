@@ -6,6 +6,7 @@ use super::safetensors::missing;
 use super::source::Source;
 use super::{FileArray, FileData, FileError};
 pub use blocks::GgufType;
+use blocks::{Block, READABLE};
 use cursor::Cursor;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -44,7 +45,7 @@ impl GgufTensor {
     }
 }
 
-/// An open GGUF file of version 3. Its metadata and tensor table are checked; tensors are read one at a time as f32.
+/// An open GGUF file of version 2 or 3. Its metadata and tensor table are checked; tensors are read one at a time as f32.
 ///
 /// ```text
 /// Q8_0  block of 32: scale d (f16), 32 × i8 q                  x = d q
@@ -56,8 +57,8 @@ impl GgufTensor {
 ///
 /// # Errors
 /// Opening refuses counts and strings that cannot fit into the rest of the file, values nested deeper than four levels,
-/// repeated names, unknown types, and offsets that are not aligned, overlap, or pass the end of the file. Reading a tensor in
-/// another format than F32, F16, `Q4_1` or `Q8_0` is an error that names the format.
+/// repeated names, metadata of more than 256 MiB, and offsets that are not aligned, overlap, or pass the end of the file. Reading a
+/// tensor in a format of blocks other than `Q4_1` or `Q8_0` is an error that names the format; the other tensors are readable.
 ///
 /// # Determinism
 /// Expansion is elementwise, so a file gives the same bits on every machine.
@@ -78,7 +79,7 @@ impl GgufTensor {
 /// ```
 ///
 /// # References
-/// The GGUF specification of the ggml project, version 3.
+/// The GGUF specification of the ggml project, versions 2 and 3, which differ only in big-endian files.
 pub struct Gguf {
     source: Source,
     metadata: BTreeMap<String, GgufValue>,
@@ -102,12 +103,18 @@ impl Gguf {
             return Err(source.malformed("the magic string", "this is not a GGUF file"));
         }
         let version = cursor.u32("the version")?;
-        if version != 3 {
+        if !(2..=3).contains(&version) {
+            let swapped = version.swap_bytes();
+            let what = if (1..1 << 16).contains(&swapped) {
+                format!("GGUF version {swapped} in the byte order of big-endian machines")
+            } else {
+                format!("GGUF version {version}")
+            };
             return Err(FileError::Unsupported {
                 path: source.path.clone(),
                 place: "the version".into(),
-                what: format!("GGUF version {version}"),
-                supported: "3",
+                what,
+                supported: "little-endian versions 2, 3",
             });
         }
         let n_tensors = cursor.u64("the number of tensors")?;
@@ -117,6 +124,7 @@ impl Gguf {
         let mut metadata = BTreeMap::new();
         for index in 0..n_values {
             let name = cursor.string(&format!("the name of metadata entry {index}"))?;
+            cursor.spend(1, size_of::<(String, GgufValue)>(), "the metadata")?;
             let value = GgufValue::read(&mut cursor, &format!("metadata entry '{name}'"))?;
             if metadata.contains_key(&name) {
                 return Err(source.malformed("the metadata", format!("'{name}' is listed twice")));
@@ -150,13 +158,17 @@ impl Gguf {
         &self.tensors
     }
 
-    /// Reads one tensor as f32.
+    /// Reads one tensor as f32. Doubles, and integers beyond 2²⁴, are rounded to the nearest number.
     ///
     /// # Errors
-    /// [`FileError::Missing`] if there is no tensor of this name, [`FileError::Unsupported`] for another storage format.
+    /// [`FileError::Missing`] if there is no tensor of this name, [`FileError::Unsupported`] for another storage format,
+    /// [`FileError::Memory`] if the machine does not give enough memory.
     pub fn read(&self, name: &str) -> Result<FileArray, FileError> {
         let tensor = self.tensor(name)?;
-        let mut values = vec![0.0; tensor.len()];
+        // A format that is not read is the better reason, so it is looked for first.
+        self.block(name, tensor)?;
+        let mut values = self.source.room(tensor.len() as u64, &format!("tensor '{name}'"))?;
+        values.resize(tensor.len(), 0.0);
         self.read_rows_into(name, 0..tensor.len() / tensor.shape.last().copied().unwrap_or(1), &mut values)?;
         FileArray::new(tensor.shape.clone(), FileData::F32(values))
     }
@@ -169,15 +181,7 @@ impl Gguf {
     /// The errors of [`Gguf::read`]; [`FileError::Shape`] if `out` does not have the size of the rows, or the tensor has fewer.
     pub fn read_rows_into(&self, name: &str, rows: Range<usize>, out: &mut [f32]) -> Result<(), FileError> {
         let tensor = self.tensor(name)?;
-        let place = format!("tensor '{name}'");
-        let Some(block) = tensor.kind.readable() else {
-            return Err(FileError::Unsupported {
-                path: self.source.path.clone(),
-                place,
-                what: format!("the type {:?}", tensor.kind),
-                supported: "F32, F16, Q4_1, Q8_0",
-            });
-        };
+        let (place, block) = (format!("tensor '{name}'"), self.block(name, tensor)?);
         let width = tensor.shape.last().copied().unwrap_or(1);
         let count = rows.len();
         if rows.end > tensor.len() / width || count.checked_mul(width) != Some(out.len()) {
@@ -193,6 +197,15 @@ impl Gguf {
             (block.expand)(bytes, piece);
         }
         Ok(())
+    }
+
+    fn block(&self, name: &str, tensor: &GgufTensor) -> Result<Block, FileError> {
+        tensor.kind.readable().ok_or_else(|| FileError::Unsupported {
+            path: self.source.path.clone(),
+            place: format!("tensor '{name}'"),
+            what: format!("the type {:?}", tensor.kind),
+            supported: READABLE,
+        })
     }
 
     fn tensor(&self, name: &str) -> Result<&GgufTensor, FileError> {
@@ -211,6 +224,7 @@ fn read_table(
     let mut tensors = BTreeMap::new();
     for index in 0..count {
         let name = cursor.string(&format!("the name of tensor {index}"))?;
+        cursor.spend(1, size_of::<(String, GgufTensor)>(), "the tensor table")?;
         let place = format!("the table entry of tensor '{name}'");
         let n_axes = cursor.u32(&place)?;
         if n_axes == 0 || n_axes > MOST_AXES {
@@ -220,15 +234,14 @@ fn read_table(
         for _ in 0..n_axes {
             shape.push(cursor.u64(&place)?);
         }
-        let number = cursor.u32(&place)?;
-        let kind = GgufType::from_number(number)
-            .ok_or_else(|| cursor.malformed(&place, format!("type number {number} is unknown")))?;
+        let kind = GgufType::from_number(cursor.u32(&place)?);
         let offset = cursor.u64(&place)?;
         if offset % u64::from(alignment) != 0 {
             let what = format!("its offset {offset} is no multiple of the alignment {alignment}");
             return Err(cursor.malformed(&place, what));
         }
-        let (per_block, block_bytes) = kind.block();
+        // The size of an unknown format is unknown. Only the start of its data is checked.
+        let (per_block, block_bytes) = kind.block().unwrap_or((1, 0));
         let elements = shape.iter().try_fold(1u64, |a, &n| a.checked_mul(n)).filter(|&n| n > 0);
         let bytes = elements.map(|n| n / per_block).and_then(|n| n.checked_mul(block_bytes));
         let (Some(elements), Some(bytes)) = (elements, bytes) else {

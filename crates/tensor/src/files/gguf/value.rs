@@ -131,7 +131,14 @@ impl GgufValue {
             _ => return Err(cursor.malformed(place, format!("array element type {kind} is unknown"))),
         };
         cursor.check_count(count, smallest, place)?;
-        // The count was checked against the file, so this reserves at most eight times the bytes that are left.
+        let in_memory = match kind {
+            7 => size_of::<bool>(),
+            8 => size_of::<String>(),
+            9 => size_of::<GgufValue>(),
+            _ => size_of::<i64>(),
+        };
+        cursor.spend(count, in_memory, place)?;
+        // The count was checked against the file and against the limit of memory.
         let n = count as usize;
         fn all<'a, T>(
             cursor: &mut Cursor<'a>,
