@@ -1,6 +1,7 @@
 use crate::error::{GradError, same_length};
 use crate::objective::{Batch, Objective};
 use crate::scratch::Scratch;
+use collimate_measure::ensure;
 use collimate_stream::RngStream;
 use std::fmt;
 
@@ -141,8 +142,9 @@ impl fmt::Display for GradientReport {
 /// For a smooth function, the second difference over `h` halves when `h` is halved. A coordinate where it does not is at a kink.
 ///
 /// # Errors
-/// [`GradError::Length`] if `w` does not have the length of the parameters; [`GradError::NonFinite`] if the loss or the gradient at
-/// `w` is NaN or infinite.
+/// [`GradError::Length`] if `w` does not have the length of the parameters; the errors of [`Batch::check`]; [`GradError::OutOfRange`]
+/// unless the step is positive and finite and the two fractions are at least 0 and finite; the error of [`Objective::failure`] or
+/// [`GradError::NonFinite`] if the loss or the gradient at `w` is NaN or infinite.
 ///
 /// # Examples
 /// ```
@@ -169,10 +171,19 @@ pub fn check_gradient(
 ) -> Result<GradientReport, GradError> {
     let n = objective.n_parameters();
     same_length("w", n, w.len())?;
+    batch.check(objective.n_samples())?;
+    let CheckConfig { step, relative, of_largest, .. } = *config;
+    ensure(step > 0.0 && step.is_finite(), "step", "positive and finite", step)?;
+    for (name, fraction) in [("relative", relative), ("of_largest", of_largest)] {
+        ensure(fraction >= 0.0 && fraction.is_finite(), name, "at least 0 and finite", fraction)?;
+    }
     let mut scratch = Scratch::new();
     let mut gradient = vec![0.0; n];
     let at_w = objective.loss_and_gradient_into(w, batch, &mut scratch, &mut gradient);
     if !at_w.is_finite() {
+        if let Some(reason) = objective.failure(w, batch) {
+            return Err(reason);
+        }
         return Err(GradError::NonFinite { argument: "loss", index: 0, value: at_w });
     }
     if let Some(index) = gradient.iter().position(|g| !g.is_finite()) {

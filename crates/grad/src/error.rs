@@ -29,6 +29,33 @@ pub enum GradError {
         /// The value at that position.
         value: f64,
     },
+    /// A finite gradient is so large that its square is infinite in the type of the parameters.
+    #[error(
+        "{argument}[{index}] is {value:e}, but Adam squares it and the square must be finite: at most {largest:e} in {kind}; \
+         clip the gradient or scale the loss"
+    )]
+    TooLarge {
+        /// The name of the argument.
+        argument: &'static str,
+        /// The position of the first such number.
+        index: usize,
+        /// The value at that position.
+        value: f64,
+        /// The largest absolute value whose square is finite.
+        largest: f64,
+        /// The name of the type, `f32` or `f64`.
+        kind: &'static str,
+    },
+    /// A batch names a sample that does not exist.
+    #[error("batch[{position}] is sample {index}, but there are only {n_samples} samples")]
+    Sample {
+        /// The position in the batch.
+        position: usize,
+        /// The index at that position.
+        index: usize,
+        /// The number of samples.
+        n_samples: usize,
+    },
     /// A setting lies outside its range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),

@@ -90,6 +90,11 @@ macro_rules! loops {
                 lanes.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
             }
 
+            /// Returns true if no number is larger in absolute value than `largest`, and none is NaN.
+            pub(crate) fn all_within(x: &[$f], largest: $f) -> bool {
+                x.iter().fold(true, |within, x| within & (x.abs() <= largest))
+            }
+
             pub(crate) fn all_finite(x: &[$f]) -> bool {
                 x.iter().fold(true, |finite, x| finite & x.is_finite())
             }
@@ -110,6 +115,7 @@ hot_loops! {
         fn descend(step: &SgdStep, g: &[Self], w: &mut [Self]) = loops::_::descend;
         fn scale_by(factor: f64, x: &mut [Self]) = loops::_::scale;
         fn sum_of_squares(x: &[Self]) -> f64 = loops::_::sum_of_squares;
+        fn all_within(x: &[Self], largest: Self) -> bool = loops::_::all_within;
         fn all_finite(x: &[Self]) -> bool = loops::_::all_finite;
     }
 }

@@ -1,4 +1,6 @@
+use crate::error::GradError;
 use crate::scratch::Scratch;
+use collimate_measure::ensure;
 use collimate_tensor::Scalar;
 
 /// The samples that an evaluation runs over.
@@ -33,6 +35,27 @@ impl Batch<'_> {
 }
 
 impl<'a> Batch<'a> {
+    /// Checks that the batch has terms and that every index is below `n_samples`.
+    ///
+    /// # Errors
+    /// [`GradError::OutOfRange`] for a batch without terms, whose mean has no value; [`GradError::Sample`] for a sample that does not
+    /// exist.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_grad::Batch;
+    /// assert!(Batch::Indices(&[2, 0, 2]).check(3).is_ok());
+    /// assert!(Batch::Indices(&[3]).check(3).is_err() && Batch::All.check(0).is_err());
+    /// ```
+    pub fn check(&self, n_samples: usize) -> Result<(), GradError> {
+        ensure(!self.is_empty(n_samples), "the number of terms of the batch", "at least 1", 0.0)?;
+        let Batch::Indices(indices) = self else { return Ok(()) };
+        match indices.iter().position(|&index| index >= n_samples) {
+            Some(position) => Err(GradError::Sample { position, index: indices[position], n_samples }),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the indices of the samples of the batch, in order, when the data has `n_samples` samples.
     ///
     /// # Examples
@@ -91,6 +114,7 @@ impl ExactSizeIterator for BatchIter<'_> {}
 ///
 /// # Errors
 /// None, because the evaluation is an inner loop. A NaN or infinity in `w` propagates to the loss, and the caller returns the error.
+/// An evaluation that fails for another reason gives the loss NaN, and [`Objective::failure`] returns the reason.
 ///
 /// # Panics
 /// An implementation may panic if the length of `w` or `out` is not [`Objective::n_parameters`], or an index
@@ -147,6 +171,13 @@ pub trait Objective<F: Scalar>: Send + Sync {
         let loss = self.loss_and_gradient_into(w, batch, scratch, &mut dropped);
         scratch.slot(|| Dropped::<F>(Vec::new())).0 = dropped;
         loss
+    }
+
+    /// Returns the reason why the loss at `w` over the batch is NaN, if it is another one than the numbers in `w`. `None` by default.
+    ///
+    /// It may evaluate the objective again, so it is called once, after a loss that is NaN.
+    fn failure(&self, _w: &[F], _batch: Batch<'_>) -> Option<GradError> {
+        None
     }
 
     /// Returns the name of a coordinate for reports; `w[index]` by default.

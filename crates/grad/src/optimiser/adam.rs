@@ -1,7 +1,8 @@
 use super::step::{BLOCK, Optimiser, check_range, check_step, decay_rate, non_negative};
 use crate::error::{GradError, same_length};
-use crate::kernels::{AdamStep, Precision};
+use crate::kernels::{AdamStep, Precision, first_non_finite};
 use collimate_measure::ensure;
+use collimate_tensor::Scalar;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -142,11 +143,17 @@ impl<F: Precision> Adam<F> {
     ///
     /// # Errors
     /// [`GradError::Length`] if the state has another number of parameters, or its ages do not cover them. [`GradError::Range`] if the
-    /// segments of the ages are not in ascending order.
+    /// segments of the ages are not in ascending order. [`GradError::NonFinite`] if a moment is NaN or infinite, since it would
+    /// never become finite again.
     pub fn restore(&mut self, state: AdamState<F>) -> Result<(), GradError> {
         let n = self.state.first.len();
         same_length("state.first", n, state.first.len())?;
         same_length("state.second", n, state.second.len())?;
+        for (argument, moments) in [("state.first", &state.first), ("state.second", &state.second)] {
+            if let Some((index, value)) = first_non_finite(moments) {
+                return Err(GradError::NonFinite { argument, index, value });
+            }
+        }
         let mut start = 0;
         for &(end, _) in &state.ages {
             if end < start {
@@ -157,6 +164,33 @@ impl<F: Precision> Adam<F> {
         same_length("state.ages", n, start)?;
         self.state = state;
         Ok(())
+    }
+
+    /// Returns an error for a gradient whose square is infinite in `F`: the second moment would stay infinite, and the parameter would
+    /// never move again.
+    fn check_squares(&self, gradient: &[F], w: &[F]) -> Result<(), GradError> {
+        // A margin of two for the rounding of a running mean of squares.
+        let largest = (F::max_value() / F::from_f64(2.0)).sqrt();
+        let error = |index: usize, value: F| {
+            let (value, largest) = (Scalar::to_f64(value), Scalar::to_f64(largest));
+            Err(GradError::TooLarge { argument: "gradient", index, value, largest, kind: F::NAME })
+        };
+        if let WeightDecay::L2(lambda) = self.config.weight_decay {
+            let decay = F::from_f64(lambda);
+            let whole = gradient.iter().zip(w).map(|(&g, &w)| g + decay * w);
+            let large = |value: &F| value.abs() > largest;
+            return match whole.enumerate().find(|(_, value)| large(value)) {
+                Some((index, value)) => error(index, value),
+                None => Ok(()),
+            };
+        }
+        if F::all_within(gradient, largest) {
+            return Ok(());
+        }
+        match gradient.iter().position(|g| g.abs() > largest) {
+            Some(index) => error(index, gradient[index]),
+            None => Ok(()),
+        }
     }
 
     /// Returns the numbers of the `t`-th step of a parameter.
@@ -187,6 +221,7 @@ impl<F: Precision> Optimiser<F> for Adam<F> {
 
     fn step(&mut self, rate: f64, gradient: &[F], w: &mut [F]) -> Result<(), GradError> {
         check_step(self.n_parameters(), rate, gradient, w)?;
+        self.check_squares(gradient, w)?;
         let mut start = 0;
         for at in 0..self.state.ages.len() {
             let (end, age) = &mut self.state.ages[at];

@@ -2,6 +2,7 @@ use super::step::BLOCK;
 use crate::error::GradError;
 use crate::kernels::{Precision, first_non_finite};
 use collimate_measure::ensure;
+use collimate_tensor::Scalar;
 use rayon::prelude::*;
 
 /// Returns the Euclidean norm of several slices as one vector.
@@ -9,6 +10,8 @@ use rayon::prelude::*;
 /// ```text
 /// ‖g‖ = √(Σ_k Σ_i g_{k,i}²)
 /// ```
+///
+/// Squares that overflow or underflow are no obstacle: the largest number is factored out then. A NaN gives NaN.
 ///
 /// # Determinism
 /// Squares are summed in f64 over fixed blocks in fixed order.
@@ -27,7 +30,17 @@ pub fn global_norm<F: Precision>(gradients: &[&[F]]) -> f64 {
             g.par_chunks(BLOCK).map(F::sum_of_squares).collect::<Vec<f64>>().iter().sum()
         })
         .sum();
-    total.sqrt()
+    if total > f64::MIN_POSITIVE / f64::EPSILON && total < f64::INFINITY {
+        return total.sqrt();
+    }
+    let all = || gradients.iter().flat_map(|g| g.iter().map(|&x| Scalar::to_f64(x)));
+    // A NaN, once reached, remains the largest.
+    let top = all().fold(0.0, |top: f64, x| if x.abs() > top || x.is_nan() { x.abs() } else { top });
+    if top > 0.0 && top < f64::INFINITY {
+        top * all().map(|x| (x / top).powi(2)).sum::<f64>().sqrt()
+    } else {
+        top
+    }
 }
 
 /// Scales several slices together so that their common norm is at most `max_norm`, and returns the norm before scaling.

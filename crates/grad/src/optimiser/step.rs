@@ -20,7 +20,8 @@ pub trait Optimiser<F: Scalar>: Send {
     ///
     /// # Errors
     /// [`GradError::Length`] for slices of another length, [`GradError::NonFinite`] for a gradient with NaN or infinity, and
-    /// [`GradError::OutOfRange`] for a rate that is negative or non-finite. After an error, parameters and state are unchanged.
+    /// [`GradError::OutOfRange`] for a rate that is negative or non-finite. [`Adam`](crate::Adam) returns [`GradError::TooLarge`] for a
+    /// finite gradient whose square is infinite. After an error, parameters and state are unchanged.
     fn step(&mut self, rate: f64, gradient: &[F], w: &mut [F]) -> Result<(), GradError>;
 
     /// Resets the state of a range of parameters to that of new parameters.

@@ -2,10 +2,13 @@
 
 use super::{check2, softmax};
 use crate::error::GradError;
-use collimate_tensor::{Scalar, log_sum_exp};
+use collimate_tensor::{Scalar, log_softmax_in_place};
 use ndarray::{Array2, ArrayRef2};
 
 /// Computes `L = (1/b) Σ_b (log Σ_k e^{x_bk} − x_{b, t_b})`.
+///
+/// The largest logit of a row is subtracted from the others first, so a large common part of a row costs no digits. A row of only
+/// `−∞` gives infinity, and a row with NaN or `+∞` gives NaN.
 ///
 /// # Shapes
 /// `logits [b, c]`, `targets [b]` with values below `c`.
@@ -30,7 +33,11 @@ pub fn forward<F: Scalar>(logits: &ArrayRef2<F>, targets: &[usize]) -> Result<F,
         .rows()
         .into_iter()
         .zip(targets)
-        .map(|(row, &target)| (log_sum_exp(&super::contiguous(&row)) - row[target]).to_f64())
+        .map(|(row, &target)| {
+            let mut log_p = row.to_vec();
+            log_softmax_in_place(&mut log_p);
+            0.0 - log_p[target].to_f64()
+        })
         .sum();
     Ok(F::from_f64(total / targets.len() as f64))
 }

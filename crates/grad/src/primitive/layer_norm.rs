@@ -1,6 +1,6 @@
 //! Layer normalisation of each row.
 
-use super::{check1, check2, contiguous};
+use super::{InRange, check1, check2, contiguous};
 use collimate_tensor::{Scalar, ShapeError, layer_norm_into};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Zip};
 
@@ -55,16 +55,19 @@ pub fn vjp<F: Scalar>(
     let mut d_bias = Array1::zeros(gain.len());
     let n = F::from_f64(x.ncols() as f64);
     for ((mut d_x, x), d_out) in d_x.rows_mut().into_iter().zip(x.rows()).zip(d_out.rows()) {
+        let InRange { row: x, epsilon, divisor } = InRange::new(&x, spread(&x).1 + epsilon, epsilon);
         let (mu, r) = moments(&x, epsilon);
         let (mut mean, mut mean_hat) = (F::zero(), F::zero());
-        Zip::from(&mut d_x).and(gain).and(d_out).and(x).for_each(|u, &g, &d, &x| {
+        Zip::from(&mut d_x).and(gain).and(d_out).and(&x).for_each(|u, &g, &d, &x| {
             *u = g * d;
             mean += *u;
             mean_hat += *u * (x - mu) * r;
         });
         (mean, mean_hat) = (mean / n, mean_hat / n);
-        Zip::from(&mut d_x).and(x).for_each(|u, &x| *u = r * (*u - mean - (x - mu) * r * mean_hat));
-        Zip::from(&mut d_gain).and(d_out).and(x).for_each(|g: &mut F, &d, &x| *g += d * (x - mu) * r);
+        Zip::from(&mut d_x)
+            .and(&x)
+            .for_each(|u, &x| *u = r * (*u - mean - (x - mu) * r * mean_hat) / divisor);
+        Zip::from(&mut d_gain).and(d_out).and(&x).for_each(|g: &mut F, &d, &x| *g += d * (x - mu) * r);
         *d_bias += &*d_out;
     }
     Ok((d_x, d_gain, d_bias))
@@ -89,14 +92,16 @@ pub fn jvp<F: Scalar>(
     let mut out = x_dot.to_owned();
     let n = F::from_f64(x.ncols() as f64);
     for (mut out, x) in out.rows_mut().into_iter().zip(x.rows()) {
+        let InRange { row: x, epsilon, divisor } = InRange::new(&x, spread(&x).1 + epsilon, epsilon);
+        out.mapv_inplace(|dot| dot / divisor);
         let (mu, r) = moments(&x, epsilon);
         let (mut mean, mut mean_hat) = (F::zero(), F::zero());
-        Zip::from(&out).and(x).for_each(|&d, &x| {
+        Zip::from(&out).and(&x).for_each(|&d, &x| {
             mean += d;
             mean_hat += d * (x - mu) * r;
         });
         (mean, mean_hat) = (mean / n, mean_hat / n);
-        Zip::from(&mut out).and(x).and(gain).and(gain_dot).and(bias_dot).for_each(
+        Zip::from(&mut out).and(&x).and(gain).and(gain_dot).and(bias_dot).for_each(
             |y, &x, &g, &g_dot, &b_dot| {
                 let hat = (x - mu) * r;
                 *y = g * r * (*y - mean - hat * mean_hat) + g_dot * hat + b_dot;
@@ -108,8 +113,13 @@ pub fn jvp<F: Scalar>(
 
 /// Returns the mean and `1/√(var + ε)` of a row.
 fn moments<F: Scalar>(x: &ArrayRef1<F>, epsilon: F) -> (F, F) {
+    let (mu, variance) = spread(x);
+    (mu, F::one() / (variance + epsilon).sqrt())
+}
+
+/// Returns the mean and the variance of a row.
+fn spread<F: Scalar>(x: &ArrayRef1<F>) -> (F, F) {
     let n = F::from_f64(x.len() as f64);
     let mu = x.sum() / n;
-    let variance = x.iter().map(|&x| (x - mu) * (x - mu)).sum::<F>() / n;
-    (mu, F::one() / (variance + epsilon).sqrt())
+    (mu, x.iter().map(|&x| (x - mu) * (x - mu)).sum::<F>() / n)
 }

@@ -22,7 +22,7 @@ pub mod rms_norm;
 pub mod softmax;
 
 use collimate_tensor::{Scalar, ShapeError};
-use ndarray::{ArrayRef1, ArrayRef2};
+use ndarray::{ArrayRef1, ArrayRef2, CowArray, Ix1};
 
 /// Returns an error unless a matrix has the given shape.
 fn check2<F>(
@@ -43,5 +43,32 @@ fn contiguous<F: Scalar>(x: &ArrayRef1<F>) -> std::borrow::Cow<'_, [F]> {
     match x.as_slice() {
         Some(slice) => slice.into(),
         None => x.to_vec().into(),
+    }
+}
+
+/// A row whose squares are in range, for the derivatives of the norms.
+///
+/// A norm does not depend on a common scale: `norm(x, ε) = norm(x/s, ε/s²)`, so its derivative by x is the derivative by x/s over s.
+struct InRange<'a, F> {
+    /// The row over the divisor.
+    row: CowArray<'a, F, Ix1>,
+    /// ε over the square of the divisor.
+    epsilon: F,
+    /// The divisor, 1 for nearly every row.
+    divisor: F,
+}
+
+impl<'a, F: Scalar> InRange<'a, F> {
+    /// Divides a row if `square`, its mean square plus ε, has overflowed or has lost digits.
+    fn new(x: &'a ArrayRef1<F>, square: F, epsilon: F) -> Self {
+        let fine = square > F::min_positive_value() / F::epsilon() && square < F::infinity();
+        // A NaN, once reached, remains the largest.
+        let larger = |top: F, v: &F| if v.abs() > top || v.is_nan() { v.abs() } else { top };
+        let top = x.iter().fold(epsilon.sqrt(), larger);
+        if fine || !(top > F::zero() && top < F::infinity()) {
+            return Self { row: x.view().into(), epsilon, divisor: F::one() };
+        }
+        let root = epsilon.sqrt() / top;
+        Self { row: x.mapv(|v| v / top).into(), epsilon: root * root, divisor: top }
     }
 }

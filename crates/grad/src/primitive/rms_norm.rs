@@ -1,6 +1,6 @@
 //! Root-mean-square normalisation of each row.
 
-use super::{check1, check2, contiguous};
+use super::{InRange, check1, check2, contiguous};
 use collimate_tensor::{Scalar, ShapeError, rms_norm_into};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Zip};
 
@@ -51,14 +51,15 @@ pub fn vjp<F: Scalar>(
     let mut d_x = Array2::zeros(x.dim());
     let mut d_gain = Array1::zeros(gain.len());
     for ((mut d_x, x), d_out) in d_x.rows_mut().into_iter().zip(x.rows()).zip(d_out.rows()) {
+        let InRange { row: x, epsilon, divisor } = InRange::new(&x, mean_square(&x) + epsilon, epsilon);
         let r = inverse_rms(&x, epsilon);
         let n = F::from_f64(x.len() as f64);
         let mut mean = F::zero();
         Zip::from(&mut d_x).and(gain).and(d_out).for_each(|u, &g, &d| *u = g * d);
-        Zip::from(&d_x).and(x).for_each(|&u, &x| mean += u * x * r);
+        Zip::from(&d_x).and(&x).for_each(|&u, &x| mean += u * x * r);
         mean /= n;
-        Zip::from(&mut d_x).and(x).for_each(|u, &x| *u = r * (*u - x * r * mean));
-        Zip::from(&mut d_gain).and(d_out).and(x).for_each(|g: &mut F, &d, &x| *g += d * x * r);
+        Zip::from(&mut d_x).and(&x).for_each(|u, &x| *u = r * (*u - x * r * mean) / divisor);
+        Zip::from(&mut d_gain).and(d_out).and(&x).for_each(|g: &mut F, &d, &x| *g += d * x * r);
     }
     Ok((d_x, d_gain))
 }
@@ -79,10 +80,12 @@ pub fn jvp<F: Scalar>(
     check1("gain_dot", gain.len(), gain_dot)?;
     let mut out = x_dot.to_owned();
     for (mut out, x) in out.rows_mut().into_iter().zip(x.rows()) {
+        let InRange { row: x, epsilon, divisor } = InRange::new(&x, mean_square(&x) + epsilon, epsilon);
+        out.mapv_inplace(|dot| dot / divisor);
         let r = inverse_rms(&x, epsilon);
         let mean = x.dot(&out) * r / F::from_f64(x.len() as f64);
         Zip::from(&mut out)
-            .and(x)
+            .and(&x)
             .and(gain)
             .and(gain_dot)
             .for_each(|y, &x, &g, &g_dot| *y = g * r * (*y - x * r * mean) + g_dot * x * r);
@@ -92,5 +95,9 @@ pub fn jvp<F: Scalar>(
 
 /// Returns `1/√(mean(x²) + ε)` of a row.
 fn inverse_rms<F: Scalar>(x: &ArrayRef1<F>, epsilon: F) -> F {
-    F::one() / (x.dot(x) / F::from_f64(x.len() as f64) + epsilon).sqrt()
+    F::one() / (mean_square(x) + epsilon).sqrt()
+}
+
+fn mean_square<F: Scalar>(x: &ArrayRef1<F>) -> F {
+    x.dot(x) / F::from_f64(x.len() as f64)
 }

@@ -11,6 +11,9 @@ use collimate_tensor::Scalar;
 /// over the batch. A tape allocates at every evaluation, so this form is meant for trying a model and for checking a hand-written
 /// objective against it, not for long runs.
 ///
+/// A model that returns an error for some batch gives the loss NaN there, and [`Objective::failure`] returns the error.
+/// [`TapeObjective::evaluate`] returns it directly.
+///
 /// # Examples
 /// ```
 /// use collimate_grad::{Batch, CheckConfig, Parameters, Tape, TapeObjective, Var, check_gradient};
@@ -58,7 +61,23 @@ where
         &self.layout
     }
 
-    fn evaluate(&self, w: &[F], batch: &[usize], out: &mut [F]) -> Result<F, GradError> {
+    fn indices<'a>(&'a self, batch: Batch<'a>) -> &'a [usize] {
+        match batch {
+            Batch::All => &self.all,
+            Batch::Indices(indices) => indices,
+        }
+    }
+
+    /// Returns the loss over the samples with these indices and overwrites `out` with its gradient.
+    ///
+    /// # Errors
+    /// Those of the model; [`GradError::Length`] if `w` or `out` has another length than the layout; [`GradError::Shape`] if the
+    /// result of the model is not `[1, 1]`; [`GradError::Sample`] for a sample that does not exist.
+    pub fn evaluate(&self, w: &[F], batch: &[usize], out: &mut [F]) -> Result<F, GradError> {
+        if let Some(position) = batch.iter().position(|&index| index >= self.n_samples) {
+            let n_samples = self.n_samples;
+            return Err(GradError::Sample { position, index: batch[position], n_samples });
+        }
         let mut tape = Tape::new();
         let leaves = self.layout.record(w, &mut tape)?;
         let loss = (self.model)(&mut tape, &leaves, batch)?;
@@ -82,11 +101,15 @@ where
     }
 
     fn loss_and_gradient_into(&self, w: &[F], batch: Batch<'_>, _: &mut Scratch, out: &mut [F]) -> F {
-        let batch = match batch {
-            Batch::All => &self.all,
-            Batch::Indices(indices) => indices,
-        };
-        self.evaluate(w, batch, out).expect("the model ran over all samples when the objective was made")
+        self.evaluate(w, self.indices(batch), out).unwrap_or_else(|_| {
+            out.fill(F::nan());
+            F::nan()
+        })
+    }
+
+    fn failure(&self, w: &[F], batch: Batch<'_>) -> Option<GradError> {
+        let mut out = vec![F::zero(); self.layout.flat().len()];
+        self.evaluate(w, self.indices(batch), &mut out).err()
     }
 
     fn coordinate_name(&self, index: usize) -> String {

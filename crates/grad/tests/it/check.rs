@@ -86,3 +86,30 @@ fn a_loss_that_is_not_a_number_is_an_error_and_not_a_pass() {
     assert!(matches!(error, GradError::NonFinite { argument: "loss", .. }));
     assert!(check_gradient(&objective, &[1.0], Batch::All, &CheckConfig::default()).is_err());
 }
+
+#[test]
+fn a_batch_that_is_empty_or_names_no_sample_is_an_error() {
+    let objective = Planted { scales: vec![1.0], wrong: None };
+    let check = |batch| check_gradient(&objective, &w(1, 1.0), batch, &CheckConfig::default());
+    let error = check(Batch::Indices(&[])).unwrap_err();
+    assert_eq!(error.to_string(), "the number of terms of the batch must be at least 1, but is 0");
+    let error = check(Batch::Indices(&[0, 1])).unwrap_err();
+    assert_eq!(error.to_string(), "batch[1] is sample 1, but there are only 1 samples");
+    assert!(check(Batch::Indices(&[0, 0])).unwrap().passed());
+    assert!(Batch::All.check(0).is_err() && Batch::All.check(1).is_ok());
+}
+
+#[test]
+fn settings_without_a_meaning_are_errors() {
+    let objective = Planted { scales: vec![1.0], wrong: None };
+    let good = CheckConfig::default();
+    for (bad, name) in [
+        (CheckConfig { step: 0.0, ..good }, "step"),
+        (CheckConfig { step: f64::NAN, ..good }, "step"),
+        (CheckConfig { relative: -1.0, ..good }, "relative"),
+        (CheckConfig { of_largest: f64::INFINITY, ..good }, "of_largest"),
+    ] {
+        let error = check_gradient(&objective, &w(1, 1.0), Batch::All, &bad).unwrap_err();
+        assert!(error.to_string().starts_with(name), "{error}");
+    }
+}

@@ -237,3 +237,71 @@ fn settings_out_of_range_are_named_in_the_error() {
     assert!(Adam::<f64>::new(1, config).is_ok());
     assert!(Adam::<f32>::new(1, config).is_err());
 }
+
+#[test]
+fn adam_refuses_a_gradient_whose_square_is_infinite_and_goes_on_after_it() {
+    let step = |gradient: &[f32], decay: WeightDecay, w: &mut [f32], adam: &mut Option<Adam<f32>>| {
+        let config = AdamConfig { weight_decay: decay, ..AdamConfig::default() };
+        adam.get_or_insert_with(|| Adam::new(w.len(), config).unwrap()).step(0.1, gradient, w)
+    };
+    for large in [1e21_f32, -1e21, 2e19, f32::MAX] {
+        let (mut w, mut adam) = ([0.5_f32, 0.5], None);
+        let error = step(&[1.0, large], WeightDecay::None, &mut w, &mut adam).unwrap_err();
+        assert!(matches!(error, GradError::TooLarge { argument: "gradient", index: 1, kind: "f32", .. }));
+        let text = error.to_string();
+        assert!(text.contains("gradient[1]") && text.contains("clip the gradient"), "{text}");
+        // Neither the parameters nor the state have changed: the next step is the first one.
+        assert_eq!(w, [0.5, 0.5]);
+        step(&[1.0, -1.0], WeightDecay::None, &mut w, &mut adam).unwrap();
+        assert_abs_diff_eq!(w[0], 0.4, epsilon = 1e-6);
+        assert_abs_diff_eq!(w[1], 0.6, epsilon = 1e-6);
+    }
+    // The largest allowed gradient moves its parameter like any other.
+    let (mut w, mut adam) = ([0.0_f32], None);
+    for _ in 0..50 {
+        step(&[1.3e19], WeightDecay::None, &mut w, &mut adam).unwrap();
+    }
+    assert_abs_diff_eq!(w[0], -5.0, epsilon = 1e-3);
+    // The decay is a part of the gradient under L2.
+    let (mut w, mut adam) = ([1e21_f32], None);
+    let error = step(&[0.0], WeightDecay::L2(1.0), &mut w, &mut adam).unwrap_err();
+    assert!(matches!(error, GradError::TooLarge { index: 0, .. }));
+    let mut wide = Adam::<f64>::new(1, AdamConfig::default()).unwrap();
+    assert!(matches!(wide.step(0.1, &[1e200], &mut [0.0]), Err(GradError::TooLarge { kind: "f64", .. })));
+    assert!(wide.step(0.1, &[1e100], &mut [0.0]).is_ok());
+}
+
+#[test]
+fn a_state_that_could_never_move_again_is_not_restored() {
+    let mut adam = Adam::<f32>::new(1, AdamConfig::default()).unwrap();
+    for (first, second, name) in [
+        (0.0, f32::INFINITY, "state.second[0]"),
+        (f32::NAN, 1.0, "state.first[0]"),
+        (0.0, f32::NAN, "state.second"),
+    ] {
+        let mut state = adam.state().clone();
+        (state.first[0], state.second[0]) = (first, second);
+        assert!(adam.restore(state).unwrap_err().to_string().starts_with(name));
+    }
+    assert_eq!(adam.state().second, [0.0]);
+}
+
+#[test]
+fn the_global_norm_does_not_depend_on_the_scale() {
+    for scale in [1e-320, 1e-200, 1.0, 1e160, 1e300] {
+        let (a, b) = ([3.0 * scale], [0.0, -4.0 * scale]);
+        let norm = global_norm::<f64>(&[&a, &b]);
+        // Numbers near the least one have few digits.
+        assert!(
+            (norm / scale - 5.0).abs() < if scale < 1e-300 { 1e-2 } else { 1e-14 },
+            "{scale:e}: {norm:e}"
+        );
+    }
+    assert_eq!(global_norm::<f32>(&[&[3e38], &[4e-38]]), f64::from(3e38_f32));
+    assert_eq!(global_norm::<f64>(&[]), 0.0);
+    assert!(global_norm::<f64>(&[&[f64::NAN, 1e300]]).is_nan());
+    assert_eq!(global_norm::<f64>(&[&[f64::INFINITY]]), f64::INFINITY);
+    let mut large = [3e200, 4e200];
+    assert_eq!(clip_global_norm(&mut [&mut large], 5.0).unwrap(), 5e200);
+    assert_abs_diff_eq!(large[1], 4.0, epsilon = 1e-12);
+}

@@ -249,3 +249,70 @@ fn wrong_shapes_and_targets_are_errors() {
     assert!(cross_entropy::forward(&Array2::<f64>::zeros((0, 3)), &[]).is_err());
     assert!(embedding::forward(&x, &[2]).is_err());
 }
+
+#[test]
+fn cross_entropy_keeps_its_digits_beside_a_large_common_part() {
+    let ln2 = std::f32::consts::LN_2;
+    for common in [0.0, 1e8, -1e8, 1e30, -3e38] {
+        let loss = cross_entropy::forward(&ndarray::array![[common, common]], &[1]).unwrap();
+        assert_eq!(loss, ln2, "{common:e}");
+        // Two rows, one of them ordinary: the mean of ln 2 and ln 4.
+        let logits =
+            ndarray::array![[common, common, -f32::INFINITY, -f32::INFINITY], [1.0_f32, 1.0, 1.0, 1.0]];
+        let loss = cross_entropy::forward(&logits, &[0, 3]).unwrap();
+        assert!((loss - 1.5 * ln2).abs() < 1e-6, "{common:e}: {loss}");
+    }
+    // 2^23 and its successor differ by one: the losses are those of the logits 0 and 1.
+    let high = ndarray::array![[8_388_608.0_f32, 8_388_609.0]];
+    let low = ndarray::array![[0.0_f32, 1.0]];
+    for target in [0, 1] {
+        assert_eq!(cross_entropy::forward(&high, &[target]), cross_entropy::forward(&low, &[target]));
+    }
+    let certain: f64 = cross_entropy::forward(&ndarray::array![[1e300, 0.0]], &[0]).unwrap();
+    assert!(certain == 0.0 && certain.is_sign_positive());
+    assert_eq!(cross_entropy::forward(&ndarray::array![[-f64::INFINITY; 2]], &[0]).unwrap(), f64::INFINITY);
+    assert!(cross_entropy::forward(&ndarray::array![[f64::INFINITY, 0.0]], &[1]).unwrap().is_nan());
+    assert!(cross_entropy::forward(&ndarray::array![[f64::NAN, 0.0]], &[1]).unwrap().is_nan());
+}
+
+#[test]
+fn norms_and_their_derivatives_do_not_depend_on_the_scale_of_a_row() {
+    let stream = &mut RngStream::new(9, 0);
+    let (x, d_out, dot) = (matrix((3, 5), stream), matrix((3, 5), stream), matrix((3, 5), stream));
+    let (gain, bias) = (vector(5, stream), vector(5, stream));
+    let close = |a: &Array2<f64>, b: &Array2<f64>, what: &str| {
+        let size = b.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-12 * size), "{what}: {a} for {b}");
+    };
+    let line = |x: Array1<f64>| x.insert_axis(ndarray::Axis(0));
+    for scale in [1e-250, 1e-160, 1.0, 1e155, 1e200, 1e300] {
+        let scaled = &x * scale;
+        for epsilon in [0.0, 0.5] {
+            // ε over the square of the scale is below the least number, or above the largest.
+            let small = epsilon * scale * scale;
+            if epsilon > 0.0 && !(1e-290..1e290).contains(&small) {
+                continue;
+            }
+            let what = format!("scale {scale:e}, epsilon {epsilon}");
+            let y = rms_norm::forward(&x, &gain, epsilon).unwrap();
+            close(&rms_norm::forward(&scaled, &gain, small).unwrap(), &y, &what);
+            let (d_x, d_gain) = rms_norm::vjp(&x, &gain, epsilon, &d_out).unwrap();
+            let (by_x, by_gain) = rms_norm::vjp(&scaled, &gain, small, &d_out).unwrap();
+            close(&(by_x * scale), &d_x, &what);
+            close(&line(by_gain), &line(d_gain), &what);
+            let along = rms_norm::jvp(&x, &gain, epsilon, &dot, &bias).unwrap();
+            close(&rms_norm::jvp(&scaled, &gain, small, &(&dot * scale), &bias).unwrap(), &along, &what);
+            let y = layer_norm::forward(&x, &gain, &bias, epsilon).unwrap();
+            close(&layer_norm::forward(&scaled, &gain, &bias, small).unwrap(), &y, &what);
+            let (d_x, d_gain, d_bias) = layer_norm::vjp(&x, &gain, epsilon, &d_out).unwrap();
+            let (by_x, by_gain, by_bias) = layer_norm::vjp(&scaled, &gain, small, &d_out).unwrap();
+            close(&(by_x * scale), &d_x, &what);
+            close(&line(by_gain), &line(d_gain), &what);
+            assert_eq!(by_bias, d_bias);
+            let along = layer_norm::jvp(&x, &gain, epsilon, &dot, &bias, &gain).unwrap();
+            let scaled_dot = &dot * scale;
+            let given = layer_norm::jvp(&scaled, &gain, small, &scaled_dot, &bias, &gain).unwrap();
+            close(&given, &along, &what);
+        }
+    }
+}

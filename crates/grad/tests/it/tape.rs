@@ -121,3 +121,35 @@ fn wrong_variables_and_shapes_are_errors() {
     let gradients = tape.backward(used).unwrap();
     assert!(gradients.of(unused).is_none());
 }
+
+#[test]
+fn a_model_that_fails_on_a_later_batch_returns_its_own_error() {
+    // The model reads a table of five rows, and doubles the index of a sample that comes first in its batch.
+    let model = |tape: &mut Tape<f64>, w: &[Var], batch: &[usize]| {
+        let mut rows = batch.to_vec();
+        rows[0] *= 2;
+        let rows = tape.gather(w[0], &rows)?;
+        tape.mean(rows)
+    };
+    let layout = Parameters::new().with("table", Array2::from_shape_fn((5, 1), |(i, _)| i as f64));
+    let w = layout.flat().to_vec();
+    let objective = TapeObjective::new(layout, 5, model).unwrap();
+    let own = |index| GradError::Index { argument: "indices", position: 0, index, len: 5 };
+    let mut out = vec![0.0; 5];
+    assert_eq!(objective.evaluate(&w, &[4, 1], &mut out), Err(own(8)));
+    assert_eq!(objective.evaluate(&w, &[2, 1], &mut out), Ok(2.5));
+    assert_eq!(out, [0.0, 0.5, 0.0, 0.0, 0.5]);
+    // The inner loop gives NaN, and the objective says why.
+    let loss = objective.loss_and_gradient_into(&w, Batch::Indices(&[3]), &mut Scratch::new(), &mut out);
+    assert!(loss.is_nan() && out.iter().all(|g| g.is_nan()));
+    assert_eq!(objective.failure(&w, Batch::Indices(&[3])), Some(own(6)));
+    assert_eq!(objective.failure(&w, Batch::All), None);
+    let check = |batch| check_gradient(&objective, &w, batch, &CheckConfig::default());
+    assert_eq!(check(Batch::Indices(&[4])).unwrap_err(), own(8));
+    assert!(check(Batch::All).unwrap().passed());
+    // Samples and lengths that do not exist are errors of their own.
+    let error = objective.evaluate(&w, &[0, 5], &mut out).unwrap_err();
+    assert_eq!(error, GradError::Sample { position: 1, index: 5, n_samples: 5 });
+    assert!(matches!(objective.evaluate(&w[1..], &[0], &mut out), Err(GradError::Length { .. })));
+    assert!(matches!(objective.evaluate(&w, &[0], &mut out[1..]), Err(GradError::Length { .. })));
+}
