@@ -1,4 +1,5 @@
-use crate::error::{ModelFileError, TransformerError};
+use crate::entries::{self, unusable};
+use crate::error::TransformerError;
 use collimate_measure::{OutOfRange, ensure};
 use collimate_tensor::files::{Gguf, GgufValue};
 
@@ -121,18 +122,13 @@ impl Config {
     /// Reads the configuration from the metadata of a GGUF file of architecture `llama`.
     ///
     /// # Errors
-    /// [`TransformerError::File`] for an entry that is missing or cannot be used, such as another architecture or a scaling of the
-    /// rotary angles; [`TransformerError::OutOfRange`] when the numbers do not fit together.
+    /// [`TransformerError::File`] for an entry that is missing or cannot be used, such as another architecture, a scaling of the
+    /// rotary angles or an entry of the architecture that is not known; [`TransformerError::OutOfRange`] when the numbers do not fit
+    /// together.
     pub fn from_gguf(file: &Gguf) -> Result<Self, TransformerError> {
         let key = "general.architecture";
         if file.value(key).and_then(GgufValue::as_text) != Some("llama") {
             return Err(unusable(file, key, "the text 'llama'").into());
-        }
-        for key in ["llama.rope.scaling.type", "llama.rope.scale_linear"] {
-            let none = |value: &GgufValue| value.as_text() == Some("none") || value.as_f64() == Some(1.0);
-            if file.value(key).is_some_and(|value| !none(value)) {
-                return Err(unusable(file, key, "no scaling of the rotary angles").into());
-            }
         }
         let size = |key: &str| match file.value(key).and_then(GgufValue::as_u64).map(usize::try_from) {
             Some(Ok(size)) => Ok(size),
@@ -174,19 +170,7 @@ impl Config {
             norm_epsilon: number("llama.attention.layer_norm_rms_epsilon")?,
         };
         config.check()?;
+        entries::check(file, config.context, config.d_head)?;
         Ok(config)
     }
-}
-
-/// Returns the error of a metadata entry that is missing or cannot be used.
-pub(crate) fn unusable(file: &Gguf, key: &str, expected: &str) -> ModelFileError {
-    let given = file.value(key).map_or("nothing".into(), |value| {
-        let mut text = format!("{value:?}");
-        if let Some((end, _)) = text.char_indices().nth(100) {
-            text.truncate(end);
-            text.push('…');
-        }
-        text
-    });
-    ModelFileError::Metadata { key: key.into(), expected: expected.into(), given }
 }

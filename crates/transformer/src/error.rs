@@ -53,6 +53,14 @@ pub enum ModelFileError {
         /// The name of the tensor.
         name: String,
     },
+    /// The weights need more memory than the machine has.
+    #[error(
+        "the weights need {needed} bytes as f32, which is more than the machine has; use a smaller model"
+    )]
+    Memory {
+        /// The number of bytes.
+        needed: u64,
+    },
     /// A weight is NaN or infinite.
     #[error(transparent)]
     NonFinite(#[from] NonFinite),
@@ -96,6 +104,16 @@ pub enum RunError {
         /// The last possible layer.
         last: usize,
     },
+    /// A hook names an activation that the model does not have.
+    #[error(
+        "a hook names {point}, but the model has {layers} layers, counted from 0; choose a layer below {layers}"
+    )]
+    NoSuchPoint {
+        /// The activation.
+        point: HookPoint,
+        /// The number of layers of the model.
+        layers: usize,
+    },
     /// An array has another shape than the model asks for.
     #[error("{argument} must have the shape {expected:?}, but has {given:?}")]
     Shape {
@@ -106,7 +124,7 @@ pub enum RunError {
         /// The shape given.
         given: Vec<usize>,
     },
-    /// An argument holds NaN or infinity, or a hook left one.
+    /// An argument holds NaN or infinity, a hook left one, or finite numbers overflow at a site.
     #[error(transparent)]
     NonFinite(#[from] NonFinite),
     /// A capture does not hold the requested activation.

@@ -7,10 +7,16 @@ use std::collections::BTreeMap;
 ///
 /// A run calls [`Hooks::at`] once for each wanted point that it passes, in the order of the layers and of
 /// [`Site::ALL`](crate::Site::ALL). The model goes on with the values that `at` leaves in the view. A hook that leaves NaN or infinity
-/// ends the run with an error. A hook that changes nothing changes no bit of the results.
+/// ends the run with an error, and so do finite values that overflow later. A hook that changes nothing changes no bit of the results.
 pub trait Hooks: Send {
-    /// Returns whether `at` is to be called for this point. It is called before the run, and again at each point.
+    /// Returns true if `at` is to be called for this point. It is called before the run, and again at each point.
     fn wants(&self, point: HookPoint) -> bool;
+
+    /// Returns the points that the hooks name one by one. A run of a model without one of them is an error, because the hook would
+    /// never be called. Hooks that choose their points by a rule name none, which is the default.
+    fn points(&self) -> Vec<HookPoint> {
+        Vec::new()
+    }
 
     /// Reads the activation, and may change it.
     fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, f32>);
@@ -31,6 +37,10 @@ impl<A: Hooks, B: Hooks> Hooks for (A, B) {
         self.0.wants(point) || self.1.wants(point)
     }
 
+    fn points(&self) -> Vec<HookPoint> {
+        [self.0.points(), self.1.points()].concat()
+    }
+
     fn at(&mut self, point: HookPoint, mut activation: ArrayViewMutD<'_, f32>) {
         if self.0.wants(point) {
             self.0.at(point, activation.view_mut());
@@ -44,6 +54,10 @@ impl<A: Hooks, B: Hooks> Hooks for (A, B) {
 impl<H: Hooks + ?Sized> Hooks for &mut H {
     fn wants(&self, point: HookPoint) -> bool {
         (**self).wants(point)
+    }
+
+    fn points(&self) -> Vec<HookPoint> {
+        (**self).points()
     }
 
     fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, f32>) {
@@ -99,6 +113,10 @@ impl Hooks for Capture {
         self.held.contains_key(&point)
     }
 
+    fn points(&self) -> Vec<HookPoint> {
+        self.held.keys().copied().collect()
+    }
+
     fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, f32>) {
         self.held.insert(point, Some(activation.to_owned()));
     }
@@ -134,6 +152,10 @@ impl<F: FnMut(ArrayViewMutD<'_, f32>) + Send> Edit<F> {
 impl<F: FnMut(ArrayViewMutD<'_, f32>) + Send> Hooks for Edit<F> {
     fn wants(&self, point: HookPoint) -> bool {
         point == self.point
+    }
+
+    fn points(&self) -> Vec<HookPoint> {
+        vec![self.point]
     }
 
     fn at(&mut self, _: HookPoint, activation: ArrayViewMutD<'_, f32>) {

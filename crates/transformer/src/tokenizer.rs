@@ -1,4 +1,4 @@
-use crate::config::unusable;
+use crate::entries::unusable;
 use crate::error::{ModelFileError, RunError};
 use collimate_tensor::files::{Gguf, GgufValue};
 use std::collections::HashMap;

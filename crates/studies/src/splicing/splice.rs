@@ -225,6 +225,10 @@ impl Hooks for Splice<'_> {
         point == self.point
     }
 
+    fn points(&self) -> Vec<HookPoint> {
+        vec![self.point]
+    }
+
     fn at(&mut self, _: HookPoint, mut activation: ArrayViewMutD<'_, f32>) {
         let mut rows = flat(&activation.view());
         if rows.nrows() < 2 {

@@ -42,9 +42,13 @@ impl<'a> Run<'a> {
     /// norm.
     ///
     /// The tokens are still the targets of the predictions.
+    /// The new run lives as long as the shorter of the two, so one run of tokens serves many residual streams.
     #[must_use]
-    pub fn from_layer(self, layer: usize, residual: &ArrayView2<'a, f32>) -> Self {
-        Self { start: Some((layer, *residual)), ..self }
+    pub fn from_layer<'b>(self, layer: usize, residual: &ArrayView2<'b, f32>) -> Run<'b>
+    where
+        'a: 'b,
+    {
+        Run { tokens: self.tokens, start: Some((layer, *residual)) }
     }
 
     fn first_layer(&self) -> usize {
@@ -151,7 +155,8 @@ impl Decoder {
     /// # Errors
     /// [`RunError::EmptyInput`], [`RunError::UnknownToken`], [`RunError::ContextOverflow`], [`RunError::Shape`] and
     /// [`RunError::NonFinite`] when the input does not fit the model; [`RunError::Layer`] when `layer` lies before the start or
-    /// behind the end; [`RunError::NonFinite`] when a hook leaves NaN or infinity.
+    /// behind the end; [`RunError::NoSuchPoint`] when a hook names a layer that the model does not have; [`RunError::NonFinite`] with
+    /// the site when a hook leaves NaN or infinity, or when finite numbers overflow.
     pub fn residual(
         &self,
         run: Run<'_>,
@@ -161,6 +166,10 @@ impl Decoder {
         let first = run.first_layer();
         if layer < first || layer > self.config.n_layers {
             return Err(RunError::Layer { given: layer, first, last: self.config.n_layers });
+        }
+        let layers = self.config.n_layers;
+        if let Some(point) = hooks.points().into_iter().find(|point| point.layer >= layers) {
+            return Err(RunError::NoSuchPoint { point, layers });
         }
         let mut residual = self.enter(&run)?;
         in_pool(|| self.layers(first..layer, &mut residual, hooks))?;

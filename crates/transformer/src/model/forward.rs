@@ -94,14 +94,16 @@ impl Pass<'_> {
         norm_rows(residual, &layer.attention_gain, epsilon, &mut normed);
         layer.query_key_value.matmul_into(&normed, &mut query_key_value)?;
         self.attend(index, &mut query_key_value, &mut z)?;
-        self.add(index, Site::AttentionOutput, &layer.attention_out, &z.view(), &mut added, residual)?;
+        let sites = [Site::HeadOutput, Site::AttentionOutput];
+        self.add(index, sites, &layer.attention_out, &z.view(), &mut added, residual)?;
 
         self.show(index, Site::ResidualMid, || residual.view_mut().into_dyn())?;
         norm_rows(residual, &layer.mlp_gain, epsilon, &mut normed);
         layer.gate_up.matmul_into(&normed, &mut gate_up)?;
         gate_rows(&gate_up, &mut hidden);
         self.show(index, Site::MlpNeurons, || hidden.view_mut().into_dyn())?;
-        self.add(index, Site::MlpOutput, &layer.down, &hidden.view(), &mut added, residual)?;
+        let sites = [Site::MlpNeurons, Site::MlpOutput];
+        self.add(index, sites, &layer.down, &hidden.view(), &mut added, residual)?;
         self.show(index, Site::ResidualPost, || residual.view_mut().into_dyn())
     }
 
@@ -121,23 +123,27 @@ impl Pass<'_> {
         Ok(check_finite(|| point.to_string(), activation.iter())?)
     }
 
-    /// Computes residual ← residual + input·matrix, through `added` when a hook wants the product.
+    /// Computes residual ← residual + input·matrix, through `added` when a hook wants the product. `sites` are those of the input and
+    /// of the product. Numbers that have overflowed are an error that names the first of the two sites with such a number.
     fn add(
         &mut self,
         layer: usize,
-        site: Site,
+        [of_input, site]: [Site; 2],
         matrix: &collimate_tensor::PackedMatrix<f32>,
         input: &ArrayView2<'_, f32>,
         added: &mut ArrayViewMut2<'_, f32>,
         residual: &mut Array2<f32>,
     ) -> Result<(), RunError> {
-        if !self.hooks.wants(HookPoint { layer, site }) {
-            return Ok(matrix.add_matmul_into(input, residual)?);
+        if self.hooks.wants(HookPoint { layer, site }) {
+            matrix.matmul_into(input, added)?;
+            self.show(layer, site, || added.view_mut().into_dyn())?;
+            *residual += &*added;
+        } else {
+            matrix.add_matmul_into(input, residual)?;
         }
-        matrix.matmul_into(input, added)?;
-        self.show(layer, site, || added.view_mut().into_dyn())?;
-        *residual += &*added;
-        Ok(())
+        let Err(overflow) = check_finite(|| overflow_at(layer, site), residual.iter()) else { return Ok(()) };
+        check_finite(|| overflow_at(layer, of_input), input.iter())?;
+        Err(overflow.into())
     }
 
     /// Computes z `[t, h·e]` from queries, keys and values `[t, (h + 2g)·e]`.
@@ -195,6 +201,11 @@ impl Pass<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns the place of numbers that have overflowed, for the error.
+fn overflow_at(layer: usize, site: Site) -> String {
+    format!("{}, computed from finite numbers that are too large", HookPoint { layer, site })
 }
 
 /// Calls `work` for each row of two matrices, in parallel over blocks of rows.

@@ -1,6 +1,6 @@
 use super::decoder::Decoder;
 use super::forward::norm_rows;
-use crate::error::RunError;
+use crate::error::{NonFinite, RunError, check_finite};
 use crate::losses::Losses;
 use collimate_tensor::{exp_in_place, matmul_into};
 use ndarray::{Array2, ArrayRef2, Axis, s};
@@ -9,6 +9,9 @@ use rayon::prelude::*;
 /// The number of words of the vocabulary that are held at once, and the number of positions of one task.
 const WORDS: usize = 4096;
 const POSITIONS: usize = 16;
+
+/// The place of logits that have overflowed, for the error.
+const OVERFLOW: &str = "logits computed from finite numbers that are too large";
 
 impl Decoder {
     /// Applies the final norm.
@@ -22,6 +25,7 @@ impl Decoder {
     pub(super) fn unembed(&self, residual: &ArrayRef2<f32>) -> Result<Array2<f32>, RunError> {
         let mut logits = Array2::zeros((residual.nrows(), self.config.n_vocab));
         matmul_into(1.0, &self.normed(residual), &self.weights.head().t(), 0.0, &mut logits)?;
+        check_finite(|| OVERFLOW.into(), logits.iter())?;
         Ok(logits)
     }
 
@@ -57,7 +61,14 @@ impl Decoder {
             });
         }
         let log_sum_exp: Vec<f64> = running.iter().map(|&(top, sum, _)| f64::from(top) + sum.ln()).collect();
-        let nll = (0..t - 1).map(|i| log_sum_exp[i] - running[i].2).collect();
+        // The largest logit is subtracted first: beside a common part of 10²⁰ even an f64 has no digits left for a logarithm.
+        let nll: Vec<f64> =
+            running[..t - 1].iter().map(|&(top, sum, target)| f64::from(top) - target + sum.ln()).collect();
+        let finite = |i: &usize| log_sum_exp[*i].is_finite() && nll.get(*i).is_none_or(|nll| nll.is_finite());
+        if let Some(first) = (0..t).find(|i| !finite(i)) {
+            let count = (first..t).filter(|i| !finite(i)).count();
+            return Err(NonFinite { place: format!("the losses of {OVERFLOW}"), count, first }.into());
+        }
         Ok(Losses { log_sum_exp, nll })
     }
 }

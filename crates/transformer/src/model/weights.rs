@@ -1,8 +1,8 @@
 use crate::config::Config;
 use crate::error::{ModelFileError, check_finite};
 use collimate_stream::RngStream;
-use collimate_tensor::PackedMatrix;
 use collimate_tensor::files::Gguf;
+use collimate_tensor::{PackedMatrix, memory_fits};
 use ndarray::{Array2, s};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -74,7 +74,9 @@ impl Weights {
         if let Some(name) = file.tensors().keys().find(|name| !expected.contains(*name)) {
             return Err(ModelFileError::UnexpectedTensor { name: name.clone() });
         }
-        // Every size has now been compared with the tensor table, and so with the file.
+        // Every size has now been compared with the tensor table, and so with the file, whose apparent length may be any.
+        let vocabularies = if tied { 0 } else { config.n_vocab * d };
+        check_memory(config.n_parameters() + vocabularies)?;
         let read = |name: &str, rows: usize, out: &mut [f32]| {
             file.read_rows_into(name, 0..rows, out)?;
             Ok(check_finite(|| format!("tensor '{name}'"), out.iter())?)
@@ -103,6 +105,7 @@ impl Weights {
 
     /// Draws normal weights of variance 1/(fan in), and gains near 1.
     pub(super) fn random(config: &Config, stream: &mut RngStream) -> Result<Self, ModelFileError> {
+        check_memory(config.n_parameters())?;
         let d = config.d_model;
         let key = stream.bits();
         // Each layer has a stream of its own, so that they can be drawn in any order.
@@ -138,6 +141,12 @@ impl Weights {
     pub(super) fn head(&self) -> &Array2<f32> {
         self.unembedding.as_ref().unwrap_or(&self.embedding)
     }
+}
+
+/// Returns an error if the machine cannot hold this many numbers.
+fn check_memory(numbers: usize) -> Result<(), ModelFileError> {
+    let needed = (numbers as u64).saturating_mul(size_of::<f32>() as u64);
+    if memory_fits(needed) { Ok(()) } else { Err(ModelFileError::Memory { needed }) }
 }
 
 impl Layer {

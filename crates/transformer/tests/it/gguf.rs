@@ -181,3 +181,147 @@ fn damaged_models_are_refused_with_the_reason() {
         assert!(text.contains(reason), "{text} (expected {reason})");
     }
 }
+
+fn number(x: f32) -> Value {
+    (6, x.to_le_bytes().to_vec())
+}
+
+fn natural(x: u32) -> Value {
+    (4, x.to_le_bytes().to_vec())
+}
+
+#[test]
+fn entries_that_change_the_function_are_refused_by_name() {
+    let context = Config::small().context as u32;
+    for (key, value) in [
+        ("llama.rope.scaling.factor", number(4.0)),
+        ("llama.rope.scaling.factor", natural(4)),
+        ("llama.rope.scaling.type", (8, text("yarn"))),
+        ("llama.rope.scaling.type", natural(1)),
+        ("llama.rope.scale_linear", number(2.0)),
+        ("llama.rope.scaling.attn_factor", number(0.8)),
+        ("llama.rope.scaling.yarn_log_multiplier", number(0.1)),
+        ("llama.rope.dimension_sections", natural(3)),
+        ("llama.attention.sliding_window", natural(context - 1)),
+        ("llama.attention.sliding_window_pattern", natural(2)),
+        ("llama.logit_scale", number(0.0625)),
+        ("llama.residual_scale", number(0.22)),
+        ("llama.embedding_scale", number(12.0)),
+        ("llama.attention.scale", number(0.25)),
+        ("llama.attn_logit_softcapping", number(50.0)),
+        ("llama.final_logit_softcapping", number(30.0)),
+        ("llama.expert_count", natural(8)),
+        ("llama.attention.causal", (7, vec![0])),
+        ("llama.use_parallel_residual", (7, vec![1])),
+        ("llama.attention.clamp_kqv", number(8.0)),
+        ("llama.attention.layer_norm_epsilon", number(1e-5)),
+        ("llama.tensor_data_layout", (8, text("something else"))),
+        ("llama.an_entry_of_next_year", number(0.0)),
+        ("split.count", (2, vec![2, 0])),
+    ] {
+        let mut file = sample();
+        file.set(key, value);
+        let error = file.decoder().map(drop).unwrap_err().to_string();
+        assert!(error.contains(&format!("metadata entry '{key}': expected")), "{key}: {error}");
+    }
+}
+
+#[test]
+fn entries_that_leave_the_function_as_it_is_are_no_obstacle() {
+    let plain = sample();
+    let run = |file: &ModelFile| file.decoder().unwrap().logits(Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
+    let expected = run(&plain);
+    let mut file = plain.clone();
+    for (key, value) in [
+        ("llama.rope.scaling.type", (8, text("linear"))),
+        ("llama.rope.scaling.factor", number(1.0)),
+        ("llama.rope.scaling.original_context_length", natural(48)),
+        ("llama.rope.scaling.finetuned", (7, vec![1])),
+        ("llama.attention.sliding_window", natural(Config::small().context as u32)),
+        ("llama.logit_scale", number(1.0)),
+        ("llama.attention.scale", number(1.0 / 8_f32.sqrt())),
+        ("llama.final_logit_softcapping", number(0.0)),
+        ("llama.expert_count", natural(0)),
+        ("llama.attention.causal", (7, vec![1])),
+        ("llama.tensor_data_layout", (8, text("Meta AI original pth"))),
+        ("general.name", (8, text("a model"))),
+        ("general.file_type", natural(1)),
+        ("tokenizer.ggml.model", (8, text("gpt2"))),
+        ("split.count", (2, vec![1, 0])),
+    ] {
+        file.set(key, value);
+    }
+    assert_eq!(run(&file), expected);
+}
+
+#[test]
+fn a_sparse_model_of_a_tebibyte_is_refused_before_memory_is_taken() {
+    let c = Config {
+        n_layers: 1,
+        n_vocab: 1 << 30,
+        d_model: 256,
+        n_heads: 1,
+        n_key_heads: 1,
+        d_head: 256,
+        ..Config::small()
+    };
+    // All sizes fit together and into the apparent length of the file. Only the machine has no room for them.
+    let mut out = b"GGUF".to_vec();
+    let mut file = sample();
+    file.tensors.clear();
+    for (key, value) in [
+        ("llama.block_count", c.n_layers),
+        ("llama.embedding_length", c.d_model),
+        ("llama.feed_forward_length", c.d_ff),
+        ("llama.attention.head_count", c.n_heads),
+        ("llama.attention.head_count_kv", c.n_key_heads),
+        ("llama.vocab_size", c.n_vocab),
+        ("llama.rope.dimension_count", c.d_head),
+    ] {
+        file.set(key, natural(value as u32));
+    }
+    let (d, f) = (c.d_model, c.d_ff);
+    let mut names = vec![("token_embd".to_owned(), vec![c.n_vocab, d]), ("output_norm".to_owned(), vec![d])];
+    for (part, shape) in [
+        ("attn_norm", vec![d]),
+        ("attn_q", vec![d, d]),
+        ("attn_k", vec![d, d]),
+        ("attn_v", vec![d, d]),
+        ("attn_output", vec![d, d]),
+        ("ffn_norm", vec![d]),
+        ("ffn_gate", vec![f, d]),
+        ("ffn_up", vec![f, d]),
+        ("ffn_down", vec![d, f]),
+    ] {
+        names.push((format!("blk.0.{part}"), shape));
+    }
+    out.extend(3_u32.to_le_bytes());
+    out.extend((names.len() as u64).to_le_bytes());
+    out.extend((file.values.len() as u64).to_le_bytes());
+    for (key, (kind, bytes)) in &file.values {
+        out.extend(text(key));
+        out.extend(kind.to_le_bytes());
+        out.extend(bytes);
+    }
+    let mut offset = 0_u64;
+    for (name, shape) in &names {
+        out.extend(text(&format!("{name}.weight")));
+        out.extend((shape.len() as u32).to_le_bytes());
+        shape.iter().rev().for_each(|&n| out.extend((n as u64).to_le_bytes()));
+        out.extend(0_u32.to_le_bytes());
+        out.extend(offset.to_le_bytes());
+        offset += (4 * shape.iter().product::<usize>() as u64).next_multiple_of(32);
+    }
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), &out).unwrap();
+    let length = offset + out.len() as u64 + 64;
+    std::fs::OpenOptions::new().write(true).open(path.path()).unwrap().set_len(length).unwrap();
+    let error = Decoder::from_gguf(path.path()).map(drop).unwrap_err();
+    assert!(
+        matches!(error, TransformerError::File(ModelFileError::Memory { needed }) if needed > 1 << 40),
+        "{error}"
+    );
+    // A random model of this size is refused like one from a file.
+    let random = Decoder::random(c, &mut RngStream::new(1, 0)).map(drop).unwrap_err();
+    assert!(random.to_string().contains("more than the machine has"), "{random}");
+}

@@ -133,10 +133,10 @@ fn a_visit_passes_the_wanted_points_in_order_and_stops() {
 
 #[test]
 fn a_capture_names_the_activation_that_it_does_not_hold() {
-    let mut capture = Capture::at([Site::ResidualPre.of_layer(1), Site::ResidualPre.of_layer(9)]);
-    decoder(1).visit(Run::of(&[1]), &mut capture).unwrap();
+    let mut capture = Capture::at([Site::ResidualPre.of_layer(1), Site::ResidualPre.of_layer(2)]);
+    decoder(1).residual(Run::of(&[1]), 2, &mut capture).unwrap();
     assert!(capture.get(Site::ResidualPre.of_layer(1)).is_ok());
-    for point in [Site::ResidualPre.of_layer(9), Site::MlpOutput.of_layer(1)] {
+    for point in [Site::ResidualPre.of_layer(2), Site::MlpOutput.of_layer(1)] {
         let error = capture.get(point).unwrap_err();
         assert!(matches!(error, RunError::NotCaptured { point: p } if p == point));
     }
@@ -157,4 +157,100 @@ fn nan_left_by_a_hook_is_named() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_point_that_the_model_does_not_have_is_an_error() {
+    let (decoder, tokens) = (decoder(1), [1, 2, 3]);
+    let run = Run::of(&tokens);
+    let refused = |hooks: &mut dyn Hooks, layer: usize| {
+        let errors = [
+            decoder.losses(run, hooks).map(drop).unwrap_err(),
+            decoder.logits(run, hooks).map(drop).unwrap_err(),
+            decoder.last_logits(run, hooks).map(drop).unwrap_err(),
+            decoder.visit(run, hooks).unwrap_err(),
+            decoder.residual(run, 1, hooks).map(drop).unwrap_err(),
+        ];
+        for error in errors {
+            let expected = format!("of layer {layer}, but the model has 3 layers");
+            assert!(matches!(&error, RunError::NoSuchPoint { layers: 3, .. }), "{error}");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+    };
+    for (layer, site) in [(99, Site::MlpNeurons), (3, Site::ResidualPre), (usize::MAX, Site::Pattern)] {
+        let mut edit = Edit::at(site.of_layer(layer), |_: ArrayViewMutD<'_, f32>| {});
+        refused(&mut edit, layer);
+        let mut capture = Capture::at([Site::ResidualPre.of_layer(0), site.of_layer(layer)]);
+        refused(&mut capture, layer);
+        // Joined hooks and hooks behind a reference are looked at too.
+        refused(&mut (Capture::at([Site::Pattern.of_layer(1)]), &mut edit), layer);
+        refused(&mut (capture, ()), layer);
+    }
+    let mut last = Edit::at(Site::ResidualPost.of_layer(2), |mut x: ArrayViewMutD<'_, f32>| x.fill(0.0));
+    assert!(decoder.losses(run, &mut last).is_ok());
+}
+
+#[test]
+fn finite_numbers_that_overflow_later_name_the_site() {
+    let decoder = decoder(1);
+    let run = Run::of(&[1, 2, 3]);
+    let fill = |point: HookPoint, value: f32| {
+        Edit::at(point, move |mut x: ArrayViewMutD<'_, f32>| {
+            x.iter_mut().enumerate().for_each(|(i, x)| *x = if i % 2 == 0 { value } else { -value });
+        })
+    };
+    for (site, named) in [
+        // The product with the output matrix overflows.
+        (Site::MlpNeurons, "MlpOutput of layer 1, computed"),
+        (Site::HeadOutput, "AttentionOutput of layer 1, computed"),
+        // Two numbers of this size add up to infinity.
+        (Site::MlpOutput, "MlpOutput of layer 2, computed"),
+    ] {
+        let point = site.of_layer(1);
+        let mut errors = Vec::new();
+        if site == Site::MlpOutput {
+            let mut both = (fill(point, 3e38), fill(site.of_layer(2), 3e38));
+            errors.push(decoder.losses(run, &mut both).map(drop).unwrap_err());
+        } else {
+            errors.push(decoder.losses(run, &mut fill(point, 3e38)).map(drop).unwrap_err());
+            errors.push(decoder.logits(run, &mut fill(point, 3e38)).map(drop).unwrap_err());
+        }
+        for error in errors {
+            assert!(
+                matches!(&error, RunError::NonFinite(_)) && error.to_string().starts_with(named),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_large_residual_stream_gives_the_logits_of_its_direction() {
+    // The final norm divides by the length, so a residual stream times 10²⁵ has the logits of the stream itself, up to ε.
+    let decoder = decoder(4);
+    let run = Run::of(&[5, 6, 7]);
+    let residual = decoder.residual(run, 3, &mut ()).unwrap();
+    let clean = decoder.logits(run, &mut ()).unwrap();
+    for scale in [1e10_f32, 1e19, 1e25, 1e36] {
+        let large = residual.mapv(|x| x * scale);
+        let logits = decoder.logits(run.from_layer(3, &large.view()), &mut ()).unwrap();
+        // ε adds 10⁻⁵ to a mean square near 5, and the norm rounds by a few units of the last place.
+        assert!(logits.iter().zip(&clean).all(|(a, b)| (a - b).abs() < 2e-4 * b.abs().max(1.0)), "{scale:e}");
+        let losses = decoder.losses(run.from_layer(3, &large.view()), &mut ()).unwrap();
+        assert!(losses.nll.iter().all(|nll| nll.is_finite() && *nll > 0.0));
+    }
+}
+
+#[test]
+fn one_run_starts_from_many_residual_streams() {
+    let decoder = decoder(2);
+    let tokens = [3, 1, 4];
+    let run = Run::of(&tokens);
+    let mut losses = Vec::new();
+    for layer in 0..=3 {
+        // The stream lives for one turn of the loop, the run for all of them.
+        let residual = decoder.residual(run, layer, &mut ()).unwrap();
+        losses.push(decoder.losses(run.from_layer(layer, &residual.view()), &mut ()).unwrap());
+    }
+    assert!(losses.windows(2).all(|pair| pair[0] == pair[1]));
 }
