@@ -28,7 +28,7 @@ pub use budget::Budget;
 pub use claim::{Claim, Claims, Study};
 pub use context::{Context, Tick};
 pub use error::ClaimsError;
-pub use exact::{Case, Exact};
+pub use exact::{Case, Exact, larger, smaller};
 pub use meta::{Kind, Meta, Subject, Tier};
 pub use outcome::{Counterexample, Outcome};
 #[cfg(feature = "report")]

@@ -1,10 +1,10 @@
 //! Claims about circuits.
 
 use super::order::normal;
-use super::subjects::largest;
+use super::subjects::{largest, least};
 use crate::circuits::{Composition, Factored, composition, ov_circuit, qk_circuit, rollout};
 use crate::{Attention, Intervention, Scale};
-use collimate_claims::{Claim, Exact, Meta, Subject};
+use collimate_claims::{Claim, Exact, Meta, Subject, larger, smaller};
 use ndarray::{Array2, Array3, Axis};
 
 const SOURCE: &str = "Elhage et al. (2021)";
@@ -111,7 +111,7 @@ pub fn circuits_are_the_head(own: impl ResidualHead) -> impl Claim {
             let compared = own.scores(&weights, x) - x.dot(&qk).dot(&x.t());
             let size = 1.0 + (largest(x) * largest(w_q)).max(1.0) * (largest(x) * largest(w_k)).max(1.0);
             let size = size + (largest(x) * largest(w_v)).max(1.0) * (1.0 + largest(w_o));
-            1e-12 * size - largest(&compared).max(largest(&written))
+            1e-12 * size - larger(largest(&compared), largest(&written))
         })
 }
 
@@ -154,7 +154,7 @@ pub fn circuits_have_no_basis(
             for kind in KINDS {
                 // A circuit of zeros has no score.
                 if let (Some(a), Some(b)) = (score(kind, &earlier, &circuit), score(kind, &earlier, &other)) {
-                    margin = margin.min(1e-7 - (a - b).abs());
+                    margin = smaller(margin, 1e-7 - (a - b).abs());
                 }
             }
             margin
@@ -189,7 +189,7 @@ fn heads(
             let (earlier, later) = (Factored::new(a, b).expect("fits"), Factored::new(c, d).expect("fits"));
             let scores = KINDS.map(|kind| score(kind, &earlier, &later).map(margin));
             // Orthogonal factors make a circuit of zeros, which has no score.
-            scores.into_iter().flatten().fold(f64::INFINITY, |least, x| if x >= least { least } else { x })
+            least(scores.into_iter().flatten())
         })
 }
 
@@ -202,7 +202,7 @@ pub fn composition_is_a_share(
         Subject::Attention,
         "composition scores lie between 0 and 1",
     );
-    heads(meta, score, |score| score.min(1.0 + 1e-7 - score))
+    heads(meta, score, |score| smaller(score, 1.0 + 1e-7 - score))
 }
 
 /// Claims the belief that unrelated heads have no composition.
@@ -239,6 +239,6 @@ pub fn rollout_is_stochastic(
         .margin(move |(a, b)| {
             let rollout = rollout(&[head(a.clone()), head(b.clone())]);
             let off = largest(&(rollout.sum_axis(Axis(1)) - 1.0));
-            rollout.iter().fold(1e-12 - off, |least, &x| if x >= least { least } else { x })
+            smaller(1e-12 - off, least(rollout.iter().copied()))
         })
 }

@@ -1,7 +1,7 @@
 //! Claims about the difference of two attention maps.
 
 use super::order::normal;
-use super::subjects::largest;
+use super::subjects::{largest, least};
 use crate::algebra::{Arguments, Combination, Gain, OutputChange, PairKeys, Pairing, Parameter, Variant};
 use crate::{HeadMap, Offset};
 use collimate_claims::{Claim, Exact, Meta, Subject};
@@ -154,8 +154,7 @@ pub fn differential_first_weight(
             let shares = [lambda_init(depth), lambda_init(depth + 1)];
             let published = 0.8 - 0.6 * (-0.3 * depth as f64).exp();
             let off = [lambda_init(0) - 0.2, shares[0] - published, factor(depth) - (1.0 - shares[0])];
-            let rises = (shares[1] - shares[0]).min(0.8 - shares[1]);
-            rises.min(1e-12 - largest(&off))
+            least([shares[1] - shares[0], 0.8 - shares[1], 1e-12 - largest(&off)])
         })
 }
 
@@ -169,7 +168,7 @@ pub fn differential_non_negative(attention: impl DifferentialAttends) -> impl Cl
     .code("B21");
     maps(meta, move |(q, k, lambda)| {
         let weights = attention.attend([&q.0, &q.1], [&k.0, &k.1], &Array2::eye(k.0.nrows()), *lambda);
-        weights.iter().fold(f64::INFINITY, |least, &x| least.min(x)) + 1e-12
+        least(weights) + 1e-12
     })
 }
 

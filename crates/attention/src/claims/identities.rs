@@ -1,11 +1,11 @@
 //! Claims that two compositions are equal.
 
 use super::order::normal;
-use super::subjects::{Attends, AttendsWith, largest};
+use super::subjects::{Attends, AttendsWith, largest, least};
 use super::weights::{AttendsByHead, AttendsWithSum};
 use crate::algebra::{Arguments, MaskRule, Normaliser, Parameter, Variant, Window};
 use crate::{Attention, HeadMap, Offset, Scale};
-use collimate_claims::{Claim, Exact, Meta, Subject};
+use collimate_claims::{Claim, Exact, Meta, Subject, smaller};
 use ndarray::{Array, Array1, Array2, Array3, Axis, Dimension, arr1, s};
 
 fn meta(id: &'static str, sentence: &'static str) -> Meta {
@@ -120,9 +120,9 @@ pub fn plus_one_is_zero_sink(
     rows(meta, move |(q, k, v)| {
         let (plain, plus_one) = (plain.attend_to(q, k, v), plus_one.attend_to(q, k, v));
         // A query may attend to no key.
-        let shrinks = plain.iter().zip(&plus_one).fold(f64::INFINITY, |m, (p, o)| m.min(p.abs() - o.abs()));
-        (1e-12 * (1.0 + largest(v)) - largest(&(plus_one - with_sink.attend_with(q, k, v, &0.0))))
-            .min(shrinks + 1e-9 * (1.0 + largest(v)))
+        let shrinks = least(plain.iter().zip(&plus_one).map(|(p, o)| p.abs() - o.abs()));
+        let off = largest(&(plus_one - with_sink.attend_with(q, k, v, &0.0)));
+        smaller(1e-12 * (1.0 + largest(v)) - off, shrinks + 1e-9 * (1.0 + largest(v)))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::subjects::AttendsWith;
 use crate::{Attention, Mask, Offset, Scale};
-use collimate_claims::{Claim, Exact, Meta, Subject};
+use collimate_claims::{Claim, Exact, Meta, Subject, larger};
 use ndarray::{Array2, Axis, concatenate, s};
 
 /// Returns one-hot rows: row `i` has a 1 in column `columns[i]`.
@@ -71,9 +71,7 @@ pub fn hand_built_induction_head(
             let leak = 2.0 * n as f64 * (-beta).exp();
             let bound = 2.0 * n as f64 * (-beta * (1.0 - 2.0 * leak)).exp();
             // Every position of the second run except the last predicts the next token.
-            let wrong = (n + 1..2 * n)
-                .map(|i| 1.0 - prediction[[i, tokens[i + 1]]])
-                .fold(0.0, |worst: f64, x| if x <= worst { worst } else { x });
-            (bound + 1e-12) - (1.0 - score).max(wrong)
+            let wrong = (n + 1..2 * n).map(|i| 1.0 - prediction[[i, tokens[i + 1]]]).fold(0.0, larger);
+            (bound + 1e-12) - larger(1.0 - score, wrong)
         })
 }

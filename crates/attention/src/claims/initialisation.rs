@@ -4,7 +4,7 @@ use super::derivatives::HasGradients;
 use super::order::normal;
 use super::scores::Scores;
 use super::scores::mean_square;
-use super::subjects::{Attends, SelfAttention};
+use super::subjects::{Attends, SelfAttention, least};
 use crate::algebra::{Arguments, Variant};
 use collimate_claims::{Claim, Exact, Mean, Meta, Subject};
 use collimate_stream::RngStream;
@@ -128,7 +128,7 @@ fn contraction(meta: Meta, attention: impl SelfAttention, skip: bool) -> impl Cl
                 let out = attention.attend(&x);
                 x = if skip { x + out } else { out };
             }
-            range(&x).iter().zip(&first).fold(f64::INFINITY, |m, (now, then)| m.min(then - now)) + 1e-9
+            least(range(&x).iter().zip(&first).map(|(now, then)| then - now)) + 1e-9
         })
 }
 

@@ -4,7 +4,7 @@ use super::order::normal;
 use super::subjects::largest;
 use crate::algebra::{Latent, LatentArguments, LatentForm};
 use crate::{Mask, Offset, Rotary};
-use collimate_claims::{Claim, Exact, Meta, Subject};
+use collimate_claims::{Claim, Exact, Meta, Subject, larger};
 use ndarray::{Array2, Array3};
 
 /// Multi-head latent attention, with its positions, its mask and its scale.
@@ -95,7 +95,7 @@ pub fn latent_absorbed_is_expanded(expanded: impl LatentAttends, absorbed: impl 
             if let (Some(one), Some(other)) = (gradients(&expanded), gradients(&absorbed)) {
                 let differences: Vec<f64> = one.iter().zip(&other).map(|(a, b)| a - b).collect();
                 off = largest(&[off, largest(&differences)]);
-                size = size.max(largest(&one));
+                size = larger(size, largest(&one));
             }
             1e-8 * (1.0 + size) - off
         })

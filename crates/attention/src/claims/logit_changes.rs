@@ -6,7 +6,7 @@ use super::scores::Scores;
 use super::subjects::{AttendsWith, largest};
 use crate::Offset;
 use crate::algebra::{Distance, LogitChange, Parameter, Slopes, Variant, alibi_slopes};
-use collimate_claims::{Claim, Exact, Meta, Subject};
+use collimate_claims::{Claim, Exact, Meta, Subject, smaller};
 use ndarray::{Array1, Array2, Axis, arr1, s};
 
 const PRESS: &str = "Press et al. (2022), ALiBi";
@@ -159,7 +159,7 @@ pub fn alibi_slopes_are_geometric(slopes: impl Fn(usize) -> Vec<f64> + Send + Sy
             }
             let mut sorted = slopes;
             sorted.sort_by(f64::total_cmp);
-            sorted.windows(2).fold(1.0 - sorted[heads - 1], |m, pair| m.min(pair[1] - pair[0])) - 1e-9
+            sorted.windows(2).map(|pair| pair[1] - pair[0]).fold(1.0 - sorted[heads - 1], smaller) - 1e-9
         })
 }
 

@@ -3,7 +3,7 @@
 use super::order::normal;
 use super::subjects::largest;
 use crate::product_rule::{Channels, Companion, CrossTerm, Published, all_pairs};
-use collimate_claims::{Claim, Exact, Meta, Subject};
+use collimate_claims::{Claim, Exact, Meta, Subject, larger, smaller};
 use ndarray::{Array1, Array2, Array3, Axis, s};
 
 const SOURCE: &str = "Lemariey and Campergue (2024)";
@@ -128,7 +128,7 @@ pub fn product_rule_telescopes(scores: impl StepScores) -> impl Claim {
         for shift in 0..last {
             let along: f64 = (0..last - shift).map(|i| pairs[[0, i + shift, i]]).sum();
             let ends = q.row(last).dot(&k.row(last - shift)) - q.row(shift).dot(&k.row(0));
-            off = off.max((along - ends).abs());
+            off = larger(off, (along - ends).abs());
         }
         rounding(q, k) - off
     })
@@ -148,7 +148,7 @@ pub fn product_rule_zero_on_constants(scores: impl StepScores) -> impl Claim {
         let mut off = largest(&scores.published(&q, &k));
         for channels in [Channels::Summed, Channels::PerDimension] {
             for cross in [CrossTerm::Without, CrossTerm::With] {
-                off = off.max(largest(&scores.all_pairs(channels, cross, &q, &k)));
+                off = larger(off, largest(&scores.all_pairs(channels, cross, &q, &k)));
             }
         }
         -off
@@ -214,8 +214,8 @@ pub fn companion_invariances(
         })
         .margin(move |(q, k, shift, stretch)| {
             let moved = |which| largest(&(scores(which, &(q + shift), &(k + shift)) - scores(which, q, k)));
-            let distances = moved(Companion::NegativeL1).max(moved(Companion::NegativeL2));
+            let distances = larger(moved(Companion::NegativeL1), moved(Companion::NegativeL2));
             let longer = scores(Companion::Cosine, &(q * *stretch), k) - scores(Companion::Cosine, q, k);
-            (1e-10 - distances).min(1e-13 - largest(&longer))
+            smaller(1e-10 - distances, 1e-13 - largest(&longer))
         })
 }

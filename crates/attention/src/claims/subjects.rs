@@ -1,6 +1,7 @@
 //! The subjects of the claims: attention of this crate or of a user.
 
 use crate::Attention;
+use collimate_claims::{larger, smaller};
 use ndarray::{Array2, Axis};
 
 /// A map from the rows of a sequence to rows: `[t, d]` to `[t, e]`.
@@ -57,5 +58,26 @@ impl Attends for Attention {
 
 /// Returns the largest absolute number, or NaN if there is one.
 pub(super) fn largest<'a>(numbers: impl IntoIterator<Item = &'a f64>) -> f64 {
-    numbers.into_iter().fold(0.0, |worst: f64, x| if x.abs() <= worst { worst } else { x.abs() })
+    numbers.into_iter().map(|x| x.abs()).fold(0.0, larger)
+}
+
+/// Returns the least number, infinity for none, or NaN if there is one.
+pub(super) fn least(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    numbers.into_iter().fold(f64::INFINITY, smaller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extremes_keep_a_nan_at_any_place() {
+        assert_eq!(largest(&[1.0, -3.0, 2.0]), 3.0);
+        assert_eq!(least([1.0, -3.0, 2.0]), -3.0);
+        for place in 0..3 {
+            let mut numbers = [1.0, -3.0, 2.0];
+            numbers[place] = f64::NAN;
+            assert!(largest(&numbers).is_nan() && least(numbers).is_nan());
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Claims about the softmax and its product with the values.
 
 use super::order::normal;
-use super::subjects::{Attends, largest};
+use super::subjects::{Attends, largest, least};
 use crate::{Attention, HeadMap, Partial, Scale};
-use collimate_claims::{Claim, Exact, Meta, Subject};
+use collimate_claims::{Claim, Exact, Meta, Subject, larger, smaller};
 use ndarray::{Array1, Array2, Array3, Axis, s};
 
 /// Claims that the pattern is a distribution over the keys, also for scores of size 10⁴.
@@ -27,7 +27,7 @@ pub fn pattern_is_stochastic(attention: impl Attends) -> impl Claim {
             // With the unit vectors as values, the output is the pattern.
             let pattern = attention.attend_to(q, k, &Array2::eye(k.nrows()));
             let off = pattern.sum_axis(Axis(1)).mapv(|sum| 1e-12 - (sum - 1.0).abs());
-            pattern.iter().chain(&off).fold(f64::INFINITY, |least, &x| if x >= least { least } else { x })
+            least(pattern.iter().chain(&off).copied())
         })
 }
 
@@ -50,19 +50,15 @@ pub fn convex_hull(attention: impl Attends) -> impl Claim {
         .admits(|(q, k, v)| q.iter().chain(k).chain(v).all(|x: &f64| x.abs() <= 100.0))
         .margin(move |(q, k, v)| {
             let out = attention.attend_to(q, k, v);
-            let mut least = f64::INFINITY;
+            let mut margin = f64::INFINITY;
             for (row, values) in out.columns().into_iter().zip(v.columns()) {
                 let low = values.iter().copied().fold(f64::INFINITY, f64::min);
                 let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 for &x in row {
-                    let inside = (x - low).min(high - x) + 1e-12 * (1.0 + largest(v));
-                    least = if inside >= least { least } else { inside };
-                    if x.is_nan() {
-                        return x;
-                    }
+                    margin = smaller(margin, smaller(x - low, high - x) + 1e-12 * (1.0 + largest(v)));
                 }
             }
-            least
+            margin
         })
 }
 
@@ -186,8 +182,7 @@ pub fn split_keys_merge(attention: impl AttendsWithSum) -> impl Claim {
                 let (a, b) = ((lse_low[t] - total[t]).exp(), (lse_high[t] - total[t]).exp());
                 let error = (a * low[[t, e]] + b * high[[t, e]] - expected).abs();
                 // Exponentials of numbers near 10⁴ carry an error of 10⁴ · 2⁻⁵² relative to their size.
-                worst = worst.max(if error.is_nan() { f64::INFINITY } else { error });
-                worst = worst.max((a + b - 1.0).abs());
+                worst = larger(worst, larger(error, (a + b - 1.0).abs()));
             }
             1e-9 * (1.0 + largest(v)) - worst
         })
@@ -229,7 +224,7 @@ pub fn split_keys_monoid(merge: impl Fn(&Part, &Part) -> Part + Send + Sync + 's
         })
         .margin(move |(a, b, c, sums)| {
             let [a, b, c] = [(a, 0), (b, 1), (c, 2)].map(|(x, part)| (x.clone(), sums.row(part).to_owned()));
-            let off = |(x, at): Part, (y, here): Part| largest(&(x - y)).max(largest(&(at - here)));
+            let off = |(x, at): Part, (y, here): Part| larger(largest(&(x - y)), largest(&(at - here)));
             let size = 1.0 + largest(sums) + largest(a.0.iter().chain(&b.0).chain(&c.0));
             let associative = off(merge(&merge(&a, &b), &c), merge(&a, &merge(&b, &c)));
             let commutative = off(merge(&a, &b), merge(&b, &a));

@@ -3,10 +3,11 @@ use collimate_attention::circuits::{Composition, Factored};
 use collimate_attention::claims::{
     self, DifferentialAttends, HeadWeights, KeepsState, ResidualHead, SelfAttention, Tokens,
     averages_contract, bidirectional_linear_is_last, causal_linear_pattern_rank, circuits_are_the_head,
-    common_key_shift, composition_is_a_share, delta_exact_memory, differential_row_sum, future_is_invisible,
-    key_gradients_cancel, linear_forgets_order, linear_forms_agree, linear_pattern_rank, linear_state_is_all,
-    no_gradient_to_the_future, pattern_is_stochastic, permutation_equivariance, rollout_is_stochastic,
-    rotary_composes, rotary_keeps_norms, same_output, score_rank, score_second_moment, split_keys_monoid,
+    common_key_shift, composition_is_a_share, convex_hull, delta_exact_memory, differential_row_sum,
+    future_is_invisible, future_nan_is_invisible, key_gradients_cancel, linear_forgets_order,
+    linear_forms_agree, linear_pattern_rank, linear_state_is_all, no_gradient_to_the_future,
+    pattern_is_stochastic, permutation_equivariance, rollout_is_stochastic, rotary_composes,
+    rotary_keeps_norms, same_output, score_rank, score_second_moment, split_keys_monoid,
 };
 use collimate_attention::{Attention, Mask, Offset, Scale};
 use collimate_claims::{Budget, Kind, Meta, Subject, examine};
@@ -167,4 +168,56 @@ fn claims_judge_attention_that_is_not_ours() {
     assert!(examine(&future_is_invisible(Reverse), &Budget::quick()).refuted());
     let shifted = Attention::scaled_dot_product().mask(Mask::causal(Offset::fixed(1)));
     assert!(examine(&future_is_invisible(shifted), &Budget::quick()).refuted());
+}
+
+/// Attention whose first number is NaN.
+struct Hole;
+
+impl claims::Attends for Hole {
+    fn attend_to(&self, q: &Array2<f64>, k: &Array2<f64>, v: &Array2<f64>) -> Array2<f64> {
+        let mut out = claims::Attends::attend_to(&Attention::scaled_dot_product(), q, k, v);
+        out[[0, 0]] = f64::NAN;
+        out
+    }
+}
+
+impl SelfAttention for Hole {
+    fn attend(&self, x: &Array2<f64>) -> Array2<f64> {
+        claims::Attends::attend_to(self, x, x, x)
+    }
+}
+
+#[test]
+fn one_nan_among_many_numbers_refutes() {
+    let quick = Budget::quick();
+    for report in [
+        examine(&common_key_shift(Hole), &quick),
+        examine(&convex_hull(Hole), &quick),
+        examine(&pattern_is_stochastic(Hole), &quick),
+        examine(&permutation_equivariance(Hole), &quick),
+    ] {
+        assert!(report.refuted(), "{report}");
+    }
+}
+
+/// Causal attention that multiplies later rows by zero instead of leaving them out.
+struct Leaky;
+
+impl SelfAttention for Leaky {
+    fn attend(&self, x: &Array2<f64>) -> Array2<f64> {
+        Array2::from_shape_fn(x.dim(), |(t, c)| {
+            let weight = |s: usize| if s <= t { 1.0 / (t + 1) as f64 } else { 0.0 };
+            (0..x.nrows()).map(|s| weight(s) * x[[s, c]]).sum()
+        })
+    }
+}
+
+#[test]
+fn the_printed_input_of_a_nan_claim_holds_its_nan() {
+    let report = examine(&future_nan_is_invisible(Leaky), &Budget::quick());
+    let found = report.outcome.counterexample.unwrap();
+    assert!(found.literal.contains("f64::NAN"), "{}", found.literal);
+    assert_eq!(found.dims[0], ("tokens", 2));
+    // The other claim of the pair holds, and needs no NaN.
+    assert!(examine(&future_is_invisible(Leaky), &Budget::quick()).upheld());
 }

@@ -3,6 +3,7 @@
 mod builder;
 mod case;
 mod erased;
+mod extremes;
 mod guided;
 mod judge;
 mod search;
@@ -10,3 +11,4 @@ mod shrink;
 
 pub use builder::Exact;
 pub use case::Case;
+pub use extremes::{larger, smaller};

@@ -1,8 +1,8 @@
 //! Claims about the forms of one recurrence.
 
-use super::sequences::{KeepsState, Tokens, least, over_sequences, sequences, tokens};
-use crate::claims::subjects::largest;
-use collimate_claims::{Claim, Meta, Subject};
+use super::sequences::{KeepsState, Tokens, over_sequences, sequences, tokens};
+use crate::claims::subjects::{largest, least};
+use collimate_claims::{Claim, Meta, Subject, larger};
 use ndarray::{Array2, s};
 
 /// Claims that two ways to compute each member agree: token by token, in chunks, all at once. The state is passed from one way to
@@ -57,7 +57,7 @@ pub fn linear_state_is_all<M: KeepsState>(members: impl IntoIterator<Item = M>) 
             let (out, state) = member.run(tokens, None);
             let (_, middle) = member.run(&tokens.range(0..cut), None);
             let (after, end) = member.run(&tokens.range(cut..tokens.q.nrows()), Some(&middle));
-            let off = largest(&(&out.slice(s![cut.., ..]) - &after)).max(largest(&(&state - &end)));
+            let off = larger(largest(&(&out.slice(s![cut.., ..]) - &after)), largest(&(&state - &end)));
             1e-11 * (1.0 + largest(&out) + largest(&state)) - off
         }))
     })

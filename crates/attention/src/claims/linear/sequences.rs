@@ -131,8 +131,3 @@ pub(super) fn over_sequences(
 ) -> impl Claim {
     sequences(meta, longest, number).margin(move |x| margin(&tokens(x), x.4))
 }
-
-/// Returns the least number, where NaN counts as the least.
-pub(super) fn least(margins: impl Iterator<Item = f64>) -> f64 {
-    margins.fold(f64::INFINITY, |least, x| if x >= least { least } else { x })
-}
