@@ -47,14 +47,14 @@ pub enum SuperpositionError {
         /// The largest gradient that counts as converged.
         tolerance: f64,
     },
-    /// A training run produced a number that is not finite.
-    #[error("training diverged at step {step}: {quantity} is {value}; use a smaller learning rate")]
+    /// A training run produced a number that is not finite, or whose square is not.
+    #[error("training diverged at step {step}: {quantity} is {value:e}; use a smaller learning rate")]
     Diverged {
         /// The update, counted from 1, whose gradient or result is not finite.
         step: u64,
         /// The name of the quantity that is not finite.
         quantity: &'static str,
-        /// The value: NaN or infinity.
+        /// The value: NaN, infinity, or a number whose square is infinite.
         value: f64,
     },
 }
@@ -68,9 +68,13 @@ impl SuperpositionError {
         }
     }
 
-    /// Converts the error of an optimiser at update `step`. The lengths of the slices are right, so the gradient is not finite.
+    /// Converts the error of an optimiser at update `step`. The lengths of the slices are right, so the gradient or its square is not
+    /// finite.
     pub(crate) fn diverged(step: u64, error: &GradError) -> Self {
-        let value = if let GradError::NonFinite { value, .. } = error { *value } else { f64::NAN };
+        let value = match error {
+            GradError::NonFinite { value, .. } | GradError::TooLarge { value, .. } => *value,
+            _ => f64::NAN,
+        };
         Self::Diverged { step, quantity: "the gradient", value }
     }
 }

@@ -4,6 +4,7 @@
 //! of pairs (coherence, the nearest neighbour of each direction) run over blocks of columns.
 
 use super::directions::feature_norms;
+use super::scale::scale_for;
 use crate::error::{SuperpositionError, require_finite};
 use collimate_measure::ensure;
 use collimate_tensor::{Scalar, matmul};
@@ -67,10 +68,12 @@ impl DirectionGeometry {
         if let Some(error) = (0..n).find_map(not_finite) {
             return Err(error);
         }
+        let top = directions.iter().fold(0.0, |top: f64, x| top.max(Scalar::to_f64(*x).abs()));
+        let scale = scale_for(top);
         let (mut operator, mut unit_operator) = (Array2::<f64>::zeros((m, m)), Array2::zeros((m, m)));
         let mut norms = Array1::zeros(n);
         for start in (0..n).step_by(BLOCK) {
-            let block = rows_of(directions, start);
+            let block = rows_of(directions, start) * scale;
             operator += &product(&block.t(), &block);
             let own = feature_norms(&block.t());
             let unit = unit_rows(&block, &own);
@@ -79,7 +82,7 @@ impl DirectionGeometry {
         }
         let (mut dimensionality, mut interference) = (Array1::zeros(n), Array1::zeros(n));
         for start in (0..n).step_by(BLOCK) {
-            let block = rows_of(directions, start);
+            let block = rows_of(directions, start) * scale;
             let image = product(&block, &operator);
             for (k, (row, image)) in block.rows().into_iter().zip(image.rows()).enumerate() {
                 let own: f64 = norms[start + k] * norms[start + k];
@@ -91,6 +94,8 @@ impl DirectionGeometry {
                 }
             }
         }
+        norms /= scale;
+        interference /= scale * scale;
         let frame_potential = unit_operator.iter().map(|x| x * x).sum();
         let nearest = nearest(directions, &norms);
         let coherence = nearest.iter().copied().fold(0.0, f64::max);

@@ -2,6 +2,7 @@
 //!
 //! Every function takes a matrix `W` `[m, n]`. Its column `W_i` is the direction of feature `i`.
 
+use super::scale::{largest, scale_for};
 use super::spectrum::Spectrum;
 use crate::error::{SuperpositionError, require_finite, require_shape};
 use collimate_measure::ensure;
@@ -17,14 +18,24 @@ pub const RANK_TOLERANCE: f64 = 1e-11;
 /// ‖W_i‖
 /// ```
 ///
+/// A column with NaN has the norm NaN. Any other column with an infinite entry has an infinite norm.
+///
 /// # Shapes
 /// `w`: `[m, n]`; result: `[n]`.
+///
+/// # Examples
+/// ```
+/// use collimate_superposition::feature_norms;
+/// use ndarray::array;
+/// let norms = feature_norms(&array![[3e200, f64::NAN], [4e200, 1.0]]);
+/// assert!(norms[0] == 5e200 && norms[1].is_nan());
+/// ```
 pub fn feature_norms(w: &ArrayRef2<f64>) -> Array1<f64> {
     w.map_axis(Axis(0), |column| {
         // Squares of entries below 1e-154 would underflow, so the largest entry is factored out first.
-        let largest = column.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-        if largest == 0.0 {
-            0.0
+        let largest = largest(column);
+        if largest == 0.0 || !largest.is_finite() {
+            largest
         } else {
             largest * column.iter().map(|x| (x / largest).powi(2)).sum::<f64>().sqrt()
         }
@@ -65,12 +76,17 @@ pub fn feature_dimensionality(w: &ArrayRef2<f64>) -> Result<Array1<f64>, Superpo
             if norms[i] == 0.0 {
                 return 0.0;
             }
-            let unit = w.column(i).mapv(|x| x / norms[i]);
             // Each projection is divided by ‖W_i‖ before squaring, so that tiny columns do not underflow.
-            let total: f64 = w.axis_iter(Axis(1)).map(|other| (unit.dot(&other) / norms[i]).powi(2)).sum();
+            let total: f64 = projections(w, i, norms[i]).iter().map(|p| (p / norms[i]).powi(2)).sum();
             1.0 / total
         })
         .collect())
+}
+
+/// Returns the projection of every column on the direction of column `i`, whose length is `norm`: `Ŵ_i · W_j` for each `j`.
+fn projections(w: &ArrayRef2<f64>, i: usize, norm: f64) -> Vec<f64> {
+    let unit = w.column(i).mapv(|x| x / norm);
+    w.axis_iter(Axis(1)).map(|other| unit.dot(&other)).collect()
 }
 
 /// Computes the capacity that a layer allocates to each feature.
@@ -79,8 +95,8 @@ pub fn feature_dimensionality(w: &ArrayRef2<f64>) -> Result<Array1<f64>, Superpo
 /// C_i = (W_i · W_i)² / Σ_j (W_i · W_j)²      C_i = 0 where W_i = 0
 /// ```
 ///
-/// It equals [`feature_dimensionality`] (claim `superposition/capacity-is-dimensionality`). It is computed from the Gram
-/// matrix, as in the paper that defines it.
+/// It equals [`feature_dimensionality`] (claim `superposition/capacity-is-dimensionality`). It is computed from a Gram matrix, as in
+/// the paper that defines it, but from that of the columns at unit length: fourth powers of short columns would underflow.
 ///
 /// # Shapes
 /// `w`: `[m, n]`; result: `[n]`.
@@ -95,13 +111,16 @@ pub fn feature_dimensionality(w: &ArrayRef2<f64>) -> Result<Array1<f64>, Superpo
 /// Scherlis et al. (2022), "Polysemanticity and Capacity in Neural Networks".
 pub fn capacity(w: &ArrayRef2<f64>) -> Result<Array1<f64>, SuperpositionError> {
     require_finite("w", w.iter())?;
-    let largest = w.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    let scaled = w.mapv(|x| if largest == 0.0 { x } else { x / largest });
-    let gram = scaled.t().dot(&scaled);
+    let (norms, gram) = (feature_norms(w), cosines(w));
     Ok((0..w.ncols())
         .map(|i| {
-            let own = gram[[i, i]];
-            if own == 0.0 { 0.0 } else { own * own / gram.row(i).dot(&gram.row(i)) }
+            if norms[i] == 0.0 {
+                return 0.0;
+            }
+            // (W_i · W_j) / (W_i · W_i). Orthogonal columns have no share, whatever the ratio of their lengths.
+            let share =
+                |j: usize| if gram[[i, j]] == 0.0 { 0.0 } else { gram[[i, j]] * (norms[j] / norms[i]) };
+            1.0 / (0..w.ncols()).map(|j| share(j).powi(2)).sum::<f64>()
         })
         .collect())
 }
@@ -159,8 +178,8 @@ pub fn interference(w: &ArrayRef2<f64>) -> Result<Array1<f64>, SuperpositionErro
             if norms[i] == 0.0 {
                 return 0.0;
             }
-            let unit = w.column(i).mapv(|x| x / norms[i]);
-            (0..w.ncols()).filter(|&j| j != i).map(|j| unit.dot(&w.column(j)).powi(2)).sum()
+            let others = projections(w, i, norms[i]).into_iter().enumerate().filter(|&(j, _)| j != i);
+            others.map(|(_, p)| p.powi(2)).sum()
         })
         .collect())
 }
@@ -181,7 +200,8 @@ pub fn interference(w: &ArrayRef2<f64>) -> Result<Array1<f64>, SuperpositionErro
 /// Elhage et al. (2022), section "The Geometry of Superposition".
 pub fn dimensions_per_feature(w: &ArrayRef2<f64>) -> Result<f64, SuperpositionError> {
     require_finite("w", w.iter())?;
-    Ok(w.nrows() as f64 / w.iter().map(|x| x * x).sum::<f64>())
+    let scale = scale_for(largest(w));
+    Ok(w.nrows() as f64 / w.iter().map(|x| (x * scale) * (x * scale)).sum::<f64>() * scale * scale)
 }
 
 /// Computes the cosines between all pairs of columns. A zero column has cosine 0 with every column, itself included.

@@ -5,6 +5,7 @@ mod directions;
 mod polytope;
 mod pursuit;
 mod recognition;
+mod scale;
 mod spectrum;
 
 pub use blocks::{DirectionGeometry, orthogonal_factors};

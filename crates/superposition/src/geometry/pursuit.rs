@@ -1,6 +1,7 @@
 //! Orthogonal matching pursuit: a non-linear readout of sparse codes.
 
 use super::directions::coherence;
+use super::scale::{largest, scale_for};
 use crate::error::{SuperpositionError, require_finite, require_shape};
 use ndarray::{Array1, ArrayRef1, ArrayRef2};
 
@@ -36,13 +37,15 @@ pub fn matching_pursuit(
     require_shape("h", &[w.nrows()], h.shape())?;
     require_finite("w", w.iter())?;
     require_finite("h", h.iter())?;
-    let mut left = h.to_owned();
-    let small = 1e-13 * h.dot(h).sqrt();
+    let (scale, k) = (scale_for(largest(h)), k.min(w.ncols()));
+    let h = h.mapv(|x| x * scale);
+    let mut left = h.clone();
+    let small = 1e-13 * h.dot(&h).sqrt();
     let mut picked: Vec<usize> = Vec::with_capacity(k);
     // An orthonormal basis of the picked columns, and the coefficients of each picked column in that basis.
     let mut basis: Vec<Array1<f64>> = Vec::with_capacity(k);
     let mut triangle: Vec<Vec<f64>> = Vec::with_capacity(k);
-    while picked.len() < k.min(w.ncols()) && left.dot(&left).sqrt() > small {
+    while picked.len() < k && left.dot(&left).sqrt() > small {
         let seen = w.t().dot(&left);
         let free = (0..w.ncols()).filter(|i| !picked.contains(i));
         let Some(best) = free.reduce(|a, b| if seen[b].abs() > seen[a].abs() { b } else { a }) else { break };
@@ -67,7 +70,7 @@ pub fn matching_pursuit(
     }
     // Back substitution: column k of the triangle holds the coefficients of the k-th picked column.
     let mut code = Array1::zeros(w.ncols());
-    let mut wanted: Vec<f64> = basis.iter().map(|q| q.dot(h)).collect();
+    let mut wanted: Vec<f64> = basis.iter().map(|q| q.dot(&h)).collect();
     for (k, &feature) in picked.iter().enumerate().rev() {
         let value = wanted[k] / triangle[k][k];
         code[feature] = value;
@@ -75,6 +78,7 @@ pub fn matching_pursuit(
             *wanted -= value * share;
         }
     }
+    code /= scale;
     Ok(code)
 }
 

@@ -5,7 +5,7 @@
 //! these angles.
 
 use super::blocks::orthogonal_factors;
-use super::directions::{cosines, feature_dimensionality, feature_norms, rank};
+use super::directions::{RANK_TOLERANCE, cosines, feature_dimensionality, feature_norms};
 use super::polytope::{
     cube, equal_edge_half_height, orthogonal_sum, orthoplex, regular_polygon, simplex, square_antiprism,
     tight_half_height,
@@ -212,7 +212,7 @@ pub fn recognise_polytopes(
         let lengths: Vec<f64> = features.iter().map(|&i| norms[i]).collect();
         let length_ratio = lengths.iter().copied().fold(0.0, f64::max)
             / lengths.iter().copied().fold(f64::INFINITY, f64::min);
-        let dimensions = spanned(&columns, tolerance)?;
+        let dimensions = spanned(&columns, tolerance);
         let own = sorted_cosines(&columns);
         let mut candidates = Vec::new();
         for shape in Polytope::with(features.len(), dimensions) {
@@ -232,13 +232,10 @@ pub fn recognise_polytopes(
 }
 
 /// Returns the number of dimensions that the columns, scaled to unit length, span up to a tolerance on the singular values.
-fn spanned(columns: &Array2<f64>, tolerance: f64) -> Result<usize, SuperpositionError> {
-    let exact = rank(columns)?;
+fn spanned(columns: &Array2<f64>, tolerance: f64) -> usize {
     let norms = feature_norms(columns);
     let unit = Array2::from_shape_fn(columns.raw_dim(), |(k, i)| columns[[k, i]] / norms[i]);
-    let singular = Spectrum::of(&unit.t()).singular_values;
-    let largest = singular.iter().copied().fold(0.0, f64::max);
-    Ok(singular.iter().filter(|&&s| s > tolerance * largest).count().min(exact))
+    Spectrum::of(&unit.t()).rank(tolerance.max(RANK_TOLERANCE))
 }
 
 fn sorted_cosines(columns: &Array2<f64>) -> Vec<f64> {

@@ -3,6 +3,7 @@
 //! The matrices here have tens of rows. One-sided Jacobi never forms the Gram matrix, so small singular values
 //! keep their relative accuracy, and it needs no decomposition library.
 
+use super::scale::{largest, scale_for};
 use ndarray::{Array1, Array2, ArrayRef2, Axis};
 
 /// The largest number of sweeps. Convergence is quadratic and takes fewer than ten.
@@ -18,7 +19,8 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
-    /// Decomposes a matrix as `A = U Σ Vᵀ` and returns `Σ` and `U`.
+    /// Decomposes a matrix as `A = U Σ Vᵀ` and returns `Σ` and `U`. Its scale does not matter: the rotations take the matrix times a
+    /// power of two if its fourth powers leave the range of numbers.
     ///
     /// # Shapes
     /// `a`: `[rows, columns]`.
@@ -35,7 +37,8 @@ impl Spectrum {
     /// # References
     /// M. R. Hestenes (1958), "Inversion of matrices by biorthogonalization".
     pub fn of(a: &ArrayRef2<f64>) -> Self {
-        let mut u = a.to_owned();
+        let scale = scale_for(largest(a));
+        let mut u = a.mapv(|x| x * scale);
         let columns = u.ncols();
         for _ in 0..SWEEPS {
             let mut rotated = false;
@@ -57,7 +60,7 @@ impl Spectrum {
                 left.column_mut(k).assign(&u.column(i).mapv(|x| x / norms[i]));
             }
         }
-        Self { singular_values: order.iter().map(|&i| norms[i]).collect(), left }
+        Self { singular_values: order.iter().map(|&i| norms[i] / scale).collect(), left }
     }
 
     /// Returns the number of singular values above `relative_tolerance` times the largest.

@@ -2,9 +2,10 @@
 
 use collimate_stream::RngStream;
 use collimate_superposition::{
-    capacity, coherence, cube, equal_edge_half_height, feature_dimensionality, feature_norms,
-    frame_potential, interference, leverage_scores, mean_max_cosine, orthoplex, rank, regular_polygon,
-    simplex, square_antiprism, tight_half_height, welch_bound,
+    DirectionGeometry, Polytope, Spectrum, capacity, coherence, cube, dimensions_per_feature,
+    equal_edge_half_height, feature_dimensionality, feature_norms, frame_potential, interference,
+    leverage_scores, matching_pursuit, mean_max_cosine, orthoplex, rank, recognise_polytopes,
+    regular_polygon, simplex, square_antiprism, tight_half_height, welch_bound,
 };
 use ndarray::{Array2, ArrayRef2, array};
 use proptest::prelude::*;
@@ -106,5 +107,84 @@ proptest! {
     fn a_product_of_low_rank_has_that_rank(m in 1..6usize, r in 1..4usize, n in 1..9usize, seed in any::<u64>().no_shrink()) {
         let w = random(m, r, seed).dot(&random(r, n, seed ^ 1));
         prop_assert_eq!(rank(&w).unwrap(), m.min(r).min(n));
+    }
+}
+
+#[test]
+fn the_geometry_does_not_depend_on_the_scale() {
+    let shapes = [regular_polygon(5).unwrap(), cube(), random(3, 7, 1), random(2, 600, 2)];
+    for (w, scale) in shapes.iter().flat_map(|w| [1e-300, 1e-170, 1e-100, 1e80, 1e150, 1e300].map(|s| (w, s)))
+    {
+        let scaled = w * scale;
+        let close = |a: &ndarray::Array1<f64>, b: &ndarray::Array1<f64>| {
+            a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-12 * b.abs().max(1.0))
+        };
+        let (all, plain) = (DirectionGeometry::of(&scaled).unwrap(), DirectionGeometry::of(w).unwrap());
+        assert!(close(&all.dimensionality, &plain.dimensionality), "{scale:e}: {}", all.dimensionality);
+        assert!(close(&(&all.norms / scale), &plain.norms));
+        assert!(close(&all.nearest, &plain.nearest));
+        assert!((all.frame_potential - plain.frame_potential).abs() <= 1e-12 * plain.frame_potential);
+        let within = rank(w).unwrap() as f64;
+        assert!(all.dimensionality.sum() <= within + 1e-9, "{scale:e}: {}", all.dimensionality.sum());
+        assert!(close(&feature_dimensionality(&scaled).unwrap(), &plain.dimensionality));
+        assert!(close(&capacity(&scaled).unwrap(), &plain.dimensionality));
+        if w.ncols() < 100 {
+            assert!(close(&leverage_scores(&scaled).unwrap(), &leverage_scores(w).unwrap()));
+            assert_eq!(rank(&scaled).unwrap(), rank(w).unwrap());
+            let [a, b] = [&scaled, w].map(|w| Spectrum::of(w).singular_values);
+            assert!(close(&(a / scale), &b), "{scale:e}");
+        }
+    }
+    // The sum over a pentagon is its rank.
+    let tiny = DirectionGeometry::of(&(regular_polygon(5).unwrap() * 1e-100)).unwrap();
+    assert!((tiny.dimensionality.sum() - 2.0).abs() < 1e-12, "{}", tiny.dimensionality.sum());
+    // The interference is a square of the scale, where numbers have room for it.
+    let [a, b] = [1e-100, 1.0].map(|s| DirectionGeometry::of(&(regular_polygon(5).unwrap() * s)).unwrap());
+    assert!(a.interference.iter().zip(&b.interference).all(|(a, b)| (a / 1e-200 - b).abs() < 1e-12));
+    let density = dimensions_per_feature(&(regular_polygon(5).unwrap() * 1e-120)).unwrap();
+    assert!((density / 1e240 - 0.4).abs() < 1e-12, "{density:e}");
+}
+
+#[test]
+fn short_columns_beside_long_ones_keep_their_capacity() {
+    // Two pairs of orthogonal planes: a unit vector, and a pentagon that is shorter by two hundred orders of magnitude.
+    let mut w = Array2::zeros((3, 6));
+    w[[0, 0]] = 1.0;
+    w.slice_mut(ndarray::s![1.., 1..]).assign(&(regular_polygon(5).unwrap() * 1e-200));
+    for measure in [capacity(&w).unwrap(), feature_dimensionality(&w).unwrap()] {
+        assert!((measure[0] - 1.0).abs() < 1e-14);
+        assert!(measure.iter().skip(1).all(|d| (d - 0.4).abs() < 1e-13), "{measure}");
+    }
+    let extreme = array![[1e-300, 0.0], [0.0, 1e300]];
+    assert_eq!(capacity(&extreme).unwrap(), array![1.0, 1.0]);
+}
+
+#[test]
+fn norms_of_columns_with_nan_or_infinity_name_them() {
+    let nan = f64::NAN;
+    let norms = feature_norms(&array![[nan, nan, 3.0, f64::INFINITY, 0.0], [nan, 1.0, 4.0, -1.0, 0.0]]);
+    assert!(norms[0].is_nan() && norms[1].is_nan());
+    assert_eq!(norms.slice(ndarray::s![2..]), array![5.0, f64::INFINITY, 0.0]);
+    assert!(feature_norms(&array![[1.0], [nan]])[0].is_nan());
+}
+
+#[test]
+fn a_sparse_code_is_found_at_any_scale() {
+    let w = simplex(5).unwrap();
+    let x = array![0.0, 0.0, 1.5, 0.0, -0.5, 0.0];
+    for scale in [1e-300, 1e-200, 1.0, 1e200] {
+        let found = matching_pursuit(&w, &(w.dot(&x) * scale), 2).unwrap();
+        assert!((found / scale - &x).iter().all(|e| e.abs() < 1e-12), "{scale:e}");
+    }
+    // More features than there are columns are no obstacle.
+    assert!(matching_pursuit(&w, &w.dot(&x), usize::MAX).is_ok());
+}
+
+#[test]
+fn arrangements_are_recognised_at_any_scale() {
+    for scale in [1e-250, 1e-100, 1e200] {
+        let found = recognise_polytopes(&(regular_polygon(5).unwrap() * scale), 1e-6).unwrap();
+        assert_eq!(found.factors[0].shape(), Some(Polytope::Polygon(5)), "{scale:e}");
+        assert_eq!(found.factors[0].dimensions, 2);
     }
 }
