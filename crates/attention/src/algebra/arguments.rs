@@ -22,7 +22,7 @@ pub enum Parameter {
     Slopes,
     /// The biases of the relative-position buckets: `[buckets, h]`.
     Buckets,
-    /// The logarithms of the forget gates at the key positions: `[h, s]`.
+    /// The logarithms of the forget gates at the key positions: `[h, s]`. −∞ forgets all earlier keys.
     LogForget,
     /// The matrix with which talking heads mix logits, row = head after, column = head before: `[h, h]`.
     MixLogits,

@@ -54,7 +54,7 @@ impl Variant {
             rule.check(heads, queries, keys)?;
         }
         self.check_choices(heads)?;
-        let offset = self.positions.value(queries, keys);
+        let offset = self.positions.checked(queries, keys)?;
         let out_heads = self.combination.out_heads(heads);
         let sizes = Sizes { heads, key_heads, queries, keys, width, value_width, out_heads, offset, scale };
         Ok((sizes, reads))

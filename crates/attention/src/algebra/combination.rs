@@ -101,7 +101,7 @@ impl Combination {
         match *self {
             Self::Plain => {
                 map.check(heads, key_heads)?;
-                let read: Vec<usize> = (0..heads).map(|h| map.key_head(h)).collect();
+                let read: Vec<usize> = (0..heads).map(|h| map.read(h)).collect();
                 Ok(Reads { key: read.clone(), value: read })
             }
             Self::DifferentialV1 { pairing, keys, .. } => {
@@ -119,7 +119,7 @@ impl Combination {
                     return Err(odd("differential V2"));
                 }
                 map.check(heads, key_heads)?;
-                let read: Vec<usize> = (0..heads).map(|h| map.key_head(h)).collect();
+                let read: Vec<usize> = (0..heads).map(|h| map.read(h)).collect();
                 let apart = |p| {
                     let [a, b] = Self::pair(pairing, p, pairs);
                     read[a] != read[b]

@@ -22,8 +22,9 @@ impl Variant {
     /// Computes the output `[h, t, e]`, and keeps what derivatives and views of the pattern need.
     ///
     /// # Errors
-    /// [`AttentionError`] with the name of the argument if shapes, head counts, parameters or choices do not fit, and
-    /// [`AttentionError::Overflow`] if finite rows give a non-finite score.
+    /// [`AttentionError`] with the name of the argument if shapes, head counts, parameters or choices do not fit.
+    /// [`AttentionError::Overflow`] if finite rows have scores or an output too large for their type. A score that overflows
+    /// downwards counts as −∞, which is an error only if the query has no other score.
     pub fn forward<F: Precision>(
         &self,
         arguments: &Arguments<F>,

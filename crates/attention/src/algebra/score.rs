@@ -74,7 +74,15 @@ impl Score {
         q: &ArrayRef3<F>,
         k: &ArrayRef3<F>,
     ) -> Array3<F> {
-        at.logits(|h, i, j| scale * self.of(row(q, h, i), row(k, reads.key[h], j)))
+        at.logits(|h, i, j| {
+            let (q, k) = (row(q, h, i), row(k, reads.key[h], j));
+            let score = scale * self.of(q, k);
+            if score.is_finite() || self != Self::DotProduct {
+                return score;
+            }
+            // The sum may overflow although the scaled score does not.
+            q.iter().zip(k).fold(F::zero(), |sum, (&q, &k)| sum + q * scale * k)
+        })
     }
 
     /// Computes the gradients by the rows.

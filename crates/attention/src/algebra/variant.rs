@@ -28,7 +28,7 @@ use crate::parts::{HeadMap, Mask, Offset, PairKeys, Pairing};
 /// value head for each pair of key heads.
 ///
 /// # Determinism
-/// The bits are the same on any number of threads.
+/// The bits are the same on any number of threads, except the sign of a NaN.
 ///
 /// # Examples
 /// ```

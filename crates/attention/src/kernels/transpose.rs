@@ -60,7 +60,7 @@ pub(crate) fn out_of_columns<F: Scalar>(from: &[F], width: usize, factors: &[F],
 
 /// Writes `to[i][..d] = factor · x[i]`, padded with zeros to whole vectors: the rows as the right operand of a product.
 pub(crate) fn into_rows<F: Scalar>(x: &ArrayRef2<F>, factor: F, width: usize, to: &mut [F]) {
-    for (row, to) in x.rows().into_iter().zip(to.chunks_exact_mut(width)) {
+    for (row, to) in x.rows().into_iter().zip(to.chunks_exact_mut(width.max(1))) {
         to[row.len()..].fill(F::zero());
         to.iter_mut().zip(row).for_each(|(to, &value)| *to = value * factor);
     }

@@ -148,7 +148,7 @@ impl<F: Scalar> Problem<F> {
 
     /// Returns the query heads that read a key head.
     pub(super) fn readers(&self, group: usize) -> Vec<usize> {
-        (0..self.q.dim().0).filter(|&head| self.map.key_head(head) == group).collect()
+        (0..self.q.dim().0).filter(|&head| self.map.read(head) == group).collect()
     }
 
     /// Returns one block of a key head and its readers. The queries are multiplied by the scale.

@@ -12,9 +12,11 @@ use crate::AttentionError;
 /// # Examples
 /// ```
 /// use collimate_attention::HeadMap;
-/// assert_eq!(HeadMap::grouped_by_floor(9, 3).key_head(4), 1);
-/// assert_eq!(HeadMap::grouped_by_modulo(9, 3).key_head(5), 2);
+/// assert_eq!(HeadMap::grouped_by_floor(9, 3).key_head(4)?, 1);
+/// assert_eq!(HeadMap::grouped_by_modulo(9, 3).key_head(5)?, 2);
 /// assert!(HeadMap::grouped_by_floor(9, 4).check(9, 4).is_err());
+/// assert!(HeadMap::grouped_by_floor(9, 3).key_head(9).is_err());
+/// # Ok::<(), collimate_attention::AttentionError>(())
 /// ```
 ///
 /// # References
@@ -63,8 +65,24 @@ impl HeadMap {
         Self::MultiQuery
     }
 
+    /// Returns the key head that a query head reads.
+    ///
+    /// # Errors
+    /// [`AttentionError::Heads`] if the numbers of a grouped map do not divide, [`AttentionError::Index`] if it has no such query head.
+    pub fn key_head(&self, head: usize) -> Result<usize, AttentionError> {
+        if let Self::GroupedByFloor { query_heads, key_heads }
+        | Self::GroupedByModulo { query_heads, key_heads } = *self
+        {
+            self.check(query_heads, key_heads)?;
+            if head >= query_heads {
+                return Err(AttentionError::Index { axis: "query head", index: head, length: query_heads });
+            }
+        }
+        Ok(self.read(head))
+    }
+
     /// Returns the key head that a query head reads, for a map that passed [`HeadMap::check`].
-    pub fn key_head(&self, head: usize) -> usize {
+    pub(crate) fn read(&self, head: usize) -> usize {
         match *self {
             Self::MultiHead => head,
             Self::GroupedByFloor { query_heads, key_heads } => head / (query_heads / key_heads),

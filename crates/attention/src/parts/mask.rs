@@ -1,3 +1,5 @@
+use crate::AttentionError;
+use collimate_measure::ensure;
 use std::ops::Range;
 
 /// The position of the queries among the keys: query `i` has the key position `i + offset`.
@@ -46,6 +48,15 @@ impl Offset {
             Self::Zero => 0,
             Self::Fixed(offset) => offset,
         }
+    }
+
+    /// Returns the number for `queries` queries and `keys` keys, or an error for an offset that no position can have.
+    pub(crate) fn checked(&self, queries: usize, keys: usize) -> Result<isize, AttentionError> {
+        let offset = self.value(queries, keys);
+        // Positions are numbers of f64 for the rotation, and sums of positions must not overflow.
+        let holds = offset.unsigned_abs() as u64 <= 1 << 52;
+        ensure(holds, "the offset of the queries", "between −2⁵² and 2⁵²", offset as f64)?;
+        Ok(offset)
     }
 }
 
@@ -102,14 +113,15 @@ impl Mask {
     /// ```
     pub fn keys(&self, query: usize, queries: usize, keys: usize) -> Range<usize> {
         let until = |offset: Offset| {
-            let last = query as isize + offset.value(queries, keys);
+            let last = (query as isize).saturating_add(offset.value(queries, keys)).min(isize::MAX - 1);
             0..(last + 1).clamp(0, keys as isize) as usize
         };
         match *self {
             Self::None => 0..keys,
             Self::Causal(offset) => until(offset),
             Self::Window { offset, back } => {
-                let (own, end) = (query as isize + offset.value(queries, keys), until(offset).end);
+                let own = (query as isize).saturating_add(offset.value(queries, keys));
+                let end = until(offset).end;
                 let start = own.saturating_sub_unsigned(back).clamp(0, end as isize) as usize;
                 start..end
             }

@@ -10,7 +10,7 @@ pub enum Pairing {
 }
 
 impl Pairing {
-    /// Returns the pair of a query head, and whether the head is the first (0) or the second (1) of its pair.
+    /// Returns the pair of a query head, and the place of the head in its pair: 0 for the first, 1 for the second.
     pub(crate) fn of(self, head: usize, heads: usize) -> (usize, usize) {
         match self {
             Self::Neighbours => (head / 2, head % 2),
@@ -42,7 +42,7 @@ impl Pairs {
     /// Returns the key head and the value head that a query head of `heads` reads.
     pub(crate) fn read(&self, map: &HeadMap, heads: usize, head: usize) -> (usize, usize) {
         let (pair, second) = self.pairing.of(head, heads);
-        let value = map.key_head(pair);
+        let value = map.read(pair);
         let key = match (self.keys, self.pairing) {
             (PairKeys::Paired, Pairing::Neighbours) => 2 * value + second,
             (PairKeys::Paired, Pairing::Halves) => value + second * (self.key_heads / 2),

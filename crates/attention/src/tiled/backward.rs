@@ -9,7 +9,7 @@ use super::block::{Kept, outer};
 use super::nonfinite::{NonFinite, clean};
 use super::padded::Padded;
 use super::plan::{KEY_TILE, Piece, Plan, QUERY_BLOCK};
-use super::tile::{Arena, Space, tile_view};
+use super::tile::{Arena, Space, columns_from, columns_from_mut, tile_view};
 use crate::kernels::{Join, Loops, whole};
 use crate::parts::Pairing;
 use crate::tasks;
@@ -338,12 +338,19 @@ fn tile_gradient<F: Loops>(
     let length = piece.keys.len() * width;
     let columns = first..first + width;
     let (p, d_z) = (&mut scratch.p[..length], &mut scratch.d_z[..length]);
-    F::product_part(k, (&scratch.q_columns[first..], block.width), width, Join::Replace, (p, width));
+    F::product_part(
+        k,
+        (columns_from(scratch.q_columns, first), block.width),
+        width,
+        Join::Replace,
+        (p, width),
+    );
     if let Some(cap) = plan.softcap {
         F::softcap(p, &mut scratch.slope[..length], F::from_f64(cap * LOG2_E));
     }
     F::pattern(p, width, &scratch.base[columns.clone()]);
-    F::product_part(v, (&scratch.d_out_columns[first..], block.width), width, Join::Replace, (d_z, width));
+    let d_out = (columns_from(scratch.d_out_columns, first), block.width);
+    F::product_part(v, d_out, width, Join::Replace, (d_z, width));
     let mean = &scratch.mean[columns];
     match plan.softcap {
         Some(_) => F::softmax_backward_sloped(p, scratch.slope, d_z, width, mean),
@@ -394,7 +401,7 @@ fn add_to_queries<F: Loops>(
 ) {
     let TileGradient { first, width, length } = *tile;
     let d_z = (&scratch.d_z[..length], width);
-    let d_q = (&mut scratch.d_q_columns[first..], block.width);
+    let d_q = (columns_from_mut(scratch.d_q_columns, first), block.width);
     let Some(nonfinite) = (if piece.full { None } else { NonFinite::find(k) }) else {
         return F::product_part(&k.t(), d_z, width, Join::Add, d_q);
     };

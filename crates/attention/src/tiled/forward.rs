@@ -8,7 +8,7 @@ use super::block::{self, Block, Input};
 use super::intervention::{Tile, as_queries};
 use super::nonfinite::NonFinite;
 use super::plan::{KEY_TILE, Piece};
-use super::tile::{Arena, Space};
+use super::tile::{Arena, Space, columns_from, columns_from_mut};
 use super::{decode, overflow};
 use crate::AttentionError;
 use crate::kernels::{Join, Loops, whole};
@@ -151,7 +151,7 @@ fn score<'a, F: Loops>(
     let first = piece.queries.start;
     let width = whole::<F>(piece.queries.end) - first;
     let values = &mut tile[..piece.keys.len() * width];
-    let columns = (&queries.columns[first..], queries.width);
+    let columns = (columns_from(queries.columns, first), queries.width);
     F::product_part(k, columns, width, Join::Replace, (values, width));
     if let Some(cap) = plan.softcap {
         F::softcap_only(values, F::from_f64(cap * unit(input)));
@@ -198,7 +198,7 @@ fn add_values<F: Loops>(
 ) {
     let Weights { piece, first, width, values, factor } = weights;
     let all = queries.width;
-    let sums = &mut sums[first..];
+    let sums = columns_from_mut(sums, first);
     let join = Join::Scale(factor);
     // If no pair is masked, NaN propagates correctly without special handling.
     let nonfinite = if piece.full && input.edit.is_none() { None } else { NonFinite::find(v) };

@@ -60,7 +60,8 @@ impl<F: Loops> NonFinite<F> {
         (sum, wide): (&mut [F], usize),
     ) {
         for &i in self.rows.iter().filter(|&&i| (first..first + width).contains(&i)) {
-            for (j, (weights, sum)) in weights.chunks_exact(width).zip(sum.chunks_exact_mut(wide)).enumerate()
+            for (j, (weights, sum)) in
+                weights.chunks_exact(width).zip(sum.chunks_exact_mut(wide.max(1))).enumerate()
             {
                 if reaches(j, i) {
                     sum.iter_mut()

@@ -7,6 +7,7 @@ use crate::kernels::Loops;
 use collimate_tensor::dot;
 use ndarray::s;
 use std::collections::BTreeMap;
+use std::f64::consts::LOG2_E;
 
 /// Returns an error for the first output that is non-finite although the query, its keys and its values are finite.
 pub(crate) fn check<F: Loops>(input: &Input<'_, F>, mut found: Vec<NonFiniteOutput>) -> Result<(), Overflow> {
@@ -28,10 +29,20 @@ pub(crate) fn check<F: Loops>(input: &Input<'_, F>, mut found: Vec<NonFiniteOutp
         if !row_is_finite(q) || !sink_is_valid || !finite[keys.clone()].iter().all(|&finite| finite) {
             continue;
         }
-        let q: Vec<F> = q.iter().map(|&x| x * F::from_f64(plan.scale)).collect();
-        let overflows = |&key: &usize| !dot(&q, &k.row(key).to_vec()).is_finite();
+        // In units of log 2, like the scores of the tiles.
+        let q: Vec<F> = q.iter().map(|&x| x * F::from_f64(plan.scale * LOG2_E)).collect();
+        let score = |key: usize| dot(&q, &k.row(key).to_vec());
+        // A softcap bounds infinite scores, and a score of −∞ is no fault beside others.
+        let too_large = |&key: &usize| {
+            let score = score(key);
+            score.is_nan() || plan.softcap.is_none() && score == F::infinity()
+        };
+        let none = || {
+            let empty = plan.softcap.is_none() && keys.clone().all(|key| score(key) == F::neg_infinity());
+            empty.then_some(keys.start)
+        };
         let head = batch * plan.heads + head;
-        return Err(match keys.clone().find(overflows) {
+        return Err(match keys.clone().find(too_large).or_else(none) {
             Some(key) => Overflow::Score { head, query, key },
             None => Overflow::Output { head, query },
         });

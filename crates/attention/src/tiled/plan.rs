@@ -67,6 +67,9 @@ impl Plan {
         if let Some(cap) = attention.softcap {
             ensure(cap.is_finite() && cap > 0.0, "the softcap", "finite and positive", cap)?;
         }
+        if let Mask::Causal(offset) | Mask::Window { offset, .. } = attention.mask {
+            offset.checked(queries, keys)?;
+        }
         let Attention { heads: map, mask, softcap, .. } = *attention;
         Ok(Self { batch, heads, queries, keys, width, value_width, scale, softcap, map, pairs, mask })
     }
@@ -78,12 +81,12 @@ impl Plan {
 
     /// Returns the key head that a query head reads.
     pub(crate) fn key_head(&self, head: usize) -> usize {
-        self.pairs.map_or_else(|| self.map.key_head(head), |pairs| pairs.read(&self.map, self.heads, head).0)
+        self.pairs.map_or_else(|| self.map.read(head), |pairs| pairs.read(&self.map, self.heads, head).0)
     }
 
     /// Returns the value head that a query head reads.
     pub(crate) fn value_head(&self, head: usize) -> usize {
-        self.pairs.map_or_else(|| self.map.key_head(head), |pairs| pairs.read(&self.map, self.heads, head).1)
+        self.pairs.map_or_else(|| self.map.read(head), |pairs| pairs.read(&self.map, self.heads, head).1)
     }
 
     /// Returns the keys that one query attends to.

@@ -35,6 +35,17 @@ impl<'a, F> Space<'a, F> {
     }
 }
 
+/// Returns the columns of a tile from `first` on. A tile without rows has no columns.
+pub(crate) fn columns_from<F>(tile: &[F], first: usize) -> &[F] {
+    &tile[first.min(tile.len())..]
+}
+
+/// Like [`columns_from`], for writing.
+pub(crate) fn columns_from_mut<F>(tile: &mut [F], first: usize) -> &mut [F] {
+    let first = first.min(tile.len());
+    &mut tile[first..]
+}
+
 /// Returns a matrix of the given shape over a scratch buffer, which grows if needed.
 pub(crate) fn scratch<F: Scalar>(buffer: &mut Vec<F>, rows: usize, columns: usize) -> ArrayViewMut2<'_, F> {
     if buffer.len() < rows * columns {

@@ -55,6 +55,23 @@ fn head_maps_that_do_not_divide_are_refused() {
 }
 
 #[test]
+fn key_heads_of_maps_that_do_not_divide_are_errors() {
+    for (h, g) in [(9, 0), (0, 0), (9, 4), (2, 3)] {
+        for map in [HeadMap::grouped_by_floor(h, g), HeadMap::grouped_by_modulo(h, g)] {
+            let error = map.key_head(0).unwrap_err();
+            assert!(error.to_string().contains("must divide") || h == 0, "{error}");
+        }
+    }
+    for map in [HeadMap::grouped_by_floor(6, 3), HeadMap::grouped_by_modulo(6, 3)] {
+        assert!(map.key_head(5).is_ok());
+        assert_eq!(map.key_head(6).unwrap_err().to_string(), "query head 6 does not exist: there are 6");
+    }
+    assert_eq!(HeadMap::grouped_by_floor(6, 3).key_head(5).unwrap(), 2);
+    assert_eq!(HeadMap::multi_head().key_head(7).unwrap(), 7);
+    assert_eq!(HeadMap::multi_query().key_head(7).unwrap(), 0);
+}
+
+#[test]
 fn rotary_parameters_are_checked() {
     assert!(Rotary::interleaved(3, 100.0).table::<f64>([0]).is_err());
     assert!(Rotary::interleaved(2, 0.0).table::<f64>([0]).is_err());

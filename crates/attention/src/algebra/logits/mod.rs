@@ -9,7 +9,7 @@ pub(crate) mod simple;
 
 pub use alibi::{Distance, Slopes, alibi_slopes};
 pub use buckets::{Buckets, Direction};
-pub(crate) use forgetting::check_positions;
+pub(crate) use forgetting::{check_positions, first_remembered};
 pub use mixing::Mixing;
 
 use super::arguments::{Parameter, Parameters};
@@ -25,7 +25,7 @@ use ndarray::Array3;
 /// temperature    z ← τ_h · z
 /// alibi          z ← z − m_h · (distance of i and j)
 /// buckets        z ← z + b[bucket(j − i), h]
-/// forgetting     z ← z + Σ log f over the positions after j, up to i
+/// forgetting     z ← z + Σ log f over the positions after j, up to i    log f = −∞ masks the pairs across it, at any place in the order
 /// selective      z_ij ← z_ij − Σ_{i' < i} relu(z⁰_i'j)         z⁰ the logits of one head; j ≠ 0, j ≠ i'
 /// mix heads      z_h ← Σ_h' M_hh' z_h'  (+ z_h)
 /// ```
@@ -148,7 +148,7 @@ impl LogitChange {
             }
             Self::Alibi(..) => dot,
             Self::Buckets(buckets) => buckets::forward(at, buckets, direction, &dot),
-            Self::Forgetting => forgetting::forward(at, direction, &dot),
+            Self::Forgetting => forgetting::jvp(at, direction, &dot),
             Self::Selective { head } => selective::jvp(at, *head, z, &dot),
             Self::MixHeads(mixing) => mixing::jvp(
                 at,

@@ -93,7 +93,16 @@ impl Normaliser {
         }
     }
 
-    /// Turns logits into weights, in place.
+    /// Returns true if a row with this extra number may give no key any weight.
+    pub(crate) fn allows_no_weight<F: Scalar>(&self, extra: F) -> bool {
+        match self {
+            Self::Sigmoid(_) => true,
+            Self::Softmax | Self::SoftmaxPlusOne | Self::LearnedSink => extra > F::neg_infinity(),
+            _ => false,
+        }
+    }
+
+    /// Turns logits into weights, in place. A NaN makes the whole row NaN. A logit of +∞ does so too, except under the sigmoid.
     pub(crate) fn forward<F: Scalar>(&self, z: &mut [F], extra: F) {
         if z.iter().any(|z| z.is_nan()) {
             return z.fill(F::nan());
@@ -101,6 +110,11 @@ impl Normaliser {
         match self {
             Self::Softmax | Self::SoftmaxPlusOne | Self::LearnedSink => softmax::forward(z, extra),
             Self::Sigmoid(_) => sigmoid::forward(z, extra),
+            // An infinite largest logit has no distance from the others. A row of only −∞ gives no key any weight.
+            Self::Sparsemax | Self::Entmax15 if order::largest(z).is_infinite() => {
+                let only_masked = order::largest(z) == F::neg_infinity();
+                z.fill(if only_masked { F::zero() } else { F::nan() });
+            }
             Self::Sparsemax => sparsemax::forward(z),
             Self::Entmax15 => entmax::forward(z),
             Self::TopK { k, ties } => top_k::forward(*k, *ties, z),

@@ -5,6 +5,7 @@ mod cases;
 mod conformance;
 mod definition;
 mod derivatives;
+mod extremes;
 mod latent;
 mod naive;
 mod tiled;

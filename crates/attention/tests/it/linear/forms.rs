@@ -23,7 +23,7 @@ fn definition(case: &Case, x: &Inputs<f64>) -> (Array3<f64>, Array3<f64>) {
             };
             let state = keep.dot(&fade).dot(&states.index_axis(Axis(0), g)) + k.dot(&v) * rate;
             states.index_axis_mut(Axis(0), g).assign(&state);
-            for head in (0..h).filter(|&head| setting.heads.key_head(head) == g) {
+            for head in (0..h).filter(|&head| setting.heads.key_head(head).unwrap() == g) {
                 out.slice_mut(s![head, i, ..]).assign(&(x.q.slice(s![head, i, ..]).dot(&state) * 0.7));
             }
         }
