@@ -1,6 +1,7 @@
 //! Inputs that several claims share.
 
 use crate::{Sae, Settings, Variant, Weights, Workspace};
+use collimate_claims::larger;
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
 
@@ -62,5 +63,5 @@ pub(super) fn difference<'a>(
     b: impl IntoIterator<Item = &'a f64>,
 ) -> f64 {
     // NaN must not vanish in a maximum: it violates whatever is claimed.
-    a.into_iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |m, v| if v > m || v.is_nan() { v } else { m })
+    a.into_iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, larger)
 }

@@ -5,7 +5,7 @@ use crate::{
     BatchTopK, Crosscoder, Gated, InputBias, Levels, MatchingPursuit, Matryoshka, PNorm, PenaltyWeight,
     Ranking, Relu, Sae, Settings, TopK, Transcoder, Weights, Workspace, normalise,
 };
-use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_claims::{Claims, Exact, Meta, Subject, larger, smaller};
 use ndarray::{Array2, Axis};
 
 const ONE_ROW: Meta = Meta::theorem(
@@ -86,7 +86,7 @@ fn apart(a: &(crate::Losses, Weights<f64>), b: &(crate::Losses, Weights<f64>)) -
     };
     let size = 1.0 + of(&a.1).iter().fold(a.0.total.abs(), |m, v| m.max(v.abs()));
     let loss = (a.0.total - b.0.total).abs();
-    draw::difference(&of(&a.1), &of(&b.1)).max(if loss.is_nan() { f64::INFINITY } else { loss }) / size
+    larger(draw::difference(&of(&a.1), &of(&b.1)), loss) / size
 }
 
 /// The largest difference that rounding may make between two orders of the same sum.
@@ -122,7 +122,7 @@ pub(super) fn claims() -> Claims {
             let top = draw::sae(TopK::new(k_of(drawn)), drawn);
             let batch = draw::sae(BatchTopK::new(k_of(drawn) as f64), drawn);
             let codes = draw::difference(&draw::codes(&top, &one), &draw::codes(&batch, &one));
-            -codes.max(apart(&draw::gradient(&top, &one, 0.0), &draw::gradient(&batch, &one, 0.0)))
+            -larger(codes, apart(&draw::gradient(&top, &one, 0.0), &draw::gradient(&batch, &one, 0.0)))
         }))
         .with(with(DEPENDS).margin(|drawn| {
             let sae = draw::sae(BatchTopK::new(1.0), drawn);
@@ -164,7 +164,7 @@ pub(super) fn claims() -> Claims {
                 let norm = PNorm { form, ..PNorm::power_sum(1.0) };
                 apart(&l1, &draw::gradient(&draw::sae(norm, drawn), &drawn.4, 0.7))
             });
-            ROUNDING - apart[0].max(apart[1])
+            ROUNDING - larger(apart[0], apart[1])
         }))
         .with(with(NO_PENALTY).margin(|drawn| {
             let l1 = draw::gradient(&draw::sae(Relu::unit_norm(), drawn), &drawn.4, 0.0);
@@ -192,8 +192,8 @@ pub(super) fn claims() -> Claims {
                     let totals =
                         draw::losses(&a, &drawn.4, 0.7).total - draw::losses(&b, &drawn.4, 0.7).total;
                     let scale = 1.0 + x.iter().fold(0.0, |m: f64, v| m.max(v * v));
-                    ROUNDING * 10.0
-                        - same.max(draw::difference(&x, &y) / scale).max(totals.abs() / (scale * 100.0))
+                    let apart = [same, draw::difference(&x, &y) / scale, totals.abs() / (scale * 100.0)];
+                    ROUNDING * 10.0 - apart.into_iter().fold(0.0, larger)
                 }),
         )
         .with(with(THRESHOLD).admits(|drawn| draw::moderate(drawn) && away(drawn)).margin(|drawn| {
@@ -202,8 +202,8 @@ pub(super) fn claims() -> Claims {
                 let batch = BatchTopK { ranking, threshold: Some(LEVEL), ..BatchTopK::new(1.0) };
                 let sae = draw::sae(batch, drawn);
                 let Ok(jump) = sae.to_jump_relu() else { return f64::NAN };
-                worst =
-                    worst.max(draw::difference(&draw::codes(&sae, &drawn.4), &draw::codes(&jump, &drawn.4)));
+                let codes = [&sae, &jump].map(|sae| draw::codes(sae, &drawn.4));
+                worst = larger(worst, draw::difference(&codes[0], &codes[1]));
             }
             -worst
         }))
@@ -219,7 +219,7 @@ pub(super) fn claims() -> Claims {
             let mut margin = f64::INFINITY;
             for k in 1..3 {
                 let (Some(before), Some(after)) = (left(k), left(k + 1)) else { return f64::NAN };
-                margin = (&before - &after).iter().fold(margin, |m, &v| m.min(v + 1e-10));
+                margin = (&before - &after).iter().fold(margin, |m, &v| smaller(m, v + 1e-10));
             }
             margin
         }))

@@ -3,7 +3,7 @@
 use super::draw::{self, Drawn, NAMES};
 use crate::formats::{Dictionary, agreement, read, write_saelens};
 use crate::{Gated, InputBias, JumpRelu, PenaltyWeight, Relu, SaeError, TopK, Variant};
-use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_claims::{Claims, Exact, Meta, Subject, larger, smaller};
 use collimate_stream::RngStream;
 use ndarray::{Array2, Axis};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,7 +117,7 @@ fn apart(a: &Dictionary<f64>, b: &Dictionary<f64>, x: &Array2<f64>) -> f64 {
         if found.support > 0 {
             f64::INFINITY
         } else {
-            found.relative.min(found.reconstruction).max(found.codes)
+            larger(smaller(found.relative, found.reconstruction), found.codes)
         }
     })
 }
@@ -139,11 +139,15 @@ pub(super) fn claims() -> Claims {
             let norms = dictionary.decoder_norms();
             let Ok(folded) = dictionary.clone().fold_decoder_norms() else { return f64::NAN };
             let Ok(back) = folded.clone().rescale_latents(&norms.mapv(|s| 1.0 / s)) else { return f64::NAN };
-            let unit = folded.decoder_norms().iter().fold(0.0, |m: f64, s| m.max((s - 1.0).abs()));
-            let matrices = draw::difference(back.encoder(), dictionary.encoder())
-                .max(draw::difference(back.decoder(), dictionary.decoder()));
-            let same = apart(&dictionary, &folded, &case.0.4).max(apart(&dictionary, &back, &case.0.4));
-            ROUNDING * 100.0 - same.max(unit).max(matrices)
+            let unit = folded.decoder_norms().iter().map(|s| (s - 1.0).abs()).fold(0.0, larger);
+            let off = [
+                unit,
+                draw::difference(back.encoder(), dictionary.encoder()),
+                draw::difference(back.decoder(), dictionary.decoder()),
+                apart(&dictionary, &folded, &case.0.4),
+                apart(&dictionary, &back, &case.0.4),
+            ];
+            ROUNDING * 100.0 - off.into_iter().fold(0.0, larger)
         }))
         .with(exact(BIAS).admits(|case| admitted(case) && clear(case)).margin(|case| {
             let Some(dictionary) = of(case) else { return f64::NAN };
@@ -163,7 +167,7 @@ pub(super) fn claims() -> Claims {
                 return f64::NAN;
             };
             let codes = draw::difference(&scaled.codes.to_dense(), &raw.codes.to_dense());
-            -codes.max(draw::difference(&(scaled.reconstruction / s), &raw.reconstruction))
+            -larger(codes, draw::difference(&(scaled.reconstruction / s), &raw.reconstruction))
         }))
         .with(
             Exact::new(SHAPES)

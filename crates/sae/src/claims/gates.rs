@@ -2,7 +2,7 @@
 
 use super::draw::{self, DIMS, Drawn, NAMES};
 use crate::{Gated, InputBias, JumpRelu, Relu};
-use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_claims::{Claims, Exact, Meta, Subject, larger};
 use ndarray::Array2;
 
 const GATED: &str =
@@ -144,7 +144,7 @@ fn decoder_gradient(drawn: &Drawn) -> f64 {
     let sae = draw::sae(Gated::paper(), drawn);
     let (_, gradient) = draw::gradient(&sae, x, 0.7);
     if gradient.w_dec.iter().any(|&g| g != 0.0) {
-        return -gradient.w_dec.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
+        return -gradient.w_dec.iter().map(|g| g.abs()).fold(0.0, larger);
     }
     // ∂b_dec = 2 (b_dec − mean x) − W_gateᵀ ∂π, and ∂b_gate is the mean of ∂π.
     let mean = x.mean_axis(ndarray::Axis(0)).expect("there are rows");

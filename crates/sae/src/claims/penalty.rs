@@ -2,7 +2,7 @@
 
 use super::draw::{self, DIMS, NAMES};
 use crate::{AdamMoments, Relu, Sums, Weights};
-use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_claims::{Claims, Exact, Meta, Subject, larger, smaller};
 use collimate_stream::RngStream;
 use collimate_tensor::small::orthonormalise;
 use ndarray::{Array1, Array2};
@@ -80,8 +80,8 @@ pub(super) fn claims() -> Claims {
                     .dot(&w.t())
                     * 2.0;
             let resting = codes.iter().zip(&pull).filter(|(f, _)| **f == 0.0).map(|(_, pull)| lambda - pull);
-            let moving = gradient.per_latent[0].iter().fold(0.0, |m: f64, g| m.max(g.abs()));
-            1e-10 + resting.fold(0.0, f64::min).min(-moving)
+            let moving = gradient.per_latent[0].iter().map(|g| g.abs()).fold(0.0, larger);
+            1e-10 + smaller(resting.fold(0.0, smaller), -moving)
         }))
         .with(orthonormal(SHRINKS).margin(move |(w, x)| {
             // Rows that are non-negative sums of atoms, one of them at least well above the threshold.
@@ -105,7 +105,7 @@ pub(super) fn claims() -> Claims {
             );
             let (before, after) = (draw::losses(&sae, &drawn.4, 0.3), draw::losses(&scaled, &drawn.4, 0.3));
             let sparsity = (before.sparsity - 4.0 * after.sparsity).abs();
-            1e-10 * (1.0 + before.sparsity) - draw::difference(&x, &y).max(sparsity)
+            1e-10 * (1.0 + before.sparsity) - larger(draw::difference(&x, &y), sparsity)
         }))
         .with(
             Exact::new(UNCONSTRAINED)
@@ -228,11 +228,12 @@ fn resampling(drawn: &draw::Drawn) -> f64 {
     }
     let living =
         if n > 1 { (0..n - 1).map(|i| norm(&before.w_enc, i)).sum::<f64>() / (n - 1) as f64 } else { 1.0 };
-    let wrong = (norm(&after.w_dec, n - 1) - 1.0)
-        .abs()
-        .max((norm(&after.w_enc, n - 1) - 0.2 * living).abs())
-        .max(after.per_latent[0][n - 1].abs())
-        .max(moments.first.w_enc[[n - 1, 0]].abs())
-        .max(moments.second.w_dec[[n - 1, 0]].abs());
-    1e-10 - wrong
+    let wrong = [
+        norm(&after.w_dec, n - 1) - 1.0,
+        norm(&after.w_enc, n - 1) - 0.2 * living,
+        after.per_latent[0][n - 1],
+        moments.first.w_enc[[n - 1, 0]],
+        moments.second.w_dec[[n - 1, 0]],
+    ];
+    1e-10 - wrong.map(f64::abs).into_iter().fold(0.0, larger)
 }

@@ -2,7 +2,7 @@
 
 use super::draw::{self, DIMS, NAMES};
 use crate::{Gated, Relu, TopK};
-use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_claims::{Claims, Exact, Meta, Subject, larger, smaller};
 
 const SOURCE: &str = "Gao et al. (2024), section 2.3";
 
@@ -49,11 +49,11 @@ pub(super) fn claims() -> Claims {
             for (codes, pre) in codes.rows().into_iter().zip(pre.rows()) {
                 let active = codes.iter().filter(|f| **f != 0.0).count();
                 margin = margin.min(k as f64 - active as f64);
-                let smallest = codes.iter().filter(|f| **f != 0.0).fold(f64::INFINITY, |m, f| m.min(*f));
+                let smallest = codes.iter().filter(|f| **f != 0.0).copied().fold(f64::INFINITY, smaller);
                 let left_out = codes.iter().zip(pre).filter(|(f, _)| **f == 0.0).map(|(_, pre)| *pre);
                 // With room left, only what is not positive may be left out; otherwise only what is smaller.
                 let bound = if active < k { 0.0 } else { smallest };
-                margin = left_out.fold(margin, |m, pre| m.min(bound - pre + 1e-12));
+                margin = left_out.fold(margin, |m, pre| smaller(m, bound - pre + 1e-12));
             }
             margin
         }))
@@ -85,7 +85,7 @@ pub(super) fn claims() -> Claims {
                         folded.dictionary().reconstruct(&drawn.4),
                     );
                     let (Ok(a), Ok(b)) = outputs else { return f64::NAN };
-                    -draw::difference(&(scaled / s), &raw).max(draw::difference(&(a / s), &b))
+                    -larger(draw::difference(&(scaled / s), &raw), draw::difference(&(a / s), &b))
                 }),
         )
 }

@@ -1,6 +1,6 @@
 //! Gradients: relations between a function and its derivatives, and a false belief about finite differences.
 
-use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_claims::{Claims, Exact, Meta, Subject, larger, smaller};
 use collimate_grad::primitive::softmax;
 use collimate_grad::{Batch, CheckConfig, Kinks, Objective, Scratch, check_gradient};
 use collimate_stream::RngStream;
@@ -91,13 +91,11 @@ fn jacobian() -> Exact<(Array1<f64>, Array1<f64>)> {
             let skew = (0..n)
                 .flat_map(|i| (0..i).map(move |j| (i, j)))
                 .map(|(i, j)| (columns[i][j] - columns[j][i]).abs());
-            let kernel = constant.iter().map(|c| c.abs()).fold(0.0, f64::max);
+            let kernel = constant.iter().map(|c| c.abs()).fold(0.0, larger);
             let (curvature, length) = (v.dot(&jv), v.dot(v));
             let rounding = 1e-14 * (1.0 + length);
-            (rounding - skew.fold(0.0, f64::max))
-                .min(rounding - kernel)
-                .min(curvature + rounding)
-                .min(0.5 * length - curvature + rounding)
+            let margins = [-skew.fold(0.0, larger), -kernel, curvature, 0.5 * length - curvature];
+            rounding + margins.into_iter().fold(f64::INFINITY, smaller)
         })
 }
 

@@ -1,6 +1,6 @@
 //! Row kernels: softmax, log-sum-exp and selection.
 
-use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_claims::{Claims, Exact, Meta, Subject, larger, smaller};
 use collimate_tensor::{log_sum_exp, softmax_in_place, top_k};
 use ndarray::Array1;
 
@@ -56,8 +56,8 @@ fn shift() -> Exact<(Array1<f64>, f64)> {
         .margin(|(x, c)| {
             let (here, there) = (softmax(x), softmax(&(x + *c)));
             let sum: f64 = here.iter().sum();
-            let moved = here.iter().zip(&there).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            if moved.is_nan() { f64::NAN } else { (8.0 * f64::EPSILON - (sum - 1.0).abs()).min(-moved) }
+            let moved = here.iter().zip(&there).map(|(a, b)| (a - b).abs()).fold(0.0, larger);
+            smaller(8.0 * f64::EPSILON - (sum - 1.0).abs(), -moved)
         })
 }
 
@@ -72,7 +72,7 @@ fn envelope() -> Exact<Array1<f64>> {
             let top = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let value = log_sum_exp(&x.to_vec());
             let rounding = 4.0 * f64::EPSILON * (1.0 + top.abs());
-            (value - top + rounding).min(top + (x.len() as f64).ln() - value + rounding)
+            smaller(value - top + rounding, top + (x.len() as f64).ln() - value + rounding)
         })
 }
 
@@ -108,7 +108,7 @@ fn temperature() -> Exact<(Array1<f64>, f64)> {
         .admits(|(x, c)| x.iter().all(|v| v.abs() <= 20.0) && (0.5..=4.0).contains(c))
         .margin(|(x, c)| {
             let moved =
-                softmax(x).iter().zip(&softmax(&(x * *c))).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                softmax(x).iter().zip(&softmax(&(x * *c))).map(|(a, b)| (a - b).abs()).fold(0.0, larger);
             1e-9 - moved
         })
 }

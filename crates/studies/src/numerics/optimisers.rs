@@ -1,6 +1,6 @@
 //! Optimisers: the invariances of Adam, and false beliefs about them.
 
-use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_claims::{Claims, Exact, Meta, Subject, larger};
 use collimate_grad::{Adam, AdamConfig, Optimiser, WeightDecay};
 use ndarray::{Array1, Array2};
 
@@ -58,9 +58,7 @@ fn tame(x: &Array2<f64>) -> bool {
 
 fn distance(a: Option<Array1<f64>>, b: Option<Array1<f64>>) -> f64 {
     match (a, b) {
-        (Some(a), Some(b)) => {
-            (a - b).iter().map(|x| x.abs()).fold(0.0, |m, x| if x.is_nan() { x } else { m.max(x) })
-        }
+        (Some(a), Some(b)) => (a - b).iter().map(|x| x.abs()).fold(0.0, larger),
         _ => f64::NAN,
     }
 }

@@ -1,6 +1,6 @@
 //! Matrix products: their rounding error, their independence of neighbouring rows, and a false belief about their order.
 
-use collimate_claims::{Claims, Exact, Meta, Subject};
+use collimate_claims::{Claims, Exact, Meta, Subject, smaller};
 use collimate_stream::RngStream;
 use collimate_tensor::{PackedMatrix, SparseRows, matmul};
 use ndarray::{Array2, Zip, s};
@@ -65,14 +65,11 @@ fn error() -> Exact<(Array2<f64>, Array2<f64>)> {
             let products = [matmul(&a, &b), PackedMatrix::new(&b).matmul(&a)];
             let slack = |c: &Array2<f32>| {
                 Zip::from(c).and(&exact).and(&size).fold(f64::INFINITY, |worst, &c, &e, &s| {
-                    worst.min(if s > 0.0 {
-                        bound - (f64::from(c) - e).abs() / s
-                    } else {
-                        -f64::from(c).abs()
-                    })
+                    let within = bound - (f64::from(c) - e).abs() / s;
+                    smaller(worst, if s > 0.0 { within } else { -f64::from(c).abs() })
                 })
             };
-            products.iter().map(|c| c.as_ref().map_or(f64::NAN, slack)).fold(f64::INFINITY, f64::min)
+            products.iter().map(|c| c.as_ref().map_or(f64::NAN, slack)).fold(f64::INFINITY, smaller)
         })
 }
 
@@ -108,7 +105,7 @@ fn sparse() -> Exact<(Array2<f64>, Array2<f64>)> {
             Zip::from(&decoded)
                 .and(&codes.dot(dictionary))
                 .and(&size)
-                .fold(f64::INFINITY, |worst, d, e, s| worst.min(tolerance * s - (d - e).abs()))
+                .fold(f64::INFINITY, |worst, d, e, s| smaller(worst, tolerance * s - (d - e).abs()))
         })
 }
 

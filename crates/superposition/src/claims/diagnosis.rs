@@ -3,7 +3,7 @@
 use crate::data::{Dependence, FeatureSets, Source, SparseFeatures};
 use crate::geometry;
 use crate::neurons::{Explanation, diagnose, rotated_code, turned_code};
-use collimate_claims::{Claims, Meta, Outcome, Study, Subject, Tier, Why};
+use collimate_claims::{Claims, Meta, Outcome, Study, Subject, Tier, Why, smaller};
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2, Axis};
 use std::f64::consts::PI;
@@ -243,7 +243,7 @@ pub(super) fn claims() -> Claims {
                 others.join(", ")
             ));
         }
-        let margin = (right / told - 0.8).min(0.25 - silent / told).min(abstained / open - 0.9);
+        let margin = smaller(smaller(right / told - 0.8, 0.25 - silent / told), abstained / open - 0.9);
         let verdict = Outcome::of_margin(margin);
         outcome.verdict = verdict.verdict;
         outcome.margin = verdict.margin;

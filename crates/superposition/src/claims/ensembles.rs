@@ -4,7 +4,9 @@ use crate::data::{Dependence, FeatureSets, FiniteData, RowNorm, Signed, Source, 
 use crate::ensemble::{Ensemble, EnsembleConfig};
 use crate::geometry::{feature_dimensionality, feature_norms};
 use crate::models::{Activation, ToyModel, TwoLayer, TwoLayerConfig, TwoLayerTarget};
-use collimate_claims::{Claims, Exact, Mean, Meta, Outcome, Proportion, Study, Subject, Tier};
+use collimate_claims::{
+    Claims, Exact, Mean, Meta, Outcome, Proportion, Study, Subject, Tier, larger, smaller,
+};
 use collimate_figures::{Chart, Series};
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
 use collimate_stream::RngStream;
@@ -125,7 +127,7 @@ fn representation() -> Claims {
             let share: Vec<f64> = models.iter().map(|model| 30.0 / frobenius(&model.w)).collect();
             let near = share.iter().filter(|d| (*d - 0.5).abs() <= 0.03).count() as f64;
             let (low, high) =
-                share.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), &d| (low.min(d), high.max(d)));
+                share.iter().fold((f64::INFINITY, 0.0), |(low, high), &d| (smaller(low, d), larger(high, d)));
             let smooth = MODELS as f64 * (0.53_f64 / 0.47).ln() / (high / low).ln();
             let figure = Chart::new("Dimensions per feature over sparsity", "400 features in 30 dimensions.")
                 .axes("one over the on-probability", "dimensions per feature")

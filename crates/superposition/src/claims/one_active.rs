@@ -107,7 +107,7 @@ fn exact() -> Claims {
                     let other = simpson(|x| relu(x).powi(2), -b / g);
                     let own = simpson(|x| (x - relu(x)).powi(2), -b / g);
                     let error =
-                        (cross_talk(g, b).value - other).abs().max((own_error(g, b).value - own).abs());
+                        largest([cross_talk(g, b).value - other, own_error(g, b).value - own].map(f64::abs));
                     1e-11 - error / (1.0 + other + own)
                 }),
         )
@@ -140,7 +140,7 @@ fn exact() -> Claims {
                 .names(&["corners", "norm", "bias"])
                 .input(|d, _| Some(SHAPES[d[0]]))
                 .margin(|&(corners, norm, bias)| match CriticalPolygon::new(corners) {
-                    Ok(polygon) => 1e-5 - (polygon.norm - norm).abs().max((polygon.bias - bias).abs()),
+                    Ok(polygon) => 1e-5 - largest([polygon.norm - norm, polygon.bias - bias].map(f64::abs)),
                     Err(_) => f64::NAN,
                 }),
         )

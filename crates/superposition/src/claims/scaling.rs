@@ -1,6 +1,7 @@
 //! Claims about the loss over the number of hidden dimensions.
 
 use super::decoding::log_slope;
+use super::extremes::largest;
 use crate::data::SparseFeatures;
 use crate::ensemble::{ColumnLengths, Ensemble, EnsembleConfig};
 use crate::error::SuperpositionError;
@@ -148,7 +149,7 @@ pub(super) fn claims() -> Claims {
                 }
             }
             let slope = |(_, swept): &(f64, Swept)| log_slope(&swept.points);
-            let off = swept.iter().map(|one| (slope(one) + 1.0).abs()).fold(0.0, f64::max);
+            let off = largest(swept.iter().map(|one| (slope(one) + 1.0).abs()));
             let lines: Vec<(String, &Swept)> =
                 swept.iter().map(|(e, swept)| (format!("frequencies ∝ 1/i^{e}"), swept)).collect();
             let caption = "1,000 features whose directions are drawn towards length one.";

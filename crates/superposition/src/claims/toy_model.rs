@@ -4,7 +4,7 @@ use crate::geometry::{feature_dimensionality, feature_norms};
 use crate::models::{
     Activation, ToyLoss, ToyModel, ToyTrainingConfig, linear_expected_loss, linear_lowest_loss,
 };
-use collimate_claims::{Claim, Claims, Exact, Meta, Proportion, Study, Subject, Tier};
+use collimate_claims::{Claim, Claims, Exact, Meta, Proportion, Study, Subject, Tier, larger};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::RngStream;
 use ndarray::{Array1, Array2};
@@ -71,7 +71,7 @@ fn exact() -> Claims {
                             z += w[[k, i]] * hidden;
                         }
                         let expected = if *relu { z.max(0.0) } else { z };
-                        worst = worst.max((found - expected).abs() / (1.0 + z.abs()));
+                        worst = larger(worst, (found - expected).abs() / (1.0 + z.abs()));
                     }
                     1e-12 - worst
                 }),
@@ -164,7 +164,7 @@ fn gradient_margin(w: &Array2<f64>, b: &Array1<f64>, x: &Array2<f64>) -> f64 {
         moved[i] = point[i] - STEP;
         let below = loss.loss(&moved, Batch::All, &mut scratch);
         moved[i] = point[i];
-        worst = worst.max(((above - below) / (2.0 * STEP) - exact[i]).abs());
+        worst = larger(worst, ((above - below) / (2.0 * STEP) - exact[i]).abs());
     }
     1e-6 * (1.0 + value) - worst
 }

@@ -72,7 +72,7 @@ fn exact() -> Claims {
                     };
                     let Ok(model) = TwoFeatures::new(s, r) else { return f64::NAN };
                     let tie = (model.superpose_last() - model.dedicated()).abs() / (1.0 + r);
-                    1e-12 - tie.max((s - mirrored).abs())
+                    1e-12 - largest([tie, (s - mirrored).abs()])
                 }),
         )
         .with(
