@@ -24,7 +24,7 @@ pub(crate) struct Axis {
 }
 
 impl Scale {
-    /// Returns whether the axis can show `value`.
+    /// Returns true if the axis can show `value`.
     pub(crate) fn shows(self, value: f64) -> bool {
         value.is_finite() && (self == Self::Linear || value > 0.0)
     }

@@ -23,9 +23,9 @@ pub struct Series {
     pub name: String,
     /// The points, in the order in which a line joins them.
     pub points: Vec<Point>,
-    /// Whether a line joins the points.
+    /// True if a line joins the points.
     pub joined: bool,
-    /// Whether the line is thin, without markers and dashes. Use it for many similar lines.
+    /// True if the line is thin, without markers and dashes. Use it for many similar lines.
     pub plain: bool,
 }
 
@@ -163,7 +163,7 @@ impl Chart {
         Figure { title: self.title, caption: self.caption, svg: canvas.finish() }
     }
 
-    /// Returns whether both axes can show a point.
+    /// Returns true if both axes can show a point.
     fn shows(&self, point: &Point) -> bool {
         self.scales.0.shows(point.x) && self.scales.1.shows(point.y)
     }

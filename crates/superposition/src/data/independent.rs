@@ -80,7 +80,7 @@ impl SparseFeatures {
         self.on_probability.iter().map(|p| p / 3.0 - p * p / 4.0).collect()
     }
 
-    /// Draws one sample into a slice and returns whether any feature is on.
+    /// Draws one sample into a slice and returns true if a feature is on.
     ///
     /// One uniform number `u` decides both whether a feature is on and its value: for `u < p`, `u/p` is uniform again.
     pub fn fill(&self, out: &mut [f64], stream: &mut RngStream) -> bool {
