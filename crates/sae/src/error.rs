@@ -39,8 +39,10 @@ pub enum SaeError {
         /// The value.
         value: f64,
     },
-    /// A loss or a gradient became NaN or infinite, so training stopped before it touched the weights.
-    #[error("training diverged at step {step}: {tensor} is not finite")]
+    /// A loss, a gradient or the square of a gradient became NaN or infinite, so training stopped before it touched the weights.
+    #[error(
+        "training diverged at step {step}: {tensor} is not finite, or too large to be squared; try a smaller learning rate"
+    )]
     Diverged {
         /// The step, counted from zero.
         step: u64,

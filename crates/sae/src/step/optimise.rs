@@ -83,7 +83,7 @@ pub(crate) fn update_latents<F: Float>(
 /// Updates the decoder bias.
 ///
 /// # Errors
-/// [`SaeError::Diverged`] unless its gradient is finite.
+/// [`SaeError::Diverged`] unless its gradient and the squares of it are finite.
 pub(crate) fn update_bias<F: Float>(
     weights: &mut Weights<F>,
     moments: &mut AdamMoments<F>,
@@ -92,7 +92,7 @@ pub(crate) fn update_bias<F: Float>(
     mut gradient: Vec<F>,
 ) -> Result<(), SaeError> {
     gradient.iter_mut().for_each(|g| *g *= scale);
-    if gradient.iter().any(|g| !g.is_finite()) {
+    if gradient.iter().any(|&g| !(g * g).is_finite()) {
         return Err(SaeError::Diverged { step: moments.updates - 1, tensor: "b_dec" });
     }
     let slice = "a vector is contiguous";

@@ -160,7 +160,7 @@ pub(crate) struct StepBlock<'a, F> {
     pub(crate) project: bool,
     /// The index of the vector that must not fall below zero.
     pub(crate) not_negative: Option<usize>,
-    /// The number of the tensor whose gradient is not finite: 0 the encoder, 1 the decoder, 2 + j the vector j.
+    /// The number of the tensor whose gradient or its square is not finite: 0 the encoder, 1 the decoder, 2 + j the vector j.
     pub(crate) bad: Option<usize>,
 }
 
@@ -184,9 +184,10 @@ impl<F: Scalar> Sink<F> for StepBlock<'_, F> {
             let rows = gradient.encoder.iter_mut().chain(&mut gradient.decoder);
             rows.chain(&mut gradient.per_latent).for_each(|g| *g *= self.scale);
         }
+        // Adam squares each number. An infinite second moment would stop its parameter for ever.
         let norms = [sum_of_squares(&gradient.encoder), sum_of_squares(&gradient.decoder)];
-        let vectors = &gradient.per_latent[..self.weights.per_latent.len()];
-        if let Some(bad) = norms.iter().chain(vectors).position(|g| !g.is_finite()) {
+        let vectors = gradient.per_latent[..self.weights.per_latent.len()].iter().map(|&g| g * g);
+        if let Some(bad) = norms.into_iter().chain(vectors).position(|square| !square.is_finite()) {
             self.bad.get_or_insert(bad);
             return;
         }
