@@ -219,9 +219,12 @@ fn both_computations_accept_and_refuse_the_same_numbers() {
         match (&tiled, &plain) {
             (Ok(a), Ok(b)) => {
                 accepted += 1;
+                let infinite = arguments.v.iter().any(|x| !x.is_finite());
                 for (a, b) in a.iter().zip(b) {
-                    let close =
-                        a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-5 * b.abs().max(1.0);
+                    // NaN or an infinity of a value reaches both, each by its own order of sums.
+                    let close = a == b
+                        || infinite && !a.is_finite() && !b.is_finite()
+                        || (a - b).abs() <= 1e-5 * b.abs().max(1.0);
                     assert!(close, "{variant:?} {arguments:?}: {a} and {b}");
                 }
             }
