@@ -40,7 +40,7 @@ pub(crate) fn columns_from<F>(tile: &[F], first: usize) -> &[F] {
     &tile[first.min(tile.len())..]
 }
 
-/// Like [`columns_from`], for writing.
+/// Returns the columns of a tile from `first` on, like [`columns_from`], for writing.
 pub(crate) fn columns_from_mut<F>(tile: &mut [F], first: usize) -> &mut [F] {
     let first = first.min(tile.len());
     &mut tile[first..]
