@@ -10,9 +10,9 @@
 //! On processors that are not x86-64, the `gemm` crate has faster kernels than our portable tile. There the matrix is stored as a
 //! single panel of all columns, and the crate multiplies it.
 
-use super::{assert_shape, gemm};
 #[cfg(target_arch = "x86_64")]
 use super::register_tile;
+use super::{assert_shape, gemm};
 use crate::CpuLevel;
 use ndarray::{ArrayRef2, Axis, NdFloat};
 use rayon::prelude::*;
