@@ -11,6 +11,7 @@ mod logits;
 mod mask;
 mod normaliser;
 mod output;
+mod overflow;
 mod passes;
 mod pattern;
 mod plain;

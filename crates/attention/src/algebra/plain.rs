@@ -4,17 +4,16 @@ use super::arguments::{Shared, row};
 use super::check::{Sizes, mixing_needs_one_mask};
 use super::logits::{check_positions, first_remembered, simple::bias_of};
 use super::mask::{Seen, broadcast};
+use super::overflow::Call;
 use super::pattern::{apply, apply_vjp};
 use super::score::Reads;
 use super::setting::Setting;
 use super::trace::Core;
-use super::{Arguments, Combination, LogitChange, Normaliser, Parameter, Trace, Variant, tiled};
+use super::{Arguments, Combination, LogitChange, Trace, Variant, tiled};
 use crate::AttentionError;
-use crate::error::{Overflow, check_shape};
+use crate::error::check_shape;
 use crate::kernels::Loops;
-use collimate_tensor::dot;
 use ndarray::{ArcArray, Array3, ArrayRef3, Ix3};
-use std::f64::consts::LOG2_E;
 
 pub(crate) fn forward<F: Loops>(
     variant: &Variant,
@@ -99,8 +98,6 @@ fn core_forward<F: Loops>(
         logits.push(change.forward(&at, parameters, logits.last().expect("the scores are always there")));
     }
     let z = logits.last().expect("the scores are always there");
-    let finite = Finite { at: &at, reads, rows: [q, k], arguments };
-    let large_score = first_large_score(variant, sizes, &finite, z);
     let mut p = Array3::zeros(z.dim());
     let mut weights = Vec::new();
     at.for_each(|h, i, keys| {
@@ -115,127 +112,20 @@ fn core_forward<F: Loops>(
     }
     let mut out = Array3::zeros((sizes.heads, sizes.queries, sizes.value_width));
     apply(&at, reads, patterns.last().expect("the list is never empty"), &arguments.v, &mut out);
-    let large_output = first_large_output(variant, sizes, &finite, [z, &out]);
-    // The first query decides, as in the tiles. A score that is too large makes the output of its query non-finite too.
-    match (large_score, large_output) {
-        (Some((head, query, key)), output) if output.is_none_or(|output| (head, query) <= output) => {
-            return Err(Overflow::Score { head, query, key }.into());
-        }
-        (_, Some((head, query))) => return Err(Overflow::Output { head, query }.into()),
-        _ => {}
-    }
+    let call = Call { at: &at, reads, rows: [q, k], arguments };
+    call.check(variant, sizes, z, &out)?;
     Ok((Core::Plain { seen, logits, patterns }, out.into_shared()))
 }
 
 /// Returns the learned number of a head that joins its rows in the normaliser.
-fn extra<F: Loops>(variant: &Variant, sizes: &Sizes, parameters: &super::Parameters<F>, h: usize) -> F {
+pub(super) fn extra<F: Loops>(
+    variant: &Variant,
+    sizes: &Sizes,
+    parameters: &super::Parameters<F>,
+    h: usize,
+) -> F {
     let learned = variant.normaliser.parameter().map(|name| parameters.values(name)[h]);
     variant.normaliser.extra(sizes.keys, learned)
-}
-
-/// The arguments of a call, to tell numbers that overflow from numbers that were not finite to begin with.
-struct Finite<'a, F> {
-    at: &'a Setting<'a>,
-    reads: &'a Reads,
-    /// The rows q and k after their changes.
-    rows: [&'a ArrayRef3<F>; 2],
-    arguments: &'a Shared<F>,
-}
-
-impl<F: Loops> Finite<'_, F> {
-    /// Returns true if a query, the keys and values that it reads, and the parameters are finite.
-    fn holds(&self, head: usize, query: usize, keys: &[usize]) -> bool {
-        let row = |x: &ArrayRef3<F>, h: usize, i: usize| F::all_finite(row(x, h, i));
-        let (key_head, value_head) = (self.reads.key[head], self.reads.value[head]);
-        let Shared { q, k, v, parameters } = self.arguments;
-        row(q, head, query)
-            && keys.iter().all(|&j| row(k, key_head, j) && row(v, value_head, j))
-            // Rows that overflow in a norm or a rotation are not the fault of a pair.
-            && (row(self.rows[0], head, query) || keys.iter().all(|&j| row(self.rows[1], key_head, j)))
-            && parameters.iter().all(|(name, x)| {
-                let may_mask = matches!(name, Parameter::Bias | Parameter::LogForget);
-                x.iter().all(|x| x.is_finite() || may_mask && *x == F::neg_infinity())
-            })
-    }
-}
-
-/// Returns head, query and key of the first logit that is too large for its type. A logit that overflows downwards gives its key no
-/// weight, which counts only if the query has no other logit.
-///
-/// The tiles multiply the queries by the scale and by log₂ e before the product. So for a variant that they compute too, a score
-/// counts as infinite if it is infinite in this form, and both computations refuse the same inputs.
-fn first_large_score<F: Loops>(
-    variant: &Variant,
-    sizes: &Sizes,
-    finite: &Finite<'_, F>,
-    z: &Array3<F>,
-) -> Option<(usize, usize, usize)> {
-    let tiled = variant.tiled();
-    let unit = F::from_f64(if tiled.is_some() { LOG2_E * sizes.scale } else { 1.0 });
-    let signed = variant.normaliser == Normaliser::SignedSoftmax;
-    let capped = tiled.is_some_and(|attention| attention.softcap.is_some());
-    let ([q, k], at) = (finite.rows, finite.at);
-    let mut found = None;
-    at.for_each(|head, query, keys| {
-        let row_of = |j: usize| row(k, finite.reads.key[head], j);
-        let scaled: Vec<F> = row(q, head, query).iter().map(|&x| x * unit).collect();
-        let suspect = |&j: &usize| !(z[[head, query, j]] * F::from_f64(LOG2_E)).is_finite();
-        if found.is_some() || scaled.iter().all(|x| x.is_finite()) && !keys.iter().any(suspect) {
-            return;
-        }
-        let of = |j: usize| if tiled.is_some() { dot(&scaled, row_of(j)) } else { z[[head, query, j]] };
-        let too_large = |&&j: &&usize| {
-            let score = of(j);
-            score.is_nan() || !capped && (score == F::infinity() || signed && score.is_infinite())
-        };
-        let number = extra(variant, sizes, &finite.arguments.parameters, head);
-        let none = || {
-            let empty = !capped && keys.iter().all(|&j| of(j) == F::neg_infinity());
-            if empty && !variant.normaliser.allows_no_weight(number) { keys.first() } else { None }
-        };
-        if let Some(&key) = keys.iter().find(too_large).or_else(none)
-            && finite.holds(head, query, keys)
-        {
-            found = Some((head, query, key));
-        }
-    });
-    found
-}
-
-/// Returns head and query of the first output that is not finite although its arguments are.
-///
-/// The tiles divide by the sum of the weights at the end. So for a variant that they compute too, the sum before the
-/// division must be finite, and both computations refuse the same values.
-fn first_large_output<F: Loops>(
-    variant: &Variant,
-    sizes: &Sizes,
-    finite: &Finite<'_, F>,
-    [z, out]: [&Array3<F>; 2],
-) -> Option<(usize, usize)> {
-    let Finite { at, reads, arguments, .. } = finite;
-    let largest = arguments.v.iter().fold(F::zero(), |m: F, x| if x.abs() > m { x.abs() } else { m });
-    let may_overflow = variant.tiled().is_some() && !(largest * F::from_f64(at.keys as f64)).is_finite();
-    if !may_overflow && out.iter().all(|x| x.is_finite()) {
-        return None;
-    }
-    let mut found = None;
-    at.for_each(|head, query, keys| {
-        let number = extra(variant, sizes, &arguments.parameters, head);
-        let top = keys.iter().map(|&j| z[[head, query, j]]).fold(number, |m, z| if z > m { z } else { m });
-        let undivided = |c: usize| {
-            let term = |sum: F, &j: &usize| {
-                sum + (z[[head, query, j]] - top).exp() * arguments.v[[reads.value[head], j, c]]
-            };
-            keys.iter().fold(F::zero(), term)
-        };
-        let row = row(out, head, query);
-        let overflows =
-            !F::all_finite(row) || may_overflow && (0..row.len()).any(|c| !undivided(c).is_finite());
-        if found.is_none() && overflows && finite.holds(head, query, keys) {
-            found = Some((head, query));
-        }
-    });
-    found
 }
 
 pub(crate) fn backward<F: Loops>(
