@@ -5,7 +5,7 @@ use crate::{
     Boundary, ChainMean, CircleMean, CrossingOracle, FreeEnergy, NBeta, NormalCrossing, Polynomial,
     PolynomialLoss, ReducedRank, ReducedRankConfig, Region, Sampling, SltError, Target,
 };
-use collimate_claims::{Claim, Meta, Outcome, Study, Subject};
+use collimate_claims::{Claim, Meta, Outcome, Study, Subject, smaller};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_stream::RngStream;
 use ndarray::{Array2, array};
@@ -19,7 +19,7 @@ pub(super) fn judged(found: ChainMean, exact: f64, what: &str) -> (f64, String) 
 /// Joins judgements into one outcome, with the smallest margin and all notes.
 pub(super) fn of_all(judged: impl IntoIterator<Item = (f64, String)>) -> Outcome {
     let (margins, notes): (Vec<f64>, Vec<String>) = judged.into_iter().unzip();
-    let least = margins.iter().copied().fold(f64::INFINITY, |a, b| if b.is_nan() { b } else { a.min(b) });
+    let least = margins.into_iter().fold(f64::INFINITY, smaller);
     notes.into_iter().fold(Outcome::of_margin(least), Outcome::note)
 }
 
@@ -224,7 +224,7 @@ pub(super) fn no_best_point() -> impl Claim {
             let (mean, error) = super::estimates::paired(energies.into_iter());
             let exact = CircleMean.free_energy(n as f64);
             let note = format!("{mean:.3} ± {error:.3} over data, by quadrature {exact:.3}");
-            Outcome::of_margin((5.0 - ((mean - exact) / error).abs()).min(-5.0 - mean))
+            Outcome::of_margin(smaller(5.0 - ((mean - exact) / error).abs(), -5.0 - mean))
                 .trials(sets)
                 .estimate(mean)
                 .note(note)
@@ -285,7 +285,7 @@ pub(super) fn first_order() -> impl Claim {
                 ));
                 signs.push(flat - sharp);
             }
-            let order = (-signs[0]).min(signs[1]);
+            let order = smaller(-signs[0], signs[1]);
             judgements.push((order, format!("n* = {n_star:.0}")));
             Ok(of_all(judgements))
         })())
@@ -345,4 +345,21 @@ fn four(n: usize, beta: f64, stream: &mut RngStream) -> Result<[f64; 4], SltErro
         new.bayes(object).value - new_truth,
         own.bayes(object).value - own_truth,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use collimate_claims::Verdict;
+
+    #[test]
+    fn one_nan_among_judgements_refutes() {
+        let judged = |margins: [f64; 3]| of_all(margins.map(|margin| (margin, String::new()))).verdict;
+        assert_eq!(judged([1.0, 2.0, 3.0]), Verdict::Upheld);
+        for place in 0..3 {
+            let mut margins = [1.0; 3];
+            margins[place] = f64::NAN;
+            assert_eq!(judged(margins), Verdict::Refuted);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     NBeta, NormalCrossing, Preconditioner, QuadraticLoss, QuadraticOracle, Region, Sampling, SltError,
     StepSize, Target,
 };
-use collimate_claims::{Claim, Meta, Outcome, Study, Subject, Why};
+use collimate_claims::{Claim, Meta, Outcome, Study, Subject, Why, smaller};
 use collimate_stream::RngStream;
 
 /// Turns an error of the crate into an inconclusive outcome.
@@ -53,7 +53,7 @@ pub(super) fn corrected_samplers() -> impl Claim {
                     },
                 ] {
                     let found = tempered(&target, &sampling, &mut stream)?;
-                    margin = margin.min(5.0 - ((found.value - exact) / found.standard_error).abs());
+                    margin = smaller(margin, 5.0 - ((found.value - exact) / found.standard_error).abs());
                     notes.push(format!(
                         "{powers:?}, {:?}: {:.4} ± {:.4}, exact {exact:.4}",
                         sampling.method, found.value, found.standard_error

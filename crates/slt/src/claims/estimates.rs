@@ -6,7 +6,7 @@ use crate::{
     Llc, NBeta, NormalCrossing, QuadraticLoss, QuadraticOracle, ReducedRank, ReducedRankConfig, Region,
     SampleLosses, Sampling, SltError, StepSize, Target, TwoTemperatures, susceptibility,
 };
-use collimate_claims::{Claim, Meta, Outcome, Proportion, Study, Subject, Tier};
+use collimate_claims::{Claim, Meta, Outcome, Proportion, Study, Subject, Tier, smaller};
 use collimate_measure::Fingerprint;
 use collimate_stream::RngStream;
 
@@ -32,7 +32,8 @@ pub(super) fn calibration() -> impl Claim {
             for target in CalibrationTarget::all() {
                 let case = calibration.of(&target, &mut stream)?;
                 let share = case.covered as f64 / runs as f64;
-                margin = margin.min(share - low).min(high - share).min(1.3 - case.relative_width);
+                margin =
+                    [share - low, high - share, 1.3 - case.relative_width].into_iter().fold(margin, smaller);
                 notes.push(case.to_string());
             }
             Ok(notes.into_iter().fold(Outcome::of_margin(margin).trials(5 * runs), Outcome::note))

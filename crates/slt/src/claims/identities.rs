@@ -3,7 +3,7 @@
 use crate::{
     NBeta, QuadraticLoss, ReducedRank, ReducedRankConfig, SampleLosses, Sampling, SltError, StepSize, Target,
 };
-use collimate_claims::{Claim, Context, Meta, Outcome, Study, Subject, Tier};
+use collimate_claims::{Claim, Context, Meta, Outcome, Study, Subject, Tier, smaller};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_measure::Fingerprint;
 use collimate_stream::RngStream;
@@ -147,7 +147,7 @@ fn judge(sets: &[Errors], sum: &Sum, what: &str, outcome: &mut (f64, Vec<String>
     let (mean, error, spread) = mean_and_spread(sets.iter().map(sum.value));
     let (_, _, parts) = mean_and_spread(sets.iter().map(sum.part));
     let near = 4.0 * error + NEXT_ORDER * sum.mean.max(1.0) - (mean - sum.mean).abs();
-    outcome.0 = outcome.0.min(near).min(KEPT * parts - spread);
+    outcome.0 = [near, KEPT * parts - spread].into_iter().fold(outcome.0, smaller);
     outcome.1.push(format!(
         "{what}: {mean:.3} ± {error:.3}, expected {:.3}; spread {spread:.3}, of the error itself {parts:.3}",
         sum.mean

@@ -6,7 +6,7 @@ use crate::{
     CircleMean, CrossingOracle, GaussianMean, LearningCoefficient, LocalisedCrossing, NormalCrossing, Phase,
     Rational,
 };
-use collimate_claims::{Claim, Exact, Meta, Subject};
+use collimate_claims::{Claim, Exact, Meta, Subject, larger, smaller};
 use std::f64::consts::PI;
 
 fn crossing(powers: &[usize]) -> NormalCrossing {
@@ -272,10 +272,8 @@ pub(super) fn first_order() -> impl Claim {
             let [flat, sharp] = wells.phases();
             let mean = |phase: &Phase| phase.mean_loss(n);
             let half_way = 0.5 * (mean(&flat) + mean(&sharp));
-            let alone = (slope(&|z| z[0]) / mean(&flat) - 1.0)
-                .abs()
-                .max((slope(&|z| z[1]) / mean(&sharp) - 1.0).abs());
-            (0.01 - alone).min(0.01 - (both / half_way - 1.0).abs())
+            let off = [slope(&|z| z[0]) / mean(&flat), slope(&|z| z[1]) / mean(&sharp), both / half_way];
+            0.01 - off.map(|ratio| (ratio - 1.0).abs()).into_iter().fold(0.0, larger)
         })
 }
 
@@ -361,6 +359,6 @@ pub(super) fn gaussian_tempered() -> impl Claim {
             });
             let integrated = d as f64 * square / mass * n.ln();
             let agree = 1e-9 * lambda - (integrated - found).abs();
-            agree.min(lambda / (t * v) + 1e-12 * lambda - (found - lambda).abs())
+            smaller(agree, lambda / (t * v) + 1e-12 * lambda - (found - lambda).abs())
         })
 }

@@ -6,7 +6,7 @@ use crate::{
     Beta, ChainMean, Llc, LlcEstimate, NBeta, ReducedRank, ReducedRankConfig, ReducedRankOracle,
     SampleLosses, Sampling, SltError, Target,
 };
-use collimate_claims::{Claim, Meta, Outcome, Study, Subject};
+use collimate_claims::{Claim, Meta, Outcome, Study, Subject, smaller};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
 use collimate_stream::RngStream;
 use ndarray::{Array2, array};
@@ -95,7 +95,7 @@ pub(super) fn influence() -> impl Claim {
                     let found = losses.influence_of(i, j);
                     let [up, down] = [h, -h].map(|h| shifted(&unit, t, gamma, h, [i, j]));
                     let exact = (up - down) / (2.0 * h);
-                    least = least.min(5.0 - ((found.value - exact) / found.standard_error).abs());
+                    least = smaller(least, 5.0 - ((found.value - exact) / found.standard_error).abs());
                     far += i32::from(exact.abs() > 10.0 * found.standard_error);
                     entries += 1;
                 }
