@@ -1,6 +1,6 @@
 //! The stages one after another: forward, backward, and along a direction.
 
-use super::arguments::{Shared, row};
+use super::arguments::Shared;
 use super::check::{Sizes, mixing_needs_one_mask};
 use super::logits::{check_positions, first_remembered, simple::bias_of};
 use super::mask::{Seen, broadcast};
