@@ -49,8 +49,7 @@ pub fn memory_fits(bytes: u64) -> bool {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
     });
-    let reported = total.is_none_or(|kilobytes| bytes <= kilobytes.saturating_mul(1024));
     let given =
         || usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
-    reported && given()
+    total.map_or_else(given, |kilobytes| bytes <= kilobytes.saturating_mul(1024))
 }

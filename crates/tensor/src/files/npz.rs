@@ -92,10 +92,10 @@ impl Npz {
         if member.expands() && member.size > self.limit {
             return Err(FileError::TooLarge { path, place, needed: member.size, limit: self.limit });
         }
+        let mut content = content(&self.source, member, &place)?;
         if !memory_fits(member.size) {
             return Err(FileError::Memory { path, place, needed: member.size });
         }
-        let mut content = content(&self.source, member, &place)?;
         let prefix = format!("{place}: ");
         let array =
             read_stream(&mut content, member.size, &Place { path: &self.source.path, prefix: &prefix })?;

@@ -192,6 +192,10 @@ pub(crate) fn content<'a>(
         let what = format!("its {} bytes at {at} pass the end of the file", member.compressed);
         return Err(source.malformed(place, what));
     };
+    if !member.encrypted && !member.expands() && member.size != member.compressed {
+        let what = format!("it is stored in {} bytes, but {} are promised", member.compressed, member.size);
+        return Err(source.malformed(place, what));
+    }
     let part: Box<dyn BufRead + 'a> = Box::new(BufReader::new(Part { source, at, end }));
     let reader: Box<dyn Read + 'a> = match (member.encrypted, member.method) {
         (false, 0) => Box::new(part),

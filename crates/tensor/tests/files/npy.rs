@@ -250,3 +250,16 @@ fn what_the_writer_of_archives_writes_has_no_limit_of_expansion() {
     let longer = "n".repeat(65_532);
     assert!(refusal(write_npz(file.path(), &[(&longer, FileArray::from(array![3_u8]))])).contains("65535"));
 }
+
+#[test]
+fn a_stored_array_of_a_false_size_takes_no_memory() {
+    let _guard = alone();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    write_npz(file.path(), &[("x", FileArray::from(array![3_u8]))]).unwrap();
+    let mut bytes = std::fs::read(file.path()).unwrap();
+    let entry = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    bytes[entry + 24..entry + 28].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
+    let (message, peak) = measured(|| refusal(Npz::from_bytes(bytes).unwrap().read("x")));
+    assert!(message.contains("2147483648 are promised"), "{message}");
+    assert!(peak < 1 << 17, "{peak}");
+}
