@@ -6,7 +6,7 @@ use crate::step::encode;
 use crate::step::optimise::Optimiser;
 use crate::step::pursuit;
 use crate::step::settings::{Losses, Settings};
-use crate::step::update::{Batch, gradient, pursuit_k, update};
+use crate::step::update::{Batch, gradient, pursuit_of, update};
 use crate::step::workspace::Workspace;
 use crate::weights::Weights;
 use collimate_tensor::SparseRows;
@@ -58,7 +58,7 @@ macro_rules! precision {
             ) -> Result<SparseRows<Self>, SaeError> {
                 match variant.rule() {
                     Some(rule) => encode::encode(rule, &variant.member(), weights, x),
-                    None => pursuit::encode(pursuit_k(variant), weights, x),
+                    None => pursuit::encode(pursuit_of(variant), weights, x),
                 }
             }
 

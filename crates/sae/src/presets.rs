@@ -139,7 +139,7 @@ impl Preset {
                 Matryoshka { batch, levels: Levels::new(&widths)? }.into()
             }
             Self::AbsTopK => AbsTopK::new(k).into(),
-            Self::MatchingPursuit => MatchingPursuit { k }.into(),
+            Self::MatchingPursuit => MatchingPursuit::new(k).into(),
             Self::Crosscoder { layers } => Crosscoder::l1(layers).into(),
             Self::CrosscoderBatchTopK { layers } => {
                 let sparsity =

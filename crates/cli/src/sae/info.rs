@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Variant::TopK(TopK { k, .. })
         | Variant::GroupMax(GroupMax { k, .. })
         | Variant::AbsTopK(AbsTopK { k, .. })
-        | Variant::MatchingPursuit(MatchingPursuit { k }) => println!("k             {k}"),
+        | Variant::MatchingPursuit(MatchingPursuit { k, .. }) => println!("k             {k}"),
         Variant::BatchTopK(batch) | Variant::Matryoshka(Matryoshka { batch, .. }) => {
             println!("k             {} on average over a batch", batch.k);
         }

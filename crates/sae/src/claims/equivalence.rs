@@ -212,7 +212,7 @@ pub(super) fn claims() -> Claims {
             let sae: Sae<f64> = draw::sae(TopK::new(1), &drawn);
             let left = |k: usize| {
                 let weights = Weights { per_latent: Vec::new(), ..sae.weights().clone() };
-                let pursuit = Sae::from_weights(MatchingPursuit { k }, weights).ok()?;
+                let pursuit = Sae::from_weights(MatchingPursuit::new(k), weights).ok()?;
                 let left = &pursuit.dictionary().reconstruct(&drawn.4).ok()? - &drawn.4;
                 Some(left.map_axis(Axis(1), |row| row.dot(&row)))
             };

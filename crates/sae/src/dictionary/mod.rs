@@ -307,6 +307,34 @@ impl<F: Precision> Dictionary<F> {
         Ok(Forward { codes, reconstruction })
     }
 
+    /// Computes the factor and the shift by which the decoder's rows count in the reconstruction of each row.
+    ///
+    /// ```text
+    /// x̂ = scale·(W_decᵀ f + b_dec) + shift        scale 1 and shift 0 without a normalisation of rows, and for a transcoder
+    /// ```
+    /// A change of code i by δ moves the reconstruction of row b by δ·scale_b·d_i. Only the row itself tells its scale.
+    ///
+    /// # Shapes
+    /// `x` `[b, d_in]`; one pair `(scale, shift)` a row.
+    ///
+    /// # Errors
+    /// As [`Dictionary::encode`].
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_sae::{RngStream, Sae, Size, TopK};
+    /// let sae = Sae::<f64>::new(TopK::new(1), Size { d_model: 2, n_latents: 3 }, &mut RngStream::new(1, 0))?;
+    /// assert_eq!(sae.dictionary().output_scales(&ndarray::array![[3.0, 4.0]])?, [(1.0, 0.0)]);
+    /// # Ok::<(), collimate_sae::SaeError>(())
+    /// ```
+    pub fn output_scales(&self, x: &ArrayRef2<F>) -> Result<Vec<(F, F)>, SaeError> {
+        self.check_rows(x)?;
+        if self.target == Target::Other || self.row_normalisation == RowNormalisation::None {
+            return Ok(vec![(F::one(), F::zero()); x.nrows()]);
+        }
+        Ok(self.normalised(x).1)
+    }
+
     /// Computes the pre-activations of some rows: the encoder products plus the bias of the gate or of the encoder.
     ///
     /// # Shapes

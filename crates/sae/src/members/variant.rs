@@ -218,7 +218,9 @@ mod tests {
             Matryoshka { batch: BatchTopK { aux: Some(of_level), ..batch }, levels }.into(),
             AbsTopK::new(4).into(),
             GroupMax::new(4).into(),
-            MatchingPursuit { k: 3 }.into(),
+            MatchingPursuit::new(3).into(),
+            MatchingPursuit { residual_threshold: 0.25, stops_at_repeat: true, ..MatchingPursuit::new(3) }
+                .into(),
             Crosscoder::l1(3).into(),
             Crosscoder::batch_topk(2, 4.0).into(),
             JumpRelu::paper().into(),

@@ -2,6 +2,7 @@
 
 use crate::error::SaeError;
 use crate::float::Float;
+use crate::members::matching_pursuit::MatchingPursuit;
 use crate::step::optimise::finite;
 use crate::step::settings::Losses;
 use crate::weights::Weights;
@@ -19,16 +20,21 @@ struct Pursued<F> {
 /// Runs matching pursuit on x − b_dec with the encoder rows.
 ///
 /// They equal the decoder rows except in the null model, which shuffles the decoder.
-fn pursue<F: Float>(k: usize, w_enc: &Array2<F>, mut left: Array2<F>) -> Result<Pursued<F>, SaeError> {
+fn pursue<F: Float>(
+    pursuit: MatchingPursuit,
+    w_enc: &Array2<F>,
+    mut left: Array2<F>,
+) -> Result<Pursued<F>, SaeError> {
     let (rows, n) = (left.nrows(), w_enc.nrows());
-    let mut taken = vec![Vec::new(); rows];
+    let mut taken: Vec<Vec<(u32, F)>> = vec![Vec::new(); rows];
+    let mut ended = vec![false; rows];
     let mut products = Array2::zeros((rows, n));
-    for step in 0..k {
+    for _ in 0..pursuit.k {
         matmul_into(F::one(), &left, &w_enc.t(), F::zero(), &mut products)?;
         let mut any = false;
-        for ((mut row, taken), products) in left.rows_mut().into_iter().zip(&mut taken).zip(products.rows()) {
-            // A row without a positive product has ended.
-            if taken.len() < step {
+        let rows = left.rows_mut().into_iter().zip(&mut taken).zip(&mut ended);
+        for (((mut row, taken), ended), products) in rows.zip(products.rows()) {
+            if *ended {
                 continue;
             }
             let mut best = (0, F::zero());
@@ -41,8 +47,16 @@ fn pursue<F: Float>(k: usize, w_enc: &Array2<F>, mut left: Array2<F>) -> Result<
                 let atom = w_enc.row(best.0);
                 let atom = atom.as_slice().expect("rows are contiguous");
                 axpy(-best.1, atom, row.as_slice_mut().expect("standard layout"));
+                let latent = best.0 as u32;
+                let repeated = taken.iter().any(|entry| entry.0 == latent);
                 taken.push((best.0 as u32, best.1));
-                any = true;
+                *ended = pursuit.stops_at_repeat && repeated
+                    || pursuit.residual_threshold > 0.0
+                        && row.iter().map(|&v| v.to_f64().powi(2)).sum::<f64>().sqrt()
+                            < pursuit.residual_threshold;
+                any |= !*ended;
+            } else {
+                *ended = true;
             }
         }
         if !any {
@@ -61,12 +75,12 @@ fn centred<F: Float>(x: &ArrayRef2<F>, b_dec: &Array1<F>) -> Array2<F> {
 
 /// Computes the codes of some rows.
 pub(crate) fn encode<F: Float>(
-    k: usize,
+    pursuit: MatchingPursuit,
     weights: &Weights<F>,
     x: &ArrayRef2<F>,
 ) -> Result<SparseRows<F>, SaeError> {
     let mut codes = SparseRows::new(weights.w_enc.nrows());
-    for row in pursue(k, &weights.w_enc, centred(x, &weights.b_dec))?.taken {
+    for row in pursue(pursuit, &weights.w_enc, centred(x, &weights.b_dec))?.taken {
         let (latents, values) = merged(row);
         codes.push_row(&latents, &values)?;
     }
@@ -90,14 +104,14 @@ fn merged<F: Float>(mut row: Vec<(u32, F)>) -> (Vec<u32>, Vec<F>) {
 
 /// Computes the loss of a batch, its gradient, and which latents were taken.
 pub(crate) fn gradient<F: Float>(
-    k: usize,
+    pursuit: MatchingPursuit,
     weights: &Weights<F>,
     x: &ArrayRef2<F>,
     step: u64,
 ) -> Result<(Losses, Weights<F>, Vec<bool>), SaeError> {
     let mut gradient = Weights::zeros_like(weights);
     let mut active = vec![false; weights.w_dec.nrows()];
-    let Pursued { taken, left } = pursue(k, &weights.w_enc, centred(x, &weights.b_dec))?;
+    let Pursued { taken, left } = pursue(pursuit, &weights.w_enc, centred(x, &weights.b_dec))?;
     let rows = x.nrows() as f64;
     let per_row = F::from_f64(1.0 / rows);
     let mut losses = Losses::default();

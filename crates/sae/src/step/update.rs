@@ -75,7 +75,7 @@ pub(crate) fn gradient<F: Float>(
     ensure(batch.x.nrows() > 0, "rows of the batch", "at least 1", 0.0)?;
     let Workspace { constants, passes } = workspace;
     let Some(rule) = variant.rule() else {
-        let (losses, gradient, active) = pursuit::gradient(pursuit_k(variant), weights, batch.x, 0)?;
+        let (losses, gradient, active) = pursuit::gradient(pursuit_of(variant), weights, batch.x, 0)?;
         passes.active = active;
         return Ok((losses, gradient));
     };
@@ -249,10 +249,10 @@ fn bias_gradient<F: Float>(task: &Task<'_, F>, passes: &Passes<F>) -> Vec<F> {
     gradient
 }
 
-/// Returns the number of latents of a matching pursuit.
-pub(crate) fn pursuit_k(variant: &Variant) -> usize {
+/// Returns the member of a matching pursuit.
+pub(crate) fn pursuit_of(variant: &Variant) -> MatchingPursuit {
     match variant {
-        Variant::MatchingPursuit(MatchingPursuit { k }) => *k,
+        Variant::MatchingPursuit(pursuit) => *pursuit,
         _ => unreachable!("every other member has a rule"),
     }
 }
@@ -268,7 +268,7 @@ fn update_pursuit<F: Float>(
     workspace: &mut Workspace<F>,
 ) -> Result<Losses, SaeError> {
     let (mut losses, mut gradient, active) =
-        pursuit::gradient(pursuit_k(variant), weights, batch.x, moments.updates)?;
+        pursuit::gradient(pursuit_of(variant), weights, batch.x, moments.updates)?;
     workspace.passes.active = active;
     step(&variant.member(), weights, moments, settings.clip, optimiser, &mut losses, &mut gradient)?;
     weights.w_enc.assign(&weights.w_dec);

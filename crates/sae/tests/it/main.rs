@@ -16,5 +16,11 @@ mod gradients;
 mod killed;
 mod members;
 mod metrics;
+#[cfg(feature = "files")]
+mod published;
+#[cfg(feature = "files")]
+mod refused;
 mod shards;
+#[cfg(feature = "files")]
+mod torch_files;
 mod training;

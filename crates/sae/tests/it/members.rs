@@ -90,7 +90,7 @@ fn gradients_are_derivatives() {
         BatchTopK::new(2.4).into(),
         BatchTopK { ranking: by_norm, input_bias: InputBias::NotSubtracted, ..BatchTopK::new(2.4) }.into(),
         Matryoshka { batch: BatchTopK::new(3.0), levels }.into(),
-        MatchingPursuit { k: 3 }.into(),
+        MatchingPursuit::new(3).into(),
         TopK { multi: Some(MultiTopK { factor: 2, weight: 0.3 }), ..TopK::new(2) }.into(),
         TopK { ranking: by_norm, ..TopK::new(2) }.into(),
         Crosscoder::l1(2).into(),
@@ -266,7 +266,7 @@ fn sizes_that_do_not_fit_a_member_are_refused() {
     assert!(refused(Crosscoder::l1(3).into()));
     assert!(refused(Matryoshka { batch: BatchTopK::new(2.0), levels: Levels::new(&[2, 8]).unwrap() }.into()));
     assert!(refused(BatchTopK::new(0.0).into()) && refused(BatchTopK::new(10.0).into()));
-    assert!(refused(AbsTopK::new(10).into()) && refused(MatchingPursuit { k: 0 }.into()));
+    assert!(refused(AbsTopK::new(10).into()) && refused(MatchingPursuit::new(0).into()));
     assert!(refused(PNorm::power_sum(0.0).into()));
     assert!(refused(JumpRelu { bandwidth: 0.0, ..JumpRelu::paper() }.into()));
     let aux = Some(AuxK::new(0, 1.0));

@@ -207,7 +207,7 @@ fn a_null_keeps_the_codes_and_loses_their_meaning() {
         Variant::from(TopK::new(3)),
         Gated::paper().into(),
         AbsTopK::new(3).into(),
-        MatchingPursuit { k: 3 }.into(),
+        MatchingPursuit::new(3).into(),
         Crosscoder::l1(2).into(),
     ] {
         let sae = Sae::<f64>::new(variant, size, &mut stream).unwrap();

@@ -75,7 +75,7 @@ fn every_choice_of_every_member_trains() {
         (BatchTopK::new(2.5).with_aux(8).into(), 0.0),
         (Matryoshka { batch: BatchTopK::new(2.5), levels: Levels::new(&[16, 48]).unwrap() }.into(), 0.0),
         (AbsTopK::new(3).into(), 0.0),
-        (MatchingPursuit { k: 3 }.into(), 0.0),
+        (MatchingPursuit::new(3).into(), 0.0),
         (Crosscoder::l1(2).into(), 0.1),
         (Crosscoder::batch_topk(2, 3.0).into(), 0.0),
     ];

@@ -45,8 +45,10 @@ impl Attribution {
 /// fixed. Later layers do not see the step.
 ///
 /// ```text
-/// difference = Σ_i f_i u·d_i + u·b_dec + u·(x − x̂) + rest        u = gain ⊙ (W_a − W_b)/rms
+/// difference = Σ_i s f_i u·d_i + u·(s b_dec + m) + u·(x − x̂) + rest        u = gain ⊙ (W_a − W_b)/rms
 /// ```
+/// s and m are the scale and the shift of the row for a dictionary that normalises its rows, otherwise 1 and 0
+/// ([`Dictionary::output_scales`]).
 ///
 /// # Errors
 /// [`StudyError::Dictionary`] unless the point lies in the residual stream; [`StudyError::Model`].
@@ -83,13 +85,19 @@ pub fn direct_attribution(
         }
         Ok(parts)
     };
-    let bias = part(&dictionary.decoder_bias().view().insert_axis(Axis(0)).to_owned())?[0];
+    let (scale, shift) = dictionary.output_scales(&last)?[0];
+    let bias = dictionary.decoder_bias().mapv(|b| b * scale + shift);
+    let bias = part(&bias.insert_axis(Axis(0)))?[0];
     let error = part(&(&last - &out.reconstruction))?[0];
     let shares: Vec<Share> = latents
         .iter()
         .zip(codes)
         .zip(if latents.is_empty() { Vec::new() } else { part(&atoms)? })
-        .map(|((&latent, &code), effect)| Share { latent, code, share: f64::from(code) * effect })
+        .map(|((&latent, &code), effect)| Share {
+            latent,
+            code,
+            share: f64::from(code) * f64::from(scale) * effect,
+        })
         .collect();
     let difference = difference(&decoder.last_logits(Run::of(tokens), &mut ())?, a, b);
     let rest = difference - bias - error - shares.iter().map(|share| share.share).sum::<f64>();

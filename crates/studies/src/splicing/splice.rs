@@ -28,7 +28,8 @@ pub enum Change {
     Ablate(u32),
     /// The latent is set to a value, whether it was active or not.
     Set(u32, f32),
-    /// The value is added to the latent, whether it was active or not: a step along its decoder row.
+    /// The value is added to the latent, whether it was active or not: a step along its decoder row, times the scale of the
+    /// row for a dictionary that normalises its rows.
     Add(u32, f32),
 }
 
@@ -192,12 +193,13 @@ impl<'a> Splice<'a> {
         rows: &Array2<f32>,
     ) -> Result<Array2<f32>, StudyError> {
         let out = dictionary.forward(rows)?;
+        let scales = dictionary.output_scales(rows)?;
         let mut decoded = match error {
             ErrorTerm::Kept => rows.clone(),
             ErrorTerm::Dropped => out.reconstruction,
         };
         let decoder = dictionary.decoder();
-        for (i, (latents, values)) in out.codes.rows().enumerate() {
+        for (i, ((latents, values), (scale, _))) in out.codes.rows().zip(scales).enumerate() {
             let row = decoded.row_mut(i);
             let row = row.into_slice().expect("rows of a fresh array");
             // The changed latents of this row with their codes so far.
@@ -212,7 +214,7 @@ impl<'a> Splice<'a> {
                 let difference = change.difference(held[at].1);
                 held[at].1 += difference;
                 let atom = decoder.row(latent as usize);
-                axpy(difference, atom.as_slice().expect("standard layout"), row);
+                axpy(difference * scale, atom.as_slice().expect("standard layout"), row);
             }
         }
         self.codes = Some(out.codes);

@@ -1,8 +1,9 @@
 //! Dictionaries in a model: a splice has the effect of its definition.
 
+use collimate_sae::formats::{read, write_saelens};
 use collimate_sae::{Dictionary, Sae, Size, TopK};
 use collimate_stream::RngStream;
-use collimate_studies::latents::{LogitEffect, direct_effect};
+use collimate_studies::latents::{LogitEffect, direct_attribution, direct_effect};
 use collimate_studies::splicing::{Change, ErrorTerm, Splice};
 use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
 use ndarray::{Array2, s};
@@ -76,6 +77,73 @@ fn a_change_moves_the_residual_along_the_decoder_row() {
     let mut late = Splice::dictionary(Site::ResidualPost.of_layer(1), &dictionary, ErrorTerm::Kept).unwrap();
     decoder.residual(Run::of(&TOKENS), 1, &mut late).unwrap();
     assert!(late.codes().is_err());
+}
+
+/// Returns a dictionary as a file of another library gives it: with a normalisation of its rows.
+fn normalised(dictionary: &Dictionary<f32>, normalisation: &str) -> Dictionary<f32> {
+    let folder = tempfile::tempdir().unwrap();
+    write_saelens(dictionary, folder.path(), &[]).unwrap();
+    let path = folder.path().join("cfg.json");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let changed = config.replace(
+        "\"normalize_activations\": \"none\"",
+        &format!("\"normalize_activations\": \"{normalisation}\""),
+    );
+    assert_ne!(config, changed);
+    std::fs::write(&path, changed).unwrap();
+    read(folder.path()).unwrap().dictionary
+}
+
+#[test]
+fn a_change_counts_by_the_scale_of_a_row_that_is_normalised() {
+    let (decoder, plain) = model(|c| c.d_model);
+    let point = HookPoint { layer: 0, site: Site::ResidualPost };
+    let residual = decoder.residual(Run::of(&TOKENS), 1, &mut ()).unwrap();
+    let rows = residual.slice(s![1.., ..]).to_owned();
+    for normalisation in ["layer_norm", "constant_norm_rescale"] {
+        let dictionary = normalised(&plain, normalisation);
+        let clean = dictionary.forward(&rows).unwrap();
+        let codes = clean.codes.to_dense();
+        let active = (0..96).find(|&i| codes[[2, i]] > 0.0).unwrap();
+        for (change, difference) in [
+            (Change::Ablate(active as u32), -codes[[2, active]]),
+            (Change::Add(active as u32, 2.5), 2.5),
+            (Change::Set(active as u32, 4.0), 4.0 - codes[[2, active]]),
+        ] {
+            // The definition: the reconstruction from changed codes less that from the codes. Decoding is linear, so the
+            // difference of decoded rows counts by the factor that the whole reconstruction has.
+            let mut changed = codes.clone();
+            changed[[2, active]] += difference;
+            let decoded = |codes: &Array2<f32>| codes.dot(dictionary.decoder()) + dictionary.decoder_bias();
+            let (before, after) = (decoded(&codes), decoded(&changed));
+            let spread = |row: ndarray::ArrayView1<'_, f32>| row.std(0.0);
+            let scale = spread(clean.reconstruction.row(2)) / spread(before.row(2));
+            let mut hooks =
+                Splice::dictionary(point, &dictionary, ErrorTerm::Kept).unwrap().with(change).unwrap();
+            let moved = decoder.residual(Run::of(&TOKENS), 1, &mut hooks).unwrap();
+            let expected = &residual.row(3) + &((&after.row(2) - &before.row(2)) * scale);
+            let length = expected.dot(&expected).sqrt();
+            assert!((scale - 1.0).abs() > 0.01, "{scale}");
+            assert!(
+                (&moved.row(3) - &expected).iter().all(|v| v.abs() < 1e-4 * length),
+                "{normalisation} {change:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_parts_of_a_normalised_row_sum_to_the_difference() {
+    let (decoder, plain) = model(|c| c.d_model);
+    let point = Site::ResidualPost.of_layer(decoder.config().n_layers - 1);
+    for normalisation in ["layer_norm", "constant_norm_rescale"] {
+        let dictionary = normalised(&plain, normalisation);
+        let found = direct_attribution(&decoder, &dictionary, point, &TOKENS, [5, 17]).unwrap();
+        assert!(
+            found.shares.len() > 2 && found.rest.abs() < 1e-3 * (1.0 + found.difference.abs()),
+            "{found:?}"
+        );
+    }
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub enum FileKind {
     LfsPointer,
     /// A web page.
     Html,
+    /// An XML text.
+    Xml,
     /// A JSON text.
     Json,
     /// Another text.
@@ -116,10 +118,11 @@ impl FileKind {
         if text.chars().any(|c| c.is_control() && !c.is_whitespace()) {
             return Self::Unknown;
         }
-        let page = ["<!doctype", "<html", "<head", "<body", "<?xml"];
+        let page = ["<!doctype", "<html", "<head", "<body"];
         let start: String = text.chars().take(9).flat_map(char::to_lowercase).collect();
         match start.chars().next() {
             Some('<') if page.iter().any(|tag| start.starts_with(tag)) => Self::Html,
+            Some('<') if start.starts_with("<?xml") => Self::Xml,
             Some('{' | '[') => Self::Json,
             _ => Self::Text,
         }
@@ -127,7 +130,7 @@ impl FileKind {
 
     /// Returns true for kinds that hold no numbers at all: texts, pages and empty files.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::LfsPointer | Self::Html | Self::Json | Self::Text | Self::Empty)
+        matches!(self, Self::LfsPointer | Self::Html | Self::Xml | Self::Json | Self::Text | Self::Empty)
     }
 
     /// Returns the next step of a person who expected tensors, or an empty text.
@@ -138,7 +141,7 @@ impl FileKind {
             Self::Html => {
                 "the server answered with a page; check the address and the permission, and fetch it again"
             }
-            Self::Json | Self::Text => {
+            Self::Xml | Self::Json | Self::Text => {
                 "a server that has no such file answers so; check the address and the permission, and fetch it again"
             }
             Self::Zip | Self::Torch | Self::Npz | Self::TorchLegacy | Self::Safetensors => {
@@ -166,6 +169,7 @@ impl fmt::Display for FileKind {
             Self::Gzip => "a gzip archive",
             Self::LfsPointer => "a Git LFS pointer, a text in the place of the file",
             Self::Html => "an HTML page",
+            Self::Xml => "an XML text, perhaps the error of a server",
             Self::Json => "a JSON text, perhaps the error of a server",
             Self::Text => "a text",
             Self::Empty => "an empty file",
@@ -215,6 +219,7 @@ mod tests {
             (b"GGUF\x03\0\0\0", FileKind::Gguf),
             (b"  \n<!DOCTYPE html>", FileKind::Html),
             (b"\xef\xbb\xbf<HTML>", FileKind::Html),
+            (b"<?xml version=\"1.0\"?><Error>", FileKind::Xml),
             (b"{\"error\":\"Repository not found\"}", FileKind::Json),
             (b"Entry not found", FileKind::Text),
             (b"caf\xc3", FileKind::Text),

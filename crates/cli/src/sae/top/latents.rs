@@ -1,8 +1,8 @@
 //! The latents to show, and the text around the places at which they fire.
 
-use collimate_sae::formats::Dictionary;
-use collimate_studies::Sequence;
+use collimate_sae::formats::{Dictionary, RowNormalisation};
 use collimate_studies::latents::{Firing, LatentTop, LogitEffect, direct_effect};
+use collimate_studies::{Sequence, rows_at};
 use collimate_transformer::{Decoder, HookPoint, Run, Site, Tokenizer};
 use ndarray::{Axis, s};
 use std::ops::Range;
@@ -66,7 +66,8 @@ pub(super) fn choose(fired: &[u64], count: usize) -> Vec<u32> {
     chosen
 }
 
-/// Computes the effect of each latent on the logits, if its decoder row is added to the residual stream.
+/// Computes the effect of each latent on the logits, if its decoder row is added to the residual stream. In a dictionary that
+/// normalises its rows, a decoder row counts by the scale of the row: here by its mean over the sequence.
 pub(super) fn effects(
     decoder: &Decoder,
     dictionary: &Dictionary<f32>,
@@ -80,7 +81,8 @@ pub(super) fn effects(
     let end = decoder.residual(Run::of(&sequence.tokens), decoder.config().n_layers, &mut ())?;
     // The residual of position 0 is a hundred times as long as the others.
     let later = end.slice(s![1.., ..]);
-    let rms = later.mapv(|v| v * v).mean().unwrap_or(1.0).sqrt();
+    let rms =
+        later.mapv(|v| v * v).mean().unwrap_or(1.0).sqrt() / scale(decoder, dictionary, point, sequence)?;
     let mut all = Vec::new();
     for block in latents.chunks(64) {
         let rows: Vec<usize> = block.iter().map(|&latent| latent as usize).collect();
@@ -91,4 +93,20 @@ pub(super) fn effects(
         }));
     }
     Ok(all)
+}
+
+/// Returns the mean scale by which decoder rows count in the rows of a sequence; 1 without a normalisation of rows.
+fn scale(
+    decoder: &Decoder,
+    dictionary: &Dictionary<f32>,
+    point: HookPoint,
+    sequence: &Sequence,
+) -> anyhow::Result<f32> {
+    if dictionary.row_normalisation() == RowNormalisation::None {
+        return Ok(1.0);
+    }
+    let rows = rows_at(decoder, &sequence.tokens, point)?;
+    let scales = dictionary.output_scales(&rows.slice(s![1.., ..]).to_owned())?;
+    let mean = scales.iter().map(|(scale, _)| f64::from(*scale)).sum::<f64>() / scales.len().max(1) as f64;
+    Ok(if mean > 0.0 { mean as f32 } else { 1.0 })
 }

@@ -1,4 +1,4 @@
-use super::detect::Format;
+use super::format::Format;
 use crate::dictionary::Dictionary;
 use crate::error::SaeError;
 use collimate_tensor::Scalar;
@@ -37,15 +37,5 @@ impl<F: Scalar> Checkpoint<F> {
                 architecture: self.dictionary.variant.name(),
             }),
         }
-    }
-
-    pub(super) fn about(mut self, about: BTreeMap<String, String>) -> Self {
-        self.about = about;
-        self
-    }
-
-    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
-        self
     }
 }

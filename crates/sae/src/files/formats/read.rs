@@ -1,20 +1,18 @@
 use super::checkpoint::Checkpoint;
-use super::detect::Format;
-use super::{dictionary_learning, gemma_scope, openai, saelens, sparsify};
-use crate::dictionary::Dictionary;
-use crate::train::model::Parts;
-use crate::{Precision, Sae, SaeError, Transcoder};
-use collimate_tensor::files::Safetensors;
+use super::format::Format;
+use super::given::Given;
+use super::place::Place;
+use crate::{Precision, SaeError};
 use std::path::Path;
 
 /// Reads a dictionary from a file or folder of any known format.
 ///
-/// Numbers of another precision are converted; for `f64` of an `f32` file nothing is lost.
+/// Numbers of another precision are converted; for `f64` of an `f32` file nothing is lost. The content of a file tells its
+/// format; its name tells nothing.
 ///
 /// # Errors
-/// [`SaeError::File`] and [`SaeError::Format`] when the format is unknown or the file is not sound, [`SaeError::Mismatch`] and
-/// [`SaeError::OutOfRange`] when its tensors do not fit each other, [`SaeError::NonFiniteInput`] for NaN or infinity,
-/// [`SaeError::Io`].
+/// [`SaeError::File`] and [`SaeError::Format`] when the format is unknown, the file is not sound, or a tensor or a key of the
+/// configuration is of a kind that is not computed here; [`SaeError::Io`].
 ///
 /// # Examples
 /// ```
@@ -31,8 +29,16 @@ use std::path::Path;
 /// # Ok::<(), collimate_sae::SaeError>(())
 /// ```
 pub fn read<F: Precision>(path: impl AsRef<Path>) -> Result<Checkpoint<F>, SaeError> {
-    let path = path.as_ref();
-    read_as(path, Format::detect(path)?)
+    read_given(path, &Given::default())
+}
+
+/// Reads a dictionary like [`read`], with facts that its file does not hold.
+///
+/// # Errors
+/// As [`read`]; [`SaeError::File`] for a fact that the file itself holds.
+pub fn read_given<F: Precision>(path: impl AsRef<Path>, given: &Given) -> Result<Checkpoint<F>, SaeError> {
+    let place = Place::open(path.as_ref())?;
+    finished(&place, Format::of(&place)?, given)
 }
 
 /// Reads a dictionary of a format that is known.
@@ -40,23 +46,14 @@ pub fn read<F: Precision>(path: impl AsRef<Path>) -> Result<Checkpoint<F>, SaeEr
 /// # Errors
 /// As [`read`].
 pub fn read_as<F: Precision>(path: impl AsRef<Path>, format: Format) -> Result<Checkpoint<F>, SaeError> {
-    let path = path.as_ref();
-    match format {
-        Format::Collimate => Ok(Checkpoint::of(own(path)?, format)),
-        Format::SaeLens => saelens::read(path),
-        Format::GemmaScope => gemma_scope::read_first(path),
-        Format::GemmaScope2 => gemma_scope::read_second(path),
-        Format::Sparsify => sparsify::read(path),
-        Format::DictionaryLearning => dictionary_learning::read(path),
-        Format::OpenAi => openai::read(path),
-    }
+    finished(&Place::open(path.as_ref())?, format, &Given::default())
 }
 
-/// Reads a dictionary or a transcoder of this crate.
-fn own<F: Precision>(path: &Path) -> Result<Dictionary<F>, SaeError> {
-    let file = Safetensors::open(path)?;
-    if file.metadata().get("format").is_some_and(|format| format == <Transcoder<F> as Parts>::FORMAT) {
-        return Ok(Transcoder::load(path)?.dictionary().clone());
-    }
-    Ok(Sae::load(path)?.into_dictionary())
+fn finished<F: Precision>(place: &Place, format: Format, given: &Given) -> Result<Checkpoint<F>, SaeError> {
+    let mut checkpoint = format.read(place, given).map_err(|error| match error {
+        error @ (SaeError::File { .. } | SaeError::Format(_) | SaeError::Io { .. }) => error,
+        error => place.wrong(error.to_string()),
+    })?;
+    checkpoint.notes.extend(place.notes.iter().cloned());
+    Ok(checkpoint)
 }
