@@ -113,7 +113,7 @@ fn an_input_with_other_axes_is_refused_with_the_expected_shape() {
         let narrow = x.slice_each_axis(|axis| (0..if axis.axis.index() == 2 { 1 } else { axis.len }).into());
         assert!(matches!(dictionary.forward(&narrow.to_owned()), Err(SaeError::Mismatch { .. })), "{name}");
         let mut bad = x.clone();
-        *bad.iter_mut().next_back().unwrap() = f64::NAN;
+        *bad.iter_mut().last().unwrap() = f64::NAN;
         let error = dictionary.forward(&bad).unwrap_err().to_string();
         let rows = x.len() / x.shape()[2] - 1;
         assert!(
@@ -335,52 +335,77 @@ fn one_layer_of_a_set_is_a_dictionary_of_single_rows() {
     }
 }
 
-/// Reads the weights of a training case as a cross-layer transcoder. `latents_last`: the encoder is `[d, n]`.
-fn of_training(name: &str, latents_last: bool) -> (PathBuf, LayeredTranscoder<f64>) {
-    let path = case("training").join(format!("{name}.safetensors"));
-    let file = Safetensors::open(&path).unwrap();
-    let read = |key: String| tensor(&path, &key);
-    let layers = (0..3).map(|l| {
-        let encoder: Array2<f64> = read(format!("w.W_enc_{l}")).into_dimensionality().unwrap();
-        let threshold = format!("w.threshold_{l}");
-        let vector = |array: ArrayD<f64>| -> Array1<f64> { array.into_dimensionality().unwrap() };
-        TranscoderLayer {
-            w_enc: if latents_last { encoder.reversed_axes() } else { encoder },
-            b_enc: vector(read(format!("w.b_enc_{l}"))),
-            activation: match file.shape(&threshold) {
-                Some(_) => LayerActivation::JumpRelu(vector(read(threshold))),
-                None => LayerActivation::Relu,
-            },
-            w_dec: read(format!("w.W_dec_{l}")).into_dimensionality().unwrap(),
-            b_dec: match file.shape("w.b_dec") {
-                Some(_) => vector(read("w.b_dec".into()).index_axis(Axis(0), l).to_owned()),
-                None => vector(read(format!("w.b_dec_{l}"))),
-            },
-            w_skip: None,
-        }
+#[test]
+fn a_cross_layer_transcoder_predicts_what_automatic_differentiation_predicts() {
+    let path = case("training").join("clt_jumprelu_ste.safetensors");
+    let vector = |name: &str, l: usize| -> Array1<f64> {
+        tensor(&path, &format!("w.{name}_{l}")).into_dimensionality().unwrap()
+    };
+    let cube = |name: &str| -> Array3<f64> { tensor(&path, name).into_dimensionality().unwrap() };
+    let layers = (0..3).map(|l| TranscoderLayer {
+        w_enc: tensor(&path, &format!("w.W_enc_{l}")).into_dimensionality().unwrap(),
+        b_enc: vector("b_enc", l),
+        activation: LayerActivation::JumpRelu(vector("threshold", l)),
+        w_dec: cube(&format!("w.W_dec_{l}")),
+        b_dec: vector("b_dec", l),
+        w_skip: None,
     });
     let transcoder = LayeredTranscoder::new(layers.collect(), Reach::LaterLayers).unwrap();
-    (path, transcoder)
+    let codes = transcoder.encode(&cube("in.x")).unwrap();
+    let theirs = cube("out.feature_acts");
+    for (layer, codes) in codes.iter().enumerate() {
+        close("codes", &codes.to_dense(), &theirs.index_axis(Axis(0), layer).to_owned(), [1e-10, 1e-12]);
+    }
+    close("predictions", &transcoder.decode(&codes).unwrap(), &cube("out.recon"), [1e-10, 1e-12]);
 }
 
 #[test]
-fn cross_layer_transcoders_predict_what_automatic_differentiation_predicts() {
-    for name in ["clt_relu_tanh", "clt_jumprelu_ste", "crosscoder_weakly_causal"] {
-        let causal = name == "crosscoder_weakly_causal";
-        let (path, transcoder) = of_training(name, causal);
-        let layers_first = |key: &str| {
-            let array: Array3<f64> = tensor(&path, key).into_dimensionality().unwrap();
-            // A weakly causal crosscoder has the rows first.
-            let array = if causal { array.permuted_axes([1, 0, 2]) } else { array };
-            array.as_standard_layout().into_owned()
-        };
-        let x = layers_first("in.x");
-        let codes = transcoder.encode(&x).unwrap();
-        for (layer, codes) in codes.iter().enumerate() {
-            let theirs = layers_first("out.feature_acts").index_axis(Axis(0), layer).to_owned();
-            close(name, &codes.to_dense(), &theirs, [1e-10, 1e-12]);
+fn layered_transcoders_of_any_size_are_those_of_plain_loops() {
+    let mut stream = RngStream::new(11, 0);
+    // Layers, latents, widths of the input and of the output, rows.
+    for ([count, n, d_in, d_out, rows], reach, skip) in [
+        ([1, 5, 3, 3, 4], Reach::LaterLayers, true),
+        ([4, 7, 3, 5, 6], Reach::LaterLayers, false),
+        ([5, 3, 6, 2, 300], Reach::LaterLayers, true),
+        ([3, 9, 4, 5, 7], Reach::OwnLayer, true),
+    ] {
+        let layers = (0..count).map(|l| TranscoderLayer {
+            w_enc: normal(&mut stream, (n, d_in)),
+            b_enc: normal(&mut stream, n),
+            activation: LayerActivation::Relu,
+            w_dec: normal(&mut stream, (n, if reach == Reach::OwnLayer { 1 } else { count - l }, d_out)),
+            b_dec: normal(&mut stream, d_out),
+            w_skip: skip.then(|| normal(&mut stream, (d_out, d_in))),
+        });
+        let layers: Vec<_> = layers.collect();
+        let x: Array3<f64> = normal(&mut stream, (count, rows, d_in));
+        let mut expected = Array3::<f64>::zeros((count, rows, d_out));
+        for r in 0..rows {
+            for m in 0..count {
+                for o in 0..d_out {
+                    let mut y = layers[m].b_dec[o];
+                    if let Some(skip) = &layers[m].w_skip {
+                        y += (0..d_in).map(|j| skip[[o, j]] * x[[m, r, j]]).sum::<f64>();
+                    }
+                    for (l, layer) in layers.iter().enumerate().take(m + 1) {
+                        if reach == Reach::OwnLayer && l < m {
+                            continue;
+                        }
+                        for i in 0..n {
+                            let z: f64 = (0..d_in).map(|j| layer.w_enc[[i, j]] * x[[l, r, j]]).sum();
+                            y += (z + layer.b_enc[i]).max(0.0) * layer.w_dec[[i, m - l, o]];
+                        }
+                    }
+                    expected[[m, r, o]] = y;
+                }
+            }
         }
-        close(name, &transcoder.decode(&codes).unwrap(), &layers_first("out.recon"), [1e-10, 1e-12]);
+        let transcoder = LayeredTranscoder::new(layers.clone(), reach).unwrap();
+        // Sums of at most 36 products of about one.
+        close("predictions", &transcoder.reconstruct(&x).unwrap(), &expected, [1e-12, 1e-12]);
+        let whole: f64 = layers[0].w_dec.slice(ndarray::s![0, .., ..]).iter().map(|w| w * w).sum();
+        assert!((transcoder.decoder_norms(0).unwrap()[0] - whole.sqrt()).abs() < 1e-12);
+        assert!(transcoder.decoder_norms(count).is_err());
     }
 }
 
