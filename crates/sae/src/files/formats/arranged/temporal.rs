@@ -200,7 +200,7 @@ fn own(path: &Path) -> Result<Read, SaeError> {
 /// Reads the layout of SAELens.
 fn saelens(path: &Path, config: &Path) -> Result<Read, SaeError> {
     let config = Config::open(config)?;
-    let file = Tensors::safetensors(if path.is_dir() {
+    let file = Tensors::open(if path.is_dir() {
         path.join("sae_weights.safetensors")
     } else {
         path.to_owned()
