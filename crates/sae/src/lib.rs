@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod arranged;
 #[cfg(feature = "claims")]
 pub mod claims;
 mod dictionary;
@@ -40,6 +41,15 @@ pub use members::variant::Variant;
 pub use sae::Sae;
 pub use transcoder::{Skip, SkipMoments, Transcoder, TranscoderGradient};
 pub use weights::{Size, Weights, normalise};
+
+// Architectures whose input has further axes.
+pub use arranged::any::AnyDictionary;
+pub use arranged::arrangement::{ArrangedForward, Arrangement};
+pub use arranged::crosscoder::{CodeScale, CodeThreshold, LayerNormalisation, LayeredCrosscoder};
+pub use arranged::temporal::{
+    Affine, ContextLayer, NovelCodes, TemporalDictionary, TemporalForward, TemporalParts,
+};
+pub use arranged::transcoder::{LayerActivation, LayeredTranscoder, Reach, TranscoderLayer};
 
 // Training.
 #[cfg(feature = "files")]

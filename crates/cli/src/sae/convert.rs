@@ -1,12 +1,15 @@
 //! `collimate sae convert`.
 
 use super::dictionary::read;
-use super::rows::{array, flatten};
+use super::rows;
 use anyhow::{Context, ensure};
 use collimate_sae::formats::{self, Dictionary, agreement};
 use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::path::PathBuf;
+
+/// The largest number of rows of a set of shards on which the two dictionaries are compared.
+const MOST_ROWS: usize = 4096;
 
 /// The options of `collimate sae convert`.
 #[derive(clap::Args)]
@@ -36,8 +39,9 @@ pub(crate) struct Options {
     /// Use the stored threshold instead of the selection over a batch (for training checkpoints of BatchTopK).
     #[arg(long)]
     batch_threshold: bool,
-    /// The rows on which the two dictionaries are compared; by default random rows.
-    #[arg(long, value_name = "FILE")]
+    /// The rows on which the two dictionaries are compared: a file .safetensors, .npz or .npy, or a folder of shards, of which the first
+    /// 4096 rows are used; by default random rows.
+    #[arg(long, value_name = "PLACE")]
     sample: Option<PathBuf>,
     /// The name of the array in the sample; needed if there are several.
     #[arg(long)]
@@ -112,7 +116,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 fn sample(options: &Options, dictionary: &Dictionary<f32>) -> anyhow::Result<Array2<f32>> {
     let d = dictionary.size().d_model;
     if let Some(path) = &options.sample {
-        let rows = flatten(&array(path, options.key.as_deref())?, d)?.0;
+        let rows = rows::flatten(&rows::sample(path, options.key.as_deref(), MOST_ROWS)?, d)?.0;
         return Ok(rows.mapv(|v| v as f32));
     }
     let mut stream = RngStream::named(0, "rows to prove a conversion on");

@@ -1,9 +1,9 @@
 //! `collimate sae info`.
 
-use collimate_sae::formats::{self, Dictionary, RowNormalisation, Target};
+use collimate_sae::formats::{self, AnyCheckpoint, Dictionary, RowNormalisation, Target};
 use collimate_sae::{
-    AbsTopK, GroupMax, InputBias, MatchingPursuit, Matryoshka, Size, ThresholdParameter, TopK, Variant,
-    decoder_geometry,
+    AbsTopK, AnyDictionary, GroupMax, InputBias, MatchingPursuit, Matryoshka, Size, ThresholdParameter, TopK,
+    Variant, decoder_geometry,
 };
 use std::path::PathBuf;
 
@@ -21,7 +21,12 @@ pub(crate) struct Options {
 
 /// Prints the content of a file and the decisions of its reader.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let checkpoint = formats::read::<f32>(&options.sae)?;
+    let checkpoint = formats::read_any::<f32>(&options.sae)?;
+    if !matches!(checkpoint.dictionary, AnyDictionary::Rows(_)) {
+        print_arranged(&checkpoint)?;
+        return Ok(());
+    }
+    let checkpoint = checkpoint.into_rows(&options.sae)?;
     let dictionary = &checkpoint.dictionary;
     let Size { d_model, n_latents } = dictionary.size();
     let kind = match dictionary.target() {
@@ -81,11 +86,36 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints the content of a dictionary whose input has further axes than rows.
+fn print_arranged(checkpoint: &AnyCheckpoint<f32>) -> anyhow::Result<()> {
+    let dictionary = &checkpoint.dictionary;
+    let arrangement = dictionary.arrangement();
+    println!("format        {}", checkpoint.format);
+    println!("architecture  {}", dictionary.name());
+    println!("layers        {}", arrangement.layers());
+    println!("latents       {}", dictionary.n_latents());
+    println!("width         {} in, {} out", dictionary.d_in(), dictionary.d_out());
+    println!("input         {arrangement}");
+    dictionary.properties().iter().for_each(|(name, value)| println!("{name:<13} {value}"));
+    checkpoint.about.iter().for_each(|(key, value)| println!("{key:<13} {value}"));
+    checkpoint.notes.iter().for_each(|note| println!("note          {note}"));
+    if let AnyDictionary::Crosscoder(crosscoder) = dictionary {
+        shares(crosscoder.dictionary(), crosscoder.layers())?;
+    }
+    println!("fingerprint   {}", dictionary.fingerprint());
+    Ok(())
+}
+
 /// Prints how the latents of a crosscoder divide between each two of its layers.
 fn layers(dictionary: &Dictionary<f32>) -> anyhow::Result<()> {
     let Variant::Crosscoder(crosscoder) = dictionary.variant() else { return Ok(()) };
     println!("layers        {}", crosscoder.layers);
-    for (a, b) in (0..crosscoder.layers).flat_map(|b| (0..b).map(move |a| (a, b))) {
+    shares(dictionary, crosscoder.layers)
+}
+
+/// Prints the number of latents of a crosscoder in one of two layers, and in both, for each two layers.
+fn shares(dictionary: &Dictionary<f32>, layers: usize) -> anyhow::Result<()> {
+    for (a, b) in (0..layers).flat_map(|b| (0..b).map(move |a| (a, b))) {
         let shares = dictionary.relative_decoder_norms(a, b)?;
         let within = |from: f64, to: f64| shares.iter().filter(|&&share| share >= from && share < to).count();
         println!(

@@ -1,5 +1,6 @@
 //! `collimate sae`.
 
+mod axes;
 mod convert;
 mod dictionary;
 mod encode;

@@ -6,7 +6,7 @@ use collimate_sae::shards::{Beside, Shards};
 use collimate_sae::{SaeError, epochs};
 use collimate_stream::RngStream;
 use collimate_studies::language_model::mean_row;
-use collimate_tensor::files::{FileArray, Npz, Safetensors, read_npy};
+use collimate_tensor::files::{FileArray, FileData, Npz, Safetensors, read_npy};
 use ndarray::{Array1, Array2, Axis, concatenate};
 use std::path::{Path, PathBuf};
 
@@ -74,8 +74,13 @@ impl Places {
     }
 }
 
+/// Returns true if a place is a folder, which can only hold shards.
+pub(super) fn is_shards(place: &Path) -> bool {
+    place.is_dir()
+}
+
 /// Opens the shards of a folder.
-fn shards(place: &Path, key: Option<&str>) -> anyhow::Result<Shards> {
+pub(super) fn shards(place: &Path, key: Option<&str>) -> anyhow::Result<Shards> {
     ensure!(
         !place.is_file(),
         "{} is a file, but other rows lie in a folder; give folders only, or files only",
@@ -223,6 +228,23 @@ pub(super) fn array(path: &Path, key: Option<&str>) -> anyhow::Result<FileArray>
         Some("npy") => read_npy(path)?,
         _ => bail!("expected a file .safetensors, .npz or .npy, but the file is {}", path.display()),
     })
+}
+
+/// Reads an array from a file, or the first rows of a folder of shards.
+pub(super) fn sample(place: &Path, key: Option<&str>, most: usize) -> anyhow::Result<FileArray> {
+    if !is_shards(place) {
+        return array(place, key);
+    }
+    let set = shards(place, key)?;
+    let mut values: Vec<f32> = Vec::new();
+    for block in set.blocks(most) {
+        values.extend(&block?.rows);
+        if values.len() >= most * set.width() {
+            break;
+        }
+    }
+    values.truncate(most * set.width());
+    Ok(FileArray::new(vec![values.len() / set.width(), set.width()], FileData::F32(values))?)
 }
 
 /// Returns the rows of width `d` of an array, its leading axes, and the trailing axes that make up a row.

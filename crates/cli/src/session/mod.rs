@@ -6,6 +6,6 @@ mod progress;
 mod stop;
 
 pub(crate) use options::Session;
-pub(crate) use output::end_quietly_with_the_reader;
+pub(crate) use output::{check_file, end_quietly_with_the_reader, not_an_input};
 pub(crate) use progress::{Display, Downloads, Steps, display};
 pub(crate) use stop::on_interrupt;

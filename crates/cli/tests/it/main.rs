@@ -3,6 +3,7 @@
 mod claims;
 mod data;
 mod definition;
+mod encode;
 mod llc;
 mod rlct;
 mod sae;

@@ -29,7 +29,7 @@ fn encode_writes_the_codes_and_reconstructions_of_any_format() {
         let input = io.display().to_string();
         let arguments =
             ["sae", "encode", "--sae", &sae, "--input", &input, "--key", "x", "--output", "out.safetensors"];
-        let (status, out, said) = run(folder.path(), &[&arguments[..], &["--dense"]].concat());
+        let (status, out, said) = run(folder.path(), &[&arguments[..], &["--dense", "--force"]].concat());
         assert_eq!(status, 0, "{name}: {said}");
         assert!(out.contains("6 rows"), "{out}");
         let (ours, theirs) = (
@@ -42,7 +42,7 @@ fn encode_writes_the_codes_and_reconstructions_of_any_format() {
             assert!((a.to_f64() - b.to_f64()).iter().all(|v| v.abs() < 1e-5), "{name} {key}");
         }
         // Without --dense the codes are written as compressed rows.
-        let (status, _, said) = run(folder.path(), &arguments);
+        let (status, _, said) = run(folder.path(), &[&arguments[..], &["--force"]].concat());
         assert_eq!(status, 0, "{name}: {said}");
         let sparse = Safetensors::open(folder.path().join("out.safetensors")).unwrap();
         let offsets = sparse.read("feature_acts.offsets").unwrap().to_i64().unwrap();

@@ -1,9 +1,13 @@
 //! The integration tests of the crate.
 
+#[cfg(feature = "files")]
+mod arranged;
 mod cases;
 #[cfg(feature = "claims")]
 mod claims;
 mod conformance;
+#[cfg(feature = "files")]
+mod crosscoders;
 mod crowded;
 mod family;
 #[cfg(feature = "files")]
@@ -21,6 +25,8 @@ mod published;
 #[cfg(feature = "files")]
 mod refused;
 mod shards;
+#[cfg(feature = "files")]
+mod temporal;
 #[cfg(feature = "files")]
 mod torch_files;
 mod training;

@@ -1,3 +1,5 @@
+use super::any_checkpoint::AnyCheckpoint;
+use super::arranged::{cross_layer, crosscoder, layout, per_layer, temporal};
 use super::checkpoint::Checkpoint;
 use super::format::{Format, formats};
 use super::given::Given;
@@ -10,11 +12,14 @@ use crate::{Precision, SaeError};
 use std::path::Path;
 
 macro_rules! dispatch {
-    ($($(#[$doc:meta])* $format:ident = $name:literal in $module:ident,)*) => {
+    (
+        $($(#[$doc:meta])* $format:ident = $name:literal in $module:ident,)*;
+        $($(#[$of_arranged:meta])* $arranged:ident = $its_name:literal in $file:ident::$read:ident,)*
+    ) => {
         impl Format {
             /// Returns true if the tensors and configurations of a place are those of this format.
             fn recognises(self, place: &Place) -> bool {
-                match self { $(Self::$format => $module::recognises(place)),* }
+                match self { $(Self::$format => $module::recognises(place),)* $(Self::$arranged)|* => false }
             }
 
             /// Reads a dictionary of this format.
@@ -23,7 +28,23 @@ macro_rules! dispatch {
                 place: &Place,
                 given: &Given,
             ) -> Result<Checkpoint<F>, SaeError> {
-                match self { $(Self::$format => $module::read(place, given)),* }
+                match self {
+                    $(Self::$format => $module::read(place, given),)*
+                    $(Self::$arranged)|* => Err(place.wrong(format!(
+                        "the format {self} holds no dictionary of single rows; read it with read_any"
+                    ))),
+                }
+            }
+
+            /// Reads a dictionary whose input has further axes; `None` for a format of single rows.
+            pub(super) fn read_arranged<F: Precision>(
+                self,
+                path: &Path,
+            ) -> Option<Result<AnyCheckpoint<F>, SaeError>> {
+                match self {
+                    $(Self::$arranged => Some($file::$read(path)),)*
+                    _ => None,
+                }
             }
         }
     };
@@ -37,7 +58,10 @@ impl Format {
     /// # Errors
     /// [`SaeError::File`] when it is none of them, with what was looked for; [`SaeError::Format`] for a broken file.
     pub fn detect(path: &Path) -> Result<Self, SaeError> {
-        Self::of(&Place::open(path)?)
+        match layout::detect(path)? {
+            Some(format) => Ok(format),
+            None => Self::of(&Place::open(path)?),
+        }
     }
 
     pub(super) fn of(place: &Place) -> Result<Self, SaeError> {

@@ -5,7 +5,7 @@ use super::refusal::wrong;
 use crate::SaeError;
 use collimate_tensor::Scalar;
 use collimate_tensor::files::{FileArray, FileKind, Npz, Safetensors, TorchFile, TorchObject, TorchScalar};
-use ndarray::{Array1, Array2, ArrayD, Ix1, Ix2};
+use ndarray::{Array1, Array2, Array3, ArrayD, Ix1, Ix2, Ix3};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -213,16 +213,21 @@ impl Tensors {
         })
     }
 
-    fn array<F: Scalar>(&self, name: &str) -> Result<ArrayD<F>, SaeError> {
+    /// Reads real numbers, also NaN and infinity.
+    fn numbers<F: Scalar>(&self, name: &str) -> Result<ArrayD<F>, SaeError> {
         let array = self.read(name)?;
         if array.to_i64().is_some() {
             return Err(self.wrong(format!("'{name}' holds {}, not real numbers", array.type_name())));
         }
-        let array = if F::NAME == "f32" {
+        Ok(if F::NAME == "f32" {
             array.to_f32().mapv(|v| F::from_f64(v.into()))
         } else {
             array.to_f64().mapv(F::from_f64)
-        };
+        })
+    }
+
+    fn array<F: Scalar>(&self, name: &str) -> Result<ArrayD<F>, SaeError> {
+        let array = self.numbers(name)?;
         if let Some((place, value)) = array.indexed_iter().find(|(_, value)| !value.is_finite()) {
             let place = ndarray::Dimension::slice(&place).to_vec();
             return Err(self.wrong(format!(
@@ -239,6 +244,20 @@ impl Tensors {
         array
             .into_dimensionality::<Ix2>()
             .map_err(|_| self.wrong(format!("'{name}' must be a matrix, but has the shape {shape:?}")))
+    }
+
+    /// Reads an array of three axes.
+    pub(super) fn cube<F: Scalar>(&self, name: &str) -> Result<Array3<F>, SaeError> {
+        let array = self.array::<F>(name)?;
+        let shape = array.shape().to_vec();
+        array
+            .into_dimensionality::<Ix3>()
+            .map_err(|_| self.wrong(format!("'{name}' must have three axes, but has the shape {shape:?}")))
+    }
+
+    /// Returns true if a tensor is there and one of its numbers is not NaN, which stands for a value that was never set.
+    pub(super) fn is_set(&self, name: &str) -> Result<bool, SaeError> {
+        Ok(self.has(name) && self.numbers::<f64>(name)?.iter().any(|number| !number.is_nan()))
     }
 
     /// Reads a vector; axes of length one around it are dropped.

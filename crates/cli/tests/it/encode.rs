@@ -1,0 +1,239 @@
+//! `collimate sae encode` and `info` on every architecture, and the places that they read and write.
+
+use super::run;
+use collimate_sae::shards::ShardWriter;
+use collimate_tensor::files::{FileArray, FileData, Safetensors, write_safetensors};
+use ndarray::{Array2, ArrayD, Axis, s};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn case(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../sae/tests/conformance/arranged").join(name)
+}
+
+fn tensor(path: &Path, key: &str) -> ArrayD<f64> {
+    Safetensors::open(path).unwrap().read(key).unwrap().to_f64()
+}
+
+/// Encodes with more arguments, and returns the written file.
+fn encode(folder: &Path, sae: &Path, inputs: &[&str], more: &[&str]) -> PathBuf {
+    let sae = sae.display().to_string();
+    let mut arguments = vec!["sae", "encode", "--sae", &sae, "--output", "out.safetensors", "--force"];
+    inputs.iter().for_each(|input| arguments.extend(["--input", input]));
+    arguments.extend(more);
+    let (status, out, said) = run(folder, &arguments);
+    assert_eq!(status, 0, "{}: {out}{said}", arguments.join(" "));
+    folder.join("out.safetensors")
+}
+
+fn close(what: &str, ours: &ArrayD<f64>, theirs: &ArrayD<f64>, tolerance: f64) {
+    assert_eq!(ours.shape(), theirs.shape(), "{what}");
+    let fits = ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() <= tolerance * (1.0 + b.abs()));
+    assert!(fits, "{what}");
+}
+
+const CASES: [(&str, &str, &str); 6] = [
+    ("clt_jumprelu", ".", "cross-layer transcoder"),
+    ("plt_jumprelu_skip", "layer_0.safetensors", "set of transcoders"),
+    ("gemma_scope_2_clt", "clt/width_262k_l0_medium", "cross-layer transcoder"),
+    ("crosscoder_batchtopk_normalised", "model.pt", "crosscoder"),
+    ("temporal_topk_tied", "layer_4/temporal", "temporal dictionary"),
+    ("temporal_relu_untied_saelens", ".", "temporal dictionary"),
+];
+
+#[test]
+fn every_architecture_is_encoded_with_the_axes_of_its_input() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, at, _) in CASES {
+        let io = case(name).join("io.safetensors");
+        // The tolerances of the list of cases.
+        for (precision, suffix, tolerance) in [("f32", "", 1e-5), ("f64", "_f64", 1e-10)] {
+            let more = ["--key", "x", "--dense", "--precision", precision];
+            let written = encode(folder.path(), &case(name).join(at), &[&io.display().to_string()], &more);
+            for key in ["feature_acts", "recon"] {
+                close(name, &tensor(&written, key), &tensor(&io, &format!("{key}{suffix}")), tolerance);
+            }
+            let file = Safetensors::open(&written).unwrap();
+            assert_eq!(file.read("recon").unwrap().type_name(), precision);
+            if name.starts_with("temporal") {
+                close(
+                    name,
+                    &tensor(&written, "predicted"),
+                    &tensor(&io, &format!("predicted{suffix}")),
+                    tolerance,
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn info_names_the_architecture_the_layers_and_the_axes() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, at, architecture) in CASES {
+        let (status, out, said) =
+            run(folder.path(), &["sae", "info", &case(name).join(at).display().to_string()]);
+        assert_eq!(status, 0, "{name}: {said}");
+        for words in [format!("architecture  {architecture}"), "input         [".into(), "fingerprint".into()]
+        {
+            assert!(out.contains(&words), "{name}: '{words}' is not in {out}");
+        }
+    }
+    let (_, out, _) = run(folder.path(), &["sae", "info", &case("clt_jumprelu").display().to_string()]);
+    for words in
+        ["layers        3", "latents       16", "[layer, row, d] with 3 layers", "JumpReLU", "hook_resid_mid"]
+    {
+        assert!(out.contains(words), "'{words}' is not in {out}");
+    }
+}
+
+#[test]
+fn commands_for_single_rows_say_that_the_dictionary_has_layers() {
+    let folder = tempfile::tempdir().unwrap();
+    let sae = case("clt_jumprelu").display().to_string();
+    for arguments in [
+        &["sae", "convert", &sae, "out", "--to", "saelens"][..],
+        &["sae", "eval", &sae, "--activations", "x.npy"],
+    ] {
+        let (status, _, said) = run(folder.path(), arguments);
+        assert!(
+            status == 2 && said.contains("cross-layer transcoder") && said.contains("[layer, row, d]"),
+            "{said}"
+        );
+    }
+}
+
+/// Writes rows as shards, in documents of the given lengths.
+fn write_shards(folder: &Path, rows: &Array2<f32>, lengths: &[usize]) {
+    let mut writer =
+        ShardWriter::create(folder, rows.ncols(), 4, collimate_measure::Fingerprint::of(b"test")).unwrap();
+    let mut start = 0;
+    for (document, &length) in lengths.iter().enumerate() {
+        writer.push_document(document as u32, 0, &rows.slice(s![start..start + length, ..])).unwrap();
+        start += length;
+    }
+    writer.finish().unwrap();
+}
+
+/// Returns rows that half precision holds exactly.
+fn rows(count: usize, width: usize, seed: u64) -> Array2<f32> {
+    let mut stream = collimate_stream::RngStream::new(seed, 0);
+    Array2::from_shape_simple_fn((count, width), || (stream.below(33) as f32 - 16.0) / 8.0)
+}
+
+fn save(path: &Path, array: ArrayD<f32>) {
+    let values = FileData::F32(array.iter().copied().collect());
+    write_safetensors(path, &[("x", FileArray::new(array.shape().to_vec(), values).unwrap())], &[]).unwrap();
+}
+
+#[test]
+fn shards_of_captured_activations_are_encoded_like_the_same_rows_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let same = |ours: &Path, theirs: &Path, axes: &[usize]| {
+        for key in ["feature_acts", "recon"] {
+            let (a, b) = (tensor(ours, key), tensor(theirs, key));
+            assert_eq!(a.shape()[..axes.len()], *axes);
+            assert!(a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a == b), "{key}");
+        }
+    };
+    let keep = |written: PathBuf| {
+        let kept = at("kept.safetensors");
+        fs::rename(written, &kept).unwrap();
+        kept
+    };
+    // Single rows.
+    let x = rows(9, 8, 1);
+    write_shards(&at("one"), &x, &[5, 4]);
+    save(&at("one.safetensors"), x.clone().into_dyn());
+    let gated = case("../checkpoints/dl_gated");
+    let file = keep(encode(folder.path(), &gated, &["one.safetensors"], &["--dense"]));
+    same(&encode(folder.path(), &gated, &["one"], &["--dense"]), &file, &[9]);
+    // Layers, each in a folder of its own.
+    let layers: Vec<Array2<f32>> = (0..3).map(|seed| rows(9, 6, 2 + seed)).collect();
+    for (layer, x) in layers.iter().enumerate() {
+        write_shards(&at(&format!("layer{layer}")), x, &[5, 4]);
+    }
+    let views: Vec<_> = layers.iter().map(|x| x.view()).collect();
+    save(&at("layers.safetensors"), ndarray::stack(Axis(0), &views).unwrap().into_dyn());
+    let file = keep(encode(folder.path(), &case("clt_jumprelu"), &["layers.safetensors"], &["--dense"]));
+    let written = encode(folder.path(), &case("clt_jumprelu"), &["layer0", "layer1", "layer2"], &["--dense"]);
+    same(&written, &file, &[3, 9]);
+    // The layers of a crosscoder.
+    let layers: Vec<Array2<f32>> = (0..2).map(|seed| rows(9, 8, 7 + seed)).collect();
+    for (layer, x) in layers.iter().enumerate() {
+        write_shards(&at(&format!("model{layer}")), x, &[5, 4]);
+    }
+    let views: Vec<_> = layers.iter().map(|x| x.view()).collect();
+    save(&at("models.safetensors"), ndarray::stack(Axis(1), &views).unwrap().into_dyn());
+    let crosscoder = case("crosscoder_batchtopk").join("model.pt");
+    let file = keep(encode(folder.path(), &crosscoder, &["models.safetensors"], &["--dense"]));
+    same(&encode(folder.path(), &crosscoder, &["model0", "model1"], &["--dense"]), &file, &[9]);
+    // The documents of shards are the sequences of a temporal dictionary.
+    let temporal = case("temporal_topk_tied").join("layer_4/temporal");
+    let whole = keep(encode(folder.path(), &temporal, &["one"], &["--dense"]));
+    for (start, end) in [(0, 5), (5, 9)] {
+        save(&at("document.safetensors"), x.slice(s![start..end, ..]).to_owned().into_dyn());
+        let part = encode(folder.path(), &temporal, &["document.safetensors"], &["--dense"]);
+        for key in ["feature_acts", "recon", "predicted"] {
+            let document = tensor(&whole, key).slice_axis(Axis(0), (start..end).into()).to_owned();
+            assert_eq!(tensor(&part, key), document, "{key}");
+        }
+    }
+    // A conversion is compared on shards too.
+    let (status, out, said) = run(
+        folder.path(),
+        &["sae", "convert", &gated.display().to_string(), "written", "--to", "saelens", "--sample", "one"],
+    );
+    assert!(status == 0 && out.contains("on 9 rows"), "{out}{said}");
+}
+
+#[test]
+fn an_output_is_tried_first_and_never_replaces_an_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    save(&at("x.safetensors"), rows(4, 8, 1).into_dyn());
+    write_shards(&at("shards"), &rows(4, 8, 1), &[4]);
+    let sae = case("../checkpoints/dl_gated").display().to_string();
+    let before = fs::read(at("x.safetensors")).unwrap();
+    let refused = |input: &str, output: &str, more: &[&str], words: &str| {
+        let arguments = ["sae", "encode", "--sae", &sae, "--input", input, "--output", output];
+        let (status, _, said) = run(folder.path(), &[&arguments[..], more].concat());
+        assert!(status == 2 && said.contains(words), "{output}: {said}");
+    };
+    refused("x.safetensors", "x.safetensors", &["--force"], "the input");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("x.safetensors", at("link")).unwrap();
+        refused("x.safetensors", "link", &["--force"], "the input");
+        fs::remove_file(at("link")).unwrap();
+    }
+    refused("shards", "shards/index", &["--force"], "the input");
+    fs::write(at("old.safetensors"), "precious").unwrap();
+    refused("x.safetensors", "old.safetensors", &[], "--force");
+    // The output is tried before the input is read.
+    refused("missing.safetensors", "no/folder/out.safetensors", &[], "no/folder");
+    assert_eq!(fs::read(at("x.safetensors")).unwrap(), before);
+    assert_eq!(fs::read(at("old.safetensors")).unwrap(), b"precious");
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["old.safetensors", "shards", "x.safetensors"]);
+}
+
+#[test]
+fn inputs_with_other_axes_are_refused_with_those_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    save(&folder.path().join("x.safetensors"), rows(6, 6, 1).into_dyn());
+    for (name, at, axes) in [
+        ("clt_relu_mntss", ".", "[layer, row, d] with 3 layers, d = 6"),
+        ("crosscoder_relu", "model.pt", "[row, layer, d] with 2 layers, d = 8"),
+        ("temporal_topk_tied", "layer_4/temporal", "[sequence, position, d], d = 8"),
+    ] {
+        let sae = case(name).join(at).display().to_string();
+        let arguments =
+            ["sae", "encode", "--sae", &sae, "--input", "x.safetensors", "--output", "out.safetensors"];
+        let (status, _, said) = run(folder.path(), &arguments);
+        assert!(status == 2 && said.contains(axes) && said.contains("[6, 6]"), "{said}");
+    }
+}
