@@ -2,9 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use collimate_slt::{
-    Certainty, LearningCoefficient, Neighbourhood, NormalCrossing, Polynomial, Product,
-    Rational, deep_linear, free_gaussian_mixture, gaussian_mixture, reduced_rank, toy_model_polygon,
-    vandermonde,
+    Certainty, LearningCoefficient, Neighbourhood, NormalCrossing, Polynomial, Product, Rational,
+    deep_linear, free_gaussian_mixture, gaussian_mixture, reduced_rank, toy_model_polygon, vandermonde,
 };
 use serde_json::{Value, json};
 
@@ -52,7 +51,7 @@ pub(crate) struct Options {
     #[arg(long)]
     square: bool,
     /// A monomial like which the prior vanishes at the origin, such as "x^2*y".
-    #[arg(long, value_name = "MONOMIAL")]
+    #[arg(long, value_name = "MONOMIAL", allow_hyphen_values = true)]
     prior: Option<String>,
     /// The point at which the polynomial is analysed, such as "x = 1, y = -1/2"; other variables are 0.
     #[arg(long, value_name = "POINT", allow_hyphen_values = true)]
@@ -161,7 +160,10 @@ fn answer(options: &Options) -> Result<Answer> {
             let dead = options.dead.unwrap_or(features.saturating_sub(corners));
             toy_model_polygon(corners, features, dead)?
         }
-        (name @ ("regular" | "reduced-rank" | "tanh" | "vandermonde" | "mixture" | "free-mixture" | "gon"), _) => {
+        (
+            name @ ("regular" | "reduced-rank" | "tanh" | "vandermonde" | "mixture" | "free-mixture" | "gon"),
+            _,
+        ) => {
             let sizes = match name {
                 "reduced-rank" => "three sizes, M H N",
                 "gon" => "two sizes, corners and features",
@@ -184,7 +186,9 @@ fn answer(options: &Options) -> Result<Answer> {
         (options.work.is_some(), "--work"),
     ] {
         if given {
-            bail!("{name} is for polynomials; a model has its value for the prior and the point of its formula");
+            bail!(
+                "{name} is for polynomials; a model has its value for the prior and the point of its formula"
+            );
         }
     }
     Ok(model.into())
@@ -259,8 +263,13 @@ fn neighbourhood(k: &Product, options: &Options) -> Result<Neighbourhood> {
     if let Some(text) = &options.prior {
         let monomial: Polynomial = text.parse().with_context(|| format!("in the prior {text:?}"))?;
         let terms: Vec<_> = monomial.terms().collect();
-        let [(exponents, coefficient)] = terms[..] else { bail!("the prior must be one term, but is {text:?}") };
-        if !coefficient.is_integer() || coefficient.to_integer() != 1.into() || exponents.iter().all(|e| *e == 0) {
+        let [(exponents, coefficient)] = terms[..] else {
+            bail!("the prior must be one term, but is {text:?}")
+        };
+        if !coefficient.is_integer()
+            || coefficient.to_integer() != 1.into()
+            || exponents.iter().all(|e| *e == 0)
+        {
             bail!("the prior must be a product of powers such as \"x^2*y\", but is {text:?}");
         }
         for (name, &exponent) in monomial.variables().iter().zip(exponents).filter(|(_, e)| **e > 0) {

@@ -96,6 +96,10 @@ fn errors_name_the_reason_and_the_next_step() {
         let (status, _, said) = output(arguments);
         assert!(status == 2 && said.contains(words), "{arguments:?}: {status} {said}");
         // A square helps only a polynomial that vanishes at the origin.
-        assert_eq!(said.contains("--square uses"), ["x + y", "x^2 - y^2", "x^4+y^4+z^4-4*x*y*z^2"].contains(&arguments[0]), "{said}");
+        assert_eq!(
+            said.contains("--square uses"),
+            ["x + y", "x^2 - y^2", "x^4+y^4+z^4-4*x*y*z^2"].contains(&arguments[0]),
+            "{said}"
+        );
     }
 }

@@ -124,12 +124,12 @@ fn on_lines(
 ) -> Option<Vec<BigRational>> {
     let n = k.variables.len();
     for halvings in 1..8u32 {
-        for signs in 0..1u32 << (n - 1).min(5) {
+        for signs in 0..1u32 << n.saturating_sub(1).min(5) {
             for axis in 0..n {
                 let fixed: Vec<BigRational> = (0..n)
                     .map(|i| {
                         let size = BigRational::new(1.into(), BigInt::from(1) << halvings);
-                        if signs >> (i.min(n - 2)) & 1 == 1 { -size } else { size }
+                        if signs >> (i.min(n.saturating_sub(2))) & 1 == 1 { -size } else { size }
                     })
                     .collect();
                 if let Some(point) = on_line(k, axis, &fixed, is_negative, work) {
