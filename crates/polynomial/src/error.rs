@@ -17,6 +17,15 @@ pub enum PolynomialError {
         /// The length it has.
         given: usize,
     },
+    /// A name of a variable is not known, is given twice, or would not read back.
+    #[error(
+        "{name:?} cannot be used as a variable here; expected a variable of the polynomial, once: a letter with or without a \
+         subscript, such as x or x_1"
+    )]
+    Name {
+        /// The name.
+        name: String,
+    },
     /// A text is not a polynomial.
     #[error("at character {position}: {message}")]
     Syntax {
@@ -41,6 +50,24 @@ pub enum PolynomialError {
         /// The reason.
         reason: String,
     },
+}
+
+/// The beginning of the reason for a polynomial that is negative near the origin.
+pub(crate) const NEGATIVE: &str = "it is negative arbitrarily close to the ";
+
+impl PolynomialError {
+    /// Returns true if a polynomial was refused because it is negative near the origin. Its square is a loss.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_polynomial::{Polynomial, learning_coefficient};
+    /// let refused = |text: &str| learning_coefficient(&text.parse::<Polynomial>().unwrap()).unwrap_err();
+    /// assert!(refused("x^2 - y^2").is_about_negative_values());
+    /// assert!(!refused("1 + x^2").is_about_negative_values());
+    /// ```
+    pub fn is_about_negative_values(&self) -> bool {
+        matches!(self, Self::NotALoss { reason } if reason.starts_with(NEGATIVE))
+    }
 }
 
 /// Returns an error unless two lengths are equal.

@@ -18,9 +18,10 @@ pub use claims::claims;
 pub use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
 pub use collimate_measure::{Fingerprint, Interval, Measurement, OutOfRange, Quantity};
 pub use collimate_polynomial::{
-    Certainty, LearningCoefficient, NormalCrossing, Polynomial, PolynomialCoefficient, PolynomialError,
-    Rational, deep_linear, gaussian_mixture, learning_coefficient, learning_coefficient_with_prior,
-    reduced_rank, tanh_network, toy_model_polygon,
+    Certainty, LearningCoefficient, Neighbourhood, NormalCrossing, Polynomial, PolynomialCoefficient,
+    PolynomialError, Product, Rational, deep_linear, free_gaussian_mixture, gaussian_mixture,
+    learning_coefficient, learning_coefficient_with_prior, reduced_rank, tanh_network, toy_model_polygon,
+    vandermonde,
 };
 pub use collimate_stream::RngStream;
 pub use diagnostics::{

@@ -105,7 +105,7 @@ fn polynomial(given: &[String]) -> Result<Model> {
     let k: Polynomial = text.parse().with_context(|| format!("in {text:?}"))?;
     // A function that is not a loss is refused here, with the reason.
     let exact = learning_coefficient(&k).map_err(|error| {
-        let squared = crate::rlct::only_the_sign_is_wrong(&k, &error);
+        let squared = error.is_about_negative_values();
         let context =
             if squared { "refused; its square in the form \"(…)^2\" is a loss" } else { "refused" };
         anyhow::Error::from(error).context(context)

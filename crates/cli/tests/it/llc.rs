@@ -95,6 +95,8 @@ fn wrong_arguments_are_refused() {
         (vec!["llc", "polynomial", "x + y"], "is not a loss"),
         (vec!["llc", "polynomial", "x + y"], "its square"),
         (vec!["llc", "polynomial", "1 + x^2"], "refused: K is not a loss"),
+        (vec!["llc", "polynomial", "x^4+y^4+z^4-4*x*y*z^2"], "K = -1 at x = 1, y = 1, z = 1"),
+        (vec!["llc", "polynomial", "(a+b)^96/35*y"], "is negative arbitrarily close"),
         (vec!["llc", "crossing"], "at least one power"),
         (vec!["llc", "crossing", "99999999999"], "a power must be below 2^32"),
         (vec!["llc", "crossing", "1", "--draws", "1000000000000000000"], "use a larger `thin`"),

@@ -3,10 +3,12 @@
 //! A modulus need not be irreducible. If a zero test finds a common factor, the interval decides which factor has the
 //! root, and the modulus becomes that factor. Elements stay valid, because they are polynomials in the root.
 
+use super::work::Work;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// The number of times that the interval of a new root is halved, so that most signs follow from it.
 const SHARP: usize = 48;
@@ -76,19 +78,32 @@ struct Level {
 }
 
 /// ℚ with real roots adjoined one after the other.
+///
+/// If the work is spent, every operation ends early with some value. The caller must look at the work before it uses results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Field {
     levels: RefCell<Vec<Level>>,
+    work: Rc<Work>,
 }
 
 impl Field {
+    /// Returns ℚ. Its operations take steps off `work`.
+    pub(crate) fn rationals(work: &Rc<Work>) -> Self {
+        Self { levels: RefCell::default(), work: Rc::clone(work) }
+    }
+
+    /// Returns true if the work is spent.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.work.is_spent()
+    }
+
     /// Returns this field extended by the root of a monic square-free polynomial between two rational numbers, and the root.
     pub(crate) fn adjoin(&self, modulus: Vec<Number>, low: BigRational, high: BigRational) -> (Self, Number) {
         let mut levels = self.levels.borrow().clone();
         let level = levels.len();
         levels.push(Level { modulus, low, high });
         let root = Number::Extended { level, coefficients: vec![Number::zero(), Number::one()] };
-        let field = Self { levels: RefCell::new(levels) };
+        let field = Self { levels: RefCell::new(levels), work: Rc::clone(&self.work) };
         (0..SHARP).for_each(|_| field.refine(level));
         (field, root)
     }
@@ -112,6 +127,7 @@ impl Field {
             let (Number::Rational(a), Number::Rational(b)) = (a, b) else {
                 unreachable!("both are rational")
             };
+            self.work.spend(1);
             return Number::Rational(a + b);
         };
         let (a, b) = (a.at(level), b.at(level));
@@ -137,6 +153,8 @@ impl Field {
             let (Number::Rational(a), Number::Rational(b)) = (a, b) else {
                 unreachable!("both are rational")
             };
+            let words = |x: &BigRational| (x.numer().bits() + x.denom().bits()) / 64 + 1;
+            self.work.spend(1 + words(a) * words(b) / 16);
             return Number::Rational(a * b);
         };
         let product = self.convolve(&a.at(level), &b.at(level));
@@ -178,7 +196,7 @@ impl Field {
             Number::Extended { level, coefficients } => (*level, self.reduce(*level, coefficients.clone())),
         };
         let p = self.trim(p);
-        if p.len() < 2 {
+        if p.len() < 2 || self.is_spent() {
             return p.is_empty();
         }
         // For nearly every number that is not written as zero, the interval excludes zero.
@@ -188,7 +206,7 @@ impl Field {
         }
         let modulus = self.modulus(level);
         let common = self.gcd(&p, &modulus);
-        if common.len() == 1 {
+        if common.len() < 2 || self.is_spent() {
             return false;
         }
         // The one simple root in the interval belongs to the common factor or to the other factor.
@@ -206,13 +224,20 @@ impl Field {
             Number::Extended { level, coefficients } => (*level, coefficients.clone()),
         };
         // The zero test removes the common factor of the modulus and the number.
-        assert!(!self.is_zero(a), "zero has no inverse");
+        let zero = self.is_zero(a);
+        if self.is_spent() {
+            return Number::one();
+        }
+        assert!(!zero, "zero has no inverse");
         let (mut r0, mut r1) = (self.modulus(level), self.trim(self.reduce(level, p)));
         let (mut t0, mut t1) = (Vec::new(), vec![Number::one()]);
-        while r1.len() > 1 {
+        while r1.len() > 1 && !self.is_spent() {
             let (quotient, remainder) = self.divide(&r0, &r1);
             let t2 = self.subtract_polynomials(&t0, &self.multiply_polynomials(&quotient, &t1));
             (r0, r1, t0, t1) = (r1, remainder, t1, t2);
+        }
+        if self.is_spent() {
+            return Number::one();
         }
         let scale = self.invert(&r1[0]);
         Number::pack(level, t1.iter().map(|t| self.multiply(t, &scale)).collect())
@@ -225,7 +250,7 @@ impl Field {
         }
         loop {
             let (low, high) = self.interval(a);
-            if low.is_positive() {
+            if low.is_positive() || self.is_spent() {
                 return 1;
             }
             if high.is_negative() {
@@ -244,6 +269,7 @@ impl Field {
             Number::Extended { level, coefficients } => (*level, coefficients),
         };
         let (low, high) = self.bounds(level);
+        self.work.spend(coefficients.len() as u64 * (low.denom().bits() / 64 + 4));
         let mut sum = (BigRational::zero(), BigRational::zero());
         for c in coefficients.iter().rev() {
             let corners = [&sum.0 * &low, &sum.0 * &high, &sum.1 * &low, &sum.1 * &high];
@@ -263,6 +289,9 @@ impl Field {
 
     /// Halves the interval of a level.
     fn refine(&self, level: usize) {
+        if self.is_spent() {
+            return;
+        }
         let (low, high) = self.bounds(level);
         let modulus = self.modulus(level);
         let middle = (&low + &high) / BigRational::from(BigInt::from(2));

@@ -4,3 +4,4 @@ pub(crate) mod field;
 pub(crate) mod simplex;
 pub(crate) mod squarefree;
 mod univariate;
+pub(crate) mod work;

@@ -1,5 +1,6 @@
 //! Linear programs in exact arithmetic.
 
+use super::work::Work;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
@@ -10,6 +11,8 @@ pub(crate) enum Solution {
     Infeasible,
     /// The objective has no maximum.
     Unbounded,
+    /// The work was spent before the maximum was found.
+    Stopped,
     /// A maximum and a point that attains it.
     Optimal { value: BigRational, point: Vec<BigRational> },
 }
@@ -19,6 +22,7 @@ pub(crate) fn maximise(
     objective: &[BigRational],
     rows: &[Vec<BigRational>],
     bounds: &[BigRational],
+    work: &Work,
 ) -> Solution {
     let n = objective.len();
     let mut table = Dictionary {
@@ -28,12 +32,15 @@ pub(crate) fn maximise(
         bounds: bounds.to_vec(),
         objective: objective.to_vec(),
         value: BigRational::zero(),
+        work,
     };
-    if !table.make_feasible() {
-        return Solution::Infeasible;
-    }
-    if !table.climb() {
-        return Solution::Unbounded;
+    let feasible = table.make_feasible();
+    let bounded = feasible && table.climb();
+    match (work.is_spent(), feasible, bounded) {
+        (true, _, _) => return Solution::Stopped,
+        (_, false, _) => return Solution::Infeasible,
+        (_, _, false) => return Solution::Unbounded,
+        _ => {}
     }
     let mut point = vec![BigRational::zero(); n];
     for (&variable, bound) in table.basic.iter().zip(&table.bounds) {
@@ -45,19 +52,23 @@ pub(crate) fn maximise(
 }
 
 /// The basic variables as functions of the free variables: `basic = bounds + rows · free`.
-struct Dictionary {
+struct Dictionary<'a> {
     basic: Vec<usize>,
     free: Vec<usize>,
     rows: Vec<Vec<BigRational>>,
     bounds: Vec<BigRational>,
     objective: Vec<BigRational>,
     value: BigRational,
+    work: &'a Work,
 }
 
-impl Dictionary {
-    /// Raises the objective until no free variable raises it. Returns false if it has no maximum.
+impl Dictionary<'_> {
+    /// Raises the objective until no free variable raises it. Returns false if it has no maximum, or if the work was spent.
     fn climb(&mut self) -> bool {
         loop {
+            if !self.work.spend((self.rows.len() * (self.free.len() + 4) / 4) as u64 + 1) {
+                return false;
+            }
             let rising = (0..self.free.len()).filter(|&j| self.objective[j].is_positive());
             let Some(column) = rising.min_by_key(|&j| self.free[j]) else { return true };
             let falling = (0..self.basic.len()).filter(|&i| self.rows[i][column].is_negative());
@@ -117,7 +128,7 @@ impl Dictionary {
         self.objective[columns - 1] = -BigRational::one();
         self.pivot(worst, columns - 1);
         self.climb();
-        if self.value.is_negative() {
+        if self.work.is_spent() || self.value.is_negative() {
             return false;
         }
         if let Some(row) = self.basic.iter().position(|&v| v == artificial) {
@@ -158,20 +169,27 @@ mod tests {
 
     #[test]
     fn small_programs_have_the_solutions_found_by_hand() {
+        let work = Work::default();
         let rows = |x: &[&[i64]]| x.iter().map(|r| numbers(r)).collect::<Vec<_>>();
         // max x + y, x + 2y ≤ 4, 3x + y ≤ 6: at (8/5, 6/5).
-        let found = maximise(&numbers(&[1, 1]), &rows(&[&[1, 2], &[3, 1]]), &numbers(&[4, 6]));
+        let found = maximise(&numbers(&[1, 1]), &rows(&[&[1, 2], &[3, 1]]), &numbers(&[4, 6]), &work);
         let fifths = |a: i64| BigRational::new(a.into(), 5.into());
         assert_eq!(found, Solution::Optimal { value: fifths(14), point: vec![fifths(8), fifths(6)] });
         // Zero is not feasible: min x + y with x + y ≥ 2, x ≤ 1.
-        let found = maximise(&numbers(&[-1, -1]), &rows(&[&[-1, -1], &[1, 0]]), &numbers(&[-2, 1]));
+        let found = maximise(&numbers(&[-1, -1]), &rows(&[&[-1, -1], &[1, 0]]), &numbers(&[-2, 1]), &work);
         assert!(matches!(found, Solution::Optimal { value, .. } if value == whole(-2)));
-        let found = maximise(&numbers(&[1]), &rows(&[&[1], &[-1]]), &numbers(&[1, -2]));
+        let found = maximise(&numbers(&[1]), &rows(&[&[1], &[-1]]), &numbers(&[1, -2]), &work);
         assert_eq!(found, Solution::Infeasible);
-        assert_eq!(maximise(&numbers(&[1]), &rows(&[&[-1]]), &numbers(&[1])), Solution::Unbounded);
+        assert_eq!(maximise(&numbers(&[1]), &rows(&[&[-1]]), &numbers(&[1]), &work), Solution::Unbounded);
         // Equality by two rows, and a degenerate vertex.
-        let found =
-            maximise(&numbers(&[2, 3]), &rows(&[&[1, 1], &[-1, -1], &[1, -1]]), &numbers(&[1, -1, -1]));
+        let found = maximise(
+            &numbers(&[2, 3]),
+            &rows(&[&[1, 1], &[-1, -1], &[1, -1]]),
+            &numbers(&[1, -1, -1]),
+            &work,
+        );
         assert_eq!(found, Solution::Optimal { value: whole(3), point: numbers(&[0, 1]) });
+        let found = maximise(&numbers(&[1, 1]), &rows(&[&[1, 2], &[3, 1]]), &numbers(&[4, 6]), &Work::new(2));
+        assert_eq!(found, Solution::Stopped);
     }
 }

@@ -1,5 +1,6 @@
 //! The square-free parts of a polynomial in two variables over ℚ.
 
+use super::work::Work;
 use crate::polynomial::Polynomial;
 use num_bigint::BigInt;
 use num_integer::Integer;
@@ -12,11 +13,11 @@ pub(crate) type Terms = BTreeMap<(u32, u32), BigInt>;
 /// The number of points that the heuristic greatest common divisor may try.
 const TRIES: usize = 8;
 /// The largest number of bits of a value at such a point.
-const BITS: u64 = 3_000_000;
+const BITS: u64 = 1_000_000;
 
 /// Returns square-free polynomials without common factors, and their exponents. Their product is K up to a constant.
 /// Returns `None` if the numbers become too large.
-pub(crate) fn square_free(k: &Polynomial) -> Option<Vec<(Terms, u32)>> {
+pub(crate) fn square_free(k: &Polynomial, work: &Work) -> Option<Vec<(Terms, u32)>> {
     let denominator = k.terms.values().fold(BigInt::one(), |l, c| l.lcm(c.denom()));
     let whole = |c: &num_rational::BigRational| (c * &denominator).to_integer();
     let f = primitive(k.terms.iter().map(|(e, c)| ((e[0], e[1]), whole(c))).collect());
@@ -27,7 +28,7 @@ pub(crate) fn square_free(k: &Polynomial) -> Option<Vec<(Terms, u32)>> {
     let (mut rest, mut parts) = (f, Vec::new());
     let mut product: Option<Terms> = None;
     for exponent in 0.. {
-        let repeated = gcd(&rest, &gcd(&derivative(&rest, true), &derivative(&rest, false))?)?;
+        let repeated = gcd(&rest, &gcd(&derivative(&rest, true), &derivative(&rest, false), work)?, work)?;
         let of_all = divide(&rest, &repeated)?;
         if let Some(before) = product.replace(of_all.clone()) {
             let part = divide(&before, &of_all)?;
@@ -39,6 +40,31 @@ pub(crate) fn square_free(k: &Polynomial) -> Option<Vec<(Terms, u32)>> {
             break;
         }
         rest = repeated;
+    }
+    Some(parts)
+}
+
+/// Divides polynomials without multiple factors into polynomials without common factors. Exponents of common factors add.
+/// Returns `None` if the numbers become too large.
+pub(crate) fn without_common_factors(mut parts: Vec<(Terms, u32)>, work: &Work) -> Option<Vec<(Terms, u32)>> {
+    let (mut i, mut j) = (0, 1);
+    while i < parts.len() {
+        if j >= parts.len() {
+            (i, j) = (i + 1, i + 2);
+            continue;
+        }
+        let common = gcd(&parts[i].0, &parts[j].0, work)?;
+        if is_constant(&common) {
+            j += 1;
+            continue;
+        }
+        let exponent = parts[i].1 + parts[j].1;
+        for k in [i, j] {
+            parts[k].0 = divide(&parts[k].0, &common)?;
+        }
+        parts.push((common, exponent));
+        parts.retain(|(part, _)| !is_constant(part));
+        (i, j) = (0, 1);
     }
     Some(parts)
 }
@@ -90,7 +116,7 @@ fn divide(f: &Terms, by: &Terms) -> Option<Terms> {
 
 /// Returns the primitive greatest common divisor. It is read from the digits of the greatest common divisor of two
 /// values and checked by division.
-fn gcd(f: &Terms, g: &Terms) -> Option<Terms> {
+fn gcd(f: &Terms, g: &Terms, work: &Work) -> Option<Terms> {
     if f.is_empty() || g.is_empty() {
         return Some(primitive(if f.is_empty() { g.clone() } else { f.clone() }));
     }
@@ -105,7 +131,9 @@ fn gcd(f: &Terms, g: &Terms) -> Option<Terms> {
         // The points are no powers of two, because values with many factors would have common factors by accident.
         let x: BigInt = (BigInt::one() << bits) + 2 * attempt + 29;
         let y: BigInt = x.pow(depth + 2) + 2 * attempt + 71;
-        if y.bits() * u64::from(rows) > BITS {
+        // The binary algorithm for whole numbers takes time that grows as the square of the bits.
+        let size = y.bits() * u64::from(rows);
+        if size > BITS || !work.spend(size * (size / 64 + 1) / 200) {
             return None;
         }
         let value = |f: &Terms| -> BigInt {
@@ -216,7 +244,7 @@ mod tests {
             ("x^6*y^5*(x^7 - y^9 + x*y)^2*(x + 3*y^4)^5", vec![2, 5, 5, 6]),
         ] {
             let k: Polynomial = text.parse().unwrap();
-            let parts = square_free(&k).unwrap();
+            let parts = square_free(&k, &Work::default()).unwrap();
             let mut exponents: Vec<u32> = parts.iter().map(|part| part.1).collect();
             exponents.dedup();
             let mut expected = expected;

@@ -39,6 +39,9 @@ impl Field {
 
     /// Returns quotient and remainder of a division by `b`, which is not zero.
     pub(crate) fn divide(&self, a: &[Number], b: &[Number]) -> (Coefficients, Coefficients) {
+        if self.is_spent() {
+            return (Vec::new(), Vec::new());
+        }
         let (mut rest, degree) = (a.to_vec(), b.len() - 1);
         let scale = self.invert(&b[degree]);
         let mut quotient = vec![Number::zero(); a.len().saturating_sub(degree)];
@@ -64,6 +67,9 @@ impl Field {
     pub(crate) fn gcd(&self, a: &[Number], b: &[Number]) -> Coefficients {
         let (mut a, mut b) = (self.trim(a.to_vec()), self.trim(b.to_vec()));
         while !b.is_empty() {
+            if self.is_spent() {
+                return vec![Number::one()];
+            }
             let remainder = self.monic(&self.divide(&a, &b).1);
             (a, b) = (b, remainder);
         }
@@ -88,7 +94,7 @@ impl Field {
         let (mut left, mut rest) = (self.divide(p, &repeated).0, self.divide(&slope, &repeated).0);
         let mut parts = Vec::new();
         for exponent in 1.. {
-            if left.len() < 2 {
+            if left.len() < 2 || self.is_spent() {
                 break;
             }
             rest = self.subtract_polynomials(&rest, &self.derivative(&left));
@@ -105,11 +111,11 @@ impl Field {
     /// Returns Sturm's sequence.
     fn sturm(&self, p: &[Number]) -> Vec<Coefficients> {
         let mut chain = vec![p.to_vec(), self.derivative(p)];
-        while chain.last().is_some_and(|p| !p.is_empty()) {
+        while chain.last().is_some_and(|p| !p.is_empty()) && !self.is_spent() {
             let remainder = self.divide(&chain[chain.len() - 2], &chain[chain.len() - 1]).1;
             chain.push(remainder.iter().map(|c| self.negate(c)).collect());
         }
-        chain.pop();
+        chain.retain(|p| !p.is_empty());
         chain
     }
 
@@ -133,7 +139,7 @@ impl Field {
             return 0;
         }
         let chain = self.sturm(p);
-        self.changes(&chain, Err(false)) - self.changes(&chain, Err(true))
+        self.changes(&chain, Err(false)).saturating_sub(self.changes(&chain, Err(true)))
     }
 
     /// Returns the real roots of a square-free polynomial, each with the field that contains it.
@@ -149,6 +155,9 @@ impl Field {
             _ => {}
         }
         let p = self.monic(p);
+        if self.is_spent() {
+            return Vec::new();
+        }
         match self.isolate(&p) {
             Err(rational) => {
                 let mut roots = vec![(self.clone(), Number::Rational(rational.clone()))];
@@ -171,7 +180,10 @@ impl Field {
         let two = BigRational::from(BigInt::from(2));
         let (mut open, mut found) = (vec![(-bound.clone(), bound)], Vec::new());
         while let Some((low, high)) = open.pop() {
-            let roots = self.changes(&chain, Ok(&low)) - self.changes(&chain, Ok(&high));
+            if self.is_spent() {
+                return Ok(Vec::new());
+            }
+            let roots = self.changes(&chain, Ok(&low)).saturating_sub(self.changes(&chain, Ok(&high)));
             let narrow = roots == 1 && self.rational_is_excluded(p, &low, &high)?;
             if roots == 0 || narrow {
                 found.extend((roots == 1).then_some((low, high)));

@@ -9,8 +9,7 @@ use collimate_measure::ensure;
 /// f(x) = Σ_h a_h tanh(b_h x),   λ = (H + i² + i)/(4i + 2),   i = ⌊√H⌋
 /// ```
 ///
-/// The multiplicity is not given, because no source for it could be checked. For one unit it is 2, as the polynomial
-/// `a²b²` shows.
+/// [`vandermonde`](crate::vandermonde) with the step 2 gives the same λ, and the multiplicity too.
 ///
 /// # Errors
 /// [`PolynomialError::OutOfRange`] for no units or more than 2³¹.
@@ -39,6 +38,27 @@ pub fn tanh_network(hidden: usize) -> Result<Rational, PolynomialError> {
 /// Watanabe (2009), section 7.8, for mixtures of this kind.
 pub fn gaussian_mixture() -> LearningCoefficient {
     LearningCoefficient::regular(1).product(&LearningCoefficient::regular(1))
+}
+
+/// Returns λ and m of the mixture `(1 − a) N(b, 1) + a N(c, 1)` with all three parameters free, at the truth `N(0, 1)`:
+/// (3/4, 1).
+///
+/// The moments of the mixture generate the ideal of its Kullback–Leibler divergence, and the first two are enough. With
+/// `u = (1 − a) b + a c` it is `(u, a c²)` near a = 0, `(u, c²)` at 0 < a < 1, and `(a, b)` where only one component has the
+/// true mean. The smallest of the three coefficients is 3/4.
+///
+/// # Examples
+/// ```
+/// use collimate_polynomial::{free_gaussian_mixture, learning_coefficient, Polynomial};
+/// let moments: Polynomial = "((1 - a)*b + a*c)^2 + ((1 - a)*b^2 + a*c^2)^2".parse()?;
+/// assert_eq!(learning_coefficient(&moments)?.coefficient, free_gaussian_mixture());
+/// # Ok::<(), collimate_polynomial::PolynomialError>(())
+/// ```
+///
+/// # References
+/// Yamazaki & Watanabe (2003), for mixtures of this kind.
+pub fn free_gaussian_mixture() -> LearningCoefficient {
+    LearningCoefficient::new(Rational::new(3, 4), 1)
 }
 
 /// Returns λ and m of a polygon of `corners` features in the toy model of superposition with two hidden dimensions.

@@ -1,378 +1,300 @@
-//! λ and m of a polynomial. The polynomial is split into parts, and each part is resolved by its number of variables.
+//! λ and m of the absolute value of a product of powers, by the methods of this chapter in order.
 
-use super::certificate::{self, Sign};
-use super::newton::Newton;
-use super::{plane, reduce, root, witness};
-use crate::error::{PolynomialError, same_length};
-use crate::learning_coefficient::LearningCoefficient;
-use crate::polynomial::Polynomial;
-use crate::rational::{Rational, whole};
+use super::adapt::{changed, changes, graph};
+use super::arrangement::arrangement;
+use super::faces::by_faces;
+use super::form::{Form, restricted};
+use super::found::{Found, Signs};
+use super::newton::quick_bound;
+use super::parts::{disjoint_product, disjoint_sums};
+use super::plane;
+use super::reduce::{along_a_flow, completed_square};
+use super::series::{split, square};
+use crate::arithmetic::work::Work;
+use crate::polynomial::{Polynomial, Terms};
+use crate::rational::whole;
 use num_rational::BigRational;
-use num_traits::{One, Signed, ToPrimitive};
-use std::collections::BTreeMap;
-use std::fmt;
+use num_traits::{One, Signed};
+use std::rc::Rc;
 
-/// The certainty of a value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Certainty {
-    /// λ and m are exact.
-    Certified,
-    /// λ is at most the given value, by the Newton polyhedron. m is the value for the polyhedron alone and proves nothing.
-    UpperBound {
-        /// The property that could not be proved.
-        reason: String,
-    },
+/// The largest number of changes of coordinates in a row.
+const CHANGES: usize = 8;
+/// The orders of the power series that are tried one after the other.
+const ORDERS: [u32; 3] = [5, 10, 20];
+
+/// A product of powers whose exponents have no common divisor, with the prior exponents plus one.
+type Factors = [(Polynomial, u32)];
+
+/// The search for λ and m.
+pub(super) struct Search<'a> {
+    pub(super) work: &'a Rc<Work>,
 }
 
-/// The learning coefficient of a polynomial, or an upper bound.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PolynomialCoefficient {
-    /// λ and m, or the bound.
-    pub coefficient: LearningCoefficient,
-    /// Whether the coefficient is exact or a bound.
-    pub certainty: Certainty,
-}
-
-impl PolynomialCoefficient {
-    /// Returns true if λ and m are proved.
-    pub fn certified(&self) -> bool {
-        self.certainty == Certainty::Certified
+impl Search<'_> {
+    /// Analyses a product. Returns `None` if it is not zero at the origin.
+    pub(super) fn analyse(&self, form: Form, tau: &[u32], changes: usize) -> Option<Found> {
+        let negative = form.negative;
+        let groups = form.groups().into_iter().map(|group| self.group(&group, tau, changes));
+        let found = groups.reduce(Found::product)?;
+        Some(if negative { Found { signs: found.signs.negated(), ..found } } else { found })
     }
-}
 
-impl fmt::Display for PolynomialCoefficient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.certainty {
-            Certainty::Certified => write!(f, "{}, certified", self.coefficient),
-            Certainty::UpperBound { reason } => {
-                write!(f, "λ ≤ {}, not certified: {reason}", self.coefficient.lambda)
+    /// Analyses factors that are connected by their variables.
+    fn group(&self, factors: &Factors, tau: &[u32], changes: usize) -> Found {
+        let (mut factors, tau) = restricted(factors, tau);
+        let common = Form { factors: factors.clone(), negative: false }.common_exponent();
+        factors.iter_mut().for_each(|(_, e)| *e /= common);
+        let found = self.connected(&factors, &tau, changes);
+        Found {
+            lambda: found.lambda / whole(common),
+            signs: if common % 2 == 0 { Signs::Positive } else { found.signs },
+            ..found
+        }
+    }
+
+    fn connected(&self, factors: &Factors, tau: &[u32], changes: usize) -> Found {
+        if let [(k, 1)] = factors {
+            if tau.len() == 1 {
+                return Found::certain(whole(tau[0]), 1, Signs::Both);
+            }
+            if (0..tau.len()).any(|i| tau[i] == 1 && has_linear_term(k, i)) {
+                return Found::certain(BigRational::one(), 1, Signs::Both);
             }
         }
-    }
-}
-
-/// Returns λ and m of a polynomial K ≥ 0 at the origin, under a prior that is positive there.
-///
-/// ```text
-/// K = K₁(u) + K₂(v) and K = K₁(u) K₂(v) are split
-/// one variable     λ = 1/order, m = 1
-/// two variables    resolved completely: weighted blow-ups along the edges of the Newton polygon, translations to the
-///                  real roots of the edge polynomials, repeated
-/// more             λ = max { Σ y : Σ_α y_α α ≤ 1, y ≥ 0 } over the exponents α, m the codimension of the face that
-///                  contains (1, …, 1)/λ; certified if every compact face polynomial is proved positive where no
-///                  variable is 0. Otherwise, in this order:
-///                  K is constant along a vector field that does not vanish at the origin: one variable less;
-///                  K = A z² + 2Bz + C with A(0) > 0: the square is completed, one variable less;
-///                  K = c f², f without singular zeros on the faces: half of the λ of |f|
-/// ```
-///
-/// All arithmetic is rational or in real algebraic numbers, so nothing is rounded. If the result is not certified, it is
-/// the value of the Newton polyhedron, an upper bound of λ.
-///
-/// # Errors
-/// [`PolynomialError::NotALoss`] if K is negative near the origin (with a point, if one was found), is not zero there, or
-/// is zero everywhere; [`PolynomialError::TooLarge`] if λ does not fit into 128 bits.
-///
-/// # Examples
-/// ```
-/// use collimate_polynomial::{Polynomial, learning_coefficient};
-/// let found = |text: &str| -> Result<String, collimate_polynomial::PolynomialError> {
-///     Ok(learning_coefficient(&text.parse::<Polynomial>()?)?.to_string())
-/// };
-/// assert_eq!(found("(x*y)^2 + (z*w)^2")?, "λ = 1, multiplicity 3, certified");
-/// // Degenerate on its edge, with branches that are separate only over ℚ(√2).
-/// assert_eq!(found("(x^2 - 2*y^2)^2 + y^6")?, "λ = 1/2, multiplicity 2, certified");
-/// assert!(found("x^2 - y^2").unwrap_err().to_string().contains("negative"));
-/// # Ok::<(), collimate_polynomial::PolynomialError>(())
-/// ```
-///
-/// # References
-/// Varchenko (1976) and Arnold, Gusein-Zade & Varchenko (1988), chapter 8; Watanabe (2009), chapter 3; Collins (2018) on
-/// two real variables.
-pub fn learning_coefficient(k: &Polynomial) -> Result<PolynomialCoefficient, PolynomialError> {
-    learning_coefficient_with_prior(k, &vec![0; k.variables.len()])
-}
-
-/// Returns λ and m as [`learning_coefficient`] does, under a prior that is `Π |w_i|^{h_i}` times a positive function.
-///
-/// # Errors
-/// As [`learning_coefficient`], and [`PolynomialError::Length`] if there is not one `h_i` per variable.
-pub fn learning_coefficient_with_prior(
-    k: &Polynomial,
-    prior: &[u32],
-) -> Result<PolynomialCoefficient, PolynomialError> {
-    same_length("prior", k.variables.len(), prior.len())?;
-    if k.terms.is_empty() {
-        return Err(refuse("it is zero everywhere"));
-    }
-    if let Some(value) = k.terms.get(&vec![0; k.variables.len()]) {
-        return Err(refuse(format!("it is {value} at the origin, where it must be 0")));
-    }
-    let tau: Vec<u32> = prior.iter().map(|h| h.saturating_add(1)).collect();
-    let found = analyse(k, &tau)?;
-    let narrow = |x: &num_bigint::BigInt| {
-        x.to_i128().ok_or(PolynomialError::TooLarge {
-            what: "bits of λ",
-            limit: 127,
-            given: x.bits() as usize,
-        })
-    };
-    let lambda = Rational::new(narrow(found.lambda.numer())?, narrow(found.lambda.denom())?);
-    let certainty = match found.doubt {
-        None => Certainty::Certified,
-        Some(reason) => Certainty::UpperBound { reason },
-    };
-    Ok(PolynomialCoefficient { coefficient: LearningCoefficient::new(lambda, found.multiplicity), certainty })
-}
-
-fn refuse(reason: impl Into<String>) -> PolynomialError {
-    PolynomialError::NotALoss { reason: reason.into() }
-}
-
-/// λ and m, or a bound and the reason why it is no more than that.
-struct Found {
-    lambda: BigRational,
-    multiplicity: u32,
-    doubt: Option<String>,
-}
-
-impl Found {
-    fn certain(lambda: BigRational, multiplicity: u32) -> Self {
-        Self { lambda, multiplicity, doubt: None }
-    }
-
-    fn sum(self, other: Self) -> Self {
-        Self {
-            lambda: self.lambda + other.lambda,
-            multiplicity: self.multiplicity + other.multiplicity - 1,
-            doubt: self.doubt.or(other.doubt),
+        let mut reason = "no method decides it".to_owned();
+        if tau.len() == 2 {
+            match self.work.within(2, || plane::resolve(factors, tau, self.work)) {
+                Some(Ok(found)) => {
+                    let signs = if found.changes_sign { Signs::Both } else { Signs::Positive };
+                    return Found::certain(found.lambda, found.multiplicity, signs);
+                }
+                Some(Err(words)) => reason = words,
+                None => reason = "the limit of work was reached".to_owned(),
+            }
         }
-    }
-
-    fn product(self, other: Self) -> Self {
-        let doubt = self.doubt.or(other.doubt);
-        let multiplicity = match self.lambda.cmp(&other.lambda) {
-            std::cmp::Ordering::Less => self.multiplicity,
-            std::cmp::Ordering::Greater => other.multiplicity,
-            std::cmp::Ordering::Equal => self.multiplicity + other.multiplicity,
-        };
-        Self { lambda: self.lambda.min(other.lambda), multiplicity, doubt }
-    }
-}
-
-/// Analyses a K that is zero at the origin and not zero everywhere.
-fn analyse(k: &Polynomial, tau: &[u32]) -> Result<Found, PolynomialError> {
-    let parts = disjoint_sums(k);
-    if parts.len() > 1 {
-        let mut total: Option<Found> = None;
-        for part in parts {
-            let (part, tau) = restricted(&part, tau);
-            let found = analyse(&part, &tau)?;
-            total = Some(match total {
-                None => found,
-                Some(before) => before.sum(found),
-            });
+        let mut best = Found::bound(quick_bound(factors, tau), reason, Signs::Unknown);
+        let steps: [&dyn Fn() -> Option<Found>; 6] = [
+            &|| self.flow(factors, tau, changes),
+            &|| match factors {
+                [(k, 1)] => self.sums(k, tau, changes),
+                _ => self.coordinates(factors, tau, changes),
+            },
+            &|| arrangement(factors, tau, self.work),
+            &|| match factors {
+                [(k, 1)] => self.squares(k, None, tau, changes),
+                _ => None,
+            },
+            &|| self.faces(factors, None, tau, changes),
+            &|| match factors {
+                [(k, 1)] => self.product(k, tau, changes),
+                _ => self.single_factors(factors, tau, changes),
+            },
+        ];
+        for step in steps {
+            if best.doubt.is_none() || self.work.is_spent() {
+                break;
+            }
+            if let Some(found) = step() {
+                best = best.or(found);
+            }
         }
-        return Ok(total.expect("two parts or more"));
+        best
     }
-    let (k, tau) = restricted(k, tau);
-    match k.variables.len() {
-        1 => one_variable(&k, tau[0]),
-        2 => two_variables(&k, &tau),
-        _ => match disjoint_product(&k) {
-            Some((first, second)) => factors(first, second, &tau),
-            None => many_variables(&k, &tau),
-        },
-    }
-}
 
-/// Removes the variables that do not occur.
-fn restricted(k: &Polynomial, tau: &[u32]) -> (Polynomial, Vec<u32>) {
-    let used: Vec<usize> = (0..k.variables.len()).filter(|&i| k.terms.keys().any(|e| e[i] > 0)).collect();
-    let keep = |e: &Vec<u32>| used.iter().map(|&i| e[i]).collect::<Vec<u32>>();
-    let variables = used.iter().map(|&i| k.variables[i].clone()).collect();
-    let terms = k.terms.iter().map(|(e, c)| (keep(e), c.clone())).collect();
-    (Polynomial { variables, terms }, used.iter().map(|&i| tau[i]).collect())
-}
-
-/// Splits K into a sum over groups of variables that share no term.
-fn disjoint_sums(k: &Polynomial) -> Vec<Polynomial> {
-    let n = k.variables.len();
-    let mut group: Vec<usize> = (0..n).collect();
-    for e in k.terms.keys() {
-        let joined: Vec<usize> = (0..n).filter(|&i| e[i] > 0).map(|i| group[i]).collect();
-        if let Some(&first) = joined.first() {
-            group.iter_mut().filter(|g| joined.contains(g)).for_each(|g| *g = first);
-        }
+    /// Analyses the restriction to a hyperplane that a flow makes sufficient.
+    fn flow(&self, factors: &Factors, tau: &[u32], changes: usize) -> Option<Found> {
+        let fewer = along_a_flow(factors, tau, self.work)?;
+        self.analyse(Form::new(fewer, false, self.work), tau, changes)
     }
-    let mut parts: BTreeMap<usize, Polynomial> = BTreeMap::new();
-    for (e, c) in &k.terms {
-        let key = (0..n).find(|&i| e[i] > 0).map_or(n, |i| group[i]);
-        let empty = || Polynomial { variables: k.variables.clone(), terms: BTreeMap::new() };
-        parts.entry(key).or_insert_with(empty).terms.insert(e.clone(), c.clone());
-    }
-    parts.into_values().collect()
-}
 
-/// Splits K into two factors over disjoint groups of variables, if there are such factors.
-fn disjoint_product(k: &Polynomial) -> Option<(Polynomial, Polynomial)> {
-    let n = k.variables.len();
-    let (lead, c) = k.terms.first_key_value()?;
-    let slice = |keep: &dyn Fn(usize) -> bool| {
-        // Keeps the terms whose other exponents are those of the lead.
-        let belongs = |e: &&Vec<u32>| (0..n).all(|i| keep(i) || e[i] == lead[i]);
-        let part = |e: &Vec<u32>| (0..n).map(|i| if keep(i) { e[i] } else { 0 }).collect::<Vec<u32>>();
-        let terms = k.terms.iter().filter(|(e, _)| belongs(e)).map(|(e, c)| (part(e), c.clone())).collect();
-        Polynomial { variables: k.variables.clone(), terms }
-    };
-    // The last variable is always in the second group. For more than ten variables, only single variables are tried.
-    let groups: Vec<u32> =
-        if n <= 10 { (1..1 << (n - 1)).collect() } else { (0..n).map(|i| 1 << i).collect() };
-    groups.into_iter().find_map(|group| {
-        let first = slice(&|i| group >> i & 1 == 1);
-        let second = slice(&|i| group >> i & 1 == 0);
-        if first.terms.len() * second.terms.len() != k.terms.len() {
+    /// Analyses a sum over disjoint variables.
+    fn sums(&self, k: &Polynomial, tau: &[u32], changes: usize) -> Option<Found> {
+        let parts = disjoint_sums(k);
+        if parts.len() < 2 {
             return None;
         }
-        let product = first.times(&second).ok()?.scaled(&c.recip());
-        (product == *k).then(|| (first, second.scaled(&c.recip())))
-    })
-}
+        let mut total: Option<Found> = None;
+        for part in parts {
+            let found = self.analyse(Form::of(&part, self.work), tau, changes)?;
+            total = Some(total.map_or(found.clone(), |before| before.sum(found)));
+        }
+        let mut total = total?;
+        if !matches!(total.signs, Signs::Positive | Signs::Negative) && total.doubt.is_none() {
+            total.doubt = Some("it is a sum of functions that are not proved to have one sign".to_owned());
+        }
+        Some(total)
+    }
 
-/// Analyses a product over disjoint groups of variables.
-fn factors(first: Polynomial, second: Polynomial, tau: &[u32]) -> Result<Found, PolynomialError> {
-    // Both factors must have one and the same sign. The first coefficient belongs to a vertex, so it has that sign.
-    let negative = first.terms.values().next().is_some_and(|c| c.is_negative());
-    let sign = whole(if negative { -1 } else { 1 });
-    let mut product: Option<Found> = None;
-    for factor in [first, second] {
-        let (factor, tau) = restricted(&factor.scaled(&sign), tau);
-        let found = match factor.terms.get(&vec![0; factor.variables.len()]) {
-            Some(c) if c.is_positive() => continue,
-            Some(_) => return Err(refuse("one of its factors is negative at the origin")),
-            None => analyse(&factor, &tau)?,
+    /// Analyses a product that was not written as one.
+    fn product(&self, k: &Polynomial, tau: &[u32], changes: usize) -> Option<Found> {
+        let factors = disjoint_product(k, self.work)?;
+        self.analyse(Form::new(factors.map(|k| (k, 1)), false, self.work), tau, changes)
+    }
+
+    /// Makes a factor `c x_p + h` a coordinate. If no other factor has `x_p`, this splits the product.
+    fn coordinates(&self, factors: &Factors, tau: &[u32], changes: usize) -> Option<Found> {
+        for (i, (factor, exponent)) in factors.iter().enumerate() {
+            let free = |axis: usize| {
+                factors.iter().enumerate().all(|(j, (k, _))| j == i || k.terms.keys().all(|e| e[axis] == 0))
+            };
+            let private =
+                (0..tau.len()).find(|&axis| tau[axis] == 1 && has_linear_term(factor, axis) && free(axis));
+            if let Some(axis) = private {
+                // The factor is a coordinate, and the others do not depend on it.
+                let mut split = factors.to_vec();
+                split[i] = (Polynomial::variable(&factor.variables, axis), *exponent);
+                return self.analyse(Form::new(split, false, self.work), tau, changes);
+            }
+        }
+        // A variable that is a factor itself is not replaced, so that the number of coordinates grows.
+        let taken = |axis: usize| factors.iter().any(|(k, _)| k.terms.len() == 1 && has_linear_term(k, axis));
+        let change = factors.iter().find_map(|(factor, _)| {
+            (0..tau.len()).filter(|&axis| tau[axis] == 1 && !taken(axis)).find_map(|axis| graph(factor, axis))
+        })?;
+        let moved = factors.iter().map(|(k, e)| Some((changed(k, &change, None, self.work)?, *e)));
+        self.analyse(Form::new(moved.collect::<Option<Vec<_>>>()?, false, self.work), tau, changes)
+    }
+
+    /// Returns bounds from single factors: the other factors are bounded.
+    fn single_factors(&self, factors: &Factors, tau: &[u32], changes: usize) -> Option<Found> {
+        let bound = |(k, e): &(Polynomial, u32)| {
+            let found = self.analyse(Form::of(k, self.work), tau, changes)?;
+            let reason = "its factors share variables, and their zeros are not proved to cross normally";
+            Some(Found::bound(found.lambda / whole(*e), reason, Signs::Unknown))
         };
-        product = Some(match product {
-            None => found,
-            Some(before) => before.product(found),
-        });
+        factors.iter().filter_map(bound).reduce(Found::or)
     }
-    product.ok_or_else(|| refuse("it is not zero at the origin"))
-}
 
-fn negative_at(point: &str) -> PolynomialError {
-    refuse(format!("it is negative arbitrarily close to the origin, for example {point}"))
-}
-
-/// Returns the error for a K that is negative near the origin.
-fn negative(k: &Polynomial) -> PolynomialError {
-    match witness::negative_point(k) {
-        Some(point) => negative_at(&point),
-        None => refuse("it is negative arbitrarily close to the origin, across a branch of odd order"),
-    }
-}
-
-fn one_variable(k: &Polynomial, tau: u32) -> Result<Found, PolynomialError> {
-    let (order, c) = k.terms.first_key_value().expect("not zero");
-    if order[0] % 2 == 1 || c.is_negative() {
-        return Err(negative(k));
-    }
-    Ok(Found::certain(whole(tau) / whole(order[0]), 1))
-}
-
-fn two_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, PolynomialError> {
-    match plane::resolve(k, tau) {
-        Ok(found) if found.changes_sign || k.terms.values().next().is_some_and(|c| c.is_negative()) => {
-            Err(negative(k))
+    /// Removes a variable with a square, exactly or by power series, and analyses the rest.
+    fn squares(&self, k: &Polynomial, below: Option<u32>, tau: &[u32], changes: usize) -> Option<Found> {
+        let signs: Vec<bool> = (0..tau.len())
+            .map(|i| square(k, i))
+            .filter(|c| *c != whole(0))
+            .map(|c| c.is_positive())
+            .collect();
+        if signs.contains(&true) && signs.contains(&false) {
+            return Some(Found::bound(quick_bound(&[(k.clone(), 1)], tau), "it changes sign", Signs::Both));
         }
-        Ok(found) => Ok(Found::certain(found.lambda, found.multiplicity)),
-        Err(limit) => match reduced(k, tau)? {
-            Some(found) => Ok(found),
-            None => bound(k, tau, limit),
-        },
-    }
-}
-
-/// Analyses K after a change of coordinates that removes a variable. Returns `None` if that does not decide λ.
-fn reduced(k: &Polynomial, tau: &[u32]) -> Result<Option<Found>, PolynomialError> {
-    let inside = |error| match error {
-        PolynomialError::NotALoss { reason } => {
-            refuse(format!("after completing a square, the rest is not a loss: {reason}"))
+        if signs.contains(&false) {
+            let found = self.squares(&k.clone().scaled(&whole(-1)), below, tau, changes)?;
+            return Some(Found { signs: found.signs.negated(), ..found });
         }
-        other => other,
-    };
-    let found = if let Some(fewer) = reduce::along_a_flow(k, tau) {
-        analyse(&fewer, tau)?
-    } else if let Some(rest) = reduce::completed_square(k, tau) {
-        let square = Found::certain(whole(1) / whole(2), 1);
-        match rest.terms.is_empty() {
-            true => square,
-            false => square.sum(analyse(&rest, tau).map_err(inside)?),
-        }
-    } else {
-        return Ok(None);
-    };
-    Ok(found.doubt.is_none().then_some(found))
-}
-
-/// Returns the value of the Newton polyhedron as a bound.
-fn bound(k: &Polynomial, tau: &[u32], reason: String) -> Result<Found, PolynomialError> {
-    let (lambda, multiplicity) = Newton::of(k).coefficient(tau);
-    Ok(Found { lambda, multiplicity, doubt: Some(reason) })
-}
-
-fn many_variables(k: &Polynomial, tau: &[u32]) -> Result<Found, PolynomialError> {
-    let newton = Newton::of(k);
-    let Some(faces) = newton.compact_faces() else {
-        return bound(k, tau, "its Newton polyhedron has too many faces".to_owned());
-    };
-    let mut doubt = None;
-    for face in &faces {
-        let terms = certificate::terms(k, &newton, face);
-        let shown = || {
-            let part = terms.iter().map(|(e, c)| ((*e).clone(), (*c).clone())).collect();
-            Polynomial { variables: k.variables.clone(), terms: part }
+        let half = Found::certain(BigRational::new(1.into(), 2.into()), 1, Signs::Positive);
+        let with_square = |rest: Found| {
+            let mut found = half.clone().sum(rest);
+            if found.signs != Signs::Positive && found.doubt.is_none() {
+                found.doubt =
+                    Some("the rest after completing a square is not proved to have one sign".to_owned());
+            }
+            found
         };
-        match certificate::sign(&terms, face.dimension) {
-            Sign::Positive => {}
-            Sign::Negative(direction) => {
-                let point =
-                    witness::near_origin(k, &direction, &face.weight).unwrap_or_else(|| shown().to_string());
-                return Err(negative_at(&point));
-            }
-            Sign::Zero => {
-                doubt = doubt.or_else(|| Some(format!("its face polynomial {} has zeros", shown())))
-            }
-            Sign::Unknown => {
-                doubt =
-                    doubt.or_else(|| Some(format!("its face polynomial {} is not proved positive", shown())));
-            }
-        }
-    }
-    let (lambda, multiplicity) = newton.coefficient(tau);
-    let Some(doubt) = doubt else { return Ok(Found::certain(lambda, multiplicity)) };
-    if let Some(found) = reduced(k, tau)? {
-        return Ok(found);
-    }
-    match perfect_square(k, tau)? {
-        Some(found) => Ok(found),
-        None => Ok(Found { lambda, multiplicity, doubt: Some(doubt) }),
-    }
-}
-
-/// Analyses `K = c g²`, whose λ is half of that of `|g|`.
-fn perfect_square(k: &Polynomial, tau: &[u32]) -> Result<Option<Found>, PolynomialError> {
-    let Some((g, c)) = root::square_root(k) else { return Ok(None) };
-    if c.is_negative() {
-        return Err(refuse("it is minus a square"));
-    }
-    let half = BigRational::one() / whole(2);
-    for sign in [1, -1] {
-        if let Ok(found) = analyse(&g.clone().scaled(&whole(sign)), tau)
-            && found.doubt.is_none()
+        if below.is_none()
+            && let Some(rest) = completed_square(k, tau, self.work)
         {
-            return Ok(Some(Found::certain(found.lambda * half, found.multiplicity)));
+            if rest.terms.is_empty() {
+                return Some(half);
+            }
+            return Some(with_square(self.analyse(Form::of(&rest, self.work), tau, changes)?));
         }
+        let z = (0..tau.len()).find(|&z| tau[z] == 1 && square(k, z).is_positive())?;
+        let mut best: Option<Found> = None;
+        for order in ORDERS {
+            let Some(Some(rest)) = self.work.within(2, || split(k, z, below, order, self.work)) else {
+                break;
+            };
+            let found = match (rest.rest.terms.is_empty(), rest.below) {
+                (true, None) => return Some(half),
+                (false, None) => with_square(self.analyse(Form::of(&rest.rest, self.work), tau, changes)?),
+                (_, Some(below)) => {
+                    let (rest, tau) = without_axis(&rest.rest, z, tau);
+                    with_square(self.series(&rest, below, &tau, changes))
+                }
+            };
+            let last = rest.below.is_none() || rest.below == below;
+            let found = best.map_or(found.clone(), |before| before.or(found));
+            if last || found.doubt.is_none() || found.signs == Signs::Both {
+                return Some(found);
+            }
+            best = Some(found);
+        }
+        best
     }
-    Ok(root::hypersurface(&g, tau).map(|(lambda, m)| Found::certain(lambda * half, m)))
+
+    /// Analyses a power series of which the terms below a total degree are known.
+    fn series(&self, k: &Polynomial, below: u32, tau: &[u32], changes: usize) -> Found {
+        // Every term has at least the degree `below` if none is known.
+        let total: u64 = tau.iter().map(|&t| u64::from(t)).sum();
+        let unknown = "its terms of high degree decide, and they are not known";
+        let Some((first, c)) = k.terms.first_key_value() else {
+            return Found::bound(whole(total) / whole(below), unknown, Signs::Unknown);
+        };
+        if c.is_negative() {
+            let found = self.series(&k.clone().scaled(&whole(-1)), below, tau, changes);
+            return Found { signs: found.signs.negated(), ..found };
+        }
+        if tau.len() == 1 {
+            let signs = if first[0] % 2 == 0 { Signs::Positive } else { Signs::Both };
+            return Found::certain(whole(tau[0]) / whole(first[0]), 1, signs);
+        }
+        let mut best = Found::bound(quick_bound(&[(k.clone(), 1)], tau), unknown, Signs::Unknown);
+        if tau.len() == 2
+            && let Some(Ok(found)) = self.work.within(2, || plane::resolve_series(k, below, tau, self.work))
+        {
+            let signs = if found.changes_sign { Signs::Both } else { Signs::Positive };
+            return Found::certain(found.lambda, found.multiplicity, signs);
+        }
+        if let Some(found) = self.squares(k, Some(below), tau, changes) {
+            best = best.or(found);
+        }
+        if best.doubt.is_some()
+            && let Some(found) = self.faces(&[(k.clone(), 1)], Some(below), tau, changes)
+        {
+            best = best.or(found);
+        }
+        best
+    }
+
+    /// Analyses the faces of the Newton polyhedron, here and in coordinates that are read from its face polynomials.
+    fn faces(&self, factors: &Factors, below: Option<u32>, tau: &[u32], done: usize) -> Option<Found> {
+        let here = by_faces(factors, tau, below, self.work);
+        let mut best = here.found;
+        if best.doubt.is_none() || done >= CHANGES {
+            return Some(best);
+        }
+        for face in here.open.iter().take(3) {
+            for change in changes(face, tau, self.work).into_iter().take(2) {
+                let there = self.work.within(3, || {
+                    let moved =
+                        factors.iter().map(|(k, e)| Some((changed(k, &change, below, self.work)?, *e)));
+                    let moved = moved.collect::<Option<Vec<_>>>()?;
+                    match (below, &moved[..]) {
+                        (Some(below), [(k, _)]) => Some(self.series(k, below, tau, done + 1)),
+                        _ => self.analyse(Form::new(moved, false, self.work), tau, done + 1),
+                    }
+                });
+                if let Some(Some(found)) = there {
+                    best = best.or(found);
+                }
+                if best.doubt.is_none() {
+                    return Some(best);
+                }
+            }
+        }
+        Some(best)
+    }
+}
+
+/// Returns whether a polynomial has the term `c x_i`.
+fn has_linear_term(k: &Polynomial, axis: usize) -> bool {
+    let unit: Vec<u32> = (0..k.variables.len()).map(|i| u32::from(i == axis)).collect();
+    k.terms.contains_key(&unit)
+}
+
+/// Removes a variable that does not occur.
+fn without_axis(k: &Polynomial, axis: usize, tau: &[u32]) -> (Polynomial, Vec<u32>) {
+    let keep: Vec<usize> = (0..tau.len()).filter(|&i| i != axis).collect();
+    let terms: Terms =
+        k.terms.iter().map(|(e, c)| (keep.iter().map(|&i| e[i]).collect(), c.clone())).collect();
+    let variables = keep.iter().map(|&i| k.variables[i].clone()).collect();
+    (Polynomial::of(variables, terms), keep.iter().map(|&i| tau[i]).collect())
 }

@@ -2,6 +2,7 @@
 
 use crate::arithmetic::field::{Field, Number};
 use crate::arithmetic::squarefree;
+use crate::arithmetic::work::Work;
 use crate::polynomial::Polynomial;
 use crate::rational::whole;
 use num_bigint::BigInt;
@@ -9,6 +10,7 @@ use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, ToPrimitive, Zero};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// The largest number of blow-ups in a row.
 const DEPTH: usize = 40;
@@ -86,14 +88,25 @@ struct Node {
     factors: Vec<Factor>,
 }
 
-/// Resolves `|K|` at the origin under a prior with the exponents `tau − 1`. The error names the limit that was reached.
-pub(super) fn resolve(k: &Polynomial, tau: &[u32]) -> Result<Resolved, String> {
-    let low = |axis: usize| k.terms.keys().map(|e| e[axis]).min().unwrap_or(0);
-    let shift = [low(0), low(1)];
-    let divided = |(e, c): (&Vec<u32>, &BigRational)| (vec![e[0] - shift[0], e[1] - shift[1]], c.clone());
-    let rest = Polynomial { variables: k.variables.clone(), terms: k.terms.iter().map(divided).collect() };
-    let parts =
-        squarefree::square_free(&rest).ok_or("its square-free parts have coefficients that are too large")?;
+/// Resolves the absolute value of a product of powers at the origin under a prior with the exponents `tau − 1`. The error
+/// names the limit that was reached.
+pub(super) fn resolve(
+    product: &[(Polynomial, u32)],
+    tau: &[u32],
+    work: &Rc<Work>,
+) -> Result<Resolved, String> {
+    let mut orders = [0u32; 2];
+    let mut parts = Vec::new();
+    for (k, exponent) in product {
+        let low = |axis: usize| k.terms.keys().map(|e| e[axis]).min().unwrap_or(0);
+        let shift = [low(0), low(1)];
+        orders.iter_mut().zip(shift).for_each(|(order, low)| *order += low * exponent);
+        let divided = |(e, c): (&Vec<u32>, &BigRational)| (vec![e[0] - shift[0], e[1] - shift[1]], c.clone());
+        let rest = Polynomial::of(k.variables.clone(), k.terms.iter().map(divided).collect());
+        let found = squarefree::square_free(&rest, work).ok_or(TOO_LARGE)?;
+        parts.extend(found.into_iter().map(|(part, power)| (part, power * exponent)));
+    }
+    let parts = squarefree::without_common_factors(parts, work).ok_or(TOO_LARGE)?;
     let factor = |(terms, exponent): (squarefree::Terms, u32)| Factor {
         terms: terms.into_iter().map(|(e, c)| (e, whole(c).into())).collect(),
         exponent,
@@ -101,17 +114,48 @@ pub(super) fn resolve(k: &Polynomial, tau: &[u32]) -> Result<Resolved, String> {
     };
     let factors: Vec<Factor> =
         parts.into_iter().map(factor).filter(|f| !f.terms.contains_key(&(0, 0))).collect();
-    let axis = |i: usize| Axis { order: shift[i].into(), jacobian: tau[i].into() };
+    search(&factors, orders, tau, work)
+}
+
+const TOO_LARGE: &str = "its square-free parts have coefficients that are too large";
+
+/// Resolves the absolute value of a power series of which only the terms below a total degree are known.
+pub(super) fn resolve_series(
+    k: &Polynomial,
+    below: u32,
+    tau: &[u32],
+    work: &Rc<Work>,
+) -> Result<Resolved, String> {
+    // A term of this degree has at least half of it in one of the two coordinates.
+    let known = u64::from(below).div_ceil(2);
+    let terms = k.terms.iter().map(|(e, c)| ((e[0], e[1]), c.clone().into()));
+    let factor = Factor { terms: terms.collect(), exponent: 1, known: [known; 2] };
+    if factor.terms.is_empty() {
+        return Err("only its terms of high degree are not zero".to_owned());
+    }
+    search(&[factor], [0; 2], tau, work)
+}
+
+/// Resolves a product, with low caps first.
+fn search(factors: &[Factor], orders: [u32; 2], tau: &[u32], work: &Rc<Work>) -> Result<Resolved, String> {
+    let axis = |i: usize| Axis { order: orders[i].into(), jacobian: tau[i].into() };
     let mut reason = String::new();
     for cap in CAPS {
         let mut search = Search { best: None, changes_sign: false, cap };
-        let node = Node { field: Field::default(), axes: [axis(0), axis(1)], factors: factors.clone() };
-        match search.visit(node, 0) {
+        let node =
+            Node { field: Field::rationals(work), axes: [axis(0), axis(1)], factors: factors.to_vec() };
+        let result = search.visit(node, 0);
+        if work.is_spent() {
+            return Err("the work was spent".to_owned());
+        }
+        match result {
             Ok(()) => {
                 let (lambda, multiplicity) = search.best.ok_or("K is not zero at the origin".to_owned())?;
                 return Ok(Resolved { lambda, multiplicity, changes_sign: search.changes_sign });
             }
-            Err(Limit::Truncated) => {}
+            Err(Limit::Truncated) => {
+                reason = "its terms of high degree decide, and they are not known".to_owned();
+            }
             // The next cap is tried as well, and the last reason is reported.
             Err(Limit::Size(words)) => reason = words,
         }
@@ -141,6 +185,9 @@ impl Search {
     }
 
     fn visit(&mut self, node: Node, depth: usize) -> Result<(), Limit> {
+        if node.field.is_spent() {
+            return Err("the work was spent".to_owned().into());
+        }
         if depth > DEPTH {
             return Err(format!("its resolution takes more than {DEPTH} blow-ups in a row").into());
         }
@@ -366,14 +413,38 @@ mod tests {
             "(x^2 - 2*y^2 + x^3*y)^4*(y - x^3)^2 + x^20*y^20",
         ] {
             let k: Polynomial = text.parse().unwrap();
-            let found = resolve(&k, &[1, 1]).unwrap_or_else(|reason| panic!("{text}: {reason}"));
+            let found = resolve(&[(k.clone(), 1)], &[1, 1], &Rc::default())
+                .unwrap_or_else(|reason| panic!("{text}: {reason}"));
             let exact = all_terms(&k).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((&found.lambda, found.multiplicity), (&exact.0, exact.1), "{text}");
         }
     }
 
+    #[test]
+    fn factors_with_common_factors_give_the_result_of_the_product() {
+        let parse = |text: &str| text.parse::<Polynomial>().unwrap();
+        for (first, second) in [("(x - y)*(x + y^2)", "(x - y)*(x - y^2)^2"), ("x*(x - y)", "y*(x - y)^3")] {
+            let k = parse(&format!("(({first})*({second}))^2 + 0*x"));
+            let factors = [(parse(&format!("{first} + 0*x")), 2), (parse(&format!("0*x + {second}")), 2)];
+            let [one, other] = [&[(k, 1)][..], &factors].map(|f| resolve(f, &[1, 1], &Rc::default()).ok());
+            let [one, other] = [one.unwrap(), other.unwrap()];
+            assert_eq!((one.lambda, one.multiplicity), (other.lambda, other.multiplicity), "{first}");
+            assert_eq!(one.changes_sign, other.changes_sign);
+        }
+    }
+
+    #[test]
+    fn a_series_has_the_result_of_its_polynomial_or_none() {
+        let k: Polynomial = "(y - x - x^2)^4 + x^6 + x^3*y^9".parse().unwrap();
+        let k = k.in_variables(&["x".to_owned(), "y".to_owned()]);
+        let exact = resolve(&[(k.clone(), 1)], &[1, 1], &Rc::default()).ok().unwrap();
+        let of = |below| resolve_series(&k, below, &[1, 1], &Rc::default()).ok();
+        assert_eq!(of(40).unwrap().lambda, exact.lambda);
+        assert!(of(4).is_none());
+    }
+
     fn all_terms(k: &Polynomial) -> Option<(BigRational, u32)> {
-        let parts = squarefree::square_free(k).unwrap();
+        let parts = squarefree::square_free(k, &Work::default()).unwrap();
         let factor = |(terms, exponent): (squarefree::Terms, u32)| Factor {
             terms: terms.into_iter().map(|(e, c)| (e, whole(c).into())).collect(),
             exponent,

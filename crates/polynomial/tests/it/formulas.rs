@@ -1,6 +1,9 @@
 //! Closed formulas against published values, against each other, and under symmetries.
 
-use collimate_polynomial::{LearningCoefficient, NormalCrossing, Rational, deep_linear, reduced_rank};
+use collimate_polynomial::{
+    LearningCoefficient, NormalCrossing, Product, Rational, deep_linear, free_gaussian_mixture,
+    learning_coefficient, reduced_rank, tanh_network, vandermonde,
+};
 use proptest::prelude::*;
 
 fn coefficient(numerator: i128, denominator: i128, multiplicity: u32) -> LearningCoefficient {
@@ -211,6 +214,65 @@ proptest! {
         let p: Vec<u32> = k.iter().map(|t| 2 * t.2 + 1).collect();
         let moved = crossing.in_powers(&p).unwrap();
         prop_assert_eq!(crossing.learning_coefficient(), moved.learning_coefficient());
+    }
+}
+
+#[test]
+fn vandermonde_types_have_their_published_values() {
+    // tanh units: λ = (H + i² + i)/(4i + 2) with i = ⌊√H⌋, and m = 2 if H is a square.
+    for h in 1..200 {
+        let found = vandermonde(h, 2, 1).unwrap();
+        assert_eq!(found.lambda, tanh_network(h).unwrap(), "{h}");
+        assert_eq!(found.multiplicity, 1 + u32::from(h.isqrt().pow(2) == h), "{h}");
+    }
+    // The rule of Aoyagi for any step: k is the largest i with 2H ≥ i(i − 1)Q + 2i, and m = 2 if both sides are equal.
+    for (h, q) in (1..30i128).flat_map(|h| (1..9).map(move |q| (h, q))) {
+        let fits = |i: &i128| 2 * h >= i * (i - 1) * q + 2 * i;
+        let k = (0..=h).rev().find(fits).unwrap();
+        let lambda = Rational::new(q * k * (k + 1) + 2 * h, 4 * (1 + k * q));
+        let m = 1 + u32::from(k > 0 && 2 * h == k * (k - 1) * q + 2 * k);
+        assert_eq!(
+            vandermonde(h as usize, q as usize, 1).unwrap(),
+            LearningCoefficient::new(lambda, m),
+            "{h} {q}"
+        );
+    }
+    // One unit with M outputs: Σ a_j² b², regular in a or in b.
+    for (outputs, text) in [(1, "a^2*b^2"), (2, "a^2*b^2 + c^2*b^2"), (3, "(a^2 + c^2 + d^2)*b^2")] {
+        let exact = learning_coefficient(text.parse::<Product>().unwrap()).unwrap();
+        assert!(exact.certified());
+        assert_eq!(vandermonde(1, 2, outputs).unwrap(), exact.coefficient, "{text}");
+    }
+    assert!(
+        vandermonde(0, 2, 1).is_err() && vandermonde(2, 0, 1).is_err() && vandermonde(2, 2, 1001).is_err()
+    );
+}
+
+#[test]
+fn a_vandermonde_type_is_at_most_what_its_polynomial_allows() {
+    for (h, q, text) in [
+        (2, 2, "(a*b+c*d)^2 + (a*b^3+c*d^3)^2"),
+        (2, 1, "(a*b+c*d)^2 + (a*b^2+c*d^2)^2"),
+        (2, 3, "(a*b+c*d)^2 + (a*b^4+c*d^4)^2"),
+    ] {
+        let found = learning_coefficient(text.parse::<Product>().unwrap()).unwrap();
+        let exact = vandermonde(h, q, 1).unwrap();
+        assert!(exact.lambda <= found.coefficient.lambda, "{text}: {found}");
+    }
+}
+
+#[test]
+fn a_free_mixture_has_the_least_coefficient_of_its_moments() {
+    // At a = 0, at a = 1/2 and where the second component is away from the true mean.
+    for (text, numerator, denominator, m) in [
+        ("((1-a)*b + a*c)^2 + ((1-a)*b^2 + a*c^2)^2", 3, 4, 1),
+        ("((1/2-a)*b + (1/2+a)*c)^2 + ((1/2-a)*b^2 + (1/2+a)*c^2)^2", 3, 4, 1),
+        ("((1-a)*b + a*(1+c))^2 + ((1-a)*b^2 + a*(1+c)^2)^2", 1, 1, 1),
+    ] {
+        let found = learning_coefficient(text.parse::<Product>().unwrap()).unwrap();
+        assert!(found.certified(), "{text}: {found}");
+        assert_eq!(found.coefficient, coefficient(numerator, denominator, m), "{text}");
+        assert!(found.coefficient.lambda >= free_gaussian_mixture().lambda);
     }
 }
 

@@ -1,0 +1,4 @@
+//! Reads polynomials from text.
+
+mod parser;
+mod tokens;
