@@ -5,8 +5,11 @@ mod case;
 mod erased;
 mod guided;
 mod judge;
+mod quiet;
 mod search;
 mod shrink;
+mod simpler;
+mod watch;
 
 pub use builder::Exact;
 pub use case::Case;
