@@ -196,11 +196,12 @@ impl ConfidenceSequence {
     /// [`ClaimsError::OutOfBounds`](crate::ClaimsError::OutOfBounds) for a number outside the declared bounds, NaN included.
     pub fn push(&mut self, x: f64) -> Result<(), ClaimsError> {
         let y = unit(x, self.low, self.high)?;
+        let before = (self.below.bound, 1.0 - self.above.bound);
         self.below.push(y);
         self.above.push(1.0 - y);
         let (below, above) = (self.below.bound, 1.0 - self.above.bound);
         if below > above && self.crossed.is_none() {
-            self.crossed = Some((below + above) / 2.0);
+            self.crossed = Some(((below + above) / 2.0).clamp(before.0, before.1));
         }
         Ok(())
     }

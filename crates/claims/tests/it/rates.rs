@@ -191,8 +191,7 @@ fn a_confidence_sequence_never_becomes_wider() {
 
 #[test]
 fn the_intersection_keeps_the_width_of_the_last_interval_of_a_steady_quantity() {
-    // For an alternating quantity the last interval is the narrowest, and the known width of the exact one at 1000 numbers
-    // is 0.1212 (a bisection of the capital); the steps of the intersection add less than 1/64 to it.
+    // For an alternating quantity the last interval is the narrowest. The steps of the intersection add less than 1/64 to it.
     let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.05, Method::Betting).unwrap();
     for i in 0..1000 {
         sequence.push(f64::from(i % 2)).unwrap();

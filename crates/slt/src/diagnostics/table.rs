@@ -38,8 +38,8 @@ impl Table {
             return Err(TraceError { place: "line 1".to_owned(), problem });
         }
         let is_data = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-        let first = text.lines().find(is_data).unwrap_or("");
-        let separator = ['\t', ';', ','].into_iter().find(|&c| outside_quotes(first).any(|x| x == c));
+        let before: usize = text.split_inclusive('\n').take_while(|line| !is_data(line)).map(str::len).sum();
+        let separator = ['\t', ';', ','].into_iter().find(|&c| first_row(&text[before..]).any(|x| x == c));
         let mut comment = None;
         let mut rows: Vec<Row> = Vec::new();
         let mut lines = text.lines().enumerate();
@@ -78,13 +78,14 @@ impl Table {
     }
 }
 
-/// Returns the characters of a line that no quotes surround.
-fn outside_quotes(line: &str) -> impl Iterator<Item = char> {
+/// Returns the characters of the first row that no quotes surround.
+fn first_row(text: &str) -> impl Iterator<Item = char> {
     let mut quoted = false;
-    line.chars().filter(move |&c| {
+    let unquoted = move |c: char| {
         quoted ^= c == '"';
-        !quoted
-    })
+        (!quoted).then_some(c)
+    };
+    text.chars().map(unquoted).take_while(|c| *c != Some('\n')).flatten()
 }
 
 /// Splits a row into cells without their quotes. Without a separator, spaces separate.

@@ -29,18 +29,17 @@ impl ExternalTrace {
         Self::new(losses.rows().into_iter().map(|row| row.to_vec()).collect())
     }
 
-    /// Takes the losses from an array whose number of axes is known only at run time: `[draws]` or `[chains, draws]`. Further axes
+    /// Takes the losses from an array whose number of axes is known only at run time: `[draws]` or `[chains, draws]`. Last axes
     /// of length 1 do not count.
     ///
     /// # Errors
     /// As [`ExternalTrace::from_array`], and for any other number of axes.
     pub fn from_any<D: Dimension>(losses: &ArrayRef<f64, D>) -> Result<Self, TraceError> {
         let shape = losses.shape();
-        // [4, 1] is one draw of four chains, but [4, 100, 1] and [100, 1, 1] have an axis too many.
-        let long: Vec<usize> = match shape.len() {
-            0..=2 => shape.to_vec(),
-            _ => shape.iter().copied().filter(|&length| length != 1).collect(),
-        };
+        let mut long = shape.to_vec();
+        while long.len() > 2 && long.last() == Some(&1) {
+            long.pop();
+        }
         let (chains, draws) = match long[..] {
             [draws] => (1, draws),
             [chains, draws] => (chains, draws),
