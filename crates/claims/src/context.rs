@@ -9,8 +9,32 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The beginning of the progress note on an evaluation without a result.
+pub(crate) const NO_RESULT: &str = "no result after ";
+
+/// A clock that rings after 10, 20, 40, … seconds without a result.
+#[derive(Default)]
+pub(crate) struct Alarm {
+    rung: u32,
+}
+
+impl Alarm {
+    /// Returns true if it is time for another message.
+    pub(crate) fn rings(&mut self, since: Duration) -> bool {
+        const FIRST: Duration = Duration::from_secs(10);
+        if since < FIRST {
+            self.rung = 0;
+        }
+        let rings = since >= FIRST * (1 << self.rung.min(20));
+        self.rung += u32::from(rings);
+        rings
+    }
+}
 
 /// The services that a running claim can use: its streams, its budget, interruption, progress, and values shared by the claims of a run.
+#[derive(Clone)]
 pub struct Context {
     id: &'static str,
     budget: Budget,
@@ -123,6 +147,16 @@ impl Context {
         if let Some(tick) = &self.progress {
             tick(done, total, note);
         }
+    }
+
+    /// Reports that an evaluation has no result after a time.
+    pub(crate) fn no_result(&self, done: u64, total: u64, since: Duration, place: &str) {
+        self.progress(done, total, &format!("{NO_RESULT}{} s {place}", since.as_secs()));
+    }
+
+    /// Returns true if somebody can interrupt the claim or read its progress, so that its work must not block this thread.
+    pub(crate) fn watched(&self) -> bool {
+        self.interrupt.is_some() || self.progress.is_some()
     }
 
     /// Shares computed values with the other claims of a run.

@@ -32,6 +32,15 @@ pub enum ClaimsError {
         /// The given value.
         given: f64,
     },
+    /// An argument outside its range.
+    #[error(transparent)]
+    OutOfRange(#[from] collimate_measure::OutOfRange),
+    /// Hypotheses or error rates that make no sense.
+    #[error("the test cannot be made: {reason}")]
+    Malformed {
+        /// The reason, with the given values.
+        reason: String,
+    },
     /// A recorded verdict that does not exist.
     #[error("unknown verdict {given:?}: expected upheld, refuted or inconclusive")]
     UnknownVerdict {

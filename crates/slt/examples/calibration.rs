@@ -1,4 +1,5 @@
-//! The calibration of the intervals of the LLC estimator, with 200 runs on each of five targets with known expectations.
+//! The calibration of the intervals of the LLC estimator, with 200 runs on each of five targets with known expectations: by HMC, and
+//! by SGLD at its default step, whose runs with a biased step must not be trusted.
 //!
 //! ```text
 //! cargo run --release -p collimate-slt --example calibration [RUNS [SEED]]
@@ -19,6 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let case = calibration.of(&target, &mut stream)?;
         println!("{case} ({:.1} s)", start.elapsed().as_secs_f64());
         assert!(2 * case.covered > case.runs, "nominal 95 % intervals cover more often than not");
+        let start = Instant::now();
+        let case = calibration.with(&target, target.sgld(), &mut stream.child(u64::MAX))?;
+        println!("  SGLD: {case} ({:.1} s)", start.elapsed().as_secs_f64());
     }
     Ok(())
 }

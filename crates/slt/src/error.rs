@@ -3,7 +3,7 @@ use collimate_measure::OutOfRange;
 
 /// An error of a setting, of the data, or of a run.
 ///
-/// [`SltError::Diverged`] and [`SltError::Undetermined`] arise during a run and depend on the data. All other variants
+/// [`SltError::Diverged`], [`SltError::Undefined`] and [`SltError::Undetermined`] arise during a run and depend on the data. All other variants
 /// say that an argument must change.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -62,14 +62,53 @@ pub enum SltError {
         /// The numbers that stay open.
         what: &'static str,
     },
-    /// A chain reached a loss that is NaN or infinite, because its step is too large for the curvature.
-    #[error("the chain diverged at step {step}: loss {loss}; a smaller step size is needed")]
+    /// A chain left the region in which the loss is finite, because its step is too large for the curvature.
+    #[error("the chain diverged at {}: loss {loss}; a smaller step size is needed", place(.step, .chain, .draw))]
     Diverged {
         /// The step with this loss.
         step: u64,
         /// The loss at that step.
         loss: f64,
+        /// The number of the chain, counted from 0, if several ran.
+        chain: Option<usize>,
+        /// The number of the draw, counted from 0; `None` before the first draw.
+        draw: Option<usize>,
     },
+    /// The loss is NaN at an ordinary point, so the objective is not defined there. No step size can mend this.
+    #[error(
+        "the loss is NaN at {}, at the distance {distance:.3} from the centre: the objective is not defined there; \
+         mend the objective, or keep the chain in a region where it is defined",
+        place(.step, .chain, .draw)
+    )]
+    Undefined {
+        /// The step with this loss.
+        step: u64,
+        /// The distance `|w − w*|` of the point from the centre.
+        distance: f64,
+        /// The number of the chain, counted from 0, if several ran.
+        chain: Option<usize>,
+        /// The number of the draw, counted from 0; `None` before the first draw.
+        draw: Option<usize>,
+    },
+}
+
+/// Returns the words for a step of a chain.
+fn place(step: &u64, chain: &Option<usize>, draw: &Option<usize>) -> String {
+    match (chain, draw) {
+        (Some(chain), Some(draw)) => format!("chain {chain}, draw {draw} (step {step})"),
+        (Some(chain), None) => format!("chain {chain}, step {step}, before the first draw"),
+        _ => format!("step {step}"),
+    }
+}
+
+impl SltError {
+    /// Adds the chain and the draw to an error of a step.
+    pub(crate) fn of_draw(mut self, number: usize, at: Option<usize>) -> Self {
+        if let Self::Diverged { chain, draw, .. } | Self::Undefined { chain, draw, .. } = &mut self {
+            (*chain, *draw) = (Some(number), at);
+        }
+        self
+    }
 }
 
 /// Recorded losses that cannot be used as a trace.

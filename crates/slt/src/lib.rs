@@ -30,15 +30,16 @@ pub use diagnostics::{
 };
 pub use error::{SltError, TraceError};
 pub use estimator::{
-    Calibration, CalibrationCase, CalibrationTarget, FreeEnergy, FreeEnergyEstimate, Llc, LlcEstimate,
-    PosteriorErrors, SampleLossRun, SampleLosses, StepBias, Susceptibility, Sweep, SweepCell,
+    Calibration, CalibrationCase, CalibrationRun, CalibrationTarget, FreeEnergy, FreeEnergyEstimate, Llc,
+    LlcEstimate, PosteriorErrors, SampleLossRun, SampleLosses, StepBias, Susceptibility, Sweep, SweepCell,
     TwoTemperatures, VolumeSlope, Wbic, susceptibility,
 };
 pub use model::{
     CrossingLoss, DeepLinear, Perceptron, PolynomialLoss, QuadraticLoss, ReducedRank, ReducedRankConfig,
 };
 pub use oracle::{
-    CircleMean, CrossingOracle, GaussianMean, LocalisedCrossing, QuadraticOracle, ReducedRankOracle,
+    CircleMean, CrossingOracle, GaussianMean, IntervalOracle, LocalisedCrossing, QuadraticOracle,
+    ReducedRankOracle,
 };
 pub use phase::{Phase, levels_along};
 pub use sampler::{

@@ -190,11 +190,10 @@ pub fn fit_scaling_law(observations: &[Observation], confidence: f64) -> Result<
     let (normal, _) = normal_equations(observations, &point);
     let freedom = observations.len() - 5;
     let variance = error / freedom as f64;
+    let inverse = solve_positive_definite(&arr2(&normal), &Array2::eye(5)).ok_or(undetermined.clone())?;
     let mut intervals = Vec::new();
     for i in 0..5 {
-        let unit: [f64; 5] = std::array::from_fn(|j| f64::from(u8::from(i == j)));
-        let column = solve(&normal, &unit).ok_or(undetermined.clone())?;
-        let deviation = (variance * column[i]).sqrt();
+        let deviation = (variance * inverse[[i, i]]).sqrt();
         // With a larger deviation the number is not determined.
         let large = if i == 2 || i == 4 { point[i].abs() } else { 20.0 };
         if deviation.is_nan() || deviation > large {

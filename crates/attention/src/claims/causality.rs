@@ -27,26 +27,24 @@ pub fn future_nan_is_invisible(attention: impl SelfAttention) -> impl Claim {
     invisible(meta, attention, |_| f64::NAN)
 }
 
-/// Makes the claim. `later` turns each drawn number into the number of a later row, so that the printed input holds all numbers that
-/// the attention takes, NaN included.
-fn invisible(meta: Meta, attention: impl SelfAttention, later: fn(f64) -> f64) -> impl Claim {
+/// Claims that rows of `later` in the place of the rows after a position change nothing up to it. `kind` makes the entries of `later`,
+/// so that a printed counterexample contains them as they are.
+fn invisible(meta: Meta, attention: impl SelfAttention, kind: fn(f64) -> f64) -> impl Claim {
     Exact::new(meta)
         .dims(&[("tokens", 2..=8), ("width", widths(attention.width()))])
         .names(&["x", "later", "position"])
         .input(move |dims, stream| {
-            let later = normal(stream, dims[0], dims[1]).mapv(later);
+            let later = normal(stream, dims[0], dims[1]).mapv(kind);
             Some((normal(stream, dims[0], dims[1]), later, stream.below(dims[0])))
         })
-        .admits(move |(x, rows, position)| {
-            let nan = later(0.0).is_nan();
-            *position < x.nrows()
-                && x.iter().all(|v: &f64| v.is_finite())
-                && rows.iter().all(|v| if nan { v.is_nan() } else { v.is_finite() })
+        .admits(move |(x, later, position)| {
+            let fits = |v: &f64| v.is_nan() == kind(1.0).is_nan() && !v.is_infinite();
+            *position < x.nrows() && x.iter().all(|v| v.is_finite()) && later.iter().all(fits)
         })
         .margin(move |(x, later, position)| {
-            let seen = s![..=*position, ..];
+            let (seen, unseen) = (s![..=*position, ..], s![*position + 1.., ..]);
             let mut changed: Array2<f64> = x.clone();
-            changed.slice_mut(s![position + 1.., ..]).assign(&later.slice(s![position + 1.., ..]));
+            changed.slice_mut(unseen).assign(&later.slice(unseen));
             let (before, after) = (attention.attend(x), attention.attend(&changed));
             // Equal as numbers: a masked pair is multiplied by zero, which may turn 0.0 into −0.0.
             if before.slice(seen) == after.slice(seen) { 0.0 } else { -1.0 }

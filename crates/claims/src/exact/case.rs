@@ -1,11 +1,11 @@
 //! Inputs that can be printed as Rust source and changed number by number.
 
-use ndarray::{Array1, Array2, Array3};
+use ndarray::{Array, Array1, Array2, Array3, Axis, RemoveAxis};
 
 /// An input of an exact claim.
 ///
-/// `coordinates` lists its numbers in a fixed order. `with_coordinates` replaces them and keeps the shape. Shrinking and guided search
-/// use both.
+/// `coordinates` lists its numbers in a fixed order. `with_coordinates` replaces them and keeps the shape. `cut` deletes entries.
+/// Shrinking and guided search use them.
 ///
 /// # Examples
 /// ```
@@ -15,6 +15,7 @@ use ndarray::{Array1, Array2, Array3};
 /// assert_eq!(case.literal(), "(array![[1.0, -0.5]], 3usize)");
 /// assert_eq!(case.coordinates(), [1.0, -0.5, 3.0]);
 /// assert!(case.with_coordinates(&[0.0, 0.0, -1.0]).is_none()); // no usize is −1
+/// assert_eq!(vec![1.0, 2.0, 3.0].cut(&vec![0.0, 0.0], 1), Some(vec![1.0, 3.0]));
 /// ```
 pub trait Case: Clone + Send + Sync + 'static {
     /// Returns the input as Rust source.
@@ -29,6 +30,25 @@ pub trait Case: Clone + Send + Sync + 'static {
     ///
     /// `numbers` has the length of [`Case::coordinates`].
     fn with_coordinates(&self, numbers: &[f64]) -> Option<Self>;
+    /// Returns the lengths of all lists and axes, in a fixed order; none for a number.
+    fn lengths(&self) -> Vec<usize> {
+        Vec::new()
+    }
+    /// Returns the input without the entries that `shape`, a smaller input, has no place for. The first deleted entry of each list
+    /// or axis is `at`, or the last possible one. The numbers of `shape` do not count.
+    ///
+    /// Returns `None` if a list or axis of `shape` is longer than that of the input.
+    fn cut(&self, shape: &Self, at: usize) -> Option<Self> {
+        let _ = at;
+        (self.lengths() == shape.lengths()).then(|| self.clone())
+    }
+}
+
+/// Returns the positions that stay when a list of `length` entries becomes `kept` entries long, or `None` if it would have to grow.
+fn staying(length: usize, kept: usize, at: usize) -> Option<Vec<usize>> {
+    let gone = length.checked_sub(kept)?;
+    let first = at.min(kept);
+    Some((0..first).chain(first + gone..length).collect())
 }
 
 fn float(x: f64, name: &str) -> Option<String> {
@@ -114,6 +134,24 @@ impl Case for String {
     fn with_coordinates(&self, _: &[f64]) -> Option<Self> {
         Some(self.clone())
     }
+    fn lengths(&self) -> Vec<usize> {
+        vec![self.chars().count()]
+    }
+    fn cut(&self, shape: &Self, at: usize) -> Option<Self> {
+        let letters: Vec<char> = self.chars().collect();
+        let stay = staying(letters.len(), shape.chars().count(), at)?;
+        Some(stay.into_iter().map(|i| letters[i]).collect())
+    }
+}
+
+/// Deletes slices of an array along every axis on which `shape` is shorter.
+fn cut_axes<D: RemoveAxis>(array: &Array<f64, D>, shape: &Array<f64, D>, at: usize) -> Option<Array<f64, D>> {
+    let mut out = array.clone();
+    for axis in 0..array.ndim() {
+        let stay = staying(array.len_of(Axis(axis)), shape.len_of(Axis(axis)), at)?;
+        out = out.select(Axis(axis), &stay);
+    }
+    Some(out)
 }
 
 fn row<'a>(items: impl IntoIterator<Item = &'a f64>) -> String {
@@ -131,6 +169,12 @@ impl Case for Array1<f64> {
     fn with_coordinates(&self, numbers: &[f64]) -> Option<Self> {
         (numbers.len() == self.len()).then(|| Array1::from_vec(numbers.to_vec()))
     }
+    fn lengths(&self) -> Vec<usize> {
+        self.shape().to_vec()
+    }
+    fn cut(&self, shape: &Self, at: usize) -> Option<Self> {
+        cut_axes(self, shape, at)
+    }
 }
 
 impl Case for Array2<f64> {
@@ -146,6 +190,12 @@ impl Case for Array2<f64> {
     }
     fn with_coordinates(&self, numbers: &[f64]) -> Option<Self> {
         Array2::from_shape_vec(self.dim(), numbers.to_vec()).ok()
+    }
+    fn lengths(&self) -> Vec<usize> {
+        self.shape().to_vec()
+    }
+    fn cut(&self, shape: &Self, at: usize) -> Option<Self> {
+        cut_axes(self, shape, at)
     }
 }
 
@@ -167,6 +217,12 @@ impl Case for Array3<f64> {
     fn with_coordinates(&self, numbers: &[f64]) -> Option<Self> {
         Array3::from_shape_vec(self.dim(), numbers.to_vec()).ok()
     }
+    fn lengths(&self) -> Vec<usize> {
+        self.shape().to_vec()
+    }
+    fn cut(&self, shape: &Self, at: usize) -> Option<Self> {
+        cut_axes(self, shape, at)
+    }
 }
 
 impl<T: Case> Case for Vec<T> {
@@ -186,6 +242,15 @@ impl<T: Case> Case for Vec<T> {
             rest = others;
         }
         rest.is_empty().then_some(out)
+    }
+    fn lengths(&self) -> Vec<usize> {
+        std::iter::once(self.len()).chain(self.iter().flat_map(Case::lengths)).collect()
+    }
+    fn cut(&self, shape: &Self, at: usize) -> Option<Self> {
+        let stay = staying(self.len(), shape.len(), at)?;
+        // A list of lists may be ragged, so an entry that cannot take the shape of its place keeps its own.
+        let item = |(to, from): (&T, usize)| self[from].cut(to, at).unwrap_or_else(|| self[from].clone());
+        Some(shape.iter().zip(stay).map(item).collect())
     }
 }
 
@@ -213,6 +278,14 @@ macro_rules! tuple {
                     self.$index.with_coordinates(mine)?
                 },)+);
                 rest.is_empty().then_some(out)
+            }
+            fn lengths(&self) -> Vec<usize> {
+                let mut out = Vec::new();
+                $(out.extend(self.$index.lengths());)+
+                out
+            }
+            fn cut(&self, shape: &Self, at: usize) -> Option<Self> {
+                Some(($(self.$index.cut(&shape.$index, at)?,)+))
             }
         }
     };
@@ -247,5 +320,20 @@ mod tests {
         assert_eq!(back, case);
         assert!(case.with_coordinates(&[1.0]).is_none());
         assert!(true.with_coordinates(&[0.5]).is_none());
+    }
+
+    #[test]
+    fn entries_are_deleted_from_every_part() {
+        let case = (array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], vec![7u64, 8, 9], "abc".to_owned(), 0.5);
+        let shape = (array![[0.0, 0.0], [0.0, 0.0]], vec![0u64, 0], "xy".to_owned(), 2.0);
+        let cut = case.cut(&shape, 1).unwrap();
+        assert_eq!(cut, (array![[1.0, 3.0], [4.0, 6.0]], vec![7, 9], "ac".to_owned(), 0.5));
+        assert_eq!(case.cut(&shape, 99).unwrap().1, [7, 8]);
+        assert_eq!(case.cut(&case, 0), Some(case.clone()));
+        assert_eq!(shape.cut(&case, 0), None);
+        assert_eq!(case.lengths(), [2, 3, 3, 3]);
+        let ragged = vec![vec![1.0, 2.0], vec![3.0], vec![]];
+        assert_eq!(ragged.cut(&vec![vec![0.0]], 1), Some(vec![vec![1.0]]));
+        assert_eq!(ragged.cut(&vec![vec![0.0; 5], vec![]], 0), Some(vec![vec![3.0], vec![]]));
     }
 }

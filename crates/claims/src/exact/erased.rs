@@ -2,28 +2,26 @@
 
 use super::case::Case;
 use std::any::Any;
+use std::sync::Arc;
 
-/// An input of a claim, without its type.
+/// An input of a claim, without its type. A copy shares the input.
 #[derive(Clone)]
-pub(super) struct Input(Box<dyn AnyCase>);
+pub(super) struct Input(Arc<dyn AnyCase>);
 
 /// [`Case`] as an object.
 trait AnyCase: Send + Sync {
     fn as_any(&self) -> &dyn Any;
-    fn clone_box(&self) -> Box<dyn AnyCase>;
     fn literal(&self) -> String;
     fn parts(&self) -> Vec<String>;
     fn coordinates(&self) -> Vec<f64>;
-    fn with_coordinates(&self, numbers: &[f64]) -> Option<Box<dyn AnyCase>>;
+    fn with_coordinates(&self, numbers: &[f64]) -> Option<Input>;
+    fn lengths(&self) -> Vec<usize>;
+    fn cut(&self, shape: &dyn Any, at: usize) -> Option<Input>;
 }
 
 impl<I: Case> AnyCase for I {
     fn as_any(&self) -> &dyn Any {
         self
-    }
-
-    fn clone_box(&self) -> Box<dyn AnyCase> {
-        Box::new(self.clone())
     }
 
     fn literal(&self) -> String {
@@ -38,20 +36,22 @@ impl<I: Case> AnyCase for I {
         Case::coordinates(self)
     }
 
-    fn with_coordinates(&self, numbers: &[f64]) -> Option<Box<dyn AnyCase>> {
-        Case::with_coordinates(self, numbers).map(|case| Box::new(case) as Box<dyn AnyCase>)
+    fn with_coordinates(&self, numbers: &[f64]) -> Option<Input> {
+        Case::with_coordinates(self, numbers).map(Input::new)
     }
-}
 
-impl Clone for Box<dyn AnyCase> {
-    fn clone(&self) -> Self {
-        (**self).clone_box()
+    fn lengths(&self) -> Vec<usize> {
+        Case::lengths(self)
+    }
+
+    fn cut(&self, shape: &dyn Any, at: usize) -> Option<Input> {
+        Case::cut(self, shape.downcast_ref()?, at).map(Input::new)
     }
 }
 
 impl Input {
     pub(super) fn new<I: Case>(case: I) -> Self {
-        Self(Box::new(case))
+        Self(Arc::new(case))
     }
 
     /// Returns the input with its type.
@@ -79,6 +79,16 @@ impl Input {
 
     /// Returns the input with other numbers, or `None` if its type cannot hold one of them.
     pub(super) fn with_coordinates(&self, numbers: &[f64]) -> Option<Self> {
-        (*self.0).with_coordinates(numbers).map(Self)
+        (*self.0).with_coordinates(numbers)
+    }
+
+    /// Returns the lengths of the lists and axes of the input.
+    pub(super) fn lengths(&self) -> Vec<usize> {
+        (*self.0).lengths()
+    }
+
+    /// Returns the input without the entries that `shape` has no place for, or `None` if `shape` is not smaller.
+    pub(super) fn cut(&self, shape: &Self, at: usize) -> Option<Self> {
+        (*self.0).cut(shape.0.as_any(), at)
     }
 }

@@ -6,8 +6,11 @@ mod erased;
 mod extremes;
 mod guided;
 mod judge;
+mod quiet;
 mod search;
 mod shrink;
+mod simpler;
+mod watch;
 
 pub use builder::Exact;
 pub use case::Case;

@@ -1,24 +1,27 @@
 //! An exact claim without the type of its inputs, and the judgement of one input.
 
 use super::erased::Input;
+use super::watch::Watch;
 use crate::meta::Meta;
 use crate::run::message;
 use collimate_stream::RngStream;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// The length of the longest literal that is printed.
 const LONGEST_LITERAL: usize = 20_000;
 
 /// The claim without the type of its inputs, so that the search for violations is compiled once for all types.
+#[derive(Clone)]
 pub(super) struct Search {
     pub(super) meta: Meta,
     pub(super) dims: Vec<(&'static str, RangeInclusive<usize>)>,
     pub(super) names: Vec<&'static str>,
     pub(super) inputs: Option<[u64; 3]>,
-    pub(super) draw: Option<Box<dyn Fn(&[usize], &mut RngStream) -> Option<Input> + Send + Sync>>,
-    pub(super) admits: Option<Box<dyn Fn(&Input) -> bool + Send + Sync>>,
-    pub(super) margin: Option<Box<dyn Fn(&Input) -> f64 + Send + Sync>>,
+    pub(super) draw: Option<Arc<dyn Fn(&[usize], &mut RngStream) -> Option<Input> + Send + Sync>>,
+    pub(super) admits: Option<Arc<dyn Fn(&Input) -> bool + Send + Sync>>,
+    pub(super) margin: Option<Arc<dyn Fn(&Input) -> f64 + Send + Sync>>,
 }
 
 /// An admitted input with its margin.
@@ -26,12 +29,30 @@ pub(super) struct Search {
 pub(super) struct Judged {
     pub(super) input: Input,
     pub(super) dims: Vec<usize>,
+    /// The margin; NaN after a panic.
     pub(super) margin: f64,
+    /// The message of the panic of the margin or of the domain.
+    pub(super) panic: Option<String>,
 }
 
-/// Returns true if a margin is negative or NaN.
-pub(super) fn violates(margin: f64) -> bool {
-    margin.is_nan() || margin < 0.0
+impl Judged {
+    /// Returns true if the margin is negative or NaN, or if its computation panics.
+    pub(super) fn fails(&self) -> bool {
+        self.panic.is_some() || self.margin.is_nan() || self.margin < 0.0
+    }
+
+    /// Returns true if this input fails as `other` does: both panic, or both violate.
+    pub(super) fn fails_like(&self, other: &Self) -> bool {
+        self.fails() && self.panic.is_some() == other.panic.is_some()
+    }
+
+    /// Returns the result of the judgement in words.
+    fn result(&self) -> String {
+        match &self.panic {
+            Some(text) => format!("the panic {text:?}"),
+            None => format!("{:?}", self.margin),
+        }
+    }
 }
 
 impl Search {
@@ -40,46 +61,82 @@ impl Search {
         Self { meta, dims, names, inputs: None, draw: None, admits: None, margin: None }
     }
 
-    /// Draws an input at given dimensions and judges it. Returns `None` if it is rejected.
-    pub(super) fn judge_at(&self, dims: Vec<usize>, stream: &mut RngStream) -> Option<Judged> {
-        let input = (self.draw.as_ref()?)(&dims, stream)?;
-        self.judge(input, dims)
+    /// Draws an input at given dimensions. Returns `None` if the generator rejects the draw.
+    ///
+    /// # Panics
+    /// If the generator panics. The message names the dimensions.
+    pub(super) fn draw_at(&self, watch: &Watch, dims: &[usize], stream: &mut RngStream) -> Option<Input> {
+        let draw = self.draw.as_ref()?;
+        let drawn = catch_unwind(AssertUnwindSafe(|| watch.during(dims, None, || draw(dims, stream))));
+        drawn.unwrap_or_else(|payload| {
+            let text = message(&*payload);
+            let place = if dims.is_empty() { String::new() } else { format!(" at {}", self.named(dims)) };
+            // Continue to unwind without the hook, because the panic was already printed once.
+            std::panic::resume_unwind(Box::new(format!("{text}; while an input was drawn{place}")))
+        })
     }
 
-    /// Judges an input. Returns `None` if it lies outside the domain. A panic message names the input.
-    pub(super) fn judge(&self, input: Input, dims: Vec<usize>) -> Option<Judged> {
-        let judged = catch_unwind(AssertUnwindSafe(|| {
-            let admitted = self.admits.as_ref().is_none_or(|admits| admits(&input));
-            admitted.then(|| self.margin.as_ref().map_or(f64::NAN, |margin| margin(&input)))
-        }));
-        match judged {
-            Ok(margin) => margin.map(|margin| Judged { input, dims, margin }),
-            Err(payload) => {
-                let text = message(&*payload);
-                // Continue to unwind without the hook, because the panic was already printed once.
-                std::panic::resume_unwind(Box::new(format!(
-                    "{text}; on the input\n{}",
-                    self.literal(&input, &dims, None)
-                )))
-            }
-        }
+    /// Draws an input at given dimensions and judges it. Returns `None` if it is rejected.
+    pub(super) fn judge_at(&self, watch: &Watch, dims: Vec<usize>, stream: &mut RngStream) -> Option<Judged> {
+        let input = self.draw_at(watch, &dims, stream)?;
+        self.judge(watch, input, dims)
+    }
+
+    /// Judges an input. Returns `None` if it lies outside the domain.
+    pub(super) fn judge(&self, watch: &Watch, input: Input, dims: Vec<usize>) -> Option<Judged> {
+        let judged = watch.during(&dims, Some(&input), || {
+            catch_unwind(AssertUnwindSafe(|| {
+                let admitted = self.admits.as_ref().is_none_or(|admits| admits(&input));
+                admitted.then(|| self.margin.as_ref().map_or(f64::NAN, |margin| margin(&input)))
+            }))
+        });
+        let (margin, panic) = match judged {
+            Ok(margin) => (margin?, None),
+            Err(payload) => (f64::NAN, Some(message(&*payload))),
+        };
+        Some(Judged { input, dims, margin, panic })
+    }
+
+    /// Judges an input a second time. Returns the difference in words if the result is another one.
+    pub(super) fn second_look(&self, watch: &Watch, first: &Judged) -> Option<String> {
+        let again = self.judge(watch, first.input.clone(), first.dims.clone());
+        let equal = again.as_ref().is_some_and(|again| {
+            let bits = again.margin.to_bits() == first.margin.to_bits();
+            (bits || again.margin.is_nan() && first.margin.is_nan())
+                && again.panic.is_some() == first.panic.is_some()
+        });
+        (!equal).then(|| {
+            let second = again.map_or_else(|| "outside the domain".to_owned(), |again| again.result());
+            format!(
+                "the margin is not a function of its input: it was {} at first and {second} when it was evaluated again, on the input\n{}",
+                first.result(),
+                self.literal(&first.input, &first.dims, None)
+            )
+        })
     }
 
     /// Draws the dimensions, then the input, and judges it.
-    pub(super) fn sample(&self, stream: &mut RngStream) -> Option<Judged> {
+    pub(super) fn sample(&self, watch: &Watch, stream: &mut RngStream) -> Option<Judged> {
         let draw = |(_, range): &(_, RangeInclusive<usize>)| {
-            range.start() + stream.below(range.end().saturating_sub(*range.start()) + 1)
+            range.start() + stream.below(range.end().saturating_sub(*range.start()).saturating_add(1))
         };
         let dims = self.dims.iter().map(draw).collect();
-        self.judge_at(dims, stream)
+        self.judge_at(watch, dims, stream)
+    }
+
+    /// Returns the dimensions with their names.
+    pub(super) fn named(&self, dims: &[usize]) -> String {
+        let named = |((name, _), value): (&(&str, _), &usize)| format!("{name} = {value}");
+        self.dims.iter().zip(dims).map(named).collect::<Vec<_>>().join(", ")
     }
 
     /// Returns the input as Rust source, under a comment with its dimensions and its margin.
     pub(super) fn literal(&self, input: &Input, dims: &[usize], margin: Option<f64>) -> String {
-        let mut head: Vec<String> =
-            self.dims.iter().zip(dims).map(|((name, _), value)| format!("{name} = {value}")).collect();
-        head.extend(margin.map(|margin| format!("margin = {}", collimate_figures::short_number(margin))));
-        let head = head.join(", ");
+        let mut head = self.named(dims);
+        if let Some(margin) = margin {
+            let comma = if head.is_empty() { "" } else { ", " };
+            head += &format!("{comma}margin = {}", collimate_figures::short_number(margin));
+        }
         // One line for each named part reads better than one long tuple.
         let (names, values) = match input.parts() {
             parts if parts.len() == self.names.len() => (self.names.clone(), parts),

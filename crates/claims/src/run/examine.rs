@@ -3,11 +3,12 @@
 use super::report::Report;
 use crate::budget::Budget;
 use crate::claim::Claim;
-use crate::context::Context;
+use crate::context::{Context, NO_RESULT};
 use crate::outcome::Outcome;
 use crate::verdict::Why;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Runs a claim. A panic inside becomes Inconclusive with its message.
@@ -63,13 +64,20 @@ pub fn assert_claim(claim: &dyn Claim) {
     assert_claim_with(claim, &Budget::quick());
 }
 
-/// Runs a claim like [`assert_claim`], with a given budget.
+/// Runs a claim like [`assert_claim`], with a given budget. An input or a trial without a result after ten seconds is named on the
+/// standard error.
 ///
 /// # Panics
 /// Like [`assert_claim`].
 #[track_caller]
 pub fn assert_claim_with(claim: &dyn Claim, budget: &Budget) {
-    let report = examine(claim, budget);
+    let id = claim.meta().id;
+    let say = move |_: u64, _: u64, note: &str| {
+        if note.starts_with(NO_RESULT) {
+            eprintln!("{id}: {note}");
+        }
+    };
+    let report = examine_in(claim, Context::new(id, budget).on_progress(Arc::new(say)));
     assert!(report.as_expected(), "{report}");
 }
 

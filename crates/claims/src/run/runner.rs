@@ -5,7 +5,7 @@ use super::report::Report;
 use super::results::{LeftOut, Run};
 use crate::budget::Budget;
 use crate::claim::{Claim, Claims};
-use crate::context::{Context, Shared};
+use crate::context::{Context, NO_RESULT, Shared};
 use crate::error::ClaimsError;
 use crate::meta::Meta;
 use std::sync::Arc;
@@ -32,6 +32,13 @@ pub enum Progress<'a> {
         /// The largest possible number of steps.
         total: u64,
         /// The current activity.
+        note: &'a str,
+    },
+    /// An evaluation inside a claim has no result for a long time: 10 seconds, then 20, 40 and so on.
+    Waiting {
+        /// The claim.
+        meta: &'a Meta,
+        /// The time without a result, and the input as Rust source or the number of the trial.
         note: &'a str,
     },
     /// A claim is finished.
@@ -107,7 +114,8 @@ impl Runner {
         self
     }
 
-    /// Sets the flag that stops the run. Finished reports are kept.
+    /// Sets the flag that stops the run. Finished reports are kept. An evaluation of an [`Exact`](crate::Exact) claim or a trial that
+    /// does not return is left behind, and keeps its thread until the program ends.
     pub fn interruptible(mut self, flag: Arc<AtomicBool>) -> Self {
         self.interrupt = flag;
         self
@@ -167,7 +175,10 @@ impl Runner {
                 .sharing(&shared);
             if let Some(callback) = self.progress.clone() {
                 let step = move |done, total, note: &str| {
-                    callback(&Progress::Step { meta: &meta, done, total, note })
+                    callback(&match note.starts_with(NO_RESULT) {
+                        true => Progress::Waiting { meta: &meta, note },
+                        false => Progress::Step { meta: &meta, done, total, note },
+                    })
                 };
                 context = context.on_progress(Arc::new(step));
             }

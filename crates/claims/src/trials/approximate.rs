@@ -52,13 +52,7 @@ impl Judge for UnboundedMean {
     const FORM: &'static str = "an approximate claim";
 
     fn invalid(claim: &Approximate) -> Option<String> {
-        let (zone, errors) = (claim.zone, claim.errors);
-        if !zone.null.is_finite() || !zone.alternative.is_finite() {
-            return Some("two finite hypotheses are needed".to_owned());
-        }
-        let sides = [errors.false_support, errors.false_refutation];
-        let valid = sides.iter().all(|&error| error > 0.0 && error < 0.5);
-        (!valid).then(|| "error rates must lie between 0 and 1/2".to_owned())
+        claim.zone.fault().or_else(|| claim.errors.fault(0.5))
     }
 
     fn judge(claim: &Approximate, context: &Context) -> Outcome {

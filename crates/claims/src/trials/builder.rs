@@ -1,7 +1,7 @@
 //! The builder that all claims judged from independent trials share.
 
 use crate::claim::Claim;
-use crate::context::Context;
+use crate::context::{Alarm, Context};
 use crate::in_order;
 use crate::meta::Meta;
 use crate::outcome::Outcome;
@@ -9,6 +9,7 @@ use crate::verdict::{Verdict, Why};
 use crate::zone::Zone;
 use collimate_stream::RngStream;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// The error rates of a statistical claim, fixed when the claim is registered.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,9 +28,16 @@ impl Default for Errors {
 }
 
 impl Errors {
-    /// Returns whether both rates lie in (0, 1).
-    pub(super) fn valid(&self) -> bool {
-        [self.false_support, self.false_refutation].iter().all(|&rate| rate > 0.0 && rate < 1.0)
+    /// Returns the reason why the rates make no sense, if there is one: each must be positive and below `limit`, and their sum must
+    /// be below 1, because a coin reaches 1 without any data.
+    pub(super) fn fault(&self, limit: f64) -> Option<String> {
+        let (support, refutation) = (self.false_support, self.false_refutation);
+        let fits = |rate: f64| rate > 0.0 && rate < limit;
+        (!fits(support) || !fits(refutation) || support + refutation >= 1.0).then(|| {
+            format!(
+                "error rates must lie between 0 and {limit}, with a sum below 1, given {support} and {refutation}"
+            )
+        })
     }
 }
 
@@ -47,12 +55,12 @@ pub struct Trials<J: Judge> {
     pub(super) judge: J,
 }
 
-type Trial<T> = Box<dyn Fn(&mut RngStream) -> T + Send + Sync>;
+type Trial<T> = Arc<dyn Fn(&mut RngStream) -> T + Send + Sync>;
 
 /// The way a claim is judged from its trials. Public only because [`Trials`] requires it; it cannot be named outside this crate.
 pub trait Judge: Send + Sync + Sized {
     /// The result of one trial.
-    type Value: Send;
+    type Value: Send + 'static;
 
     /// The name of the form, as an error message says it.
     const FORM: &'static str;
@@ -92,11 +100,11 @@ impl<J: Judge> Trials<J> {
 
     /// Sets the function that runs one independent trial.
     pub fn trial(mut self, trial: impl Fn(&mut RngStream) -> J::Value + Send + Sync + 'static) -> Self {
-        self.trial = Some(Box::new(trial));
+        self.trial = Some(Arc::new(trial));
         self
     }
 
-    /// Runs trials in order and hands each result to `take`, until it gives a verdict.
+    /// Runs trials in order and hands each result to `take`, until it gives a verdict. Trials after the deciding one are dropped.
     ///
     /// Without a verdict, the result is Inconclusive: [`Why::Interrupted`] after an interruption, and [`Why::Cap`] when all `cap`
     /// trials were taken.
@@ -106,25 +114,32 @@ impl<J: Judge> Trials<J> {
         cap: u64,
         mut take: impl FnMut(u64, J::Value) -> Option<Verdict>,
     ) -> Verdict {
-        let trial = self.trial.as_ref().expect("checked before the claim is judged");
-        let mut verdict = Verdict::Inconclusive(Why::Cap);
+        let trial = Arc::clone(self.trial.as_ref().expect("checked before the claim is judged"));
         let base = context.named_stream("trials");
-        in_order::for_each(
+        let mut decided = None;
+        let mut alarm = Alarm::default();
+        in_order::for_each_abandoning(
             context.budget().threads,
             cap,
-            |i| trial(&mut base.child(i)),
+            context.watched(),
+            move |i| trial(&mut base.child(i)),
             |i, value| {
-                let decided = take(i, value)
-                    .or_else(|| context.interrupted().then_some(Verdict::Inconclusive(Why::Interrupted)));
-                if let Some(decided) = decided {
-                    verdict = decided;
+                decided = take(i, value);
+                if decided.is_some() || context.interrupted() {
                     return ControlFlow::Break(());
                 }
                 context.progress(i + 1, cap, "trials");
                 ControlFlow::Continue(())
             },
+            |i, since| {
+                if alarm.rings(since) {
+                    context.no_result(i, cap, since, &format!("in trial {i}"));
+                }
+                if context.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
         );
-        verdict
+        let open = || if context.interrupted() { Why::Interrupted } else { Why::Cap };
+        decided.unwrap_or_else(|| Verdict::Inconclusive(open()))
     }
 }
 
@@ -155,7 +170,8 @@ impl<J: Judge> Claim for Trials<J> {
 
     fn run(&self, context: &mut Context) -> Outcome {
         let missing = || self.trial.is_none().then(|| format!("{} needs `trial`", J::FORM));
-        match J::invalid(self).or_else(missing) {
+        let empty = || (context.by_tier(self.caps) == 0).then(|| format!("{} needs a trial", J::FORM));
+        match J::invalid(self).or_else(missing).or_else(empty) {
             Some(reason) => Outcome::inconclusive(Why::Invalid(reason)),
             None => J::judge(self, context),
         }

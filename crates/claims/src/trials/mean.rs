@@ -100,14 +100,7 @@ impl Judge for BoundedMean {
         if !(low.is_finite() && high.is_finite() && low < high) {
             return Some("a mean needs finite bounds, the lower one first".to_owned());
         }
-        let (null, alternative) = (claim.zone.null, claim.zone.alternative);
-        let inside = |m: f64| m >= low && m <= high;
-        if !inside(null) || !inside(alternative) || null == alternative {
-            return Some(format!(
-                "two different hypotheses inside the bounds are needed, given {null} and {alternative}"
-            ));
-        }
-        (!claim.errors.valid()).then(|| "error rates must lie between 0 and 1".to_owned())
+        claim.zone.fault_within(low, high).or_else(|| claim.errors.fault(1.0))
     }
 
     fn judge(claim: &Mean, context: &Context) -> Outcome {
@@ -131,17 +124,12 @@ impl Judge for BoundedMean {
                 }
             };
             (trials, sum) = (trials + 1, sum + x);
-            match (support.push(y), against.push(1.0 - y)) {
-                // Both at once happens only inside the zone, where either verdict is right.
-                (true, true) if zone.margin(sum / trials as f64) < 0.0 => Some(Verdict::Refuted),
-                (true, _) => Some(Verdict::Upheld),
-                (false, true) => Some(Verdict::Refuted),
-                (false, false) => None,
-            }
+            let (supported, refuted) = (support.push(y), against.push(1.0 - y));
+            zone.settle(supported, refuted, sum / trials as f64)
         });
         let mut outcome = Outcome::new(verdict).trials(trials).note(rates(zone, errors, cap));
         if trials > 0 {
-            let confidence = (1.0 - errors.false_support - errors.false_refutation).max(0.0);
+            let confidence = 1.0 - errors.false_support - errors.false_refutation;
             let (below, above) = if rising { (&support, &against) } else { (&against, &support) };
             let mean = sum / trials as f64;
             outcome = outcome.estimate(mean).margin(zone.margin(mean));

@@ -58,7 +58,10 @@ pub(super) fn sequential<J: Judge>(
     success: impl Fn(J::Value) -> Option<bool>,
 ) -> Outcome {
     let cap = context.by_tier(claim.caps);
-    let mut test = Sprt::new(zone, claim.errors);
+    let mut test = match Sprt::new(zone, claim.errors) {
+        Ok(test) => test,
+        Err(error) => return Outcome::inconclusive(Why::Invalid(error.to_string())),
+    };
     let verdict = claim.run_until(context, cap, |i, value| match success(value) {
         Some(success) => test.push(success),
         None => Some(gave_nan(i)),

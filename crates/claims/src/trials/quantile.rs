@@ -87,7 +87,8 @@ impl Quantile {
 impl SignTest {
     fn zone(&self) -> Zone {
         let null = if self.above { 1.0 - self.level } else { self.level };
-        Zone::new(null, null + self.width)
+        // The share of trials on the claimed side must be large, so the zone lies above the null.
+        Zone::above(null, self.width)
     }
 
     /// Returns whether a trial supports the claim, and `None` for NaN.
@@ -103,14 +104,14 @@ impl Judge for SignTest {
 
     fn invalid(claim: &Quantile) -> Option<String> {
         let judge = &claim.judge;
-        match Sprt::invalid(&judge.zone(), &claim.errors) {
-            Some(reason) => Some(reason),
-            None if judge.threshold.is_nan() => Some("a quantile needs `at_least` or `at_most`".to_owned()),
-            None if judge.width < 0.0 => {
-                Some(format!("the width of the zone must be at least 0, but is {}", judge.width))
-            }
-            None => None,
+        let threshold = judge.threshold;
+        if threshold.is_nan() {
+            return Some("a quantile needs `at_least` or `at_most` with a number".to_owned());
         }
+        if !(judge.level > 0.0 && judge.level < 1.0) {
+            return Some(format!("the level of a quantile must lie between 0 and 1, but is {}", judge.level));
+        }
+        Sprt::invalid(&judge.zone(), &claim.errors)
     }
 
     fn judge(claim: &Quantile, context: &Context) -> Outcome {
@@ -138,22 +139,14 @@ fn binomial(claim: &Quantile, context: &Context) -> Outcome {
     if stopped != Verdict::Inconclusive(Why::Cap) {
         return Outcome::new(stopped).trials(done);
     }
-    if trials == 0 {
-        return Outcome::inconclusive(Why::Invalid("a fixed test needs trials".to_owned()));
-    }
     let law = |p: f64| Binomial::new(p, trials).expect("a probability, checked before");
     // P(K ≥ k) if the claim is false, P(K ≤ k) if it is true.
     let against_null = if successes == 0 { 1.0 } else { law(zone.null).sf(successes - 1) };
     let against_alternative = law(zone.alternative).cdf(successes);
-    let supported = against_null <= errors.false_support;
-    let verdict = match (supported, against_alternative <= errors.false_refutation) {
-        (true, false) => Verdict::Upheld,
-        (false, true) => Verdict::Refuted,
-        (true, true) if zone.margin(successes as f64 / trials as f64) >= 0.0 => Verdict::Upheld,
-        (true, true) => Verdict::Refuted,
-        (false, false) => Verdict::Inconclusive(Why::Cap),
-    };
     let rate = successes as f64 / trials as f64;
+    let supported = against_null <= errors.false_support;
+    let refuted = against_alternative <= errors.false_refutation;
+    let verdict = zone.settle(supported, refuted, rate).unwrap_or(Verdict::Inconclusive(Why::Cap));
     let mut outcome = Outcome::new(verdict)
         .trials(trials)
         .estimate(rate)

@@ -1,7 +1,7 @@
 //! Confidence sequences for the mean of a bounded quantity: valid at all times simultaneously.
 
 use crate::error::ClaimsError;
-use collimate_measure::Interval;
+use collimate_measure::{Interval, ensure};
 
 /// The construction of a confidence sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,24 +106,62 @@ impl Lower {
     }
 }
 
+/// A lower bound that never falls: the largest bound so far, checked after every number.
+///
+/// The bound of bets moves in steps of 1/128 of its distance from the mean, because a step can be checked with one product for
+/// each number. It lies at most one step below the exact largest bound.
+#[derive(Clone, Debug)]
+struct Running {
+    lower: Lower,
+    bound: f64,
+    next: f64,
+    /// The logarithm of the capital that bets on a mean above `next`.
+    log_capital: f64,
+}
+
+impl Running {
+    fn new(lower: Lower) -> Self {
+        Self { lower, bound: 0.0, next: 0.5 / 128.0, log_capital: 0.0 }
+    }
+
+    fn push(&mut self, y: f64) {
+        let bet = self.lower.push(y);
+        match self.lower.method {
+            Method::EmpiricalBernstein => self.bound = self.bound.max(self.lower.bound()),
+            Method::Betting => {
+                self.log_capital += Lower::log_factor(bet, y, self.next);
+                while self.log_capital >= -self.lower.alpha.ln() && self.bound < self.next {
+                    self.bound = self.next;
+                    let mean = (0.5 + self.lower.sum) / (self.lower.seen.len() as f64 + 1.0);
+                    self.next = (self.bound + ((mean - self.bound) / 128.0).max(1e-6)).min(1.0);
+                    self.log_capital = self.lower.log_capital(self.next);
+                }
+            }
+        }
+    }
+}
+
 /// A confidence sequence for the mean of a quantity in `[low, high]`.
 ///
 /// ```text
 /// betting:  Cₜ = { m : ½ max(Π(1 + λᵢ(xᵢ−m)), Π(1 − λᵢ(xᵢ−m))) < 1/α }
 /// Bernstein: Σλᵢxᵢ/Σλᵢ ± (log(2/α) + Σ(xᵢ−μ̂ᵢ₋₁)²(−log(1−λᵢ)−λᵢ)) / Σλᵢ
+/// interval:  ⋂ C₁ … Cₜ
 /// ```
-/// With probability at least 1 − α it contains the mean at *all* times, so a caller may look at it after each number and
-/// stop at any time.
+/// With probability at least 1 − α every Cₜ contains the mean, so a caller may look at the interval after each number and stop at any
+/// time. The interval is the intersection of all of them, so it never becomes wider. With betting, each end lies outside the exact
+/// intersection by at most 1/128 of its distance from the mean.
 ///
 /// # Examples
 /// ```
 /// use collimate_claims::{ConfidenceSequence, Method};
-/// let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.05, Method::Betting);
+/// let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.05, Method::Betting)?;
 /// for i in 0..1000 {
-///     sequence.push(f64::from(i % 2)).unwrap();
+///     sequence.push(f64::from(i % 2))?;
 /// }
 /// let interval = sequence.interval();
 /// assert!(interval.contains(0.5) && interval.width() < 0.13);
+/// # Ok::<(), collimate_claims::ClaimsError>(())
 /// ```
 ///
 /// # References
@@ -133,15 +171,23 @@ pub struct ConfidenceSequence {
     low: f64,
     high: f64,
     alpha: f64,
-    below: Lower,
-    above: Lower,
+    below: Running,
+    above: Running,
+    /// The point that is left when the two bounds cross, which happens with probability at most α.
+    crossed: Option<f64>,
 }
 
 impl ConfidenceSequence {
     /// Returns a sequence with coverage `1 − alpha` for a quantity in `[low, high]`.
-    pub fn new(low: f64, high: f64, alpha: f64, method: Method) -> Self {
-        let side = Lower::new(alpha / 2.0, method, Bets::PredictablePlugin);
-        Self { low, high, alpha, below: side.clone(), above: side }
+    ///
+    /// # Errors
+    /// [`ClaimsError::OutOfRange`](crate::ClaimsError::OutOfRange) unless the bounds are finite, `low < high` and `0 < alpha < 1`.
+    pub fn new(low: f64, high: f64, alpha: f64, method: Method) -> Result<Self, ClaimsError> {
+        let width = high - low;
+        ensure(width > 0.0 && width.is_finite(), "the width of the bounds", "positive and finite", width)?;
+        ensure(alpha > 0.0 && alpha < 1.0, "alpha", "between 0 and 1", alpha)?;
+        let side = Running::new(Lower::new(alpha / 2.0, method, Bets::PredictablePlugin));
+        Ok(Self { low, high, alpha, below: side.clone(), above: side, crossed: None })
     }
 
     /// Adds one number.
@@ -150,14 +196,24 @@ impl ConfidenceSequence {
     /// [`ClaimsError::OutOfBounds`](crate::ClaimsError::OutOfBounds) for a number outside the declared bounds, NaN included.
     pub fn push(&mut self, x: f64) -> Result<(), ClaimsError> {
         let y = unit(x, self.low, self.high)?;
+        let before = (self.below.bound, 1.0 - self.above.bound);
         self.below.push(y);
         self.above.push(1.0 - y);
+        let (below, above) = (self.below.bound, 1.0 - self.above.bound);
+        if below > above && self.crossed.is_none() {
+            self.crossed = Some(((below + above) / 2.0).clamp(before.0, before.1));
+        }
         Ok(())
     }
 
     /// Returns the interval after the numbers so far.
     pub fn interval(&self) -> Interval {
-        scaled(&self.below, &self.above, self.low, self.high, 1.0 - self.alpha)
+        let (below, above) = match self.crossed {
+            Some(point) => (point, point),
+            None => (self.below.bound, 1.0 - self.above.bound),
+        };
+        let back = |y: f64| self.low + (self.high - self.low) * y;
+        Interval { low: back(below), high: back(above), confidence: 1.0 - self.alpha }
     }
 }
 

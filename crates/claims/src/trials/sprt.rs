@@ -1,6 +1,7 @@
 //! Wald's sequential test of a success probability, with thresholds that guarantee the error rates.
 
 use super::builder::Errors;
+use crate::error::ClaimsError;
 use crate::verdict::Verdict;
 use crate::zone::Zone;
 
@@ -17,7 +18,7 @@ use crate::zone::Zone;
 /// ```
 /// use collimate_claims::{Errors, Sprt, Verdict, Zone};
 /// let errors = Errors { false_support: 0.01, false_refutation: 0.01 };
-/// let mut test = Sprt::new(Zone::new(0.5, 0.9), errors);
+/// let mut test = Sprt::new(Zone::new(0.5, 0.9), errors).unwrap();
 /// let decided_after = (1..).find(|_| test.push(true).is_some()).unwrap();
 /// assert_eq!(decided_after, 8); // (9/5)⁸ = 110 is the first power above 1/0.01
 /// ```
@@ -36,9 +37,16 @@ pub struct Sprt {
 
 impl Sprt {
     /// Returns a test without trials.
-    pub fn new(zone: Zone, errors: Errors) -> Self {
+    ///
+    /// # Errors
+    /// [`ClaimsError::Malformed`] unless the hypotheses are two different probabilities and the error rates are positive with a sum
+    /// below 1.
+    pub fn new(zone: Zone, errors: Errors) -> Result<Self, ClaimsError> {
+        if let Some(reason) = Self::invalid(&zone, &errors) {
+            return Err(ClaimsError::Malformed { reason });
+        }
         let (up, down) = (-errors.false_support.ln(), errors.false_refutation.ln());
-        Self { zone, log_ratio: 0.0, up, down, successes: 0, trials: 0 }
+        Ok(Self { zone, log_ratio: 0.0, up, down, successes: 0, trials: 0 })
     }
 
     /// Adds one trial, and returns the verdict as soon as the test decides.
@@ -68,13 +76,6 @@ impl Sprt {
 
     /// Returns what is wrong with the hypotheses or the error rates, if anything.
     pub(super) fn invalid(zone: &Zone, errors: &Errors) -> Option<String> {
-        let inside = |p: f64| (0.0..=1.0).contains(&p);
-        if !inside(zone.null) || !inside(zone.alternative) || zone.null == zone.alternative {
-            let (p0, p1) = (zone.null, zone.alternative);
-            return Some(format!(
-                "a success rate needs two different hypotheses in [0, 1], given {p0} and {p1}"
-            ));
-        }
-        (!errors.valid()).then(|| "error rates must lie between 0 and 1".to_owned())
+        zone.fault_within(0.0, 1.0).or_else(|| errors.fault(1.0))
     }
 }

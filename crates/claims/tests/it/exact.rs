@@ -194,3 +194,141 @@ fn the_effort_is_proportional_to_the_number_of_inputs() {
     assert!(spent(false) <= 6, "three inputs and three guided ones");
     assert!((100..=506).contains(&spent(true)), "the smallest effort to shrink");
 }
+
+#[test]
+fn a_list_loses_the_entries_that_do_not_matter() {
+    // Ten numbers of at most 10 cannot exceed 100, so eleven are the least.
+    let at_most = |largest: f64| {
+        Exact::new(belief("own/total"))
+            .dims(&[("n", 1..=16)])
+            .names(&["x"])
+            .input(move |dims, s| Some(Array1::from_shape_fn(dims[0], |_| s.uniform_in(0.0, largest))))
+            .admits(move |x| x.iter().all(|v| (0.0..=largest).contains(v)))
+            .margin(|x| 100.0 - x.sum())
+    };
+    under_seeds(&at_most(20.0), |report| {
+        let found = report.outcome.counterexample.as_ref().unwrap();
+        assert_eq!(found.dims, [("n", 6)], "{report}");
+    });
+    // Without a bound one number is enough, and 101 is the least integer.
+    let free = Exact::new(belief("own/total"))
+        .dims(&[("n", 1..=20)])
+        .names(&["x"])
+        .input(|dims, s| Some(Array1::from_shape_fn(dims[0], |_| 30.0 * s.normal())))
+        .admits_all()
+        .margin(|x| 100.0 - x.sum());
+    under_seeds(&free, |report| assert_eq!(literal(report), "let x = array![101.0];"));
+}
+
+#[test]
+fn rows_and_columns_are_deleted_together() {
+    // Violated by any negative diagonal entry of a square matrix that comes with a vector of its size.
+    let claim = Exact::new(belief("own/diagonal"))
+        .dims(&[("n", 1..=9)])
+        .input(|dims, s| {
+            let n = dims[0];
+            Some((Array2::from_shape_fn((n, n), |_| s.normal()), Array1::from_shape_fn(n, |_| s.normal())))
+        })
+        .admits(|(a, x)| a.nrows() == x.len() && a.ncols() == x.len())
+        .margin(|(a, x)| (0..x.len()).fold(1.0, |m: f64, i| m.min(a[[i, i]] + x[i].abs())));
+    under_seeds(&claim, |report| assert_eq!(literal(report), "let input = (array![[-1.0]], array![0.0]);"));
+}
+
+#[test]
+fn a_list_without_dimensions_becomes_shorter() {
+    let claim = Exact::new(belief("own/list"))
+        .input(|_, s| {
+            let length = 3 + s.below(40);
+            Some((0..length).map(|_| s.below(100) as u64).collect::<Vec<u64>>())
+        })
+        .admits_all()
+        .margin(|x| if x.iter().any(|&v| v >= 70) { -1.0 } else { 1.0 });
+    // The generator draws no list of fewer than three entries.
+    under_seeds(&claim, |report| {
+        let mut text = literal(report).to_owned();
+        text = text.replace("70u64", "x");
+        assert!(
+            ["vec![x, 0u64, 0u64]", "vec![0u64, x, 0u64]", "vec![0u64, 0u64, x]"]
+                .iter()
+                .any(|expected| text == format!("let input = {expected};")),
+            "{text}"
+        );
+    });
+    let text = Exact::new(belief("own/text"))
+        .input(|_, s| Some((0..s.below(30)).map(|_| ['a', 'b', 'λ'][s.below(3)]).collect::<String>()))
+        .admits_all()
+        .margin(|x| if x.matches('λ').count() >= 2 { -1.0 } else { 1.0 });
+    under_seeds(&text, |report| assert_eq!(literal(report), "let input = \"λλ\".to_owned();"));
+}
+
+#[test]
+fn the_least_integer_is_found_by_bisection() {
+    for (least, most) in [(1_234_568_u64, 3_000_000_usize), (65_537, 1 << 40), (3, 100)] {
+        let claim = Exact::new(belief("own/least"))
+            .input(move |_, s| Some(s.below(most) as u64))
+            .admits_all()
+            .margin(move |&n| if n >= least { -1.0 } else { 1.0 });
+        under_seeds(&claim, |report| assert_eq!(literal(report), format!("let input = {least}u64;")));
+    }
+    let below = Exact::new(belief("own/below"))
+        .input(|_, s| Some(1e6 * s.normal()))
+        .admits_all()
+        .margin(|x| x + 777.5);
+    under_seeds(&below, |report| assert_eq!(literal(report), "let input = -778.0;"));
+}
+
+#[test]
+fn numbers_change_together() {
+    // Only equal numbers violate, so none of them can change alone.
+    let equal = Exact::new(belief("own/equal"))
+        .dims(&[("n", 3..=6)])
+        .input(|dims, s| {
+            let x = 100.0 + s.below(900) as f64;
+            Some(vec![x; dims[0]])
+        })
+        .admits_all()
+        .margin(|x| if x.iter().all(|v| *v == x[0] && *v >= 50.0) { -1.0 } else { 1.0 });
+    under_seeds(&equal, |report| assert_eq!(literal(report), "let input = vec![50.0, 50.0, 50.0];"));
+    // Only a fixed difference violates.
+    let apart = Exact::new(belief("own/apart"))
+        .input(|_, s| {
+            let x = s.below(1000) as f64;
+            Some((x + 7.0, x))
+        })
+        .admits_all()
+        .margin(|(x, y)| if x - y == 7.0 && *y >= 3.0 { -1.0 } else { 1.0 });
+    under_seeds(&apart, |report| assert_eq!(literal(report), "let input = (10.0, 3.0);"));
+    // Only a fixed ratio violates.
+    let ratio = Exact::new(belief("own/ratio"))
+        .input(|_, s| {
+            let x = s.normal();
+            Some((x, 2.0 * x))
+        })
+        .admits_all()
+        .margin(|(x, y)| if *x != 0.0 && *y == 2.0 * x { -1.0 } else { 1.0 });
+    under_seeds(&ratio, |report| assert_eq!(literal(report), "let input = (0.5, 1.0);"));
+}
+
+#[test]
+fn trivial_dimensions_do_not_keep_guided_search_from_the_others() {
+    // In floating point the mean of equal numbers can leave their range, but not for two numbers.
+    let claim = |from: usize| {
+        Exact::new(belief("own/mean-in-range"))
+            .dims(&[("n", from..=10)])
+            .input(|dims, s| Some((0..dims[0]).map(|_| s.normal()).collect::<Vec<f64>>()))
+            .admits_all()
+            .margin(|x| {
+                let mean = x.iter().sum::<f64>() / x.len() as f64;
+                let (low, high) = x.iter().fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
+                (mean - low).min(high - mean)
+            })
+    };
+    for from in [1, 2] {
+        for budget in [Budget::quick(), Budget::standard(), Budget::nightly()] {
+            for seed in 0..5 {
+                let report = examine(&claim(from), &budget.clone().seed(seed));
+                assert!(report.refuted(), "{report}");
+            }
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Error rates and power at the two ends of the indifference zone.
 
 use collimate_claims::{
-    Budget, Claim, ConfidenceSequence, Mean, Meta, Method, Proportion, Quantile, Subject, Verdict, examine,
+    Budget, Claim, ConfidenceSequence, Errors, Mean, Meta, Method, Proportion, Quantile, Sprt, Subject,
+    Verdict, Zone, examine,
 };
 use collimate_measure::Interval;
 use collimate_stream::RngStream;
@@ -139,7 +140,7 @@ fn confidence_sequences_cover_at_all_times() {
             let mut width = 0.0;
             for k in 0..sequences {
                 let mut stream = RngStream::new(77, k);
-                let mut sequence = ConfidenceSequence::new(low, high, alpha, method);
+                let mut sequence = ConfidenceSequence::new(low, high, alpha, method).unwrap();
                 let mut miss = false;
                 for t in 1..=256u32 {
                     sequence.push(if stream.bernoulli(p) { high } else { low }).unwrap();
@@ -157,10 +158,89 @@ fn confidence_sequences_cover_at_all_times() {
 
 #[test]
 fn a_confidence_sequence_rejects_numbers_outside_its_bounds() {
-    let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.05, Method::Betting);
+    let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.05, Method::Betting).unwrap();
     assert_eq!((sequence.interval().low, sequence.interval().high), (0.0, 1.0));
     for bad in [f64::NAN, -0.1, 1.1, f64::INFINITY] {
         assert!(sequence.push(bad).is_err());
     }
     assert_eq!(sequence.interval().width(), 1.0);
+}
+
+#[test]
+fn a_confidence_sequence_never_becomes_wider() {
+    for (method, p, looseness) in
+        [(Method::Betting, 0.5, 1.01), (Method::Betting, 0.02, 1.01), (Method::EmpiricalBernstein, 0.3, 1.0)]
+    {
+        for seed in 0..3 {
+            let mut stream = RngStream::new(5, seed);
+            let mut sequence = ConfidenceSequence::new(-1.0, 3.0, 0.05, method).unwrap();
+            let mut before = sequence.interval();
+            // Numbers that drift, so that the interval of the numbers so far would widen again.
+            for i in 0..2_000_u32 {
+                let share: f64 = if i % 500 < 250 { p } else { 2.0 * p };
+                sequence.push(if stream.bernoulli(share.min(1.0)) { 3.0 } else { -1.0 }).unwrap();
+                let now = sequence.interval();
+                assert!(now.low >= before.low && now.high <= before.high, "{method:?} at {i}");
+                assert!(now.low <= now.high);
+                before = now;
+            }
+            assert!(before.width() < 4.0 * 0.25 * looseness, "{method:?}: {before}");
+        }
+    }
+}
+
+#[test]
+fn the_intersection_keeps_the_width_of_the_last_interval_of_a_steady_quantity() {
+    // For an alternating quantity the last interval is the narrowest. The steps of the intersection add less than 1/64 to it.
+    let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.05, Method::Betting).unwrap();
+    for i in 0..1000 {
+        sequence.push(f64::from(i % 2)).unwrap();
+    }
+    let width = sequence.interval().width();
+    assert!((0.10..0.13).contains(&width), "{width}");
+}
+
+#[test]
+fn crossed_bounds_leave_one_point() {
+    // A quantity that jumps contradicts the coverage, so the bounds cross.
+    let mut sequence = ConfidenceSequence::new(0.0, 1.0, 0.1, Method::Betting).unwrap();
+    for i in 0..1500 {
+        sequence.push(if i < 500 { 0.0 } else { 1.0 }).unwrap();
+    }
+    let one = sequence.interval();
+    assert_eq!(one.low, one.high);
+    sequence.push(1.0).unwrap();
+    assert_eq!(sequence.interval(), one);
+}
+
+#[test]
+fn bounds_and_error_rates_that_make_no_sense_are_refused() {
+    for (low, high, alpha) in [
+        (0.0, 1.0, 2.0),
+        (0.0, 1.0, 0.0),
+        (0.0, 1.0, -0.05),
+        (0.0, 1.0, f64::NAN),
+        (1.0, 1.0, 0.05),
+        (1.0, 0.0, 0.05),
+        (f64::NEG_INFINITY, 1.0, 0.05),
+    ] {
+        let error = ConfidenceSequence::new(low, high, alpha, Method::Betting).unwrap_err();
+        assert!(error.to_string().contains("must be"), "{error}");
+    }
+    let errors = |support, refutation| Errors { false_support: support, false_refutation: refutation };
+    let good = errors(0.01, 0.01);
+    for (zone, errors, part) in [
+        (Zone::new(0.5, 0.9), errors(0.0, 0.1), "error rates"),
+        (Zone::new(0.5, 0.9), errors(0.1, 1.0), "error rates"),
+        (Zone::new(0.5, 0.9), errors(0.6, 0.6), "sum below 1"),
+        (Zone::new(0.5, 0.9), errors(f64::NAN, 0.6), "error rates"),
+        (Zone::new(0.5, 0.5), good, "two different"),
+        (Zone::new(-0.1, 0.5), good, "inside the bounds"),
+        (Zone::new(0.1, f64::NAN), good, "finite"),
+        (Zone::at_most(0.5, -0.1), good, "width"),
+    ] {
+        let error = Sprt::new(zone, errors).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(Sprt::new(Zone::new(0.5, 0.9), good).is_ok());
 }

@@ -124,6 +124,7 @@ fn progress_is_reported_in_order() {
         let line = match progress {
             Progress::Started { index, total, meta } => format!("start {index}/{total} {}", meta.id),
             Progress::Step { done, total, note, .. } => format!("step {done}/{total} {note}"),
+            Progress::Waiting { note, .. } => format!("wait {note}"),
             Progress::Finished { report, .. } => format!("end {}", report.outcome.verdict),
         };
         log.lock().unwrap().push(line);

@@ -65,3 +65,67 @@ fn a_fresh_seed_differs_and_can_be_repeated() {
     let repeat = Budget::quick().seed(one.seed);
     assert_eq!(bits(examine(claim, &one)), bits(examine(claim, &repeat)));
 }
+
+/// A margin that violates above 0.995 and panics or sleeps below 0.005.
+fn troubled(trouble: fn()) -> Exact<f64> {
+    let meta = Meta::empirical("own/troubled", Subject::Own, "a statement", "a protocol");
+    Exact::new(meta).inputs([3000; 3]).input(|_, s| Some(s.uniform())).margin(move |&x| {
+        if x < 0.005 {
+            trouble();
+        }
+        if x > 0.995 { -1.0 } else { 1.0 }
+    })
+}
+
+#[test]
+fn a_panic_after_the_decision_does_not_count() {
+    let claim = troubled(|| panic!("below 0.005"));
+    let mut refuted = 0;
+    for seed in 0..20 {
+        let on = |threads| bits(examine(&claim, &Budget::quick().seed(seed).threads(threads)));
+        let one = on(1);
+        assert!([2, 3, 8].into_iter().all(|threads| on(threads) == one), "seed {seed}: {one}");
+        refuted += usize::from(one.contains("verdict: Refuted"));
+    }
+    assert!((4..=16).contains(&refuted), "both come first under some seeds, but {refuted} of 20 are refuted");
+}
+
+#[test]
+fn work_after_the_decision_costs_no_time() {
+    let claim = troubled(|| std::thread::sleep(std::time::Duration::from_secs(5)));
+    let quickly = |seed: u64, threads| {
+        let start = std::time::Instant::now();
+        let report = examine(&claim, &Budget::quick().seed(seed).threads(threads));
+        (report.refuted() && start.elapsed().as_secs_f64() < 4.0).then(|| bits(report))
+    };
+    // Seeds under which no input sleeps before the first violation.
+    let early = |seed: u64| {
+        let base = collimate_claims::Context::new("own/troubled", &Budget::quick().seed(seed))
+            .named_stream("inputs");
+        let first = (0..3000).map(|i| base.child(i).uniform()).find(|x| !(0.005..=0.995).contains(x));
+        first.is_some_and(|x| x > 0.5)
+    };
+    let seeds: Vec<u64> = (0..12).filter(|&seed| early(seed)).collect();
+    assert!(seeds.len() >= 3);
+    for seed in seeds {
+        let one = quickly(seed, 1);
+        assert!(one.is_some() && quickly(seed, 2) == one && quickly(seed, 8) == one, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_trial_after_the_decision_does_not_count() {
+    let meta = Meta::empirical("own/later", Subject::Own, "a statement", "a protocol");
+    // (0.9/0.1)⁴ > 1000, so four successes decide. A trial is known by the first number of its stream.
+    let base = collimate_claims::Context::new("own/later", &Budget::quick()).named_stream("trials");
+    let first: Vec<u64> = (0..4).map(|i| base.child(i).bits()).collect();
+    let claim = Proportion::new(meta).hypotheses(0.1, 0.9).errors(1e-3, 1e-3).trial(move |stream| {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        assert!(first.contains(&stream.bits()), "a trial after the decision");
+        true
+    });
+    for threads in [1, 2, 8] {
+        let report = examine(&claim, &Budget::quick().threads(threads));
+        assert!(report.upheld() && report.outcome.trials == 4, "{report}");
+    }
+}

@@ -39,7 +39,7 @@ impl Finished {
         let mut state = lock(&self.state);
         match progress {
             Progress::Started { meta, .. } => state.running = Some(**meta),
-            Progress::Step { .. } => {}
+            Progress::Step { .. } | Progress::Waiting { .. } => {}
             Progress::Finished { report, .. } => {
                 state.running = None;
                 state.reports.push((*report).clone());

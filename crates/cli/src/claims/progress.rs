@@ -34,6 +34,9 @@ impl Bars {
             Progress::Step { meta, done, total, note } => {
                 self.bar.set_message(format!("{}: {done}/{total} {note}", meta.id));
             }
+            Progress::Waiting { meta, note } => {
+                self.display.line(&self.bar, &format!("{}: {note}", meta.id));
+            }
             Progress::Finished { index, total, report } => {
                 self.bar.set_position(*index as u64 + 1);
                 self.display.line(&self.bar, &line(*index, *total, report));

@@ -19,14 +19,22 @@ use serde_json::{Value, json};
 
 /// Prints an estimate with its error and its diagnosis, beside the exact value where one is known.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let idle = options.idle();
+    if !idle.is_empty() {
+        let what = match options.model {
+            ModelName::Trace => "a trace, whose draws another program made",
+            _ => "a model, whose loss at w* is computed",
+        };
+        bail!("no effect on {what}: {}; leave it out", idle.join(", "));
+    }
     let model = match options.model {
         ModelName::Trace => return trace::run(options),
-        name => Model::named(name, &options.sizes, options.rank)?,
+        name => Model::named(name, &options.sizes, options.rank.unwrap_or(0))?,
     };
     if let Some(path) = &options.sweep {
         check(path, Existing::Replace)?;
     }
-    let mut stream = RngStream::named(options.seed, "collimate llc");
+    let mut stream = RngStream::named(options.seed.unwrap_or(0), "collimate llc");
     let llc = settings(options, &model)?;
     let n_beta = llc.beta.n_beta(llc.n)?;
     let (found, bias) = if options.halve {
@@ -54,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn settings(options: &Options, model: &Model) -> Result<Llc> {
-    let (method, share, burn_in, thin) = match options.method {
+    let (method, share, burn_in, thin) = match options.method.unwrap_or(MethodName::Hmc) {
         MethodName::Hmc => (Method::Hmc { leapfrogs: 16 }, 0.8, 500, 1),
         // A draw is worth about as much as one of HMC after ten steps.
         MethodName::Mala => (Method::Mala, 0.57, 5000, 10),
@@ -63,21 +71,22 @@ fn settings(options: &Options, model: &Model) -> Result<Llc> {
     let sampling = Sampling {
         method,
         step_size: options.epsilon.map_or(StepSize::ByAcceptance(share), StepSize::Fixed),
-        chains: options.chains,
+        chains: options.chains.unwrap_or(4),
         burn_in: options.burn_in.unwrap_or(burn_in),
-        draws: options.draws,
+        draws: options.draws.unwrap_or(2000),
         thin,
     };
+    let n = options.n.unwrap_or(1000);
     let region = match model.half_width {
         Some(half) => Some(Region::cube(model.centre.len(), -half, half, Boundary::Reflect)?),
         None => None,
     };
     let beta = match options.n_beta {
-        Some(n_beta) => Beta::of_n_beta(NBeta::new(n_beta)?, options.n),
+        Some(n_beta) => Beta::of_n_beta(NBeta::new(n_beta)?, n),
         None => Beta::InverseLogN,
     };
     let localisation = options.gamma.unwrap_or(if region.is_some() { 0.0 } else { 1.0 });
-    Ok(Llc { localisation, region, sampling, ..Llc::at(options.n, beta) })
+    Ok(Llc { localisation, region, sampling, ..Llc::at(n, beta) })
 }
 
 fn sweep(llc: &Llc, found: &LlcEstimate, model: &Model, stream: &mut RngStream) -> Result<Sweep> {
@@ -115,9 +124,11 @@ fn to_json(model: &Model, found: &LlcEstimate, bias: Option<&StepBias>) -> Value
         "trusted": diagnosis.trusted(),
         "doubts": diagnosis.doubts.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
+    let pair = |(value, error): (f64, f64)| json!({ "value": value, "standard_error": error });
+    if let Some(bias) = found.step_bias {
+        value["step_bias"] = pair((bias.value, bias.standard_error));
+    }
     if let Some(bias) = bias {
-        let pair = |(value, error): (f64, f64)| json!({ "value": value, "standard_error": error });
-        value["step_bias"] = pair(bias.bias());
         value["extrapolated"] = pair(bias.extrapolated());
     }
     value

@@ -4,8 +4,8 @@ use super::options::ModelName;
 use anyhow::{Context, Result, bail};
 use collimate_grad::Objective;
 use collimate_slt::{
-    CrossingLoss, CrossingOracle, DeepLinear, LearningCoefficient, NBeta, NormalCrossing, Polynomial,
-    PolynomialLoss, ReducedRank, ReducedRankConfig, ReducedRankOracle, learning_coefficient,
+    CrossingLoss, CrossingOracle, DeepLinear, IntervalOracle, LearningCoefficient, NBeta, NormalCrossing,
+    Polynomial, PolynomialLoss, ReducedRank, ReducedRankConfig, ReducedRankOracle, learning_coefficient,
 };
 use collimate_superposition::{CriticalPolygon, UnusedFeatures};
 use ndarray::Array2;
@@ -13,6 +13,7 @@ use ndarray::Array2;
 /// The source of the exact tempered value.
 enum Oracle {
     Crossing(CrossingOracle),
+    Interval(IntervalOracle),
     ReducedRank(ReducedRankConfig),
     None,
 }
@@ -60,6 +61,7 @@ impl Model {
     pub(super) fn tempered(&self, n_beta: NBeta, gamma: f64) -> Result<Option<f64>> {
         Ok(match &self.oracle {
             Oracle::Crossing(oracle) if gamma == 0.0 => Some(oracle.tempered_llc(n_beta.get().ln())),
+            Oracle::Interval(oracle) if gamma == 0.0 => Some(oracle.tempered_llc(n_beta, 0.0)),
             Oracle::ReducedRank(config) if gamma > 0.0 => {
                 ReducedRankOracle::new(*config, gamma).ok().map(|oracle| oracle.tempered_llc(n_beta))
             }
@@ -110,13 +112,18 @@ fn polynomial(given: &[String]) -> Result<Model> {
             if squared { "refused; its square in the form \"(…)^2\" is a loss" } else { "refused" };
         anyhow::Error::from(error).context(context)
     })?;
+    let loss = PolynomialLoss::new(&k);
+    let oracle = match k.variables().len() {
+        1 => Oracle::Interval(IntervalOracle::new(&loss, -1.0, 1.0)?),
+        _ => Oracle::None,
+    };
     Ok(Model {
         name: format!("{text} on [-1, 1]^{}", k.variables().len()),
-        objective: Box::new(PolynomialLoss::new(&k)),
+        objective: Box::new(loss),
         centre: vec![0.0; k.variables().len()],
         half_width: Some(1.0),
         lambda: exact.certified().then_some(exact.coefficient),
-        oracle: Oracle::None,
+        oracle,
     })
 }
 

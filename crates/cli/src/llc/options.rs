@@ -18,46 +18,46 @@ pub(crate) struct Options {
     /// The model.
     #[arg(value_enum)]
     pub(super) model: ModelName,
-    /// The sizes of the model, its polynomial, or the file of the trace.
+    /// The sizes of the model, its polynomial, or the files of the trace, whose chains are joined.
     #[arg(value_name = "SIZE|POLYNOMIAL|FILE", allow_negative_numbers = true)]
     pub(super) sizes: Vec<String>,
-    /// The rank of the true map of a linear network.
-    #[arg(long, value_name = "R", default_value_t = 0, allow_negative_numbers = true)]
-    pub(super) rank: usize,
-    /// The number of samples n in the inverse temperature β = 1/log n.
-    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true)]
-    pub(super) n: usize,
+    /// The rank of the true map of a linear network; by default 0.
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    pub(super) rank: Option<usize>,
+    /// The number of samples n in the inverse temperature β = 1/log n; by default 1000.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(super) n: Option<usize>,
     /// The factor nβ of the mean loss; by default n/log n.
     #[arg(long, value_name = "NBETA", allow_negative_numbers = true)]
     pub(super) n_beta: Option<f64>,
     /// The localisation γ; by default 1, and 0 for a model on a box.
     #[arg(long, allow_negative_numbers = true)]
     pub(super) gamma: Option<f64>,
-    /// The sampler.
-    #[arg(long, value_enum, default_value = "hmc")]
-    pub(super) method: MethodName,
+    /// The sampler; by default hmc.
+    #[arg(long, value_enum)]
+    pub(super) method: Option<MethodName>,
     /// The step size. By default it is chosen by the share of accepted steps: 80 % for HMC, 57 % for MALA; SGLD takes the step size
     /// at which MALA accepts 95 %.
     #[arg(long, allow_negative_numbers = true)]
     pub(super) epsilon: Option<f64>,
-    /// With sgld: run at ε/2 too, and print the part of the estimate that is the bias of the step size.
+    /// With sgld: print the part of the estimate that is the bias of the step size, and the value extrapolated to ε = 0.
     #[arg(long)]
     pub(super) halve: bool,
-    /// The number of chains.
-    #[arg(long, value_name = "N", default_value_t = 4, allow_negative_numbers = true)]
-    pub(super) chains: usize,
-    /// The number of draws of each chain.
-    #[arg(long, value_name = "N", default_value_t = 2000, allow_negative_numbers = true)]
-    pub(super) draws: usize,
+    /// The number of chains; by default 4.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(super) chains: Option<usize>,
+    /// The number of draws of each chain; by default 2000.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(super) draws: Option<usize>,
     /// The number of steps of each chain before its first draw; for a trace, the number of draws to leave out.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(super) burn_in: Option<usize>,
     /// The baseline L(w*) of a trace.
     #[arg(long, value_name = "LOSS", allow_negative_numbers = true)]
     pub(super) baseline: Option<f64>,
-    /// The seed of the chains.
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
-    pub(super) seed: u64,
+    /// The seed of the chains; by default 0.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(super) seed: Option<u64>,
     /// Also estimate with SGLD over a grid of ε, nβ and γ around these settings, and write the figure to this file. An existing file
     /// is replaced.
     #[arg(long, value_name = "SVG")]
@@ -80,8 +80,29 @@ pub(super) enum ModelName {
     Polynomial,
     /// Powers K1 K2 …: the product of w_i^(2 K_i) on the box [-1, 1]^d.
     Crossing,
-    /// A file (.csv or .npy) of losses of another sampler; needs --n-beta and --baseline.
+    /// Files of losses of another sampler; needs --n-beta and --baseline. Tables of R, pandas, ArviZ, Stan and Weights & Biases, text
+    /// of numpy's savetxt, and npy arrays [chains, draws] are read.
     Trace,
+}
+
+impl Options {
+    /// Returns the options that were given although they do not apply to this model.
+    pub(super) fn idle(&self) -> Vec<&'static str> {
+        let trace = self.model == ModelName::Trace;
+        let given = [
+            ("--rank", trace && self.rank.is_some()),
+            ("--n", trace && self.n.is_some()),
+            ("--method", trace && self.method.is_some()),
+            ("--epsilon", trace && self.epsilon.is_some()),
+            ("--halve", trace && self.halve),
+            ("--chains", trace && self.chains.is_some()),
+            ("--draws", trace && self.draws.is_some()),
+            ("--seed", trace && self.seed.is_some()),
+            ("--sweep", trace && self.sweep.is_some()),
+            ("--baseline", !trace && self.baseline.is_some()),
+        ];
+        given.into_iter().filter(|(_, idle)| *idle).map(|(name, _)| name).collect()
+    }
 }
 
 /// The samplers.

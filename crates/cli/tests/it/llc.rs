@@ -85,6 +85,85 @@ fn a_trace_of_another_sampler_is_judged() {
 }
 
 #[test]
+fn traces_are_read_by_their_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let judge = |files: &[&str]| {
+        let arguments =
+            [&["llc", "trace"], files, &["--n-beta", "100", "--baseline", "1", "--gamma", "1"]].concat();
+        run(folder.path(), &arguments)
+    };
+    // An npy array under a wrong name, and one with its axes exchanged.
+    let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (300, 2), }";
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(format!("{header:<117}\n").into_bytes());
+    bytes.extend((0..600).flat_map(|i| (1.0 + 0.1 * f64::from(i * 7919 % 401) / 401.0).to_le_bytes()));
+    std::fs::write(path("losses.txt"), &bytes).unwrap();
+    let (status, out, said) = judge(&["losses.txt"]);
+    assert!(status == 0 && out.contains("300 chains of 2 draws"), "{out}{said}");
+    assert!(said.contains("transpose the array"), "{said}");
+    // UTF-16, as PowerShell writes it, and one file for each chain.
+    let text: String =
+        (0..200).map(|i| format!("{}\r\n", 1.0 + 0.1 * f64::from(i * 7919 % 401) / 401.0)).collect();
+    let wide: Vec<u8> = [0xfeff_u16]
+        .into_iter()
+        .chain(format!("loss\r\n{text}").encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    std::fs::write(path("one.csv"), wide).unwrap();
+    std::fs::write(path("two.csv"), format!("\u{feff}\"loss\"\r\n{text}")).unwrap();
+    let (status, out, said) = judge(&["one.csv", "two.csv"]);
+    assert!(
+        status == 0 && out.contains("2 chains of 200 draws") && !said.contains("transpose"),
+        "{out}{said}"
+    );
+    std::fs::write(path("x.npz"), b"PK\x03\x04rest").unwrap();
+    assert!(judge(&["x.npz"]).2.contains("zip archive"));
+}
+
+#[test]
+fn options_that_do_not_apply_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.csv"), "loss\n1\n2\n").unwrap();
+    let trace = ["llc", "trace", "t.csv", "--n-beta", "1", "--baseline", "0"];
+    for option in [
+        vec!["--method", "sgld"],
+        vec!["--n", "0"],
+        vec!["--rank", "0"],
+        vec!["--epsilon", "1"],
+        vec!["--halve"],
+        vec!["--chains", "4"],
+        vec!["--draws", "2000"],
+        vec!["--seed", "0"],
+        vec!["--sweep", "s.svg"],
+    ] {
+        let (status, _, said) = run(folder.path(), &[&trace[..], &option].concat());
+        assert!(status == 2 && said.contains(option[0]) && said.contains("no effect"), "{option:?}: {said}");
+    }
+    let (status, _, said) = run(folder.path(), &["llc", "crossing", "1", "--baseline", "0"]);
+    assert!(status == 2 && said.contains("--baseline"), "{said}");
+    assert_eq!(run(folder.path(), &trace).0, 0);
+}
+
+#[test]
+fn an_accepted_step_is_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let judged = |arguments: &[&str]| {
+        let (status, out, said) = run(folder.path(), &[&["llc"], arguments, &["--json"]].concat());
+        assert_eq!(status, 0, "{said}");
+        let value: Value = serde_json::from_str(&out).unwrap();
+        (value["trusted"].as_bool().unwrap(), value["doubts"].to_string())
+    };
+    let (trusted, doubts) = judged(&["crossing", "1", "--method", "sgld"]);
+    assert!(!trusted && doubts.contains("the step shifts") && doubts.contains("ALARM"), "{doubts}");
+    let (trusted, doubts) = judged(&["crossing", "1", "1"]);
+    assert!(trusted, "{doubts}");
+    let basins = ["polynomial", "(x-1/2)^4*x^2", "--n", "100000000"];
+    let (trusted, doubts) = judged(&basins);
+    assert!(!trusted && doubts.contains("the chains disagree"), "{doubts}");
+}
+
+#[test]
 fn wrong_arguments_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, word) in [

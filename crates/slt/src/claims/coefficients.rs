@@ -25,8 +25,7 @@ fn within(x: &[usize], low: usize, high: usize) -> bool {
 
 /// Returns the tolerance minus the distance of a tempered value at `log t` from `λ − (m − 1)/log t`.
 fn asymptotic_margin(tempered: f64, expected: &LearningCoefficient) -> f64 {
-    let correction = f64::from(expected.multiplicity - 1) / LOG_T;
-    TOLERANCE - (tempered - (expected.lambda_f64() - correction)).abs()
+    TOLERANCE - super::laplace::asymptotic_distance(tempered, expected, LOG_T)
 }
 
 pub(super) fn normal_crossing() -> impl Claim {

@@ -12,8 +12,13 @@ const TOLERANCE: f64 = 0.03;
 
 /// Returns the tolerance minus the distance of a tempered value from `λ − (m − 1)/log t`.
 pub(super) fn asymptotic_margin(tempered: f64, expected: &LearningCoefficient) -> f64 {
-    let correction = f64::from(expected.multiplicity - 1) / LOG_T;
-    TOLERANCE - (tempered - (expected.lambda_f64() - correction)).abs()
+    TOLERANCE - asymptotic_distance(tempered, expected, LOG_T)
+}
+
+/// Returns the distance of a tempered value at `log t` from `λ − (m − 1)/log t`.
+pub(super) fn asymptotic_distance(tempered: f64, expected: &LearningCoefficient, log_t: f64) -> f64 {
+    let correction = f64::from(expected.multiplicity - 1) / log_t;
+    (tempered - (expected.lambda_f64() - correction)).abs()
 }
 
 /// A sum of powers of |x| and |y| under a density on the unit square.

@@ -1,7 +1,9 @@
 //! Convergence diagnostics of chains, and the reasons not to trust an estimate.
 
+mod columns;
 mod ess;
 mod rank;
+mod table;
 mod trace;
 mod verdict;
 

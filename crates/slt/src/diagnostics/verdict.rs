@@ -19,7 +19,21 @@ pub enum Doubt {
         /// The smaller of bulk and tail ESS.
         ess: f64,
     },
-    /// The energy error of some steps was too large, so the chain does not reach parts of the target.
+    /// The distances from `w*` disagree between the chains or have fewer than 100 effective draws. The losses of batches can hide this.
+    DistanceNotMixed {
+        /// The value of R̂ of the distances.
+        r_hat: f64,
+        /// The bulk ESS of the distances.
+        ess: f64,
+    },
+    /// The noise of the batches is most of the variance of the losses, so their autocorrelation cannot be seen and the standard error
+    /// is too small.
+    BatchNoise {
+        /// The share of the variance.
+        share: f64,
+    },
+    /// The energy error of some steps was too large: of more than 1 % of them, or of so many that their draws change the estimate by
+    /// more than its standard error. If the number of all steps is unknown, one is enough.
     Divergences {
         /// The number of these steps.
         count: u64,
@@ -39,10 +53,33 @@ pub enum Doubt {
         /// The change to first order in γ.
         bias: f64,
     },
-    /// MALA would reject more than a fifth of its moves at this ε, so the Euler bias is not small.
+    /// MALA would reject more than a fifth of its moves at this ε, and the bias of the step was not measured.
     StepSizeDominated {
         /// The acceptance of MALA at this ε.
         acceptance: f64,
+    },
+    /// The measured bias of the step is larger than 3/2 of the standard error of the estimate, or known with a larger error.
+    StepBias {
+        /// The bias.
+        bias: f64,
+        /// Its Monte-Carlo error.
+        error: f64,
+    },
+    /// Moves were rejected because the loss is NaN, so the objective is not defined in a part of the region.
+    Undefined {
+        /// The number of these moves.
+        count: u64,
+        /// The first chain with such a move.
+        chain: usize,
+        /// The first draw of that chain with such a move; `None` before the first draw.
+        draw: Option<usize>,
+    },
+    /// The estimate differs from the exact value by more than four standard errors.
+    Contradicted {
+        /// The exact value.
+        exact: f64,
+        /// The difference in standard errors.
+        z: f64,
     },
 }
 
@@ -55,6 +92,16 @@ impl fmt::Display for Doubt {
             }
             Doubt::NotMixed { r_hat } => write!(f, "the chains disagree (R̂ = {r_hat:.3})"),
             Doubt::FewEffectiveDraws { ess } => write!(f, "too few effective draws ({ess:.0})"),
+            Doubt::DistanceNotMixed { r_hat, ess } => write!(
+                f,
+                "the distances from w* are not mixed (R̂ = {r_hat:.3}, {ess:.0} effective draws): draw longer"
+            ),
+            Doubt::BatchNoise { share } => write!(
+                f,
+                "the noise of the batches is {:.0} % of the variance of the losses and hides their autocorrelation, so the \
+                 error is too small: take larger batches or more steps between draws",
+                100.0 * share
+            ),
             Doubt::Divergences { count } => write!(f, "{count} divergent steps: take a smaller step"),
             Doubt::Drifting { z } => write!(f, "still drifting ({z:+.1} standard errors): burn in longer"),
             Doubt::Unconverged { slope } => {
@@ -66,6 +113,23 @@ impl fmt::Display for Doubt {
             Doubt::StepSizeDominated { acceptance } => {
                 write!(f, "dominated by ε: MALA would accept only {:.0} % of its moves", 100.0 * acceptance)
             }
+            Doubt::StepBias { bias, error } => write!(
+                f,
+                "the step shifts the estimate by {bias:+.3} ± {error:.3}: take a smaller ε, or a corrected sampler (MALA or HMC)"
+            ),
+            Doubt::Undefined { count, chain, draw } => {
+                let place = draw.map_or("before its first draw".to_owned(), |draw| format!("at draw {draw}"));
+                write!(
+                    f,
+                    "the loss is NaN at {count} proposed points, first in chain {chain} {place}: the objective is not defined \
+                     in a part of the region"
+                )
+            }
+            Doubt::Contradicted { exact, z } => write!(
+                f,
+                "ALARM: the exact value {exact:.4} lies {:.1} standard errors away, so the chains or the exact value are wrong",
+                z.abs()
+            ),
         }
     }
 }
@@ -89,10 +153,24 @@ pub struct DiagnosisInput {
     pub distances: Vec<Vec<f64>>,
     /// The number of divergent steps.
     pub divergences: u64,
+    /// The number of all steps of all chains, or 0 if it is unknown.
+    pub steps: u64,
+    /// The part of the estimate that comes from the draws with divergent steps, in units of the coefficient.
+    pub divergence_effect: Option<f64>,
+    /// The number of moves that were rejected because the loss is NaN.
+    pub undefined: u64,
+    /// The first chain with such a move, and its first draw with one; the draw is `None` if it was before the first draw.
+    pub first_undefined: Option<(usize, Option<usize>)>,
+    /// Whether the losses are those of batches that are smaller than the data.
+    pub batches: bool,
     /// The norm `|∇L_n(w*)|` over the coordinates that move.
     pub gradient_norm: Option<f64>,
     /// The acceptance of MALA at the ε of an uncorrected chain.
     pub mala_acceptance: Option<f64>,
+    /// The bias of the step of an uncorrected chain, in units of the coefficient.
+    pub step_bias: Option<ChainMean>,
+    /// The exact tempered expectation.
+    pub exact: Option<f64>,
 }
 
 /// The diagnosis of chains: convergence statistics, and the reasons not to trust the estimate.
@@ -129,6 +207,8 @@ pub struct ChainDiagnosis {
     pub localisation_bias: Option<ChainMean>,
     /// The acceptance of MALA at this ε, if it was measured.
     pub mala_acceptance: Option<f64>,
+    /// The bias of the step, if it was measured.
+    pub step_bias: Option<ChainMean>,
     /// The reasons not to trust the estimate.
     pub doubts: Vec<Doubt>,
 }
@@ -139,14 +219,18 @@ impl ChainDiagnosis {
     /// # Panics
     /// If the chains differ in length.
     pub fn of(input: &DiagnosisInput) -> Self {
-        let DiagnosisInput { n_beta, gamma, losses, distances, .. } = input;
-        let value = n_beta * (ChainMean::of(losses).value - input.baseline);
+        let losses = &input.losses;
+        let found = ChainMean::of(losses);
+        let estimate = Estimate {
+            value: input.n_beta * (found.value - input.baseline),
+            error: input.n_beta * found.standard_error,
+        };
         let (r_hat, bulk, tail) = (rank_normalised_r_hat(losses), bulk_ess(losses), tail_ess(losses));
         let mut doubts = Vec::new();
-        if value < 0.0 {
+        if estimate.value < 0.0 {
             doubts.push(Doubt::Negative);
         }
-        if *gamma == 0.0 && !input.bounded {
+        if input.gamma == 0.0 && !input.bounded {
             doubts.push(Doubt::ImproperTarget);
         }
         if r_hat.is_nan() || r_hat > 1.05 {
@@ -157,36 +241,13 @@ impl ChainDiagnosis {
         if ess.is_nan() || ess < 100.0 {
             doubts.push(Doubt::FewEffectiveDraws { ess });
         }
-        if input.divergences > 0 {
-            doubts.push(Doubt::Divergences { count: input.divergences });
-        }
+        doubts.extend(estimate.doubts_of_moves(input));
         let (mut distance, mut localisation_bias) = (None, None);
-        if !distances.is_empty() {
-            let found = ChainMean::of(distances);
-            distance = Some(found.value);
-            let z = drift(distances);
-            if z.abs() > 5.0 {
-                doubts.push(Doubt::Drifting { z });
-            }
-            if let Some(norm) = input.gradient_norm {
-                let slope = n_beta * norm * found.value / (input.dimensions.max(1) as f64).sqrt();
-                if slope > 0.25 * value.abs() {
-                    doubts.push(Doubt::Unconverged { slope });
-                }
-            }
-            if *gamma > 0.0 {
-                let bias = localisation_bias_of(*n_beta, *gamma, losses, distances);
-                if bias.value.abs() > 0.1 * value.abs() + 2.0 * bias.standard_error {
-                    doubts.push(Doubt::LocalisationDominated { bias: bias.value });
-                }
-                localisation_bias = Some(bias);
-            }
+        if !input.distances.is_empty() {
+            let (mean, bias) = estimate.doubts_of_distances(input, bulk, &mut doubts);
+            (distance, localisation_bias) = (Some(mean), bias);
         }
-        if let Some(acceptance) = input.mala_acceptance
-            && acceptance < 0.8
-        {
-            doubts.push(Doubt::StepSizeDominated { acceptance });
-        }
+        doubts.extend(estimate.doubts_of_accuracy(input));
         Self {
             r_hat,
             bulk_ess: bulk,
@@ -197,6 +258,7 @@ impl ChainDiagnosis {
             gradient_norm: input.gradient_norm,
             localisation_bias,
             mala_acceptance: input.mala_acceptance,
+            step_bias: input.step_bias,
             doubts,
         }
     }
@@ -205,6 +267,107 @@ impl ChainDiagnosis {
     pub fn trusted(&self) -> bool {
         self.doubts.is_empty()
     }
+}
+
+/// The estimate of the coefficient and its Monte-Carlo error.
+struct Estimate {
+    value: f64,
+    error: f64,
+}
+
+impl Estimate {
+    /// Returns the doubts about moves that diverged or left the domain of the loss.
+    fn doubts_of_moves(&self, input: &DiagnosisInput) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        if let Some((chain, draw)) = input.first_undefined {
+            doubts.push(Doubt::Undefined { count: input.undefined, chain, draw });
+        }
+        // Moves to points without a loss are not a matter of the step size.
+        let count = input.divergences.saturating_sub(input.undefined);
+        let many = count > 0 && count as f64 >= 0.01 * input.steps as f64;
+        let moved = count > 0 && input.divergence_effect.is_some_and(|effect| effect.abs() > self.error);
+        if many || moved {
+            doubts.push(Doubt::Divergences { count });
+        }
+        doubts
+    }
+
+    /// Adds the doubts that the distances from `w*` raise. Returns their mean and the effect of the localisation.
+    fn doubts_of_distances(
+        &self,
+        input: &DiagnosisInput,
+        loss_ess: f64,
+        doubts: &mut Vec<Doubt>,
+    ) -> (f64, Option<ChainMean>) {
+        let DiagnosisInput { n_beta, gamma, losses, distances, .. } = input;
+        let (r_hat, ess) = (rank_normalised_r_hat(distances), bulk_ess(distances));
+        if r_hat.is_nan() || r_hat > 1.05 || ess.is_nan() || ess < 100.0 {
+            doubts.push(Doubt::DistanceNotMixed { r_hat, ess });
+        }
+        if input.batches {
+            // Batches are independent of each other, so only the losses themselves are correlated from draw to draw.
+            let (of_losses, of_distances) = (next_correlation(losses), next_correlation(distances));
+            let share = 1.0 - of_losses / of_distances;
+            if of_distances > 0.5 && share > 0.5 && ess < 0.5 * loss_ess {
+                doubts.push(Doubt::BatchNoise { share: share.min(1.0) });
+            }
+        }
+        let mean = ChainMean::of(distances).value;
+        let z = drift(distances);
+        if z.abs() > 5.0 {
+            doubts.push(Doubt::Drifting { z });
+        }
+        if let Some(norm) = input.gradient_norm {
+            let slope = n_beta * norm * mean / (input.dimensions.max(1) as f64).sqrt();
+            if slope > 0.25 * self.value.abs() {
+                doubts.push(Doubt::Unconverged { slope });
+            }
+        }
+        let bias = (*gamma > 0.0).then(|| localisation_bias_of(*n_beta, *gamma, losses, distances));
+        if let Some(bias) = bias
+            && bias.value.abs() > 0.1 * self.value.abs() + 2.0 * bias.standard_error
+        {
+            doubts.push(Doubt::LocalisationDominated { bias: bias.value });
+        }
+        (mean, bias)
+    }
+
+    /// Returns the doubts about the bias of the step and about the distance from an exact value.
+    fn doubts_of_accuracy(&self, input: &DiagnosisInput) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        match (input.step_bias, input.mala_acceptance) {
+            (Some(ChainMean { value: bias, standard_error: error, .. }), _) => {
+                let allowed = 1.5 * self.error;
+                // A NaN raises the doubt too.
+                let small = bias.abs() <= allowed.max(2.0 * error) && error <= allowed;
+                if !small {
+                    doubts.push(Doubt::StepBias { bias, error });
+                }
+            }
+            (None, Some(acceptance)) if acceptance < 0.8 => {
+                doubts.push(Doubt::StepSizeDominated { acceptance });
+            }
+            _ => {}
+        }
+        if let Some(exact) = input.exact {
+            let z = (self.value - exact) / self.error;
+            if z.is_nan() || z.abs() > 4.0 {
+                doubts.push(Doubt::Contradicted { exact, z });
+            }
+        }
+        doubts
+    }
+}
+
+/// Returns the correlation of each draw with the next one, averaged over chains; 0 if the draws do not vary.
+fn next_correlation(chains: &[Vec<f64>]) -> f64 {
+    let (mut products, mut squares) = (0.0, 0.0);
+    for chain in chains {
+        let centre = mean(chain);
+        products += chain.windows(2).map(|pair| (pair[0] - centre) * (pair[1] - centre)).sum::<f64>();
+        squares += chain.iter().map(|x| (x - centre) * (x - centre)).sum::<f64>();
+    }
+    if squares > 0.0 { products / squares } else { 0.0 }
 }
 
 /// Returns `−γ Cov(nβ L, |w − w*|²/2)`, γ times the derivative of the expectation with respect to γ.
@@ -252,6 +415,12 @@ impl fmt::Display for ChainDiagnosis {
         }
         if let Some(acceptance) = self.mala_acceptance {
             write!(f, ", MALA would accept {:.0} %", 100.0 * acceptance)?;
+        }
+        if let Some(bias) = self.step_bias {
+            write!(f, ", ε shifts by {:+.3} ± {:.3} (first order)", bias.value, bias.standard_error)?;
+        }
+        if self.divergences > 0 {
+            write!(f, ", {} divergent steps", self.divergences)?;
         }
         match self.doubts.as_slice() {
             [] => write!(f, "\nverdict: trusted as an estimate of the tempered expectation"),

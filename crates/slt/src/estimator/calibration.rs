@@ -1,5 +1,5 @@
 use super::Llc;
-use crate::sampler::{Boundary, Method, Region, Sampling};
+use crate::sampler::{BatchSampling, Boundary, Region, Sampling};
 use crate::{
     Beta, CrossingLoss, CrossingOracle, NBeta, NormalCrossing, QuadraticLoss, ReducedRank, ReducedRankConfig,
     ReducedRankOracle, SltError,
@@ -46,6 +46,11 @@ impl CalibrationTarget {
             Self::Crossing(_) => Sampling { draws: 2000, ..Sampling::hmc(16) },
             _ => Sampling { draws: 500, burn_in: 200, ..Sampling::hmc(8) },
         }
+    }
+
+    /// Returns full-batch SGLD at its default step for this target, with every tenth position as a draw.
+    pub fn sgld(&self) -> Sampling {
+        Sampling { thin: 10, ..Sampling::sgld(BatchSampling::Full) }
     }
 
     /// Returns the exact tempered expectation at nβ, and the standard deviation of nβ K under the same posterior.
@@ -134,12 +139,29 @@ pub struct CalibrationCase {
     pub covered: u64,
     /// The number of runs.
     pub runs: u64,
+    /// The number of runs whose diagnosis found no doubt.
+    pub trusted: u64,
+    /// The number of trusted runs whose interval covered the exact value.
+    pub trusted_and_covered: u64,
     /// The mean width of the intervals, relative to intervals from the exact standard deviation with the same ESS.
     pub relative_width: f64,
 }
 
+/// One run of a calibration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CalibrationRun {
+    /// Whether the nominal 95 % interval covered the exact value.
+    pub covered: bool,
+    /// The estimate.
+    pub value: f64,
+    /// The width of the interval, relative to one from the exact standard deviation with the same ESS.
+    pub relative_width: f64,
+    /// Whether the diagnosis found no doubt. It does not use the exact value.
+    pub trusted: bool,
+}
+
 impl Calibration {
-    /// Runs one estimate. Returns whether its interval covered, its value, and its width relative to the exact one.
+    /// Runs one estimate with [`CalibrationTarget::sampling`]. Returns whether its interval covered, its value, and its width relative to the exact one.
     ///
     /// # Errors
     /// As [`Llc::estimate`].
@@ -148,17 +170,35 @@ impl Calibration {
         target: &CalibrationTarget,
         stream: &mut RngStream,
     ) -> Result<(bool, f64, f64), SltError> {
-        let llc = target.llc(self.n, target.sampling())?;
+        let run = self.once_with(target, target.sampling(), stream)?;
+        Ok((run.covered, run.value, run.relative_width))
+    }
+
+    /// Runs one estimate with any sampler.
+    ///
+    /// # Errors
+    /// As [`Llc::estimate`].
+    pub fn once_with(
+        &self,
+        target: &CalibrationTarget,
+        sampling: Sampling,
+        stream: &mut RngStream,
+    ) -> Result<CalibrationRun, SltError> {
+        let llc = target.llc(self.n, sampling)?;
         let (exact, deviation) = target.exact(llc.beta.n_beta(self.n)?)?;
         let objective = target.objective()?;
         let w_star = vec![0.0; objective.n_parameters()];
-        debug_assert!(matches!(llc.sampling.method, Method::Hmc { .. }));
         let found = llc.estimate(&*objective, &w_star, stream)?;
-        let covered = (found.value - exact).abs() < 1.959964 * found.standard_error;
-        Ok((covered, found.value, found.standard_error / (deviation / found.ess.sqrt())))
+        Ok(CalibrationRun {
+            covered: (found.value - exact).abs() < 1.959964 * found.standard_error,
+            value: found.value,
+            relative_width: found.standard_error / (deviation / found.ess.sqrt()),
+            trusted: found.diagnosis().trusted(),
+        })
     }
 
-    /// Runs all estimates of one target, each with its own child of one number that is drawn from `stream`.
+    /// Runs all estimates of one target with [`CalibrationTarget::sampling`], each with its own child of one number that is drawn from
+    /// `stream`.
     ///
     /// # Errors
     /// As [`Llc::estimate`].
@@ -167,23 +207,40 @@ impl Calibration {
         target: &CalibrationTarget,
         stream: &mut RngStream,
     ) -> Result<CalibrationCase, SltError> {
+        self.with(target, target.sampling(), stream)
+    }
+
+    /// Runs all estimates of one target with any sampler, with streams as in [`Calibration::of`].
+    ///
+    /// # Errors
+    /// As [`Llc::estimate`].
+    pub fn with(
+        &self,
+        target: &CalibrationTarget,
+        sampling: Sampling,
+        stream: &mut RngStream,
+    ) -> Result<CalibrationCase, SltError> {
         let parent = RngStream::new(stream.bits(), 0);
         let exact = target.exact(Beta::InverseLogN.n_beta(self.n)?)?.0;
-        let (mut mean, mut covered, mut width) = (0.0, 0, 0.0);
-        for run in 0..self.runs {
-            let (hit, value, relative) = self.once(target, &mut parent.child(run))?;
-            covered += u64::from(hit);
-            mean += value / self.runs as f64;
-            width += relative / self.runs as f64;
-        }
-        Ok(CalibrationCase {
+        let mut case = CalibrationCase {
             target: target.clone(),
             exact,
-            mean,
-            covered,
+            mean: 0.0,
+            covered: 0,
             runs: self.runs,
-            relative_width: width,
-        })
+            trusted: 0,
+            trusted_and_covered: 0,
+            relative_width: 0.0,
+        };
+        for number in 0..self.runs {
+            let run = self.once_with(target, sampling, &mut parent.child(number))?;
+            case.covered += u64::from(run.covered);
+            case.trusted += u64::from(run.trusted);
+            case.trusted_and_covered += u64::from(run.trusted && run.covered);
+            case.mean += run.value / self.runs as f64;
+            case.relative_width += run.relative_width / self.runs as f64;
+        }
+        Ok(case)
     }
 }
 
@@ -195,6 +252,7 @@ impl fmt::Display for CalibrationCase {
         if let Ok(Interval { low, high, .. }) = Interval::clopper_pearson(self.covered, self.runs, 0.95) {
             write!(f, ", 95 % interval {:.1} to {:.1}", 100.0 * low, 100.0 * high)?;
         }
-        write!(f, "); width {:.3} of the oracle's", self.relative_width)
+        write!(f, "); width {:.3} of the oracle's; ", self.relative_width)?;
+        write!(f, "{} trusted, of which {} cover", self.trusted, self.trusted_and_covered)
     }
 }

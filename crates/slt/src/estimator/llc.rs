@@ -1,6 +1,6 @@
 use super::fingerprint;
 use crate::error::same_length;
-use crate::sampler::{BatchSampling, Chain, Method, Region, Sampling, SamplingRun, Target};
+use crate::sampler::{BatchSampling, Chain, ChainTrace, Method, Region, Sampling, SamplingRun, Target};
 use crate::{Beta, ChainDiagnosis, ChainMean, DiagnosisInput, LearningCoefficient, LossScale, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
 use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
@@ -86,7 +86,10 @@ impl Llc {
         }
     }
 
-    /// Runs the chains from `w_star` and estimates the coefficient.
+    /// Runs the chains around `w_star` and estimates the coefficient.
+    ///
+    /// Beside each chain of an uncorrected method a second one runs at ε/2 on the same Brownian path. Their difference is the bias of
+    /// the step, on which the diagnosis rests. It makes the estimate three times as long, and does not change it.
     ///
     /// # Errors
     /// As [`Llc::target`] and [`Sampling::run`]; [`SltError::NonFinite`] if the loss at `w_star` is NaN or infinite.
@@ -99,6 +102,16 @@ impl Llc {
         w_star: &[f64],
         stream: &mut RngStream,
     ) -> Result<LlcEstimate, SltError> {
+        Ok(self.estimate_with_half(objective, w_star, stream)?.0)
+    }
+
+    /// Estimates like [`Llc::estimate`]. For an uncorrected method, returns the run at half the step too.
+    pub(super) fn estimate_with_half(
+        &self,
+        objective: &dyn Objective<f64>,
+        w_star: &[f64],
+        stream: &mut RngStream,
+    ) -> Result<(LlcEstimate, Option<SamplingRun<()>>), SltError> {
         let target = self.target(objective, w_star)?;
         let mut gradient = vec![0.0; w_star.len()];
         let baseline =
@@ -106,27 +119,48 @@ impl Llc {
         if !baseline.is_finite() {
             return Err(SltError::NonFinite { argument: "the loss at w_star", index: 0, value: baseline });
         }
-        let run = self.sampling.run(&target, stream)?;
+        let (run, half) = match self.sampling.method.is_corrected() {
+            true => (self.sampling.run(&target, stream)?, None),
+            false => {
+                let [run, half] = self.sampling.run_with_half_step(&target, stream)?;
+                (run, Some(half))
+            }
+        };
+        let mala_acceptance = match self.sampling.method {
+            Method::Sgld(_) => Some(mala_acceptance(&target, run.step_size, stream)?),
+            _ => None,
+        };
         let moving = self.region.as_ref().and_then(|region| region.moving.as_ref());
         let norm = gradient.iter().enumerate().filter(|(i, _)| moving.is_none_or(|mask| mask[*i]));
-        let input = DiagnosisInput {
-            n_beta: target.n_beta(),
-            gamma: self.localisation,
-            bounded: self.region.as_ref().is_some_and(Region::is_bounded),
-            dimensions: self.region.as_ref().map_or(w_star.len(), Region::n_moving),
+        let found = ChainMean::of(&run.losses());
+        let n_beta = target.n_beta();
+        let estimate = LlcEstimate {
+            value: n_beta * (found.value - baseline),
+            standard_error: n_beta * found.standard_error,
+            ess: found.ess,
             baseline,
-            losses: run.losses(),
-            distances: run.traces.iter().map(|trace| trace.distances.clone()).collect(),
-            divergences: run.traces.iter().map(|trace| trace.divergences).sum(),
-            gradient_norm: Some(norm.map(|(_, g)| g * g).sum::<f64>().sqrt()),
-            mala_acceptance: match self.sampling.method {
-                Method::Sgld(_) => Some(mala_acceptance(&target, run.step_size, stream)?),
-                _ => None,
-            },
+            n_beta,
+            settings: self.clone(),
+            dimensions: self.region.as_ref().map_or(w_star.len(), Region::n_moving),
+            gradient_norm: norm.map(|(_, g)| g * g).sum::<f64>().sqrt(),
+            mala_acceptance,
+            step_bias: half.as_ref().map(|half| combined(&run, half, [2.0 * n_beta, -2.0 * n_beta])),
+            object: fingerprint(w_star.len(), objective.n_samples(), w_star, baseline),
+            run,
+            exact: None,
+            lambda: None,
         };
-        let object = fingerprint(w_star.len(), objective.n_samples(), w_star, baseline);
-        Ok(LlcEstimate::of(self, &target, object, input, run))
+        Ok((estimate, half))
     }
+}
+
+/// Returns the mean of a linear combination of the losses of two runs along the same draws.
+pub(super) fn combined<A, B>(whole: &SamplingRun<A>, half: &SamplingRun<B>, factors: [f64; 2]) -> ChainMean {
+    let [of_whole, of_half] = factors;
+    let joined = |(a, b): (&ChainTrace, &ChainTrace)| -> Vec<f64> {
+        a.losses.iter().zip(&b.losses).map(|(a, b)| of_whole * a + of_half * b).collect()
+    };
+    ChainMean::of(&whole.traces.iter().zip(&half.traces).map(joined).collect::<Vec<_>>())
 }
 
 /// Returns the acceptance of MALA at this ε, over 100 steps after a burn-in of 100.
@@ -157,8 +191,13 @@ pub struct LlcEstimate {
     pub settings: Llc,
     /// The chains.
     pub run: SamplingRun<()>,
-    /// The numbers for the diagnosis.
-    pub diagnosis_input: DiagnosisInput,
+    /// The norm `|∇L_n(w*)|` over the coordinates that move.
+    pub gradient_norm: f64,
+    /// The acceptance of MALA at the step of SGLD.
+    pub mala_acceptance: Option<f64>,
+    /// The bias of the step of an uncorrected method, `2 (λ̂(ε) − λ̂(ε/2))`, from chains on the same Brownian paths.
+    pub step_bias: Option<ChainMean>,
+    dimensions: usize,
     object: Fingerprint,
     exact: Option<f64>,
     lambda: Option<LearningCoefficient>,
@@ -172,31 +211,8 @@ const LLC: Quantity = Quantity {
 };
 
 impl LlcEstimate {
-    fn of(
-        settings: &Llc,
-        target: &Target<'_>,
-        object: Fingerprint,
-        diagnosis_input: DiagnosisInput,
-        run: SamplingRun<()>,
-    ) -> Self {
-        let found = ChainMean::of(&diagnosis_input.losses);
-        let n_beta = target.n_beta();
-        Self {
-            value: n_beta * (found.value - diagnosis_input.baseline),
-            standard_error: n_beta * found.standard_error,
-            ess: found.ess,
-            baseline: diagnosis_input.baseline,
-            n_beta,
-            settings: settings.clone(),
-            run,
-            diagnosis_input,
-            object,
-            exact: None,
-            lambda: None,
-        }
-    }
-
-    /// Adds exact values to print next to the estimate: the tempered expectation at these settings, and λ.
+    /// Adds exact values to print next to the estimate: the tempered expectation at these settings, and λ. An estimate that contradicts
+    /// the tempered expectation is not trusted.
     #[must_use]
     pub fn with_exact_values(mut self, tempered: Option<f64>, lambda: Option<LearningCoefficient>) -> Self {
         self.exact = tempered;
@@ -206,7 +222,36 @@ impl LlcEstimate {
 
     /// Diagnoses the chains. Every call computes the diagnosis again.
     pub fn diagnosis(&self) -> ChainDiagnosis {
-        ChainDiagnosis::of(&self.diagnosis_input)
+        ChainDiagnosis::of(&self.diagnosis_input())
+    }
+
+    /// Returns the numbers for the diagnosis, with a copy of all losses and distances.
+    pub fn diagnosis_input(&self) -> DiagnosisInput {
+        let (sampling, region, traces) = (&self.settings.sampling, &self.settings.region, &self.run.traces);
+        let mean = self.value / self.n_beta + self.baseline;
+        let draws = traces.iter().map(|trace| trace.losses.len()).sum::<usize>() as f64;
+        let divergent =
+            traces.iter().flat_map(|t| t.divergent_draws.iter().map(move |&draw| t.losses[draw] - mean));
+        let undefined = |(_, trace): &(usize, &ChainTrace)| trace.undefined > 0;
+        DiagnosisInput {
+            n_beta: self.n_beta,
+            gamma: self.settings.localisation,
+            bounded: region.as_ref().is_some_and(Region::is_bounded),
+            dimensions: self.dimensions,
+            baseline: self.baseline,
+            losses: self.run.losses(),
+            distances: traces.iter().map(|trace| trace.distances.clone()).collect(),
+            divergences: traces.iter().map(|trace| trace.divergences).sum(),
+            steps: (sampling.chains * (sampling.burn_in + sampling.draws * sampling.thin)) as u64,
+            divergence_effect: Some(self.n_beta * divergent.sum::<f64>() / draws),
+            undefined: traces.iter().map(|trace| trace.undefined).sum(),
+            first_undefined: (traces.iter().enumerate().find(undefined)).map(|(i, t)| (i, t.first_undefined)),
+            batches: sampling.method.batch() != BatchSampling::Full,
+            gradient_norm: Some(self.gradient_norm),
+            mala_acceptance: self.mala_acceptance,
+            step_bias: self.step_bias,
+            exact: self.exact,
+        }
     }
 
     /// Returns the exact tempered expectation, if it was given.
@@ -219,8 +264,13 @@ impl LlcEstimate {
         let n = if self.ess.is_finite() { self.ess.round() as u64 } else { 0 };
         let law =
             if self.settings.sampling.method.is_corrected() { "" } else { ", with the bias of its step" };
+        let boxed = self.settings.region.as_ref().is_some_and(Region::is_bounded);
+        let reach = match boxed && self.settings.localisation == 0.0 && self.settings.sampling.chains > 1 {
+            true => "over the box",
+            false => "as far as chains from w* reach",
+        };
         Measurement::estimate(&LLC, self.value, self.standard_error, n, self.object)
-            .estimating(format!("the tempered expectation at {}{law}; not λ", self.setting()))
+            .estimating(format!("the tempered expectation at {} {reach}{law}; not λ", self.setting()))
     }
 
     /// Returns the settings of the chains in words.

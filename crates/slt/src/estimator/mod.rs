@@ -12,7 +12,7 @@ mod two_temperatures;
 mod volume;
 mod wbic;
 
-pub use calibration::{Calibration, CalibrationCase, CalibrationTarget};
+pub use calibration::{Calibration, CalibrationCase, CalibrationRun, CalibrationTarget};
 pub use free_energy::{FreeEnergy, FreeEnergyEstimate};
 pub use influence::{Susceptibility, susceptibility};
 pub use llc::{Llc, LlcEstimate};

@@ -22,7 +22,7 @@ pub struct Sweep {
 /// One setting of a sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepCell {
-    /// The estimate λ̂, or `None` if the chains diverged.
+    /// The estimate λ̂, or `None` if the chains diverged or reached a loss of NaN.
     pub value: Option<f64>,
     /// The Monte-Carlo error of the estimate.
     pub standard_error: f64,
@@ -72,7 +72,7 @@ impl Sweep {
                                 doubts: diagnosis.doubts.iter().map(ToString::to_string).collect(),
                             }
                         }
-                        Err(error @ SltError::Diverged { .. }) => SweepCell {
+                        Err(error @ (SltError::Diverged { .. } | SltError::Undefined { .. })) => SweepCell {
                             value: None,
                             standard_error: f64::NAN,
                             trusted: false,

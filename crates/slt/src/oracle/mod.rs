@@ -7,6 +7,7 @@
 mod circle;
 mod crossing;
 mod gaussian;
+mod interval;
 mod localised;
 mod quadratic;
 pub(crate) mod quadrature;
@@ -15,6 +16,7 @@ mod reduced_rank;
 pub use circle::CircleMean;
 pub use crossing::CrossingOracle;
 pub use gaussian::GaussianMean;
+pub use interval::IntervalOracle;
 pub use localised::LocalisedCrossing;
 pub use quadratic::QuadraticOracle;
 pub(crate) use quadrature::gauss_legendre;

@@ -67,8 +67,10 @@ pub struct Step {
     pub loss: f64,
     /// The probability with which the move was accepted.
     pub acceptance: f64,
-    /// Whether the energy error was too large, because the step is too large for the curvature.
+    /// Whether the energy error was too large, because the step is too large for the curvature, or the loss NaN.
     pub divergent: bool,
+    /// Whether a corrected method rejected the move because the loss is NaN at an ordinary point.
+    pub undefined: bool,
 }
 
 /// One Markov chain. It starts at the centre of its target.
@@ -99,6 +101,8 @@ pub struct Chain<'a, F: SamplerScalar = f64> {
     pub(super) scratch: Scratch,
     pub(super) step_size: f64,
     pub(super) steps: u64,
+    /// Whether `noise` already contains the noise of the next step.
+    given: bool,
     kernel: Kernel<F>,
 }
 
@@ -136,8 +140,42 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
             scratch: Scratch::new(),
             step_size,
             steps: 0,
+            given: false,
             kernel,
         })
+    }
+
+    /// Moves the chain to a point before its first step.
+    pub(super) fn start_at(&mut self, w: &[F]) {
+        self.w.copy_from_slice(w);
+    }
+
+    /// Sets the noise of the next step, which is then not drawn.
+    pub(super) fn give_noise(&mut self, noise: impl Iterator<Item = F>) {
+        self.noise.iter_mut().zip(noise).for_each(|(to, from)| *to = from);
+        self.given = true;
+    }
+
+    /// Exchanges the batches of an uncorrected chain.
+    pub(super) fn swap_batches(&mut self, other: &mut Batches) {
+        if let Kernel::Sgld(own) | Kernel::Preconditioned(own, _) = &mut self.kernel {
+            std::mem::swap(own, other);
+        }
+    }
+
+    /// Returns the error for a loss that is NaN or infinite at the present point.
+    pub(super) fn broken(&self, loss: f64) -> SltError {
+        let (step, distance) = (self.steps, self.distance());
+        match loss.is_nan() && self.is_near() {
+            true => SltError::Undefined { step, distance, chain: None, draw: None },
+            false => SltError::Diverged { step, loss, chain: None, draw: None },
+        }
+    }
+
+    /// Returns true unless the chain is so far away that only a divergence can have brought it there.
+    pub(super) fn is_near(&self) -> bool {
+        let size: f64 = self.target.centre.iter().map(|x| (*x).to_f64().powi(2)).sum::<f64>().sqrt();
+        self.distance() <= 1e6 * (1.0 + size)
     }
 
     /// Returns the position of the chain.
@@ -167,8 +205,8 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
     /// Makes one step.
     ///
     /// # Errors
-    /// [`SltError::Diverged`] if the loss is NaN or infinite at the start, or later at a step of an uncorrected chain. A
-    /// corrected chain rejects such a move and reports it as divergent.
+    /// [`SltError::Diverged`] if the loss is infinite at the start, or later at a step of an uncorrected chain;
+    /// [`SltError::Undefined`] if it is NaN there. A corrected chain rejects such a move and reports it.
     pub fn step(&mut self, stream: &mut RngStream) -> Result<Step, SltError> {
         let mut kernel = std::mem::replace(&mut self.kernel, Kernel::Trajectory(Trajectory::empty()));
         let step = match &mut kernel {
@@ -183,7 +221,9 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
 
     /// Draws standard normal noise, which is zero in fixed coordinates.
     pub(super) fn draw_noise(&mut self, stream: &mut RngStream) {
-        F::normals(stream, &mut self.noise);
+        if !std::mem::take(&mut self.given) {
+            F::normals(stream, &mut self.noise);
+        }
         if let Some(mask) = &self.target.mask {
             F::times(&mut self.noise, mask);
         }

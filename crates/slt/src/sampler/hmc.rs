@@ -20,7 +20,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
             None => {
                 let loss = self.target.full(&self.w, &mut self.scratch, &mut self.gradient);
                 if !loss.is_finite() {
-                    return Err(SltError::Diverged { step: self.steps, loss });
+                    return Err(self.broken(loss));
                 }
                 self.mask_gradient();
                 loss
@@ -52,6 +52,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
         }
         let error = self.energy(loss, &state.momentum) - start;
         let divergent = error.is_nan() || error > LOST;
+        let undefined = loss.is_nan() && self.is_near();
         let outside = match &self.target.walls {
             Some((low, high, Boundary::Reject)) => !F::inside(&self.w, low, high),
             _ => false,
@@ -66,7 +67,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
             self.gradient.copy_from_slice(&state.old_gradient);
             loss = before;
         }
-        Ok(Step { loss, acceptance, divergent })
+        Ok(Step { loss, acceptance, divergent, undefined })
     }
 
     /// Returns the energy nβ L + γ/2 |w − w*|² + |p|²/2.

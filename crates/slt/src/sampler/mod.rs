@@ -2,6 +2,7 @@
 
 mod batch;
 mod chain;
+mod half_step;
 mod hmc;
 mod loops;
 mod preconditioned;
@@ -10,6 +11,7 @@ mod region;
 mod sampling;
 mod scalar;
 mod sgld;
+mod starts;
 mod target;
 mod trajectory;
 mod tune;

@@ -17,7 +17,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
         let batch = batches.draw(stream);
         let loss = self.target.on(&self.w, batch, &mut self.scratch, &mut self.gradient);
         if !loss.is_finite() {
-            return Err(SltError::Diverged { step: self.steps, loss });
+            return Err(self.broken(loss));
         }
         if let Some(mask) = &self.target.mask {
             F::times(&mut self.gradient, mask);
@@ -63,6 +63,6 @@ impl<F: SamplerScalar> Chain<'_, F> {
             F::glide(&mut self.w, &state.second, F::from_f64(0.5 * epsilon));
         }
         let acceptance = f64::from(u8::from(self.bounded()));
-        Ok(Step { loss, acceptance, divergent: false })
+        Ok(Step { loss, acceptance, divergent: false, undefined: false })
     }
 }

@@ -1,6 +1,8 @@
 use super::batch::BatchSampling;
-use super::chain::{Chain, Method};
+use super::chain::{Chain, Method, Step};
+use super::half_step::HalfStep;
 use super::scalar::SamplerScalar;
+use super::starts::starting_points;
 use super::target::Target;
 use super::tune::tune_step_size;
 use crate::SltError;
@@ -78,9 +80,11 @@ impl Sampling {
         }
     }
 
-    /// Runs the chains from the centre of `target`, in parallel.
+    /// Runs the chains in parallel.
     ///
-    /// Each chain has its own random stream, a child of one number that is drawn from `stream`.
+    /// On a box without localisation, all chains but the first start at points that are spread over the box, from which they descend
+    /// into a valley of the loss. So chains that stay in different basins disagree. Otherwise all chains start at the centre. Each
+    /// chain has its own random stream, a child of one number that is drawn from `stream`.
     ///
     /// # Errors
     /// [`SltError::OutOfRange`] for no chains, fewer than 8 draws or a thinning of 0; [`SltError::TooLarge`] for more than 10⁸
@@ -111,25 +115,56 @@ impl Sampling {
         self.check()?;
         let mut observers: Vec<O> = (0..self.chains).map(make).collect();
         let seen = observers.iter_mut().map(|observer| observer as &mut dyn Observer<F>).collect();
-        let (step_size, traces) = self.run_chains(target, stream, seen)?;
+        let (step_size, traces) = self.run_chains(target, stream, seen, false)?;
+        let traces = traces.into_iter().map(|(trace, _)| trace).collect();
         Ok(SamplingRun { step_size, traces, observers })
     }
 
-    /// Runs one chain per observer. Returns the step size and the trace of each chain.
+    /// Runs the chains as [`Sampling::run`] does, each with a chain at half the step size on the same Brownian path. Returns both runs;
+    /// the first has the bits of [`Sampling::run`].
+    ///
+    /// # Errors
+    /// As [`Sampling::run`].
+    pub(crate) fn run_with_half_step<F: SamplerScalar>(
+        &self,
+        target: &Target<'_, F>,
+        stream: &mut RngStream,
+    ) -> Result<[SamplingRun<()>; 2], SltError> {
+        self.check()?;
+        let mut observers = vec![(); self.chains];
+        let seen = observers.iter_mut().map(|observer| observer as &mut dyn Observer<F>).collect();
+        let (step_size, traces) = self.run_chains(target, stream, seen, true)?;
+        let (whole, half): (Vec<_>, Vec<_>) = traces.into_iter().unzip();
+        let half = half.into_iter().flatten().collect();
+        let run = |step_size, traces| SamplingRun { step_size, traces, observers: vec![(); self.chains] };
+        Ok([run(step_size, whole), run(0.5 * step_size, half)])
+    }
+
+    /// Runs one chain per observer. Returns the step size and the traces of each chain and, if asked for, of the one at half the step.
     fn run_chains<F: SamplerScalar>(
         &self,
         target: &Target<'_, F>,
         stream: &mut RngStream,
         observers: Vec<&mut dyn Observer<F>>,
-    ) -> Result<(f64, Vec<ChainTrace>), SltError> {
+        halved: bool,
+    ) -> Result<(f64, Vec<(ChainTrace, Option<ChainTrace>)>), SltError> {
         let parent = RngStream::new(stream.bits(), 0);
         let step_size = self.resolve(target, &mut parent.child(u64::MAX))?;
-        let run = |(index, observer): (usize, &mut dyn Observer<F>)| {
-            let chain = Chain::new(target, self.method, step_size)?;
-            self.run_chain(chain, &mut parent.child(index as u64), observer)
+        let starts = starting_points(target, self.chains, &mut parent.child(u64::MAX - 1));
+        let run = |((index, observer), start): ((usize, &mut dyn Observer<F>), &Vec<F>)| {
+            let mut chain = Chain::new(target, self.method, step_size)?;
+            chain.start_at(start);
+            let stream = parent.child(index as u64);
+            let half = match halved {
+                true => Some(HalfStep::new(target, self.method, step_size, start, stream.child(0))?),
+                false => None,
+            };
+            self.run_chain(index, chain, half, stream, observer)
         };
-        let traces = observers.into_par_iter().enumerate().map(run).collect::<Result<_, SltError>>()?;
-        Ok((step_size, traces))
+        let chains = observers.into_par_iter().enumerate().zip(&starts);
+        // If several chains fail, the error is that of the first one, on any number of threads.
+        let runs: Vec<Result<_, SltError>> = chains.map(run).collect();
+        Ok((step_size, runs.into_iter().collect::<Result<_, _>>()?))
     }
 
     /// Returns an error unless the numbers of chains, draws and steps lie in their ranges.
@@ -145,34 +180,51 @@ impl Sampling {
         Ok(())
     }
 
-    /// Runs one chain through burn-in and all draws.
+    /// Runs one chain through burn-in and all draws, and the chain at half the step beside it.
     fn run_chain<F: SamplerScalar>(
         &self,
+        index: usize,
         mut chain: Chain<'_, F>,
-        stream: &mut RngStream,
+        mut half: Option<HalfStep<'_, F>>,
+        mut stream: RngStream,
         observer: &mut dyn Observer<F>,
-    ) -> Result<ChainTrace, SltError> {
+    ) -> Result<(ChainTrace, Option<ChainTrace>), SltError> {
         let mut trace = ChainTrace::with_capacity(self.draws);
+        let mut beside =
+            half.as_ref().map(|_| ChainTrace { acceptance: 1.0, ..ChainTrace::with_capacity(self.draws) });
+        let mut step = |chain: &mut Chain<'_, F>, half: &mut Option<HalfStep<'_, F>>, draw: Option<usize>| {
+            let before = half.as_ref().map(|_| stream.clone());
+            let step = chain.step(&mut stream).map_err(|error| error.of_draw(index, draw))?;
+            let Some((half, before)) = half.as_mut().zip(before) else { return Ok((step, None)) };
+            let distance = half.distance();
+            let loss = half.follow(chain, before).map_err(|error| error.of_draw(index, draw))?;
+            Ok::<_, SltError>((step, Some((loss, distance))))
+        };
         for _ in 0..self.burn_in {
-            trace.divergences += u64::from(chain.step(stream)?.divergent);
+            let (step, _) = step(&mut chain, &mut half, None)?;
+            trace.count(&step, None);
         }
-        for _ in 0..self.draws {
-            let (mut loss, mut distance) = (0.0, 0.0);
+        for draw in 0..self.draws {
+            let (mut loss, mut distance, mut halved) = (0.0, 0.0, None);
             for _ in 0..self.thin {
                 distance = chain.distance();
-                let step = chain.step(stream)?;
-                trace.divergences += u64::from(step.divergent);
+                let (step, found) = step(&mut chain, &mut half, Some(draw))?;
+                trace.count(&step, Some(draw));
                 trace.acceptance += step.acceptance;
-                loss = step.loss;
+                (loss, halved) = (step.loss, found);
             }
             trace.losses.push(loss);
+            if let Some((beside, (loss, distance))) = beside.as_mut().zip(halved) {
+                beside.losses.push(loss);
+                beside.distances.push(distance);
+            }
             // The loss of an uncorrected chain belongs to the position before the step.
             let corrected = self.method.is_corrected();
             trace.distances.push(if corrected { chain.distance() } else { distance });
             observer.see(&Draw { w: chain.w(), loss });
         }
         trace.acceptance /= (self.draws * self.thin) as f64;
-        Ok(trace)
+        Ok((trace, beside))
     }
 
     /// Returns the step size, after a pilot chain if the settings ask for one.
@@ -231,11 +283,31 @@ pub struct ChainTrace {
     pub acceptance: f64,
     /// The number of divergent steps, burn-in included.
     pub divergences: u64,
+    /// The draws, in order, with at least one divergent step.
+    pub divergent_draws: Vec<usize>,
+    /// The number of moves, burn-in included, that were rejected because the loss is NaN.
+    pub undefined: u64,
+    /// The first draw with such a move.
+    pub first_undefined: Option<usize>,
 }
 
 impl ChainTrace {
     fn with_capacity(draws: usize) -> Self {
         Self { losses: Vec::with_capacity(draws), distances: Vec::with_capacity(draws), ..Self::default() }
+    }
+
+    /// Counts a step that diverged or left the domain of the loss, before the first draw or on the way to a draw.
+    fn count(&mut self, step: &Step, draw: Option<usize>) {
+        self.divergences += u64::from(step.divergent);
+        self.undefined += u64::from(step.undefined);
+        if let Some(draw) = draw {
+            if step.divergent && self.divergent_draws.last() != Some(&draw) {
+                self.divergent_draws.push(draw);
+            }
+            if step.undefined {
+                self.first_undefined.get_or_insert(draw);
+            }
+        }
     }
 }
 

@@ -18,7 +18,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
         let scales = [drift, pull, epsilon.sqrt()].map(F::from_f64);
         F::langevin(&mut self.w, &self.gradient, &self.noise, &self.target.centre, scales);
         let acceptance = f64::from(u8::from(self.bounded()));
-        Ok(Step { loss, acceptance, divergent: false })
+        Ok(Step { loss, acceptance, divergent: false, undefined: false })
     }
 
     /// Computes the loss and gradient of a new batch. The gradient is zero in fixed coordinates.
@@ -30,7 +30,7 @@ impl<F: SamplerScalar> Chain<'_, F> {
         let batch = batches.draw(stream);
         let loss = self.target.on(&self.w, batch, &mut self.scratch, &mut self.gradient);
         if !loss.is_finite() {
-            return Err(SltError::Diverged { step: self.steps, loss });
+            return Err(self.broken(loss));
         }
         if let Some(mask) = &self.target.mask {
             F::times(&mut self.gradient, mask);

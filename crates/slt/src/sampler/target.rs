@@ -135,10 +135,15 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
         self.gamma > 0.0 || self.walls.is_some()
     }
 
+    /// Returns whether a coordinate moves.
+    pub(crate) fn moves(&self, coordinate: usize) -> bool {
+        self.mask.as_ref().is_none_or(|mask| mask[coordinate] != F::zero())
+    }
+
     /// Draws a point from the prior: uniform within the walls, Gaussian by the localisation, or both.
     pub(crate) fn draw_prior(&self, w: &mut [F], stream: &mut RngStream) {
         for i in 0..w.len() {
-            if self.mask.as_ref().is_some_and(|mask| mask[i] == F::zero()) {
+            if !self.moves(i) {
                 continue;
             }
             let interval = self.walls.as_ref().map(|(low, high, _)| (low[i].to_f64(), high[i].to_f64()));

@@ -1,8 +1,9 @@
 //! Diagnostics on chains with known problems.
 
 use collimate_slt::{
-    BatchSampling, Beta, ChainDiagnosis, DiagnosisInput, Doubt, ExternalTrace, Llc, NBeta, QuadraticLoss,
-    Sampling, StepSize, Sweep, autocorrelation_time, bulk_ess, rank_normalised_r_hat, read_csv, tail_ess,
+    BatchSampling, Beta, ChainDiagnosis, ChainMean, DiagnosisInput, Doubt, ExternalTrace, Llc, NBeta,
+    QuadraticLoss, Sampling, StepSize, Sweep, autocorrelation_time, bulk_ess, rank_normalised_r_hat,
+    read_csv, tail_ess,
 };
 use collimate_stream::RngStream;
 
@@ -67,7 +68,31 @@ fn every_doubt_has_its_cause() {
     assert_eq!(doubts(&|e| e.gamma = 0.0), [Doubt::ImproperTarget]);
     assert_eq!(doubts(&|e| (e.gamma, e.bounded) = (0.0, true)), []);
     assert_eq!(doubts(&|e| e.divergences = 3), [Doubt::Divergences { count: 3 }]);
+    // Of many steps, a few may diverge, unless their draws change the estimate.
+    assert_eq!(doubts(&|e| (e.divergences, e.steps) = (3, 10_000)), []);
+    assert_eq!(doubts(&|e| (e.divergences, e.steps) = (200, 10_000)), [Doubt::Divergences { count: 200 }]);
+    let moved =
+        |e: &mut DiagnosisInput| (e.divergences, e.steps, e.divergence_effect) = (3, 10_000, Some(2.0));
+    assert_eq!(doubts(&moved), [Doubt::Divergences { count: 3 }]);
     assert_eq!(doubts(&|e| e.mala_acceptance = Some(0.5)), [Doubt::StepSizeDominated { acceptance: 0.5 }]);
+    // A measured bias is judged instead of an acceptance. The standard error here is near 0.2.
+    let biased = |value, standard_error| {
+        doubts(&|e| {
+            e.mala_acceptance = Some(0.5);
+            e.step_bias = Some(ChainMean { value, standard_error, ess: 100.0 });
+        })
+    };
+    assert_eq!(biased(0.1, 0.05), []);
+    assert_eq!(biased(1.0, 0.05), [Doubt::StepBias { bias: 1.0, error: 0.05 }]);
+    assert_eq!(biased(0.1, 1.0), [Doubt::StepBias { bias: 0.1, error: 1.0 }]);
+    assert!(matches!(biased(f64::NAN, f64::NAN)[..], [Doubt::StepBias { .. }]));
+    let exact = doubts(&|e| e.exact = Some(20.0));
+    assert!(matches!(exact[..], [Doubt::Contradicted { exact: 20.0, z }] if z < -10.0), "{exact:?}");
+    assert_eq!(doubts(&|e| e.exact = Some(10.0)), []);
+    let undefined =
+        |e: &mut DiagnosisInput| (e.undefined, e.divergences, e.first_undefined) = (2, 2, Some((1, Some(7))));
+    assert_eq!(doubts(&undefined), [Doubt::Undefined { count: 2, chain: 1, draw: Some(7) }]);
+    assert!(doubts(&undefined)[0].to_string().contains("chain 1 at draw 7"));
     let apart = doubts(&|e| e.losses[0].iter_mut().for_each(|x| *x += 3.0));
     assert!(matches!(apart[..], [Doubt::NotMixed { .. }, ..]), "{apart:?}");
     let few = doubts(&|e| e.losses.iter_mut().for_each(|c| c.truncate(12)));
@@ -87,6 +112,39 @@ fn every_doubt_has_its_cause() {
     assert!(pulled.iter().any(|d| matches!(d, Doubt::LocalisationDominated { .. })), "{pulled:?}");
     for doubt in apart.iter().chain(&few).chain(&drifting).chain(&slope).chain(&pulled) {
         assert!(!doubt.to_string().is_empty());
+    }
+}
+
+#[test]
+fn slow_distances_and_noisy_batches_raise_doubts() {
+    let mut stream = RngStream::new(6, 0);
+    // Losses of batches: independent noise hides a slow part.
+    let slow = chains(0.99, 2000, &mut stream);
+    let noisy: Vec<Vec<f64>> =
+        slow.iter().map(|c| c.iter().map(|x| 0.3 * x + 3.0 * stream.normal()).collect()).collect();
+    let mut ill = input(noisy);
+    (ill.distances, ill.baseline) =
+        (slow.iter().map(|c| c.iter().map(|x| 10.0 + x).collect()).collect(), -5.0);
+    ill.batches = true;
+    let doubts = ChainDiagnosis::of(&ill).doubts;
+    assert!(doubts.iter().any(|d| matches!(d, Doubt::DistanceNotMixed { .. })), "{doubts:?}");
+    let share =
+        doubts.iter().find_map(|d| if let Doubt::BatchNoise { share } = d { Some(*share) } else { None });
+    // The noise has the variance 9 of 9.09.
+    assert!(share.is_some_and(|share| (share - 0.99).abs() < 0.03), "{doubts:?}");
+    // Without batches, losses that vary fast are only fast.
+    ill.batches = false;
+    assert!(!ChainDiagnosis::of(&ill).doubts.iter().any(|d| matches!(d, Doubt::BatchNoise { .. })));
+    for rho in [0.0, 0.5] {
+        let fine = chains(rho, 2000, &mut stream);
+        let mut healthy = input(fine.clone());
+        (healthy.distances, healthy.batches, healthy.baseline) = (fine, true, -5.0);
+        healthy.distances.iter_mut().flatten().for_each(|x| *x += 10.0);
+        let doubts = ChainDiagnosis::of(&healthy).doubts;
+        assert!(
+            !doubts.iter().any(|d| matches!(d, Doubt::BatchNoise { .. } | Doubt::DistanceNotMixed { .. })),
+            "{doubts:?}"
+        );
     }
 }
 
@@ -136,6 +194,88 @@ fn traces_of_other_programs_are_read() {
     assert!(ExternalTrace::from_any(&cube).unwrap_err().to_string().contains("[1, 2, 3]"));
     let diagnosis = trace.diagnose(NBeta::new(10.0).unwrap(), 1.0, 0.0);
     assert!(!diagnosis.trusted());
+}
+
+#[test]
+fn tables_as_people_have_them_are_read() {
+    let expected = [vec![1.5, 2.5, 3.5], vec![4.5, 5.5, 6.5]];
+    for (program, text) in [
+        ("byte order mark", "\u{feff}chain,loss\n0,1.5\n0,2.5\n0,3.5\n1,4.5\n1,5.5\n1,6.5\n"),
+        ("another name", "chain_id,Loss\n0,1.5\n0,2.5\n0,3.5\n1,4.5\n1,5.5\n1,6.5\n"),
+        ("draws out of order", "draw,chain,loss\n2,0,3.5\n0,0,1.5\n1,0,2.5\n10,1,5.5\n9,1,4.5\n11,1,6.5\n"),
+        (
+            "R",
+            "\"\",\"chain\",\"iteration\",\"loss\"\n\"1\",1,1,1.5\n\"2\",1,2,2.5\n\"3\",1,3,3.5\n\"4\",2,1,4.5\n\"5\",2,2,5.5\n\"6\",2,3,6.5\n",
+        ),
+        ("R write.table", "\"V1\" \"V2\"\n\"1\" 1.5 4.5\n\"2\" 2.5 5.5\n\"3\" 3.5 6.5\n"),
+        ("R write.csv2", "\"chain\";\"loss\"\n1;1,5\n1;2,5\n1;3,5\n2;4,5\n2;5,5\n2;6,5\n"),
+        (
+            "posterior",
+            ".chain,.iteration,.draw,loss\n1,1,1,1.5\n1,2,2,2.5\n1,3,3,3.5\n2,1,4,4.5\n2,2,5,5.5\n2,3,6,6.5\n",
+        ),
+        (
+            "pandas, long",
+            ",chain,draw,loss\n0,0,0,1.5\n1,0,1,2.5\n2,0,2,3.5\n3,1,0,4.5\n4,1,1,5.5\n5,1,2,6.5\n",
+        ),
+        ("pandas, wide", ",0,1\n0,1.5,4.5\n1,2.5,5.5\n2,3.5,6.5\n"),
+        ("pandas, without an index", "0,1\n1.5,4.5\n2.5,5.5\n3.5,6.5\n"),
+        (
+            "ArviZ",
+            "chain,draw,\"('posterior', 'loss')\",\"('posterior', 'w[0]')\"\n0,0,1.5,9\n0,1,2.5,9\n0,2,3.5,9\n1,0,4.5,9\n1,1,5.5,9\n1,2,6.5,9\n",
+        ),
+        (
+            "Weights & Biases",
+            "\"Step\",\"a - loss\",\"a - loss__MIN\",\"a - loss__MAX\",\"b - loss\",\"b - loss__MIN\",\"b - loss__MAX\"\n\"0\",\"1.5\",\"1.5\",\"1.5\",\"4.5\",\"4.5\",\"4.5\"\n\"10\",\"2.5\",\"2.5\",\"2.5\",\"5.5\",\"5.5\",\"5.5\"\n\"20\",\"3.5\",\"3.5\",\"3.5\",\"6.5\",\"6.5\",\"6.5\"\n",
+        ),
+        ("TSV", "chain\tloss\r\n0\t1.5\r\n0\t2.5\r\n0\t3.5\r\n1\t4.5\r\n1\t5.5\r\n1\t6.5\r\n"),
+        (
+            "savetxt",
+            "# losses of two chains\n1.500000000000000000e+00 4.500000000000000000e+00\n2.5 5.5\n3.5 6.5\n",
+        ),
+        (
+            "savetxt with a header",
+            "# chain draw loss\n0 0 1.5\n0 1 2.5\n0 2 3.5\n1 0 4.5\n1 1 5.5\n1 2 6.5\n",
+        ),
+    ] {
+        let trace = read_csv(text).unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert_eq!(trace.losses(), expected, "{program}");
+    }
+    // Stan writes one file for each chain, with comments before and between the draws.
+    let stan = |from: f64| {
+        let rows: String = (0..3).map(|i| format!("-7.0,0.9,{}\n", from + f64::from(i))).collect();
+        let text = format!(
+            "# model = m\n# seed = 1\nlp__,accept_stat__,loss\n# Adaptation terminated\n{rows}#\n# Elapsed\n"
+        );
+        read_csv(&text).unwrap()
+    };
+    assert_eq!(ExternalTrace::joined([stan(1.5), stan(4.5)]).unwrap().losses(), expected);
+    let shape = |a, b, c| ndarray::Array3::<f64>::ones((a, b, c));
+    assert_eq!(ExternalTrace::from_any(&shape(2, 3, 1)).unwrap().losses().len(), 2);
+    assert_eq!(ExternalTrace::from_any(&shape(1, 9, 1)).unwrap().losses()[0].len(), 9);
+    let tall = ndarray::Array2::<f64>::ones((50, 4));
+    assert!(ExternalTrace::from_array(&tall).unwrap().looks_transposed());
+    assert!(!ExternalTrace::from_array(&tall.t().to_owned()).unwrap().looks_transposed());
+}
+
+#[test]
+fn what_a_table_does_not_say_is_named() {
+    for (text, said) in [
+        ("chain,draw,loss\n1,5,1\n1,6,nan\n2,5,1\n2,6,1\n", "chain 1, draw 6: the loss is NaN"),
+        ("chain,loss\na,1\nb,1\nb,NA\na,2\n", "chain b, draw 1: the loss is NaN"),
+        ("draw,a - loss,b - loss\n0,1,2\n7,3,\n", "chain b - loss, draw 7: the loss is NaN"),
+        ("chain,loss\n0,inf\n", "chain 0, draw 0: the loss is inf"),
+        ("draw,loss\n0,1\n1,2\n0,3\n1,4\n", "draw 0 occurs twice; a column `chain` is needed"),
+        ("chain,draw,loss\n0,0,1\n0,0,2\n", "chain 0: draw 0 occurs twice"),
+        ("draw,chainlength,loss\n0,1,2\n", "\"chainlength\" is not understood"),
+        ("train_loss,val_loss\n0,1\n", "several columns may be the loss"),
+        ("lp__,stepsize__\n-1,2\n", "log density"),
+        ("{\"loss\": [1, 2]}", "the text is JSON"),
+        ("<!DOCTYPE html><html>", "HTML"),
+        ("\"loss\n1\n", "a quote is not closed"),
+    ] {
+        let error = read_csv(text).unwrap_err();
+        assert!(error.to_string().contains(said), "{text:?}: {error}");
+    }
 }
 
 #[test]

@@ -148,7 +148,8 @@ pub(super) fn claims() -> Claims {
             let base = context.named_stream("codes");
             // The sum of three cosines is at most 3, so its square divided by 9 lies in [0, 1].
             let scale = (OTHERS * OTHERS) as f64;
-            let mut sequence = ConfidenceSequence::new(0.0, 1.0, 1e-9, Method::EmpiricalBernstein);
+            let mut sequence = ConfidenceSequence::new(0.0, 1.0, 1e-9, Method::EmpiricalBernstein)
+                .expect("constant bounds and error rate");
             for i in 0..400_000_u64 {
                 let mut stream = base.child(i);
                 let w = directions(M, OTHERS + 1, &mut stream);

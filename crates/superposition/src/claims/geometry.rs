@@ -386,7 +386,8 @@ fn random_directions() -> Claims {
             const M: usize = 8;
             let truth = 1.0 / M as f64;
             let base = context.named_stream("pairs");
-            let mut sequence = ConfidenceSequence::new(0.0, 1.0, 1e-9, Method::EmpiricalBernstein);
+            let mut sequence = ConfidenceSequence::new(0.0, 1.0, 1e-9, Method::EmpiricalBernstein)
+                .expect("constant bounds and error rate");
             for i in 0..200_000_u64 {
                 let mut stream = base.child(i);
                 // A row of a random rotation against a fixed direction: only the angle counts.

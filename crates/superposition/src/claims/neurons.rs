@@ -57,7 +57,8 @@ pub(super) fn claims() -> Claims {
             let sizes = IncidentalNeurons { features: 12, neurons: 16, ..IncidentalNeurons::default() };
             let (truth, pairs) = (1.0 / 16.0, 66.0);
             let base = context.named_stream("starts");
-            let mut sequence = ConfidenceSequence::new(0.0, 1.0, 1e-9, Method::EmpiricalBernstein);
+            let mut sequence = ConfidenceSequence::new(0.0, 1.0, 1e-9, Method::EmpiricalBernstein)
+                .expect("constant bounds and error rate");
             for i in 0..200_000_u64 {
                 let Ok(start) = sizes.start(&mut base.child(i)) else {
                     return Outcome::inconclusive(Why::Invalid("no start".to_owned()));
