@@ -227,7 +227,7 @@ impl Tensors {
     }
 
     fn array<F: Scalar>(&self, name: &str) -> Result<ArrayD<F>, SaeError> {
-        let array = self.numbers(name)?;
+        let array = self.numbers::<F>(name)?;
         if let Some((place, value)) = array.indexed_iter().find(|(_, value)| !value.is_finite()) {
             let place = ndarray::Dimension::slice(&place).to_vec();
             return Err(self.wrong(format!(
