@@ -6,7 +6,7 @@ use collimate_output::{Existing, write};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo, View};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The size of the length field in front of the header.
@@ -195,7 +195,7 @@ impl<'de> Deserialize<'de> for Header {
 /// [`FileError::Malformed`] if a name is given twice, [`FileError::Output`] if writing fails.
 ///
 /// # Determinism
-/// The bytes depend only on the tensors, except that several entries of free text may have any order.
+/// The bytes depend only on the tensors and on the free text, whose entries are written in alphabetical order.
 pub fn write_safetensors(
     path: impl AsRef<Path>,
     tensors: &[(&str, FileArray)],
@@ -209,12 +209,32 @@ pub fn write_safetensors(
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(malformed(format!("the tensor '{}' is given twice", twice[0])));
     }
-    let metadata: HashMap<String, String> =
-        metadata.iter().map(|&(key, value)| (key.into(), value.into())).collect();
-    let metadata = if metadata.is_empty() { None } else { Some(metadata) };
-    let bytes = safetensors::serialize(tensors.iter().map(|(name, array)| (*name, array)), metadata)
+    let free: BTreeMap<&str, &str> = metadata.iter().copied().collect();
+    if free.len() < metadata.len() {
+        return Err(malformed("an entry of the free text is given twice".to_owned()));
+    }
+    let bytes = safetensors::serialize(tensors.iter().map(|(name, array)| (*name, array)), None)
         .map_err(|e| malformed(e.to_string()))?;
+    let bytes = if free.is_empty() { bytes } else { with_free_text(&bytes, &free) };
     Ok(write(path, Existing::Replace, |out| out.write_all(&bytes))?)
+}
+
+/// Puts free text in front of the tensors of a header. The `safetensors` crate would write it in the order of a hash map.
+fn with_free_text(bytes: &[u8], free: &BTreeMap<&str, &str>) -> Vec<u8> {
+    let (prefix, rest) = bytes.split_at(PREFIX as usize);
+    let length = u64::from_le_bytes(prefix.try_into().expect("eight bytes")) as usize;
+    let (header, data) = rest.split_at(length);
+    let tensors = header[1..].trim_ascii();
+    let comma = if tensors == b"}" { "" } else { "," };
+    let text = serde_json::to_string(free).expect("texts are JSON");
+    let mut header = format!("{{\"__metadata__\":{text}{comma}").into_bytes();
+    header.extend_from_slice(tensors);
+    // The data begin at a multiple of eight bytes, as the format demands.
+    header.resize(header.len().next_multiple_of(PREFIX as usize), b' ');
+    let mut out = (header.len() as u64).to_le_bytes().to_vec();
+    out.extend_from_slice(&header);
+    out.extend_from_slice(data);
+    out
 }
 
 impl View for &FileArray {
