@@ -2,6 +2,7 @@ use super::checkpoint::Checkpoint;
 use super::detect::Format;
 use super::{dictionary_learning, gemma_scope, openai, saelens, sparsify};
 use crate::dictionary::Dictionary;
+use crate::files::dictionary;
 use crate::train::model::Parts;
 use crate::{Precision, Sae, SaeError, Transcoder};
 use collimate_tensor::files::Safetensors;
@@ -42,7 +43,9 @@ pub fn read<F: Precision>(path: impl AsRef<Path>) -> Result<Checkpoint<F>, SaeEr
 pub fn read_as<F: Precision>(path: impl AsRef<Path>, format: Format) -> Result<Checkpoint<F>, SaeError> {
     let path = path.as_ref();
     match format {
-        Format::Collimate => Ok(Checkpoint::of(own(path)?, format)),
+        Format::Collimate => {
+            Ok(Checkpoint::of(own(path)?, format).about(dictionary::about(&Safetensors::open(path)?)))
+        }
         Format::SaeLens => saelens::read(path),
         Format::GemmaScope => gemma_scope::read_first(path),
         Format::GemmaScope2 => gemma_scope::read_second(path),
