@@ -11,6 +11,12 @@ pub(crate) const SELECTION: [&str; 3] = ["--workspace", "--exclude", "collimate-
 /// The name of the modules that hold long tests.
 const SLOW: &str = "slow::";
 
+/// The modules that hold kernels and their tests.
+const KERNELS: &str = "kernels::";
+
+/// The levels of the CPU below the best one, at which the kernels are tested again. A machine runs only one of its own accord.
+const LOWER_LEVELS: [&str; 2] = ["avx2", "portable"];
+
 /// The options of the command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -55,6 +61,9 @@ fn run_all(options: &Options) -> Result<Count> {
     fetch_data(options)?;
     let mut count = unit_and_integration(options, nextest)?;
     if options.filters.is_empty() {
+        for level in LOWER_LEVELS {
+            count = count.plus(kernels(options, nextest, level)?);
+        }
         if options.slow {
             count = count.plus(costly_features(options, nextest)?);
         }
@@ -122,6 +131,23 @@ fn unit_and_integration(options: &Options, nextest: bool) -> Result<Count> {
         }
     }
     counted(&mut command, options)
+}
+
+/// Runs the tests of the kernels again at a lower level of the CPU. A level that the machine does not have is not used.
+fn kernels(options: &Options, nextest: bool, level: &str) -> Result<Count> {
+    println!("\nxtask: the kernels at the level {level}");
+    let mut command = cargo_command();
+    match nextest {
+        true => {
+            command.args(["nextest", "run", colour(), "--no-fail-fast"]).args(SELECTION);
+            command.args(["-E", &format!("test({KERNELS}) and not test({SLOW})")])
+        }
+        false => {
+            command.args(["test", colour(), "--no-fail-fast", "--lib", "--bins", "--tests"]).args(SELECTION);
+            command.args(["--", KERNELS, "--skip", SLOW])
+        }
+    };
+    counted(command.env("COLLIMATE_CPU", level), options)
 }
 
 /// The tests of features that no other command builds, because their linear algebra takes long to compile: the package, the

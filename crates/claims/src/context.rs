@@ -168,7 +168,8 @@ impl Context {
     /// Returns the value called `key`, which the first claim of the run computes and all later ones share.
     ///
     /// Two values of different types may have the same key. The value must follow from the tier, the seed of the run and the key,
-    /// and not from the claim that computes it first. While one thread computes it, others wait.
+    /// and not from the claim that computes it first. While one thread computes it, others wait. A value that is computed when the
+    /// run is interrupted is returned and not shared.
     ///
     /// # Errors
     /// The error of `make`; the next call then runs its own `make`.
@@ -195,7 +196,10 @@ impl Context {
             return Ok(value);
         }
         let value = Arc::new(make()?);
-        *slot = Some(Arc::<T>::clone(&value));
+        // Work that was interrupted may have made only a part of the value.
+        if !self.interrupted() {
+            *slot = Some(Arc::<T>::clone(&value));
+        }
         Ok(value)
     }
 }

@@ -122,6 +122,32 @@ mod tests {
         });
     }
 
+    include!("../tests/it/places.rs");
+
+    #[test]
+    fn every_option_that_takes_a_path_is_listed_as_an_input_or_as_an_output() {
+        let mut found: Vec<(String, String)> = Vec::new();
+        each_command(|command, name| {
+            for argument in command.get_arguments() {
+                let parser = argument.get_value_parser().type_id();
+                if parser == std::any::TypeId::of::<std::path::PathBuf>() {
+                    let command = name.trim_start_matches("collimate").trim_start().to_owned();
+                    let id = argument.get_id().as_str();
+                    let option = argument.get_long().map_or(format!("-{id}"), str::to_owned);
+                    found.push((command, option));
+                }
+            }
+        });
+        found.sort();
+        let mut listed: Vec<(String, String)> = INPUTS
+            .iter()
+            .chain(OUTPUTS)
+            .map(|(command, option)| ((*command).to_owned(), (*option).to_owned()))
+            .collect();
+        listed.sort();
+        assert_eq!(found, listed, "tests/it/places.rs lists the options that take a path");
+    }
+
     #[test]
     fn an_option_has_one_name_everywhere() {
         let synonyms: &[(&str, &[&str])] = &[

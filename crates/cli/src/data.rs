@@ -1,6 +1,6 @@
 //! `collimate data`.
 
-use crate::session::{Downloads, Session};
+use crate::session::{Downloads, Session, say};
 use collimate_studies::data::{self, BROWN, Cache, SMOLLM2};
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
         if let Err(error) = result
             && let Some(earlier) = failed.replace(error)
         {
-            eprintln!("error: {earlier}");
+            say(&format!("error: {earlier}"));
         }
     }
     failed.map_or(Ok(()), |error| Err(error.into()))

@@ -20,13 +20,15 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     session::end_quietly_with_the_reader();
     run(&Arguments::parse()).unwrap_or_else(|error| {
-        eprintln!("error: {}", message(&error));
-        ExitCode::from(2)
+        let interrupted = session::is_interruption(&error);
+        session::say(&format!("{}{}", if interrupted { "" } else { "error: " }, message(&error)));
+        ExitCode::from(if interrupted { session::INTERRUPTED } else { 2 })
     })
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let session = &arguments.session;
+    session::listen()?;
     session.start_threads()?;
     match &arguments.command {
         Command::Claims(options) => return claims::run(options, session),

@@ -50,7 +50,8 @@ pub struct Quantity {
 
 /// A measured number with its definition, unit, uncertainty and object.
 ///
-/// Its printed form is one line: name, value ± standard error, unit, sample size and definition.
+/// Its printed form is one line: name, value ± standard error, unit, sample size and definition. A value that is NaN is printed as
+/// "undefined": its definition divides by zero on these data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
     /// The measured quantity.
@@ -116,7 +117,7 @@ impl fmt::Display for Measurement {
         let unit = self.quantity.unit.to_string();
         let space = if unit.is_empty() { "" } else { " " };
         write!(f, "{} = ", self.quantity.name)?;
-        match self.standard_error {
+        match self.standard_error.filter(|_| !self.value.is_nan()) {
             Some(error) if error > 0.0 && error.is_finite() => {
                 // The value is printed to the decimal place of the second figure of its error.
                 let places = (1 - error.log10().floor() as i32).clamp(0, 12) as usize;
@@ -133,8 +134,11 @@ impl fmt::Display for Measurement {
     }
 }
 
-/// Returns a number in six significant figures without trailing zeros.
+/// Returns a number in six significant figures without trailing zeros; NaN is "undefined".
 fn significant(x: f64) -> String {
+    if x.is_nan() {
+        return "undefined".to_owned();
+    }
     if x == 0.0 || !x.is_finite() {
         return format!("{x}");
     }
@@ -179,6 +183,8 @@ mod tests {
         assert_eq!(m.to_string(), "loss = 2514 ± 1240 nats (n = 50; mean NLL; estimates E[loss])");
         let m = Measurement::exact(&LOSS, 0.25, Fingerprint::of(b""));
         assert_eq!(m.to_string(), "loss = 0.25 nats (n = 1; mean NLL)");
+        let m = Measurement::estimate(&LOSS, f64::NAN, 0.5, 3, Fingerprint::of(b""));
+        assert_eq!(m.to_string(), "loss = undefined nats (n = 3; mean NLL)");
     }
 
     #[test]

@@ -71,15 +71,15 @@ pub enum SaeError {
         /// The number of rows that the source gave.
         given: u64,
     },
-    /// A value that half precision cannot hold.
-    #[error("row {row}, column {column}: {value} does not fit half precision (largest 65504)")]
-    HalfOverflow {
-        /// The row, counted from zero since the writer was opened.
-        row: u64,
-        /// The column.
-        column: usize,
-        /// The value.
-        value: f32,
+    /// Two curves of a sweep without a common range.
+    #[error("{}", apart(axis, first, second))]
+    Apart {
+        /// The axis along which they are compared.
+        axis: &'static str,
+        /// The range of the first curve; NaN without a point.
+        first: [f64; 2],
+        /// The range of the second curve; NaN without a point.
+        second: [f64; 2],
     },
     /// A weight file that could not be read or written.
     #[cfg(feature = "files")]
@@ -139,7 +139,7 @@ impl SaeError {
             | Self::Diverged { .. }
             | Self::Interrupted { .. }
             | Self::Exhausted { .. }
-            | Self::HalfOverflow { .. } => ErrorKind::Run,
+            | Self::Apart { .. } => ErrorKind::Run,
             #[cfg(feature = "files")]
             Self::Format(_) => ErrorKind::Files,
             Self::Output(_) | Self::Io { .. } | Self::File { .. } => ErrorKind::Files,
@@ -149,4 +149,17 @@ impl SaeError {
     pub(crate) fn shape(argument: &'static str, expected: &[usize], given: &[usize]) -> Self {
         SaeError::Mismatch { argument, expected: expected.to_vec(), given: given.to_vec() }
     }
+}
+
+/// Describes two curves without a common range.
+fn apart(axis: &str, first: &[f64; 2], second: &[f64; 2]) -> String {
+    if first.iter().chain(second).any(|end| end.is_nan()) {
+        return format!(
+            "a curve that is to be compared at equal {axis} has no point, or a value that is NaN"
+        );
+    }
+    let [(a, b), (c, d)] = [first, second].map(|range| (range[0], range[1]));
+    format!(
+        "the curves have no common {axis}: they span {a:.4} to {b:.4} and {c:.4} to {d:.4}; train at more sparsities"
+    )
 }

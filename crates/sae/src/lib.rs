@@ -65,7 +65,7 @@ pub use train::rows::{IntoRows, ShuffleBuffer, epochs};
 pub use train::training::{Trained, Training, advance_together, train_together};
 
 // Metrics.
-pub use metrics::frontier::{SweepPoint, difference_at_equal_l0, l0_ratio_at_equal_value};
+pub use metrics::frontier::{CurveGap, SweepPoint, difference_at_equal_l0, l0_ratio_at_equal_value};
 pub use metrics::loss_recovered::{KlRecovered, LossRecovered};
 pub use metrics::planted::{Planted, mmcs, mmcs_null};
 pub use metrics::{

@@ -180,7 +180,7 @@ impl Recipe {
 
     /// Returns the configuration.
     ///
-    /// The learning rate rises over the first twentieth of the run and falls to zero over the last fifth. A penalty
+    /// The learning rate rises over the first twentieth of the run (not at all below 20 steps) and falls to zero over the last fifth. A penalty
     /// rises over the first fifth. Latents that were inactive for an eighth of the rows are dead. ReLU, p-norm and gated
     /// dictionaries are resampled after each quarter of the first half.
     ///
@@ -211,7 +211,7 @@ impl Recipe {
         );
         let anneal = PAnneal {
             start: steps / 5,
-            end: (steps * 4 / 5).max(steps / 5 + 1),
+            end: (steps / 5 * 4 + steps % 5 * 4 / 5).max(steps / 5 + 1),
             p_end: 0.2,
             stages: 10,
             queue: 10,
@@ -221,10 +221,11 @@ impl Recipe {
             batch,
             l1: L1::sum_over_dims(if preset.selects() { 0.0 } else { sparsity }),
             learning_rate,
-            warm_up: WarmUp::Linear { steps: steps / 20, from: 0.0 },
+            // Below 20 steps a twentieth of the run is no step.
+            warm_up: if steps < 20 { WarmUp::None } else { WarmUp::Linear { steps: steps / 20, from: 0.0 } },
             decay: Decay::LinearOverLast { share: 0.2, to: 0.0 },
             sparsity_warm_up: steps / 5,
-            dead_after_rows: (steps * batch as u64 / 8).max(1),
+            dead_after_rows: (steps.saturating_mul(batch as u64) / 8).max(1),
             resampling: resampled.then_some(resampling),
             p_anneal: matches!(preset, Preset::PNorm).then_some(anneal),
             log_every: (steps / 100).max(1),

@@ -4,6 +4,7 @@ use collimate_attention::AttentionError;
 use collimate_claims::{Outcome, Why};
 use collimate_grad::GradError;
 use collimate_measure::MeasureError;
+use collimate_output::OutputError;
 use collimate_sae::SaeError;
 use collimate_superposition::SuperpositionError;
 use collimate_transformer::{ModelFileError, RunError, TransformerError};
@@ -38,6 +39,9 @@ pub enum StudyError {
     /// A number that could not be measured.
     #[error(transparent)]
     Measure(#[from] MeasureError),
+    /// A file or folder that could not be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A file or folder of the cache or of the user.
     #[error("{path}: {source}")]
     Io {

@@ -1,8 +1,8 @@
 //! Selection, interruption, exit statuses and the lock.
 
 use collimate_claims::{
-    Budget, Change, Claims, ClaimsError, Kind, LeftOut, Lock, Meta, Outcome, Progress, Recorded, Run, Runner,
-    Study, Subject, Surprise, Tier, Verdict, Why,
+    Budget, Change, Claims, ClaimsError, Context, Kind, LeftOut, Lock, Meta, Outcome, Progress, Recorded,
+    Run, Runner, Study, Subject, Surprise, Tier, Verdict, Why,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -200,6 +200,20 @@ fn recording_demands_the_same_seed_a_reason_and_a_sound_run() {
     assert_eq!(lock.stale(&claims), ["own/h"]);
     lock.prune(&claims);
     assert!(lock.entries.is_empty());
+}
+
+#[test]
+fn a_value_that_was_interrupted_is_not_shared() {
+    let flag = Arc::new(AtomicBool::new(false));
+    let context = Context::new("own/once", &Budget::quick()).interruptible(Arc::clone(&flag));
+    let half = context.once("key", || {
+        flag.store(true, Ordering::Relaxed);
+        Ok::<u64, String>(1)
+    });
+    assert_eq!(half, Ok(Arc::new(1)), "the caller gets it and sees the interruption itself");
+    flag.store(false, Ordering::Relaxed);
+    assert_eq!(context.once("key", || Ok::<u64, String>(2)), Ok(Arc::new(2)));
+    assert_eq!(context.once("key", || Ok::<u64, String>(3)), Ok(Arc::new(2)));
 }
 
 #[test]

@@ -9,9 +9,10 @@ mod table;
 
 pub(crate) use options::Options;
 
-use crate::session::{Downloads, Session};
-use anyhow::{Context, Result};
+use crate::session::{Downloads, INTERRUPTED, Session, end, react, say};
+use anyhow::{Result, bail};
 use collimate_claims::{Budget, Claims, Lock, Run, Runner, Tier};
+use collimate_output::{Existing, check};
 use collimate_studies::data::{self, Cache};
 use finished::{Finished, Setting};
 use places::{Places, write_or_print};
@@ -35,6 +36,11 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    ensure_something_runs(options, &runner, &claims)?;
+    places.check()?;
+    if options.bless {
+        check(&places.lock, Existing::Replace)?;
+    }
     download(options, session, &runner, &claims)?;
 
     let finished = Arc::new(Finished::default());
@@ -45,7 +51,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<ExitCode> {
         fresh: options.fresh,
         filtered: !options.filters.is_empty(),
     };
-    on_interrupt(setting, &places, &lock, &finished, &interrupt)?;
+    end_orderly(setting, &places, &lock, &finished, &interrupt);
     let (bars, notes) = (progress::Bars::new(session), Arc::clone(&finished));
     let run = runner
         .interruptible(Arc::clone(&interrupt))
@@ -58,18 +64,53 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<ExitCode> {
     let _writing = finished.begin_writing();
     let interrupted = interrupt.load(Ordering::SeqCst);
     places.write(&run, &lock)?;
+    // Everything is written before the first line is printed, because a reader that has ended (`| head`) ends the program.
+    let (recorded, lines) = match options.bless && !interrupted {
+        true => bless(&places.lock, options.explanation.as_deref(), lock.clone(), &run, &claims)?,
+        false => (lock.clone(), Vec::new()),
+    };
+    places.print(&run, &lock);
     print!("{}", table::text(&run, &lock));
     println!("report: {}", places.output.join("report.html").display());
     for id in lock.stale(&claims) {
         println!("{} records a verdict of {id}, which is not registered", places.lock.display());
     }
+    lines.iter().for_each(|line| println!("{line}"));
     if interrupted {
-        return Ok(ExitCode::from(130));
+        return Ok(ExitCode::from(INTERRUPTED));
     }
-    if options.bless {
-        return bless(&places.lock, options.explanation.as_deref(), lock, &run, &claims);
+    Ok(ExitCode::from(run.exit_status(&recorded)))
+}
+
+/// Returns an error if no claim of the selection runs, with the reason and the option that helps.
+fn ensure_something_runs(options: &Options, runner: &Runner, claims: &Claims) -> Result<()> {
+    let tier = Tier::from(options.tier);
+    let (mut dearer, mut real, mut on_request) = (Vec::new(), Vec::new(), Vec::new());
+    for claim in runner.select(claims)? {
+        match claim.meta() {
+            meta if meta.tier > tier => dearer.push((meta.id, meta.tier)),
+            meta if meta.real && options.no_real => real.push(meta.id),
+            meta if !meta.on_request.is_empty() && !has_corpus(options) => on_request.push(meta.id),
+            _ => return Ok(()),
+        }
     }
-    Ok(ExitCode::from(run.exit_status(&lock)))
+    let mut reasons = Vec::new();
+    if let Some(needed) = dearer.iter().map(|(_, tier)| *tier).min() {
+        let ids: Vec<&str> = dearer.iter().map(|(id, _)| *id).collect();
+        reasons.push(format!("{} belong to a more expensive tier; ask for --tier {needed}", ids.join(", ")));
+    }
+    if !real.is_empty() {
+        reasons.push(format!("{} need the real language model; leave out --no-real", real.join(", ")));
+    }
+    if !on_request.is_empty() {
+        reasons.push(format!("{} need the labelled corpus; ask for it with --full", on_request.join(", ")));
+    }
+    bail!("no claim of this selection runs: {}", reasons.join("; "))
+}
+
+/// Returns true if claims on the labelled corpus run: it was asked for now, or by an earlier run, so that it is in the cache.
+fn has_corpus(options: &Options) -> bool {
+    options.full || Cache::user().is_ok_and(|cache| data::locate_brown(&cache).is_ok())
 }
 
 fn runner(options: &Options, session: &Session, lock: &Lock) -> Runner {
@@ -80,9 +121,7 @@ fn runner(options: &Options, session: &Session, lock: &Lock) -> Runner {
     if let Some(threads) = session.threads {
         budget = budget.threads(threads);
     }
-    // A corpus in the cache was asked for by an earlier run.
-    let corpus = options.full || Cache::user().is_ok_and(|cache| data::locate_brown(&cache).is_ok());
-    let runner = Runner::new(budget).real(!options.no_real).on_request(corpus);
+    let runner = Runner::new(budget).real(!options.no_real).on_request(has_corpus(options));
     options.filters.iter().fold(runner, Runner::filter)
 }
 
@@ -101,7 +140,7 @@ fn download(options: &Options, session: &Session, runner: &Runner, claims: &Clai
         let installed =
             data::install(item, &cache, &data::Clients::default(), &mut |event| downloads.show(&event));
         if let Err(error) = installed {
-            eprintln!("{error}\nthe claims that need it cannot run; --no-real leaves them out");
+            say(&format!("{error}\nthe claims that need it cannot run; --no-real leaves them out"));
         }
     };
     install(&data::SMOLLM2);
@@ -111,57 +150,57 @@ fn download(options: &Options, session: &Session, runner: &Runner, claims: &Clai
     Ok(())
 }
 
-/// Asks the running claim to stop at the first Ctrl-C.
+/// Asks the running claim to stop at the first signal.
 ///
-/// If it does not stop within two seconds, or at the second Ctrl-C, the finished claims are written from here and the program
+/// If it does not stop within two seconds, or at the second signal, the finished claims are written from here and the program
 /// ends.
-fn on_interrupt(
+fn end_orderly(
     setting: Setting,
     places: &Places,
     lock: &Lock,
     finished: &Arc<Finished>,
     interrupt: &Arc<AtomicBool>,
-) -> Result<()> {
+) {
     let (places, lock) = (places.clone(), lock.clone());
     let (finished, interrupt) = (Arc::clone(finished), Arc::clone(interrupt));
-    ctrlc::set_handler(move || {
-        if interrupt.swap(true, Ordering::SeqCst) {
+    react(move |again| {
+        if again {
             finished.end_waiting();
             return;
         }
-        eprintln!("\ninterrupted: waiting at most two seconds for the running claim");
+        interrupt.store(true, Ordering::SeqCst);
+        say("\ninterrupted: waiting at most two seconds for the running claim");
         let (places, lock, finished) = (places.clone(), lock.clone(), Arc::clone(&finished));
-        // A thread of its own, so that the handler can take a second Ctrl-C.
+        // A thread of its own, so that the handler can take a second signal.
         std::thread::spawn(move || {
             finished.wait(Duration::from_secs(2));
             let Some(_writing) = finished.try_begin_writing() else { return };
             let run = finished.as_run(setting);
             if let Err(error) = places.write(&run, &lock) {
-                eprintln!("error: {error:#}");
+                say(&format!("error: {error:#}"));
             }
+            places.print(&run, &lock);
             print!("{}", table::text(&run, &lock));
-            std::process::exit(130);
+            end();
         });
-    })
-    .context("cannot listen for Ctrl-C")
+    });
 }
 
-/// Records the verdicts. If all claims were selected, the verdicts of claims that no longer exist are removed.
+/// Records the verdicts, and returns the new lock and lines that say what was recorded. If all claims were selected, the verdicts
+/// of claims that no longer exist are removed.
 fn bless(
     path: &Path,
     explanation: Option<&str>,
     mut lock: Lock,
     run: &Run,
     claims: &Claims,
-) -> Result<ExitCode> {
+) -> Result<(Lock, Vec<String>)> {
     let changes = lock.update(run, explanation)?;
     if !run.filtered {
         lock.prune(claims);
     }
     lock.write(path)?;
-    for change in changes {
-        println!("recorded: {change}");
-    }
-    println!("recorded: {} verdicts in {}", run.reports.len(), path.display());
-    Ok(ExitCode::from(run.exit_status(&lock)))
+    let mut lines: Vec<String> = changes.iter().map(|change| format!("recorded: {change}")).collect();
+    lines.push(format!("recorded: {} verdicts in {}", run.reports.len(), path.display()));
+    Ok((lock, lines))
 }

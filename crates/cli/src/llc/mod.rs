@@ -6,8 +6,9 @@ mod trace;
 
 pub(crate) use options::Options;
 
+use crate::session::{check_file, existing};
 use anyhow::{Result, bail};
-use collimate_output::{Existing, check, write};
+use collimate_output::write;
 use collimate_slt::{
     BatchSampling, Beta, Boundary, Llc, LlcEstimate, Method, NBeta, Region, Sampling, StepBias, StepSize,
     Sweep,
@@ -32,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         name => Model::named(name, &options.sizes, options.rank.unwrap_or(0))?,
     };
     if let Some(path) = &options.sweep {
-        check(path, Existing::Replace)?;
+        check_file(path, options.force)?;
     }
     let mut stream = RngStream::named(options.seed.unwrap_or(0), "collimate llc");
     let llc = settings(options, &model)?;
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if let Some(path) = &options.sweep {
         let svg = sweep(&llc, &found, &model, &mut stream)?.svg();
-        write(path, Existing::Replace, |out| out.write_all(svg.as_bytes()))?;
+        write(path, existing(options.force), |out| out.write_all(svg.as_bytes()))?;
         eprintln!("wrote {}", path.display());
     }
     Ok(())

@@ -59,9 +59,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(super) seed: Option<u64>,
     /// Also estimate with SGLD over a grid of ε, nβ and γ around these settings, and write the figure to this file. An existing file
-    /// is replaced.
+    /// is replaced with --force only.
     #[arg(long, value_name = "SVG")]
     pub(super) sweep: Option<PathBuf>,
+    /// Replace an existing figure.
+    #[arg(long, requires = "sweep")]
+    pub(super) force: bool,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,

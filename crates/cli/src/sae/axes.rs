@@ -1,6 +1,6 @@
 //! The input of `collimate sae encode`, brought to the axes that the architecture of the dictionary takes.
 
-use super::rows::{array, flatten, is_shards, shards};
+use super::rows::{array, flatten, is_shards, open_shards};
 use anyhow::{Context, ensure};
 use collimate_sae::shards::Beside;
 use collimate_sae::{AnyDictionary, ArrangedForward, Arrangement, Precision};
@@ -34,7 +34,7 @@ impl Input {
             let arrays = places.iter().map(|place| array(place, key)).collect::<Result<_, _>>()?;
             return Ok(Self { arrays, documents: None, late: false });
         }
-        let sets = places.iter().map(|place| shards(place, key)).collect::<Result<Vec<_>, _>>()?;
+        let sets = places.iter().map(|place| open_shards(place, key)).collect::<Result<Vec<_>, _>>()?;
         let beside = Beside::new(sets)?;
         let mut arrays = Vec::with_capacity(places.len());
         let (mut documents, mut late): (Vec<Range<usize>>, _) = (Vec::new(), false);

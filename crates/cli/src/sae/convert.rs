@@ -1,11 +1,15 @@
 //! `collimate sae convert`.
 
 use super::dictionary::read;
+use super::own::{Own, own};
 use super::rows;
+use crate::session::{check_file, existing};
 use anyhow::{Context, ensure};
-use collimate_sae::formats::{self, Dictionary, agreement};
+use collimate_output::{NewFile, NewFolder, check_inputs, is_free};
+use collimate_sae::formats::{self, Dictionary, Format, agreement};
 use collimate_stream::RngStream;
 use ndarray::Array2;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The largest number of rows of a set of shards on which the two dictionaries are compared.
@@ -44,9 +48,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PLACE")]
     sample: Option<PathBuf>,
     /// The name of the array in the sample; needed if there are several.
-    #[arg(long)]
+    #[arg(long, requires = "sample")]
     key: Option<String>,
-    /// Replace an existing dictionary.
+    /// Replace an existing dictionary, and nothing else.
     #[arg(long)]
     force: bool,
 }
@@ -61,21 +65,12 @@ enum Target {
 
 /// Reads, folds and writes a dictionary, reads it again, and compares the two on sample rows.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let (folder, to) = (matches!(options.format, Target::Saelens), options.to.display());
-    ensure!(
-        !folder || !options.to.is_file(),
-        "{to} is a file, but a dictionary of SAELens is a folder; choose another place"
-    );
-    ensure!(
-        folder || !options.to.is_dir(),
-        "{to} is a folder, but a dictionary of this format is one file; choose another place"
-    );
-    let exists = options.to.is_file() || options.to.is_dir() && options.to.read_dir()?.next().is_some();
-    ensure!(
-        options.force || !exists,
-        "{to} exists already; choose another place, or replace it with --force"
-    );
+    let to = &options.to;
+    let inputs = [Some(options.from.as_path()), options.sample.as_deref()];
+    check_inputs(to, inputs.into_iter().flatten())?;
+    let new = New::begin(options)?;
     let checkpoint = read::<f32>(&options.from)?;
+    let about = checkpoint.about.clone();
     let mut dictionary =
         if options.batch_threshold { checkpoint.for_single_rows()? } else { checkpoint.dictionary };
     if let Some(scale) = options.fold_scale {
@@ -95,21 +90,88 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         || options.sample.as_ref().map_or("random rows".into(), |path| path.display().to_string());
     let n_stored =
         before.forward(&x).with_context(|| format!("in the rows of {}", of_sample()))?.codes.n_stored();
-    match options.format {
-        Target::Collimate => dictionary.to_sae()?.save(&options.to)?,
-        Target::Saelens => {
-            let about: Vec<_> = checkpoint.about.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-            formats::write_saelens(&dictionary, &options.to, &about)?;
-        }
-    }
-    let written = formats::read::<f32>(&options.to)?.dictionary;
+    let written = new.write(&dictionary, &about)?;
     let proof = agreement(&before, &written, &x)?;
-    println!("{}: {proof}", options.to.display());
     ensure!(
         proof.relative < 1e-4 && proof.support as f64 <= 1e-3 * n_stored as f64,
-        "the written dictionary gives other results than the one that was read; do not use it"
+        "the dictionary in the other format gives other results than the one that was read ({proof}), so it was not kept"
     );
+    new.finish()?;
+    println!("{}: {proof}", to.display());
     Ok(())
+}
+
+/// The dictionary in the other format. It gets its name when it was read again and compared.
+enum New {
+    File(NewFile),
+    Folder(NewFolder),
+}
+
+/// The file of a folder of SAELens without which the folder holds no dictionary.
+const CONFIG: &str = "cfg.json";
+
+impl New {
+    /// Tries the place before any work. Only a dictionary is replaced, and only with `--force`.
+    fn begin(options: &Options) -> anyhow::Result<Self> {
+        let (to, force) = (options.to.as_path(), options.force);
+        let name = to.display();
+        match options.format {
+            Target::Collimate => {
+                ensure!(
+                    !to.is_dir(),
+                    "{name} is a folder, but a dictionary of this format is one file; choose another place"
+                );
+                check_file(to, force)?;
+                ensure!(
+                    !to.is_file() || own(to) == Some(Own::Dictionary),
+                    "{name} is no dictionary of Collimate: --force replaces only dictionaries; choose another place"
+                );
+                Ok(Self::File(NewFile::begin(to, existing(force))?))
+            }
+            Target::Saelens => {
+                ensure!(
+                    !to.is_file(),
+                    "{name} is a file, but a dictionary of SAELens is a folder; choose another place"
+                );
+                let free = is_free(to)?;
+                ensure!(
+                    free || force,
+                    "{name} exists already; choose another place, or replace it with --force"
+                );
+                ensure!(
+                    free || matches!(Format::detect(to), Ok(Format::SaeLens)),
+                    "{name} holds no dictionary of SAELens: --force replaces only dictionaries; choose another place"
+                );
+                Ok(Self::Folder(NewFolder::begin(to)?))
+            }
+        }
+    }
+
+    /// Writes the dictionary without its name, and reads it again.
+    fn write(
+        &self,
+        dictionary: &Dictionary<f32>,
+        about: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Dictionary<f32>> {
+        Ok(match self {
+            Self::File(file) => {
+                dictionary.to_sae()?.save_about(file.path(), about)?;
+                formats::read_as::<f32>(file.path(), Format::Collimate)?.dictionary
+            }
+            Self::Folder(folder) => {
+                let about: Vec<_> = about.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+                formats::write_saelens(dictionary, folder.path(), &about)?;
+                formats::read_as::<f32>(folder.path(), Format::SaeLens)?.dictionary
+            }
+        })
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        Ok(match self {
+            Self::File(file) => file.finish()?,
+            Self::Folder(folder) => folder.finish(CONFIG, &[])?,
+        })
+    }
 }
 
 /// Returns the rows of the sample, or random rows around b_dec whose entries have the size of a decoder row's length.

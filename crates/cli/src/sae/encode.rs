@@ -2,8 +2,9 @@
 
 use super::axes::Input;
 use super::dictionary::read_any;
-use crate::session::{check_file, not_an_input};
+use crate::session::check_file;
 use anyhow::Context;
+use collimate_output::check_inputs;
 use collimate_sae::ArrangedForward;
 use collimate_tensor::files::{FileArray, FileData, write_safetensors};
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ enum Precision {
 /// Encodes and reconstructs the rows, and writes the result.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let read: Vec<&Path> = options.input.iter().chain([&options.sae]).map(PathBuf::as_path).collect();
-    not_an_input(&options.output, &read)?;
+    check_inputs(&options.output, read.iter().copied())?;
     check_file(&options.output, options.force)?;
     let input = Input::open(&options.input, options.key.as_deref())?;
     let double = match options.precision {

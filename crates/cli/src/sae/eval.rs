@@ -1,13 +1,13 @@
 //! `collimate sae eval`.
 
-use super::dictionary::read;
+use super::dictionary::{check_origin, read};
 use super::rows::{Places, Rows};
-use crate::session::{Session, Steps, on_interrupt};
+use crate::session::{Interrupted, Session, Steps, on_interrupt, say};
 use crate::texts::Source;
 use anyhow::{bail, ensure};
-use collimate_sae::formats::{Dictionary, Target};
+use collimate_sae::formats::{Checkpoint, Dictionary, Target};
 use collimate_sae::{Evaluation, Size, Usage, WithNull};
-use collimate_studies::splicing::recovered_with_null;
+use collimate_studies::splicing::recovered_leaving_out;
 use collimate_studies::width_at;
 use ndarray::{Array1, s};
 use std::path::PathBuf;
@@ -40,27 +40,38 @@ pub(crate) struct Options {
     /// --layer, --site and the text.
     #[arg(long, requires = "layer")]
     in_model: bool,
+    /// Measure although the dictionary was trained on another model, layer, site or selection of rows.
+    #[arg(long)]
+    allow_mismatch: bool,
     #[command(flatten)]
     source: Source,
 }
 
 /// Measures a dictionary and its null model on the activations, and prints the metrics.
 pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
-    let dictionary = read::<f32>(&options.sae)?.dictionary;
+    let (source, checkpoint) = (&options.source, read::<f32>(&options.sae)?);
+    let dictionary = &checkpoint.dictionary;
     if options.in_model {
         ensure!(
             dictionary.target() == Target::Input,
             "--in-model replaces the activations that a dictionary reconstructs; it does not work for a transcoder"
         );
-        options.source.check()?;
+        source.check()?;
+    } else if let [first, ..] = source.given()[..] {
+        bail!("{first} belongs to a measurement in the model; add --in-model, or leave it out");
     }
-    let rows = options.places.open()?;
-    check_widths(&dictionary, &rows)?;
-    let stop = on_interrupt("ending")?;
+    let mut rows = options.places.open()?;
+    check_widths(dictionary, &rows)?;
+    check_origin(&checkpoint, &rows.provenance(), options.allow_mismatch)?;
+    if let Some(factor) = source.max_norm() {
+        ensure!(factor > 0.0 && factor.is_finite(), "--max-norm must be a positive number, but is {factor}");
+        rows.leave_out(factor)?;
+    }
+    let stop = on_interrupt("ending");
     let mean = rows.mean()?;
-    let (mut metrics, usage) = measure(options, session, &dictionary, &rows, &mean, &stop)?;
+    let (mut metrics, usage) = measure(options, session, dictionary, &rows, &mean, &stop)?;
     if options.in_model {
-        metrics.extend(measure_in_model(options, session, &dictionary, &mean, &stop)?);
+        metrics.extend(measure_in_model(options, session, &checkpoint, &mean, &stop)?);
     }
     for metric in &metrics {
         if options.json {
@@ -74,6 +85,11 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     }
     if !options.json {
         print_densities(&usage);
+    }
+    if metrics.iter().any(|metric| metric.measured.value.is_nan()) {
+        say(
+            "note: a metric is undefined where its definition divides by zero, for example if all rows are equal",
+        );
     }
     Ok(())
 }
@@ -123,7 +139,7 @@ fn measure(
             break;
         }
         if stop.load(Ordering::SeqCst) {
-            bail!("interrupted");
+            return Err(Interrupted("interrupted".to_owned()).into());
         }
         let (x, y) = (block.slice(s![.., ..d]), block.slice(s![.., outputs..]));
         let out = dictionary.forward(&x)?;
@@ -145,23 +161,27 @@ fn measure(
 fn measure_in_model(
     options: &Options,
     session: &Session,
-    dictionary: &Dictionary<f32>,
+    checkpoint: &Checkpoint<f32>,
     mean: &Array1<f32>,
     stop: &AtomicBool,
 ) -> anyhow::Result<Vec<WithNull>> {
-    let setup = options.source.setup()?;
-    let point = options.source.point(&setup)?;
-    let (given, needed) = (width_at(setup.decoder.config(), point), dictionary.size().d_model);
+    let (source, dictionary) = (&options.source, &checkpoint.dictionary);
+    let setup = source.setup()?;
+    let (decoder, point) = (&setup.decoder, source.point(&setup)?);
+    let (given, needed) = (width_at(decoder.config(), point), dictionary.size().d_model);
     ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
-    let sequences = options.source.sequences(&setup)?;
+    let leave_out = source.leave_out(&setup)?;
+    check_origin(checkpoint, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
+    let sequences = source.sequences(&setup)?;
     let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
     let mut going_on = |done: usize| {
         steps.at(done as u64, "");
         !stop.load(Ordering::SeqCst)
     };
-    let decoder = &setup.decoder;
+    let rule = leave_out.at(decoder, &sequences, point)?;
+    let seed = options.seed;
     let [found, null] =
-        recovered_with_null(decoder, dictionary, options.seed, point, &sequences, mean, &mut going_on)?;
+        recovered_leaving_out(decoder, dictionary, seed, point, &sequences, mean, &rule, &mut going_on)?;
     steps.finish();
     Ok(found.with_null(&null, dictionary.fingerprint()).into_iter().collect())
 }

@@ -1,13 +1,15 @@
 //! `collimate sae`.
 
+mod attribute;
 mod axes;
 mod convert;
 mod dictionary;
 mod encode;
 mod eval;
 mod info;
-mod metrics;
-mod recipe;
+mod intervene;
+mod own;
+mod prompt;
 mod rows;
 mod top;
 mod train;
@@ -41,6 +43,12 @@ enum Command {
     Info(info::Options),
     /// Print the places in a text at which latents fire most strongly, and with --html write them as a page.
     Top(top::Options),
+    /// Add to the codes of latents, or set them, and print the predictions of the model without and with the change.
+    Steer(intervene::SteerOptions),
+    /// Set latents to zero, and print the predictions of the model without and with them.
+    Ablate(intervene::AblateOptions),
+    /// Split the difference of two logits into the parts of the latents.
+    Attribute(attribute::Options),
 }
 
 /// Runs the command.
@@ -52,5 +60,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
         Command::Convert(options) => convert::run(options),
         Command::Info(options) => info::run(options),
         Command::Top(options) => top::run(options, session),
+        Command::Steer(options) => intervene::steer(options),
+        Command::Ablate(options) => intervene::ablate(options),
+        Command::Attribute(options) => attribute::run(options),
     }
 }

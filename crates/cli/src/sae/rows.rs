@@ -2,13 +2,17 @@
 
 use anyhow::{Context, bail, ensure};
 use collimate_measure::Fingerprint;
-use collimate_sae::shards::{Beside, Shards};
+use collimate_sae::shards::{self, Beside, Shards};
 use collimate_sae::{SaeError, epochs};
 use collimate_stream::RngStream;
+use collimate_studies::Provenance;
 use collimate_studies::language_model::mean_row;
 use collimate_tensor::files::{FileArray, FileData, Npz, Safetensors, read_npy};
-use ndarray::{Array1, Array2, Axis, concatenate};
+use ndarray::{Array1, Array2, ArrayView1, Axis, concatenate};
 use std::path::{Path, PathBuf};
+
+/// The number of first rows over which the median length is taken.
+const CALIBRATION: usize = 8192;
 
 /// The places of the rows of a dictionary.
 #[derive(clap::Args)]
@@ -35,6 +39,8 @@ pub(super) struct Rows {
     widths: Vec<usize>,
     /// The width of the target, if there is one.
     target: Option<usize>,
+    /// The largest norm of the inputs of a row that is kept.
+    largest: f64,
 }
 
 enum Source {
@@ -48,6 +54,11 @@ enum Source {
 pub(super) type Block = Result<(Array2<f32>, Option<Vec<u32>>), SaeError>;
 
 impl Places {
+    /// Returns the paths of all places.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> + Clone {
+        self.activations.iter().chain(&self.target).map(PathBuf::as_path)
+    }
+
     /// Opens the shards or reads the arrays.
     pub(super) fn open(&self) -> anyhow::Result<Rows> {
         let (places, keys) = (&self.activations, &self.key);
@@ -65,12 +76,12 @@ impl Places {
             files(&all)?
         } else {
             let folders =
-                all.iter().map(|&(place, key)| shards(place, key)).collect::<Result<Vec<_>, _>>()?;
+                all.iter().map(|&(place, key)| open_shards(place, key)).collect::<Result<Vec<_>, _>>()?;
             let widths = folders.iter().map(Shards::width).collect();
             (Source::Shards(Beside::new(folders)?), widths)
         };
         let target = self.target.as_ref().and_then(|_| widths.pop());
-        Ok(Rows { source, widths, target })
+        Ok(Rows { source, widths, target, largest: f64::INFINITY })
     }
 }
 
@@ -79,8 +90,21 @@ pub(super) fn is_shards(place: &Path) -> bool {
     place.is_dir()
 }
 
+/// Opens a single place: a folder of shards, or a file with one array.
+pub(super) fn open(place: &Path) -> anyhow::Result<Rows> {
+    let (source, widths) = match place.is_file() {
+        true => files(&[(place, None)])?,
+        false => {
+            let shards = open_shards(place, None)?;
+            let width = shards.width();
+            (Source::Shards(Beside::new(vec![shards])?), vec![width])
+        }
+    };
+    Ok(Rows { source, widths, target: None, largest: f64::INFINITY })
+}
+
 /// Opens the shards of a folder.
-pub(super) fn shards(place: &Path, key: Option<&str>) -> anyhow::Result<Shards> {
+pub(super) fn open_shards(place: &Path, key: Option<&str>) -> anyhow::Result<Shards> {
     ensure!(
         !place.is_file(),
         "{} is a file, but other rows lie in a folder; give folders only, or files only",
@@ -168,8 +192,62 @@ impl Rows {
         }
     }
 
+    /// Returns what the files of the inputs say about their rows.
+    pub(super) fn provenance(&self) -> Provenance {
+        match &self.source {
+            Source::Shards(shards) => {
+                let sets = shards.sets().iter().take(self.widths.len());
+                let all: Vec<Provenance> = sets.map(|set| Provenance::new(set.about().clone())).collect();
+                Provenance::side_by_side(&all)
+            }
+            Source::Array(_) => Provenance::default(),
+        }
+    }
+
+    /// Leaves out the rows whose inputs are longer than `factor` times the median length of the first rows.
+    pub(super) fn leave_out(&mut self, factor: f64) -> anyhow::Result<()> {
+        let mut norms = Vec::new();
+        for block in self.blocks(CALIBRATION) {
+            let (rows, _) = block?;
+            norms.extend(rows.rows().into_iter().map(|row| self.norm(row)));
+            if norms.len() >= CALIBRATION {
+                break;
+            }
+        }
+        norms.sort_by(f64::total_cmp);
+        let median = norms.get(norms.len().saturating_sub(1) / 2).copied().unwrap_or(f64::INFINITY);
+        self.largest = factor * median;
+        Ok(())
+    }
+
+    /// Returns the length of the inputs of a row.
+    fn norm(&self, row: ArrayView1<'_, f32>) -> f64 {
+        row.iter().take(self.width()).map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+    }
+
+    /// Removes the rows of a block that are left out.
+    fn kept(&self, (rows, documents): (Array2<f32>, Option<Vec<u32>>)) -> (Array2<f32>, Option<Vec<u32>>) {
+        if self.largest.is_infinite() {
+            return (rows, documents);
+        }
+        let short = |&i: &usize| self.norm(rows.row(i)) <= self.largest;
+        let kept: Vec<usize> = (0..rows.nrows()).filter(short).collect();
+        let documents = documents.map(|documents| kept.iter().map(|&i| documents[i]).collect());
+        (rows.select(Axis(0), &kept), documents)
+    }
+
     /// Returns the mean of every column, target columns included.
     pub(super) fn mean(&self) -> anyhow::Result<Array1<f32>> {
+        if self.largest.is_finite() {
+            let (mut sum, mut count) = (Array1::<f64>::zeros(self.width() + self.target.unwrap_or(0)), 0);
+            for block in self.blocks(4096) {
+                let (rows, _) = block?;
+                count += rows.nrows();
+                sum += &rows.mapv(f64::from).sum_axis(Axis(0));
+            }
+            ensure!(count > 0, "--max-norm leaves out every row; choose a larger factor");
+            return Ok(sum.mapv(|sum| (sum / count as f64) as f32));
+        }
         Ok(match &self.source {
             Source::Shards(shards) => {
                 let means = shards.sets().iter().map(mean_row).collect::<Result<Vec<_>, _>>()?;
@@ -182,14 +260,16 @@ impl Rows {
         })
     }
 
-    /// Returns the rows in their stored order, in blocks of at most `size` rows.
+    /// Returns the rows in their stored order, in blocks of at most `size` rows, without those that are left out.
     pub(super) fn blocks(&self, size: usize) -> Box<dyn Iterator<Item = Block> + '_> {
         match &self.source {
             Source::Shards(shards) => {
-                Box::new(shards.blocks(size).map(|block| block.map(|b| (b.rows, Some(b.documents)))))
+                let block = |b: shards::Block| self.kept((b.rows, Some(b.documents)));
+                Box::new(shards.blocks(size).map(move |found| found.map(block)))
             }
             Source::Array(rows) => {
-                Box::new(rows.axis_chunks_iter(Axis(0), size).map(|rows| Ok((rows.to_owned(), None))))
+                let blocks = rows.axis_chunks_iter(Axis(0), size);
+                Box::new(blocks.map(|rows| Ok(self.kept((rows.to_owned(), None)))))
             }
         }
     }
@@ -235,7 +315,7 @@ pub(super) fn sample(place: &Path, key: Option<&str>, most: usize) -> anyhow::Re
     if !is_shards(place) {
         return array(place, key);
     }
-    let set = shards(place, key)?;
+    let set = open_shards(place, key)?;
     let mut values: Vec<f32> = Vec::new();
     for block in set.blocks(most) {
         values.extend(&block?.rows);

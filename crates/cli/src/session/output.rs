@@ -1,7 +1,8 @@
-//! The standard output, and the files that a command writes.
+//! The two output streams, and the files that a command writes.
 
-use anyhow::{bail, ensure};
-use collimate_output::{Existing, OutputError, check};
+use anyhow::bail;
+use collimate_output::{Existing, OutputError, check, remove_unfinished};
+use std::io::Write;
 use std::path::Path;
 
 /// Ends the program without a message when the reader of its output has ended, as in `collimate … | head`.
@@ -10,10 +11,16 @@ pub(crate) fn end_quietly_with_the_reader() {
     std::panic::set_hook(Box::new(move |panic| {
         let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
         if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            remove_unfinished();
             std::process::exit(0);
         }
         usual(panic);
     }));
+}
+
+/// Prints a line on the standard error stream. A terminal that was closed is no reason to lose the work.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Returns the treatment of an existing file: it is replaced with `--force` only.
@@ -29,20 +36,4 @@ pub(crate) fn check_file(path: &Path, force: bool) -> anyhow::Result<()> {
         }
         result => Ok(result?),
     }
-}
-
-/// Returns an error if an output is one of the inputs, or a file within an input that is a folder.
-pub(crate) fn not_an_input(output: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
-    // A path that does not exist yet cannot be an input.
-    let Ok(target) = output.canonicalize() else { return Ok(()) };
-    for input in inputs {
-        let Ok(source) = input.canonicalize() else { continue };
-        ensure!(
-            target != source && !(source.is_dir() && target.starts_with(&source)),
-            "the output {} is or belongs to the input {}; choose another output",
-            output.display(),
-            input.display()
-        );
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Progress on the standard error stream: a bar on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
 use super::options::Session;
+use super::output::say;
 use collimate_studies::data::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -41,7 +42,7 @@ impl Display {
     pub(crate) fn line(self, bar: &ProgressBar, text: &str) {
         match self {
             Self::Bar => bar.println(text),
-            Self::Lines => eprintln!("{text}"),
+            Self::Lines => say(text),
             Self::Nothing => {}
         }
     }
@@ -88,7 +89,7 @@ impl Downloads {
                 }
             }
             // The licence is shown before every download, also with --quiet.
-            Event::Announce { .. } if self.display == Display::Nothing => eprintln!("{event}"),
+            Event::Announce { .. } if self.display == Display::Nothing => say(&event.to_string()),
             _ => self.display.line(&self.bar, &event.to_string()),
         }
         if matches!(event, Event::Ready { .. }) {
@@ -132,8 +133,13 @@ impl Steps {
         if self.display == Display::Lines && tenths > self.shown_tenths {
             self.shown_tenths = tenths;
             let colon = if note.is_empty() { "" } else { ": " };
-            eprintln!("{done} of {} {}{colon}{note}", self.total, self.unit);
+            say(&format!("{done} of {} {}{colon}{note}", self.total, self.unit));
         }
+    }
+
+    /// Prints a line above the bar, or by itself.
+    pub(crate) fn line(&self, text: &str) {
+        self.display.line(&self.bar, text);
     }
 
     /// Removes the bar.

@@ -1,6 +1,6 @@
 //! `collimate tms phase`.
 
-use super::files::{create_folder, write_figures, write_text};
+use super::files::Figures;
 use super::numbers::{affordable, count};
 use clap::builder::RangedU64ValueParser;
 use collimate_stream::RngStream;
@@ -11,7 +11,7 @@ use collimate_superposition::{
 };
 use ndarray::Array2;
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The options of `collimate tms phase`.
 #[derive(clap::Args)]
@@ -35,15 +35,20 @@ pub(super) struct Options {
     /// The seed of the starts and the data.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// The folder for figures and for `phase.json` (losses, sharing and the named region of every cell). Existing files are replaced.
+    /// The folder for figures and for `phase.json` (losses, sharing and the named region of every cell). Existing files are replaced with --force only.
     #[arg(long, alias = "out", value_name = "FOLDER")]
     output: Option<PathBuf>,
+    /// Replace existing files.
+    #[arg(long, requires = "output")]
+    force: bool,
 }
 
 /// Prints the boundaries of the phases, and writes the diagrams.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     affordable("cells × models", &[options.importances, options.densities, options.models])?;
-    create_folder(options.output.as_deref())?;
+    let mut names = vec!["regions", "boundaries", "canonical", "optimum"];
+    names.extend((options.models > 0).then_some("trained"));
+    let folder = Figures::check(options.output.as_deref(), options.force, &names, Some("phase.json"))?;
     let stream = RngStream::new(options.seed, 0);
     let importances = logarithmic_range(0.1, 10.0, options.importances)?;
     let densities = logarithmic_range(0.01, 1.0, options.densities)?;
@@ -54,6 +59,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     if options.models > 0 {
         let config = TrainedDiagramConfig { models: options.models, ..TrainedDiagramConfig::default() };
         diagrams.push(("trained", trained_diagram(&importances, &densities, config, &stream.child(1))?));
+    }
+    if let Some(folder) = folder {
+        let pairs: Vec<_> = diagrams.iter().map(|(name, diagram)| (*name, diagram)).collect();
+        let mut drawn = vec![("regions", phase_regions(&pairs)), ("boundaries", phase_boundaries(&pairs))];
+        drawn.extend(diagrams.iter().map(|(name, diagram)| (*name, phase_map(name, diagram))));
+        folder.write(&drawn, Some(("phase.json", to_json(&pairs)?)))?;
     }
     print!("importance");
     diagrams.iter().for_each(|(name, _)| print!("  {name:>10}"));
@@ -68,18 +79,11 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         }
         println!();
     }
-    if let Some(folder) = &options.output {
-        let pairs: Vec<_> = diagrams.iter().map(|(name, diagram)| (*name, diagram)).collect();
-        let mut drawn = vec![("regions", phase_regions(&pairs)), ("boundaries", phase_boundaries(&pairs))];
-        drawn.extend(diagrams.iter().map(|(name, diagram)| (*name, phase_map(name, diagram))));
-        write_figures(folder, &drawn)?;
-        write_json(folder, &pairs)?;
-    }
     Ok(())
 }
 
-/// Writes all diagrams as numbers and named regions. Each table has a list for each density, with an entry for each importance.
-fn write_json(folder: &Path, diagrams: &[(&str, &PhaseDiagram)]) -> anyhow::Result<()> {
+/// Returns all diagrams as numbers and named regions. Each table has a list for each density, with an entry for each importance.
+fn to_json(diagrams: &[(&str, &PhaseDiagram)]) -> anyhow::Result<String> {
     fn table<T: Clone>(cells: &Array2<T>, value: impl Fn(T) -> Value) -> Value {
         cells.rows().into_iter().map(|row| row.iter().cloned().map(&value).collect::<Value>()).collect()
     }
@@ -95,5 +99,5 @@ fn write_json(folder: &Path, diagrams: &[(&str, &PhaseDiagram)]) -> anyhow::Resu
         diagrams.iter().map(|(name, diagram)| ((*name).to_owned(), one(diagram))).collect();
     let axes = diagrams[0].1;
     let all = json!({ "importances": axes.importances, "densities": axes.densities, "diagrams": named });
-    write_text(&folder.join("phase.json"), &serde_json::to_string_pretty(&all)?)
+    Ok(serde_json::to_string_pretty(&all)?)
 }

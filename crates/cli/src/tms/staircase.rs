@@ -1,6 +1,6 @@
 //! `collimate tms staircase`.
 
-use super::files::{create_folder, write_figures};
+use super::files::Figures;
 use super::numbers::{count, positive};
 use clap::builder::RangedU64ValueParser;
 use collimate_slt::toy_model_polygon;
@@ -38,15 +38,18 @@ pub(super) struct Options {
     /// The seed of the starts.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// The folder for figures. Existing files are replaced.
+    /// The folder for figures. Existing files are replaced with --force only.
     #[arg(long, alias = "out", value_name = "FOLDER")]
     output: Option<PathBuf>,
+    /// Replace existing files.
+    #[arg(long, requires = "output")]
+    force: bool,
 }
 
 /// Prints the levels and the number of runs that end at each.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let o = options;
-    create_folder(o.output.as_deref())?;
+    let folder = Figures::check(o.output.as_deref(), o.force, &["staircase", "endings"], None)?;
     let model = OneActive::new(2, o.features)?;
     let levels = staircase_levels(o.features)?;
     let starts = RngStream::named(o.seed, "staircase");
@@ -69,6 +72,18 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let (traces, ends): (Vec<_>, Vec<f64>) = descents.into_iter().unzip();
     let at: Vec<Option<StaircaseLevel>> =
         ends.iter().map(|&loss| nearest_level(&levels, loss, TOLERANCE)).collect();
+    if let Some(folder) = folder {
+        // Only levels at which a run rests are named.
+        let reached = |level: &&StaircaseLevel| at.iter().flatten().any(|other| other == *level);
+        let named: Vec<(f64, String)> =
+            levels.iter().filter(reached).map(|level| (level.loss, level.name())).collect();
+        let short: Vec<(f64, &str)> = named.iter().map(|(loss, name)| (*loss, name.as_str())).collect();
+        let drawn = [
+            ("staircase", figures::staircase(&traces, &named)),
+            ("endings", figures::loss_staircase(&ends, &short)),
+        ];
+        folder.write(&drawn, None)?;
+    }
     println!("level                loss  lambda  runs that end there");
     for level in &levels {
         let dead = o.features - level.corners - level.on;
@@ -82,19 +97,5 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         );
     }
     println!("{:32}  {:19}", "no level", at.iter().filter(|level| level.is_none()).count());
-    if let Some(folder) = &o.output {
-        // Only levels at which a run rests are named.
-        let reached = |level: &&StaircaseLevel| at.iter().flatten().any(|other| other == *level);
-        let named: Vec<(f64, String)> =
-            levels.iter().filter(reached).map(|level| (level.loss, level.name())).collect();
-        let short: Vec<(f64, &str)> = named.iter().map(|(loss, name)| (*loss, name.as_str())).collect();
-        write_figures(
-            folder,
-            &[
-                ("staircase", figures::staircase(&traces, &named)),
-                ("endings", figures::loss_staircase(&ends, &short)),
-            ],
-        )?;
-    }
     Ok(())
 }

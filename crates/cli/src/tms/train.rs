@@ -1,7 +1,7 @@
 //! `collimate tms train`.
 
 use super::arrangement::words;
-use super::files::{create_folder, write_figures};
+use super::files::Figures;
 use super::numbers::{affordable, count, positive, probability};
 use anyhow::bail;
 use collimate_grad::{Decay, ScheduleConfig, WarmUp};
@@ -55,9 +55,12 @@ pub(super) struct Options {
     /// The seed of the starts and the data.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// The folder for figures. Existing files are replaced.
+    /// The folder for figures. Existing files are replaced with --force only.
     #[arg(long, alias = "out", value_name = "FOLDER")]
     output: Option<PathBuf>,
+    /// Replace existing files.
+    #[arg(long, requires = "output")]
+    force: bool,
 }
 
 /// The number of times in the run at which the star of the sparsest model is kept.
@@ -67,6 +70,7 @@ const SNAPSHOTS: u64 = 5;
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let o = options;
     affordable("models × features × (hidden dimensions + 1)", &[o.models, o.features, o.hidden + 1])?;
+    affordable("--batch × features", &[o.batch, o.features.max(o.hidden)])?;
     affordable("models × points × features", &[o.models, o.points.unwrap_or(0), o.features])?;
     let importance: Vec<f64> = (0..o.features).map(|i| o.importance.powi(i as i32)).collect();
     if let Some(i) = importance.iter().position(|x| !x.is_finite()) {
@@ -76,7 +80,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
             o.importance
         );
     }
-    create_folder(o.output.as_deref())?;
+    let mut names = vec!["gram", "dimensionality"];
+    if o.hidden == 2 {
+        names.extend(["star", "star-over-training"]);
+        names.extend(o.points.map(|_| "memorisation"));
+    }
+    let folder = Figures::check(o.output.as_deref(), o.force, &names, None)?;
     let config = EnsembleConfig {
         importance,
         batch: o.batch,
@@ -111,20 +120,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         losses = ensemble.run(steps)?;
         snapshots.push((o.steps * (part + 1) / SNAPSHOTS, ensemble.model(o.models - 1).w));
     }
-    println!("on-probability      loss  represented   sum of D      D*  arrangement");
     let models: Vec<_> = densities.iter().copied().zip(ensemble.models()).collect();
-    for ((density, model), loss) in models.iter().zip(&losses) {
-        let represented = feature_norms(&model.w).iter().filter(|&&norm| norm > 0.5).count();
-        let sum = feature_dimensionality(&model.w)?.sum();
-        let each = dimensions_per_feature(&model.w)?;
-        println!(
-            "{}  {}  {represented:11}  {sum:9.3}  {each:6.3}  {}",
-            if *density < 1e-3 { format!("{density:14.1e}") } else { format!("{density:14.4}") },
-            if *loss < 100.0 { format!("{loss:8.5}") } else { format!("{loss:8.1e}") },
-            words(&recognise_polytopes(&model.w, TOLERANCE)?)
-        );
-    }
-    if let Some(folder) = &o.output {
+    if let Some(folder) = folder {
         let sparsest = &models[models.len() - 1].1.w;
         let mut drawn = vec![
             ("gram", figures::gram(sparsest)),
@@ -137,7 +134,19 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
                 drawn.push(("memorisation", figures::memorisation(sparsest, points)));
             }
         }
-        write_figures(folder, &drawn)?;
+        folder.write(&drawn, None)?;
+    }
+    println!("on-probability      loss  represented   sum of D      D*  arrangement");
+    for ((density, model), loss) in models.iter().zip(&losses) {
+        let represented = feature_norms(&model.w).iter().filter(|&&norm| norm > 0.5).count();
+        let sum = feature_dimensionality(&model.w)?.sum();
+        let each = dimensions_per_feature(&model.w)?;
+        println!(
+            "{}  {}  {represented:11}  {sum:9.3}  {each:6.3}  {}",
+            if *density < 1e-3 { format!("{density:14.1e}") } else { format!("{density:14.4}") },
+            if *loss < 100.0 { format!("{loss:8.5}") } else { format!("{loss:8.1e}") },
+            words(&recognise_polytopes(&model.w, TOLERANCE)?)
+        );
     }
     Ok(())
 }

@@ -116,6 +116,51 @@ fn unknown_claims_and_tiers_are_errors() {
     assert!(status == 2 && said.contains("weekly"), "{said}");
 }
 
+#[test]
+fn a_selection_without_a_claim_is_an_error_with_the_option_that_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let claims = listed(folder.path());
+    let id = |keep: &dyn Fn(&Value) -> bool| {
+        claims.iter().find(|claim| keep(claim)).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let dearer = id(&|claim| claim["tier"] == "standard" && claim["real"] == false);
+    let real = id(&|claim| claim["tier"] == "quick" && claim["real"] == true);
+    for (arguments, words) in [
+        (vec![&dearer[..], "--tier", "quick"], [&dearer[..], "--tier standard"]),
+        (vec![&real, "--tier", "quick", "--no-real"], [&real, "leave out --no-real"]),
+        (vec![&dearer, &real, "--tier", "quick", "--no-real"], ["--tier standard", "--no-real"]),
+    ] {
+        let (status, out, said) = run(folder.path(), &[&["claims"], &arguments[..]].concat());
+        assert!(status == 2 && out.is_empty(), "{arguments:?}: {out}{said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "{word}: {said}"));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no report was written");
+}
+
+#[test]
+fn places_of_reports_are_tried_before_the_claims_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let claims = listed(folder.path());
+    let quick = claims.iter().find(|claim| claim["tier"] == "quick" && claim["real"] == false).unwrap();
+    let id = quick["id"].as_str().unwrap();
+    std::fs::write(folder.path().join("file"), "mine").unwrap();
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    std::fs::write(folder.path().join("folder/claims.md"), "# My own notes").unwrap();
+    for more in [
+        ["--output", "file"],
+        ["--output", "file/inner"],
+        ["--output", "folder"],
+        ["--json", "file"],
+        ["--json", "missing/report.json"],
+    ] {
+        let (status, out, said) =
+            run(folder.path(), &[&["claims", id, "--tier", "quick"], &more[..]].concat());
+        assert!(status == 2 && out.is_empty() && !said.contains("[ 1/"), "{more:?}: {out}{said}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "{more:?}");
+    }
+    assert_eq!(std::fs::read(folder.path().join("folder/claims.md")).unwrap(), b"# My own notes");
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_writes_the_finished_claims() {

@@ -1,10 +1,14 @@
 //! The binary, run as a user runs it.
 
+mod captures;
 mod claims;
 mod data;
 mod definition;
 mod encode;
+mod interruption;
 mod llc;
+mod model;
+mod outputs;
 mod rlct;
 mod sae;
 mod session;

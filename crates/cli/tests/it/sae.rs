@@ -151,7 +151,7 @@ fn training_on_shards_is_finished_once_and_evaluated() {
     let log = std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap();
     let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
     assert_eq!(last["step"], 40);
-    assert!(!folder.path().join("sae.checkpoint").exists());
+    assert!(!folder.path().join("sae.safetensors.checkpoint").exists());
     let (status, out, _) = run(folder.path(), &arguments);
     assert!(status == 0 && out.contains("finished already"), "{out}");
     let (status, out, said) =
@@ -243,8 +243,8 @@ fn errors_for_wrong_training_data_name_the_next_step() {
     refused(&train("good.npy", "gated", &["--l1", "-1"]), &["l1"]);
     refused(&train("good.npy", "gated", &["--l1", "nan"]), &["l1"]);
     // A checkpoint of other options.
-    std::fs::write(folder.path().join("sae.checkpoint"), b"{}").unwrap();
-    refused(&topk("good.npy"), &["sae.checkpoint", "--force"]);
+    std::fs::write(folder.path().join("sae.safetensors.checkpoint"), b"{}").unwrap();
+    refused(&topk("good.npy"), &["sae.safetensors.checkpoint", "is no checkpoint"]);
 }
 
 /// Writes two sets of rows on the same tokens, of widths 6 and 4, as shards and as files. The second is a function of the first.
@@ -350,4 +350,223 @@ fn contradictory_places_and_options_are_refused() {
     let eval = ["sae", "eval", "sae.safetensors", "--activations", "x", "--target", "y"];
     let (status, _, said) = run(folder.path(), &eval);
     assert!(status == 2 && said.contains("no --target"), "{said}");
+}
+
+#[test]
+fn a_dictionary_is_trained_further_from_what_it_computes() {
+    use collimate_sae::formats;
+    use collimate_tensor::files::{FileArray, write_npy};
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::RngStream::new(9, 0);
+    let rows = ndarray::Array2::from_shape_fn((400, 8), |_| 3.0 * stream.normal() as f32 + 0.5);
+    write_npy(folder.path().join("rows.npy"), &FileArray::from(rows.clone())).unwrap();
+    let train = |variant: &str, more: &[&str]| {
+        let mut words =
+            vec!["sae", "train", "--activations", "rows.npy", "--variant", variant, "--batch", "32"];
+        words.extend(more);
+        run(folder.path(), &words)
+    };
+    for (variant, sparsity) in [
+        ("topk", ["--k", "2"]),
+        ("gated", ["--l1", "0.1"]),
+        ("batchtopk", ["--k", "1.5"]),
+        ("jumprelu", ["--l1", "0.1"]),
+    ] {
+        let output = ["--output", "first.safetensors", "--latents", "16", "--steps", "60", "--force"];
+        let (status, _, said) = train(variant, &[&output[..], &sparsity].concat());
+        assert_eq!(status, 0, "{variant}: {said}");
+        // A learning rate of almost zero leaves the dictionary as it is.
+        let output = ["--output", "next.safetensors", "--latents", "16", "--steps", "20", "--force"];
+        let more = ["--start-from", "first.safetensors", "--learning-rate", "1e-12"];
+        let (status, _, said) = train(variant, &[&output[..], &sparsity, &more].concat());
+        assert_eq!(status, 0, "{variant}: {said}");
+        let [first, next] = ["first", "next"].map(|name| {
+            let path = folder.path().join(format!("{name}.safetensors"));
+            formats::read::<f32>(path).unwrap().dictionary
+        });
+        let off = (first.reconstruct(&rows).unwrap() - next.reconstruct(&rows).unwrap()).mapv(f32::abs);
+        // The threshold of BatchTopK follows the batches.
+        let allowed = if variant == "batchtopk" { f32::INFINITY } else { 1e-3 };
+        assert!(off.iter().all(|&off| off <= allowed), "{variant}: {off}");
+        let weights = (first.decoder() - next.decoder()).mapv(f32::abs);
+        assert!(weights.iter().all(|&off| off < 1e-4), "{variant}: {weights}");
+    }
+    // A dictionary of another library. Its rows have width 8 and its file 24 latents.
+    let foreign = case("dl_gated");
+    let more = ["--latents", "24", "--l1", "0.1", "--steps", "20", "--output", "foreign.safetensors"];
+    let (status, out, said) = train("gated", &[&more[..], &["--start-from", &foreign]].concat());
+    assert!(status == 0 && out.contains("24 latents"), "{out}{said}");
+    for (variant, more, word) in [
+        ("topk", ["--latents", "24", "--k", "2"], "gated dictionary"),
+        ("gated", ["--latents", "16", "--l1", "0.1"], "24 latents"),
+    ] {
+        let more = [&more[..], &["--output", "x.safetensors", "--start-from", &foreign]].concat();
+        let (status, _, said) = train(variant, &more);
+        assert!(status == 2 && said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn options_that_cancel_or_do_not_fit_are_refused_with_the_reason() {
+    use collimate_tensor::files::{FileArray, write_npy};
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::RngStream::new(2, 0);
+    let rows = ndarray::Array2::from_shape_fn((300, 8), |_| stream.normal() as f32);
+    write_npy(folder.path().join("x.npy"), &FileArray::from(rows)).unwrap();
+    let train = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        run(
+            folder.path(),
+            &[&["sae", "train", "--activations", "x.npy", "--output", "d"], &words[..]].concat(),
+        )
+    };
+    for (line, word) in [
+        ("--variant gated --latents 16 --l1 0 --target-l0 3", "--l1 must not be 0"),
+        ("--variant relu --latents 16 --l1 0.1 --target-l0 0", "--target-l0 must be above 0"),
+        ("--variant relu --latents 16 --l1 0.1 --target-l0 17", "at most --latents"),
+        ("--variant relu --latents 16 --l1 0.1 --target-l0 nan", "--target-l0"),
+        ("--variant topk --latents 16 --k 2.5", "--k must be a whole number"),
+        ("--variant abstopk --latents 16 --k nan", "--k must be a whole number"),
+        ("--variant topk --latents 16 --k -1", "--k must be a whole number"),
+        ("--variant batchtopk --latents 16 --k 0", "k must be positive"),
+        // Sizes beyond the memory are refused before anything is allocated.
+        ("--variant topk --k 2 --latents 400000000", "--latents: about"),
+        ("--variant topk --k 2 --latents 16 --batch 1000000000000", "--batch: about"),
+        ("--variant topk --k 2 --latents 18446744073709551615", "--latents: about"),
+    ] {
+        let (status, out, said) = train(line);
+        assert_eq!(status, 2, "{line}: {out}{said}");
+        assert!(said.contains(word), "{line}: {said}");
+        assert!(!folder.path().join("d").exists() && !folder.path().join("d.checkpoint").exists());
+    }
+    // Short runs have no warm-up, and fractions of k belong to a batch.
+    for (steps, variant) in
+        [("1", "topk --k 2"), ("10", "topk --k 2"), ("19", "gated --l1 0.1"), ("2", "pnorm --l1 0.1")]
+    {
+        let line = format!("--variant {variant} --latents 16 --batch 64 --steps {steps} --force");
+        let (status, out, said) = train(&line);
+        assert!(status == 0 && out.contains("16 latents"), "{line}: {said}");
+    }
+    let (status, _, said) = train("--variant batchtopk --latents 16 --k 0.5 --steps 40 --batch 64 --force");
+    assert_eq!(status, 0, "{said}");
+    let (_, out, _) = run(folder.path(), &["sae", "info", "d"]);
+    assert!(out.contains("0.5 on average"), "{out}");
+}
+
+#[test]
+fn the_same_command_writes_the_same_bytes_and_names_do_not_matter() {
+    use collimate_tensor::files::{FileArray, write_npy};
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::RngStream::new(2, 0);
+    let rows = ndarray::Array2::from_shape_fn((300, 8), |_| stream.normal() as f32);
+    write_npy(folder.path().join("x.npy"), &FileArray::from(rows)).unwrap();
+    let bytes = |words: &[&str], output: &str| {
+        let (status, _, said) = run(folder.path(), words);
+        assert_eq!(status, 0, "{words:?}: {said}");
+        std::fs::read(folder.path().join(output)).unwrap()
+    };
+    let train = |output: &'static str| {
+        let words =
+            ["sae", "train", "--activations", "x.npy", "--variant", "topk", "--k", "2", "--latents", "16"];
+        [&words[..], &["--batch", "64", "--steps", "200", "--output", output]].concat()
+    };
+    // A name that ends like a checkpoint keeps its result.
+    let first = bytes(&train("dict.checkpoint"), "dict.checkpoint");
+    assert!(!folder.path().join("dict.checkpoint.checkpoint").exists());
+    for output in ["dict.safetensors", "dict.npz", "dict"] {
+        assert_eq!(bytes(&train(output), output), first, "{output}");
+    }
+    let convert = |output: &'static str| ["sae", "convert", "dict.safetensors", output, "--to", "collimate"];
+    assert_eq!(bytes(&convert("one"), "one"), bytes(&convert("two"), "two"));
+    let saelens = |output: &'static str| ["sae", "convert", "dict.safetensors", output, "--to", "saelens"];
+    for file in ["cfg.json", "sae_weights.safetensors"] {
+        let [one, two] = ["a", "b"].map(|folder| format!("{folder}{file}/{file}"));
+        let (a, b) = (format!("a{file}").leak(), format!("b{file}").leak());
+        assert_eq!(bytes(&saelens(a), &one), bytes(&saelens(b), &two));
+    }
+    // Only dictionaries are replaced, also with --force.
+    std::fs::write(folder.path().join("notes"), "mine").unwrap();
+    for words in [&train("notes")[..], &convert("notes")] {
+        let (status, _, said) = run(folder.path(), &[words, &["--force"]].concat());
+        assert!(status == 2 && said.contains("replaces only dictionaries"), "{said}");
+        assert_eq!(std::fs::read(folder.path().join("notes")).unwrap(), b"mine");
+    }
+    std::fs::write(folder.path().join("new.checkpoint"), "mine").unwrap();
+    let (status, _, said) = run(folder.path(), &[&train("new")[..], &["--force"]].concat());
+    assert!(status == 2 && said.contains("is no checkpoint"), "{said}");
+    assert_eq!(std::fs::read(folder.path().join("new.checkpoint")).unwrap(), b"mine");
+}
+
+#[test]
+fn metrics_of_equal_rows_are_undefined_and_say_so() {
+    use collimate_tensor::files::{FileArray, write_npy};
+    let folder = tempfile::tempdir().unwrap();
+    let rows = ndarray::Array2::from_shape_fn((500, 6), |(_, j)| 0.1 + j as f32);
+    write_npy(folder.path().join("x.npy"), &FileArray::from(rows)).unwrap();
+    let more = ["--k", "2", "--metrics", "log.jsonl"];
+    let (status, _, said) = run(folder.path(), &train("x.npy", "topk", &more));
+    assert!(status == 0 && said.contains("explained undefined"), "{said}");
+    let log = std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap();
+    assert!(log.lines().all(|line| line.contains("\"explained_variance\":null")), "{log}");
+    let (status, out, said) =
+        run(folder.path(), &["sae", "eval", "sae.safetensors", "--activations", "x.npy"]);
+    assert_eq!(status, 0, "{said}");
+    for name in ["explained variance (global R²)", "explained variance (per row)"] {
+        let line = out.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(line.contains("= undefined"), "{line}");
+    }
+    assert!(said.contains("all rows are equal"), "{said}");
+}
+
+#[test]
+fn held_out_rows_are_measured_while_a_run_goes_on() {
+    use collimate_tensor::files::{FileArray, write_npy};
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::RngStream::new(5, 0);
+    let rows = ndarray::Array2::from_shape_fn((400, 6), |_| 10.0 * stream.normal() as f32);
+    write_npy(folder.path().join("x.npy"), &FileArray::from(rows.slice(ndarray::s![..300, ..]).to_owned()))
+        .unwrap();
+    write_npy(
+        folder.path().join("held.npy"),
+        &FileArray::from(rows.slice(ndarray::s![300.., ..]).to_owned()),
+    )
+    .unwrap();
+    let more = ["--k", "3", "--metrics", "log.jsonl", "--held-out", "held.npy", "--held-out-every", "15"];
+    let words = train("x.npy", "topk", &more);
+    let (status, _, said) = run(folder.path(), &words);
+    assert!(status == 0 && said.contains("held out at step 15: explained"), "{said}");
+    let log = || std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap();
+    let measured: Vec<serde_json::Value> = log()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|entry: &serde_json::Value| entry["held_out"].is_object())
+        .collect();
+    assert_eq!(
+        measured.iter().map(|entry| entry["step"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [15, 30, 40]
+    );
+    // The last measurement is the evaluation of the finished dictionary on these rows.
+    let eval = ["sae", "eval", "sae.safetensors", "--activations", "held.npy", "--json"];
+    let (_, out, _) = run(folder.path(), &eval);
+    let evaluated = |name: &str| {
+        let mut lines = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.find(|line| line["measured"]["quantity"] == name).unwrap()["measured"]["value"]
+            .as_f64()
+            .unwrap()
+    };
+    let last = &measured[2]["held_out"];
+    for (key, name) in [("l0", "L0"), ("explained_variance", "explained variance (global R²)")] {
+        let (a, b) = (last[key].as_f64().unwrap(), evaluated(name));
+        assert!((a - b).abs() < 1e-4, "{name}: {a} {b}");
+    }
+    // The finished run keeps its measurements.
+    let before = log();
+    let (status, out, _) = run(folder.path(), &words);
+    assert!(status == 0 && out.contains("finished already"), "{out}");
+    assert_eq!(log(), before);
+    let narrow = FileArray::from(ndarray::Array2::<f32>::ones((9, 5)));
+    write_npy(folder.path().join("narrow.npy"), &narrow).unwrap();
+    let words = train("x.npy", "topk", &["--k", "3", "--seed", "1", "--force", "--held-out", "narrow.npy"]);
+    let (status, _, said) = run(folder.path(), &words);
+    assert!(status == 2 && said.contains("width 5"), "{said}");
 }

@@ -161,6 +161,8 @@ fn senseless_options_are_named() {
     for (arguments, word) in [
         (vec!["train", "--features", "1000000", "--hidden", "1000000"], "too many to hold"),
         (vec!["train", "--points", "10000000", "--features", "1000"], "too many to hold"),
+        (vec!["train", "--batch", "100000000", "--features", "1000000"], "--batch × features"),
+        (vec!["train", "--batch", "100000000", "--hidden", "1000000"], "--batch × features"),
         (vec!["train", "--models", "100000000000"], "--models"),
         (vec!["train", "--batch", "1000000000000"], "--batch"),
         (vec!["train", "--importance", "1e300"], "feature 2 would have an importance"),

@@ -2,7 +2,7 @@
 
 use super::comparison::{BELOW_NIGHTLY, Comparison, Contender, GATED, PROTOCOL, RELU, comparison, curve};
 use crate::presets::Preset;
-use crate::{Sums, difference_at_equal_l0, l0_ratio_at_equal_value};
+use crate::{CurveGap, Sums, difference_at_equal_l0, l0_ratio_at_equal_value};
 use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier, Why, Zone};
 use collimate_measure::{Interval, Moments};
@@ -63,7 +63,10 @@ pub(super) fn claims() -> Claims {
     let ahead = |other: Preset| move |seed: &Seed| gap(seed, GATED, Contender::Preset(other));
     Claims::new()
         .with(study(FEWER, Zone::at_most(0.8, 0.05), |seed| {
-            l0_ratio_at_equal_value(&curve(&seed[&GATED]), &curve(&seed[&Contender::WideRelu]))
+            CurveGap::or_nan(l0_ratio_at_equal_value(
+                &curve(&seed[&GATED]),
+                &curve(&seed[&Contender::WideRelu]),
+            ))
         }))
         .with(study(RESCALED, Zone::at_most(0.01, 0.01), |seed| {
             mean_bias(&seed[&Contender::RescaleAndShift])
@@ -78,7 +81,7 @@ pub(super) fn claims() -> Claims {
 
 /// Returns the variance that `a` explains more than `b` at equal L0.
 fn gap(seed: &Seed, a: Contender, b: Contender) -> f64 {
-    difference_at_equal_l0(&curve(&seed[&a]), &curve(&seed[&b]))
+    CurveGap::or_nan(difference_at_equal_l0(&curve(&seed[&a]), &curve(&seed[&b])))
 }
 
 /// Computes |γ − 1|, averaged over the λ.

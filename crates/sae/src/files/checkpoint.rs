@@ -170,12 +170,48 @@ impl<M: Model> Training<M> {
     where
         I: IntoIterator<Item: IntoRows>,
     {
+        self.advance_watched(rows, step, path, every, progress, &mut |_| Ok(()))
+    }
+
+    /// Trains like [`Training::advance_saving`], and calls `watch` after every step, for example to measure the model on held-out
+    /// rows.
+    ///
+    /// # Errors
+    /// As [`Training::advance_saving`], and the error of `watch`, which ends the training.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_sae::{RngStream, Sae, Size, TopK, Training, TrainingConfig, epochs};
+    /// let sae = Sae::<f32>::new(TopK::new(1), Size { d_model: 3, n_latents: 6 }, &mut RngStream::new(1, 0))?;
+    /// let mut training = Training::new(sae, TrainingConfig { steps: 4, batch: 4, ..Default::default() })?;
+    /// let rows = ndarray::Array2::<f32>::eye(3);
+    /// let rows = epochs(&rows, 4, &mut RngStream::new(2, 0));
+    /// let path = std::env::temp_dir().join(format!("collimate-doc-watched-{}", std::process::id()));
+    /// let mut seen = Vec::new();
+    /// let mut watch = |run: &Training<Sae<f32>>| { seen.push(run.step()); Ok(()) };
+    /// training.advance_watched(rows, 4, &path, 100, &mut |_| (), &mut watch)?;
+    /// assert_eq!(seen, [1, 2, 3, 4]);
+    /// # Ok::<(), collimate_sae::SaeError>(())
+    /// ```
+    pub fn advance_watched<I>(
+        &mut self,
+        rows: I,
+        step: u64,
+        path: impl AsRef<Path>,
+        every: u64,
+        progress: &mut dyn FnMut(&Progress),
+        watch: &mut dyn FnMut(&Self) -> Result<(), SaeError>,
+    ) -> Result<(), SaeError>
+    where
+        I: IntoIterator<Item: IntoRows>,
+    {
         let stop = step.min(self.config.steps);
-        let mut save = |runs: &[Self]| {
-            let due = |run: &&Self| run.step().is_multiple_of(every.max(1));
-            runs.first().filter(due).map_or(Ok(()), |run| run.save_checkpoint(path.as_ref()))
+        let mut after = |runs: &[Self]| {
+            let Some(run) = runs.first() else { return Ok(()) };
+            watch(run)?;
+            if run.step().is_multiple_of(every.max(1)) { run.save_checkpoint(path.as_ref()) } else { Ok(()) }
         };
-        advance(std::slice::from_mut(self), rows, stop, &mut |_, now| progress(now), &mut save)
+        advance(std::slice::from_mut(self), rows, stop, &mut |_, now| progress(now), &mut after)
     }
 
     /// Restores the state in which a checkpoint was written.

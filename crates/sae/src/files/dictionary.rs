@@ -4,6 +4,7 @@ use collimate_measure::Fingerprint;
 use collimate_tensor::Scalar;
 use collimate_tensor::files::{FileArray, FileData, Safetensors, write_safetensors};
 use ndarray::{Array1, Array2};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 impl<F: Precision> Sae<F> {
@@ -26,7 +27,30 @@ impl<F: Precision> Sae<F> {
     /// # Ok::<(), collimate_sae::SaeError>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        save(self, path.as_ref())
+        save(self, path.as_ref(), &BTreeMap::new())
+    }
+
+    /// Writes the dictionary like [`Sae::save`], with what is known about its rows, key by key: the model, the layer, the text.
+    ///
+    /// # Errors
+    /// As [`Sae::save`].
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_sae::{RngStream, Sae, Size, TopK, formats};
+    /// let path = std::env::temp_dir().join(format!("collimate-doc-about-{}.safetensors", std::process::id()));
+    /// let sae = Sae::<f32>::new(TopK::new(1), Size { d_model: 3, n_latents: 6 }, &mut RngStream::new(1, 0))?;
+    /// sae.save_about(&path, &[("layer".to_owned(), "9".to_owned())].into())?;
+    /// assert_eq!(formats::read::<f32>(&path)?.about["layer"], "9");
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), collimate_sae::SaeError>(())
+    /// ```
+    pub fn save_about(
+        &self,
+        path: impl AsRef<Path>,
+        about: &BTreeMap<String, String>,
+    ) -> Result<(), SaeError> {
+        save(self, path.as_ref(), about)
     }
 
     /// Reads a dictionary; values of another precision are converted.
@@ -59,7 +83,7 @@ impl<F: Precision> Transcoder<F> {
     /// # Ok::<(), collimate_sae::SaeError>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
-        save(self, path.as_ref())
+        save(self, path.as_ref(), &BTreeMap::new())
     }
 
     /// Reads a transcoder; values of another precision are converted.
@@ -72,9 +96,28 @@ impl<F: Precision> Transcoder<F> {
     }
 }
 
-fn save<M: Model>(model: &M, path: &Path) -> Result<(), SaeError> {
+fn save<M: Model>(model: &M, path: &Path, about: &BTreeMap<String, String>) -> Result<(), SaeError> {
     let variant = model.sae().variant().to_string();
-    write(path, tensors_of_model(model), &[("format", M::FORMAT.into()), ("variant", variant)])
+    let metadata = vec![("format".to_owned(), M::FORMAT.into()), ("variant".to_owned(), variant)];
+    write(path, tensors_of_model(model), &with_about(metadata, about))
+}
+
+/// The beginning of the keys under which a file keeps what is known about the rows.
+const ABOUT: &str = "about.";
+
+/// Adds what is known about the rows to the metadata of a file.
+fn with_about(
+    mut metadata: Vec<(String, String)>,
+    about: &BTreeMap<String, String>,
+) -> Vec<(String, String)> {
+    metadata.extend(about.iter().map(|(key, value)| (format!("{ABOUT}{key}"), value.clone())));
+    metadata
+}
+
+/// Returns what a file says about the rows, key by key.
+pub(super) fn about(file: &Safetensors) -> BTreeMap<String, String> {
+    let pairs = file.metadata().iter();
+    pairs.filter_map(|(key, value)| Some((key.strip_prefix(ABOUT)?.to_owned(), value.clone()))).collect()
 }
 
 fn tensors_of_model<M: Model>(model: &M) -> Vec<(String, FileArray)> {
@@ -104,6 +147,18 @@ impl<M: Model> Trained<M> {
     /// # Errors
     /// [`SaeError::Format`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaeError> {
+        self.save_about(path, &BTreeMap::new())
+    }
+
+    /// Writes the model like [`Trained::save`], with what is known about its rows, key by key: the model, the layer, the text.
+    ///
+    /// # Errors
+    /// As [`Trained::save`].
+    pub fn save_about(
+        &self,
+        path: impl AsRef<Path>,
+        about: &BTreeMap<String, String>,
+    ) -> Result<(), SaeError> {
         let mut tensors = tensors_of_model(&self.model);
         tensors.push(("log".into(), log_tensor(&self.log)?));
         let dead: Vec<i64> = self.dead.iter().map(|&i| i64::from(i)).collect();
@@ -117,7 +172,8 @@ impl<M: Model> Trained<M> {
             ("rows", self.rows.to_string()),
             ("config", format!("{:?}", self.config)),
         ];
-        write(path.as_ref(), tensors, &metadata)
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        write(path.as_ref(), tensors, &with_about(metadata, about))
     }
 }
 
@@ -181,10 +237,10 @@ impl<M: Model> Training<M> {
 pub(super) fn write(
     path: &Path,
     tensors: Vec<(String, FileArray)>,
-    metadata: &[(&str, String)],
+    metadata: &[(impl AsRef<str>, String)],
 ) -> Result<(), SaeError> {
     let tensors: Vec<_> = tensors.iter().map(|(name, array)| (name.as_str(), array.clone())).collect();
-    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_ref(), value.as_str())).collect();
     Ok(write_safetensors(path, &tensors, &metadata)?)
 }
 

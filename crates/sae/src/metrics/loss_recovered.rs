@@ -53,12 +53,12 @@ pub struct LossRecovered {
 }
 
 impl LossRecovered {
-    /// Returns the share against ablation by zeros.
+    /// Returns the share against ablation by zeros; NaN if the ablation changes no loss.
     pub fn against_zero(&self) -> f64 {
         recovered(self.clean, self.reconstructed, self.zero_ablated)
     }
 
-    /// Returns the share against ablation by the mean.
+    /// Returns the share against ablation by the mean; NaN if the ablation changes no loss.
     pub fn against_mean(&self) -> f64 {
         recovered(self.clean, self.reconstructed, self.mean_ablated)
     }
@@ -109,14 +109,14 @@ pub struct KlRecovered {
 }
 
 impl KlRecovered {
-    /// Returns the share against ablation by zeros.
+    /// Returns the share against ablation by zeros; NaN if the ablation changes nothing.
     pub fn against_zero(&self) -> f64 {
-        1.0 - self.reconstructed / self.zero_ablated
+        kept(self.reconstructed, self.zero_ablated)
     }
 
-    /// Returns the share against ablation by the mean.
+    /// Returns the share against ablation by the mean; NaN if the ablation changes nothing.
     pub fn against_mean(&self) -> f64 {
-        1.0 - self.reconstructed / self.mean_ablated
+        kept(self.reconstructed, self.mean_ablated)
     }
 
     /// Returns every measurement with that of the null model ([`Dictionary::null`](crate::Dictionary::null)) on the same `n` positions.
@@ -140,7 +140,14 @@ impl KlRecovered {
 }
 
 fn recovered(clean: f64, reconstructed: f64, ablated: f64) -> f64 {
+    if ablated == clean {
+        return f64::NAN;
+    }
     (ablated - reconstructed) / (ablated - clean)
+}
+
+fn kept(reconstructed: f64, ablated: f64) -> f64 {
+    if ablated == 0.0 { f64::NAN } else { 1.0 - reconstructed / ablated }
 }
 
 impl fmt::Display for LossRecovered {
@@ -172,5 +179,15 @@ mod tests {
         let worse = LossRecovered { reconstructed: 4.0, ..losses };
         assert!(worse.against_zero() < 0.0);
         assert!(worse.to_string().contains("clean 3.0000"));
+    }
+
+    #[test]
+    fn an_ablation_that_changes_nothing_leaves_no_share() {
+        let losses = LossRecovered { clean: 3.0, reconstructed: 3.1, zero_ablated: 3.0, mean_ablated: 4.0 };
+        assert!(losses.against_zero().is_nan() && (losses.against_mean() - 0.9).abs() < 1e-12);
+        let kl = KlRecovered { reconstructed: 0.1, zero_ablated: 0.0, mean_ablated: 0.0 };
+        assert!(kl.against_zero().is_nan() && kl.against_mean().is_nan());
+        let line = losses.measurements(7, Fingerprint::of(b""))[0].to_string();
+        assert!(line.starts_with("loss recovered (against zero) = undefined (n = 7;"), "{line}");
     }
 }

@@ -92,7 +92,10 @@ impl Sums {
         assert_eq!(x.len(), centre.len(), "Sums::push_centred: a centre of another width");
         self.push(x, x_hat, active);
         let distance2: f64 = x.iter().zip(centre).map(|(x, c)| (x - c).powi(2)).sum();
-        if distance2 > 0.0 {
+        // A centre in single precision is at a distance of about its rounding from rows that are all equal to it.
+        let input2: f64 = x.iter().map(|x| x * x).sum();
+        let rounding = (4.0 * f64::from(f32::EPSILON)).powi(2) * input2;
+        if distance2 > rounding {
             let residual2: f64 = x.iter().zip(x_hat).map(|(x, y)| (x - y).powi(2)).sum();
             self.centred += residual2 / distance2;
             self.centred_rows += 1;
@@ -131,10 +134,14 @@ impl Sums {
         self.residual2 / self.rows as f64
     }
 
-    /// Returns 1 − E‖x − x̂‖²/(E‖x‖² − ‖E x‖²): one for a perfect reconstruction, zero for the mean.
+    /// Returns 1 − E‖x − x̂‖²/(E‖x‖² − ‖E x‖²): one for a perfect reconstruction, zero for the mean. NaN if all rows are equal, up to
+    /// the rounding of the sums: then there is no variance to explain.
     pub fn explained_variance(&self) -> f64 {
         let n = self.rows as f64;
         let mean2: f64 = self.input.iter().map(|s| (s / n).powi(2)).sum();
+        if !is_above_rounding(self.input2 / n - mean2, self.input2 / n, n) {
+            return f64::NAN;
+        }
         1.0 - (self.residual2 / n) / (self.input2 / n - mean2)
     }
 
@@ -148,12 +155,16 @@ impl Sums {
         1.0 - self.centred / self.centred_rows as f64
     }
 
-    /// Returns 1 − Σ_d var(x − x̂)/Σ_d var(x), which does not change with a constant error.
+    /// Returns 1 − Σ_d var(x − x̂)/Σ_d var(x), which does not change with a constant error. NaN as [`Sums::explained_variance`].
     pub fn explained_variance_centred(&self) -> f64 {
         let n = self.rows as f64;
         let square_of_mean = |sum: &[f64]| sum.iter().map(|s| (s / n).powi(2)).sum::<f64>();
         let residual = self.residual2 / n - square_of_mean(&self.residual);
-        1.0 - residual / (self.input2 / n - square_of_mean(&self.input))
+        let variance = self.input2 / n - square_of_mean(&self.input);
+        if !is_above_rounding(variance, self.input2 / n, n) {
+            return f64::NAN;
+        }
+        1.0 - residual / variance
     }
 
     /// Returns 1 − mean over rows of ‖x − x̂‖²/‖x‖².
@@ -166,11 +177,15 @@ impl Sums {
     /// ```text
     /// γ = argmin_g E‖x̂/g − x‖² = E‖x̂‖²/E[x̂·x]
     /// ```
-    /// The ratio of global sums: a mean of ratios over batches is another number.
+    /// The ratio of global sums: a mean of ratios over batches is another number. NaN if x̂ is orthogonal to x on average, in
+    /// particular if it is zero: then no rescaling is the best one.
     ///
     /// # References
     /// Rajamanoharan et al. (2024), eq. 9–10.
     pub fn gamma(&self) -> f64 {
+        if self.input_output == 0.0 {
+            return f64::NAN;
+        }
         self.output2 / self.input_output
     }
 
@@ -183,6 +198,15 @@ impl Sums {
     pub fn mean_norm_ratio(&self) -> f64 {
         self.norm_ratio / self.nonzero_rows as f64
     }
+}
+
+/// Returns true if a variance is larger than the rounding of the sums over `n` rows from which it is the difference.
+///
+/// ```text
+/// |rounding of Σ‖x‖²/n and of ‖Σx/n‖²| ≤ 4 n ε E‖x‖²        ε = 2⁻⁵²
+/// ```
+fn is_above_rounding(variance: f64, power: f64, n: f64) -> bool {
+    variance > 4.0 * n * f64::EPSILON * power
 }
 
 /// One [`Sums`] a document, for resampling by document.

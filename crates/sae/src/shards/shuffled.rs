@@ -13,24 +13,61 @@ const CHUNK: u64 = 1024;
 ///
 /// The order of the shards is drawn for every epoch. A buffer of `buffer_rows` rows is kept; each row that is returned is drawn
 /// from it and replaced by the next row from disk. The memory is `2·d·buffer_rows` bytes and one chunk, whatever the size of the
-/// set. In every epoch each row is returned exactly once: the buffer is emptied before the next epoch begins.
+/// set, and twice that if a shard is in single precision. In every epoch each row is returned exactly once: the buffer is emptied
+/// before the next epoch begins.
 ///
 /// # Determinism
 /// The order depends on the set, the buffer size and the stream only.
 #[derive(Clone, Debug)]
-pub struct Shuffled {
+pub struct Shuffled(Drawn);
+
+#[derive(Clone, Debug)]
+enum Drawn {
+    Half(Draw<f16>),
+    Single(Draw<f32>),
+}
+
+/// Rows in random order, from a buffer of values of one precision.
+#[derive(Clone, Debug)]
+struct Draw<T> {
     shards: Shards,
     block: usize,
-    buffer: Reservoir<f16>,
-    chunk: Vec<f16>,
+    buffer: Reservoir<T>,
+    chunk: Vec<T>,
     /// The number of values of the chunk that were taken.
     taken: usize,
     /// The rest of this epoch: (shard, first row, rows).
     left: Vec<(usize, u64, u64)>,
 }
 
+/// A precision of the buffer. Values that were stored in it come back as they are.
+trait Held: Copy {
+    fn hold(value: f32) -> Self;
+    fn value(self) -> f32;
+}
+
+impl Held for f16 {
+    fn hold(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+
+    fn value(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+impl Held for f32 {
+    fn hold(value: f32) -> Self {
+        value
+    }
+
+    fn value(self) -> f32 {
+        self
+    }
+}
+
 impl Shards {
-    /// Returns rows in random order without end, in fixed memory: see [`Shuffled`].
+    /// Returns rows in random order without end, in fixed memory: see [`Shuffled`]. The checksum of each row is compared.
     ///
     /// # Errors
     /// [`SaeError::OutOfRange`] for a buffer or a block of no rows, [`SaeError::Exhausted`] for a set without rows.
@@ -45,19 +82,26 @@ impl Shards {
         }
         ensure(buffer_rows > 0, "buffer_rows", "at least 1", 0.0)?;
         ensure(block > 0, "block", "at least 1", 0.0)?;
-        let buffer = Reservoir::new(buffer_rows, stream);
-        Ok(Shuffled { shards: self.clone(), block, buffer, chunk: Vec::new(), taken: 0, left: Vec::new() })
+        Ok(Shuffled(match self.is_half() {
+            true => Drawn::Half(Draw::new(self, buffer_rows, block, stream)),
+            false => Drawn::Single(Draw::new(self, buffer_rows, block, stream)),
+        }))
     }
 }
 
-impl Shuffled {
+impl<T: Held> Draw<T> {
+    fn new(shards: &Shards, buffer_rows: usize, block: usize, stream: &mut RngStream) -> Self {
+        let buffer = Reservoir::new(buffer_rows, stream);
+        Self { shards: shards.clone(), block, buffer, chunk: Vec::new(), taken: 0, left: Vec::new() }
+    }
+
     /// Returns the place of the next row in the chunk, in the order of the shards; `None` at the end of an epoch.
     fn pull(&mut self) -> Result<Option<std::ops::Range<usize>>, SaeError> {
         let width = self.shards.width();
         if self.taken == self.chunk.len() {
             let Some((shard, start, rows)) = self.left.pop() else { return Ok(None) };
             let count = rows.min(CHUNK);
-            self.chunk = self.shards.read_half(shard, start, count)?;
+            self.chunk = self.shards.read(shard, start, count)?.rows.into_iter().map(T::hold).collect();
             self.taken = 0;
             if rows > count {
                 self.left.push((shard, start + count, rows - count));
@@ -88,7 +132,7 @@ impl Shuffled {
                 self.refill()?;
             }
             let chosen = self.buffer.draw();
-            row.iter_mut().zip(self.buffer.row(chosen)).for_each(|(to, half)| *to = half.to_f32());
+            row.iter_mut().zip(self.buffer.row(chosen)).for_each(|(to, held)| *to = held.value());
             let next = self.pull()?;
             self.buffer.replace(chosen, next.map(|range| &self.chunk[range]));
         }
@@ -100,6 +144,9 @@ impl Iterator for Shuffled {
     type Item = Result<Array2<f32>, SaeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.fill())
+        Some(match &mut self.0 {
+            Drawn::Half(draw) => draw.fill(),
+            Drawn::Single(draw) => draw.fill(),
+        })
     }
 }

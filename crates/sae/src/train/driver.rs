@@ -170,7 +170,11 @@ impl State {
             penalty: plan.penalty,
             learning_rate: plan.learning_rate,
             explained_variance: 1.0 - losses.reconstruction / variance(target),
-            gamma: losses.output_norm2 / losses.input_output,
+            gamma: if losses.input_output == 0.0 {
+                f64::NAN
+            } else {
+                losses.output_norm2 / losses.input_output
+            },
             dead_fraction: self.dead(config).len() as f64 / self.idle.len() as f64,
         };
         self.log.push(now.clone());
@@ -250,7 +254,8 @@ pub(crate) fn scaled<F: Precision>(scale: Option<f64>, rows: &ArrayRef2<f32>, to
     to.zip_mut_with(rows, |to, &v| *to = scale * F::from_f64(f64::from(v)));
 }
 
-/// Computes the mean over rows of ‖x − x̄‖².
+/// Computes the mean over rows of ‖x − x̄‖²; NaN if the rows are equal up to the rounding of the sums, so that no share of it is
+/// defined.
 fn variance<F: Precision>(x: &ArrayRef2<F>) -> f64 {
     let n = x.nrows() as f64;
     let mut mean = vec![0.0; x.ncols()];
@@ -261,5 +266,6 @@ fn variance<F: Precision>(x: &ArrayRef2<F>) -> f64 {
             norm2 += v.to_f64() * v.to_f64();
         }
     }
-    norm2 / n - mean.iter().map(|m| (m / n).powi(2)).sum::<f64>()
+    let variance = norm2 / n - mean.iter().map(|m| (m / n).powi(2)).sum::<f64>();
+    if variance > 4.0 * f64::EPSILON * norm2 { variance } else { f64::NAN }
 }

@@ -357,10 +357,7 @@ fn files_that_are_no_dictionaries_say_what_was_expected() {
             change("saelens_topk_bdec_norescale", "cfg.json", "\"k\": 4", "\"k\": \"4\""),
             "'k' must be a number",
         ),
-        (
-            change("saelens_standard_bdec", "cfg.json", "\"standard\"", "\"coder9\""),
-            "'coder9' is not read",
-        ),
+        (change("saelens_standard_bdec", "cfg.json", "\"standard\"", "\"coder9\""), "'coder9' is not read"),
         (change("saelens_standard_bdec", "cfg.json", "\"standard\"", "\"gated\""), "there is no 'b_gate'"),
         (change("saelens_standard_bdec", "cfg.json", "\"none\"", "\"zscore\""), "zscore"),
         (change("saelens_standard_bdec", "cfg.json", "{", "{{"), "not JSON"),

@@ -224,3 +224,29 @@ fn a_null_keeps_the_codes_and_loses_their_meaning() {
         );
     }
 }
+
+#[test]
+fn shares_of_nothing_are_undefined() {
+    use collimate_sae::Sums;
+    // Rows that are all equal, of a value whose sums round, and a centre in single precision.
+    for (row, copies) in [([0.1_f32, -3.3, 7.7], 500), ([1e6, 1e-3, 0.3], 4099), ([0.0; 3], 10)] {
+        let row = row.map(f64::from);
+        let centre = row.map(|v| f64::from((v * (1.0 + 1e-8)) as f32));
+        let mut sums = Sums::new(3);
+        for _ in 0..copies {
+            sums.push_centred(&row, &[0.5, 0.25, 1.0], 1, &centre);
+        }
+        assert!(sums.explained_variance().is_nan(), "{}", sums.explained_variance());
+        assert!(sums.explained_variance_centred().is_nan(), "{}", sums.explained_variance_centred());
+        assert!(sums.explained_variance_per_row().is_nan(), "{}", sums.explained_variance_per_row());
+    }
+    // A dictionary whose reconstructions are zero has no best rescaling.
+    let mut sums = Sums::new(2);
+    sums.push(&[1.0, 2.0], &[0.0, 0.0], 0);
+    sums.push(&[-1.0, 2.0], &[0.0, 0.0], 0);
+    assert!(sums.gamma().is_nan() && sums.explained_variance() < 0.0);
+    // A small variance beside a large mean is a variance.
+    let mut sums = Sums::new(1);
+    (0..1000).for_each(|i| sums.push(&[1e4 + f64::from(i % 2)], &[1e4 + 0.5], 1));
+    assert!(sums.explained_variance().abs() < 1e-5, "{}", sums.explained_variance());
+}

@@ -269,7 +269,11 @@ fn the_content_of_a_file_tells_its_format() {
     assert!(error.contains("layer5.safetensors, layer6.safetensors"), "{error}");
     // Files of torch.save and npz archives with misleading names.
     let source = folder.path().join("weights.safetensors");
-    fs::copy(crate::cases::folder().join("formats/files/goodfire/Llama-3.1-8B-Instruct-SAE-l19.pth"), &source).unwrap();
+    fs::copy(
+        crate::cases::folder().join("formats/files/goodfire/Llama-3.1-8B-Instruct-SAE-l19.pth"),
+        &source,
+    )
+    .unwrap();
     assert_eq!(read::<f32>(&source).unwrap().format, Format::Goodfire);
     let archive = folder.path().join("params.bin");
     gemma(&archive);

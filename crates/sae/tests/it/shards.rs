@@ -43,12 +43,51 @@ fn position_zero_is_dropped_and_bad_values_are_named() {
     let mut writer = ShardWriter::create(folder.path(), 2, 10, Fingerprint::of(b"")).unwrap();
     writer.push_document(0, 0, &array![[70_000.0f32, 0.0], [1.0, 2.0]]).unwrap(); // the huge row is position 0
     assert_eq!(writer.rows(), 1);
-    let error = writer.push_document(1, 0, &array![[0.0f32, 0.0], [1.0, 65_520.0]]).unwrap_err();
-    assert!(matches!(error, SaeError::HalfOverflow { row: 1, column: 1, value: 65_520.0 }), "{error}");
-    writer.push_row(1, 1, &[65_504.0, 1.0]).unwrap(); // the largest that fits
+    writer.push_row(1, 1, &[65_504.0, 1.0]).unwrap(); // the largest that fits half precision
     let error = writer.push_row(1, 2, &[1.0, f32::NAN]).unwrap_err();
     assert!(matches!(error, SaeError::NonFiniteInput { row: 2, column: 1, .. }), "{error}");
     assert!(matches!(writer.push_row(1, 2, &[1.0]).unwrap_err(), SaeError::Mismatch { .. }));
+}
+
+#[test]
+fn a_shard_with_a_value_beyond_half_precision_is_stored_in_single_precision() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = ShardWriter::create(folder.path(), 3, 4, Fingerprint::of(b"")).unwrap();
+    let row = |i: usize| [i as f32 + 0.1, if i == 5 || i == 8 { -65_520.0 } else { 1.0 }, 1e-3];
+    for i in 0..10 {
+        writer.push_row(i as u32 / 3, 1 + i as u32 % 3, &row(i)).unwrap();
+    }
+    writer.finish().unwrap();
+    let shards = Shards::open(folder.path()).unwrap();
+    shards.verify().unwrap();
+    let half = |v: f32| half::f16::from_f32(v).to_f32();
+    let mut stored: Vec<[f32; 3]> = Vec::new();
+    for block in shards.blocks(3) {
+        let block = block.unwrap();
+        for (row, (document, position)) in
+            block.rows.rows().into_iter().zip(block.documents.iter().zip(&block.positions))
+        {
+            let i = stored.len() as u32;
+            assert_eq!((*document, *position), (i / 3, 1 + i % 3));
+            stored.push([row[0], row[1], row[2]]);
+        }
+    }
+    for (i, stored) in stored.iter().enumerate() {
+        // Rows 4 and 5 share a shard; row 4 was rounded before row 5 came. Row 8 opens a shard in single precision.
+        let single = i >= 5;
+        assert_eq!(*stored, if single { row(i) } else { row(i).map(half) }, "row {i}");
+    }
+    // Nothing else is left in the folder, and rows in random order are the same rows.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    let mut drawn: Vec<[f32; 3]> = (0..2)
+        .flat_map(|_| {
+            let block = shards.shuffled(4, 10, &mut RngStream::new(1, 0)).unwrap().next().unwrap().unwrap();
+            block.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect::<Vec<_>>()
+        })
+        .take(10)
+        .collect();
+    drawn.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    assert_eq!(drawn, stored);
 }
 
 #[test]
@@ -83,16 +122,32 @@ fn every_epoch_returns_every_row_once() {
 }
 
 #[test]
-fn damage_is_found() {
+fn damage_is_found_while_reading_and_its_row_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let shards = write(folder.path(), 20, 8);
+    write(folder.path(), 20, 8);
     let second = folder.path().join("00001.rows");
     let good = std::fs::read(&second).unwrap();
-    let mut flipped = good.clone();
-    flipped[70] ^= 1;
-    std::fs::write(&second, &flipped).unwrap();
-    let error = shards.verify().unwrap_err();
-    assert!(error.to_string().contains("00001.rows") && error.to_string().contains("checksum"), "{error}");
+    // Width 3: a row is 6 bytes. Behind the eight rows lie the documents, the positions and the checksums of the rows.
+    for (at, row) in
+        [(64, 0), (64 + 6 * 3 + 5, 3), (64 + 48 + 4 * 7, 7), (64 + 48 + 32 + 4, 1), (64 + 48 + 64, 0)]
+    {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1;
+        std::fs::write(&second, &flipped).unwrap();
+        let shards = Shards::open(folder.path()).unwrap();
+        let refused = |error: SaeError| {
+            let error = error.to_string();
+            assert!(
+                error.contains("00001.rows") && error.contains(&format!("row {row} is damaged")),
+                "{error}"
+            );
+        };
+        refused(shards.blocks(5).find_map(Result::err).unwrap());
+        refused(shards.shuffled(4, 20, &mut RngStream::new(1, 0)).unwrap().next().unwrap().unwrap_err());
+        let both = Beside::new(vec![shards.clone()]).unwrap();
+        refused(both.blocks(100).find_map(Result::err).unwrap());
+        assert!(shards.verify().unwrap_err().to_string().contains("checksum"));
+    }
     std::fs::write(&second, &good[..good.len() - 1]).unwrap();
     assert!(Shards::open(folder.path()).unwrap_err().to_string().contains("bytes"));
     let mut header = good.clone();
@@ -100,7 +155,61 @@ fn damage_is_found() {
     std::fs::write(&second, &header).unwrap();
     assert!(Shards::open(folder.path()).unwrap_err().to_string().contains("header"));
     std::fs::write(&second, &good).unwrap();
-    Shards::open(folder.path()).unwrap();
+    Shards::open(folder.path()).unwrap().verify().unwrap();
+}
+
+/// Writes a set of version 1: half precision, and no checksums of rows.
+fn write_version_1(folder: &Path, rows: &[[f32; 2]]) {
+    let mut content: Vec<u8> =
+        rows.iter().flatten().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
+    content.extend((0..rows.len() as u32).flat_map(|_| 4_u32.to_le_bytes()));
+    content.extend((1..=rows.len() as u32).flat_map(u32::to_le_bytes));
+    let fnv = |h: u64, byte: &u8| (h ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    let checksum = content.iter().fold(0xcbf2_9ce4_8422_2325, fnv);
+    let mut file = b"COLLROWS".to_vec();
+    file.extend(1_u32.to_le_bytes());
+    file.extend(2_u32.to_le_bytes());
+    file.extend((rows.len() as u64).to_le_bytes());
+    file.extend(checksum.to_le_bytes());
+    file.resize(64, 0);
+    file.extend(content);
+    std::fs::write(folder.join("00000.rows"), file).unwrap();
+    let index = format!(
+        "collimate rows 1\nwidth 2\nsource {}\nshard 00000.rows {} {checksum:016x}\nend 1\n",
+        Fingerprint::of(b"source"),
+        rows.len()
+    );
+    std::fs::write(folder.join("index"), index).unwrap();
+}
+
+#[test]
+fn sets_of_version_1_are_read_and_compared_with_their_checksums() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [[1.0, -2.0], [0.5, 4.0], [3.0, 8.0]];
+    write_version_1(folder.path(), &rows);
+    let shards = Shards::open(folder.path()).unwrap();
+    shards.verify().unwrap();
+    let block = shards.blocks(8).next().unwrap().unwrap();
+    assert_eq!(block.rows, array![[1.0, -2.0], [0.5, 4.0], [3.0, 8.0]]);
+    assert_eq!((block.documents, block.positions), (vec![4; 3], vec![1, 2, 3]));
+    // The same rows in the present version have the same fingerprint, so that what was trained on them is found.
+    let again = tempfile::tempdir().unwrap();
+    let mut writer = ShardWriter::create(again.path(), 2, 10, Fingerprint::of(b"source")).unwrap();
+    rows.iter().zip(1..).for_each(|(row, position)| writer.push_row(4, position, row).unwrap());
+    writer.finish().unwrap();
+    assert_eq!(Shards::open(again.path()).unwrap().fingerprint(), shards.fingerprint());
+    let path = folder.path().join("00000.rows");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[70] ^= 1;
+    bytes[71] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let shards = Shards::open(folder.path()).unwrap();
+    for error in [
+        shards.blocks(1).next().unwrap().unwrap_err(),
+        shards.shuffled(2, 2, &mut RngStream::new(1, 0)).unwrap().next().unwrap().unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("00000.rows: the shard is damaged"), "{error}");
+    }
 }
 
 #[test]

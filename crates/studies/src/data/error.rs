@@ -23,6 +23,22 @@ pub enum DataError {
         megabytes: f64,
     },
 
+    /// A folder without room for an item. Nothing was downloaded.
+    #[error(
+        "{title} needs {:.0} MB in {}, but {:.0} MB are free; free some space, or name another folder with --cache or \
+         COLLIMATE_CACHE", *.needed as f64 / 1e6, .folder.display(), *.free as f64 / 1e6
+    )]
+    Space {
+        /// The item, in words.
+        title: &'static str,
+        /// The folder of the cache.
+        folder: PathBuf,
+        /// The number of bytes for the archive and its contents.
+        needed: u64,
+        /// The number of bytes that are free.
+        free: u64,
+    },
+
     /// A file that differs from its pinned size or digest.
     #[error("{} is damaged: {what} (expected {expected}, given {given}); `collimate data` (in the repository: `cargo xtask data`) fetches it again", .path.display())]
     Damaged {

@@ -215,5 +215,8 @@ fn command_line(command: &Command) -> String {
 fn last_lines(printed: &[u8]) -> String {
     let text = String::from_utf8_lossy(printed);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() {
+        return "nothing (a full disk may be the reason)".to_owned();
+    }
     lines[lines.len().saturating_sub(4)..].join(" | ")
 }

@@ -4,6 +4,7 @@ use super::error::DataError;
 use super::event::Event;
 use super::fetch::Fetcher;
 use super::item::{Contents, Item};
+use super::space::check_space;
 use super::unpack::unpack;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub fn locate(item: &Item, cache: &Cache) -> Result<PathBuf, DataError> {
 ///
 /// # Errors
 /// The errors of [`Fetcher::fetch`]; [`DataError::Damaged`] or [`DataError::Archive`] when the download differed twice from the pinned
-/// digest; [`DataError::Io`].
+/// digest; [`DataError::Space`] when there is no room for it; [`DataError::Io`].
 pub fn install(
     item: &'static Item,
     cache: &Cache,
@@ -56,6 +57,7 @@ pub fn install(
         Err(DataError::Absent { .. }) => {}
         Err(damage) => on_event(Event::Damaged { item, reason: damage.to_string() }),
     }
+    check_space(item, cache.root())?;
     on_event(Event::Announce { item, folder: cache.folder_of(item) });
     let mut attempt = 1;
     loop {

@@ -22,6 +22,7 @@ mod event;
 mod fetch;
 mod install;
 mod item;
+mod space;
 mod unpack;
 
 pub use cache::Cache;

@@ -1,13 +1,16 @@
 use crate::error::StudyError;
-use crate::rows::flat;
+use crate::leave_out::LeaveOut;
+use crate::rows::{flat, width_at};
 use crate::sequence::Sequence;
 use collimate_measure::Fingerprint;
+use collimate_output::{NewFolder, OutputError, is_free};
 use collimate_sae::SaeError;
-use collimate_sae::shards::{ShardWriter, Shards};
+use collimate_sae::shards::{INDEX, ShardWriter, Shards};
 use collimate_transformer::{Capture, Decoder, HookPoint, Run, Site};
 use ndarray::Array1;
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The layer whose activations are studied.
 pub const LAYER: usize = 9;
@@ -38,42 +41,113 @@ fn source_named(point: &str, decoder: &Decoder, sequences: &[Sequence]) -> Finge
     })
 }
 
+/// A set of shards to capture: the place in the model, and the folder that the set appears in.
+#[derive(Debug)]
+pub struct CaptureTarget {
+    /// The place in the model.
+    pub point: HookPoint,
+    /// The folder, which was begun before the model was loaded.
+    pub folder: NewFolder,
+    /// The path of the folder.
+    pub path: PathBuf,
+    /// The files of an earlier set that the new one replaces.
+    pub obsolete: Vec<String>,
+    /// What is known about the rows, key by key; it is stored with them.
+    pub about: BTreeMap<String, String>,
+}
+
+impl CaptureTarget {
+    /// Begins a folder that must be empty or not exist.
+    ///
+    /// # Errors
+    /// [`StudyError::Output`] for a folder that is not empty, cannot be written to, or is being filled by another process.
+    pub fn begin(point: HookPoint, path: &Path) -> Result<Self, StudyError> {
+        if !is_free(path)? {
+            return Err(OutputError::Exists { path: path.to_owned() }.into());
+        }
+        let folder = NewFolder::begin(path)?;
+        let (path, obsolete, about) = (path.to_owned(), Vec::new(), BTreeMap::new());
+        Ok(Self { point, folder, path, obsolete, about })
+    }
+}
+
 /// Captures the activations at some points in one pass over the sequences, and writes each as shards into its folder.
 ///
-/// Position 0 is dropped. The rows of several heads stand side by side. A set is written beside its folder and renamed when it is
-/// whole, so that a folder never holds half of a set; an empty folder that is already there is replaced.
+/// Position 0 is dropped. The rows of several heads stand side by side. A set appears in its folder when it is whole, so that a
+/// folder never holds half of a set; an empty folder that is already there is filled.
 ///
 /// `progress` is called with the number of sequences done so far; the capture stops when it returns false.
 ///
 /// # Errors
 /// [`StudyError::Interrupted`], [`StudyError::Model`]; [`StudyError::Dictionary`] when there is no sequence or a shard cannot be
-/// written; [`StudyError::Io`] when a folder is not empty. Nothing is left behind after an error.
+/// written; [`StudyError::Output`] when a folder is not empty. Nothing is left behind after an error.
 pub fn capture(
     decoder: &Decoder,
     sequences: &[Sequence],
     targets: &[(HookPoint, PathBuf)],
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Shards>, StudyError> {
-    let mut sets: Vec<UnfinishedSet> = targets.iter().map(UnfinishedSet::new).collect();
+    let begin = |(point, path): &(HookPoint, PathBuf)| CaptureTarget::begin(*point, path);
+    let targets = targets.iter().map(begin).collect::<Result<_, _>>()?;
+    capture_into(decoder, sequences, targets, &LeaveOut::default(), progress)
+}
+
+/// Captures like [`capture`] into folders that were begun before, and leaves out the rows that a rule names.
+///
+/// # Errors
+/// As [`capture`]; [`StudyError::Dictionary`] with [`SaeError::Exhausted`] if no row is left.
+pub fn capture_into(
+    decoder: &Decoder,
+    sequences: &[Sequence],
+    targets: Vec<CaptureTarget>,
+    leave_out: &LeaveOut,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Shards>, StudyError> {
+    let mut sets = Vec::new();
+    for target in targets {
+        let rule = leave_out.at(decoder, sequences, target.point)?;
+        let width = width_at(decoder.config(), target.point);
+        let source = rule.source(source_of(decoder, sequences, target.point));
+        let mut writer = ShardWriter::create(target.folder.path(), width, SHARD_ROWS, source)?;
+        for (key, value) in &target.about {
+            writer = writer.about(key, value);
+        }
+        sets.push((target, rule, writer));
+    }
     for (done, sequence) in sequences.iter().enumerate() {
         if !progress(done) {
             return Err(StudyError::Interrupted);
         }
-        let mut captured = Capture::at(targets.iter().map(|(point, _)| *point));
+        let mut captured = Capture::at(sets.iter().map(|(target, ..)| target.point));
         decoder.visit(Run::of(&sequence.tokens), &mut captured)?;
-        for set in &mut sets {
-            let rows = flat(&captured.get(set.point)?.view());
-            let writer = match &mut set.writer {
-                Some(writer) => writer,
-                None => {
-                    let source = source_of(decoder, sequences, set.point);
-                    set.writer.insert(ShardWriter::create(&set.partial, rows.ncols(), SHARD_ROWS, source)?)
-                }
-            };
-            writer.push_document(sequence.document, 0, &rows)?;
+        for (target, rule, writer) in &mut sets {
+            let rows = flat(&captured.get(target.point)?.view());
+            for position in rule.kept(&sequence.tokens, &rows) {
+                let row = rows.row(position);
+                writer.push_row(
+                    sequence.document,
+                    position as u32,
+                    row.as_slice().expect("standard layout"),
+                )?;
+            }
         }
     }
-    sets.into_iter().map(UnfinishedSet::finish).collect()
+    sets.into_iter().map(|(target, _, writer)| finish(target, writer)).collect()
+}
+
+/// Completes a set, and opens it under its name.
+fn finish(target: CaptureTarget, writer: ShardWriter) -> Result<Shards, StudyError> {
+    if writer.finish()? == 0 {
+        return Err(SaeError::Exhausted { expected: 1, given: 0 }.into());
+    }
+    let CaptureTarget { folder, path, obsolete, .. } = target;
+    let source = Shards::open(folder.path())?.source();
+    match folder.finish(INDEX, &obsolete) {
+        // Another process may have captured the same rows meanwhile; then its folder serves as well.
+        Err(OutputError::Exists { .. }) if Shards::open(&path).is_ok_and(|set| set.source() == source) => {}
+        result => result?,
+    }
+    Ok(Shards::open(&path)?)
 }
 
 /// Returns the activations at some points from a folder of captured sets, and captures the missing sets in one pass.
@@ -89,78 +163,44 @@ pub(super) fn cached_or_captured(
     let cached = |source: Fingerprint| {
         Shards::open(folder.join(source.to_string())).ok().filter(|shards| shards.source() == source)
     };
-    let mut sets: Vec<Option<Shards>> = Vec::new();
-    let mut missing: Vec<(HookPoint, PathBuf)> = Vec::new();
-    for &point in points {
-        let source = source_of(decoder, sequences, point);
-        let mut found = cached(source);
-        if found.is_none() && point == RESIDUAL {
-            found = cached(source_named(RESIDUAL_OF_VERSION_0_1, decoder, sequences));
+    loop {
+        let mut sets: Vec<Option<Shards>> = Vec::new();
+        let mut missing: Vec<(HookPoint, PathBuf)> = Vec::new();
+        for &point in points {
+            let source = source_of(decoder, sequences, point);
+            let mut found = cached(source);
+            if found.is_none() && point == RESIDUAL {
+                found = cached(source_named(RESIDUAL_OF_VERSION_0_1, decoder, sequences));
+            }
+            if found.is_none() {
+                missing.push((point, folder.join(source.to_string())));
+            }
+            sets.push(found);
         }
-        if found.is_none() {
-            missing.push((point, folder.join(source.to_string())));
+        if missing.is_empty() {
+            return Ok(sets.into_iter().flatten().collect());
         }
-        sets.push(found);
-    }
-    let captured =
-        if missing.is_empty() { Vec::new() } else { capture(decoder, sequences, &missing, progress)? };
-    let mut captured = captured.into_iter();
-    let sets = sets.into_iter().map(|found| found.or_else(|| captured.next()));
-    Ok(sets.map(|set| set.expect("every missing set was captured")).collect())
-}
-
-/// A set of shards that is being written beside its folder. Dropped before it is finished, it removes what was written.
-struct UnfinishedSet {
-    point: HookPoint,
-    folder: PathBuf,
-    partial: PathBuf,
-    writer: Option<ShardWriter>,
-}
-
-impl UnfinishedSet {
-    fn new((point, folder): &(HookPoint, PathBuf)) -> Self {
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let partial = folder.with_file_name(format!("{name}.partial-{}", std::process::id()));
-        Self { point: *point, folder: folder.clone(), partial, writer: None }
-    }
-
-    fn finish(mut self) -> Result<Shards, StudyError> {
-        let Some(writer) = self.writer.take() else {
-            return Err(SaeError::Exhausted { expected: 1, given: 0 }.into());
+        let captured = match capture(decoder, sequences, &missing, progress) {
+            // Another process captures one of the sets. This one waits for it.
+            Err(StudyError::Output(OutputError::Busy { .. })) => {
+                std::thread::sleep(Duration::from_millis(200));
+                if !progress(0) {
+                    return Err(StudyError::Interrupted);
+                }
+                continue;
+            }
+            captured => captured?,
         };
-        writer.finish()?;
-        rename_whole(&self.partial, &self.folder)?;
-        Ok(Shards::open(&self.folder)?)
+        let mut captured = captured.into_iter();
+        let sets = sets.into_iter().map(|found| found.or_else(|| captured.next()));
+        return Ok(sets.map(|set| set.expect("every missing set was captured")).collect());
     }
-}
-
-impl Drop for UnfinishedSet {
-    fn drop(&mut self) {
-        // After a rename there is nothing to remove, and this fails as it should.
-        let _ = fs::remove_dir_all(&self.partial);
-    }
-}
-
-/// Gives a finished folder its name.
-fn rename_whole(partial: &Path, folder: &Path) -> Result<(), StudyError> {
-    // Some systems rename onto an empty folder only when it is gone; a folder that is not empty stays.
-    let _ = fs::remove_dir(folder);
-    match fs::rename(partial, folder) {
-        Ok(()) => Ok(()),
-        // Another process may have captured the same rows meanwhile; then its folder serves as well.
-        Err(_) if same_source(partial, folder) => Ok(()),
-        Err(source) => Err(StudyError::Io { path: folder.to_owned(), source }),
-    }
-}
-
-fn same_source(one: &Path, other: &Path) -> bool {
-    matches!((Shards::open(one), Shards::open(other)), (Ok(one), Ok(other)) if one.source() == other.source())
 }
 
 /// Computes the mean row of a set of shards, summed in f64.
 ///
 /// # Errors
-/// [`StudyError::Dictionary`] when a shard cannot be read.
+/// [`StudyError::Dictionary`] when a shard cannot be read or is damaged.
 pub fn mean_row(shards: &Shards) -> Result<Array1<f32>, StudyError> {
     let mut sum = Array1::<f64>::zeros(shards.width());
     for block in shards.blocks(4096) {

@@ -3,10 +3,12 @@
 mod capture;
 mod claims;
 mod dictionaries;
+mod pieces;
 mod setup;
 
-pub use capture::{LAYER, RESIDUAL, capture, mean_row, source_of};
+pub use capture::{CaptureTarget, LAYER, RESIDUAL, capture, capture_into, mean_row, source_of};
 pub use claims::claims;
 pub use collimate_sae::presets::{Preset, Recipe};
 pub use dictionaries::COMPARED;
+pub use pieces::Pieces;
 pub use setup::{CONTEXT, LanguageModelSetup, START};

@@ -52,7 +52,9 @@ impl LanguageModelSetup {
         }
     }
 
-    /// Cuts texts into sequences of at most [`CONTEXT`] tokens until `limit` tokens are reached (start tokens not counted).
+    /// Cuts texts into sequences of at most [`CONTEXT`] tokens until `limit` tokens are reached (start tokens not counted). The
+    /// protocols of the claims use it. The last piece is whole, so that there may be more tokens than `limit`;
+    /// [`LanguageModelSetup::pieces`] stops at the limit.
     ///
     /// Pieces of fewer than 8 tokens are left out.
     ///

@@ -1,9 +1,10 @@
 use crate::error::StudyError;
+use crate::leave_out::{LeaveOut, RowRule};
 use crate::rows::rows_at;
 use crate::sequence::Sequence;
 use collimate_sae::Dictionary;
 use collimate_transformer::{Decoder, HookPoint};
-use ndarray::s;
+use ndarray::Axis;
 
 /// One position at which a latent fires.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,13 +24,18 @@ pub struct Firing {
 pub struct LatentTop {
     /// The latent.
     pub latent: u32,
-    /// The largest codes, at most one from each sequence, the largest first.
+    /// The codes of largest magnitude, at most one from each sequence, the largest magnitude first.
     pub firings: Vec<Firing>,
-    /// The number of positions at which it fires.
+    /// The number of positions at which it fires: at which its code is not zero.
     pub fired: u64,
-    /// The number of positive codes in each of 40 equal bins from zero to the largest code.
+    /// The ends of the histogram: the least code, or zero if no code is negative, and the largest code, or zero if none is positive.
+    pub range: [f32; 2],
+    /// The number of codes that are not zero in each of 40 equal bins of `range`.
     pub histogram: Vec<u64>,
 }
+
+/// The number of bins of a histogram.
+const BINS: usize = 40;
 
 /// Finds the positions at which some latents fire most, and counts the firings of every latent.
 ///
@@ -39,7 +45,7 @@ pub struct LatentTop {
 /// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`].
 ///
 /// # Determinism
-/// Among equal codes the earlier position is kept.
+/// Among codes of equal magnitude the earlier position is kept.
 pub fn top_firings(
     decoder: &Decoder,
     dictionary: &Dictionary<f32>,
@@ -49,45 +55,96 @@ pub fn top_firings(
     most: usize,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<(Vec<LatentTop>, Vec<u64>), StudyError> {
-    const BINS: usize = 40;
+    let rule = LeaveOut::default().at(decoder, sequences, point)?;
+    let (tops, usage) =
+        top_firings_leaving_out(decoder, dictionary, point, sequences, latents, most, &rule, progress)?;
+    Ok((tops, usage.0))
+}
+
+/// Finds positions like [`top_firings`], among the rows that a rule keeps. The count of firings comes with the number of these rows.
+///
+/// # Errors
+/// As [`top_firings`].
+pub fn top_firings_leaving_out(
+    decoder: &Decoder,
+    dictionary: &Dictionary<f32>,
+    point: HookPoint,
+    sequences: &[Sequence],
+    latents: &[u32],
+    most: usize,
+    rule: &RowRule,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<(Vec<LatentTop>, (Vec<u64>, u64)), StudyError> {
     let mut tops: Vec<LatentTop> =
         latents.iter().map(|&latent| LatentTop { latent, ..LatentTop::default() }).collect();
     let mut codes: Vec<Vec<f32>> = vec![Vec::new(); latents.len()];
     let mut fired = vec![0; dictionary.size().n_latents];
+    let mut kept_rows = 0;
     for (number, sequence) in sequences.iter().enumerate() {
         if !progress(number) {
             return Err(StudyError::Interrupted);
         }
         let rows = rows_at(decoder, &sequence.tokens, point)?;
-        let out = dictionary.forward(&rows.slice(s![1.., ..]).to_owned())?;
+        let positions = rule.kept(&sequence.tokens, &rows);
+        if positions.is_empty() {
+            continue;
+        }
+        kept_rows += positions.len() as u64;
+        let out = dictionary.forward(&rows.select(Axis(0), &positions))?;
         let mut around = vec![vec![0.0; sequence.tokens.len()]; latents.len()];
-        for (i, (active, values)) in out.codes.rows().enumerate() {
+        for (&position, (active, values)) in positions.iter().zip(out.codes.rows()) {
             active.iter().for_each(|&latent| fired[latent as usize] += 1);
             for (slot, latent) in latents.iter().enumerate() {
                 if let Ok(place) = active.binary_search(latent) {
-                    around[slot][i + 1] = values[place];
+                    around[slot][position] = values[place];
                     codes[slot].push(values[place]);
                 }
             }
         }
         for (top, around) in tops.iter_mut().zip(around) {
-            let position =
-                (0..around.len()).fold(0, |best, i| if around[i] > around[best] { i } else { best });
+            let larger = |a: usize, b: usize| around[a].abs() > around[b].abs();
+            let position = (0..around.len()).fold(0, |best, i| if larger(i, best) { i } else { best });
             let code = around[position];
-            if code > 0.0 {
+            if code != 0.0 {
                 top.firings.push(Firing { sequence: number, position, code, around });
-                top.firings.sort_by(|a, b| b.code.total_cmp(&a.code).then(a.sequence.cmp(&b.sequence)));
+                let order = |a: &Firing, b: &Firing| b.code.abs().total_cmp(&a.code.abs());
+                top.firings.sort_by(|a, b| order(a, b).then(a.sequence.cmp(&b.sequence)));
                 top.firings.truncate(most);
             }
         }
     }
     for (top, codes) in tops.iter_mut().zip(codes) {
         top.fired = codes.len() as u64;
-        top.histogram = vec![0; BINS];
-        let largest = codes.iter().copied().fold(0.0, f32::max);
-        for code in codes {
-            top.histogram[((code / largest * BINS as f32) as usize).min(BINS - 1)] += 1;
-        }
+        top.range = codes
+            .iter()
+            .fold([0.0, 0.0], |[least, largest], &code| [f32::min(least, code), f32::max(largest, code)]);
+        top.histogram = histogram(&codes, top.range);
     }
-    Ok((tops, fired))
+    Ok((tops, (fired, kept_rows)))
+}
+
+/// Counts the codes in equal bins of a range.
+fn histogram(codes: &[f32], [least, largest]: [f32; 2]) -> Vec<u64> {
+    let mut bins = vec![0; BINS];
+    for code in codes {
+        let share = (code - least) / (largest - least);
+        bins[((share * BINS as f32) as usize).min(BINS - 1)] += 1;
+    }
+    bins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::histogram;
+
+    #[test]
+    fn a_histogram_counts_codes_of_both_signs() {
+        let bins = histogram(&[-2.0, -1.9, 2.0, 0.1], [-2.0, 2.0]);
+        assert_eq!((bins[0], bins[1], bins[21], bins[39]), (1, 1, 1, 1));
+        let bins = histogram(&[0.5, 1.0], [0.0, 1.0]);
+        assert_eq!((bins[20], bins[39], bins.iter().sum::<u64>()), (1, 1, 2));
+        let bins = histogram(&[-1.0, -0.5], [-1.0, 0.0]);
+        assert_eq!((bins[0], bins[20]), (1, 1));
+        assert_eq!(histogram(&[], [0.0, 0.0]), [0; 40]);
+    }
 }

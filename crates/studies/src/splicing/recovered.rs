@@ -1,5 +1,6 @@
 use super::splice::{ErrorTerm, Splice};
 use crate::error::StudyError;
+use crate::leave_out::RowRule;
 use crate::sequence::Sequence;
 use collimate_measure::Fingerprint;
 use collimate_sae::{Dictionary, KlRecovered, LossRecovered, WithNull};
@@ -60,7 +61,7 @@ pub fn recovered(
     mean: &Array1<f32>,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Recovered, StudyError> {
-    let [of_dictionary] = recovered_by_each(decoder, [dictionary], point, sequences, mean, progress)?;
+    let [of_dictionary] = recovered_by_each(decoder, [dictionary], point, sequences, mean, None, progress)?;
     Ok(of_dictionary)
 }
 
@@ -80,7 +81,33 @@ pub fn recovered_with_null(
     mean: &Array1<f32>,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<[Recovered; 2], StudyError> {
-    recovered_by_each(decoder, [dictionary, &dictionary.null(seed)], point, sequences, mean, progress)
+    recovered_by_each(decoder, [dictionary, &dictionary.null(seed)], point, sequences, mean, None, progress)
+}
+
+/// Measures like [`recovered_with_null`], where the rows that a rule leaves out stay as they are in every run, like position 0.
+///
+/// # Errors
+/// As [`recovered`].
+pub fn recovered_leaving_out(
+    decoder: &Decoder,
+    dictionary: &Dictionary<f32>,
+    seed: u64,
+    point: HookPoint,
+    sequences: &[Sequence],
+    mean: &Array1<f32>,
+    rule: &RowRule,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<[Recovered; 2], StudyError> {
+    let both = [dictionary, &dictionary.null(seed)];
+    recovered_by_each(decoder, both, point, sequences, mean, Some(rule), progress)
+}
+
+/// Returns a splice that keeps the rows which a rule leaves out.
+fn ruled<'a>(splice: Splice<'a>, rule: Option<&'a RowRule>, tokens: &'a [u32]) -> Splice<'a> {
+    match rule {
+        Some(rule) => splice.leaving_out(rule, tokens),
+        None => splice,
+    }
 }
 
 /// Measures several dictionaries; the runs without a dictionary serve all of them.
@@ -90,6 +117,7 @@ fn recovered_by_each<const N: usize>(
     point: HookPoint,
     sequences: &[Sequence],
     mean: &Array1<f32>,
+    rule: Option<&RowRule>,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<[Recovered; N], StudyError> {
     // Clean, zero, mean, and then each dictionary.
@@ -108,8 +136,9 @@ fn recovered_by_each<const N: usize>(
             });
             Ok(logits)
         };
+        let tokens = &sequence.tokens;
         let ablated = |row: &Array1<f32>| {
-            let mut splice = Splice::constant(point, row.view());
+            let mut splice = ruled(Splice::constant(point, row.view()), rule, tokens);
             let logits = run(&mut splice)?;
             splice.check()?;
             Ok::<_, StudyError>(logits)
@@ -117,7 +146,7 @@ fn recovered_by_each<const N: usize>(
         let clean = run(&mut ())?;
         let mut runs = vec![ablated(&zeros)?, ablated(mean)?];
         for dictionary in dictionaries {
-            let mut splice = Splice::dictionary(point, dictionary, ErrorTerm::Dropped)?;
+            let mut splice = ruled(Splice::dictionary(point, dictionary, ErrorTerm::Dropped)?, rule, tokens);
             runs.push(run(&mut splice)?);
             splice.codes()?;
         }

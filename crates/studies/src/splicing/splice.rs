@@ -1,10 +1,11 @@
 use crate::error::StudyError;
+use crate::leave_out::RowRule;
 use crate::rows::{flat, put_back};
 use collimate_measure::ensure;
 use collimate_sae::{Dictionary, SaeError, Target};
 use collimate_tensor::{SparseRows, axpy};
 use collimate_transformer::{HookPoint, Hooks};
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMutD, s};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMutD, Axis};
 
 /// The treatment of the part of an activation that the dictionary does not reconstruct.
 ///
@@ -81,6 +82,7 @@ pub struct Splice<'a> {
     changes: Vec<Change>,
     codes: Option<SparseRows<f32>>,
     failed: Option<StudyError>,
+    left_out: Option<(&'a RowRule, &'a [u32])>,
 }
 
 enum Replacement<'a> {
@@ -91,7 +93,7 @@ enum Replacement<'a> {
 
 impl<'a> Splice<'a> {
     fn new(point: HookPoint, replacement: Replacement<'a>) -> Self {
-        Self { point, replacement, changes: Vec::new(), codes: None, failed: None }
+        Self { point, replacement, changes: Vec::new(), codes: None, failed: None, left_out: None }
     }
 
     /// Puts given rows `[t − 1, d]` at the positions from 1 on.
@@ -142,6 +144,13 @@ impl<'a> Splice<'a> {
         }
         self.changes.push(change);
         Ok(self)
+    }
+
+    /// Returns this splice for a run of these tokens in which the rows that a rule leaves out stay as they are, like position 0.
+    #[must_use]
+    pub fn leaving_out(mut self, rule: &'a RowRule, tokens: &'a [u32]) -> Self {
+        self.left_out = Some((rule, tokens));
+        self
     }
 
     /// Returns the error of the last run, if there was one. A hook cannot fail: it leaves the activation as it is, and the error
@@ -236,9 +245,21 @@ impl Hooks for Splice<'_> {
         if rows.nrows() < 2 {
             return;
         }
-        match self.replaced(&rows.slice(s![1.., ..]).to_owned()) {
+        let positions: Vec<usize> = match self.left_out {
+            Some((rule, tokens)) => rule.kept(tokens, &rows),
+            None => (1..rows.nrows()).collect(),
+        };
+        if positions.is_empty() {
+            if let Replacement::Dictionary(dictionary, _) = self.replacement {
+                self.codes = Some(SparseRows::new(dictionary.size().n_latents));
+            }
+            return;
+        }
+        match self.replaced(&rows.select(Axis(0), &positions)) {
             Ok(replaced) => {
-                rows.slice_mut(s![1.., ..]).assign(&replaced);
+                for (row, &position) in replaced.rows().into_iter().zip(&positions) {
+                    rows.row_mut(position).assign(&row);
+                }
                 put_back(&rows, &mut activation);
             }
             Err(error) => self.failed = Some(error),

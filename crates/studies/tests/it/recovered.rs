@@ -5,10 +5,12 @@ use collimate_measure::Fingerprint;
 use collimate_sae::shards::Shards;
 use collimate_sae::{Dictionary, InputBias, PenaltyWeight, Relu, Sae, Weights};
 use collimate_stream::RngStream;
-use collimate_studies::language_model::{capture, mean_row, source_of};
-use collimate_studies::latents::top_firings;
-use collimate_studies::splicing::{HeldOut, loss_recovered, recovered, recovered_with_null};
-use collimate_studies::{Sequence, StudyError, rows_at};
+use collimate_studies::language_model::{CaptureTarget, capture, capture_into, mean_row, source_of};
+use collimate_studies::latents::{top_firings, top_firings_leaving_out};
+use collimate_studies::splicing::{
+    HeldOut, loss_recovered, recovered, recovered_leaving_out, recovered_with_null,
+};
+use collimate_studies::{LeaveOut, Provenance, Sequence, StudyError, rows_at};
 use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 
@@ -118,7 +120,7 @@ fn captured_shards_hold_the_rows_of_the_site() {
     let stopped = capture(&decoder, &sequences, &[(point, folder.path().join("c"))], &mut |done| done < 2);
     assert!(matches!(stopped, Err(StudyError::Interrupted)));
     let refused = capture(&decoder, &sequences[..1], &targets[..1], &mut |_| true);
-    assert!(matches!(refused, Err(StudyError::Io { .. })));
+    assert!(matches!(refused, Err(StudyError::Output(_))));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     assert_eq!(Shards::open(folder.path().join("a")).unwrap().rows(), shards.rows());
     // A latent fires most where its code is largest.
@@ -157,4 +159,98 @@ fn held_out_text_gives_the_same_losses_as_the_hooks_of_a_whole_run() {
         let alone = rows.reconstruction(&dictionary).unwrap();
         assert_eq!(alone, found.evaluation.documents);
     }
+}
+
+#[test]
+fn rows_that_are_left_out_stay_as_they_are() {
+    let (decoder, sequences) = (decoder(), sequences(7));
+    let (d, point) = (decoder.config().d_model, Site::ResidualPost.of_layer(1));
+    let (mean, half) = (Array1::from_elem(d, 0.2), identity(d, 0.5));
+    let of = |rule: &LeaveOut| {
+        let rule = rule.at(&decoder, &sequences, point).unwrap();
+        let [found, _] =
+            recovered_leaving_out(&decoder, &half, 3, point, &sequences, &mean, &rule, &mut |_| true)
+                .unwrap();
+        found
+    };
+    // A rule that leaves nothing out is no rule.
+    let [plain, _] =
+        recovered_with_null(&decoder, &half, 3, point, &sequences, &mean, &mut |_| true).unwrap();
+    assert_eq!(of(&LeaveOut::default()), plain);
+    // A rule that leaves everything out changes no prediction.
+    let all = of(&LeaveOut { tokens: (0..61).collect(), max_norm: None });
+    for loss in [all.loss.reconstructed, all.loss.zero_ablated, all.loss.mean_ablated] {
+        assert_abs_diff_eq!(loss, all.loss.clean, epsilon = 1e-9);
+    }
+    // Between the two, fewer rows are halved.
+    let some = of(&LeaveOut { tokens: Vec::new(), max_norm: Some(1.0) });
+    assert!(some.kl.reconstructed > 0.0 && some.kl.reconstructed < plain.kl.reconstructed, "{some:?}");
+}
+
+#[test]
+fn captured_rows_are_left_out_by_token_and_by_norm_and_the_set_says_so() {
+    let (decoder, sequences) = (decoder(), sequences(8));
+    let folder = tempfile::tempdir().unwrap();
+    let point = Site::ResidualPost.of_layer(2);
+    let captured = |name: &str, rule: &LeaveOut| {
+        let mut target = CaptureTarget::begin(point, &folder.path().join(name)).unwrap();
+        target.about = Provenance::of(&decoder, point, rule).known().clone();
+        capture_into(&decoder, &sequences, vec![target], rule, &mut |_| true).map(|mut sets| sets.remove(0))
+    };
+    let all = captured("all", &LeaveOut::default()).unwrap();
+    assert_eq!(all.source(), source_of(&decoder, &sequences, point));
+    assert_eq!(all.about()["left_out"], "position 0");
+    let token = sequences[0].tokens[3];
+    let times = |tokens: &[u32]| tokens[1..].iter().filter(|&&other| other == token).count() as u64;
+    let expected = all.rows() - sequences.iter().map(|q| times(&q.tokens)).sum::<u64>();
+    let without = captured("token", &LeaveOut { tokens: vec![token], max_norm: None }).unwrap();
+    assert_eq!(without.rows(), expected);
+    assert!(
+        without.source() != all.source() && without.about()["left_out"].contains(&format!("tokens {token}"))
+    );
+    let short = captured("norm", &LeaveOut { tokens: Vec::new(), max_norm: Some(1.0) }).unwrap();
+    // Half of the rows are at most as long as the median.
+    assert_eq!(short.rows(), all.rows().div_ceil(2));
+    let norms = |set: &Shards| -> Vec<f32> {
+        let blocks = set.blocks(100).map(|block| block.unwrap().rows);
+        blocks.flat_map(|rows| rows.rows().into_iter().map(|row| row.dot(&row)).collect::<Vec<_>>()).collect()
+    };
+    let longest = norms(&short).into_iter().fold(0.0, f32::max);
+    assert_eq!(norms(&all).into_iter().filter(|&norm| norm <= longest).count() as u64, short.rows());
+    // A rule that leaves nothing to capture is an error, and leaves nothing behind.
+    let none = captured("none", &LeaveOut { tokens: (0..61).collect(), max_norm: None });
+    assert!(matches!(none, Err(StudyError::Dictionary(_))));
+    assert!(!folder.path().join("none").exists());
+    let bad = captured("bad", &LeaveOut { tokens: Vec::new(), max_norm: Some(-1.0) });
+    assert!(bad.unwrap_err().to_string().contains("max_norm"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn latents_of_both_signs_fire_and_rows_that_are_left_out_do_not() {
+    use collimate_sae::{AbsTopK, Size};
+    let (decoder, sequences) = (decoder(), sequences(9));
+    let (d, point) = (decoder.config().d_model, Site::ResidualPost.of_layer(1));
+    let size = Size { d_model: d, n_latents: 6 };
+    let sae = Sae::<f32>::new(AbsTopK::new(3), size, &mut RngStream::new(2, 0)).unwrap();
+    let dictionary = sae.into_dictionary();
+    let latents: Vec<u32> = (0..6).collect();
+    let (tops, fired) =
+        top_firings(&decoder, &dictionary, point, &sequences, &latents, 4, &mut |_| true).unwrap();
+    assert_eq!(fired.iter().sum::<u64>(), 3 * 4 * 11, "three latents fire at every position");
+    for top in &tops {
+        assert_eq!(top.histogram.iter().sum::<u64>(), top.fired);
+        assert!(top.firings.windows(2).all(|pair| pair[0].code.abs() >= pair[1].code.abs()));
+        assert!(top.range[0] <= 0.0 && top.range[1] >= 0.0);
+        let largest = top.firings[0].code;
+        assert!(largest == top.range[0] || largest == top.range[1], "{largest} {:?}", top.range);
+    }
+    assert!(tops.iter().any(|top| top.firings.iter().any(|firing| firing.code < 0.0)));
+    assert!(tops.iter().any(|top| top.firings.iter().any(|firing| firing.code > 0.0)));
+    let rule = LeaveOut { tokens: vec![sequences[0].tokens[3]], max_norm: None };
+    let rule = rule.at(&decoder, &sequences, point).unwrap();
+    let (_, (counts, rows)) =
+        top_firings_leaving_out(&decoder, &dictionary, point, &sequences, &latents, 4, &rule, &mut |_| true)
+            .unwrap();
+    assert!(rows < 44 && counts.iter().sum::<u64>() == 3 * rows, "{rows}");
 }

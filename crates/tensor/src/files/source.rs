@@ -1,6 +1,6 @@
 use super::FileError;
 use crate::memory_fits;
-use std::fs::File;
+use collimate_output::open_regular;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -30,16 +30,9 @@ impl Source {
     /// Opens a file of any content.
     pub(crate) fn regular(path: &Path) -> Result<Self, FileError> {
         let io = |place: &str, source| FileError::Io { path: path.into(), place: place.into(), source };
-        let file = File::open(path).map_err(|e| io("opening the file", e))?;
+        // A pipe or a device has no length to check against, and opening a pipe would wait for its writer.
+        let file = open_regular(path).map_err(|e| io("opening the file", e))?;
         let metadata = file.metadata().map_err(|e| io("asking for the file's size", e))?;
-        if !metadata.is_file() {
-            // A pipe or a device has no length to check against.
-            return Err(FileError::Malformed {
-                path: path.into(),
-                place: "opening the file".into(),
-                what: "this is not a regular file".into(),
-            });
-        }
         Ok(Self { path: path.into(), len: metadata.len(), reader: Mutex::new(Box::new(file)) })
     }
 

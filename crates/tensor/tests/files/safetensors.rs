@@ -254,3 +254,48 @@ fn the_reference_implementation_writes_and_reads_the_same_bytes() {
     let one = std::collections::HashMap::from([("one".to_owned(), "text".to_owned())]);
     assert_eq!(std::fs::read(&path).unwrap(), safetensors::serialize(views, Some(one)).unwrap());
 }
+
+#[test]
+fn the_bytes_do_not_depend_on_the_order_of_the_free_text() {
+    let _guard = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = [("w", FileArray::from(array![1.5_f32, -2.0])), ("i", FileArray::from(array![3_i64]))];
+    let bytes = |free: &[(&str, &str)], tensors: &[(&str, FileArray)]| {
+        let path = folder.path().join("a.safetensors");
+        write_safetensors(&path, tensors, free).unwrap();
+        let file = Safetensors::open(&path).unwrap();
+        assert_eq!(file.metadata().len(), free.len());
+        assert!(free.iter().all(|(key, value)| file.metadata()[*key] == *value), "{free:?}");
+        let bytes = std::fs::read(&path).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        assert_eq!(header % 8, 0);
+        // The crate of the format reads it too.
+        assert_eq!(safetensors::SafeTensors::deserialize(&bytes).unwrap().len(), tensors.len());
+        bytes
+    };
+    let free = [("a", "1"), ("b", "\"quoted\"\n"), ("c", "ü"), ("d", ""), ("e", "5"), ("f", "6")];
+    let mut turned = free;
+    turned.reverse();
+    for tensors in [&tensors[..], &[]] {
+        assert_eq!(bytes(&free, tensors), bytes(&turned, tensors));
+        bytes(&free[..1], tensors);
+        bytes(&[], tensors);
+    }
+    let path = folder.path().join("twice");
+    assert!(refusal(write_safetensors(&path, &tensors, &[("a", "1"), ("a", "2")])).contains("twice"));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_pipe_is_refused_without_waiting_for_its_writer() {
+    let _guard = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    let _ = std::process::Command::new("mkfifo").arg(&path).status();
+    for (path, what) in [(path.as_path(), "a pipe"), (folder.path(), "a folder")] {
+        if path.exists() {
+            let error = Safetensors::open(path).err().unwrap().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+}

@@ -1,11 +1,10 @@
 //! The latents to show, and the text around the places at which they fire.
 
 use collimate_sae::formats::{Dictionary, RowNormalisation};
-use collimate_studies::latents::{Firing, LatentTop, LogitEffect, direct_effect};
+use collimate_studies::latents::{Firing, LatentTop, LogitEffect, characters, direct_effect, token_text};
 use collimate_studies::{Sequence, rows_at};
 use collimate_transformer::{Decoder, HookPoint, Run, Site, Tokenizer};
 use ndarray::{Axis, s};
-use std::ops::Range;
 
 /// The number of tokens shown on each side of the place of a firing.
 const AROUND: usize = 14;
@@ -34,26 +33,50 @@ pub(super) struct Corpus<'a> {
     pub(super) tokenizer: &'a Tokenizer,
     /// The sequences of tokens.
     pub(super) sequences: &'a [Sequence],
-    /// The number of tokens, without the first of each sequence.
+    /// The number of rows, without those that are left out.
     pub(super) rows: u64,
+}
+
+/// A part of the shown text: whole characters, which may be several tokens.
+pub(super) struct Shown {
+    /// The text, with visible signs for line breaks and tabs.
+    pub(super) text: String,
+    /// The code of largest magnitude among the tokens.
+    pub(super) code: f32,
+    /// True if the firing is at one of the tokens.
+    pub(super) peak: bool,
 }
 
 impl Corpus<'_> {
     /// Returns the text of a token, with visible signs for line breaks and tabs.
     pub(super) fn piece(&self, token: u32) -> anyhow::Result<String> {
-        Ok(self.tokenizer.decode(&[token])?.replace('\n', "⏎").replace('\t', "⇥"))
+        Ok(visible(&token_text(self.tokenizer, token)?))
     }
 
-    /// Returns the tokens of the sequence of a firing.
-    pub(super) fn tokens(&self, firing: &Firing) -> &[u32] {
-        &self.sequences[firing.sequence].tokens
+    /// Returns the text around a firing, in whole characters.
+    pub(super) fn shown(&self, firing: &Firing) -> anyhow::Result<Vec<Shown>> {
+        // Characters are joined from the first token behind the start token on, so that none is cut at the edge.
+        let tokens = &self.sequences[firing.sequence].tokens[1..];
+        let window =
+            firing.position.saturating_sub(AROUND)..(firing.position + AROUND + 1).min(tokens.len() + 1);
+        let largest =
+            |codes: &[f32]| codes.iter().fold(0.0, |a: f32, &b| if b.abs() > a.abs() { b } else { a });
+        let parts = characters(self.tokenizer, tokens)?.into_iter();
+        let parts = parts.map(|(range, text)| (range.start + 1..range.end + 1, text));
+        Ok(parts
+            .filter(|(range, _)| range.start < window.end && range.end > window.start)
+            .map(|(range, text)| Shown {
+                text: visible(&text),
+                code: largest(&firing.around[range.clone()]),
+                peak: range.contains(&firing.position),
+            })
+            .collect())
     }
+}
 
-    /// Returns the positions that are shown around a firing.
-    pub(super) fn window(&self, firing: &Firing) -> Range<usize> {
-        let length = self.tokens(firing).len();
-        firing.position.saturating_sub(AROUND).max(1)..(firing.position + AROUND + 1).min(length)
-    }
+/// Puts visible signs in the places of line breaks and tabs.
+fn visible(text: &str) -> String {
+    text.replace('\n', "⏎").replace('\t', "⇥")
 }
 
 /// Chooses latents that fire, evenly spread in the order of their counts.
@@ -84,7 +107,7 @@ pub(super) fn effects(
     let rms =
         later.mapv(|v| v * v).mean().unwrap_or(1.0).sqrt() / scale(decoder, dictionary, point, sequence)?;
     let mut all = Vec::new();
-    for block in latents.chunks(64) {
+    for block in latents.chunks(decoder.config().context.min(64)) {
         let rows: Vec<usize> = block.iter().map(|&latent| latent as usize).collect();
         let effects = direct_effect(decoder, &dictionary.decoder().select(Axis(0), &rows), rms)?;
         all.extend(effects.rows().into_iter().map(|row| {

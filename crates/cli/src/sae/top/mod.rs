@@ -4,12 +4,13 @@ mod latents;
 mod page;
 mod text;
 
-use super::dictionary::read;
-use crate::session::{Session, Steps, on_interrupt};
+use super::dictionary::{check_origin, read};
+use crate::session::{Session, Steps, check_file, on_interrupt};
 use crate::texts::Source;
 use anyhow::ensure;
+use collimate_output::check_inputs;
 use collimate_sae::Usage;
-use collimate_studies::latents::top_firings;
+use collimate_studies::latents::top_firings_leaving_out;
 use collimate_studies::{Sequence, width_at};
 use latents::{Corpus, Latent, choose, effects};
 use serde_json::{Value, json};
@@ -33,58 +34,83 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',')]
     latent: Vec<u32>,
     /// The number of latents to choose.
-    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(long, value_name = "N", default_value_t = 40, conflicts_with = "latent")]
     count: usize,
     /// The number of places to show for each latent, at most one in each sequence.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 8)]
     places: usize,
-    /// Also write a page with a search, densities and logit effects, which needs no network. An existing file is replaced.
+    /// Also write a page with a search, densities and logit effects, which needs no network.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Replace an existing page.
+    #[arg(long, requires = "html")]
+    force: bool,
+    /// Show the latents although the dictionary was trained on another model, layer, site or selection of rows.
+    #[arg(long)]
+    allow_mismatch: bool,
 }
 
 /// Finds the places, prints them, and writes the page.
 pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
-    options.source.check()?;
+    let source = &options.source;
+    source.check()?;
+    if let Some(path) = &options.html {
+        check_inputs(path, source.paths().chain([options.sae.as_path()]))?;
+        check_file(path, options.force)?;
+    }
     let checkpoint = read::<f32>(&options.sae)?;
     let dictionary = &checkpoint.dictionary;
-    let setup = options.source.setup()?;
-    let point = options.source.point(&setup)?;
+    let setup = source.setup()?;
+    let point = source.point(&setup)?;
     let n = dictionary.size().n_latents;
     if let Some(bad) = options.latent.iter().find(|&&latent| latent as usize >= n) {
         anyhow::bail!("--latent must be below {n}, the number of latents of the dictionary, but is {bad}");
     }
-    let sequences = options.source.sequences(&setup)?;
+    let leave_out = source.leave_out(&setup)?;
+    check_origin(&checkpoint, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
+    let sequences = source.sequences(&setup)?;
     let (given, needed) = (width_at(setup.decoder.config(), point), dictionary.size().d_model);
     ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
-    let stop = on_interrupt("ending")?;
+    let rule = leave_out.at(&setup.decoder, &sequences, point)?;
+    let stop = on_interrupt("ending");
     let find = |latents: &[u32], sequences: &[Sequence]| {
         let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
         let mut going_on = |done: usize| {
             steps.at(done as u64, "");
             !stop.load(Ordering::SeqCst)
         };
-        let found =
-            top_firings(&setup.decoder, dictionary, point, sequences, latents, options.places, &mut going_on);
+        let (decoder, most) = (&setup.decoder, options.places);
+        let found = top_firings_leaving_out(
+            decoder,
+            dictionary,
+            point,
+            sequences,
+            latents,
+            most,
+            &rule,
+            &mut going_on,
+        );
         steps.finish();
         found
     };
     let chosen = if options.latent.is_empty() {
         let some = &sequences[..sequences.len().min(sequences.len() / 4 + 8)];
-        choose(&find(&[], some)?.1, options.count)
+        choose(&find(&[], some)?.1.0, options.count)
     } else {
         options.latent.clone()
     };
-    ensure!(!chosen.is_empty(), "no latent fires on this text; choose a longer text");
-    let (tops, fired) = find(&chosen, &sequences)?;
-    let rows: u64 = sequences.iter().map(|sequence| sequence.tokens.len() as u64 - 1).sum();
+    ensure!(
+        !chosen.is_empty(),
+        "no latent fires on this text; choose a longer text, or name latents with --latent"
+    );
+    let (tops, (fired, rows)) = find(&chosen, &sequences)?;
+    ensure!(rows > 0, "every row of this text is left out; choose a longer text");
     let effects = effects(&setup.decoder, dictionary, point, &chosen, &sequences[0])?;
     let corpus = Corpus { tokenizer: &setup.tokenizer, sequences: &sequences, rows };
     let latents: Vec<Latent> =
         tops.into_iter().zip(effects).map(|(top, effects)| Latent { top, effects }).collect();
-    for latent in &latents {
-        print!("{}", text::latent(latent, &corpus)?);
-    }
+    let texts: Vec<String> =
+        latents.iter().map(|latent| text::latent(latent, &corpus)).collect::<anyhow::Result<_>>()?;
     if let Some(path) = &options.html {
         let usage = Usage::new(fired, rows)?;
         let shown: Vec<Value> =
@@ -100,8 +126,10 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
             "densities": usage.histogram(40),
             "latents": shown,
         });
-        page::write_page(path, &data)?;
-        println!("{}: {} latents", path.display(), latents.len());
+        page::write_page(path, options.force, &data)?;
     }
+    // The text comes last, because a reader that has ended (`| head`) ends the program.
+    texts.iter().for_each(|text| print!("{text}"));
+    options.html.iter().for_each(|path| println!("{}: {} latents", path.display(), latents.len()));
     Ok(())
 }

@@ -1,17 +1,18 @@
 //! The page of latents: one file that holds its data and needs no network.
 
 use super::latents::{Corpus, Latent};
-use collimate_output::{Existing, write};
+use crate::session::existing;
+use collimate_output::write;
 use collimate_studies::latents::LogitEffect;
 use serde_json::{Value, json};
 use std::path::Path;
 
 const PAGE: &str = include_str!("page.html");
 
-/// Writes the page, and replaces an existing file.
-pub(super) fn write_page(path: &Path, data: &Value) -> anyhow::Result<()> {
+/// Writes the page, and replaces an existing file only with `force`.
+pub(super) fn write_page(path: &Path, force: bool, data: &Value) -> anyhow::Result<()> {
     let page = filled(data);
-    Ok(write(path, Existing::Replace, |out| out.write_all(page.as_bytes()))?)
+    Ok(write(path, existing(force), |out| out.write_all(page.as_bytes()))?)
 }
 
 /// Puts the data into the page. A text of the corpus may contain anything, even the end of a script element.
@@ -26,13 +27,11 @@ pub(super) fn latent(latent: &Latent, corpus: &Corpus) -> anyhow::Result<Value> 
         .firings
         .iter()
         .map(|firing| {
-            let (tokens, range) = (corpus.tokens(firing), corpus.window(firing));
-            let shown: Vec<Value> = range
-                .clone()
-                .map(|i| Ok(json!([corpus.piece(tokens[i])?, firing.around[i]])))
-                .collect::<anyhow::Result<_>>()?;
+            let parts = corpus.shown(firing)?;
+            let at = parts.iter().position(|shown| shown.peak);
+            let shown: Vec<Value> = parts.iter().map(|shown| json!([shown.text, shown.code])).collect();
             Ok(json!({
-                "code": firing.code, "at": firing.position - range.start,
+                "code": firing.code, "at": at,
                 "document": corpus.sequences[firing.sequence].document, "tokens": shown,
             }))
         })
@@ -46,7 +45,7 @@ pub(super) fn latent(latent: &Latent, corpus: &Corpus) -> anyhow::Result<Value> 
     };
     Ok(json!({
         "latent": top.latent, "density": top.fired as f64 / corpus.rows as f64, "histogram": top.histogram,
-        "largest": top.firings.first().map_or(0.0, |firing| firing.code), "effects": effects, "places": places,
+        "largest": top.range[1].max(-top.range[0]), "range": top.range, "effects": effects, "places": places,
     }))
 }
 

@@ -22,14 +22,11 @@ pub(super) fn latent(latent: &Latent, corpus: &Corpus) -> anyhow::Result<String>
         }
     }
     for firing in &top.firings {
-        let tokens = corpus.tokens(firing);
         let mut line = String::new();
-        for i in corpus.window(firing) {
-            let text = corpus.piece(tokens[i])?;
-            if i == firing.position {
-                line += &format!("{bold}{text}{plain}");
-            } else {
-                line += &text;
+        for shown in corpus.shown(firing)? {
+            match shown.peak {
+                true => line += &format!("{bold}{}{plain}", shown.text),
+                false => line += &shown.text,
             }
         }
         writeln!(out, "  {:>8.3}  {line}", firing.code)?;

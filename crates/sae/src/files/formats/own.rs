@@ -4,8 +4,10 @@ use super::checkpoint::Checkpoint;
 use super::format::Format;
 use super::given::Given;
 use super::place::Place;
+use crate::files::dictionary::about;
 use crate::train::model::Parts;
 use crate::{Precision, Sae, SaeError, Transcoder};
+use collimate_tensor::files::Safetensors;
 
 /// The beginning of the metadata `format` of every file of this crate.
 const OURS: &str = "collimate";
@@ -23,5 +25,6 @@ pub(super) fn read<F: Precision>(place: &Place, given: &Given) -> Result<Checkpo
     } else {
         Sae::load(path)?.into_dictionary()
     };
-    Ok(Checkpoint::of(dictionary, Format::Collimate))
+    let about = about(&Safetensors::open(path)?);
+    Ok(Checkpoint { about, ..Checkpoint::of(dictionary, Format::Collimate) })
 }

@@ -11,7 +11,7 @@ use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
 use collimate_sae::presets::{Preset, Recipe};
-use collimate_sae::{DocumentSums, LossRecovered, SweepPoint, difference_at_equal_l0};
+use collimate_sae::{CurveGap, DocumentSums, LossRecovered, SweepPoint, difference_at_equal_l0};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -139,7 +139,7 @@ fn compare(
     let whole: Vec<usize> = (0..n).collect();
     let difference = |drawn: &[usize]| {
         let at = |member: Preset| curves[&member].iter().map(|p| p.at(drawn)).collect::<Vec<_>>();
-        difference_at_equal_l0(&at(preset), &at(Preset::Relu))
+        CurveGap::or_nan(difference_at_equal_l0(&at(preset), &at(Preset::Relu)))
     };
     let mut stream = context.named_stream("bootstrap");
     let replicates = document_bootstrap(n, protocol.replicates, &mut stream, difference);

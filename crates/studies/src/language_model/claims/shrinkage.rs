@@ -10,7 +10,7 @@ use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
 use collimate_sae::presets::Preset;
-use collimate_sae::{DocumentSums, SweepPoint, difference_at_equal_l0};
+use collimate_sae::{CurveGap, DocumentSums, SweepPoint, difference_at_equal_l0};
 
 const SHRINKS: Meta = Meta::empirical(
     "sae/gated-shrinks-less-than-l1",
@@ -67,7 +67,7 @@ fn shrinks(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<
     }
     let n = pairs[0][0][0].len();
     let of_seed = |[relu, gated]: &[Curve; 2], drawn: &[usize]| {
-        difference_at_equal_l0(&bias(relu, drawn), &bias(gated, drawn))
+        CurveGap::or_nan(difference_at_equal_l0(&bias(relu, drawn), &bias(gated, drawn)))
     };
     let mean =
         |drawn: &[usize]| pairs.iter().map(|pair| of_seed(pair, drawn)).sum::<f64>() / pairs.len() as f64;

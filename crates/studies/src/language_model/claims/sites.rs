@@ -9,7 +9,7 @@ use collimate_claims::figures::{Chart, Series};
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
 use collimate_sae::presets::Preset;
-use collimate_sae::{SweepPoint, difference_at_equal_l0, l0_ratio_at_equal_value};
+use collimate_sae::{CurveGap, SweepPoint, difference_at_equal_l0, l0_ratio_at_equal_value};
 use std::sync::Arc;
 
 const PAPER: &str = "Rajamanoharan et al. (2024), Improving Dictionary Learning with Gated Sparse Autoencoders, sections 4 and 5";
@@ -135,17 +135,18 @@ impl Question {
         let at = |seed: Seed<'_>| seed.iter().map(|point| point.at(size, drawn)).collect::<Vec<_>>();
         let bias = |seed: Seed<'_>| seed.iter().map(|point| point.bias(drawn)).collect::<Vec<SweepPoint>>();
         match self {
-            Self::Latents => l0_ratio_at_equal_value(&at(of[1]), &at(of[0])).ln(),
-            Self::Shrinkage => difference_at_equal_l0(&bias(of[0]), &bias(of[1])),
+            Self::Latents => CurveGap::or_nan(l0_ratio_at_equal_value(&at(of[1]), &at(of[0]))).ln(),
+            Self::Shrinkage => CurveGap::or_nan(difference_at_equal_l0(&bias(of[0]), &bias(of[1]))),
             Self::RescaledShrinkage => {
                 let biases = bias(of[1]);
                 biases.iter().map(|point| point.value).sum::<f64>() / biases.len() as f64
             }
             Self::RescaledFidelity => {
                 let (relu, gated, rescaled) = (at(of[0]), at(of[1]), at(of[2]));
-                difference_at_equal_l0(&gated, &rescaled) - difference_at_equal_l0(&rescaled, &relu)
+                CurveGap::or_nan(difference_at_equal_l0(&gated, &rescaled))
+                    - CurveGap::or_nan(difference_at_equal_l0(&rescaled, &relu))
             }
-            Self::Ablation(_) => difference_at_equal_l0(&at(of[0]), &at(of[1])),
+            Self::Ablation(_) => CurveGap::or_nan(difference_at_equal_l0(&at(of[0]), &at(of[1]))),
         }
     }
 

@@ -1,6 +1,6 @@
 //! An item is installed completely and once, and is fetched again when it is damaged.
 
-use super::made_up::{Serves, payload, tarball, wheel};
+use super::made_up::{Serves, payload, tarball, wheel, wheel_item};
 use collimate_studies::data::{Cache, DataError, Event, install, locate};
 
 #[test]
@@ -105,4 +105,20 @@ fn a_file_that_was_damaged_in_the_cache_is_fetched_again() {
     std::fs::remove_file(&path).unwrap();
     install(item, &cache, &Serves::these([archive]), &mut |_| {}).unwrap();
     assert_eq!(locate(item, &cache).unwrap(), path);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_without_room_is_named_before_the_download() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path().join("cache"));
+    let item = wheel_item("00".to_owned(), 1 << 60, "00".to_owned(), 1 << 59);
+    let fetcher = Serves::these([Vec::new()]);
+    let mut said = Vec::new();
+    let error = install(item, &cache, &fetcher, &mut |event| said.push(event)).unwrap_err();
+    assert!(matches!(error, DataError::Space { needed, .. } if needed == (1 << 60) + (1 << 59)), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("a made-up model needs 1729382") && text.contains("MB are free"), "{text}");
+    assert!(said.is_empty() && fetcher.left() == 1, "nothing was announced or downloaded");
+    assert!(cache.root().read_dir().unwrap().all(|entry| entry.unwrap().path().extension().is_some()));
 }

@@ -200,11 +200,8 @@ fn own(path: &Path) -> Result<Read, SaeError> {
 /// Reads the layout of SAELens.
 fn saelens(path: &Path, config: &Path) -> Result<Read, SaeError> {
     let config = Config::open(config)?;
-    let file = Tensors::open(if path.is_dir() {
-        path.join("sae_weights.safetensors")
-    } else {
-        path.to_owned()
-    })?;
+    let file =
+        Tensors::open(if path.is_dir() { path.join("sae_weights.safetensors") } else { path.to_owned() })?;
     let mut notes = Vec::new();
     if let Some(other) = config.text("reshape_activations")?.filter(|reshape| *reshape != "none") {
         return Err(

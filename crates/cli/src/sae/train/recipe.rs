@@ -14,9 +14,9 @@ pub(super) struct Recipe {
     #[arg(long, value_name = "N")]
     pub(super) latents: usize,
     /// The number of active latents in a row (topk, abstopk, pursuit), or on average over a batch (batchtopk, matryoshka, and
-    /// crosscoder without --l1).
-    #[arg(long, required_if_eq_any([("variant", "topk"), ("variant", "batchtopk"), ("variant", "matryoshka"), ("variant", "abstopk"), ("variant", "pursuit")]))]
-    k: Option<usize>,
+    /// crosscoder without --l1), where it may be a fraction such as 0.5.
+    #[arg(long, allow_negative_numbers = true, required_if_eq_any([("variant", "topk"), ("variant", "batchtopk"), ("variant", "matryoshka"), ("variant", "abstopk"), ("variant", "pursuit")]))]
+    k: Option<f64>,
     /// The factor λ of the sparsity penalty, beside a loss that sums over dimensions. Inputs are scaled to E‖x‖ = √d (relu, pnorm,
     /// gated, crosscoder) or to E‖x‖² = 1 (jumprelu, whose bandwidth of 0.001 belongs to that scale).
     #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true, required_if_eq_any([("variant", "relu"), ("variant", "pnorm"), ("variant", "gated"), ("variant", "jumprelu")]))]
@@ -86,6 +86,16 @@ impl Recipe {
     /// Returns an error if the recipe does not fit rows of these widths, or a target.
     pub(super) fn check(&self, widths: &[usize], has_target: bool) -> anyhow::Result<()> {
         let member = self.variant;
+        if let Some(l0) = self.target_l0 {
+            ensure!(
+                l0 > 0.0 && l0 <= self.latents as f64,
+                "--target-l0 must be above 0 and at most --latents, but is {l0}"
+            );
+            ensure!(
+                self.l1.is_none_or(|l1| l1 != 0.0),
+                "--target-l0 changes λ by a factor, so --l1 must not be 0; give --l1 a small positive value"
+            );
+        }
         if member == Member::Crosscoder {
             ensure!(
                 self.k.is_some() != self.l1.is_some(),
@@ -105,6 +115,12 @@ impl Recipe {
         );
         if member.preset(1, false).selects() {
             ensure!(self.l1.is_none(), "this --variant keeps --k latents; it takes no --l1");
+            let whole = matches!(member, Member::Topk | Member::Abstopk | Member::Pursuit);
+            ensure!(
+                !whole || self.k.is_none_or(|k| k.fract() == 0.0 && k >= 0.0),
+                "--k must be a whole number for this --variant, but is {}; batchtopk and matryoshka take fractions",
+                self.k.unwrap_or(0.0)
+            );
         } else {
             ensure!(self.k.is_none(), "the sparsity of this --variant is set by --l1; it takes no --k");
         }
@@ -122,7 +138,7 @@ impl Recipe {
         has_target: bool,
     ) -> anyhow::Result<(Variant, TrainingConfig)> {
         let preset = self.variant.preset(layers, self.k.is_some());
-        let sparsity = if preset.selects() { self.k.map(|k| k as f64) } else { self.l1 };
+        let sparsity = if preset.selects() { self.k } else { self.l1 };
         let recipe = presets::Recipe {
             preset,
             sparsity: sparsity.unwrap_or(0.0),

@@ -1,0 +1,231 @@
+//! The model that a command runs, and the text it runs the model on.
+
+mod corpus;
+mod place;
+
+pub(crate) use place::{ModelPlace, named_token};
+
+use anyhow::ensure;
+use collimate_studies::data;
+use collimate_studies::language_model::{CONTEXT, LanguageModelSetup, Pieces};
+use collimate_studies::text::{self, Split, brown};
+use collimate_studies::{LeaveOut, Provenance, Sequence};
+use collimate_transformer::HookPoint;
+use corpus::CorpusFormat;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The largest number of tokens that is taken by default.
+const TOKENS: usize = 100_000;
+
+/// A place in a model, and a text.
+#[derive(clap::Args)]
+pub(crate) struct Source {
+    #[command(flatten)]
+    place: ModelPlace,
+    /// The text: `jargon` (built in, the default), `brown` (needs `collimate data --full`), a file of text or of JSON lines, or a
+    /// folder of .txt and .jsonl files. `/dev/stdin` is read as a stream.
+    #[arg(long)]
+    corpus: Option<String>,
+    /// The division of a file into documents; by default `jsonl` for .jsonl and .ndjson, and `text` for other files.
+    #[arg(long, value_enum)]
+    corpus_format: Option<CorpusFormat>,
+    /// The key of the text in a JSON object; by default `text`.
+    #[arg(long, value_name = "KEY")]
+    text_key: Option<String>,
+    /// The part of the documents to take. The division into two parts, four fifths and one fifth, depends only on their number.
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+    /// The largest number of tokens to take from the text; by default 100000.
+    #[arg(long, value_name = "N")]
+    tokens: Option<usize>,
+    /// The length of the longest sequence, with the start token; by default 256.
+    #[arg(long, value_name = "N")]
+    context_length: Option<usize>,
+    /// Leave out the rows of a token: its number, or its text. The option may be given several times.
+    #[arg(long, value_name = "TOKEN")]
+    leave_out: Vec<String>,
+    /// Leave out rows longer than this many times the median length.
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    max_norm: Option<f64>,
+}
+
+/// The parts of a corpus that is cut in two by document.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Part {
+    /// All documents.
+    All,
+    /// Four fifths of the documents, to train on.
+    Train,
+    /// The other fifth, to measure on.
+    HeldOut,
+}
+
+/// The share of the documents in the held-out part.
+const HELD_OUT: f64 = 0.2;
+
+impl Source {
+    /// Opens the model and its tokenizer.
+    pub(crate) fn setup(&self) -> anyhow::Result<LanguageModelSetup> {
+        self.place.setup()
+    }
+
+    /// Returns the site in the layer.
+    pub(crate) fn point(&self, setup: &LanguageModelSetup) -> anyhow::Result<HookPoint> {
+        self.place.point(setup)
+    }
+
+    /// Returns the files and folders that are read.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> + Clone {
+        let corpus = self.corpus_path().map(Path::new);
+        self.place.model.iter().map(PathBuf::as_path).chain(corpus)
+    }
+
+    /// Returns the name of the corpus.
+    fn corpus(&self) -> &str {
+        self.corpus.as_deref().unwrap_or("jargon")
+    }
+
+    /// Returns the path of a corpus that is not built in.
+    fn corpus_path(&self) -> Option<&str> {
+        Some(self.corpus()).filter(|name| !matches!(*name, "jargon" | "brown"))
+    }
+
+    /// Returns an error for a missing option or corpus, before anything is loaded.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.place.check()?;
+        if let Some(factor) = self.max_norm {
+            ensure!(
+                factor > 0.0 && factor.is_finite(),
+                "--max-norm must be a positive number, but is {factor}"
+            );
+        }
+        ensure!(self.tokens != Some(0), "--tokens must be at least 1, but is 0");
+        ensure!(
+            self.context_length.is_none_or(|length| length >= 2),
+            "--context-length must be at least 2, for the start token and one more"
+        );
+        match self.corpus_path() {
+            None => ensure!(
+                self.corpus_format.is_none() && self.text_key.is_none(),
+                "--corpus-format and --text-key belong to a file; the corpus '{}' has its own documents",
+                self.corpus()
+            ),
+            Some(path) => ensure!(
+                Path::new(path).exists(),
+                "unknown corpus '{path}'; expected jargon, brown, a file, or a folder of .txt or .jsonl files"
+            ),
+        }
+        Ok(())
+    }
+
+    /// Returns the names of the options of the model and its text that were given, apart from --max-norm.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        [
+            (self.place.layer.is_some(), "--layer"),
+            (self.place.site.is_some(), "--site"),
+            (self.corpus.is_some(), "--corpus"),
+            (self.corpus_format.is_some(), "--corpus-format"),
+            (self.text_key.is_some(), "--text-key"),
+            (self.part.is_some(), "--part"),
+            (self.place.model.is_some(), "--model"),
+            (self.tokens.is_some(), "--tokens"),
+            (self.context_length.is_some(), "--context-length"),
+            (!self.leave_out.is_empty(), "--leave-out"),
+            (self.place.cache.is_some(), "--cache"),
+        ]
+        .into_iter()
+        .filter_map(|(given, name)| given.then_some(name))
+        .collect()
+    }
+
+    /// Returns the largest norm of a row that is kept, in multiples of the median.
+    pub(crate) fn max_norm(&self) -> Option<f64> {
+        self.max_norm
+    }
+
+    /// Returns the rows to leave out.
+    pub(crate) fn leave_out(&self, setup: &LanguageModelSetup) -> anyhow::Result<LeaveOut> {
+        let token = |name: &String| named_token(&setup.tokenizer, "--leave-out", name);
+        let tokens = self.leave_out.iter().map(token).collect::<anyhow::Result<_>>()?;
+        Ok(LeaveOut { tokens, max_norm: self.max_norm })
+    }
+
+    /// Returns what is known about rows captured with these options, key by key.
+    pub(crate) fn about(
+        &self,
+        setup: &LanguageModelSetup,
+        point: HookPoint,
+        leave_out: &LeaveOut,
+    ) -> BTreeMap<String, String> {
+        self.provenance(setup, point, leave_out).known().clone()
+    }
+
+    /// Returns the provenance of rows captured with these options.
+    pub(crate) fn provenance(
+        &self,
+        setup: &LanguageModelSetup,
+        point: HookPoint,
+        leave_out: &LeaveOut,
+    ) -> Provenance {
+        let part = match self.part.unwrap_or(Part::All) {
+            Part::All => "",
+            Part::Train => ", training part",
+            Part::HeldOut => ", held-out part",
+        };
+        self.place
+            .provenance(setup, point, leave_out)
+            .with("text", format!("{}{part}", self.corpus()))
+            .with("context_size", self.context_length.unwrap_or(CONTEXT).to_string())
+    }
+
+    /// Returns the text as sequences of tokens.
+    pub(crate) fn sequences(&self, setup: &LanguageModelSetup) -> anyhow::Result<Vec<Sequence>> {
+        let texts: Vec<String> = match self.corpus() {
+            "jargon" => text::jargon().iter().map(|document| document.text.clone()).collect(),
+            "brown" => {
+                let folder = data::locate_brown(&setup.cache)?;
+                brown::read(&folder)?.iter().map(running).collect()
+            }
+            path => {
+                let key = self.text_key.as_deref().unwrap_or("text");
+                corpus::read(Path::new(path), self.corpus_format, key)?
+            }
+        };
+        let chosen = self.chosen(texts.len());
+        let pieces = Pieces {
+            context: self.context_length.unwrap_or(CONTEXT.min(setup.decoder.config().context)),
+            tokens: self.tokens.unwrap_or(TOKENS),
+        };
+        ensure!(
+            pieces.context <= setup.decoder.config().context,
+            "--context-length must be at most {}, the context length of the model, but is {}",
+            setup.decoder.config().context,
+            pieces.context
+        );
+        let numbered = chosen.into_iter().map(|i| (i as u32, texts[i].as_str()));
+        let sequences = setup.pieces(numbered, pieces)?;
+        ensure!(
+            !sequences.is_empty(),
+            "the corpus '{}' has no text in the chosen part; choose a longer text",
+            self.corpus()
+        );
+        Ok(sequences)
+    }
+
+    /// Returns the chosen ones of this number of documents, in their order.
+    fn chosen(&self, documents: usize) -> Vec<usize> {
+        let split = Split::by_document(documents, HELD_OUT, 0);
+        let mut chosen = match self.part.unwrap_or(Part::All) {
+            Part::All => (0..documents).collect(),
+            Part::Train => split.train,
+            Part::HeldOut => split.held_out,
+        };
+        chosen.sort_unstable();
+        chosen
+    }
+}
+
+fn running(document: &brown::TaggedDocument) -> String {
+    brown::running_text(&document.words).0
+}

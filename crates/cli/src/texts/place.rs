@@ -1,0 +1,119 @@
+//! A place in a model that a command runs.
+
+use anyhow::{Context, bail, ensure};
+use collimate_studies::data::Cache;
+use collimate_studies::language_model::LanguageModelSetup;
+use collimate_studies::{LeaveOut, Provenance};
+use collimate_tensor::files::Gguf;
+use collimate_transformer::{Decoder, HookPoint, Site, Tokenizer};
+use std::path::PathBuf;
+
+/// A place in a model.
+#[derive(clap::Args)]
+pub(crate) struct ModelPlace {
+    /// The layer, counted from 0.
+    #[arg(long, value_name = "N")]
+    pub(super) layer: Option<usize>,
+    /// The site in the layer; by default residual-post.
+    #[arg(long, value_enum)]
+    pub(super) site: Option<SiteName>,
+    /// The model, a GGUF file of architecture llama; by default SmolLM2-135M-Instruct (Q4_1) from the cache.
+    #[arg(long, value_name = "FILE")]
+    pub(super) model: Option<PathBuf>,
+    /// The cache folder; by default that of the variable COLLIMATE_CACHE, or else the user's cache folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) cache: Option<PathBuf>,
+}
+
+/// The sites, as options spell them.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(super) enum SiteName {
+    /// The residual stream before the layer.
+    ResidualPre,
+    /// The output of each attention head, before the output matrix.
+    HeadOutput,
+    /// The output of the attention block.
+    AttentionOutput,
+    /// The residual stream between the attention block and the MLP.
+    ResidualMid,
+    /// The hidden activations of the MLP, gate times up, before its last product.
+    MlpNeurons,
+    /// The output of the MLP.
+    MlpOutput,
+    /// The residual stream after the layer.
+    ResidualPost,
+}
+
+impl ModelPlace {
+    /// Opens the model and its tokenizer.
+    pub(crate) fn setup(&self) -> anyhow::Result<LanguageModelSetup> {
+        let cache = match &self.cache {
+            Some(folder) => Cache::at(folder),
+            None => Cache::user()?,
+        };
+        Ok(match &self.model {
+            None => LanguageModelSetup::open(cache)?,
+            Some(path) => {
+                let file = Gguf::open(path)?;
+                let read = || format!("reading the model {}", path.display());
+                let decoder = Decoder::from_open_gguf(&file).with_context(read)?;
+                let tokenizer = Tokenizer::from_gguf(&file).with_context(read)?;
+                LanguageModelSetup { decoder, tokenizer, cache }
+            }
+        })
+    }
+
+    /// Returns the site in the layer.
+    pub(crate) fn point(&self, setup: &LanguageModelSetup) -> anyhow::Result<HookPoint> {
+        let layers = setup.decoder.config().n_layers;
+        let layer = self.layer.context("name the layer with --layer")?;
+        ensure!(
+            layer < layers,
+            "--layer must be below {layers}, the number of layers of the model, but is {layer}"
+        );
+        let site = match self.site.unwrap_or(SiteName::ResidualPost) {
+            SiteName::ResidualPre => Site::ResidualPre,
+            SiteName::HeadOutput => Site::HeadOutput,
+            SiteName::AttentionOutput => Site::AttentionOutput,
+            SiteName::ResidualMid => Site::ResidualMid,
+            SiteName::MlpNeurons => Site::MlpNeurons,
+            SiteName::MlpOutput => Site::MlpOutput,
+            SiteName::ResidualPost => Site::ResidualPost,
+        };
+        Ok(site.of_layer(layer))
+    }
+
+    /// Returns an error for a missing layer, before anything is loaded.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.layer.context("name the layer with --layer")?;
+        Ok(())
+    }
+
+    /// Returns what is known about rows of this place.
+    pub(crate) fn provenance(
+        &self,
+        setup: &LanguageModelSetup,
+        point: HookPoint,
+        leave_out: &LeaveOut,
+    ) -> Provenance {
+        let of_file = |path: &PathBuf| path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        let name = self.model.as_ref().and_then(of_file).unwrap_or("SmolLM2-135M-Instruct.Q4_1".to_owned());
+        Provenance::of(&setup.decoder, point, leave_out).with("model_name", name)
+    }
+}
+
+/// Returns the token that the value of an option names: by its number, or by its text.
+pub(crate) fn named_token(tokenizer: &Tokenizer, option: &str, name: &str) -> anyhow::Result<u32> {
+    if let Ok(id) = name.parse::<u32>() {
+        let n = tokenizer.len();
+        ensure!((id as usize) < n, "{option} {id}: the vocabulary has {n} tokens, from 0 on");
+        return Ok(id);
+    }
+    match tokenizer.encode(name)?[..] {
+        [id] => Ok(id),
+        ref several => bail!(
+            "{option} {name:?} is {} tokens; give a text that is one token (mind the blank in front), or the number of a token",
+            several.len()
+        ),
+    }
+}

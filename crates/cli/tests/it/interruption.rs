@@ -1,0 +1,123 @@
+//! Ctrl-C, SIGTERM and SIGHUP end a command in the same way, and nothing is lost.
+#![cfg(unix)]
+
+use super::{collimate, model, run};
+use collimate_tensor::files::{FileArray, write_npy};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Starts a command, sends a signal at its first line on the standard error stream, and returns its exit status and the rest of what it
+/// said.
+fn interrupted(folder: &Path, arguments: &[&str], signal: &str) -> (i32, String) {
+    let mut child =
+        collimate(folder).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let sent = Command::new("sh").args(["-c", &format!("kill {signal} {}", child.id())]).status().unwrap();
+    assert!(sent.success());
+    let said: Vec<String> = lines.map(Result::unwrap).collect();
+    (child.wait().unwrap().code().unwrap_or(-1), format!("{first}\n{}", said.join("\n")))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_training_that_is_interrupted_continues_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::RngStream::new(4, 0);
+    let rows = ndarray::Array2::from_shape_fn((2000, 32), |_| stream.normal() as f32);
+    write_npy(folder.path().join("rows.npy"), &FileArray::from(rows)).unwrap();
+    let train = |output: &'static str| {
+        let line =
+            "sae train --activations rows.npy --variant topk --k 4 --latents 256 --steps 1500 --batch 256";
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        words.extend(["--threads", "1", "--output", output]);
+        words
+    };
+    let (status, _, said) = run(folder.path(), &train("whole"));
+    assert_eq!(status, 0, "{said}");
+    let whole = std::fs::read(folder.path().join("whole")).unwrap();
+    for (signal, output) in [("-INT", "a.x"), ("-TERM", "a.y"), ("-HUP", "a")] {
+        let (status, said) = interrupted(folder.path(), &train(output), signal);
+        assert_eq!(status, 130, "{signal}: {said}");
+        assert!(said.contains("holds the checkpoint"), "{signal}: {said}");
+        let checkpoint = format!("{output}.checkpoint");
+        assert!(folder.path().join(&checkpoint).is_file() && !folder.path().join(output).exists());
+    }
+    // Outputs that differ only in their extension have checkpoints of their own.
+    assert_eq!(names(folder.path()).iter().filter(|name| name.ends_with(".checkpoint")).count(), 3);
+    for output in ["a.x", "a.y", "a"] {
+        let (status, _, said) = run(folder.path(), &train(output));
+        assert!(status == 0 && said.contains("continuing from step"), "{said}");
+        assert_eq!(std::fs::read(folder.path().join(output)).unwrap(), whole);
+    }
+    assert_eq!(names(folder.path()), ["a", "a.x", "a.y", "rows.npy", "whole"]);
+}
+
+#[test]
+fn a_capture_that_is_interrupted_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    model::write(&folder.path().join("model.gguf"));
+    let text = "the quick brown fox jumps over the lazy dog. ".repeat(20_000);
+    std::fs::write(folder.path().join("text.txt"), text).unwrap();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        for output in ["new", "a/b/new", "empty"] {
+            let line = "activations --model model.gguf --layer 1 --corpus text.txt --tokens 900000 --threads 1 --output";
+            let mut words: Vec<&str> = line.split_whitespace().collect();
+            words.push(output);
+            let (status, said) = interrupted(folder.path(), &words, signal);
+            assert_eq!(status, 130, "{signal}: {said}");
+            assert!(!said.contains("error:"), "{said}");
+            assert_eq!(names(folder.path()), ["empty", "model.gguf", "text.txt"], "{signal} {output}");
+            assert!(names(&folder.path().join("empty")).is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_command_without_work_to_save_ends_at_once_with_the_same_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = collimate(folder.path())
+        .args(["tms", "train", "--steps", "100000000", "--output", "figures"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn the_second_process_on_one_output_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::RngStream::new(4, 0);
+    let rows = ndarray::Array2::from_shape_fn((2000, 32), |_| stream.normal() as f32);
+    write_npy(folder.path().join("rows.npy"), &FileArray::from(rows)).unwrap();
+    let line = "sae train --activations rows.npy --variant topk --k 4 --latents 256 --steps 100000 --batch 256 --output a";
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let mut first =
+        collimate(folder.path()).args(&words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(first.stderr.take().unwrap()).lines();
+    // The run is under way, so it holds the lock.
+    while !folder.path().join(".a.lock").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let (status, _, said) = run(folder.path(), &words);
+    assert!(status == 2 && said.contains("another process trains a"), "{said}");
+    let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", first.id())]).status().unwrap();
+    assert!(sent.success());
+    lines.by_ref().for_each(drop);
+    assert_eq!(first.wait().unwrap().code(), Some(130));
+    assert_eq!(names(folder.path()).iter().filter(|name| name.starts_with('.')).count(), 0);
+}

@@ -1,0 +1,56 @@
+// The options that name files and folders, as (command, option); `-` before a name marks a positional argument. The unit test of the
+// definition checks that each option that takes a path is in one of the lists, and the tests of outputs try each of `OUTPUTS`.
+
+/// The options that name something to read.
+const INPUTS: &[(&str, &str)] = &[
+    ("activations", "cache"),
+    ("activations", "model"),
+    ("data", "cache"),
+    ("sae ablate", "-sae"),
+    ("sae ablate", "cache"),
+    ("sae ablate", "model"),
+    ("sae attribute", "-sae"),
+    ("sae attribute", "cache"),
+    ("sae attribute", "model"),
+    ("sae convert", "-from"),
+    ("sae convert", "sample"),
+    ("sae encode", "input"),
+    ("sae encode", "sae"),
+    ("sae eval", "-sae"),
+    ("sae eval", "activations"),
+    ("sae eval", "cache"),
+    ("sae eval", "model"),
+    ("sae eval", "target"),
+    ("sae info", "-sae"),
+    ("sae steer", "-sae"),
+    ("sae steer", "cache"),
+    ("sae steer", "model"),
+    ("sae top", "-sae"),
+    ("sae top", "cache"),
+    ("sae top", "model"),
+    ("sae train", "activations"),
+    ("sae train", "held-out"),
+    ("sae train", "start-from"),
+    ("sae train", "target"),
+    ("tms diagnose", "-activations"),
+    ("tms diagnose", "labels"),
+    ("tms geometry", "-file"),
+];
+
+/// The options that name something to write.
+const OUTPUTS: &[(&str, &str)] = &[
+    ("activations", "output"),
+    ("claims", "json"),
+    ("claims", "lock"),
+    ("claims", "output"),
+    ("llc", "sweep"),
+    ("manual", "output"),
+    ("sae convert", "-to"),
+    ("sae encode", "output"),
+    ("sae top", "html"),
+    ("sae train", "metrics"),
+    ("sae train", "output"),
+    ("tms phase", "output"),
+    ("tms staircase", "output"),
+    ("tms train", "output"),
+];
