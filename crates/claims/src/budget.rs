@@ -20,7 +20,7 @@ pub struct Budget {
     pub tier: Tier,
     /// The seed of the run. Each claim draws from its own streams, which follow from the seed and its id.
     pub seed: u64,
-    /// Whether the seed was drawn at random, so that another run has another seed.
+    /// True if the seed was drawn at random, so that another run has another seed.
     pub fresh: bool,
     /// The number of random inputs of an exact claim that does not set its own number.
     pub inputs: u64,

@@ -124,7 +124,7 @@ pub struct Meta {
     pub protocol: &'static str,
     /// The differences of the cheaper tiers from the nightly protocol. Empty if there are none.
     pub below_nightly: &'static str,
-    /// Whether the claim needs a real model or a real text.
+    /// True if the claim needs a real model or a real text.
     pub real: bool,
     /// The data that the claim needs and that are fetched only on request. May be empty.
     pub on_request: &'static str,

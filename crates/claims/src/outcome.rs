@@ -42,7 +42,7 @@ pub struct Outcome {
     pub estimate: Option<f64>,
     /// An interval for the quantity.
     pub interval: Option<Interval>,
-    /// Whether the interval is approximate, so that its confidence and the error rates are nominal.
+    /// True if the interval is approximate, so that its confidence and the error rates are nominal.
     pub approximate: bool,
     /// The smallest counterexample found.
     pub counterexample: Option<Counterexample>,

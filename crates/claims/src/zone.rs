@@ -25,7 +25,7 @@ pub struct Zone {
     pub null: f64,
     /// The end of the zone on the side where the claim is true.
     pub alternative: f64,
-    /// Whether large numbers support the claim.
+    /// True if large numbers support the claim.
     rising: bool,
 }
 

@@ -44,7 +44,7 @@ pub struct Transcoder<F> {
     sae: Sae<F>,
 }
 
-/// Whether a transcoder has a linear path around its latents.
+/// The linear path of a transcoder around its latents, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Skip {
     /// No linear path.

@@ -49,7 +49,7 @@ pub struct Config {
 const LARGEST: usize = 1 << 31;
 
 impl Config {
-    /// Returns the configuration of SmolLM2-135M.
+    /// Returns the configuration of SmolLM2-135M-Instruct.
     pub fn smollm2_135m() -> Self {
         Self {
             n_layers: 30,

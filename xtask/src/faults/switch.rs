@@ -130,7 +130,7 @@ fn collect(stream: TokenStream, into: &mut Vec<Body>) {
     }
 }
 
-/// Returns whether the body of a function may branch if these tokens are its head, and nothing otherwise.
+/// Returns true if the body of a function may branch if these tokens are its head, and nothing otherwise.
 fn head(tokens: &[TokenTree]) -> Option<bool> {
     let word = |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(ident) if ident == word);
     let sign = |token: &TokenTree, sign| matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign);

@@ -27,9 +27,9 @@ pub struct Run {
     pub tier: Tier,
     /// The seed.
     pub seed: u64,
-    /// Whether the seed was drawn at random.
+    /// True if the seed was drawn at random.
     pub fresh: bool,
-    /// Whether a filter was set.
+    /// True if a filter was set.
     pub filtered: bool,
 }
 

@@ -196,7 +196,7 @@ impl Runner {
     }
 }
 
-/// Returns whether a filter matches an id: as a part of it, or as a pattern if it holds `*` (any text) or `?` (any character).
+/// Returns true if a filter matches an id: as a part of it, or as a pattern if it holds `*` (any text) or `?` (any character).
 fn matches(filter: &str, id: &str) -> bool {
     if filter.contains(['*', '?']) { glob(filter.as_bytes(), id.as_bytes()) } else { id.contains(filter) }
 }

@@ -91,7 +91,7 @@ impl SignTest {
         Zone::above(null, self.width)
     }
 
-    /// Returns whether a trial supports the claim, and `None` for NaN.
+    /// Returns true if a trial supports the claim, and `None` for NaN.
     fn success(&self, x: f64) -> Option<bool> {
         (!x.is_nan()).then_some(if self.above { x >= self.threshold } else { x <= self.threshold })
     }

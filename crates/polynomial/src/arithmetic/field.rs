@@ -189,7 +189,7 @@ impl Field {
         p
     }
 
-    /// Returns whether the number is zero.
+    /// Returns true if the number is zero.
     pub(crate) fn is_zero(&self, a: &Number) -> bool {
         let (level, p) = match a {
             Number::Rational(x) => return x.is_zero(),

@@ -179,7 +179,7 @@ fn digit(x: &mut BigInt, base: &BigInt) -> BigInt {
     digit
 }
 
-/// Returns whether one point modulo a prime shows, in each variable, that a polynomial is square-free.
+/// Returns true if one point modulo a prime shows, in each variable, that a polynomial is square-free.
 fn is_plainly_square_free(f: &Terms) -> bool {
     const P: u64 = (1 << 31) - 1;
     [false, true].into_iter().all(|swap| {

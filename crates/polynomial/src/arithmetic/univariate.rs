@@ -200,7 +200,7 @@ impl Field {
         Ok(found)
     }
 
-    /// Returns whether the one root in an interval is known not to be rational. A rational root is returned as `Err`.
+    /// Returns true if the one root in an interval is known not to be rational. A rational root is returned as `Err`.
     ///
     /// A rational root of a polynomial with integer coefficients is a multiple of one over the leading coefficient. Over a
     /// larger field nothing is tried, because there a rational root is correct and only adds a level.

@@ -284,7 +284,7 @@ impl Search<'_> {
     }
 }
 
-/// Returns whether a polynomial has the term `c x_i`.
+/// Returns true if a polynomial has the term `c x_i`.
 fn has_linear_term(k: &Polynomial, axis: usize) -> bool {
     let unit: Vec<u32> = (0..k.variables.len()).map(|i| u32::from(i == axis)).collect();
     k.terms.contains_key(&unit)

@@ -132,7 +132,7 @@ fn edges(hyperplanes: &[Hyperplane], work: &Work) -> Option<Vec<Edge>> {
     Some(out)
 }
 
-/// Returns whether forms cannot be divided into two groups whose spans meet only in zero.
+/// Returns true if forms cannot be divided into two groups whose spans meet only in zero.
 fn is_irreducible(hyperplanes: &[Hyperplane], members: &[usize]) -> bool {
     // Each form outside a basis joins the basis forms that it needs.
     let mut basis: Vec<usize> = Vec::new();
@@ -185,7 +185,7 @@ impl Nested<'_> {
         Some(most)
     }
 
-    /// Returns whether every set of two or more incomparable members that contains `next` spans a reducible intersection.
+    /// Returns true if every set of two or more incomparable members that contains `next` spans a reducible intersection.
     fn fits(&self, chosen: &[usize], next: usize) -> Option<bool> {
         let edge = |k: usize| self.best[k].members;
         let comparable = |a: usize, b: usize| edge(a).is_within(&edge(b)) || edge(b).is_within(&edge(a));

@@ -105,7 +105,7 @@ pub(super) fn along(terms: &Terms<'_>) -> (Vec<i32>, Vec<BigRational>) {
     (bezout.iter().map(|&b| (b * sign) as i32).collect(), coefficients)
 }
 
-/// Returns whether the zeros of a face polynomial are proved to be smooth where no variable is zero.
+/// Returns true if the zeros of a face polynomial are proved to be smooth where no variable is zero.
 ///
 /// At a singular zero `Σ ℓ(α) c_α x^α = 0` for every affine function ℓ of the exponents. This is impossible if some ℓ leaves
 /// only terms of one sign.
@@ -146,7 +146,7 @@ fn has_no_singular_zero(terms: &Terms<'_>, work: &Work) -> bool {
     matches!(maximise(&objective, &rows, &bounds, work), Solution::Optimal { value, .. } if value.is_positive())
 }
 
-/// Returns whether weighted means of the positive even terms are proved to outweigh all other terms.
+/// Returns true if weighted means of the positive even terms are proved to outweigh all other terms.
 ///
 /// ```text
 /// |c_β| |x^β| ≤ Σ_i z_i x^{α_i}   when   Σ z_i = |c_β|,  Σ z_i α_i = |c_β| β,  z ≥ 0

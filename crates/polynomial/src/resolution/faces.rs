@@ -109,15 +109,15 @@ fn least(k: &Polynomial, weight: &[BigInt]) -> BigInt {
 /// The zeros of a factor on the faces so far.
 #[derive(Clone, Default)]
 struct Seen {
-    /// Whether the factor has a zero on some face.
+    /// True if the factor has a zero on some face.
     any: bool,
-    /// Whether it has one on a face that belongs to the smallest pole.
+    /// True if it has one on a face that belongs to the smallest pole.
     at_pole: bool,
-    /// Whether it may have one on a face that was not decided.
+    /// True if it may have one on a face that was not decided.
     unknown: bool,
-    /// Whether it may have one on a face that was not decided and that belongs to the smallest pole.
+    /// True if it may have one on a face that was not decided and that belongs to the smallest pole.
     unknown_at_pole: bool,
-    /// Whether the factor is negative somewhere.
+    /// True if the factor is negative somewhere.
     negative: bool,
 }
 

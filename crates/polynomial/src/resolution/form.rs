@@ -16,7 +16,7 @@ use std::rc::Rc;
 #[derive(Clone, Debug)]
 pub(super) struct Form {
     pub(super) factors: Vec<(Polynomial, u32)>,
-    /// Whether the factor that was left out is negative.
+    /// True if the factor that was left out is negative.
     pub(super) negative: bool,
 }
 

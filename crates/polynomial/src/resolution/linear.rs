@@ -103,7 +103,7 @@ fn slopes(f: &Polynomial, q: &[BigRational], axis: usize, work: &Rc<Work>) -> Op
     (!field.is_spent()).then_some(values)
 }
 
-/// Returns whether f is zero at a few points of the hyperplane, as far as the form is known.
+/// Returns true if f is zero at a few points of the hyperplane, as far as the form is known.
 fn vanishes(f: &Polynomial, q: &[BigRational], form: &[BigRational]) -> bool {
     (0..2u32).all(|trial| {
         // The direction v = Σ r_i e_i with form(v) = −1 leads from q to the hyperplane.

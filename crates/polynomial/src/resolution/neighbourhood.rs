@@ -37,7 +37,7 @@ pub enum Certainty {
 pub struct PolynomialCoefficient {
     /// λ and m, or the bound.
     pub coefficient: LearningCoefficient,
-    /// Whether the coefficient is exact or a bound.
+    /// True if the coefficient is exact or a bound.
     pub certainty: Certainty,
     /// The names of the variables that K depends on, in the order of K.
     pub variables: Vec<String>,

@@ -27,7 +27,7 @@ const ALL: u64 = u64::MAX;
 pub(super) struct Resolved {
     pub(super) lambda: BigRational,
     pub(super) multiplicity: u32,
-    /// Whether K takes both signs near the origin.
+    /// True if K takes both signs near the origin.
     pub(super) changes_sign: bool,
 }
 
@@ -47,7 +47,7 @@ struct Factor {
 }
 
 impl Factor {
-    /// Returns whether the compact edges of the Newton polygon are certain.
+    /// Returns true if the compact edges of the Newton polygon are certain.
     fn is_clear(&self) -> bool {
         let exact = self.known == [ALL; 2];
         exact || (self.terms.keys().any(|e| e.1 == 0) && self.terms.keys().any(|e| e.0 == 0))
@@ -267,7 +267,7 @@ fn lowest(factor: &Factor, (a, b): (u32, u32)) -> u64 {
     factor.terms.keys().map(value).min().unwrap_or(0)
 }
 
-/// Returns whether the lowest term of K, under a weight inside a cone of the fan, has even exponents.
+/// Returns true if the lowest term of K, under a weight inside a cone of the fan, has even exponents.
 fn vertex_is_even(node: &Node, weight: (u32, u32)) -> bool {
     let (mut x, mut y) = (node.axes[0].order.clone(), node.axes[1].order.clone());
     for factor in &node.factors {

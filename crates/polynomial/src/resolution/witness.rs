@@ -15,7 +15,7 @@ use std::rc::Rc;
 pub(super) struct Place<'a> {
     pub(super) names: &'a [String],
     pub(super) point: &'a [BigRational],
-    /// Whether the local coordinate is squared.
+    /// True if the local coordinate is squared.
     pub(super) squared: &'a [bool],
 }
 

@@ -70,7 +70,7 @@ fn change(names: &[String], linear_only: bool, numbers: &mut Numbers) -> Vec<Str
     images
 }
 
-/// Checks one known loss under one change. Returns whether the value is certified.
+/// Checks one known loss under one change. Returns true if the value is certified.
 fn check(
     text: &str,
     known: LearningCoefficient,

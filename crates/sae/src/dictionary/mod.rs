@@ -148,7 +148,7 @@ impl<F: Scalar> Dictionary<F> {
         self.skip.as_ref()
     }
 
-    /// Returns whether the encoder sees x or x − b_dec.
+    /// Returns the input of the encoder: x or x − b_dec.
     pub fn input_bias(&self) -> InputBias {
         self.variant.input_bias()
     }

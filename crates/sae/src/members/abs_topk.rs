@@ -22,7 +22,7 @@ use collimate_tensor::top_k;
 pub struct AbsTopK {
     /// The number of latents that a row uses.
     pub k: usize,
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub input_bias: InputBias,
 }
 

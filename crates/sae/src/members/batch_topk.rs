@@ -28,7 +28,7 @@ pub struct BatchTopK {
     pub ranking: Ranking,
     /// The auxiliary loss that revives dead latents.
     pub aux: Option<AuxK>,
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub input_bias: InputBias,
     /// The threshold that encodes rows one by one; `None` to select over the batch.
     pub threshold: Option<f64>,

@@ -1,6 +1,6 @@
 //! The choices that several members share.
 
-/// Whether the encoder sees x or x − b_dec. Libraries disagree, so it is always stored.
+/// The input of the encoder: x or x − b_dec. Libraries disagree, so it is always stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InputBias {
     /// The encoder multiplies x − b_dec.
@@ -18,7 +18,7 @@ pub enum PenaltyWeight {
     DecoderNorm,
 }
 
-/// Whether training holds the decoder rows at length one.
+/// The treatment of the decoder rows in training: held at length one, or free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecoderRows {
     /// Length one: gradients are projected, and rows are normalised after each update.

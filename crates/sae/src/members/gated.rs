@@ -29,7 +29,7 @@ pub struct Gated {
     pub decoder: GatedDecoder,
     /// The relation of the magnitude path to the gate.
     pub magnitude: Magnitude,
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub input_bias: InputBias,
 }
 

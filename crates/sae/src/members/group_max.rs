@@ -20,7 +20,7 @@ use collimate_measure::{OutOfRange, ensure};
 pub struct GroupMax {
     /// The number of groups, a divisor of the number of latents.
     pub k: usize,
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub input_bias: InputBias,
 }
 

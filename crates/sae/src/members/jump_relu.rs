@@ -26,11 +26,11 @@ use collimate_tensor::Scalar;
 /// Conerly et al. (Anthropic, January 2025) for the tanh penalty and the pre-activation loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JumpRelu {
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub input_bias: InputBias,
-    /// Whether training holds the decoder rows at length one.
+    /// The treatment of the decoder rows in training: held at length one, or free.
     pub decoder: DecoderRows,
-    /// Whether θ or log θ is stored and trained.
+    /// The parameter that is stored and trained: θ or log θ.
     pub threshold: ThresholdParameter,
     /// The width ε of the window around the threshold.
     pub bandwidth: f64,

@@ -17,21 +17,21 @@ pub(crate) struct Member {
     pub(crate) name: &'static str,
     /// The names of the vectors with one entry a latent.
     pub(crate) per_latent: &'static [&'static str],
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub(crate) input_bias: InputBias,
-    /// Whether training holds the decoder rows at length one.
+    /// The treatment of the decoder rows in training: held at length one, or free.
     pub(crate) decoder: DecoderRows,
-    /// Whether the penalty is weighted by the decoder norms.
+    /// True if the penalty is weighted by the decoder norms.
     pub(crate) norm_weighted: bool,
-    /// Whether the norms of the decoder rows have a gradient through a penalty.
+    /// True if the norms of the decoder rows have a gradient through a penalty.
     pub(crate) trains_norms: bool,
-    /// Whether latents are compared with each other, so that a change of the scale of one changes the codes.
+    /// True if latents are compared with each other, so that a change of the scale of one changes the codes.
     pub(crate) compares: bool,
     /// The score that ranks latents, for members that keep the largest.
     pub(crate) ranking: Option<Ranking>,
     /// The auxiliary loss of members that keep the largest.
     pub(crate) aux: Option<AuxK>,
-    /// Whether training selects over the batch.
+    /// True if training selects over the batch.
     pub(crate) selects_over_batch: bool,
     /// The threshold that replaces the selection over the batch.
     pub(crate) threshold: Option<f64>,
@@ -39,19 +39,19 @@ pub(crate) struct Member {
     pub(crate) levels: Option<Levels>,
     /// The number of parts of a decoder row whose norms are added up.
     pub(crate) layers: usize,
-    /// Whether an encoder row holds a second path after the first.
+    /// True if an encoder row holds a second path after the first.
     pub(crate) untied: bool,
     /// The second decode.
     pub(crate) second: Option<SecondDecode>,
     /// The pull on inactive latents.
     pub(crate) pre_activation: Option<PreActivationLoss>,
-    /// Whether the decoder bias is trained.
+    /// True if the decoder bias is trained.
     pub(crate) trains_bias: bool,
     /// The index of the vector that must not fall below zero.
     pub(crate) not_negative: Option<usize>,
     /// The first value of the second vector, if it is not zero.
     pub(crate) start: Option<f64>,
-    /// Whether it can be a dictionary between two spaces, with an encoder that multiplies the input.
+    /// True if it can be a dictionary between two spaces, with an encoder that multiplies the input.
     pub(crate) between_spaces: bool,
 }
 
@@ -60,9 +60,9 @@ pub(crate) struct Member {
 pub(crate) struct SecondDecode {
     /// The weight of its squared error in the loss.
     pub(crate) weight: f64,
-    /// Whether it sends a gradient to the decoder and its bias.
+    /// True if it sends a gradient to the decoder and its bias.
     pub(crate) trains_decoder: bool,
-    /// Whether the losses report it as a further reconstruction; otherwise as the auxiliary term.
+    /// True if the losses report it as a further reconstruction; otherwise as the auxiliary term.
     pub(crate) further: bool,
 }
 

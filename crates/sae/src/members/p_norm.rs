@@ -29,7 +29,7 @@ pub struct PNorm {
     pub form: PNormForm,
     /// The factor on each code before the power.
     pub penalty: PenaltyWeight,
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub input_bias: InputBias,
 }
 

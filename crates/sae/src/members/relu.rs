@@ -24,7 +24,7 @@ use crate::members::rule::{Contribution, DenseRows, Elementwise, Entry, Row, Rul
 pub struct Relu {
     /// The factor on each code in the penalty.
     pub penalty: PenaltyWeight,
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub input_bias: InputBias,
 }
 
@@ -82,7 +82,7 @@ impl<F: Float> Elementwise<F> for Relu {
 }
 
 impl PenaltyWeight {
-    /// Returns whether training then holds the decoder rows at length one.
+    /// Returns the treatment of the decoder rows in training: held at length one, or free.
     pub(crate) const fn decoder(self) -> DecoderRows {
         match self {
             PenaltyWeight::UnitNorm => DecoderRows::UnitNorm,

@@ -19,7 +19,7 @@ use crate::members::rule::{Contribution, DenseRows, Elementwise, Entry, Row, Rul
 /// Rajamanoharan et al. (2024), "Improving Dictionary Learning with Gated Sparse Autoencoders", section 5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RescaleAndShift {
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub input_bias: InputBias,
 }
 

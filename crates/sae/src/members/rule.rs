@@ -81,7 +81,7 @@ impl<F: Scalar> Contribution<F> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Share<F> {
     pub(crate) latent: u32,
-    /// Whether the code is not zero.
+    /// True if the code is not zero.
     pub(crate) active: bool,
     pub(crate) amounts: Contribution<F>,
     /// ∂(loss)/∂‖d‖ through the penalty.
@@ -174,9 +174,9 @@ pub(crate) struct RowFactors<F> {
     /// One over the number of rows.
     pub(crate) per_row: F,
     pub(crate) lambda: F,
-    /// Whether the penalty has a gradient with respect to the decoder norms.
+    /// True if the penalty has a gradient with respect to the decoder norms.
     pub(crate) pulls: bool,
-    /// Whether there is a second decode.
+    /// True if there is a second decode.
     pub(crate) two: bool,
 }
 

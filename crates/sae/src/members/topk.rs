@@ -31,7 +31,7 @@ pub struct TopK {
     pub multi: Option<MultiTopK>,
     /// The auxiliary loss that revives dead latents.
     pub aux: Option<AuxK>,
-    /// Whether the encoder sees x or x − b_dec.
+    /// The input of the encoder: x or x − b_dec.
     pub input_bias: InputBias,
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn scores<F: Scalar>(ranking: Ranking, row: &Row<'_, F>, out: &mut Ve
 }
 
 impl Ranking {
-    /// Returns whether training then holds the decoder rows at length one.
+    /// Returns the treatment of the decoder rows in training: held at length one, or free.
     pub(crate) const fn decoder(self) -> DecoderRows {
         match self {
             Ranking::PreActivation => DecoderRows::UnitNorm,

@@ -106,7 +106,7 @@ impl Variant {
         self.member().per_latent
     }
 
-    /// Returns whether the encoder sees x or x − b_dec.
+    /// Returns the input of the encoder: x or x − b_dec.
     pub fn input_bias(&self) -> InputBias {
         self.member().input_bias
     }

@@ -22,7 +22,7 @@ pub const MCC: Quantity = Quantity {
     definition: "mean |cosine| over the one-to-one matching of largest total |cosine|, min(n, m) pairs",
     unit: Unit::One,
 };
-/// Whether latents share a feature.
+/// The uniqueness of the latents; it is low where several latents find one feature.
 pub const UNIQUENESS: Quantity = Quantity {
     name: "uniqueness",
     definition: "number of true directions that are the nearest (by |cosine|) of some dictionary row, over min(n, m)",

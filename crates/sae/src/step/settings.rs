@@ -59,7 +59,7 @@ pub struct Losses {
     pub output_norm2: f64,
     /// The mean over rows of x̂·x.
     pub input_output: f64,
-    /// Whether the dense path was taken.
+    /// True if the dense path was taken.
     pub dense: bool,
     /// The norm of the gradient (decoder part projected) before clipping; zero if clipping is off.
     pub gradient_norm: f64,

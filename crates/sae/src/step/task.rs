@@ -20,7 +20,7 @@ pub(crate) struct Task<'a, F: Float> {
     pub(crate) rows: usize,
     /// The number of latents.
     pub(crate) n_latents: usize,
-    /// Whether the blocks run on the calling thread.
+    /// True if the blocks run on the calling thread.
     pub(crate) serial: bool,
 }
 

@@ -35,7 +35,7 @@ pub trait Parts: Clone + Debug {
     const KIND: &'static str;
     /// The name of its file format.
     const FORMAT: &'static str;
-    /// Whether a row of the data is an input followed by its output.
+    /// True if a row of the data is an input followed by its output.
     const PAIRED: bool;
 
     fn from_parts(

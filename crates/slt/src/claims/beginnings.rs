@@ -56,7 +56,7 @@ pub(super) fn minibatch_baseline() -> impl Claim {
     })
 }
 
-/// Runs two hundred short SGLD chains from w*. Returns whether their nominal interval covers the limit of long chains.
+/// Runs two hundred short SGLD chains from w*. Returns true if their nominal interval covers the limit of long chains.
 fn covers(burn_in: usize, stream: &mut RngStream) -> Result<bool, SltError> {
     let curvatures = [0.3, 1.0, 2.0];
     let epsilon = 1e-3;

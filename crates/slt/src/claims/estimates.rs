@@ -41,7 +41,7 @@ pub(super) fn calibration() -> impl Claim {
     })
 }
 
-/// Runs SGLD on the quadratic. Returns whether the interval from the naive error covers.
+/// Runs SGLD on the quadratic. Returns true if the interval from the naive error covers.
 fn naive_covers(stream: &mut RngStream) -> Result<bool, SltError> {
     let curvatures = [0.3, 1.0, 2.0];
     let sampling = Sampling {

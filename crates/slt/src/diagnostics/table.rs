@@ -13,7 +13,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Row>,
     /// The last comment before the first row, split like a row. `savetxt` of numpy writes the header so.
     pub(super) comment: Option<Row>,
-    /// Whether numbers may have a decimal comma, because another character separates the cells.
+    /// True if numbers may have a decimal comma, because another character separates the cells.
     pub(super) decimal_comma: bool,
 }
 

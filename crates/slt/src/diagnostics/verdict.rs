@@ -141,7 +141,7 @@ pub struct DiagnosisInput {
     pub n_beta: f64,
     /// The strength γ of the localisation.
     pub gamma: f64,
-    /// Whether walls bound the target.
+    /// True if walls bound the target.
     pub bounded: bool,
     /// The number of coordinates that move.
     pub dimensions: usize,
@@ -161,7 +161,7 @@ pub struct DiagnosisInput {
     pub undefined: u64,
     /// The first chain with such a move, and its first draw with one; the draw is `None` if it was before the first draw.
     pub first_undefined: Option<(usize, Option<usize>)>,
-    /// Whether the losses are those of batches that are smaller than the data.
+    /// True if the losses are those of batches that are smaller than the data.
     pub batches: bool,
     /// The norm `|∇L_n(w*)|` over the coordinates that move.
     pub gradient_norm: Option<f64>,

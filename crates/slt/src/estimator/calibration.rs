@@ -150,18 +150,18 @@ pub struct CalibrationCase {
 /// One run of a calibration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CalibrationRun {
-    /// Whether the nominal 95 % interval covered the exact value.
+    /// True if the nominal 95 % interval covered the exact value.
     pub covered: bool,
     /// The estimate.
     pub value: f64,
     /// The width of the interval, relative to one from the exact standard deviation with the same ESS.
     pub relative_width: f64,
-    /// Whether the diagnosis found no doubt. It does not use the exact value.
+    /// True if the diagnosis found no doubt. It does not use the exact value.
     pub trusted: bool,
 }
 
 impl Calibration {
-    /// Runs one estimate with [`CalibrationTarget::sampling`]. Returns whether its interval covered, its value, and its width relative to the exact one.
+    /// Runs one estimate with [`CalibrationTarget::sampling`]. Returns true if its interval covered, its value, and its width relative to the exact one.
     ///
     /// # Errors
     /// As [`Llc::estimate`].

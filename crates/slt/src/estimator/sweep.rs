@@ -26,7 +26,7 @@ pub struct SweepCell {
     pub value: Option<f64>,
     /// The Monte-Carlo error of the estimate.
     pub standard_error: f64,
-    /// Whether the diagnosis found no doubts.
+    /// True if the diagnosis found no doubts.
     pub trusted: bool,
     /// The doubts in words.
     pub doubts: Vec<String>,

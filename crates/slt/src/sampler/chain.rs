@@ -67,9 +67,9 @@ pub struct Step {
     pub loss: f64,
     /// The probability with which the move was accepted.
     pub acceptance: f64,
-    /// Whether the energy error was too large, because the step is too large for the curvature, or the loss NaN.
+    /// True if the energy error was too large, because the step is too large for the curvature, or the loss NaN.
     pub divergent: bool,
-    /// Whether a corrected method rejected the move because the loss is NaN at an ordinary point.
+    /// True if a corrected method rejected the move because the loss is NaN at an ordinary point.
     pub undefined: bool,
 }
 
@@ -101,7 +101,7 @@ pub struct Chain<'a, F: SamplerScalar = f64> {
     pub(super) scratch: Scratch,
     pub(super) step_size: f64,
     pub(super) steps: u64,
-    /// Whether `noise` already contains the noise of the next step.
+    /// True if `noise` already contains the noise of the next step.
     given: bool,
     kernel: Kernel<F>,
 }
@@ -229,7 +229,7 @@ impl<'a, F: SamplerScalar> Chain<'a, F> {
         }
     }
 
-    /// Applies the walls to a move from `before`. Returns whether the move is kept.
+    /// Applies the walls to a move from `before`. Returns true if the move is kept.
     pub(super) fn bounded(&mut self) -> bool {
         match &self.target.walls {
             None => true,

@@ -91,7 +91,7 @@ pub(super) fn reflect<F: Scalar>(w: &mut [F], mut p: Option<&mut [F]>, low: &[F]
     }
 }
 
-/// Returns whether every coordinate lies in its interval.
+/// Returns true if every coordinate lies in its interval.
 #[inline(always)]
 pub(super) fn inside<F: Scalar>(w: &[F], low: &[F], high: &[F]) -> bool {
     w.iter().zip(low).zip(high).all(|((w, low), high)| low <= w && w <= high)

@@ -27,7 +27,7 @@ pub struct Preconditioner {
     pub decay: f64,
     /// The number added to √v.
     pub floor: f64,
-    /// Whether the divergence Γ is included.
+    /// True if the divergence Γ is included.
     pub divergence: Divergence,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Adaptive<F> {
     pub(super) shifted: Vec<F>,
     /// The second gradient, and then the divergence Γ.
     pub(super) second: Vec<F>,
-    /// Whether a step was made.
+    /// True if a step was made.
     pub(super) started: bool,
 }
 

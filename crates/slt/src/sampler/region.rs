@@ -97,7 +97,7 @@ impl Region {
         self.moving.as_ref().map_or(self.dimensions, |mask| mask.iter().filter(|moves| **moves).count())
     }
 
-    /// Returns whether a point lies within the walls.
+    /// Returns true if a point lies within the walls.
     pub fn contains(&self, w: &[f64]) -> bool {
         w.len() == self.dimensions
             && self.walls.as_ref().is_none_or(|walls| {
@@ -105,7 +105,7 @@ impl Region {
             })
     }
 
-    /// Returns whether the region has walls.
+    /// Returns true if the region has walls.
     pub fn is_bounded(&self) -> bool {
         self.walls.is_some()
     }

@@ -33,7 +33,7 @@ pub struct Target<'a, F: SamplerScalar = f64> {
     pub(crate) walls: Option<(Vec<F>, Vec<F>, Boundary)>,
     /// One number per coordinate: 1 if it moves, 0 if it is fixed.
     pub(crate) mask: Option<Vec<F>>,
-    /// Whether full-data evaluations use the sufficient statistics.
+    /// True if full-data evaluations use the sufficient statistics.
     statistics: bool,
 }
 
@@ -135,7 +135,7 @@ impl<'a, F: SamplerScalar> Target<'a, F> {
         self.gamma > 0.0 || self.walls.is_some()
     }
 
-    /// Returns whether a coordinate moves.
+    /// Returns true if a coordinate moves.
     pub(crate) fn moves(&self, coordinate: usize) -> bool {
         self.mask.as_ref().is_none_or(|mask| mask[coordinate] != F::zero())
     }

@@ -5,7 +5,7 @@ use collimate_measure::ensure;
 /// The state of a Metropolis-adjusted chain.
 pub(super) struct Trajectory<F> {
     pub(super) leapfrogs: usize,
-    /// Whether the step size is ε = δ² and the number of leapfrogs is fixed at one.
+    /// True if the step size is ε = δ² and the number of leapfrogs is fixed at one.
     pub(super) mala: bool,
     pub(super) momentum: Vec<F>,
     /// The gradient before the move, for a rejection.

@@ -93,7 +93,7 @@ fn a_point_that_is_no_minimum_is_detected_on_any_number_of_threads() {
     assert!(Llc::at(1, Beta::InverseLogN).estimate(&objective, &[0.0], &mut RngStream::new(1, 0)).is_err());
 }
 
-/// Returns whether an estimate has a doubt of a kind.
+/// Returns true if an estimate has a doubt of a kind.
 fn has(estimate: &LlcEstimate, kind: fn(&Doubt) -> bool) -> bool {
     estimate.diagnosis().doubts.iter().any(kind)
 }

@@ -1,4 +1,4 @@
-//! The pinned SmolLM2-135M agrees with values computed elsewhere.
+//! The pinned SmolLM2-135M-Instruct agrees with values computed elsewhere.
 //!
 //! The fixture was made with Hugging Face transformers 5.23 on the same weights; an independent numpy implementation
 //! agrees with it. This is a test binary of its own with one test, so that the model is loaded once, by any test runner, and so that

@@ -97,7 +97,7 @@ pub(super) struct Size {
 }
 
 /// The text of the full protocol, shared by all claims.
-pub(super) const PROTOCOL: &str = "Places: the residual stream behind layer 9 of SmolLM2-135M, the attention output and the MLP output \
+pub(super) const PROTOCOL: &str = "Places: the residual stream behind layer 9 of SmolLM2-135M-Instruct, the attention output and the MLP output \
     of that layer, on the Jargon File (position 0 dropped, split by document, all training documents: about 310,000 tokens). \
     Gated has 1152 latents, ReLU-L1 has 1728 (1.5 times as many), and rescale-and-shift starts from ReLU-L1. Each has five λ, five training \
     seeds, and 1500 updates of 512 rows (375 for rescale-and-shift). The learning rate of each member at each place is the one among \

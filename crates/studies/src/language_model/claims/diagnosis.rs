@@ -16,7 +16,7 @@ const SILENT: Meta = Meta::empirical(
     "superposition/diagnosis-on-a-language-model",
     Subject::Superposition,
     "On neurons and latents of a language model, the diagnosis abstains on at least 90 % of the groups when the labels of the tokens are shuffled.",
-    "SmolLM2-135M runs on about 1,300 tokens of held-out documents of the Jargon File. The objects are neurons of the MLPs of layers 2, 9 and 20, the \
+    "SmolLM2-135M-Instruct runs on about 1,300 tokens of held-out documents of the Jargon File. The objects are neurons of the MLPs of layers 2, 9 and 20, the \
      residual stream before the first layer, and the most active latents of a TopK dictionary (k = 32) behind layer 9: 192 of each in groups of 48. There are \
      three sets of labels: eight properties of a token's spelling, its kind, and its identity among the eight most frequent tokens. The verdicts with the true \
      labels are listed, not judged, because the true cause is unknown there.",

@@ -15,7 +15,7 @@ use collimate_sae::{CurveGap, DocumentSums, LossRecovered, SweepPoint, differenc
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const PROTOCOL: &str = "Dictionaries are trained on the residual stream behind layer 9 of SmolLM2-135M on the Jargon File \
+const PROTOCOL: &str = "Dictionaries are trained on the residual stream behind layer 9 of SmolLM2-135M-Instruct on the Jargon File \
     (position 0 dropped; split by document), five sparsities for each member, seed 0. On held-out documents the \
     reconstruction replaces the residual at every position but 0. The loss of the predictions made there is compared with \
     the clean loss and with the loss under zeros: loss recovered against zero. Curves are interpolated linearly in log L0 and \
@@ -178,7 +178,7 @@ fn line(preset: Preset, point: &Point, whole: &[usize]) -> String {
 
 fn figure(curves: &BTreeMap<Preset, Arc<Vec<Point>>>, whole: &[usize]) -> collimate_claims::Figure {
     let mut chart = Chart::new(
-        "Loss recovered against L0 on SmolLM2",
+        "Loss recovered against L0 on SmolLM2-135M-Instruct",
         "Residual stream behind layer 9, held-out documents. At one, the model predicts as well as with its own activations. \
          At zero, it predicts as badly as with zeros in their place. Higher and further to the left is better.",
     )

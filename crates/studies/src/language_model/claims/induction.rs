@@ -17,14 +17,14 @@ const LENGTH: usize = 50;
 const NAMED: Meta = Meta::empirical(
     "attention/smollm2-l18h6-is-an-induction-head",
     Subject::Attention,
-    "Head 6 of layer 18 of SmolLM2-135M is an induction head: on repeated random tokens its mean prefix-matching score is \
+    "Head 6 of layer 18 of SmolLM2-135M-Instruct is an induction head: on repeated random tokens its mean prefix-matching score is \
      at least 0.6.",
     "Trials: 50 tokens drawn uniformly from the vocabulary (the first 100 ids, which are special, left out), twice, behind \
      the start token; the score is the head's mean attention from the second copy to the token after the earlier \
      occurrence, a number in [0, 1]. Anytime-valid bounds on its mean; supported above 0.5, refuted below 0.6; at most \
      200 trials. The head was named from published parity values, not from this run.",
 )
-.source("Olsson et al. (2022), In-context Learning and Induction Heads; measured here on SmolLM2");
+.source("Olsson et al. (2022), In-context Learning and Induction Heads; measured here on SmolLM2-135M-Instruct");
 
 const RARE: Meta = Meta::empirical(
     "attention/smollm2-induction-is-rare",

@@ -18,7 +18,7 @@ const SHRINKS: Meta = Meta::empirical(
     "On SmolLM2, at equal L0, the reconstructions of Gated dictionaries are less biased in length than those of ReLU-L1: \
      |1 − γ| is smaller by at least 0.02.",
     "γ = Σ‖x̂‖²/Σx̂·x over held-out tokens (a ratio of sums), position 0 dropped. Dictionaries on the residual stream behind \
-     layer 9 of SmolLM2-135M, five sparsities for each member and training seed. |1 − γ| is interpolated linearly in log L0 \
+     layer 9 of SmolLM2-135M-Instruct, five sparsities for each member and training seed. |1 − γ| is interpolated linearly in log L0 \
      and the mean difference L1 − Gated is taken over the L0 that both reach, then averaged over the training seeds. 99 % \
      percentile interval by bootstrap over held-out documents (approximate); the seeds' own differences are listed. Supported \
      above 0, refuted below 0.02.",

@@ -219,7 +219,7 @@ fn figure(
     whole: &[usize],
 ) -> collimate_claims::Figure {
     let mut chart = Chart::new(
-        "Fidelity against L0 on SmolLM2",
+        "Fidelity against L0 on SmolLM2-135M-Instruct",
         format!("{}, held-out documents, seed 0. Higher and further to the left is better.", place.name()),
     )
     .axes("L0 (active latents per token)", size.fidelity())
