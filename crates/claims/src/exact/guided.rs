@@ -1,6 +1,7 @@
 //! Guided search: from the inputs with the smallest margins, at various dimensions, towards a violation.
 
-use super::search::{Judged, Search};
+use super::judged::Judged;
+use super::search::Search;
 use super::watch::Watch;
 use crate::context::Context;
 use collimate_stream::RngStream;

@@ -1,7 +1,8 @@
 //! The run of an exact claim: random inputs, guided search, a second look, shrinking.
 
 use super::guided;
-use super::search::{Judged, Search};
+use super::judged::Judged;
+use super::search::Search;
 use super::shrink::{Shrunk, shrink};
 use super::watch::Watch;
 use crate::budget::Budget;

@@ -6,6 +6,7 @@ mod erased;
 mod extremes;
 mod guided;
 mod judge;
+mod judged;
 mod quiet;
 mod search;
 mod shrink;

@@ -1,8 +1,9 @@
 //! Making a counterexample smaller: dimensions, deletion of entries, and simpler numbers, one by one and several together.
 
 use super::erased::Input;
+use super::judged::Judged;
 use super::quiet::quietly;
-use super::search::{Judged, Search};
+use super::search::Search;
 use super::simpler::{between, simpler, weight};
 use super::watch::Watch;
 use crate::context::Context;

@@ -1,7 +1,7 @@
 //! The evaluations in progress, so that one that does not return can be named.
 
 use super::erased::Input;
-use super::search::Judged;
+use super::judged::Judged;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
