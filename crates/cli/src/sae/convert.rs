@@ -167,10 +167,11 @@ impl New {
     }
 
     fn finish(self) -> anyhow::Result<()> {
-        Ok(match self {
+        match self {
             Self::File(file) => file.finish()?,
             Self::Folder(folder) => folder.finish(CONFIG, &[])?,
-        })
+        }
+        Ok(())
     }
 }
 

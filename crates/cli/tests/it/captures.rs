@@ -34,7 +34,7 @@ const CAPTURE: &str = "activations --model model.gguf --quiet";
 fn prepared() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     model::write(&folder.path().join("model.gguf"));
-    std::fs::write(folder.path().join("text.txt"), "some words, ".repeat(100)[..1000].as_bytes()).unwrap();
+    std::fs::write(folder.path().join("text.txt"), &"some words, ".repeat(100).as_bytes()[..1000]).unwrap();
     folder
 }
 

@@ -47,7 +47,7 @@ impl Search<'_> {
         let found = self.connected(&factors, &tau, changes);
         Found {
             lambda: found.lambda / whole(common),
-            signs: if common % 2 == 0 { Signs::Positive } else { found.signs },
+            signs: if common.is_multiple_of(2) { Signs::Positive } else { found.signs },
             ..found
         }
     }

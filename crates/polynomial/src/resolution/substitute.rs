@@ -19,9 +19,7 @@ pub(super) fn times(a: &Polynomial, b: &Polynomial, below: Option<u32>, work: &W
         let mut products = 0;
         for (y, d) in &b.terms {
             if of_x + degree(y) >= most {
-                if below.is_none() {
-                    return None;
-                }
+                below?;
                 continue;
             }
             products += 1;

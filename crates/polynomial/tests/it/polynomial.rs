@@ -12,7 +12,7 @@ fn parse(text: &str) -> Polynomial {
 }
 
 fn found(text: &str) -> PolynomialCoefficient {
-    learning_coefficient(&parse(text)).unwrap_or_else(|error| panic!("{text}: {error}"))
+    learning_coefficient(parse(text)).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn coefficient(numerator: i128, denominator: i128, multiplicity: u32) -> LearningCoefficient {
@@ -113,13 +113,13 @@ fn changes_of_coordinates_remove_a_variable() {
     );
     // If the rest stays undecided, the bound of the polyhedron is returned.
     assert!(!found("(w - x)^2 + (a*b + c*d)^2 + (a*b^3 + c*d^3)^2").certified());
-    let error = learning_coefficient(&parse("(z + x*y)^2 - x^4*y^4 + 2*x^5*y^4")).unwrap_err().to_string();
+    let error = learning_coefficient(parse("(z + x*y)^2 - x^4*y^4 + 2*x^5*y^4")).unwrap_err().to_string();
     assert!(error.contains("negative"), "{error}");
 }
 
 #[test]
 fn a_vanishing_prior_limits_the_changes_of_coordinates() {
-    let under = |text: &str, prior: &[u32]| learning_coefficient_with_prior(&parse(text), prior).unwrap();
+    let under = |text: &str, prior: &[u32]| learning_coefficient_with_prior(parse(text), prior).unwrap();
     // The prior x² z² is no monomial in u = x + y, v = y + z. A flow may move y only, but the flow here moves x and z.
     let linear = "((x + y)^2 - (y + z)^3)^2";
     assert_eq!(under(linear, &[0, 0, 0]).coefficient, coefficient(5, 12, 1));
@@ -141,7 +141,7 @@ fn a_single_monomial_is_a_normal_crossing() {
         let names = ["x", "y", "z"];
         let text: Vec<String> = powers.iter().zip(names).map(|(k, x)| format!("{x}^{}", 2 * k)).collect();
         let exact = NormalCrossing::new(powers, prior.clone()).unwrap().learning_coefficient();
-        let found = learning_coefficient_with_prior(&parse(&text.join("*")), &prior).unwrap();
+        let found = learning_coefficient_with_prior(parse(&text.join("*")), &prior).unwrap();
         assert_eq!((found.coefficient, found.certified()), (exact, true));
     }
 }
@@ -159,7 +159,7 @@ fn a_polynomial_that_is_no_loss_gives_an_error_with_a_point() {
         "x^2*z^2 + y^2 - x^4*z^4*y^0 - 3*x*y*z",
         "(x - y)^3*(x + y)",
     ] {
-        let error = learning_coefficient(&parse(text)).unwrap_err();
+        let error = learning_coefficient(parse(text)).unwrap_err();
         assert!(matches!(error, PolynomialError::NotALoss { .. }), "{text}: {error}");
         assert!(
             error.to_string().contains("is negative arbitrarily close")
@@ -167,7 +167,7 @@ fn a_polynomial_that_is_no_loss_gives_an_error_with_a_point() {
             "{error}"
         );
         // The square of the polynomial is a loss.
-        learning_coefficient(&parse(text).power(2).unwrap()).unwrap();
+        learning_coefficient(parse(text).power(2).unwrap()).unwrap();
     }
     for (text, words) in [
         ("1 + x^2", "it is 1 at the origin"),
@@ -176,7 +176,7 @@ fn a_polynomial_that_is_no_loss_gives_an_error_with_a_point() {
         // Negative only between two branches with high contact.
         ("(y - x^2)*(y - x^2 - x^3)", "for example K = -"),
     ] {
-        let error = learning_coefficient(&parse(text)).unwrap_err().to_string();
+        let error = learning_coefficient(parse(text)).unwrap_err().to_string();
         assert!(error.contains(words), "{text}: {error}");
     }
 }

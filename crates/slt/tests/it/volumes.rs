@@ -31,7 +31,7 @@ fn log_volume(q: fn(f64) -> f64, g: fn(f64) -> f64, epsilon: f64) -> f64 {
 fn scales(texts: &[&str], log_volume: impl Fn(f64) -> f64) {
     let (a, b) = (1e-60f64, 1e-100f64);
     for text in texts {
-        let found = learning_coefficient(&text.parse::<Polynomial>().unwrap()).unwrap();
+        let found = learning_coefficient(text.parse::<Polynomial>().unwrap()).unwrap();
         assert!(found.certified(), "{text}: {found}");
         let extra = f64::from(found.coefficient.multiplicity - 1);
         let corrected = |epsilon: f64| log_volume(epsilon) - extra * (-epsilon.ln()).ln();
