@@ -183,7 +183,7 @@ fn orthonormal(meta: Meta) -> Exact<(Array2<f64>, Array2<f64>)> {
         .admits(|(w, x)| {
             let gram = w.dot(&w.t());
             let off = gram.indexed_iter().map(|((i, j), g)| (g - f64::from(u8::from(i == j))).abs());
-            off.fold(0.0, f64::max) < 1e-13 && x.iter().all(|v| v.abs() < 100.0)
+            off.fold(0.0, larger) < 1e-13 && x.iter().all(|v| v.abs() < 100.0)
         })
 }
 
