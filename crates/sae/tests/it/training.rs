@@ -269,9 +269,9 @@ fn a_gradient_too_large_to_be_squared_names_its_tensor() {
     // Latents that are never active: the rows act on the decoder bias alone, whose gradient is twice the rows.
     let sae = |encoder: f32, bias: f32| {
         let weights = collimate_sae::Weights {
-            w_enc: Array2::from_elem((2, 3), encoder),
-            w_dec: Array2::from_elem((2, 3), 0.5),
-            b_dec: ndarray::Array1::zeros(3),
+            w_enc: Array2::from_elem((2, 1), encoder),
+            w_dec: Array2::from_elem((2, 1), 0.5),
+            b_dec: ndarray::Array1::zeros(1),
             per_latent: vec![ndarray::Array1::from_elem(2, bias)],
         };
         Sae::<f32>::from_weights(Relu::norm_weighted(), weights).unwrap()
@@ -279,20 +279,24 @@ fn a_gradient_too_large_to_be_squared_names_its_tensor() {
     let run = |sae: Sae<f32>, size: f32| {
         let config = TrainingConfig {
             steps: 3,
-            batch: 4,
+            batch: 1,
             warm_up: WarmUp::None,
             bias_start: BiasStart::Given,
             ..config(0.0)
         };
         let training = Training::new(sae, config).unwrap();
-        training.run((0..3).map(|_| Array2::from_elem((4, 3), size)), |_| ())
+        training.run((0..3).map(|_| Array2::from_elem((1, 1), size)), |_| ())
     };
-    for size in [1e21, 2e19, -1e30] {
+    // The loss x² of a row is finite, but the square of the gradient 2x is not.
+    for size in [1.2e19, -1.5e19] {
         match run(sae(0.0, -1.0), size).map(drop).unwrap_err() {
             SaeError::Diverged { step: 0, tensor: "b_dec" } => {}
             error => panic!("{size:e}: {error}"),
         }
     }
+    // Beyond, the loss itself is named.
+    let error = run(sae(0.0, -1.0), 1e21).map(drop).unwrap_err();
+    assert!(matches!(error, SaeError::Diverged { step: 0, tensor: "the reconstruction loss" }), "{error}");
     // Below the limit the bias moves by about the learning rate, 0.003, in each step but the last, whose rate has decayed.
     let moved = run(sae(0.0, -1.0), 1e18).unwrap().model.weights().b_dec[0];
     assert!((0.005..0.0095).contains(&moved), "{moved}");
