@@ -1,6 +1,7 @@
 //! The input of `collimate sae encode`, brought to the axes that the architecture of the dictionary takes.
 
 use super::rows::{array, flatten, is_shards, open_shards};
+use crate::session::say;
 use anyhow::{Context, ensure};
 use collimate_sae::shards::Beside;
 use collimate_sae::{AnyDictionary, ArrangedForward, Arrangement, Precision};
@@ -25,6 +26,8 @@ pub(super) struct Axes {
     rows: Vec<usize>,
     /// The last axes of the input, if the reconstruction has them too.
     last: Option<Vec<usize>>,
+    /// True if the rows are divided into the documents of shards, so that the results stand one after the other.
+    divided: bool,
 }
 
 impl Input {
@@ -89,7 +92,7 @@ impl Input {
                 let (rows, leading, last) = flatten(&array, d)?;
                 let x = rows.mapv(F::from_f64).into_dyn();
                 let last = (dictionary.d_out() == d).then_some(last);
-                return Ok((Axes { at: 0, rows: leading, last }, vec![x]));
+                return Ok((Axes { at: 0, rows: leading, last, divided: false }, vec![x]));
             }
             Arrangement::LayersOfRows { layers } => {
                 ensure!(end >= 3 && shape[0] == layers && shape[end - 1] == d, wrong());
@@ -106,9 +109,9 @@ impl Input {
                 ensure!(end >= 2 && shape[end - 1] == d, wrong());
                 if let Some(documents) = documents {
                     if self.late {
-                        eprintln!(
+                        say(
                             "note: the shards leave out the first positions of some documents, but this dictionary takes sequences from \
-                             their first position; its codes differ from those of the whole documents"
+                             their first position; its codes differ from those of the whole documents",
                         );
                     }
                     let (rows, _, last) = flatten(&array, d)?;
@@ -116,7 +119,7 @@ impl Input {
                         let rows = rows.slice(ndarray::s![range, ..]).mapv(F::from_f64);
                         rows.insert_axis(Axis(0)).into_dyn()
                     };
-                    let axes = Axes { at: 0, rows: vec![rows.nrows()], last: Some(last) };
+                    let axes = Axes { at: 0, rows: vec![rows.nrows()], last: Some(last), divided: true };
                     return Ok((axes, documents.into_iter().map(sequence).collect()));
                 }
                 (0, shape[..end - 2].to_vec(), shape[end - 2..].to_vec(), None)
@@ -126,7 +129,7 @@ impl Input {
         let mut axes = inner;
         axes.insert(at, count);
         let x = array.to_f64().into_shape_with_order(axes).context("the rows")?;
-        Ok((Axes { at, rows, last }, vec![x.mapv(F::from_f64)]))
+        Ok((Axes { at, rows, last, divided: false }, vec![x.mapv(F::from_f64)]))
     }
 }
 
@@ -165,8 +168,7 @@ impl Axes {
     /// Returns the axes of the codes without the axis of the latents.
     pub(super) fn of_codes<F: Precision>(&self, results: &[ArrangedForward<F>]) -> Vec<usize> {
         match results {
-            [one] => self.with_rows(&one.code_axes),
-            // The documents stand one after the other.
+            [one] if !self.divided => self.with_rows(&one.code_axes),
             _ => self.rows.clone(),
         }
     }

@@ -180,6 +180,11 @@ fn shards_of_captured_activations_are_encoded_like_the_same_rows_in_a_file() {
             assert_eq!(tensor(&part, key), document, "{key}");
         }
     }
+    // Shards of a single document are one sequence.
+    write_shards(&at("single"), &x.slice(s![..5, ..]).to_owned(), &[5]);
+    let part = encode(folder.path(), &temporal, &["single"], &["--dense"]);
+    let first = tensor(&whole, "feature_acts").slice_axis(Axis(0), (0..5).into()).to_owned();
+    assert_eq!(tensor(&part, "feature_acts"), first);
     // A conversion is compared on shards too.
     let (status, out, said) = run(
         folder.path(),
