@@ -59,7 +59,7 @@ pub(crate) struct Options {
     /// The variables that take no negative values, such as "x, y".
     #[arg(long, value_name = "NAMES")]
     non_negative: Option<String>,
-    /// The largest number of steps of the analysis; 20000000 by default. It bounds the time, and the result does not
+    /// The largest number of steps of the analysis; 5000000 by default. It bounds the time, and the result does not
     /// depend on the machine.
     #[arg(long, value_name = "STEPS", allow_negative_numbers = true)]
     work: Option<u64>,

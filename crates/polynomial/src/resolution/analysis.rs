@@ -61,7 +61,7 @@ impl Search<'_> {
                 return Found::certain(BigRational::one(), 1, Signs::Both);
             }
         }
-        let mut reason = "no method decides it".to_owned();
+        let mut reason = String::new();
         if tau.len() == 2 {
             match self.work.within(2, || plane::resolve(factors, tau, self.work)) {
                 Some(Ok(found)) => {
@@ -97,6 +97,9 @@ impl Search<'_> {
             if let Some(found) = step() {
                 best = best.or(found);
             }
+        }
+        if best.doubt.as_deref() == Some("") {
+            best.doubt = Some("no method decides it".to_owned());
         }
         best
     }

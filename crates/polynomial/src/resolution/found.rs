@@ -102,8 +102,10 @@ impl Found {
         if self.doubt.is_some() {
             if other.doubt.is_none() {
                 self = other;
-            } else if other.lambda < self.lambda {
-                self.lambda = other.lambda;
+            } else {
+                self.lambda = self.lambda.min(other.lambda);
+                // The first reason that says something stays.
+                self.doubt = self.doubt.filter(|reason| !reason.is_empty()).or(other.doubt);
             }
         }
         Self { signs, ..self }

@@ -18,7 +18,7 @@ use std::fmt;
 use std::rc::Rc;
 
 /// The number of steps that an analysis may take by default.
-const WORK: u64 = 20_000_000;
+const WORK: u64 = 5_000_000;
 
 /// The certainty of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +124,7 @@ pub fn learning_coefficient_with_prior(
 
 /// The place, the prior and the domain of an analysis, by the names of the variables.
 ///
-/// The default is the origin, a positive prior, all values of the variables, and 20 000 000 steps of work.
+/// The default is the origin, a positive prior, all values of the variables, and 5 000 000 steps of work.
 ///
 /// # Examples
 /// ```
