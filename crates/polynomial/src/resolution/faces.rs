@@ -185,8 +185,11 @@ impl State<'_> {
     fn finish(self, newton: BigRational, of_newton: u32) -> ByFaces {
         let pole = |e: u32| BigRational::new(BigInt::one(), e.into());
         let with_poles = || self.zeros.iter().zip(self.factors).map(|(seen, (_, e))| (seen, pole(*e)));
-        // A factor that changes sign vanishes on a hypersurface.
-        let known = with_poles().filter(|(seen, _)| seen.any || seen.negative).map(|(_, pole)| pole).min();
+        // A factor that changes sign vanishes on a hypersurface. The poles of single variables belong to the polyhedron.
+        let zeros =
+            |(k, _): &(Polynomial, u32), seen: &Seen| seen.any || (seen.negative && k.terms.len() > 1);
+        let known = self.zeros.iter().zip(self.factors).filter(|(seen, factor)| zeros(factor, seen));
+        let known = known.map(|(_, (_, e))| pole(*e)).min();
         let lambda = known.clone().map_or(newton.clone(), |known| known.min(newton.clone()));
         let crosses = with_poles().any(|(seen, pole)| seen.at_pole && pole == newton);
         let multiplicity = if lambda < newton { 1 } else { of_newton + u32::from(crosses) };

@@ -4,7 +4,7 @@ use collimate_polynomial::{Neighbourhood, Polynomial, learning_coefficient};
 
 /// Returns the point in an error, in the order of the variables of `k`.
 fn point(k: &Polynomial, error: &str) -> Vec<f64> {
-    let (_, list) = error.split_once(" at ").unwrap_or_else(|| panic!("no point in {error}"));
+    let (_, list) = error.rsplit_once(" at ").unwrap_or_else(|| panic!("no point in {error}"));
     let value = |name: &String| {
         let entry = list.split(", ").find_map(|entry| entry.strip_prefix(&format!("{name} = ")));
         let text = entry.unwrap_or_else(|| panic!("no {name} in {error}"));
