@@ -146,7 +146,7 @@ fn a_dictionary_belongs_to_its_rows() {
     refused(folder, &format!("{eval} other"), &["the layer: 0 and not 1", "mlp-output", "--allow-mismatch"]);
     refused(folder, &format!("{eval} without"), &["rows that are left out"]);
     done(folder, &format!("{eval} other --allow-mismatch"));
-    let model = "--model model.gguf --corpus text.txt --quiet";
+    let model = "--model model.gguf --corpus text.txt";
     let in_model = format!("{eval} first --in-model {model}");
     refused(folder, &format!("{in_model} --layer 0 --site mlp-output"), &["the layer: 0 and not 1"]);
     let found = done(folder, &format!("{in_model} --layer 1"));

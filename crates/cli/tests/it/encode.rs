@@ -109,7 +109,9 @@ fn write_shards(folder: &Path, rows: &Array2<f32>, lengths: &[usize]) {
         ShardWriter::create(folder, rows.ncols(), 4, collimate_measure::Fingerprint::of(b"test")).unwrap();
     let mut start = 0;
     for (document, &length) in lengths.iter().enumerate() {
-        writer.push_document(document as u32, 0, &rows.slice(s![start..start + length, ..])).unwrap();
+        for (position, row) in rows.slice(s![start..start + length, ..]).rows().into_iter().enumerate() {
+            writer.push_row(document as u32, position as u32, &row.to_vec()).unwrap();
+        }
         start += length;
     }
     writer.finish().unwrap();

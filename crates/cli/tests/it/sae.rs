@@ -473,6 +473,10 @@ fn the_same_command_writes_the_same_bytes_and_names_do_not_matter() {
     // A name that ends like a checkpoint keeps its result.
     let first = bytes(&train("dict.checkpoint"), "dict.checkpoint");
     assert!(!folder.path().join("dict.checkpoint.checkpoint").exists());
+    // A dictionary under the name of a checkpoint is not replaced by one.
+    let (status, _, said) = run(folder.path(), &train("dict"));
+    assert!(status == 2 && said.contains("dict.checkpoint is no checkpoint"), "{said}");
+    std::fs::remove_file(folder.path().join("dict.checkpoint")).unwrap();
     for output in ["dict.safetensors", "dict.npz", "dict"] {
         assert_eq!(bytes(&train(output), output), first, "{output}");
     }

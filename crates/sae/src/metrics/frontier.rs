@@ -88,7 +88,8 @@ fn mean_gap(
         |curve: &[(f64, f64)]| [curve.first(), curve.last()].map(|end| end.map_or(f64::NAN, |(x, _)| *x));
     let ([a_low, a_high], [b_low, b_high]) = (range(a), range(b));
     let (low, high) = (a_low.max(b_low), a_high.min(b_high));
-    let empty = a.is_empty() || b.is_empty();
+    // `max` and `min` would drop a NaN.
+    let empty = [a_low, a_high, b_low, b_high].iter().any(|end| end.is_nan());
     if empty || low.partial_cmp(&high) != Some(std::cmp::Ordering::Less) {
         let (first, second) = ([a_low, a_high].map(&shown), [b_low, b_high].map(&shown));
         return Err(SaeError::Apart { axis, first, second });

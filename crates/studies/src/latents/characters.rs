@@ -7,15 +7,20 @@ const LONGEST: usize = 16;
 
 /// Joins the tokens of a text, so that each part has whole characters: a letter such as λ or 日 may be spelled by several tokens.
 ///
-/// Returns the positions of each part and its text. Tokens that spell no text, for example bytes that are not UTF-8, are parts with
-/// replacement characters.
+/// Returns the positions of each part and its text. A single token that spells no text, such as a part of a character at the end of the
+/// tokens, is shown like [`token_text`] does.
 ///
 /// # Errors
 /// [`StudyError::Model`] for a token that is not in the vocabulary.
 pub fn characters(tokenizer: &Tokenizer, tokens: &[u32]) -> Result<Vec<(Range<usize>, String)>, StudyError> {
-    joined(tokens.len(), |range| {
+    let parts = joined(tokens.len(), |range| {
         tokenizer.decode(&tokens[range]).map_err(|error| StudyError::Model(error.into()))
-    })
+    })?;
+    let shown = |(range, text): (Range<usize>, String)| {
+        let alone = range.len() == 1 && text.contains(char::REPLACEMENT_CHARACTER);
+        Ok((range.clone(), if alone { token_text(tokenizer, tokens[range.start])? } else { text }))
+    };
+    parts.into_iter().map(shown).collect()
 }
 
 /// Returns the text of a single token. A token that is a part of a character is shown as the file of the model writes it, in brackets.
