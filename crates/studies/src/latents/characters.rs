@@ -35,12 +35,12 @@ pub fn token_text(tokenizer: &Tokenizer, token: u32) -> Result<String, StudyErro
     })
 }
 
-/// Joins positions until their text ends with a whole character.
+/// Joins positions until their text has whole characters only.
 fn joined(
     count: usize,
     decode: impl Fn(Range<usize>) -> Result<String, StudyError>,
 ) -> Result<Vec<(Range<usize>, String)>, StudyError> {
-    let is_cut = |text: &str| text.ends_with(char::REPLACEMENT_CHARACTER);
+    let is_cut = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
     let mut parts = Vec::new();
     let mut start = 0;
     while start < count {
@@ -92,7 +92,9 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_stand_alone() {
-        assert_eq!(parts(&[b"\xff", b"a"]), [part(0..2, "\u{fffd}a")]);
+        assert_eq!(parts(&[b"\xff", b"a"]), [part(0..1, "\u{fffd}"), part(1..2, "a")]);
+        // The text begins in the middle of a character.
+        assert_eq!(parts(&[b"\xb1", b"\xce", b"\xb9"]), [part(0..1, "\u{fffd}"), part(1..3, "ι")]);
         assert_eq!(parts(&[b"a", b"\xce"]), [part(0..1, "a"), part(1..2, "\u{fffd}")]);
         let end: Vec<&[u8]> = [&b"\xff"[..]].repeat(20);
         assert_eq!(parts(&end).len(), 20);
