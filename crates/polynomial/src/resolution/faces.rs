@@ -87,8 +87,14 @@ pub(super) fn by_faces(
     let Some(faces) = newton.compact_faces(&facets, work) else {
         return stop(lambda, "its Newton polyhedron has too many faces");
     };
-    let mut state =
-        State { factors, zeros: vec![Seen::default(); factors.len()], doubt: None, open: Vec::new(), work };
+    let mut state = State {
+        factors,
+        tau,
+        zeros: vec![Seen::default(); factors.len()],
+        doubt: None,
+        open: Vec::new(),
+        work,
+    };
     for face in &faces {
         state.look(face, face.facets.len() >= best.len() && best.iter().all(|f| face.facets.contains(f)));
         if work.is_spent() {
@@ -123,6 +129,7 @@ struct Seen {
 
 struct State<'a> {
     factors: &'a [(Polynomial, u32)],
+    tau: &'a [u32],
     zeros: Vec<Seen>,
     doubt: Option<String>,
     open: Vec<Polynomial>,
@@ -185,9 +192,14 @@ impl State<'_> {
     fn finish(self, newton: BigRational, of_newton: u32) -> ByFaces {
         let pole = |e: u32| BigRational::new(BigInt::one(), e.into());
         let with_poles = || self.zeros.iter().zip(self.factors).map(|(seen, (_, e))| (seen, pole(*e)));
-        // A factor that changes sign vanishes on a hypersurface. The poles of single variables belong to the polyhedron.
-        let zeros =
-            |(k, _): &(Polynomial, u32), seen: &Seen| seen.any || (seen.negative && k.terms.len() > 1);
+        // A factor that changes sign vanishes on a hypersurface. The poles of single variables belong to the polyhedron, and they
+        // are others where the prior vanishes too.
+        let flat = |k: &Polynomial| {
+            (0..self.tau.len()).all(|i| self.tau[i] == 1 || k.terms.keys().any(|e| e[i] == 0))
+        };
+        let zeros = |(k, _): &(Polynomial, u32), seen: &Seen| {
+            seen.any || (seen.negative && k.terms.len() > 1 && flat(k))
+        };
         let known = self.zeros.iter().zip(self.factors).filter(|(seen, factor)| zeros(factor, seen));
         let known = known.map(|(_, (_, e))| pole(*e)).min();
         let lambda = known.clone().map_or(newton.clone(), |known| known.min(newton.clone()));
