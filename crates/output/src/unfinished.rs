@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is removed of a path.
+/// The parts of a path that are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Removal {
     /// A file, or a folder with everything in it.

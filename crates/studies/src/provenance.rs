@@ -22,7 +22,7 @@ const COMPARED: [(&str, &str); 4] = [
     ("left_out", "the rows that are left out"),
 ];
 
-/// What is known about the origin of rows or of a dictionary, key by key: the model, the layer, the site, the text, and the rows
+/// The origin of rows or of a dictionary, key by key: the model, the layer, the site, the text, and the rows
 /// that were left out.
 ///
 /// Shards and dictionaries store it. What a file does not say is not compared.

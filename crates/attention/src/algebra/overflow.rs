@@ -2,7 +2,6 @@
 
 use super::arguments::{Shared, row};
 use super::check::Sizes;
-use super::plain::extra;
 use super::score::Reads;
 use super::setting::Setting;
 use super::{Normaliser, Parameter, Variant};
@@ -138,4 +137,15 @@ fn first_large_output<F: Loops>(
         }
     });
     found
+}
+
+/// Returns the learned number of a head that joins its rows in the normaliser.
+pub(super) fn extra<F: Loops>(
+    variant: &Variant,
+    sizes: &Sizes,
+    parameters: &super::Parameters<F>,
+    h: usize,
+) -> F {
+    let learned = variant.normaliser.parameter().map(|name| parameters.values(name)[h]);
+    variant.normaliser.extra(sizes.keys, learned)
 }

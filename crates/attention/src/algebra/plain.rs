@@ -4,7 +4,7 @@ use super::arguments::Shared;
 use super::check::{Sizes, mixing_needs_one_mask};
 use super::logits::{check_positions, first_remembered, simple::bias_of};
 use super::mask::{Seen, broadcast};
-use super::overflow::Call;
+use super::overflow::{Call, extra};
 use super::pattern::{apply, apply_vjp};
 use super::score::Reads;
 use super::setting::Setting;
@@ -115,17 +115,6 @@ fn core_forward<F: Loops>(
     let call = Call { at: &at, reads, rows: [q, k], arguments };
     call.check(variant, sizes, z, &out)?;
     Ok((Core::Plain { seen, logits, patterns }, out.into_shared()))
-}
-
-/// Returns the learned number of a head that joins its rows in the normaliser.
-pub(super) fn extra<F: Loops>(
-    variant: &Variant,
-    sizes: &Sizes,
-    parameters: &super::Parameters<F>,
-    h: usize,
-) -> F {
-    let learned = variant.normaliser.parameter().map(|name| parameters.values(name)[h]);
-    variant.normaliser.extra(sizes.keys, learned)
 }
 
 pub(crate) fn backward<F: Loops>(

@@ -27,7 +27,7 @@ pub fn future_nan_is_invisible(attention: impl SelfAttention) -> impl Claim {
     invisible(meta, attention, |_| f64::NAN)
 }
 
-/// Claims that rows of `later` in the place of the rows after a position change nothing up to it. `kind` makes the entries of `later`,
+/// Claims that rows of `later` instead of the rows after a position change nothing up to it. `kind` makes the entries of `later`,
 /// so that a printed counterexample contains them as they are.
 fn invisible(meta: Meta, attention: impl SelfAttention, kind: fn(f64) -> f64) -> impl Claim {
     Exact::new(meta)

@@ -160,7 +160,7 @@ fn no_output_of_any_command_destroys_anything_or_leaves_anything_behind() {
     for (number, case) in OUTPUTS.iter().flat_map(|place| cases(*place, &quick)).enumerate() {
         let folder = &root.path().join(number.to_string());
         copy(&base, folder);
-        // A folder in the place of a file, and a file in the place of a folder or of a part of the path.
+        // A folder where a file is expected, and a file where a folder or a part of the path is expected.
         std::fs::create_dir(folder.join("folder")).unwrap();
         std::fs::write(folder.join("folder/precious"), "mine").unwrap();
         std::fs::write(folder.join("file"), "mine").unwrap();

@@ -15,7 +15,7 @@ fn powers_and_products_read_as_they_are_written() {
         ("x**2 + y^{12}", "x^2 + y^12"),
         ("x^{2}y^(3)", "x^2*y^3"),
         ("2x(x + y)(x − y)", "2*x*(x + y)*(x - y)"),
-        ("x y · z × w ⋅ v", "x*y*z*w*v"),
+        ("x y · z \u{d7} w ⋅ v", "x*y*z*w*v"),
         ("3x²y¹⁰", "3*x^2*y^10"),
         ("x₁²x₂ + x_{3}", "x_1^2*x_2 + x_3"),
         ("x1y2", "x1*y2"),

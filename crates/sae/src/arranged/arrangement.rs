@@ -21,12 +21,12 @@ use std::fmt;
 pub enum Arrangement {
     /// Rows that do not depend on each other, `[row, d]`.
     Rows,
-    /// The same tokens at several layers, the layers first: `[layer, row, d]`.
+    /// Tokens at several layers, the layers first: `[layer, row, d]`.
     LayersOfRows {
         /// The number of layers.
         layers: usize,
     },
-    /// The same tokens at several layers, the tokens first: `[row, layer, d]`.
+    /// Tokens at several layers, the tokens first: `[row, layer, d]`.
     RowsOfLayers {
         /// The number of layers.
         layers: usize,

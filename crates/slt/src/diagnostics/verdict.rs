@@ -32,7 +32,7 @@ pub enum Doubt {
         /// The share of the variance.
         share: f64,
     },
-    /// The energy error of some steps was too large: of more than 1 % of them, or of so many that their draws change the estimate by
+    /// The energy error of some steps was too large: of more than 1 % of them, or their draws change the estimate by
     /// more than its standard error. If the number of all steps is unknown, one is enough.
     Divergences {
         /// The number of these steps.

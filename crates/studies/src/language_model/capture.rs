@@ -52,7 +52,7 @@ pub struct CaptureTarget {
     pub path: PathBuf,
     /// The files of an earlier set that the new one replaces.
     pub obsolete: Vec<String>,
-    /// What is known about the rows, key by key; it is stored with them.
+    /// The facts about the rows, key by key, which are stored with them.
     pub about: BTreeMap<String, String>,
 }
 

@@ -167,7 +167,7 @@ impl fmt::Display for FileKind {
             Self::Pickle => "a pickle that torch.save did not write",
             Self::Hdf5 => "an HDF5 file",
             Self::Gzip => "a gzip archive",
-            Self::LfsPointer => "a Git LFS pointer, a text in the place of the file",
+            Self::LfsPointer => "a Git LFS pointer, a text instead of the file",
             Self::Html => "an HTML page",
             Self::Xml => "an XML text, perhaps the error of a server",
             Self::Json => "a JSON text, perhaps the error of a server",

@@ -39,7 +39,7 @@ fn texts_pages_and_empty_files_are_named_by_every_reader() {
 }
 
 #[test]
-fn a_file_of_another_format_is_told_from_a_broken_one() {
+fn a_file_of_another_format_differs_from_a_broken_one() {
     let _guard = crate::alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");

@@ -1,6 +1,6 @@
 //! Blocks as plain arrays, which the compiler turns into the vectors that every processor of the architecture has.
 
-use super::{Compare, Lanes, N};
+use super::block::{Compare, Lanes, N};
 
 /// A block as an array.
 #[derive(Clone, Copy)]
@@ -98,6 +98,7 @@ unsafe impl Compare for Plain<f32> {
         }
         mask
     }
+    // Safety: as the trait asks.
     #[inline(always)]
     unsafe fn compress(self, mut mask: u16, mut to: *mut f32) {
         while mask != 0 {
@@ -109,6 +110,7 @@ unsafe impl Compare for Plain<f32> {
             mask &= mask - 1;
         }
     }
+    // Safety: as the trait asks.
     #[inline(always)]
     unsafe fn compress_positions(start: u32, mut mask: u16, mut to: *mut u32) {
         while mask != 0 {

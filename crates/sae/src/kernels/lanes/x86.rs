@@ -1,6 +1,7 @@
 //! Blocks in the registers of AVX-512 and of AVX2.
 
-use super::{Compare, Lanes};
+use super::block::{Compare, Lanes};
+#[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 /// A block in registers of 512 bits: one for single numbers, two for double ones.
@@ -100,12 +101,14 @@ block!(Half<f32>: 2 of 8, sums 6,
 block!(Half<f64>: 4 of 4, sums 3,
     _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_mul_pd fold_four_wide);
 
+// Safety: the caller has AVX-512.
 #[inline(always)]
 unsafe fn fold_sixteen(sums: __m512) -> f32 {
     // SAFETY: AVX-512 is enabled where this is inlined.
     unsafe { fold_eight(_mm256_add_ps(_mm512_castps512_ps256(sums), _mm512_extractf32x8_ps::<1>(sums))) }
 }
 
+// Safety: the caller has AVX.
 #[inline(always)]
 unsafe fn fold_eight(sums: __m256) -> f32 {
     // SAFETY: AVX is enabled where this is inlined.
@@ -116,12 +119,14 @@ unsafe fn fold_eight(sums: __m256) -> f32 {
     }
 }
 
+// Safety: the caller has AVX-512.
 #[inline(always)]
 unsafe fn fold_eight_wide(sums: __m512d) -> f64 {
     // SAFETY: AVX-512 is enabled where this is inlined.
     unsafe { fold_four_wide(_mm256_add_pd(_mm512_castpd512_pd256(sums), _mm512_extractf64x4_pd::<1>(sums))) }
 }
 
+// Safety: the caller has AVX.
 #[inline(always)]
 unsafe fn fold_four_wide(sums: __m256d) -> f64 {
     // SAFETY: AVX is enabled where this is inlined.
@@ -187,12 +192,14 @@ static PLACES: [[i32; 8]; 256] = {
     places
 };
 
+// Safety: the caller has AVX2.
 #[inline(always)]
 unsafe fn places(mask: u16) -> __m256i {
     // SAFETY: a mask of eight bits has a row of the table; AVX2 is enabled where this is inlined.
     unsafe { _mm256_loadu_si256(PLACES.as_ptr().add(usize::from(mask)).cast()) }
 }
 
+// Safety: the caller has AVX.
 #[inline(always)]
 unsafe fn mask_of(halves: [__m256; 2]) -> u16 {
     // SAFETY: AVX is enabled where this is inlined.

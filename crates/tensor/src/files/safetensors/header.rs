@@ -1,7 +1,9 @@
 use super::super::array::{ElementType, checked_len};
-use super::METADATA;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use std::collections::BTreeMap;
+
+/// The name of the entry of the header that is no tensor but free text.
+pub(super) const METADATA: &str = "__metadata__";
 
 /// The entry of one tensor in the header.
 #[derive(serde::Deserialize)]

@@ -14,8 +14,6 @@ pub use writer::write_safetensors;
 const PREFIX: u64 = 8;
 /// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
-/// The name of the entry of the header that is no tensor but free text.
-const METADATA: &str = "__metadata__";
 /// The element types that can be read.
 const SUPPORTED: &str = "BOOL, U8, U16, U32, U64, I8, I16, I32, I64, F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, F8_E8M0, F16, BF16, \
                          F32, F64";

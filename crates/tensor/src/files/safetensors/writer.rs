@@ -1,6 +1,7 @@
 use super::super::array::{FileArray, FileData};
 use super::super::error::FileError;
-use super::{LONGEST_HEADER, METADATA};
+use super::LONGEST_HEADER;
+use super::header::METADATA;
 use collimate_output::{Existing, write};
 use std::fmt::Write as _;
 use std::path::Path;

@@ -247,7 +247,7 @@ pub(in super::super) fn read_gemma_scope<F: Scalar>(path: &Path) -> Result<AnyCh
     Ok(AnyCheckpoint { about, notes, ..AnyCheckpoint::of(transcoder.into(), format) })
 }
 
-/// Returns the numbered files that a path belongs to, or the only ones of a folder whose tensor `name` has so many axes.
+/// Returns the numbered files that a path belongs to, or the only ones of a folder whose tensor `name` has the given number of axes.
 pub(super) fn one_set(path: &Path, name: &str, axes: usize) -> Result<(String, Numbered), SaeError> {
     let folder = folder_of(path);
     let mut found = in_folder(folder)?;

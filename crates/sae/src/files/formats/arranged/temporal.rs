@@ -19,7 +19,7 @@ const MAPS: [&str; 4] = ["q_target", "k_ctx", "v_ctx", "c_proj"];
 /// The largest number of context layers.
 const MOST_LAYERS: usize = 256;
 
-/// What a configuration says.
+/// The settings of a configuration.
 struct Settings {
     d: usize,
     n: usize,
