@@ -67,7 +67,7 @@ pub enum Reach {
 pub enum LayerActivation<F> {
     /// a = ReLU(z).
     Relu,
-    /// a = z·1[z > θ], with a threshold `[n]` for each latent. A negative threshold lets negative codes through.
+    /// `a = z·1[z > θ]`, with a threshold `[n]` for each latent. A negative threshold lets negative codes through.
     JumpRelu(Array1<F>),
     /// The k largest entries of z. They keep their signs.
     TopK(usize),
