@@ -20,25 +20,33 @@ pub(crate) unsafe trait Lanes: Copy {
 
     /// Returns a block of zeros.
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn zeros() -> Self {
         // SAFETY: the caller's promise.
         unsafe { Self::splat(Self::F::default()) }
     }
     /// Returns a block of equal numbers.
+    // Safety: as for the trait.
     unsafe fn splat(value: Self::F) -> Self;
     /// Reads a block.
+    // Safety: as for the trait.
     unsafe fn load(from: *const Self::F) -> Self;
     /// Writes the block.
+    // Safety: as for the trait.
     unsafe fn store(self, to: *mut Self::F);
     /// Returns the sum of two blocks.
+    // Safety: as for the trait.
     unsafe fn add(self, other: Self) -> Self;
     /// Returns self + a·b: rounded twice on x86, once on processors whose every instruction set has a fused form.
+    // Safety: as for the trait.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// Returns the sum of the numbers, halves onto halves.
+    // Safety: as for the trait.
     unsafe fn fold(self) -> Self::F;
 
     /// Reads the first `count` numbers of a block; the others are `fill`.
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn load_part(from: *const Self::F, count: usize, fill: Self::F) -> Self {
         let mut numbers = [fill; N];
         // SAFETY: the caller's promise for the numbers; the buffer holds a block.
@@ -55,16 +63,22 @@ pub(crate) unsafe trait Lanes: Copy {
 /// As for [`Lanes`].
 pub(crate) unsafe trait Compare: Lanes<F = f32> {
     /// Returns the difference of two blocks.
+    // Safety: as for the trait.
     unsafe fn sub(self, other: Self) -> Self;
     /// Returns the larger numbers; the number of `other` if one of the two is NaN.
+    // Safety: as for the trait.
     unsafe fn max(self, other: Self) -> Self;
     /// Returns the numbers that are greater than those of `other`.
+    // Safety: as for the trait.
     unsafe fn exceeds(self, other: Self) -> u16;
     /// Returns the numbers that are not smaller than those of `other`.
+    // Safety: as for the trait.
     unsafe fn reaches(self, other: Self) -> u16;
     /// Writes the numbers of the mask one after another; up to sixteen numbers behind `to` are overwritten.
+    // Safety: as for the trait.
     unsafe fn compress(self, mask: u16, to: *mut f32);
     /// Writes the positions of the mask one after another, counted from `start`; up to sixteen are overwritten.
+    // Safety: as for the trait.
     unsafe fn compress_positions(start: u32, mask: u16, to: *mut u32);
 
     /// Reads the block of a slice that begins at `start`; after the end of the slice the numbers are `fill`.

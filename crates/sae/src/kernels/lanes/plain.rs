@@ -20,20 +20,24 @@ macro_rules! plain {
             const FUSED: bool = FUSED;
 
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn splat(value: $f) -> Self {
                 Self([value; N])
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn load(from: *const $f) -> Self {
                 // SAFETY: the caller's promise of a block; an array needs the alignment of its numbers only.
                 unsafe { Self(from.cast::<[$f; N]>().read()) }
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn store(self, to: *mut $f) {
                 // SAFETY: as above.
                 unsafe { to.cast::<[$f; N]>().write(self.0) }
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn add(mut self, other: Self) -> Self {
                 for i in 0..N {
                     self.0[i] += other.0[i];
@@ -41,6 +45,7 @@ macro_rules! plain {
                 self
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn add_product(mut self, a: Self, b: Self) -> Self {
                 for i in 0..N {
                     self.0[i] =
@@ -49,6 +54,7 @@ macro_rules! plain {
                 self
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn fold(mut self) -> $f {
                 let mut width = N / 2;
                 while width > 0 {
@@ -69,6 +75,7 @@ plain!(f64, 8);
 // SAFETY: no method needs more than the architecture has.
 unsafe impl Compare for Plain<f32> {
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn sub(mut self, other: Self) -> Self {
         for i in 0..N {
             self.0[i] -= other.0[i];
@@ -76,6 +83,7 @@ unsafe impl Compare for Plain<f32> {
         self
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn max(mut self, other: Self) -> Self {
         for i in 0..N {
             self.0[i] = if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] };
@@ -83,6 +91,7 @@ unsafe impl Compare for Plain<f32> {
         self
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn exceeds(self, other: Self) -> u16 {
         let mut mask = 0;
         for i in 0..N {
@@ -91,6 +100,7 @@ unsafe impl Compare for Plain<f32> {
         mask
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn reaches(self, other: Self) -> u16 {
         let mut mask = 0;
         for i in 0..N {

@@ -37,11 +37,13 @@ macro_rules! block {
             const SUMS: usize = $sums;
 
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn splat(value: $f) -> Self {
                 // SAFETY: as for the whole.
                 unsafe { Self([$splat(value); $count]) }
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn load(from: *const $f) -> Self {
                 // SAFETY: as for the whole.
                 unsafe {
@@ -53,6 +55,7 @@ macro_rules! block {
                 }
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn store(self, to: *mut $f) {
                 for r in 0..$count {
                     // SAFETY: as for the whole.
@@ -60,6 +63,7 @@ macro_rules! block {
                 }
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn add(mut self, other: Self) -> Self {
                 for r in 0..$count {
                     // SAFETY: as for the whole.
@@ -68,6 +72,7 @@ macro_rules! block {
                 self
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn add_product(mut self, a: Self, b: Self) -> Self {
                 for r in 0..$count {
                     // SAFETY: as for the whole.
@@ -76,6 +81,7 @@ macro_rules! block {
                 self
             }
             #[inline(always)]
+            // Safety: as for the trait.
             unsafe fn fold(mut self) -> $f {
                 let mut half = $count / 2;
                 while half > 0 {
@@ -139,31 +145,37 @@ unsafe fn fold_four_wide(sums: __m256d) -> f64 {
 // SAFETY: as for `Lanes`.
 unsafe impl Compare for Whole<f32> {
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn sub(self, other: Self) -> Self {
         // SAFETY: the caller's promises.
         unsafe { Self([_mm512_sub_ps(self.0[0], other.0[0])]) }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: the caller's promises.
         unsafe { Self([_mm512_max_ps(self.0[0], other.0[0])]) }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn exceeds(self, other: Self) -> u16 {
         // SAFETY: the caller's promises.
         unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0[0], other.0[0]) }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn reaches(self, other: Self) -> u16 {
         // SAFETY: the caller's promises.
         unsafe { _mm512_cmp_ps_mask::<_CMP_GE_OQ>(self.0[0], other.0[0]) }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn compress(self, mask: u16, to: *mut f32) {
         // SAFETY: the caller's promises.
         unsafe { _mm512_storeu_ps(to, _mm512_maskz_compress_ps(mask, self.0[0])) }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn compress_positions(start: u32, mask: u16, to: *mut u32) {
         // SAFETY: the caller's promises.
         unsafe {
@@ -209,16 +221,19 @@ unsafe fn mask_of(halves: [__m256; 2]) -> u16 {
 // SAFETY: as for `Lanes`.
 unsafe impl Compare for Half<f32> {
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn sub(self, other: Self) -> Self {
         // SAFETY: the caller's promises.
         unsafe { Self([_mm256_sub_ps(self.0[0], other.0[0]), _mm256_sub_ps(self.0[1], other.0[1])]) }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: the caller's promises.
         unsafe { Self([_mm256_max_ps(self.0[0], other.0[0]), _mm256_max_ps(self.0[1], other.0[1])]) }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn exceeds(self, other: Self) -> u16 {
         // SAFETY: the caller's promises.
         unsafe {
@@ -229,6 +244,7 @@ unsafe impl Compare for Half<f32> {
         }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn reaches(self, other: Self) -> u16 {
         // SAFETY: the caller's promises.
         unsafe {
@@ -239,6 +255,7 @@ unsafe impl Compare for Half<f32> {
         }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn compress(self, mask: u16, to: *mut f32) {
         // SAFETY: the caller's promises.
         unsafe {
@@ -249,6 +266,7 @@ unsafe impl Compare for Half<f32> {
         }
     }
     #[inline(always)]
+    // Safety: as for the trait.
     unsafe fn compress_positions(start: u32, mask: u16, to: *mut u32) {
         // SAFETY: the caller's promises.
         unsafe {
