@@ -133,7 +133,7 @@ pub struct NewFolder {
 impl NewFolder {
     /// Begins a folder. The folders above it are created where they are missing.
     ///
-    /// What processes that were killed left behind is removed.
+    /// The remains of processes that were killed are removed.
     ///
     /// # Errors
     /// [`OutputError::Busy`] if another process fills the folder; [`OutputError::NotAFolder`]; [`OutputError::Io`].

@@ -71,7 +71,7 @@ where
     /// Returns the loss over the samples with these indices and overwrites `out` with its gradient.
     ///
     /// # Errors
-    /// Those of the model; [`GradError::Length`] if `w` or `out` has another length than the layout; [`GradError::Shape`] if the
+    /// The errors of the model; [`GradError::Length`] if `w` or `out` has another length than the layout; [`GradError::Shape`] if the
     /// result of the model is not `[1, 1]`; [`GradError::Sample`] for a sample that does not exist.
     pub fn evaluate(&self, w: &[F], batch: &[usize], out: &mut [F]) -> Result<F, GradError> {
         if let Some(position) = batch.iter().position(|&index| index >= self.n_samples) {
