@@ -7,6 +7,7 @@ mod completions;
 mod data;
 mod llc;
 mod manual;
+mod model;
 mod rlct;
 mod sae;
 mod session;
@@ -37,6 +38,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Rlct(options) => rlct::run(options),
         Command::Tms(options) => tms::run(options),
         Command::Activations(options) => activations::run(options, session),
+        Command::Model(options) => model::run(options),
         Command::Sae(options) => sae::run(options, session),
         Command::Completions(options) => completions::run(options, Arguments::command()),
         Command::Manual(options) => manual::run(options, Arguments::command()),

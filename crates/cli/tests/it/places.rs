@@ -6,6 +6,7 @@ const INPUTS: &[(&str, &str)] = &[
     ("activations", "cache"),
     ("activations", "model"),
     ("data", "cache"),
+    ("model tokenize", "-tokenizer"),
     ("sae ablate", "-sae"),
     ("sae ablate", "cache"),
     ("sae ablate", "model"),
