@@ -28,12 +28,7 @@ const READ: [&str; 12] = [
 /// [`ModelFileError::Metadata`] with the name of the first other entry.
 pub(crate) fn check(file: &Gguf, context: usize, d_head: usize) -> Result<(), ModelFileError> {
     for (key, value) in file.metadata() {
-        let Some(name) = key.strip_prefix(ARCHITECTURE) else {
-            if key == "split.count" && number(value).is_none_or(|parts| parts > 1.0) {
-                return Err(unusable(file, key, "a model in a single file"));
-            }
-            continue;
-        };
+        let Some(name) = key.strip_prefix(ARCHITECTURE) else { continue };
         if READ.contains(&name) {
             continue;
         }

@@ -11,8 +11,10 @@
 //! | [`Safetensors`] | yes | [`write_safetensors`] |
 //! | npy | [`read_npy`] | [`write_npy`] |
 //! | [`Npz`] | yes | [`write_npz`] |
-//! | [`Gguf`] versions 2 and 3 | F16, BF16, F32, F64, I8 to I64, `Q4_1`, `Q8_0` | no |
+//! | [`Gguf`] versions 2 and 3, also split into parts | the storage types of [`GgufType`] | no |
 //! | [`TorchFile`] (`torch.save`, old and new; the pickle is read without running it) | tensors, numbers, texts | no |
+//!
+//! [`StoredMatrix`] keeps a matrix in its storage type and expands some rows at a time.
 //!
 //! [`FileKind`] tells what a file is by its first bytes. A reader that gets a web page, a Git LFS pointer or a file of another
 //! format says so, with the next step.
@@ -33,6 +35,7 @@
 //! ```
 
 mod array;
+mod blocks;
 mod error;
 mod gguf;
 mod kind;
@@ -40,15 +43,18 @@ mod npy;
 mod npz;
 mod safetensors;
 mod source;
+mod stored;
 mod torch;
 mod zip;
 
 pub use array::{FileArray, FileData};
+pub use blocks::GgufType;
 pub use collimate_output::OutputError;
 pub use error::FileError;
-pub use gguf::{Gguf, GgufTensor, GgufType, GgufValue};
+pub use gguf::{Gguf, GgufTensor, GgufValue};
 pub use kind::FileKind;
 pub use npy::{read_npy, write_npy};
 pub use npz::{Npz, write_npz};
 pub use safetensors::{Safetensors, write_safetensors};
+pub use stored::StoredMatrix;
 pub use torch::{TorchFile, TorchObject, TorchScalar};

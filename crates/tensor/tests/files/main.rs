@@ -3,10 +3,13 @@
 //! These tests have their own binary because it counts every allocation.
 
 mod gguf;
+mod gguf_blocks;
+mod gguf_split;
 mod kinds;
 mod mutate;
 mod npy;
 mod safetensors;
+mod stored;
 mod torch;
 mod torch_entries;
 mod torch_legacy;

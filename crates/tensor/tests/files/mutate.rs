@@ -1,6 +1,7 @@
 //! Sound files with bytes cut, flipped, moved and overwritten: an error or an array, never a panic, never much memory.
 
-use crate::gguf::{Builder, blocks, text};
+use crate::gguf::{Builder, blocks, random_bytes, text};
+use crate::gguf_blocks::TYPES;
 use crate::{alone, measured, npy, torch};
 use collimate_stream::RngStream;
 use collimate_tensor::files::{FileArray, Gguf, Npz, Safetensors, TorchFile, write_npz, write_safetensors};
@@ -81,7 +82,11 @@ fn sample_npz(stream: &mut RngStream) -> Vec<u8> {
 fn sample_gguf(stream: &mut RngStream) -> Vec<u8> {
     let words: Vec<u8> = ["the", "", "cat"].iter().flat_map(|w| text(w)).collect();
     let (q4, q8) = (blocks(4, 20, 2, stream), blocks(3, 34, 1, stream));
+    let (kind, number) = TYPES[stream.below(TYPES.len())];
+    let (elements, size) = kind.block_size().unwrap();
+    let other = random_bytes(2 * size, stream);
     Builder::new()
+        .tensor("other", &[elements as u64, 2], number, &other)
         .value("general.alignment", 4, &32_u32.to_le_bytes())
         .value("name", 8, &text("sample"))
         .array("words", 8, 3, &words)

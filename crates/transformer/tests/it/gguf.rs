@@ -217,7 +217,6 @@ fn entries_that_change_the_function_are_refused_by_name() {
         ("llama.attention.layer_norm_epsilon", number(1e-5)),
         ("llama.tensor_data_layout", (8, text("something else"))),
         ("llama.an_entry_of_next_year", number(0.0)),
-        ("split.count", (2, vec![2, 0])),
     ] {
         let mut file = sample();
         file.set(key, value);
@@ -252,6 +251,25 @@ fn entries_that_leave_the_function_as_it_is_are_no_obstacle() {
         file.set(key, value);
     }
     assert_eq!(run(&file), expected);
+}
+
+#[test]
+fn a_model_in_two_parts_is_the_model_in_one_file() {
+    let whole = sample();
+    let mut first = whole.clone();
+    let rest = first.tensors.split_off(whole.tensors.len() / 2);
+    let second = ModelFile { values: Vec::new(), tensors: rest };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |number| folder.path().join(format!("model-{number:05}-of-00002.gguf"));
+    for (number, mut part) in [(1, first), (2, second)] {
+        part.set("split.no", (2, vec![number - 1, 0]));
+        part.set("split.count", (2, vec![2, 0]));
+        part.set("split.tensors.count", natural(whole.tensors.len() as u32));
+        std::fs::write(path(number), part.bytes()).unwrap();
+    }
+    let logits = |decoder: &Decoder| decoder.logits(Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
+    let parts = Decoder::from_gguf(path(2)).unwrap();
+    assert_eq!(logits(&parts), logits(&whole.decoder().unwrap()));
 }
 
 #[test]

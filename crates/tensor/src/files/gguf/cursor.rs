@@ -4,7 +4,7 @@ use super::super::source::Source;
 /// The largest length of a string: names, words and templates are shorter.
 const LONGEST_STRING: u64 = 1 << 24;
 const WINDOW: u64 = 1 << 16;
-/// The largest memory in bytes that the metadata and the names of one file may take. The vocabularies of real models take a tenth.
+/// The largest memory in bytes that the metadata and the names of one model may take. The vocabularies of real models take a tenth.
 const LARGEST_HEADER: u64 = 1 << 28;
 
 /// Reads a header from front to back through a small window.
@@ -20,8 +20,13 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(source: &'a Source) -> Self {
-        Self { source, window: Vec::new(), start: 0, next: 0, spent: 0 }
+    /// Begins at the front of the file. The memory that was used before counts as `spent`, in bytes.
+    pub(super) fn new(source: &'a Source, spent: u64) -> Self {
+        Self { source, window: Vec::new(), start: 0, next: 0, spent }
+    }
+
+    pub(super) fn spent(&self) -> u64 {
+        self.spent
     }
 
     pub(super) fn position(&self) -> u64 {

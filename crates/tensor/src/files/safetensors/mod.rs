@@ -1,10 +1,12 @@
 mod header;
 mod writer;
 
-use super::array::FileArray;
+use super::array::{ElementType, FileArray};
+use super::blocks::GgufType;
 use super::error::FileError;
 use super::kind::FileKind;
 use super::source::Source;
+use super::stored::StoredMatrix;
 use header::{Header, Info, check_ranges, element_type};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -107,17 +109,9 @@ impl Safetensors {
     /// # Errors
     /// [`FileError::Missing`] if there is no tensor of this name, [`FileError::Unsupported`] for another element type.
     pub fn read(&self, name: &str) -> Result<FileArray, FileError> {
-        let Some(info) = self.tensors.get(name) else {
-            return Err(missing(&self.source, name, &self.tensors));
-        };
-        let place = format!("tensor '{name}'");
+        let (info, place) = self.tensor(name)?;
         let (Some(element), _) = element_type(&info.dtype) else {
-            return Err(FileError::Unsupported {
-                path: self.source.path.clone(),
-                place,
-                what: format!("element type {}", info.dtype.escape_debug()),
-                supported: SUPPORTED,
-            });
+            return Err(self.unsupported(info, place, SUPPORTED));
         };
         let (start, end) = info.data_offsets;
         let bytes = self.source.read(self.data_start + start, end - start, &place)?;
@@ -125,6 +119,48 @@ impl Safetensors {
             .decode(bytes)
             .map_err(|b| self.source.malformed(&place, format!("byte {b} is no truth value")))?;
         FileArray::new(info.shape.clone(), data)
+    }
+    /// Reads one tensor of F16, BF16 or F32 in the form in which it is stored. Its rows are expanded when they are needed.
+    ///
+    /// # Shapes
+    /// Those of [`StoredMatrix`]: all axes but the last are joined to the rows. A single number is a matrix `[1, 1]`.
+    ///
+    /// # Errors
+    /// [`FileError::Missing`] if there is no tensor of this name, [`FileError::Unsupported`] for another element type.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_tensor::files::{FileArray, Safetensors, write_safetensors};
+    /// use ndarray::array;
+    /// let path = std::env::temp_dir().join(format!("collimate-stored-doc-{}", std::process::id()));
+    /// write_safetensors(&path, &[("w", FileArray::from(array![[1.0_f32, 2.0], [3.0, 4.0]]))], &[])?;
+    /// let w = Safetensors::open(&path)?.read_stored("w")?;
+    /// let mut row = [0.0; 2];
+    /// w.expand_rows_into(1..2, &mut row)?;
+    /// assert_eq!(row, [3.0, 4.0]);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_stored(&self, name: &str) -> Result<StoredMatrix, FileError> {
+        let (info, place) = self.tensor(name)?;
+        let kind = match element_type(&info.dtype).0 {
+            Some(ElementType::F16) => GgufType::F16,
+            Some(ElementType::Bf16) => GgufType::BF16,
+            Some(ElementType::F32) => GgufType::F32,
+            _ => return Err(self.unsupported(info, place, "F16, BF16, F32")),
+        };
+        StoredMatrix::read(&self.source, self.data_start + info.data_offsets.0, kind, &info.shape, &place)
+    }
+
+    /// Returns a tensor with its place for messages.
+    fn tensor(&self, name: &str) -> Result<(&Info, String), FileError> {
+        let info = self.tensors.get(name).ok_or_else(|| missing(&self.source, name, &self.tensors))?;
+        Ok((info, format!("tensor '{name}'")))
+    }
+
+    fn unsupported(&self, info: &Info, place: String, supported: &'static str) -> FileError {
+        let what = format!("element type {}", info.dtype.escape_debug());
+        FileError::Unsupported { path: self.source.path.clone(), place, what, supported }
     }
 }
 
