@@ -19,6 +19,12 @@ fn even(seven: u32) -> u8 {
     seven | (seven.count_ones() as u8 & 1) << 7
 }
 
+/// Returns `d (2s + 1)/8` for the two scales of a byte.
+#[inline(always)]
+fn pair(scale: f32, byte: u8) -> [f32; 2] {
+    [byte & 15, byte >> 4].map(|s| scale * (0.5 + f32::from(s)) * 0.25)
+}
+
 /// d, 8 groups of 8 bytes (4 numbers of words; 4 × 7 signs and a scale s of 4 bits): `x = ± d (2s + 1)/8 word`.
 pub(super) fn iq2_xxs(bytes: &[u8], out: &mut [f32]) {
     each_block::<66, 256>(bytes, out, |b, x| {
@@ -37,10 +43,12 @@ pub(super) fn iq2_xxs(bytes: &[u8], out: &mut [f32]) {
 pub(super) fn iq2_xs(bytes: &[u8], out: &mut [f32]) {
     each_block::<74, 256>(bytes, out, |b, x| {
         let scale = half(b, 0);
-        for (j, x) in x.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let code = u16::from_le_bytes(*field(b, 2 + 2 * j));
-            let d = scale * (0.5 + f32::from(four_bits(&b[66..], j / 2))) * 0.25;
-            signed(x, d, &IQ2_XS[usize::from(code & 511)], even(u32::from(code >> 9)));
+        for (k, x) in x.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            let d = pair(scale, b[66 + k]);
+            for (j, x) in x.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                let code = u16::from_le_bytes(*field(b, 2 + 8 * k + 2 * j));
+                signed(x, d[j / 2], &IQ2_XS[usize::from(code & 511)], even(u32::from(code >> 9)));
+            }
         }
     });
 }
@@ -50,10 +58,12 @@ pub(super) fn iq2_xs(bytes: &[u8], out: &mut [f32]) {
 pub(super) fn iq2_s(bytes: &[u8], out: &mut [f32]) {
     each_block::<82, 256>(bytes, out, |b, x| {
         let scale = half(b, 0);
-        for (j, x) in x.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let number = usize::from(b[2 + j]) | usize::from(b[66 + j / 4] >> (2 * (j % 4)) & 3) << 8;
-            let d = scale * (0.5 + f32::from(four_bits(&b[74..], j / 2))) * 0.25;
-            signed(x, d, &IQ2_S[number], b[34 + j]);
+        for (k, x) in x.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            let (d, upper) = (pair(scale, b[74 + k]), usize::from(b[66 + k]));
+            for (j, x) in x.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                let number = usize::from(b[2 + 4 * k + j]) | (upper >> (2 * j) & 3) << 8;
+                signed(x, d[j / 2], &IQ2_S[number], b[34 + 4 * k + j]);
+            }
         }
     });
 }
@@ -78,10 +88,13 @@ pub(super) fn iq3_xxs(bytes: &[u8], out: &mut [f32]) {
 pub(super) fn iq3_s(bytes: &[u8], out: &mut [f32]) {
     each_block::<110, 256>(bytes, out, |b, x| {
         let scale = half(b, 0);
-        for (j, x) in x.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let number = usize::from(b[2 + j]) | usize::from(b[66 + j / 8] >> (j % 8) & 1) << 8;
-            let d = scale * f32::from(2 * four_bits(&b[106..], j / 8) + 1);
-            signed(x, d, &IQ3_S[number], b[74 + j / 2] >> (4 * (j % 2)));
+        for (k, x) in x.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            let d = scale * f32::from(2 * four_bits(&b[106..], k) + 1);
+            let upper = usize::from(b[66 + k]);
+            for (j, x) in x.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                let number = usize::from(b[2 + 8 * k + j]) | (upper >> j & 1) << 8;
+                signed(x, d, &IQ3_S[number], b[74 + 4 * k + j / 2] >> (4 * (j % 2)));
+            }
         }
     });
 }

@@ -28,10 +28,7 @@ pub(super) fn q4_1(bytes: &[u8], out: &mut [f32]) {
 pub(super) fn q5_0(bytes: &[u8], out: &mut [f32]) {
     each_block::<22, 32>(bytes, out, |b, x| {
         let scale = half(b, 0);
-        let levels = five_bits(field(b, 2), field(b, 6));
-        for i in 0..32 {
-            x[i] = scale * f32::from(levels[i].cast_signed() - 16);
-        }
+        five_bits(field(b, 2), field(b, 6), x, |q| scale * f32::from(q.cast_signed() - 16));
     });
 }
 
@@ -39,22 +36,20 @@ pub(super) fn q5_0(bytes: &[u8], out: &mut [f32]) {
 pub(super) fn q5_1(bytes: &[u8], out: &mut [f32]) {
     each_block::<24, 32>(bytes, out, |b, x| {
         let (scale, minimum) = (half(b, 0), half(b, 2));
-        let levels = five_bits(field(b, 4), field(b, 8));
-        for i in 0..32 {
-            x[i] = scale * f32::from(levels[i]) + minimum;
-        }
+        five_bits(field(b, 4), field(b, 8), x, |q| scale * f32::from(q) + minimum);
     });
 }
 
-/// Returns 32 numbers of five bits. Bit i of `high` is the fifth bit of element i.
+/// Writes the numbers of 32 elements of five bits. Each byte of `high` has the fifth bits of eight elements.
 #[inline(always)]
-fn five_bits(high: &[u8; 4], low: &[u8; 16]) -> [u8; 32] {
-    let mut levels = [0; 32];
-    for i in 0..32 {
-        let fifth = if high[i / 8] & 1 << (i % 8) == 0 { 0 } else { 16 };
-        levels[i] = (if i < 16 { low[i] & 15 } else { low[i - 16] >> 4 }) | fifth;
+fn five_bits(high: &[u8; 4], low: &[u8; 16], out: &mut [f32; 32], number: impl Fn(u8) -> f32) {
+    for (k, x) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let (low, shift): (&[u8; 8], _) = (field(low, 8 * (k % 2)), 4 * (k / 2));
+        for i in 0..8 {
+            let fifth = if high[k] & 1 << i == 0 { 0 } else { 16 };
+            x[i] = number((low[i] >> shift & 15) | fifth);
+        }
     }
-    levels
 }
 
 /// Scale d, 32 signed bytes: `x = d q`.
