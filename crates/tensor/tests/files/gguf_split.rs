@@ -1,7 +1,9 @@
 //! Models that are split into several GGUF files.
 
 use crate::gguf::{Builder, text};
-use crate::{alone, refusal};
+use crate::mutate::mutate;
+use crate::{alone, measured, refusal};
+use collimate_stream::RngStream;
 use collimate_tensor::files::Gguf;
 use std::path::{Path, PathBuf};
 
@@ -138,4 +140,30 @@ fn a_missing_or_renamed_part_is_named() {
     assert!(message.contains("its name must end in '-00002-of-00003.gguf'"), "{message}");
     let message = refusal(Gguf::from_bytes(parts()[1].build()));
     assert!(message.contains("part 2 of 3") && message.contains("by its path"), "{message}");
+}
+
+#[test]
+fn a_mutated_part_never_panics_and_never_takes_much_memory() {
+    let _guard = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let mut refused = 0;
+    for seed in 0..400 {
+        let mut stream = RngStream::new(seed, 0);
+        let mut files = parts().map(|part| part.build());
+        let changed = stream.below(3);
+        files[changed] = mutate(files[changed].clone(), &mut stream);
+        for (number, file) in files.iter().enumerate() {
+            std::fs::write(path(folder.path(), number), file).unwrap();
+        }
+        let size: usize = files.iter().map(Vec::len).sum();
+        let opened = path(folder.path(), stream.below(3));
+        let (read, peak) = measured(|| {
+            Gguf::open(opened)
+                .map_or(0, |file| file.tensors().keys().filter(|name| file.read(name).is_ok()).count())
+        });
+        assert!(peak <= 32 * size + (1 << 17), "{peak} bytes held for files of {size}");
+        refused += usize::from(read == 0);
+    }
+    // A change of a value, of a name or of the padding is no fault of the file.
+    assert!(refused > 200, "{refused} of 400");
 }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 const HUGE: [u64; 8] = [u64::MAX, 1 << 63, i64::MAX as u64, 1 << 40, 1 << 32, u32::MAX as u64, 1 << 24, 0];
 
 /// Makes one to four changes of a random kind.
-fn mutate(mut bytes: Vec<u8>, stream: &mut RngStream) -> Vec<u8> {
+pub(crate) fn mutate(mut bytes: Vec<u8>, stream: &mut RngStream) -> Vec<u8> {
     for _ in 0..1 + stream.below(4) {
         if bytes.is_empty() {
             break;
