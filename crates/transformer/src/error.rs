@@ -47,6 +47,15 @@ pub enum ModelFileError {
         /// The shape in the file.
         given: Vec<usize>,
     },
+    /// The configuration cannot be read.
+    #[error("the configuration {0}")]
+    Configuration(String),
+    /// The file lacks a tensor that the model needs.
+    #[error("the file has no tensor '{name}', which the model needs")]
+    MissingTensor {
+        /// The name of the tensor.
+        name: String,
+    },
     /// A tensor that the model has no place for. Without it, the model would silently compute something else.
     #[error("the model has no place for the tensor '{name}'")]
     UnexpectedTensor {
@@ -86,6 +95,18 @@ pub enum RunError {
         /// The size of the vocabulary.
         n_vocab: usize,
     },
+    /// A position or a token type has no row in its table.
+    #[error("the table of {table} has {rows} rows, but position {position} asks for row {row}")]
+    TableRow {
+        /// The content of the table.
+        table: &'static str,
+        /// The row asked for.
+        row: i64,
+        /// The number of rows.
+        rows: usize,
+        /// The position in the sequence.
+        position: usize,
+    },
     /// There are more tokens than the context of the model has places.
     #[error("{given} tokens do not fit into the context of {context}")]
     ContextOverflow {
@@ -114,6 +135,15 @@ pub enum RunError {
         /// The number of layers of the model.
         layers: usize,
     },
+    /// The model has no head that gives logits.
+    #[error("the model has no head that gives logits; use its hidden states")]
+    NoHead,
+    /// The model reads later tokens, so it cannot continue a text.
+    #[error("the model is an encoder, whose positions read later tokens; it cannot continue a text")]
+    NotCausal,
+    /// No position has a target.
+    #[error("no position has a target, so there is no loss; give at least two tokens, or a label that counts")]
+    NoTargets,
     /// An array has another shape than the model asks for.
     #[error("{argument} must have the shape {expected:?}, but has {given:?}")]
     Shape {
@@ -160,9 +190,9 @@ pub struct NonFinite {
 }
 
 /// Returns an error that names NaN and infinity among `values`, if there are any.
-pub(crate) fn check_finite<'a>(
+pub(crate) fn check_finite<'a, F: collimate_tensor::Scalar>(
     place: impl FnOnce() -> String,
-    values: impl Iterator<Item = &'a f32> + Clone,
+    values: impl Iterator<Item = &'a F> + Clone,
 ) -> Result<(), NonFinite> {
     // Nearly always all values are finite; a sweep without branches shows it fastest.
     if values.clone().fold(true, |all, x| all & x.is_finite()) {

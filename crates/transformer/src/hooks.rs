@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// A run calls [`Hooks::at`] once for each wanted point that it passes, in the order of the layers and of
 /// [`Site::ALL`](crate::Site::ALL). The model goes on with the values that `at` leaves in the view. A hook that leaves NaN or infinity
 /// ends the run with an error, and so do finite values that overflow later. A hook that changes nothing changes no bit of the results.
-pub trait Hooks: Send {
+pub trait Hooks<F = f32>: Send {
     /// Returns true if `at` is to be called for this point. It is called before the run, and again at each point.
     fn wants(&self, point: HookPoint) -> bool;
 
@@ -19,20 +19,20 @@ pub trait Hooks: Send {
     }
 
     /// Reads the activation, and may change it.
-    fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, f32>);
+    fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, F>);
 }
 
 /// No hooks.
-impl Hooks for () {
+impl<F> Hooks<F> for () {
     fn wants(&self, _: HookPoint) -> bool {
         false
     }
 
-    fn at(&mut self, _: HookPoint, _: ArrayViewMutD<'_, f32>) {}
+    fn at(&mut self, _: HookPoint, _: ArrayViewMutD<'_, F>) {}
 }
 
 /// Both hooks, the first one first.
-impl<A: Hooks, B: Hooks> Hooks for (A, B) {
+impl<F, A: Hooks<F>, B: Hooks<F>> Hooks<F> for (A, B) {
     fn wants(&self, point: HookPoint) -> bool {
         self.0.wants(point) || self.1.wants(point)
     }
@@ -41,7 +41,7 @@ impl<A: Hooks, B: Hooks> Hooks for (A, B) {
         [self.0.points(), self.1.points()].concat()
     }
 
-    fn at(&mut self, point: HookPoint, mut activation: ArrayViewMutD<'_, f32>) {
+    fn at(&mut self, point: HookPoint, mut activation: ArrayViewMutD<'_, F>) {
         if self.0.wants(point) {
             self.0.at(point, activation.view_mut());
         }
@@ -51,7 +51,7 @@ impl<A: Hooks, B: Hooks> Hooks for (A, B) {
     }
 }
 
-impl<H: Hooks + ?Sized> Hooks for &mut H {
+impl<F, H: Hooks<F> + ?Sized> Hooks<F> for &mut H {
     fn wants(&self, point: HookPoint) -> bool {
         (**self).wants(point)
     }
@@ -60,7 +60,7 @@ impl<H: Hooks + ?Sized> Hooks for &mut H {
         (**self).points()
     }
 
-    fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, f32>) {
+    fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, F>) {
         (**self).at(point, activation);
     }
 }
@@ -80,12 +80,12 @@ impl<H: Hooks + ?Sized> Hooks for &mut H {
 /// assert_eq!(pattern[[2, 0, 1]], 0.0);                     // the future is masked
 /// # Ok::<(), collimate_transformer::TransformerError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Capture {
-    held: BTreeMap<HookPoint, Option<ArrayD<f32>>>,
+#[derive(Clone, Debug)]
+pub struct Capture<F = f32> {
+    held: BTreeMap<HookPoint, Option<ArrayD<F>>>,
 }
 
-impl Capture {
+impl<F> Capture<F> {
     /// Makes a capture of the activations at these points.
     pub fn at(points: impl IntoIterator<Item = HookPoint>) -> Self {
         Self { held: points.into_iter().map(|point| (point, None)).collect() }
@@ -95,7 +95,7 @@ impl Capture {
     ///
     /// # Errors
     /// [`RunError::NotCaptured`] when the point was not asked for or not passed.
-    pub fn get(&self, point: HookPoint) -> Result<&ArrayD<f32>, RunError> {
+    pub fn get(&self, point: HookPoint) -> Result<&ArrayD<F>, RunError> {
         self.held.get(&point).and_then(Option::as_ref).ok_or(RunError::NotCaptured { point })
     }
 
@@ -103,12 +103,12 @@ impl Capture {
     ///
     /// # Errors
     /// As [`Capture::get`].
-    pub fn take(&mut self, point: HookPoint) -> Result<ArrayD<f32>, RunError> {
+    pub fn take(&mut self, point: HookPoint) -> Result<ArrayD<F>, RunError> {
         self.held.get_mut(&point).and_then(Option::take).ok_or(RunError::NotCaptured { point })
     }
 }
 
-impl Hooks for Capture {
+impl<F: Clone + Send> Hooks<F> for Capture<F> {
     fn wants(&self, point: HookPoint) -> bool {
         self.held.contains_key(&point)
     }
@@ -117,7 +117,7 @@ impl Hooks for Capture {
         self.held.keys().copied().collect()
     }
 
-    fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, f32>) {
+    fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, F>) {
         self.held.insert(point, Some(activation.to_owned()));
     }
 }

@@ -1,26 +1,41 @@
 #![doc = include_str!("../README.md")]
 
+mod architectures;
+mod cache;
 mod config;
+mod description;
 mod entries;
 mod error;
 mod hooks;
 mod losses;
 mod model;
+mod network;
+mod ops;
+mod parameters;
+mod pass;
 mod site;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
 
 pub use config::Config;
+pub use description::{
+    Alibi, Arrangement, AttentionDescription, Description, Differential, Embedding, Frequencies, GainForm, Head, HeadNorm,
+    HeadNormOver, LayerDescription, LearnedPositions, MlpDescription, Norm, NormKind, Rotary,
+};
 pub use error::{ModelFileError, NonFinite, RunError, TransformerError};
 pub use hooks::{Capture, Edit, Hooks};
 pub use losses::{CROSS_ENTROPY, Losses};
 pub use model::{Decoder, Run};
+pub use network::{Along, Choice, Gradients, Model, Outputs, Targets};
+pub use parameters::{ParameterName, Part};
+pub use pass::{Input, Precision};
 pub use site::{HookPoint, Site};
 #[cfg(feature = "tokenizer")]
 pub use tokenizer::Tokenizer;
 
 // The types of other crates in public items, so that one dependency is enough.
-pub use collimate_attention::{AttentionError, prefix_matching};
+pub use collimate_attention::{AttentionError, RotaryLayout, RotaryScaling, YarnAmplitude, YarnRamp, prefix_matching};
+pub use collimate_grad::primitive::activation::Activation;
 pub use collimate_measure::{Fingerprint, MeasureError, Measurement, OutOfRange, Quantity};
 pub use collimate_stream::RngStream;
 pub use collimate_tensor::ShapeError;

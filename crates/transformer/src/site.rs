@@ -32,6 +32,34 @@ pub enum Site {
     MlpOutput,
     /// The residual stream as it leaves the layer.
     ResidualPost,
+    /// What enters the first layer; a site of the whole model.
+    Embedding,
+    /// The input of attention, behind its norm.
+    AttentionInput,
+    /// The queries as they are projected.
+    Query,
+    /// The keys as they are projected.
+    Key,
+    /// The values.
+    Value,
+    /// The queries behind their norm and rotation, as attention takes them.
+    QueryTurned,
+    /// The keys behind their norm and rotation, as attention takes them.
+    KeyTurned,
+    /// The scores before softcap, mask and softmax.
+    Scores,
+    /// The input of the MLP, behind its norm.
+    MlpInput,
+    /// The gate of the MLP before its nonlinearity.
+    MlpGate,
+    /// The up projection of the MLP.
+    MlpUp,
+    /// The residual stream behind the final norm; a site of the whole model.
+    FinalNormed,
+    /// What the head reads: the final norm, projected where the embedding is; a site of the whole model.
+    FinalHidden,
+    /// The logits; a site of the whole model.
+    Logits,
 }
 
 impl Site {

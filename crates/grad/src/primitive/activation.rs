@@ -14,6 +14,8 @@ pub enum Activation {
     GeluErf,
     /// The function `½x (1 + tanh(√(2/π)(x + 0.044715 x³)))`: GPT-2's GELU, up to 5e-4 from [`Activation::GeluErf`].
     GeluTanh,
+    /// The function of [`Activation::GeluTanh`] with 0.79788456 in the place of √(2/π), as BLOOM computes it: 1e-9 from it.
+    GeluBloom,
     /// The function `x σ(x)`, also called swish.
     Silu,
     /// The function `tanh x`.
@@ -22,7 +24,13 @@ pub enum Activation {
 
 impl Activation {
     /// All nonlinearities.
-    pub const ALL: [Activation; 5] = [Self::Relu, Self::GeluErf, Self::GeluTanh, Self::Silu, Self::Tanh];
+    pub const ALL: [Activation; 6] =
+        [Self::Relu, Self::GeluErf, Self::GeluTanh, Self::GeluBloom, Self::Silu, Self::Tanh];
+
+    /// The factor on x + 0.044715 x³ in the forms of GELU with a hyperbolic tangent.
+    fn tanh_factor(self) -> f64 {
+        if self == Self::GeluBloom { 0.797_884_56 } else { (2.0 / PI).sqrt() }
+    }
 }
 
 /// Computes `y = f(x)` in each entry.
@@ -40,6 +48,11 @@ pub fn forward<F: Scalar>(activation: Activation, x: &ArrayRef2<F>) -> Array2<F>
         Activation::Relu => slice.iter_mut().for_each(|x| *x = if *x <= F::zero() { F::zero() } else { *x }),
         Activation::GeluErf => gelu_erf(slice),
         Activation::GeluTanh => gelu_tanh(slice),
+        Activation::GeluBloom => slice.iter_mut().for_each(|x| {
+            let (one, half) = (F::one(), F::from_f64(0.5));
+            let cubed = F::from_f64(0.044715) * *x * *x * *x;
+            *x = half * *x * (one + (F::from_f64(activation.tanh_factor()) * (*x + cubed)).tanh());
+        }),
         Activation::Silu => silu(slice),
         Activation::Tanh => slice.iter_mut().for_each(|x| *x = x.tanh()),
     }
@@ -58,6 +71,30 @@ pub fn derivative<F: Scalar>(
     check2("y", x.dim(), y)?;
     let mut out = y.to_owned();
     Zip::from(&mut out).and(x).for_each(|y, &x| *y = slope(activation, x, *y));
+    Ok(out)
+}
+
+/// Computes `f″(x)` in each entry, from the input and the saved output `y = f(x)`.
+///
+/// # Errors
+/// [`ShapeError`] if the shapes differ.
+///
+/// # Examples
+/// ```
+/// use collimate_grad::primitive::activation::{self, Activation};
+/// let x = ndarray::array![[0.0f64]];
+/// let y = activation::forward(Activation::Silu, &x);
+/// assert!((activation::second_derivative(Activation::Silu, &x, &y)?[[0, 0]] - 0.5).abs() < 1e-15);
+/// # Ok::<(), collimate_tensor::ShapeError>(())
+/// ```
+pub fn second_derivative<F: Scalar>(
+    activation: Activation,
+    x: &ArrayRef2<F>,
+    y: &ArrayRef2<F>,
+) -> Result<Array2<F>, ShapeError> {
+    check2("y", x.dim(), y)?;
+    let mut out = y.to_owned();
+    Zip::from(&mut out).and(x).for_each(|y, &x| *y = bend(activation, x, *y));
     Ok(out)
 }
 
@@ -94,7 +131,7 @@ pub fn jvp<F: Scalar>(
 fn slope<F: Scalar>(activation: Activation, x: F, y: F) -> F {
     let one = F::one();
     let half = F::from_f64(0.5);
-    let gate = || if x.abs() < F::from_f64(1e-30) { half } else { y / x };
+    let gate = || gate(x, y);
     match activation {
         Activation::Relu => {
             if x > F::zero() {
@@ -111,11 +148,51 @@ fn slope<F: Scalar>(activation: Activation, x: F, y: F) -> F {
             s + y * (one - s)
         }
         Activation::GeluErf => gate() + x * (-half * x * x).exp() * F::from_f64(1.0 / (2.0 * PI).sqrt()),
-        Activation::GeluTanh => {
+        Activation::GeluTanh | Activation::GeluBloom => {
             // s = ½(1 + tanh u), so s′ = 2 s (1 − s) u′.
             let s = gate();
-            let inner = F::from_f64((2.0 / PI).sqrt()) * (one + F::from_f64(3.0 * 0.044715) * x * x);
+            let inner = F::from_f64(activation.tanh_factor()) * (one + F::from_f64(3.0 * 0.044715) * x * x);
             s + F::from_f64(2.0) * y * (one - s) * inner
+        }
+    }
+}
+
+/// Returns the factor s of the gates `y = x·s(x)`.
+fn gate<F: Scalar>(x: F, y: F) -> F {
+    if x.abs() < F::from_f64(1e-30) { F::from_f64(0.5) } else { y / x }
+}
+
+/// Computes f″ at one point.
+fn bend<F: Scalar>(activation: Activation, x: F, y: F) -> F {
+    let number = F::from_f64;
+    let (one, two) = (F::one(), number(2.0));
+    match activation {
+        Activation::Relu => {
+            if x.is_nan() {
+                x
+            } else {
+                F::zero()
+            }
+        }
+        Activation::Tanh => -two * y * (one - y * y),
+        Activation::Silu => {
+            // s′ = s (1 − s) and f″ = 2 s′ + x s′ (1 − 2 s).
+            let s = gate(x, y);
+            let first = s * (one - s);
+            two * first + x * first * (one - two * s)
+        }
+        Activation::GeluErf => {
+            (two - x * x) * (-number(0.5) * x * x).exp() * number(1.0 / (2.0 * PI).sqrt())
+        }
+        Activation::GeluTanh | Activation::GeluBloom => {
+            // f″ = 2 s′ + x s″ with s′ = 2 s (1 − s) u′ and s″ = 2 (1 − 2 s) s′ u′ + 2 s (1 − s) u″.
+            let s = gate(x, y);
+            let factor = number(activation.tanh_factor());
+            let inner = factor * (one + number(3.0 * 0.044715) * x * x);
+            let first = two * s * (one - s) * inner;
+            let second =
+                two * (one - two * s) * first * inner + two * s * (one - s) * factor * number(6.0 * 0.044715) * x;
+            two * first + x * second
         }
     }
 }

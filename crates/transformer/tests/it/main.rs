@@ -1,5 +1,6 @@
 //! Properties of decoders with random weights, and the inputs that they refuse.
 
+mod architectures;
 mod gguf;
 mod hooks;
 mod reference;

@@ -1,0 +1,73 @@
+//! The architectures: one file for each family, one line in the table.
+
+mod bert;
+mod bloom;
+mod cohere;
+mod diffllama;
+mod falcon;
+mod gemma;
+mod gpt2;
+mod gpt_neo;
+mod gpt_neox;
+mod gptj;
+mod granite;
+mod keys;
+mod llama;
+mod mistral;
+mod olmo2;
+mod opt;
+mod parts;
+mod phi;
+mod phi3;
+mod qwen;
+mod smollm3;
+mod stablelm;
+
+pub(crate) use keys::Keys;
+
+use crate::description::Description;
+use crate::error::ModelFileError;
+use crate::parameters::{ParameterName, Source};
+
+/// An architecture: its names in files, its description, and the places of its parameters.
+pub(crate) struct Architecture {
+    /// The values of `model_type`.
+    pub(crate) names: &'static [&'static str],
+    /// Reads the description from the configuration.
+    pub(crate) describe: fn(&Keys) -> Result<Description, ModelFileError>,
+    /// Returns the place of a parameter in the tensors of the file.
+    pub(crate) place: fn(ParameterName, &Description) -> Source,
+}
+
+/// All architectures.
+pub(crate) const ALL: [&Architecture; 20] = [
+    &llama::ARCHITECTURE,
+    &mistral::ARCHITECTURE,
+    &qwen::ARCHITECTURE,
+    &gemma::ARCHITECTURE,
+    &gpt2::ARCHITECTURE,
+    &gpt_neo::ARCHITECTURE,
+    &gpt_neox::ARCHITECTURE,
+    &gptj::ARCHITECTURE,
+    &opt::ARCHITECTURE,
+    &phi::ARCHITECTURE,
+    &phi3::ARCHITECTURE,
+    &olmo2::ARCHITECTURE,
+    &smollm3::ARCHITECTURE,
+    &granite::ARCHITECTURE,
+    &stablelm::ARCHITECTURE,
+    &falcon::ARCHITECTURE,
+    &bloom::ARCHITECTURE,
+    &cohere::ARCHITECTURE,
+    &bert::ARCHITECTURE,
+    &diffllama::ARCHITECTURE,
+];
+
+/// Returns the architecture with a `model_type`.
+pub(crate) fn find(keys: &Keys) -> Result<&'static Architecture, ModelFileError> {
+    let given = keys.text("model_type")?.unwrap_or_default();
+    let known = || ALL.iter().flat_map(|one| one.names).copied();
+    ALL.iter().find(|one| one.names.contains(&given.as_str())).copied().ok_or_else(|| {
+        keys.unusable("model_type", &format!("one of {}", known().collect::<Vec<_>>().join(", ")))
+    })
+}

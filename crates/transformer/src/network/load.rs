@@ -1,0 +1,199 @@
+//! Models from files.
+
+use super::Model;
+use super::files::{WeightFiles, read_text};
+use crate::architectures::{self, Architecture, Keys};
+use crate::description::Description;
+use crate::error::{ModelFileError, check_finite};
+use crate::parameters::{Part, ParameterName, Source, collect};
+use crate::pass::{Precision, Program};
+use collimate_tensor::files::FileArray;
+use collimate_tensor::memory_fits;
+use ndarray::{Array2, ArrayD};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The prefixes that some files leave out.
+const PREFIXES: [&str; 4] = ["transformer.", "model.", "bert.", "gpt_neox."];
+
+impl<F: Precision> Model<F> {
+    /// Opens a folder with `config.json` and `model.safetensors` (or parts with an index).
+    ///
+    /// # Errors
+    /// [`ModelFileError`] if a file cannot be read, a key or a tensor that bears on the function is missing, unknown or of the wrong
+    /// shape, a weight is not finite, or the weights do not fit into memory.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
+        let path = path.as_ref();
+        Self::open_with_configuration(path, path.join("config.json"))
+    }
+
+    /// Opens the weights of a folder with another configuration.
+    ///
+    /// # Errors
+    /// Those of [`Model::open`].
+    pub fn open_with_configuration(
+        path: impl AsRef<Path>,
+        configuration: impl AsRef<Path>,
+    ) -> Result<Self, ModelFileError> {
+        let text = read_text(configuration.as_ref())?;
+        let files = WeightFiles::open(path.as_ref())?;
+        let shapes = files.shapes();
+        let keys = Keys::parse(&text, shapes.clone())?;
+        let architecture = architectures::find(&keys)?;
+        let description = (architecture.describe)(&keys)?;
+        keys.check_all_used()?;
+        let program = Program::new(&description);
+        let sources = resolve(&program, &description, architecture, &shapes)?;
+        check_shapes(&program, &sources, &shapes)?;
+        let skipped = unused(&sources, &shapes)?;
+        let numbers: u64 = program.parameters.iter().map(|(_, (a, b))| *a as u64 * *b as u64).sum();
+        let needed = numbers * size_of::<F>() as u64;
+        if !memory_fits(needed) {
+            return Err(ModelFileError::Memory { needed });
+        }
+        let mut parameters = Vec::with_capacity(sources.len());
+        let mut read: Vec<(String, ArrayD<F>)> = Vec::new();
+        for ((name, shape), source) in program.parameters.iter().zip(&sources) {
+            for piece in source {
+                if !read.iter().any(|(tensor, _)| *tensor == piece.tensor) {
+                    // Two tensors: the matrix and the bias of a fused product are read once for its three parts.
+                    if read.len() > 1 && source.len() == 1 {
+                        read.remove(0);
+                    }
+                    read.push((piece.tensor.clone(), numbers_of(&files.read(&piece.tensor)?)));
+                }
+            }
+            let tensor = |name: &str| read.iter().find(|(tensor, _)| tensor == name).map(|(_, x)| x);
+            let parameter = collect(source, *shape, tensor).ok_or_else(|| missing(*name, source))?;
+            check_finite(|| format!("tensor '{}'", source[0].tensor), parameter.iter())?;
+            parameters.push(parameter);
+            if source.len() > 1 {
+                read.clear();
+            }
+        }
+        Ok(Self { description, program, parameters, sources, shapes, skipped })
+    }
+
+    /// Makes a model of a description with given parameters, in the order of [`Model::parameters`].
+    pub(crate) fn from_parameters(
+        description: Description,
+        make: impl FnMut(&(ParameterName, (usize, usize))) -> Array2<F>,
+    ) -> Self {
+        let program = Program::new(&description);
+        let parameters = program.parameters.iter().map(make).collect();
+        let sources = program.parameters.iter().map(|(name, _)| vec![crate::parameters::Piece::whole(name.to_string())]);
+        let sources = sources.collect();
+        Self { description, program, parameters, sources, shapes: BTreeMap::new(), skipped: Vec::new() }
+    }
+}
+
+/// Returns the numbers of a tensor in the precision of the model.
+pub(super) fn numbers_of<F: Precision>(array: &FileArray) -> ArrayD<F> {
+    if F::NAME == "f64" { array.to_f64().mapv(F::from_f64) } else { array.to_f32().mapv(|x| F::from_f64(f64::from(x))) }
+}
+
+fn missing(name: ParameterName, source: &Source) -> ModelFileError {
+    let tensor = source.first().map_or_else(|| name.to_string(), |piece| piece.tensor.clone());
+    ModelFileError::MissingTensor { name: tensor }
+}
+
+/// Finds the tensors of each parameter under the names that the file uses.
+fn resolve<F>(
+    program: &Program<F>,
+    description: &Description,
+    architecture: &Architecture,
+    shapes: &BTreeMap<String, Vec<usize>>,
+) -> Result<Vec<Source>, ModelFileError> {
+    let find = |wanted: &str| -> Option<String> {
+        let old = wanted.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+        let names = [wanted.to_owned(), old];
+        let bare = names.iter().flat_map(|name| PREFIXES.iter().filter_map(|p| name.strip_prefix(p)).map(String::from));
+        names.iter().cloned().chain(bare).find(|name| shapes.contains_key(name))
+    };
+    let tied = description.head.as_ref().is_some_and(|head| head.tied);
+    let mut sources = Vec::new();
+    for (name, _) in &program.parameters {
+        let mut source = (architecture.place)(*name, description);
+        if name.part == Part::TokenEmbedding && tied && source.iter().all(|piece| find(&piece.tensor).is_none()) {
+            source = (architecture.place)(ParameterName { layer: None, part: Part::Head }, description);
+        }
+        for piece in &mut source {
+            piece.tensor = find(&piece.tensor).ok_or_else(|| ModelFileError::MissingTensor { name: piece.tensor.clone() })?;
+        }
+        if source.is_empty() {
+            return Err(missing(*name, &source));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+/// Checks that the tensors have the shapes that the description asks for, before anything is allocated.
+fn check_shapes<F>(
+    program: &Program<F>,
+    sources: &[Source],
+    shapes: &BTreeMap<String, Vec<usize>>,
+) -> Result<(), ModelFileError> {
+    let mut used: BTreeMap<&str, usize> = BTreeMap::new();
+    for ((_, (rows, columns)), source) in program.parameters.iter().zip(sources) {
+        let mut count = 0;
+        for piece in source {
+            let shape = &shapes[&piece.tensor];
+            let taken = piece.count(shape);
+            *used.entry(&piece.tensor).or_default() += taken;
+            // The numbers of a vector are columns; the columns of a matrix are those of the parameter.
+            let fits = match shape.len() {
+                1 => taken % columns == 0,
+                2 => shape[usize::from(!piece.transposed)] == *columns,
+                _ => false,
+            };
+            count += if shape.len() == 1 { taken / columns } else { taken };
+            if !fits || piece.groups == 0 {
+                return Err(wrong_shape(piece.tensor.clone(), (*rows, *columns), shape));
+            }
+        }
+        if count != *rows {
+            let tensor = source[0].tensor.clone();
+            let shape = &shapes[&tensor];
+            return Err(wrong_shape(tensor, (*rows, *columns), shape));
+        }
+    }
+    for (tensor, taken) in used {
+        let shape = &shapes[tensor];
+        let pieces = sources.iter().flatten().filter(|piece| piece.tensor == tensor);
+        let rows = pieces.map(|piece| if piece.transposed { shape[shape.len() - 1] } else { shape[0] }).max();
+        if rows != Some(taken) {
+            return Err(wrong_shape(tensor.to_owned(), (taken, shape.iter().product::<usize>() / shape[0].max(1)), shape));
+        }
+    }
+    Ok(())
+}
+
+fn wrong_shape(name: String, expected: (usize, usize), given: &[usize]) -> ModelFileError {
+    let expected = if given.len() == 1 { vec![expected.0 * expected.1] } else { vec![expected.0, expected.1] };
+    ModelFileError::TensorShape { name, expected, given: given.to_vec() }
+}
+
+/// Returns the tensors that hold no parameter. One that is not known to be without effect is refused.
+fn unused(
+    sources: &[Source],
+    shapes: &BTreeMap<String, Vec<usize>>,
+) -> Result<Vec<String>, ModelFileError> {
+    let mut skipped = Vec::new();
+    for (name, shape) in shapes {
+        if sources.iter().flatten().any(|piece| piece.tensor == *name) {
+            continue;
+        }
+        let mask = (name.ends_with("attn.bias") || name.ends_with("attention.bias")) && shape.len() > 1;
+        let idle = mask
+            || name.ends_with("masked_bias")
+            || name.ends_with("rotary_emb.inv_freq")
+            || name.ends_with("position_ids")
+            || name.ends_with("cls.predictions.decoder.bias");
+        if !idle {
+            return Err(ModelFileError::UnexpectedTensor { name: name.clone() });
+        }
+        skipped.push(name.clone());
+    }
+    Ok(skipped)
+}

@@ -1,0 +1,71 @@
+//! A model of any architecture: its weights, and the passes through it.
+
+mod files;
+mod generate;
+mod gradients;
+mod load;
+mod names;
+mod run;
+mod tensors;
+
+pub use generate::Choice;
+pub use gradients::{Along, Gradients, Targets};
+pub use run::Outputs;
+
+use crate::description::Description;
+use crate::parameters::{ParameterName, Source};
+use crate::pass::{Precision, Program};
+use ndarray::{Array2, ArrayRef2};
+use std::collections::BTreeMap;
+
+/// A transformer of any architecture, in f32 or f64.
+///
+/// # Determinism
+/// The bits are the same on any number of threads.
+///
+/// # Examples
+/// ```no_run
+/// use collimate_transformer::{Input, Model};
+/// let model = Model::<f32>::open("some-folder")?; // config.json and model.safetensors
+/// let outputs = model.run(&Input::new(ndarray::array![[7, 3, 9]]), &mut ())?;
+/// assert_eq!(outputs.logits.unwrap().dim().1, 3);
+/// # Ok::<(), collimate_transformer::TransformerError>(())
+/// ```
+pub struct Model<F> {
+    description: Description,
+    program: Program<F>,
+    parameters: Vec<Array2<F>>,
+    /// The place of each parameter in the tensors of its file.
+    sources: Vec<Source>,
+    /// The shapes of the tensors of the file.
+    shapes: BTreeMap<String, Vec<usize>>,
+    /// The tensors that were passed over because they hold no parameter.
+    skipped: Vec<String>,
+}
+
+impl<F: Precision> Model<F> {
+    /// Returns the description of the architecture.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Returns the parameters in the order in which the model uses them, each with its name. Matrices are `[outputs, inputs]`.
+    pub fn parameters(&self) -> impl Iterator<Item = (ParameterName, &ArrayRef2<F>)> {
+        self.program.parameters.iter().map(|(name, _)| *name).zip(self.parameters.iter().map(|x| &**x))
+    }
+
+    /// Returns one parameter, if the model has it.
+    pub fn parameter(&self, name: ParameterName) -> Option<&ArrayRef2<F>> {
+        self.parameters().find(|(other, _)| *other == name).map(|(_, x)| x)
+    }
+
+    /// Returns the number of numbers in all parameters.
+    pub fn n_parameters(&self) -> usize {
+        self.parameters.iter().map(|x| x.len()).sum()
+    }
+
+    /// Returns the names of the tensors of the file that hold no parameter, such as stored masks.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+}

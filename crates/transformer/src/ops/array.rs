@@ -1,0 +1,204 @@
+//! Matrices with an optional derivative along a direction.
+
+use super::number::{Dual, Number};
+use collimate_tensor::{Scalar, matmul, matmul_into};
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+
+/// A matrix `[rows, columns]` and, in a pass along a direction, its derivative along the direction.
+#[derive(Clone, Debug)]
+pub(crate) struct Matrix<F> {
+    pub(crate) value: Array2<F>,
+    pub(crate) tangent: Option<Array2<F>>,
+}
+
+/// A view of a [`Matrix`], with any strides.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a, F> {
+    pub(crate) value: ArrayView2<'a, F>,
+    pub(crate) tangent: Option<ArrayView2<'a, F>>,
+}
+
+impl<'a, F: Scalar> View<'a, F> {
+    /// Returns the transposed view.
+    pub(crate) fn t(self) -> Self {
+        Self { value: self.value.reversed_axes(), tangent: self.tangent.map(ArrayView2::reversed_axes) }
+    }
+
+    /// Returns α·self·other.
+    pub(crate) fn times(self, other: View<'_, F>, alpha: F) -> Matrix<F> {
+        let shape = (self.value.nrows(), other.value.ncols());
+        let mut out = Matrix { value: Array2::zeros(shape), tangent: None };
+        self.add_times(other, alpha, &mut out);
+        out
+    }
+
+    /// Adds α·self·other to `out`, by the product rule.
+    pub(crate) fn add_times(self, other: View<'_, F>, alpha: F, out: &mut Matrix<F>) {
+        let add = |a: &ArrayView2<'_, F>, b: &ArrayView2<'_, F>, c: &mut Array2<F>| {
+            matmul_into(alpha, a, b, F::one(), c).expect("the shapes of a product fit");
+        };
+        add(&self.value, &other.value, &mut out.value);
+        if self.tangent.is_none() && other.tangent.is_none() {
+            return;
+        }
+        let shape = out.value.dim();
+        let tangent = out.tangent.get_or_insert_with(|| Array2::zeros(shape));
+        if let Some(a) = &self.tangent {
+            add(a, &other.value, tangent);
+        }
+        if let Some(b) = &other.tangent {
+            add(&self.value, b, tangent);
+        }
+    }
+}
+
+impl<F: Scalar> Matrix<F> {
+    /// Returns zeros, with a zero derivative when `along` is true.
+    pub(crate) fn zeros(shape: (usize, usize), along: bool) -> Self {
+        Self { value: Array2::zeros(shape), tangent: along.then(|| Array2::zeros(shape)) }
+    }
+
+    /// Returns a view of the whole matrix.
+    pub(crate) fn view(&self) -> View<'_, F> {
+        View { value: self.value.view(), tangent: self.tangent.as_ref().map(|x| x.view()) }
+    }
+
+    /// Returns the number of rows and of columns.
+    pub(crate) fn dim(&self) -> (usize, usize) {
+        self.value.dim()
+    }
+
+    /// Adds `factor` · other.
+    pub(crate) fn add_scaled(&mut self, other: &Self, factor: F) {
+        self.value.scaled_add(factor, &other.value);
+        match (&mut self.tangent, &other.tangent) {
+            (Some(to), Some(from)) => to.scaled_add(factor, from),
+            (to @ None, Some(from)) => *to = Some(from * factor),
+            (_, None) => {}
+        }
+    }
+
+    /// Multiplies by a constant.
+    pub(crate) fn scale(&mut self, factor: F) {
+        self.value.mapv_inplace(|x| x * factor);
+        if let Some(tangent) = &mut self.tangent {
+            tangent.mapv_inplace(|x| x * factor);
+        }
+    }
+}
+
+/// Computes x·Wᵀ of rows x `[n, i]` and a weight W `[o, i]`.
+pub(crate) fn apply<F: Scalar>(x: View<'_, F>, weight: View<'_, F>) -> Matrix<F> {
+    let value = matmul(&x.value, &weight.value.t()).expect("the shapes of a product fit");
+    let mut out = Matrix { value, tangent: None };
+    if let Some(x_dot) = &x.tangent {
+        out.tangent = Some(matmul(x_dot, &weight.value.t()).expect("the shapes of a product fit"));
+    }
+    if let Some(w_dot) = &weight.tangent {
+        let tangent = out.tangent.get_or_insert_with(|| Array2::zeros(out.value.dim()));
+        matmul_into(F::one(), &x.value, &w_dot.t(), F::one(), tangent).expect("the shapes of a product fit");
+    }
+    out
+}
+
+/// The number of rows of one task of a row function.
+const ROWS: usize = 16;
+
+/// A function of rows that is written once for numbers and for dual numbers.
+pub(crate) trait RowFunction<const N: usize, const M: usize>: Sync {
+    /// Computes M rows from N rows. `index` counts the rows from zero.
+    fn run<T: Number>(&self, index: usize, inputs: [&[T]; N], outputs: [&mut [T]; M]);
+}
+
+/// Applies a row function to the corresponding rows of N matrices, which gives M matrices of the given numbers of columns.
+pub(crate) fn map_rows<F: Scalar + Number, const N: usize, const M: usize>(
+    function: &impl RowFunction<N, M>,
+    inputs: [View<'_, F>; N],
+    columns: [usize; M],
+) -> [Matrix<F>; M] {
+    let rows = inputs[0].value.nrows();
+    let along = inputs.iter().any(|input| input.tangent.is_some());
+    let inputs = inputs.map(|input| {
+        let own = |x: ArrayView2<'_, F>| x.as_standard_layout().into_owned();
+        // Views of whole matrices are nearly always in standard layout; then nothing is copied.
+        (Rows::new(input.value), input.tangent.map(own))
+    });
+    let mut outputs = columns.map(|columns| Matrix::zeros((rows, columns), along));
+    let mut tasks: Vec<(usize, [Block<'_, F>; M])> = Vec::new();
+    {
+        let mut blocks = outputs.each_mut().map(|out| {
+            let columns = out.value.ncols();
+            let size = (ROWS * columns).max(1);
+            let values = out.value.as_slice_mut().expect("standard layout").chunks_mut(size);
+            let tangents = out.tangent.as_mut().map(|x| x.as_slice_mut().expect("standard layout").chunks_mut(size));
+            (values, tangents)
+        });
+        for index in 0..rows.div_ceil(ROWS) {
+            let block = blocks.each_mut().map(|(values, tangents)| Block {
+                value: values.next().unwrap_or_default(),
+                tangent: tangents.as_mut().map(|x| x.next().unwrap_or_default()),
+            });
+            tasks.push((index * ROWS, block));
+        }
+    }
+    tasks.into_par_iter().for_each(|(first, mut block)| {
+        for row in 0..ROWS.min(rows - first) {
+            let index = first + row;
+            if along {
+                let given = inputs.each_ref().map(|(value, tangent)| {
+                    let values = value.row(index).iter();
+                    match tangent {
+                        Some(tangent) => values
+                            .zip(tangent.row(index))
+                            .map(|(&value, &tangent)| Dual { value, tangent })
+                            .collect::<Vec<_>>(),
+                        None => values.map(|&value| Dual { value, tangent: F::zero() }).collect(),
+                    }
+                });
+                let mut made = columns.map(|n| vec![Dual { value: F::zero(), tangent: F::zero() }; n]);
+                function.run(index, given.each_ref().map(|x| &x[..]), made.each_mut().map(|x| &mut x[..]));
+                for ((block, made), columns) in block.iter_mut().zip(&made).zip(columns) {
+                    let tangent = block.tangent.as_mut().expect("a pass along a direction");
+                    for (at, number) in made.iter().enumerate() {
+                        block.value[row * columns + at] = number.value;
+                        tangent[row * columns + at] = number.tangent;
+                    }
+                }
+            } else {
+                let given = inputs.each_ref().map(|(value, _)| value.row(index));
+                let mut at = 0;
+                let made = block.each_mut().map(|block| {
+                    let columns = columns[at];
+                    at += 1;
+                    &mut block.value[row * columns..][..columns]
+                });
+                function.run(index, given, made);
+            }
+        }
+    });
+    outputs
+}
+
+/// The rows of one task of an output.
+struct Block<'a, F> {
+    value: &'a mut [F],
+    tangent: Option<&'a mut [F]>,
+}
+
+/// Rows as slices, copied only if their numbers are not neighbours.
+struct Rows<'a, F>(ndarray::CowArray<'a, F, ndarray::Ix2>);
+
+impl<'a, F: Scalar> Rows<'a, F> {
+    fn new(view: ArrayView2<'a, F>) -> Self {
+        let neighbours = view.ncols() < 2 || view.strides()[1] == 1;
+        Self(if neighbours { view.into() } else { view.as_standard_layout().into_owned().into() })
+    }
+
+    fn row(&self, index: usize) -> &[F] {
+        // The lifetime of the row is that of the array, which `row` of a CowArray gives.
+        let row = self.0.index_axis(Axis(0), index);
+        // SAFETY-free way: the slice of a row whose numbers are neighbours.
+        row.to_slice().unwrap_or_default()
+    }
+}

@@ -1,0 +1,368 @@
+//! Softmax attention of rows that are already normalised and turned.
+
+use super::array::{Matrix, RowFunction, View, map_rows};
+use super::number::Number;
+use super::{Operation, Parameter, Slot};
+use crate::description::Alibi;
+use crate::error::RunError;
+use crate::pass::{Backward, Forward, Real, Seen};
+use crate::site::{HookPoint, Site};
+use ndarray::{Array2, Array4, Axis, s};
+use rayon::prelude::*;
+
+/// Computes z = softmax(scale·q kᵀ) v of each head, with a softcap, biases, a mask and a sink where the model has them.
+pub(crate) struct Attend {
+    pub(crate) layer: usize,
+    /// The number of query heads.
+    pub(crate) heads: usize,
+    /// The number of key heads. Query head h reads key head ⌊h·key_heads/heads⌋.
+    pub(crate) key_heads: usize,
+    /// The values that a query head reads.
+    pub(crate) values: ValueHeads,
+    /// The factor on the scores.
+    pub(crate) scale: f64,
+    pub(crate) softcap: Option<f64>,
+    /// True if a query sees no later key.
+    pub(crate) causal: bool,
+    /// The number of keys that a query sees, with its own.
+    pub(crate) window: Option<usize>,
+    pub(crate) alibi: Option<Alibi>,
+    /// The logits of the sinks, `[1, h]`.
+    pub(crate) sinks: Option<Parameter>,
+    pub(crate) q: Slot,
+    pub(crate) k: Slot,
+    pub(crate) v: Slot,
+    pub(crate) output: Slot,
+}
+
+/// The value head of a query head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ValueHeads {
+    /// The value head with the number of the key head.
+    LikeKeys,
+    /// One for each pair of query heads h and h + heads/2.
+    Halves,
+}
+
+impl ValueHeads {
+    fn count(self, heads: usize, key_heads: usize) -> usize {
+        match self {
+            Self::LikeKeys => key_heads,
+            Self::Halves => heads / 2,
+        }
+    }
+}
+
+/// The columns of one head.
+fn head<'a, F>(x: View<'a, F>, index: usize, heads: usize) -> View<'a, F> {
+    let width = x.value.ncols() / heads;
+    let columns = index * width..(index + 1) * width;
+    View {
+        value: x.value.slice_move(s![.., columns.clone()]),
+        tangent: x.tangent.map(|x| x.slice_move(s![.., columns])),
+    }
+}
+
+/// The rows of one sequence.
+fn sequence<'a, F>(x: View<'a, F>, index: usize, length: usize) -> View<'a, F> {
+    let rows = index * length..(index + 1) * length;
+    View {
+        value: x.value.slice_move(s![rows.clone(), ..]),
+        tangent: x.tangent.map(|x| x.slice_move(s![rows, ..])),
+    }
+}
+
+/// The rows of the pattern of one head.
+struct Pattern<'a> {
+    softcap: Option<f64>,
+    /// The bias of each key.
+    bias: Option<Vec<f64>>,
+    seen: &'a Seen,
+    sequence: usize,
+    causal: bool,
+    window: Option<usize>,
+}
+
+impl Pattern<'_> {
+    fn sees(&self, query: usize, key: usize) -> bool {
+        let place = query + self.seen.offset;
+        let late = self.causal && key > place;
+        let early = self.window.is_some_and(|window| key + window <= place);
+        let far = !self.causal && self.window.is_some_and(|window| place + window <= key);
+        !late && !early && !far && self.seen.key(self.sequence, key)
+    }
+
+    fn cap<T: Number>(&self, score: T) -> T {
+        match self.softcap {
+            Some(cap) => T::constant(cap) * (score / T::constant(cap)).hyperbolic_tangent(),
+            None => score,
+        }
+    }
+}
+
+/// The pattern from the scores and the logit of the sink (no column without a sink).
+impl RowFunction<2, 1> for Pattern<'_> {
+    fn run<T: Number>(&self, query: usize, [scores, sink]: [&[T]; 2], [out]: [&mut [T]; 1]) {
+        let mut most = sink.iter().fold(f64::NEG_INFINITY, |most, sink| most.max(sink.plain()));
+        for (key, (out, &score)) in out.iter_mut().zip(scores).enumerate() {
+            *out = if self.sees(query, key) {
+                let bias = self.bias.as_ref().map_or(0.0, |bias| bias[key]);
+                self.cap(score) + T::constant(bias)
+            } else {
+                T::constant(f64::NEG_INFINITY)
+            };
+            most = most.max(out.plain());
+        }
+        if most == f64::NEG_INFINITY {
+            // A query without any key gets no value.
+            out.fill(T::constant(0.0));
+            return;
+        }
+        let most = T::constant(most);
+        let mut sum = sink.iter().fold(T::constant(0.0), |sum, &sink| sum + (sink - most).exponential());
+        for out in out.iter_mut() {
+            *out = (*out - most).exponential();
+            sum = sum + *out;
+        }
+        for out in out.iter_mut() {
+            *out = *out / sum;
+        }
+    }
+}
+
+/// The gradients by the scores and by the logit of the sink, from the scores, the pattern and the gradient by the pattern.
+impl RowFunction<3, 2> for Pattern<'_> {
+    fn run<T: Number>(&self, _: usize, [scores, p, d]: [&[T]; 3], [out, sink]: [&mut [T]; 2]) {
+        let (zero, one) = (T::constant(0.0), T::constant(1.0));
+        let mean = p.iter().zip(d).fold(zero, |sum, (&p, &d)| sum + p * d);
+        for (((out, &score), &p), &d) in out.iter_mut().zip(scores).zip(p).zip(d) {
+            let slope = match self.softcap {
+                Some(cap) => {
+                    let y = (score / T::constant(cap)).hyperbolic_tangent();
+                    one - y * y
+                }
+                None => one,
+            };
+            *out = p * (d - mean) * slope;
+        }
+        let rest = p.iter().fold(one, |rest, &p| rest - p);
+        sink.fill(-(rest * mean));
+    }
+}
+
+/// The queries, keys and values of one head of one sequence.
+struct Head<'a, F> {
+    index: usize,
+    sequence: usize,
+    q: View<'a, F>,
+    k: View<'a, F>,
+    v: View<'a, F>,
+}
+
+impl Attend {
+    fn key_head(&self, head: usize) -> usize {
+        head * self.key_heads / self.heads
+    }
+
+    fn value_head(&self, head: usize) -> usize {
+        match self.values {
+            ValueHeads::LikeKeys => self.key_head(head),
+            ValueHeads::Halves => head % (self.heads / 2),
+        }
+    }
+
+    fn pattern<'a>(&self, seen: &'a Seen, sequence: usize, head: usize) -> Pattern<'a> {
+        let bias = self.alibi.as_ref().map(|alibi| alibi.biases(head, seen.places(sequence)));
+        let &Self { softcap, causal, window, .. } = self;
+        Pattern { softcap, bias, seen, sequence, causal, window }
+    }
+
+    /// Returns the heads of all sequences in order.
+    fn heads<'a, F: Real>(
+        &self,
+        q: View<'a, F>,
+        rows: &[(View<'a, F>, View<'a, F>)],
+        length: usize,
+    ) -> Vec<Head<'a, F>> {
+        let value_heads = self.values.count(self.heads, self.key_heads);
+        let mut all = Vec::with_capacity(rows.len() * self.heads);
+        for (b, &(k, v)) in rows.iter().enumerate() {
+            let q = sequence(q, b, length);
+            for h in 0..self.heads {
+                all.push(Head {
+                    index: h,
+                    sequence: b,
+                    q: head(q, h, self.heads),
+                    k: head(k, self.key_head(h), self.key_heads),
+                    v: head(v, self.value_head(h), value_heads),
+                });
+            }
+        }
+        all
+    }
+
+    fn scores<F: Real>(&self, head: &Head<'_, F>) -> Matrix<F> {
+        head.q.times(head.k.t(), F::from_f64(self.scale))
+    }
+
+    /// Returns the logit of the sink of a head for each query, `[t, 1]`, or no column.
+    fn sink<F: Real>(&self, sinks: Option<View<'_, F>>, head: usize, rows: usize) -> Matrix<F> {
+        match sinks {
+            Some(sinks) => {
+                let column = |x: ndarray::ArrayView2<'_, F>| Array2::from_elem((rows, 1), x.as_standard_layout().as_slice().expect("standard layout")[head]);
+                Matrix { value: column(sinks.value), tangent: sinks.tangent.map(column) }
+            }
+            None => Matrix::zeros((rows, 0), false),
+        }
+    }
+}
+
+impl<F: Real> Operation<F> for Attend {
+    fn inputs(&self) -> Vec<Slot> {
+        vec![self.q, self.k, self.v]
+    }
+
+    fn outputs(&self) -> Vec<Slot> {
+        vec![self.output]
+    }
+
+    fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {
+        let (batch, length) = pass.shape();
+        pass.remember(self.layer, self.k, self.v);
+        let point = |site: Site| HookPoint { layer: self.layer, site };
+        let shown = [Site::Scores, Site::Pattern].map(|site| pass.shows(point(site)));
+        let rows: Vec<_> = (0..batch).map(|b| pass.keys_and_values(self.layer, self.k, self.v, b)).collect();
+        let heads = self.heads(pass.get(self.q), &rows, length);
+        let mut patterns: Vec<Matrix<F>> = heads.par_iter().map(|head| self.scores(head)).collect();
+        drop(heads);
+        drop(rows);
+        if shown[0] {
+            pass.show_heads(point(Site::Scores), &mut patterns, batch)?;
+        }
+        let (seen, sinks) = (pass.seen(), self.sinks.map(|sinks| pass.parameter(sinks)));
+        patterns.par_iter_mut().enumerate().for_each(|(index, matrix)| {
+            let (b, h) = (index / self.heads, index % self.heads);
+            let sink = self.sink(sinks, h, length);
+            let columns = matrix.dim().1;
+            let [pattern] = map_rows(&self.pattern(seen, b, h), [matrix.view(), sink.view()], [columns]);
+            *matrix = pattern;
+        });
+        if shown[1] {
+            pass.show_heads(point(Site::Pattern), &mut patterns, batch)?;
+        }
+        let rows: Vec<_> = (0..batch).map(|b| pass.keys_and_values(self.layer, self.k, self.v, b)).collect();
+        let heads = self.heads(pass.get(self.q), &rows, length);
+        let z: Vec<Matrix<F>> = heads
+            .par_iter()
+            .zip(&patterns)
+            .map(|(head, pattern)| pattern.view().times(head.v, F::one()))
+            .collect();
+        let out = assemble(&z, batch, self.heads);
+        pass.set(self.output, out)
+    }
+
+    fn backward(&self, pass: &mut Backward<'_, F>) -> Result<(), RunError> {
+        let Some(d_out) = pass.take_gradient(self.output) else { return Ok(()) };
+        let (batch, length) = pass.shape();
+        let sinks = self.sinks.map(|sinks| pass.parameter(sinks));
+        let (k, v) = (pass.get(self.k), pass.get(self.v));
+        let rows: Vec<_> = (0..batch).map(|b| (sequence(k, b, length), sequence(v, b, length))).collect();
+        let heads = self.heads(pass.get(self.q), &rows, length);
+        let seen = pass.seen();
+        let gradients: Vec<[Matrix<F>; 4]> = heads
+            .par_iter()
+            .map(|one| {
+                let rule = self.pattern(seen, one.sequence, one.index);
+                let scores = self.scores(one);
+                let sink = self.sink(sinks, one.index, length);
+                let columns = scores.dim().1;
+                let [pattern] = map_rows(&rule, [scores.view(), sink.view()], [columns]);
+                let d_z = head(sequence(d_out.view(), one.sequence, length), one.index, self.heads);
+                let d_v = pattern.view().t().times(d_z, F::one());
+                let d_pattern = d_z.times(one.v.t(), F::one());
+                let inputs = [scores.view(), pattern.view(), d_pattern.view()];
+                let [d_scores, d_sink] = map_rows(&rule, inputs, [columns, usize::from(self.sinks.is_some())]);
+                let scale = F::from_f64(self.scale);
+                let d_q = d_scores.view().times(one.k, scale);
+                let d_k = d_scores.view().t().times(one.q, scale);
+                [d_q, d_k, d_v, d_sink]
+            })
+            .collect();
+        let along = gradients.iter().flatten().any(|x| x.tangent.is_some());
+        let value_heads = self.values.count(self.heads, self.key_heads);
+        let d_q = sum_heads(&gradients, 0, (batch, self.heads, self.heads), |h| h, along);
+        let d_k = sum_heads(&gradients, 1, (batch, self.heads, self.key_heads), |h| self.key_head(h), along);
+        let d_v = sum_heads(&gradients, 2, (batch, self.heads, value_heads), |h| self.value_head(h), along);
+        if let Some(sinks) = self.sinks.filter(|&sinks| pass.wants(sinks)) {
+            let shape = pass.parameter(sinks).value.dim();
+            let mut by_sink = Matrix::zeros(shape, along);
+            for (index, [.., d_sink]) in gradients.iter().enumerate() {
+                let h = index % self.heads;
+                let add = |to: &mut Array2<F>, from: &Array2<F>| {
+                    to.as_slice_mut().expect("standard layout")[h] += from.sum();
+                };
+                add(&mut by_sink.value, &d_sink.value);
+                if let (Some(to), Some(from)) = (&mut by_sink.tangent, &d_sink.tangent) {
+                    add(to, from);
+                }
+            }
+            pass.add_parameter_gradient(sinks, by_sink);
+        }
+        pass.add_gradient(self.q, d_q);
+        pass.add_gradient(self.k, d_k);
+        pass.add_gradient(self.v, d_v);
+        Ok(())
+    }
+}
+
+/// Puts the outputs of all heads `[t, e]` side by side, and the sequences one below the other.
+fn assemble<F: Real>(heads: &[Matrix<F>], batch: usize, per_sequence: usize) -> Matrix<F> {
+    let (length, width) = heads[0].dim();
+    let along = heads.iter().any(|x| x.tangent.is_some());
+    let mut out = Matrix::zeros((batch * length, per_sequence * width), along);
+    for (index, one) in heads.iter().enumerate() {
+        let (b, h) = (index / per_sequence, index % per_sequence);
+        let place = s![b * length..(b + 1) * length, h * width..(h + 1) * width];
+        out.value.slice_mut(place).assign(&one.value);
+        if let (Some(to), Some(from)) = (&mut out.tangent, &one.tangent) {
+            to.slice_mut(place).assign(from);
+        }
+    }
+    out
+}
+
+/// Adds the gradients of the query heads to the heads that they read, in order.
+fn sum_heads<F: Real>(
+    gradients: &[[Matrix<F>; 4]],
+    which: usize,
+    (batch, heads, read): (usize, usize, usize),
+    target: impl Fn(usize) -> usize,
+    along: bool,
+) -> Matrix<F> {
+    let (length, width) = gradients[0][which].dim();
+    let mut out = Matrix::zeros((batch * length, read * width), along);
+    for (index, gradient) in gradients.iter().enumerate() {
+        let (b, h) = (index / heads, target(index % heads));
+        let place = s![b * length..(b + 1) * length, h * width..(h + 1) * width];
+        let mut to = out.value.slice_mut(place);
+        to += &gradient[which].value;
+        if let (Some(to), Some(from)) = (&mut out.tangent, &gradient[which].tangent) {
+            let mut to = to.slice_mut(place);
+            to += from;
+        }
+    }
+    out
+}
+
+/// Puts matrices `[t, s]` of all heads of all sequences into one array `[b, h, t, s]`.
+pub(crate) fn stack_heads<F: Real>(heads: &[Matrix<F>], batch: usize) -> Array4<F> {
+    let (t, s) = heads[0].dim();
+    let per_sequence = heads.len() / batch;
+    let mut out = Array4::zeros((batch, per_sequence, t, s));
+    for (index, one) in heads.iter().enumerate() {
+        out.index_axis_mut(Axis(0), index / per_sequence)
+            .index_axis_mut(Axis(0), index % per_sequence)
+            .assign(&one.value);
+    }
+    out
+}

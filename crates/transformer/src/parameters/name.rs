@@ -1,0 +1,82 @@
+use std::fmt;
+
+/// A parameter of a layer or of the whole model.
+///
+/// Matrices map rows to rows: y = x Wᵀ with W `[outputs, inputs]`. Vectors are `[1, n]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs)] // The names say it all; the table of shapes is in the builder of the program.
+pub enum Part {
+    TokenEmbedding,
+    PositionEmbedding,
+    TypeEmbedding,
+    EmbeddingNormGain,
+    EmbeddingNormBias,
+    ProjectIn,
+    AttentionNormGain,
+    AttentionNormBias,
+    Query,
+    QueryBias,
+    Key,
+    KeyBias,
+    Value,
+    ValueBias,
+    QueryNormGain,
+    QueryNormBias,
+    KeyNormGain,
+    KeyNormBias,
+    Sinks,
+    LambdaQuery1,
+    LambdaKey1,
+    LambdaQuery2,
+    LambdaKey2,
+    AttentionOutput,
+    AttentionOutputBias,
+    AttentionPostNormGain,
+    AttentionPostNormBias,
+    AttentionSumNormGain,
+    AttentionSumNormBias,
+    MlpNormGain,
+    MlpNormBias,
+    Gate,
+    GateBias,
+    Up,
+    UpBias,
+    Down,
+    DownBias,
+    MlpPostNormGain,
+    MlpPostNormBias,
+    MlpSumNormGain,
+    MlpSumNormBias,
+    FinalNormGain,
+    FinalNormBias,
+    ProjectOut,
+    HeadTransform,
+    HeadTransformBias,
+    HeadTransformNormGain,
+    HeadTransformNormBias,
+    Head,
+    HeadBias,
+    Pooler,
+    PoolerBias,
+    NextSentence,
+    NextSentenceBias,
+}
+
+/// The name of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParameterName {
+    /// The layer, counted from zero, or none for a parameter of the whole model.
+    pub layer: Option<usize>,
+    /// The parameter.
+    pub part: Part,
+}
+
+impl fmt::Display for ParameterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.layer {
+            Some(layer) => write!(f, "{:?} of layer {layer}", self.part),
+            None => write!(f, "{:?}", self.part),
+        }
+    }
+}

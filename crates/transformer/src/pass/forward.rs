@@ -1,0 +1,155 @@
+use super::setting::Setting;
+use super::{Real, Seen};
+use crate::cache::Cache;
+use crate::error::{RunError, check_finite};
+use crate::hooks::Hooks;
+use crate::ops::{AngleTable, Lookup, Matrix, Parameter, Slot, View, stack_heads};
+use crate::site::HookPoint;
+use collimate_attention::RotaryTable;
+use ndarray::{ArrayViewMutD, IxDyn, s};
+
+/// A pass from the tokens to the logits.
+pub(crate) struct Forward<'a, F> {
+    pub(crate) setting: &'a Setting<'a, F>,
+    values: Vec<Option<Matrix<F>>>,
+    hooks: &'a mut dyn Hooks<F>,
+    cache: Option<&'a mut Cache<F>>,
+    /// True if every activation is kept for a backward pass.
+    keep: bool,
+    /// The operation that runs.
+    current: usize,
+}
+
+impl<'a, F: Real> Forward<'a, F> {
+    pub(crate) fn new(setting: &'a Setting<'a, F>, hooks: &'a mut dyn Hooks<F>, keep: bool) -> Self {
+        let values = setting.program.slots.iter().map(|_| None).collect();
+        Self { setting, values, hooks, cache: None, keep, current: 0 }
+    }
+
+    /// Returns this pass with a cache of keys and values, which it reads and extends.
+    pub(crate) fn with_cache(self, cache: &'a mut Cache<F>) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
+    /// Runs the operations up to the last one that is needed.
+    pub(crate) fn run(mut self, last: usize) -> Result<Vec<Option<Matrix<F>>>, RunError> {
+        let program = self.setting.program;
+        for index in 0..=last.min(program.operations.len().saturating_sub(1)) {
+            self.current = index;
+            let operation = &program.operations[index];
+            operation.forward(&mut self)?;
+            if !self.keep {
+                for slot in operation.inputs() {
+                    if program.last_use[slot] <= index {
+                        self.values[slot] = None;
+                    }
+                }
+            }
+        }
+        Ok(self.values)
+    }
+
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        self.setting.shape()
+    }
+
+    pub(crate) fn seen(&self) -> &'a Seen {
+        &self.setting.seen
+    }
+
+    pub(crate) fn is_along(&self) -> bool {
+        self.setting.direction.is_some()
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> View<'_, F> {
+        self.values[slot].as_ref().expect("an operation before this one wrote the slot").view()
+    }
+
+    /// Returns the activation itself if no later operation reads it, otherwise a copy.
+    pub(crate) fn take_or_copy(&mut self, slot: Slot) -> Matrix<F> {
+        let last = !self.keep && self.setting.program.last_use[slot] <= self.current;
+        let value = if last { self.values[slot].take() } else { self.values[slot].clone() };
+        value.expect("an operation before this one wrote the slot")
+    }
+
+    pub(crate) fn parameter(&self, index: Parameter) -> View<'a, F> {
+        self.setting.parameter(index)
+    }
+
+    pub(crate) fn angles(&self, table: AngleTable) -> &'a RotaryTable<F> {
+        self.setting.angles(table)
+    }
+
+    pub(crate) fn rows(&self, lookup: Lookup, table: Parameter) -> Result<Vec<usize>, RunError> {
+        self.setting.rows(lookup, table)
+    }
+
+    /// Stores an activation after the hooks have seen it. Numbers that have overflowed are an error that names the place.
+    pub(crate) fn set(&mut self, slot: Slot, mut x: Matrix<F>) -> Result<(), RunError> {
+        let info = &self.setting.program.slots[slot];
+        let place = || match info.points.first() {
+            Some(point) => format!("{point}, computed from finite numbers that are too large"),
+            None => format!("operation {}, computed from finite numbers that are too large", self.current),
+        };
+        check_finite(place, x.value.iter())?;
+        let (batch, length) = self.shape();
+        let columns = x.value.ncols();
+        for &point in &info.points {
+            if !self.hooks.wants(point) {
+                continue;
+            }
+            let rows = x.value.nrows() / batch;
+            let shape = match info.heads {
+                Some(heads) => vec![batch, length, heads, columns / heads],
+                None => vec![batch, rows, columns],
+            };
+            let mut view = x.value.view_mut().into_shape_with_order(IxDyn(&shape)).expect("standard layout");
+            self.hooks.at(point, view.view_mut());
+            check_finite(|| point.to_string(), view.iter())?;
+        }
+        self.values[slot] = Some(x);
+        Ok(())
+    }
+
+    /// Returns true if the hooks want a point that is no slot.
+    pub(crate) fn shows(&self, point: HookPoint) -> bool {
+        self.hooks.wants(point)
+    }
+
+    /// Shows the matrices of all heads of all sequences as one array `[b, h, t, s]`.
+    pub(crate) fn show_heads(&mut self, point: HookPoint, heads: &mut [Matrix<F>], batch: usize) -> Result<(), RunError> {
+        let mut all = stack_heads(heads, batch);
+        self.hooks.at(point, ArrayViewMutD::from(all.view_mut().into_dyn()));
+        check_finite(|| point.to_string(), all.iter())?;
+        let per_sequence = heads.len() / batch;
+        for (index, one) in heads.iter_mut().enumerate() {
+            one.value.assign(&all.slice(s![index / per_sequence, index % per_sequence, .., ..]));
+        }
+        Ok(())
+    }
+
+    /// Adds the keys and values of a layer to the cache, if there is one.
+    pub(crate) fn remember(&mut self, layer: usize, k: Slot, v: Slot) {
+        let Some(cache) = &mut self.cache else { return };
+        let value = |slot: Slot| &self.values[slot].as_ref().expect("keys and values are computed").value;
+        cache.extend(layer, value(k), value(v));
+    }
+
+    /// Returns the keys and values of one sequence, with those of the cache before them.
+    pub(crate) fn keys_and_values(&self, layer: usize, k: Slot, v: Slot, sequence: usize) -> (View<'_, F>, View<'_, F>) {
+        if let Some(cache) = &self.cache {
+            let (k, v) = cache.of(layer, sequence);
+            return (View { value: k, tangent: None }, View { value: v, tangent: None });
+        }
+        let (_, length) = self.shape();
+        let rows = |slot: Slot| {
+            let x = self.get(slot);
+            let range = sequence * length..(sequence + 1) * length;
+            View {
+                value: x.value.slice_move(s![range.clone(), ..]),
+                tangent: x.tangent.map(|x| x.slice_move(s![range, ..])),
+            }
+        };
+        (rows(k), rows(v))
+    }
+}

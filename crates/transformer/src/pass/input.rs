@@ -1,0 +1,132 @@
+use crate::error::RunError;
+use ndarray::Array2;
+
+/// A batch of token sequences of one length, with padding where they differ.
+///
+/// # Examples
+/// ```
+/// use collimate_transformer::Input;
+/// let input = Input::new(ndarray::array![[7, 3, 9], [2, 2, 0]]).with_mask(ndarray::array![[true, true, true], [true, true, false]]);
+/// assert_eq!(input.ids().dim(), (2, 3));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    ids: Array2<u32>,
+    mask: Option<Array2<bool>>,
+    positions: Option<Array2<i64>>,
+    types: Option<Array2<u32>>,
+}
+
+impl Input {
+    /// Returns a batch of token ids `[b, t]` without padding.
+    pub fn new(ids: Array2<u32>) -> Self {
+        Self { ids, mask: None, positions: None, types: None }
+    }
+
+    /// Returns this input with a mask `[b, t]` that is false at padding. No query reads a key of padding. Rows of padding have
+    /// values without meaning.
+    #[must_use]
+    pub fn with_mask(self, mask: Array2<bool>) -> Self {
+        Self { mask: Some(mask), ..self }
+    }
+
+    /// Returns this input with positions `[b, t]`. By default they count 0, 1, 2 … (in OPT without the padding).
+    #[must_use]
+    pub fn with_positions(self, positions: Array2<i64>) -> Self {
+        Self { positions: Some(positions), ..self }
+    }
+
+    /// Returns this input with token types `[b, t]`, 0 by default.
+    #[must_use]
+    pub fn with_types(self, types: Array2<u32>) -> Self {
+        Self { types: Some(types), ..self }
+    }
+
+    /// Returns the token ids `[b, t]`.
+    pub fn ids(&self) -> &Array2<u32> {
+        &self.ids
+    }
+
+    /// Returns the mask, if there is one.
+    pub fn mask(&self) -> Option<&Array2<bool>> {
+        self.mask.as_ref()
+    }
+
+    /// Returns the token types, if they are given.
+    pub(crate) fn types(&self) -> Option<&Array2<u32>> {
+        self.types.as_ref()
+    }
+
+    /// Returns the positions, if they are given.
+    pub(crate) fn positions(&self) -> Option<&Array2<i64>> {
+        self.positions.as_ref()
+    }
+
+    /// Checks the shapes and the ids.
+    pub(crate) fn check(&self, vocabulary: usize) -> Result<(), RunError> {
+        let (batch, length) = self.ids.dim();
+        if batch == 0 || length == 0 {
+            return Err(RunError::EmptyInput);
+        }
+        let shape = |argument, given: Option<&[usize]>| match given {
+            Some(given) if given != [batch, length] => {
+                Err(RunError::Shape { argument, expected: vec![batch, length], given: given.to_vec() })
+            }
+            _ => Ok(()),
+        };
+        shape("the mask", self.mask.as_ref().map(|x| x.shape()))?;
+        shape("the positions", self.positions.as_ref().map(|x| x.shape()))?;
+        shape("the token types", self.types.as_ref().map(|x| x.shape()))?;
+        match self.ids.iter().position(|&id| id as usize >= vocabulary) {
+            Some(at) => {
+                let id = self.ids.iter().nth(at).copied().unwrap_or_default();
+                Err(RunError::UnknownToken { id, position: at % length, n_vocab: vocabulary })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The keys of each sequence that are not padding.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// The number of keys before the first query: those of the cache.
+    pub(crate) offset: usize,
+    /// True for each key that is not padding, by sequence; empty without padding.
+    keys: Vec<Vec<bool>>,
+    /// The number of keys before each key that are not padding, by sequence; one list for all without padding.
+    places: Vec<Vec<usize>>,
+}
+
+impl Seen {
+    pub(crate) fn new(input: &Input, offset: usize) -> Self {
+        let length = input.ids.ncols();
+        let Some(mask) = &input.mask else {
+            return Self { offset, keys: Vec::new(), places: vec![(0..offset + length).collect()] };
+        };
+        let keys: Vec<Vec<bool>> = mask.rows().into_iter().map(|row| row.to_vec()).collect();
+        let places = keys
+            .iter()
+            .map(|keys| {
+                let mut count = 0;
+                keys.iter()
+                    .map(|&real| {
+                        count += usize::from(real);
+                        if real { count - 1 } else { 0 }
+                    })
+                    .collect()
+            })
+            .collect();
+        Self { offset, keys, places }
+    }
+
+    /// Returns true if a key is not padding.
+    pub(crate) fn key(&self, sequence: usize, key: usize) -> bool {
+        self.keys.get(sequence).is_none_or(|keys| keys[key])
+    }
+
+    /// Returns the place of each key among those that are not padding.
+    pub(crate) fn places(&self, sequence: usize) -> &[usize] {
+        self.places.get(sequence).unwrap_or(&self.places[0])
+    }
+}

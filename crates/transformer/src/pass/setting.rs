@@ -1,0 +1,104 @@
+use super::build::Program;
+use super::input::{Input, Seen};
+use super::Real;
+use crate::description::Description;
+use crate::error::RunError;
+use crate::ops::{AngleTable, Lookup, Parameter, View, angles};
+use collimate_attention::RotaryTable;
+use ndarray::Array2;
+
+/// What does not change during a pass: the model, its input, and the direction.
+pub(crate) struct Setting<'a, F> {
+    pub(crate) program: &'a Program<F>,
+    pub(crate) parameters: &'a [Array2<F>],
+    /// The direction in the parameters, for the derivative along it.
+    pub(crate) direction: Option<&'a [Option<Array2<F>>]>,
+    pub(crate) input: &'a Input,
+    pub(crate) seen: Seen,
+    positions: Vec<i64>,
+    tables: Vec<RotaryTable<F>>,
+}
+
+impl<'a, F: Real> Setting<'a, F> {
+    /// Checks an input and prepares the positions. `past` is the number of tokens in the cache.
+    pub(crate) fn new(
+        description: &Description,
+        program: &'a Program<F>,
+        parameters: &'a [Array2<F>],
+        direction: Option<&'a [Option<Array2<F>>]>,
+        input: &'a Input,
+        past: usize,
+    ) -> Result<Self, RunError> {
+        input.check(description.vocabulary)?;
+        let (batch, length) = input.ids().dim();
+        let seen = Seen::new(input, past);
+        let skip = description.embedding.positions.is_some_and(|positions| positions.skip_padding);
+        let shared = input.positions().is_none() && !(skip && input.mask().is_some());
+        let positions: Vec<i64> = match input.positions() {
+            Some(positions) => positions.iter().copied().collect(),
+            None if shared => (past as i64..(past + length) as i64).collect(),
+            // Padding has the position −1, whose row lies before that of position 0.
+            None => (0..batch)
+                .flat_map(|b| {
+                    let places = seen.places(b);
+                    let seen = &seen;
+                    (0..length).map(move |t| if seen.key(b, t) { places[t] as i64 } else { -1 })
+                })
+                .collect(),
+        };
+        let longest = positions.iter().max().map_or(0, |&last| (last + 1).max(0) as usize);
+        // Angles exist for every position; a table of positions ends.
+        if description.embedding.positions.is_some() && longest > description.context {
+            return Err(RunError::ContextOverflow { given: longest, context: description.context });
+        }
+        let tables =
+            program.rotaries.iter().map(|rotary| angles(rotary, &positions, longest)).collect::<Result<_, _>>()?;
+        Ok(Self { program, parameters, direction, input, seen, positions, tables })
+    }
+
+    /// Returns the number of sequences and their length.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        self.input.ids().dim()
+    }
+
+    pub(crate) fn parameter(&self, index: Parameter) -> View<'a, F> {
+        View {
+            value: self.parameters[index].view(),
+            tangent: self.direction.and_then(|direction| direction[index].as_ref()).map(|x| x.view()),
+        }
+    }
+
+    pub(crate) fn angles(&self, table: AngleTable) -> &RotaryTable<F> {
+        &self.tables[table]
+    }
+
+    /// Returns the row of a table for each token of the batch.
+    pub(crate) fn rows(&self, lookup: Lookup, table: Parameter) -> Result<Vec<usize>, RunError> {
+        let (batch, length) = self.shape();
+        let count = self.parameters[table].nrows();
+        let rows: Vec<i64> = match lookup {
+            Lookup::Token => self.input.ids().iter().map(|&id| i64::from(id)).collect(),
+            Lookup::Type => match self.input.types() {
+                Some(types) => types.iter().map(|&kind| i64::from(kind)).collect(),
+                None => vec![0; batch * length],
+            },
+            Lookup::Position { offset } => {
+                let at = |index: usize| self.positions[index % self.positions.len()] + offset as i64;
+                (0..batch * length).map(at).collect()
+            }
+        };
+        match rows.iter().position(|&row| row < 0 || row as usize >= count) {
+            Some(index) => Err(RunError::TableRow {
+                table: match lookup {
+                    Lookup::Token => "tokens",
+                    Lookup::Type => "token types",
+                    Lookup::Position { .. } => "positions",
+                },
+                row: rows[index],
+                rows: count,
+                position: index % length,
+            }),
+            None => Ok(rows.into_iter().map(|row| row as usize).collect()),
+        }
+    }
+}
