@@ -103,6 +103,11 @@ impl Keys {
         }
     }
 
+    /// Makes the keys of values that were collected elsewhere.
+    pub(crate) fn new(values: Map<String, Value>, tensors: BTreeMap<String, Vec<usize>>) -> Self {
+        Self { values, tensors, used: RefCell::default() }
+    }
+
     /// Returns the keys of a part of the configuration. What it uses does not count for the whole.
     pub(crate) fn part(&self, value: &Value) -> Self {
         let values = value.as_object().cloned().unwrap_or_default();

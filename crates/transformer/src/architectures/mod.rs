@@ -6,6 +6,7 @@ mod cohere;
 mod diffllama;
 mod falcon;
 mod gemma;
+pub(crate) mod gguf;
 mod gpt2;
 mod gpt_neo;
 mod gpt_neox;

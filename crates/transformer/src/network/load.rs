@@ -2,12 +2,13 @@
 
 use super::Model;
 use super::files::{WeightFiles, read_text};
-use crate::architectures::{self, Architecture, Keys};
+use crate::architectures::gguf::FromGguf;
+use crate::architectures::{self, Keys};
 use crate::description::Description;
 use crate::error::{ModelFileError, check_finite};
 use crate::parameters::{Part, ParameterName, Source, collect};
 use crate::pass::{Precision, Program};
-use collimate_tensor::files::FileArray;
+use collimate_tensor::files::{FileArray, FileError, Gguf};
 use collimate_tensor::memory_fits;
 use ndarray::{Array2, ArrayD};
 use std::collections::BTreeMap;
@@ -17,14 +18,20 @@ use std::path::Path;
 const PREFIXES: [&str; 4] = ["transformer.", "model.", "bert.", "gpt_neox."];
 
 impl<F: Precision> Model<F> {
-    /// Opens a folder with `config.json` and `model.safetensors` (or parts with an index).
+    /// Opens a folder with `config.json` and `model.safetensors` (or parts with an index), or a GGUF file.
     ///
     /// # Errors
     /// [`ModelFileError`] if a file cannot be read, a key or a tensor that bears on the function is missing, unknown or of the wrong
     /// shape, a weight is not finite, or the weights do not fit into memory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
         let path = path.as_ref();
-        Self::open_with_configuration(path, path.join("config.json"))
+        if path.is_dir() {
+            return Self::open_with_configuration(path, path.join("config.json"));
+        }
+        let file = Gguf::open(path)?;
+        let FromGguf { description, sources, read } = architectures::gguf::describe(&file)?;
+        let shapes = file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
+        Self::load(description, &*sources, &read, shapes, |name| file.read(name))
     }
 
     /// Opens the weights of a folder with another configuration.
@@ -42,34 +49,35 @@ impl<F: Precision> Model<F> {
         let architecture = architectures::find(&keys)?;
         let description = (architecture.describe)(&keys)?;
         keys.check_all_used()?;
+        Self::load(description, &architecture.place, &[], shapes, |name| files.read(name))
+    }
+
+    /// Reads the parameters of a description from tensors. `known` names tensors that hold no parameter and were used otherwise.
+    fn load(
+        description: Description,
+        place: &dyn Fn(ParameterName, &Description) -> Source,
+        known: &[String],
+        shapes: BTreeMap<String, Vec<usize>>,
+        read: impl Fn(&str) -> Result<FileArray, FileError>,
+    ) -> Result<Self, ModelFileError> {
         let program = Program::new(&description);
-        let sources = resolve(&program, &description, architecture, &shapes)?;
+        let sources = resolve(&program, &description, place, &shapes)?;
         check_shapes(&program, &sources, &shapes)?;
-        let skipped = unused(&sources, &shapes)?;
+        let skipped = unused(&sources, known, &shapes)?;
         let numbers: u64 = program.parameters.iter().map(|(_, (a, b))| *a as u64 * *b as u64).sum();
         let needed = numbers * size_of::<F>() as u64;
         if !memory_fits(needed) {
             return Err(ModelFileError::Memory { needed });
         }
         let mut parameters = Vec::with_capacity(sources.len());
-        let mut read: Vec<(String, ArrayD<F>)> = Vec::new();
+        let mut kept = Kept::default();
         for ((name, shape), source) in program.parameters.iter().zip(&sources) {
             for piece in source {
-                if !read.iter().any(|(tensor, _)| *tensor == piece.tensor) {
-                    // Two tensors: the matrix and the bias of a fused product are read once for its three parts.
-                    if read.len() > 1 && source.len() == 1 {
-                        read.remove(0);
-                    }
-                    read.push((piece.tensor.clone(), numbers_of(&files.read(&piece.tensor)?)));
-                }
+                kept.read(&piece.tensor, source.len(), &read)?;
             }
-            let tensor = |name: &str| read.iter().find(|(tensor, _)| tensor == name).map(|(_, x)| x);
-            let parameter = collect(source, *shape, tensor).ok_or_else(|| missing(*name, source))?;
+            let parameter = collect(source, *shape, |name| kept.get(name)).ok_or_else(|| missing(*name, source))?;
             check_finite(|| format!("tensor '{}'", source[0].tensor), parameter.iter())?;
             parameters.push(parameter);
-            if source.len() > 1 {
-                read.clear();
-            }
         }
         Ok(Self { description, program, parameters, sources, shapes, skipped })
     }
@@ -92,6 +100,37 @@ pub(super) fn numbers_of<F: Precision>(array: &FileArray) -> ArrayD<F> {
     if F::NAME == "f64" { array.to_f64().mapv(F::from_f64) } else { array.to_f32().mapv(|x| F::from_f64(f64::from(x))) }
 }
 
+/// The tensors that were read last: the matrix and the bias of a fused product serve three parameters in a row.
+struct Kept<F>(Vec<(String, ArrayD<F>)>);
+
+impl<F> Default for Kept<F> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<F: Precision> Kept<F> {
+    /// Reads a tensor of a parameter with `pieces` pieces, unless it is here.
+    fn read(
+        &mut self,
+        name: &str,
+        pieces: usize,
+        read: &impl Fn(&str) -> Result<FileArray, FileError>,
+    ) -> Result<(), FileError> {
+        if self.get(name).is_none() {
+            while self.0.len() > pieces.max(1) {
+                self.0.remove(0);
+            }
+            self.0.push((name.into(), numbers_of(&read(name)?)));
+        }
+        Ok(())
+    }
+
+    fn get(&self, name: &str) -> Option<&ArrayD<F>> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, x)| x)
+    }
+}
+
 fn missing(name: ParameterName, source: &Source) -> ModelFileError {
     let tensor = source.first().map_or_else(|| name.to_string(), |piece| piece.tensor.clone());
     ModelFileError::MissingTensor { name: tensor }
@@ -101,7 +140,7 @@ fn missing(name: ParameterName, source: &Source) -> ModelFileError {
 fn resolve<F>(
     program: &Program<F>,
     description: &Description,
-    architecture: &Architecture,
+    place: &dyn Fn(ParameterName, &Description) -> Source,
     shapes: &BTreeMap<String, Vec<usize>>,
 ) -> Result<Vec<Source>, ModelFileError> {
     let find = |wanted: &str| -> Option<String> {
@@ -113,9 +152,9 @@ fn resolve<F>(
     let tied = description.head.as_ref().is_some_and(|head| head.tied);
     let mut sources = Vec::new();
     for (name, _) in &program.parameters {
-        let mut source = (architecture.place)(*name, description);
+        let mut source = place(*name, description);
         if name.part == Part::TokenEmbedding && tied && source.iter().all(|piece| find(&piece.tensor).is_none()) {
-            source = (architecture.place)(ParameterName { layer: None, part: Part::Head }, description);
+            source = place(ParameterName { layer: None, part: Part::Head }, description);
         }
         for piece in &mut source {
             piece.tensor = find(&piece.tensor).ok_or_else(|| ModelFileError::MissingTensor { name: piece.tensor.clone() })?;
@@ -177,6 +216,7 @@ fn wrong_shape(name: String, expected: (usize, usize), given: &[usize]) -> Model
 /// Returns the tensors that hold no parameter. One that is not known to be without effect is refused.
 fn unused(
     sources: &[Source],
+    known: &[String],
     shapes: &BTreeMap<String, Vec<usize>>,
 ) -> Result<Vec<String>, ModelFileError> {
     let mut skipped = Vec::new();
@@ -186,6 +226,7 @@ fn unused(
         }
         let mask = (name.ends_with("attn.bias") || name.ends_with("attention.bias")) && shape.len() > 1;
         let idle = mask
+            || known.contains(name)
             || name.ends_with("masked_bias")
             || name.ends_with("rotary_emb.inv_freq")
             || name.ends_with("position_ids")

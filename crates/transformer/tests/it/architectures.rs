@@ -202,3 +202,40 @@ fn greedy_texts_are_those_of_the_reference_library() {
         }
     }
 }
+
+#[test]
+fn gradients_in_f32_are_as_near_as_the_reference_library_says() {
+    for case in cases().iter().filter(|case| case.io.contains_key("loss")) {
+        let model = case.open::<f32>("config.legacy.json");
+        let g = model.gradients(&case.input(), &case.targets(), &[], None).unwrap();
+        let expected = case.io.iter().filter(|(name, _)| name.starts_with("grad."));
+        let largest = expected.flat_map(|(_, (_, x))| x.iter()).fold(0.0f64, |most, x| most.max(x.abs()));
+        let limit = case.entry["tolerance"]["f32_grad_rel"].as_f64().unwrap() * largest;
+        for (name, x) in model.as_tensors(&g.by_parameter) {
+            let (off, _) = case.distance(&format!("grad.{name}"), &x.mapv(f64::from));
+            assert!(off <= limit, "{} {name}: off by {off:e}, limit {limit:e}", case.name());
+        }
+    }
+}
+
+#[test]
+fn gguf_files_give_the_logits_of_the_expanded_weights() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gguf");
+    let mut count = 0;
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|end| end != "gguf") {
+            continue;
+        }
+        count += 1;
+        let expected = Safetensors::open(path.with_extension("expected.safetensors")).unwrap();
+        let ids = expected.read("input_ids").unwrap().to_f64().mapv(|x| x as u32).into_dimensionality().unwrap();
+        let model = Model::<f64>::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let logits = model.run(&Input::new(ids), &mut ()).unwrap().logits.unwrap().into_dyn();
+        let expected = expected.read("logits").unwrap().to_f64();
+        let most = expected.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        let off = (&logits - &expected).iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        assert!(off <= 1e-6 * most, "{}: off by {off:e} of {most}", path.display());
+    }
+    assert_eq!(count, 6);
+}
