@@ -1,7 +1,7 @@
 //! The definition of the command line. Help, shell completions and manual pages are made from it.
 
 use crate::session::Session;
-use crate::{activations, claims, completions, data, llc, manual, model, rlct, sae, tms};
+use crate::{activations, claims, completions, data, generate, llc, manual, model, rlct, sae, tms};
 
 /// Run research claims about what neural networks have learned, and the computations behind them.
 #[derive(clap::Parser)]
@@ -38,8 +38,10 @@ pub(crate) enum Command {
     Tms(tms::Options),
     /// Capture the activations of a model on a text, as shards on disk.
     Activations(activations::Options),
-    /// Tokenize texts as a model does.
+    /// Run a language model and its derivatives, list its hook points, and tokenize texts as it does.
     Model(model::Options),
+    /// Continue a text with a language model.
+    Generate(generate::Options),
     /// Train, evaluate, convert and inspect sparse autoencoders and transcoders.
     Sae(sae::Options),
     /// Print the completion script of a shell.

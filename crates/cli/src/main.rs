@@ -5,6 +5,7 @@ mod arguments;
 mod claims;
 mod completions;
 mod data;
+mod generate;
 mod llc;
 mod manual;
 mod model;
@@ -39,6 +40,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Tms(options) => tms::run(options),
         Command::Activations(options) => activations::run(options, session),
         Command::Model(options) => model::run(options),
+        Command::Generate(options) => generate::run(options),
         Command::Sae(options) => sae::run(options, session),
         Command::Completions(options) => completions::run(options, Arguments::command()),
         Command::Manual(options) => manual::run(options, Arguments::command()),

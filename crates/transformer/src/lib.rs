@@ -29,7 +29,7 @@ pub use model::{Decoder, Run};
 pub use network::{Along, Choice, Gradients, Model, Outputs, Targets};
 pub use parameters::{ParameterName, Part};
 pub use pass::{Input, Precision};
-pub use site::{HookPoint, Site};
+pub use site::{HookPoint, Site, UnknownPoint};
 #[cfg(feature = "tokenizer")]
 pub use tokenizer::Tokenizer;
 

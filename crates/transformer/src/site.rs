@@ -32,8 +32,12 @@ pub enum Site {
     MlpOutput,
     /// The residual stream as it leaves the layer.
     ResidualPost,
-    /// What enters the first layer; a site of the whole model.
+    /// What enters the first layer `[b, t, d]`; a site of the whole model.
     Embedding,
+    /// The divisor of the norm before attention, √(mean square + ε), `[b, t, 1]`.
+    AttentionNormScale,
+    /// The normalised input of attention, before the gain of the norm, `[b, t, d]`.
+    AttentionNormalised,
     /// The input of attention, behind its norm.
     AttentionInput,
     /// The queries as they are projected.
@@ -48,14 +52,26 @@ pub enum Site {
     KeyTurned,
     /// The scores before softcap, mask and softmax.
     Scores,
+    /// The result of each head behind the output matrix `[b, t, h, d]`; their sum, with the bias, is the output of attention.
+    HeadResult,
+    /// What attention adds to the residual stream: its output behind the norm that follows, where there is one, `[b, t, d]`.
+    AttentionAdded,
+    /// The divisor of the norm before the MLP, `[b, t, 1]`.
+    MlpNormScale,
+    /// The normalised input of the MLP, before the gain of the norm, `[b, t, d]`.
+    MlpNormalised,
     /// The input of the MLP, behind its norm.
     MlpInput,
     /// The gate of the MLP before its nonlinearity.
     MlpGate,
     /// The up projection of the MLP.
     MlpUp,
-    /// The residual stream behind the final norm; a site of the whole model.
-    FinalNormed,
+    /// What the MLP adds to the residual stream: its output behind the norm that follows, where there is one, `[b, t, d]`.
+    MlpAdded,
+    /// The divisor of the final norm, `[b, t, 1]`; a site of the whole model.
+    FinalNormScale,
+    /// The normalised residual stream before the gain of the final norm, `[b, t, d]`; a site of the whole model.
+    FinalNormalised,
     /// What the head reads: the final norm, projected where the embedding is; a site of the whole model.
     FinalHidden,
     /// The logits; a site of the whole model.
@@ -81,6 +97,105 @@ impl Site {
     }
 }
 
+/// Every site with its name, and with the name that users of TransformerLens know. `{}` stands for the layer.
+const NAMES: [(Site, &str, &str); 30] = [
+    (Site::Embedding, "embedding", ""),
+    (Site::ResidualPre, "residual_pre.{}", "blocks.{}.hook_resid_pre"),
+    (Site::AttentionNormScale, "attention_norm_scale.{}", "blocks.{}.ln1.hook_scale"),
+    (Site::AttentionNormalised, "attention_normalised.{}", "blocks.{}.ln1.hook_normalized"),
+    (Site::AttentionInput, "attention_input.{}", ""),
+    (Site::Query, "query.{}", "blocks.{}.attn.hook_q"),
+    (Site::Key, "key.{}", "blocks.{}.attn.hook_k"),
+    (Site::Value, "value.{}", "blocks.{}.attn.hook_v"),
+    (Site::QueryTurned, "query_turned.{}", "blocks.{}.attn.hook_rot_q"),
+    (Site::KeyTurned, "key_turned.{}", "blocks.{}.attn.hook_rot_k"),
+    (Site::Scores, "scores.{}", "blocks.{}.attn.hook_attn_scores"),
+    (Site::Pattern, "pattern.{}", "blocks.{}.attn.hook_pattern"),
+    (Site::HeadOutput, "head_output.{}", "blocks.{}.attn.hook_z"),
+    (Site::HeadResult, "head_result.{}", "blocks.{}.attn.hook_result"),
+    (Site::AttentionOutput, "attention_output.{}", ""),
+    (Site::AttentionAdded, "attention_added.{}", "blocks.{}.hook_attn_out"),
+    (Site::ResidualMid, "residual_mid.{}", "blocks.{}.hook_resid_mid"),
+    (Site::MlpNormScale, "mlp_norm_scale.{}", "blocks.{}.ln2.hook_scale"),
+    (Site::MlpNormalised, "mlp_normalised.{}", "blocks.{}.ln2.hook_normalized"),
+    (Site::MlpInput, "mlp_input.{}", ""),
+    (Site::MlpGate, "mlp_gate.{}", "blocks.{}.mlp.hook_pre"),
+    (Site::MlpUp, "mlp_up.{}", "blocks.{}.mlp.hook_pre_linear"),
+    (Site::MlpNeurons, "mlp_neurons.{}", "blocks.{}.mlp.hook_post"),
+    (Site::MlpOutput, "mlp_output.{}", ""),
+    (Site::MlpAdded, "mlp_added.{}", "blocks.{}.hook_mlp_out"),
+    (Site::ResidualPost, "residual_post.{}", "blocks.{}.hook_resid_post"),
+    (Site::FinalNormScale, "final_norm_scale", "ln_final.hook_scale"),
+    (Site::FinalNormalised, "final_normalised", "ln_final.hook_normalized"),
+    (Site::FinalHidden, "final_hidden", ""),
+    (Site::Logits, "logits", ""),
+];
+
+impl Site {
+    /// Returns every site in the order in which a run passes them.
+    pub fn every() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(site, ..)| *site)
+    }
+
+    /// Returns true if the site belongs to the whole model and not to a layer.
+    pub fn is_of_the_model(self) -> bool {
+        self.name().is_some_and(|name| !name.contains("{}"))
+    }
+
+    fn name(self) -> Option<&'static str> {
+        NAMES.iter().find(|(site, ..)| *site == self).map(|(_, name, _)| *name)
+    }
+}
+
+impl HookPoint {
+    /// Returns the name of the point, for example `residual_pre.3`.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::{HookPoint, Site};
+    /// let point = Site::HeadOutput.of_layer(3);
+    /// assert_eq!(point.name(), "head_output.3");
+    /// // The names of TransformerLens are understood too.
+    /// assert_eq!("blocks.3.attn.hook_z".parse::<HookPoint>().unwrap(), point);
+    /// ```
+    pub fn name(&self) -> String {
+        let pattern = self.site.name().unwrap_or_default();
+        pattern.replace("{}", &self.layer.to_string())
+    }
+
+    /// Returns the name that users of TransformerLens know, if there is one.
+    pub fn transformer_lens_name(&self) -> Option<String> {
+        let (.., alias) = NAMES.iter().find(|(site, ..)| *site == self.site)?;
+        (!alias.is_empty()).then(|| alias.replace("{}", &self.layer.to_string()))
+    }
+}
+
+impl std::str::FromStr for HookPoint {
+    type Err = UnknownPoint;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPoint> {
+        let read = |pattern: &str| -> Option<usize> {
+            let Some((start, end)) = pattern.split_once("{}") else { return (pattern == text).then_some(0) };
+            let layer = text.strip_prefix(start)?.strip_suffix(end)?;
+            // Only plain digits: `+3` is no layer.
+            layer.bytes().all(|byte| byte.is_ascii_digit()).then(|| layer.parse().ok())?
+        };
+        let found = |(site, name, alias): &(Site, &str, &str)| {
+            let layer = read(name).or_else(|| if alias.is_empty() { None } else { read(alias) })?;
+            Some(Self { layer, site: *site })
+        };
+        NAMES.iter().find_map(found).ok_or_else(|| UnknownPoint { name: text.into() })
+    }
+}
+
+/// A name that is no hook point.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{name}' is no hook point; names are like residual_pre.3, head_output.0 or logits, and `collimate model info` lists them")]
+pub struct UnknownPoint {
+    /// The name given.
+    pub name: String,
+}
+
 /// A site of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HookPoint {
@@ -92,6 +207,9 @@ pub struct HookPoint {
 
 impl fmt::Display for HookPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.site.is_of_the_model() {
+            return write!(f, "{:?}", self.site);
+        }
         write!(f, "{:?} of layer {}", self.site, self.layer)
     }
 }

@@ -1,7 +1,7 @@
 //! No command destroys, overwrites or loses anything: each output of each command is tried with places that it must leave alone.
 
 use super::{model, run};
-use collimate_tensor::files::{FileArray, write_npy};
+use collimate_tensor::files::{FileArray, FileData, write_npy, write_safetensors};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +56,11 @@ fn cases(place: (&str, &str), quick_claim: &str) -> Vec<Case> {
             own(case(&format!("{claims} --output reports --bless --lock"), Kind::File, None))
         }
         ("llc", "sweep") => case(&format!("{llc} --sweep"), Kind::File, None),
+        ("model run", "output") => case(
+            "model run model.gguf --input ids.safetensors --output",
+            Kind::File,
+            Some("ids.safetensors"),
+        ),
         ("manual", "output") => case("manual --output", Kind::Folder, None),
         ("sae convert", "-to") => {
             let mut both = case("sae convert sae.safetensors", Kind::File, Some("sae.safetensors"));
@@ -97,6 +102,8 @@ fn prepare(folder: &Path) {
     std::fs::write(folder.join("text.txt"), "the quick brown fox jumps over the lazy dog. ".repeat(4))
         .unwrap();
     model::write(&folder.join("model.gguf"));
+    let ids = FileArray::new(vec![1, 3], FileData::I64(vec![1, 2, 3])).unwrap();
+    write_safetensors(folder.join("ids.safetensors"), &[("input_ids", ids)], &[]).unwrap();
     let train =
         "sae train --activations rows.npy --variant topk --k 2 --latents 8 --steps 10 --batch 16 --quiet";
     let (status, _, said) = run(folder, &line(&words(&format!("{train} --output sae.safetensors"))));

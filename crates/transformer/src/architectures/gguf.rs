@@ -164,6 +164,7 @@ fn translate(
     }
     values.insert("vocab_size".into(), json!(rows));
     values.insert("model_type".into(), json!(known.name));
+    values.insert("tie_word_embeddings".into(), json!(!shapes.contains_key("output.weight")));
     // The names that some configurations use for the same sizes.
     if known.name == "gpt2" {
         let inner = shapes.get("blk.0.ffn_up.weight").and_then(|shape| shape.first()).copied();

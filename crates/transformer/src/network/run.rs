@@ -5,7 +5,7 @@ use crate::error::RunError;
 use crate::hooks::Hooks;
 use crate::ops::Matrix;
 use crate::pass::{Forward, Input, Precision, Setting};
-use crate::site::HookPoint;
+use crate::site::{HookPoint, Site};
 use ndarray::{Array2, Array3};
 
 /// What a forward pass gives.
@@ -51,8 +51,15 @@ impl<F: Precision> Model<F> {
 
     /// Returns true if the model shows this point to hooks.
     pub fn has_point(&self, point: HookPoint) -> bool {
-        let inner = matches!(point.site, crate::Site::Scores | crate::Site::Pattern);
-        (inner && point.layer < self.description.layers.len())
+        let d = &self.description;
+        let inner = d.layers.get(point.layer).is_some_and(|layer| match point.site {
+            Site::Scores | Site::Pattern | Site::HeadResult => true,
+            Site::AttentionNormScale => layer.attention_norm.is_some(),
+            Site::MlpNormScale => layer.mlp_norm.is_some(),
+            _ => false,
+        });
+        inner
+            || (point.site == Site::FinalNormScale && point.layer == 0 && d.final_norm.is_some())
             || self.program.slots.iter().any(|slot| slot.points.contains(&point))
     }
 

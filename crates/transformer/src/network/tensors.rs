@@ -27,7 +27,7 @@ impl<F: Precision> Model<F> {
     /// # Errors
     /// [`ModelFileError::MissingTensor`] if one is missing, [`ModelFileError::TensorShape`] if one has another shape than in the file,
     /// [`ModelFileError::UnexpectedTensor`] if the model has none of this name.
-    pub fn from_tensors(&self, tensors: &BTreeMap<String, ArrayD<F>>) -> Result<Vec<Array2<F>>, ModelFileError> {
+    pub fn parameters_from_tensors(&self, tensors: &BTreeMap<String, ArrayD<F>>) -> Result<Vec<Array2<F>>, ModelFileError> {
         for (name, tensor) in tensors {
             match self.shapes.get(name) {
                 Some(shape) if shape == tensor.shape() => {}

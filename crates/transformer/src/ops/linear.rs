@@ -5,13 +5,40 @@ use super::norm::{add_bias, add_bias_gradient};
 use super::{Operation, Parameter, Slot};
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
+use crate::site::HookPoint;
+use super::Matrix;
+use collimate_tensor::matmul_into;
+use ndarray::{Array3, Axis, s};
 
 /// Computes y = x Wᵀ + β with a weight W `[o, i]`.
 pub(crate) struct Linear {
     pub(crate) weight: Parameter,
     pub(crate) bias: Option<Parameter>,
+    /// The hook point of the product of each head, and the number of heads in the columns of the input.
+    pub(crate) results: Option<(HookPoint, usize)>,
     pub(crate) input: Slot,
     pub(crate) output: Slot,
+}
+
+impl Linear {
+    /// Computes the product of each head by itself, shows them to the hooks, and adds them up.
+    fn by_head<F: Real>(
+        &self,
+        point: HookPoint,
+        heads: usize,
+        pass: &mut Forward<'_, F>,
+    ) -> Result<Matrix<F>, RunError> {
+        let (x, weight) = (pass.get(self.input).value, pass.parameter(self.weight).value);
+        let (rows, width, d) = (x.nrows(), x.ncols() / heads, weight.nrows());
+        let mut all = Array3::zeros((rows, heads, d));
+        for head in 0..heads {
+            let columns = s![.., head * width..(head + 1) * width];
+            let mut out = all.index_axis_mut(Axis(1), head);
+            matmul_into(F::one(), &x.slice(columns), &weight.slice(columns).t(), F::zero(), &mut out)?;
+        }
+        pass.show_results(point, &mut all)?;
+        Ok(Matrix { value: all.sum_axis(Axis(1)), tangent: None })
+    }
 }
 
 impl<F: Real> Operation<F> for Linear {
@@ -24,7 +51,10 @@ impl<F: Real> Operation<F> for Linear {
     }
 
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {
-        let mut out = apply(pass.get(self.input), pass.parameter(self.weight));
+        let mut out = match self.results.filter(|(point, _)| pass.shows(*point)) {
+            Some((point, heads)) => self.by_head(point, heads, pass)?,
+            None => apply(pass.get(self.input), pass.parameter(self.weight)),
+        };
         if let Some(bias) = self.bias {
             add_bias(&mut out, pass.parameter(bias));
         }

@@ -6,6 +6,7 @@ use super::{Operation, Parameter, Slot};
 use crate::description::NormKind;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
+use crate::site::HookPoint;
 use ndarray::Array2;
 
 /// Computes x̂ = (x − μ)·r of each group of columns, with r = 1/√(mean (x − μ)² + ε) and μ = 0 for the root mean square.
@@ -14,6 +15,8 @@ pub(crate) struct Normalise {
     pub(crate) epsilon: f64,
     /// The number of groups of columns of a row that are normalised by themselves: the heads, or 1.
     pub(crate) groups: usize,
+    /// The hook point of the divisor 1/r.
+    pub(crate) scale: Option<HookPoint>,
     pub(crate) input: Slot,
     pub(crate) output: Slot,
 }
@@ -68,6 +71,17 @@ impl Normalise {
     fn row(&self) -> Row {
         Row { kind: self.kind, epsilon: self.epsilon }
     }
+
+    /// Shows the divisors to the hooks, and divides by what they leave.
+    fn divide_shown<F: Real>(&self, point: HookPoint, pass: &mut Forward<'_, F>) -> Result<Matrix<F>, RunError> {
+        let x = pass.get(self.input).value.to_owned();
+        let row = self.row();
+        let moments: Vec<(F, F)> = x.rows().into_iter().map(|x| row.moments(&x.to_vec())).collect();
+        let mut scale = Array2::from_shape_fn((x.nrows(), 1), |(i, _)| F::one() / moments[i].1);
+        pass.show_rows(point, &mut scale)?;
+        let value = Array2::from_shape_fn(x.dim(), |(i, j)| (x[[i, j]] - moments[i].0) / scale[[i, 0]]);
+        Ok(Matrix { value, tangent: None })
+    }
 }
 
 /// Returns a matrix with the groups of columns as rows.
@@ -99,6 +113,10 @@ impl<F: Real> Operation<F> for Normalise {
     }
 
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {
+        if let Some(point) = self.scale.filter(|&point| pass.shows(point)) {
+            let out = self.divide_shown(point, pass)?;
+            return pass.set(self.output, out);
+        }
         let x = pass.get(self.input);
         let width = x.value.ncols() / self.groups;
         let out = if self.groups == 1 {

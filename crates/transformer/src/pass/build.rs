@@ -83,8 +83,8 @@ impl<F: Real> Builder<F> {
         self.layer = None;
         let residual = x;
         if let Some(norm) = &m.final_norm {
-            x = self.norm(norm, m.width, [Part::FinalNormGain, Part::FinalNormBias], x);
-            self.name(x, Site::FinalNormed);
+            let sites = [Site::FinalNormScale, Site::FinalNormalised];
+            x = self.shown_norm(norm, m.width, [Part::FinalNormGain, Part::FinalNormBias], sites, x);
         }
         if let Some(width) = m.embedding.projected_from {
             x = self.linear(Part::ProjectOut, None, (width, m.width), x);
@@ -158,8 +158,9 @@ impl<F: Real> Builder<F> {
     fn one_layer(&mut self, layer: &LayerDescription, width: usize, input: Slot) -> Slot {
         self.name(input, Site::ResidualPre);
         let attention_norm = layer.attention_norm.as_ref();
-        let normed =
-            self.maybe_norm(attention_norm, width, [Part::AttentionNormGain, Part::AttentionNormBias], input);
+        let parts = [Part::AttentionNormGain, Part::AttentionNormBias];
+        let sites = [Site::AttentionNormScale, Site::AttentionNormalised];
+        let normed = attention_norm.map_or(input, |norm| self.shown_norm(norm, width, parts, sites, input));
         self.name(normed, Site::AttentionInput);
         let attention = self.attention(&layer.attention, width, normed);
         self.name(attention, Site::AttentionOutput);
@@ -169,21 +170,26 @@ impl<F: Real> Builder<F> {
             [Part::AttentionPostNormGain, Part::AttentionPostNormBias],
             attention,
         );
+        self.name(added, Site::AttentionAdded);
         let kept = if layer.residual_is_normed { normed } else { input };
         let factor = layer.branch_scale;
         let mut mid = self.push(|output| Add { a: kept, b: added, factor, output });
-        let mlp_parts = [Part::MlpNormGain, Part::MlpNormBias];
+        let parts = [Part::MlpNormGain, Part::MlpNormBias];
+        let sites = [Site::MlpNormScale, Site::MlpNormalised];
+        let mlp_norm = layer.mlp_norm.as_ref();
+        let norm_mlp =
+            |s: &mut Self, x: Slot| mlp_norm.map_or(x, |norm| s.shown_norm(norm, width, parts, sites, x));
         let (mlp_input, kept) = match layer.arrangement {
             Arrangement::Sequential => {
                 let parts = [Part::AttentionSumNormGain, Part::AttentionSumNormBias];
                 mid = self.maybe_norm(layer.sum_norm.as_ref(), width, parts, mid);
                 self.name(mid, Site::ResidualMid);
-                let normed = self.maybe_norm(layer.mlp_norm.as_ref(), width, mlp_parts, mid);
+                let normed = norm_mlp(self, mid);
                 (normed, if layer.residual_is_normed { normed } else { mid })
             }
             Arrangement::ParallelOneNorm => (normed, mid),
             Arrangement::ParallelTwoNorms => {
-                (self.maybe_norm(layer.mlp_norm.as_ref(), width, mlp_parts, input), mid)
+                (norm_mlp(self, input), mid)
             }
         };
         self.name(mlp_input, Site::MlpInput);
@@ -191,6 +197,7 @@ impl<F: Real> Builder<F> {
         self.name(mlp, Site::MlpOutput);
         let parts = [Part::MlpPostNormGain, Part::MlpPostNormBias];
         let added = self.maybe_norm(layer.mlp_post_norm.as_ref(), width, parts, mlp);
+        self.name(added, Site::MlpAdded);
         let mut out = self.push(|output| Add { a: kept, b: added, factor, output });
         out = self.maybe_norm(layer.sum_norm.as_ref(), width, [Part::MlpSumNormGain, Part::MlpSumNormBias], out);
         self.name(out, Site::ResidualPost);
@@ -256,14 +263,16 @@ impl<F: Real> Builder<F> {
             let (input, lambda_init) = (z, differential.lambda_init);
             let difference = self.push(|output| Combine { lambda_init, lambda, input, output });
             let (kind, epsilon, groups) = (NormKind::RootMeanSquare, differential.epsilon, a.heads / 2);
-            let normed = self.push(|output| Normalise { kind, epsilon, groups, input: difference, output });
+            let normed = self.push(|output| Normalise { kind, epsilon, groups, scale: None, input: difference, output });
             let factor = 1.0 - lambda_init;
             z = self.push(|output| Scale { factor, input: normed, output });
         }
         self.name(z, Site::HeadOutput);
         self.slots[z].heads = Some(a.heads);
-        let bias = a.output_bias.then_some(Part::AttentionOutputBias);
-        self.linear(Part::AttentionOutput, bias, (width, queries), z)
+        let weight = self.parameter(Part::AttentionOutput, (width, queries));
+        let bias = a.output_bias.then(|| self.parameter(Part::AttentionOutputBias, (1, width)));
+        let results = Some((Site::HeadResult.of_layer(layer), a.heads));
+        self.push(|output| Linear { weight, bias, results, input: z, output })
     }
 
     fn mlp(&mut self, m: &MlpDescription, width: usize, input: Slot) -> Slot {
@@ -309,7 +318,12 @@ impl<F: Real> Builder<F> {
     }
 
     fn norm(&mut self, norm: &Norm, width: usize, parts: [Part; 2], input: Slot) -> Slot {
-        self.groups_norm(norm, 1, (1, width), parts, input)
+        self.groups_norm(norm, 1, (1, width), parts, None, input)
+    }
+
+    /// Adds a norm whose divisor and normalised input are hook points.
+    fn shown_norm(&mut self, norm: &Norm, width: usize, parts: [Part; 2], sites: [Site; 2], input: Slot) -> Slot {
+        self.groups_norm(norm, 1, (1, width), parts, Some(sites), input)
     }
 
     fn head_norm(&mut self, norm: &HeadNorm, (heads, width): (usize, usize), parts: [Part; 2], input: Slot) -> Slot {
@@ -318,7 +332,7 @@ impl<F: Real> Builder<F> {
             HeadNormOver::OwnGain => (heads, (heads, width)),
             HeadNormOver::AllHeads => (1, (1, heads * width)),
         };
-        self.groups_norm(&norm.norm, groups, gain, parts, input)
+        self.groups_norm(&norm.norm, groups, gain, parts, None, input)
     }
 
     fn groups_norm(
@@ -327,10 +341,16 @@ impl<F: Real> Builder<F> {
         groups: usize,
         shape: (usize, usize),
         [gain_part, bias_part]: [Part; 2],
+        sites: Option<[Site; 2]>,
         input: Slot,
     ) -> Slot {
         let &Norm { kind, epsilon, .. } = norm;
-        let normed = self.push(|output| Normalise { kind, epsilon, groups, input, output });
+        let layer = self.layer.unwrap_or_default();
+        let scale = sites.map(|[scale, _]| scale.of_layer(layer));
+        let normed = self.push(|output| Normalise { kind, epsilon, groups, scale, input, output });
+        if let Some([_, normalised]) = sites {
+            self.name(normed, normalised);
+        }
         let offset = if norm.gain == GainForm::PlusOne { 1.0 } else { 0.0 };
         let gain = (norm.gain != GainForm::None).then(|| self.parameter(gain_part, shape));
         let bias = norm.bias.then(|| self.parameter(bias_part, shape));
@@ -343,7 +363,7 @@ impl<F: Real> Builder<F> {
     fn linear(&mut self, weight: Part, bias: Option<Part>, shape: (usize, usize), input: Slot) -> Slot {
         let weight = self.parameter(weight, shape);
         let bias = bias.map(|bias| self.parameter(bias, (1, shape.0)));
-        self.push(|output| Linear { weight, bias, input, output })
+        self.push(|output| Linear { weight, bias, results: None, input, output })
     }
 
     fn table(&mut self, rotary: &Rotary) -> AngleTable {

@@ -6,7 +6,7 @@ use crate::hooks::Hooks;
 use crate::ops::{AngleTable, Lookup, Matrix, Parameter, Slot, View, stack_heads};
 use crate::site::HookPoint;
 use collimate_attention::RotaryTable;
-use ndarray::{ArrayViewMutD, IxDyn, s};
+use ndarray::{Array2, Array3, ArrayViewMutD, IxDyn, s};
 
 /// A pass from the tokens to the logits.
 pub(crate) struct Forward<'a, F> {
@@ -114,6 +114,24 @@ impl<'a, F: Real> Forward<'a, F> {
     /// Returns true if the hooks want a point that is no slot.
     pub(crate) fn shows(&self, point: HookPoint) -> bool {
         self.hooks.wants(point)
+    }
+
+    /// Shows numbers that are no slot, one row for each token, as `[b, t, columns]`.
+    pub(crate) fn show_rows(&mut self, point: HookPoint, x: &mut Array2<F>) -> Result<(), RunError> {
+        let (batch, length) = self.shape();
+        let shape = IxDyn(&[batch, length, x.ncols()]);
+        let mut view = x.view_mut().into_shape_with_order(shape).expect("standard layout");
+        self.hooks.at(point, view.view_mut());
+        Ok(check_finite(|| point.to_string(), view.iter())?)
+    }
+
+    /// Shows the results of heads `[b·t, h, d]` as `[b, t, h, d]`.
+    pub(crate) fn show_results(&mut self, point: HookPoint, x: &mut Array3<F>) -> Result<(), RunError> {
+        let (batch, length) = self.shape();
+        let shape = IxDyn(&[batch, length, x.dim().1, x.dim().2]);
+        let mut view = x.view_mut().into_shape_with_order(shape).expect("standard layout");
+        self.hooks.at(point, view.view_mut());
+        Ok(check_finite(|| point.to_string(), view.iter())?)
     }
 
     /// Shows the matrices of all heads of all sequences as one array `[b, h, t, s]`.

@@ -148,7 +148,7 @@ fn gradients_and_derivatives_along_a_direction_are_those_of_the_reference_librar
     let mut hessians = 0;
     for case in cases().iter().filter(|case| case.io.contains_key("loss")) {
         let model = case.open::<f64>("config.json");
-        let v = model.from_tensors(&direction(case)).unwrap();
+        let v = model.parameters_from_tensors(&direction(case)).unwrap();
         let points = model.hidden_state_points();
         let g = model.gradients(&case.input(), &case.targets(), &points, Some(&v)).unwrap();
         let along = g.along.as_ref().unwrap();
