@@ -2,6 +2,7 @@
 
 use super::array::{Matrix, RowFunction, View, map_rows};
 use super::number::Number;
+use super::tiled;
 use super::{Operation, Parameter, Slot};
 use crate::description::Alibi;
 use crate::error::RunError;
@@ -231,6 +232,22 @@ impl<F: Real> Operation<F> for Attend {
         pass.remember(self.layer, self.k, self.v);
         let point = |site: Site| HookPoint { layer: self.layer, site };
         let shown = [Site::Scores, Site::Pattern].map(|site| pass.shows(point(site)));
+        if shown == [false, false]
+            && !pass.is_along()
+            && let Some(kernel) = self.kernel(pass.seen(), batch)
+        {
+            let q = pass.get(self.q).value;
+            let sinks = self.sinks.map(|sinks| pass.parameter(sinks));
+            let mut out = Array2::zeros((batch * length, q.ncols()));
+            for b in 0..batch {
+                let (k, v) = pass.keys_and_values(self.layer, self.k, self.v, b);
+                let rows = s![b * length..(b + 1) * length, ..];
+                let real = pass.seen().run(b).expect("the kernel was chosen for such keys");
+                let arrays = [q.slice(rows), k.value, v.value];
+                self.tiled_forward(&kernel, arrays, sinks, real, out.slice_mut(rows))?;
+            }
+            return pass.set(self.output, tiled::plain(out));
+        }
         let rows: Vec<_> = (0..batch).map(|b| pass.keys_and_values(self.layer, self.k, self.v, b)).collect();
         let heads = self.heads(pass.get(self.q), &rows, length);
         let mut patterns: Vec<Matrix<F>> = heads.par_iter().map(|head| self.scores(head)).collect();
@@ -266,6 +283,11 @@ impl<F: Real> Operation<F> for Attend {
         let (batch, length) = pass.shape();
         let sinks = self.sinks.map(|sinks| pass.parameter(sinks));
         let (k, v) = (pass.get(self.k), pass.get(self.v));
+        if !pass.is_along()
+            && let Some(kernel) = self.kernel(pass.seen(), batch)
+        {
+            return self.tiled_backward_all(&kernel, &d_out, pass);
+        }
         let rows: Vec<_> = (0..batch).map(|b| (sequence(k, b, length), sequence(v, b, length))).collect();
         let heads = self.heads(pass.get(self.q), &rows, length);
         let seen = pass.seen();
@@ -311,6 +333,45 @@ impl<F: Real> Operation<F> for Attend {
         pass.add_gradient(self.q, d_q);
         pass.add_gradient(self.k, d_k);
         pass.add_gradient(self.v, d_v);
+        Ok(())
+    }
+}
+
+impl Attend {
+    fn tiled_backward_all<F: Real>(
+        &self,
+        kernel: &collimate_attention::Attention,
+        d_out: &Matrix<F>,
+        pass: &mut Backward<'_, F>,
+    ) -> Result<(), RunError> {
+        let (batch, length) = pass.shape();
+        let arrays = [self.q, self.k, self.v].map(|slot| pass.get(slot).value);
+        let sinks = self.sinks.map(|sinks| pass.parameter(sinks));
+        let mut out = arrays.map(|x| Array2::zeros(x.dim()));
+        let mut by_sink: Option<Array2<F>> = None;
+        for b in 0..batch {
+            let rows = s![b * length..(b + 1) * length, ..];
+            let real = pass.seen().run(b).expect("the kernel was chosen for such keys");
+            let first = b * length + real.start;
+            let arrays = arrays.map(|x| x.slice_move(rows));
+            let g = self.tiled_backward(kernel, arrays, sinks, real, d_out.value.slice(rows))?;
+            for (from, to) in [&g.q, &g.k, &g.v].into_iter().zip(&mut out) {
+                tiled::put(from, first, to);
+            }
+            if let Some(g) = g.sinks {
+                let g = g.insert_axis(Axis(0));
+                by_sink = Some(by_sink.map_or_else(|| g.clone(), |sum| sum + &g));
+            }
+        }
+        let [d_q, d_k, d_v] = out;
+        if let (Some(sinks), Some(gradient)) = (self.sinks, by_sink)
+            && pass.wants(sinks)
+        {
+            pass.add_parameter_gradient(sinks, tiled::plain(gradient));
+        }
+        pass.add_gradient(self.q, tiled::plain(d_q));
+        pass.add_gradient(self.k, tiled::plain(d_k));
+        pass.add_gradient(self.v, tiled::plain(d_v));
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod norm;
 mod number;
 mod rotate;
 mod rows;
+mod tiled;
 
 pub(crate) use add::{Add, Scale, Softcap};
 pub(crate) use array::{Matrix, View};

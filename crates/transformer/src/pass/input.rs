@@ -125,6 +125,15 @@ impl Seen {
         self.keys.get(sequence).is_none_or(|keys| keys[key])
     }
 
+    /// Returns the keys of a sequence that are not padding, if they follow each other.
+    pub(crate) fn run(&self, sequence: usize) -> Option<std::ops::Range<usize>> {
+        let Some(keys) = self.keys.get(sequence) else { return Some(0..self.places[0].len()) };
+        let first = keys.iter().position(|&real| real).unwrap_or(0);
+        let count = keys.iter().filter(|&&real| real).count();
+        let follows = keys.iter().skip(first).take(count).all(|&real| real);
+        follows.then_some(first..first + count)
+    }
+
     /// Returns the place of each key among those that are not padding.
     pub(crate) fn places(&self, sequence: usize) -> &[usize] {
         self.places.get(sequence).unwrap_or(&self.places[0])
