@@ -50,7 +50,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
     let tokenizer = match tokenizer(&options.place) {
         Ok(tokenizer) => Some(tokenizer),
-        Err(error) if options.text.is_some() => return Err(error).context("--text needs the tokenizer of the model"),
+        Err(error) if options.text.is_some() => {
+            return Err(error).context("--text needs the tokenizer of the model");
+        }
         Err(_) => None,
     };
     let prompt = match (&options.text, &tokenizer) {

@@ -15,7 +15,12 @@ impl<F: Scalar> Cache<F> {
     /// Returns an empty cache.
     pub(crate) fn new(layers: usize, batch: usize) -> Self {
         let empty = || (0..batch).map(|_| [Vec::new(), Vec::new()]).collect();
-        Self { batch, layers: (0..layers).map(|_| empty()).collect(), widths: vec![[0; 2]; layers], tokens: 0 }
+        Self {
+            batch,
+            layers: (0..layers).map(|_| empty()).collect(),
+            widths: vec![[0; 2]; layers],
+            tokens: 0,
+        }
     }
 
     /// Returns the number of tokens of each sequence.

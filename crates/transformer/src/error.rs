@@ -142,7 +142,9 @@ pub enum RunError {
     #[error("the model is an encoder, whose positions read later tokens; it cannot continue a text")]
     NotCausal,
     /// No position has a target.
-    #[error("no position has a target, so there is no loss; give at least two tokens, or a label that counts")]
+    #[error(
+        "no position has a target, so there is no loss; give at least two tokens, or a label that counts"
+    )]
     NoTargets,
     /// An array has another shape than the model asks for.
     #[error("{argument} must have the shape {expected:?}, but has {given:?}")]
@@ -166,6 +168,14 @@ pub enum RunError {
     /// The vocabulary cannot spell a text, or tokens cannot be decoded.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// Finite numbers overflow in attention.
+    #[error("{point}: {source}")]
+    Overflow {
+        /// The place.
+        point: HookPoint,
+        /// The reason.
+        source: AttentionError,
+    },
     /// Attention refused its arguments.
     #[error(transparent)]
     Attention(#[from] AttentionError),

@@ -149,7 +149,14 @@ impl<F: FnMut(ArrayViewMutD<'_, f32>) + Send> Edit<F> {
     }
 }
 
-impl<F: FnMut(ArrayViewMutD<'_, f32>) + Send> Hooks for Edit<F> {
+impl<E: FnMut(ArrayViewMutD<'_, f64>) + Send> Edit<E> {
+    /// Makes hooks of a model in f64 that call `edit` with the activation at this point.
+    pub fn at_f64(point: HookPoint, edit: E) -> Self {
+        Self { point, edit }
+    }
+}
+
+impl<F, E: FnMut(ArrayViewMutD<'_, F>) + Send> Hooks<F> for Edit<E> {
     fn wants(&self, point: HookPoint) -> bool {
         point == self.point
     }
@@ -158,7 +165,7 @@ impl<F: FnMut(ArrayViewMutD<'_, f32>) + Send> Hooks for Edit<F> {
         vec![self.point]
     }
 
-    fn at(&mut self, _: HookPoint, activation: ArrayViewMutD<'_, f32>) {
+    fn at(&mut self, _: HookPoint, activation: ArrayViewMutD<'_, F>) {
         (self.edit)(activation);
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod architectures;
+mod arrays;
 mod cache;
 mod config;
 mod description;
@@ -13,14 +14,15 @@ mod network;
 mod ops;
 mod parameters;
 mod pass;
+mod program;
 mod site;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
 
 pub use config::Config;
 pub use description::{
-    Alibi, Arrangement, AttentionDescription, Description, Differential, Embedding, Frequencies, GainForm, Head, HeadNorm,
-    HeadNormOver, LayerDescription, LearnedPositions, MlpDescription, Norm, NormKind, Rotary,
+    Alibi, Arrangement, AttentionDescription, Description, Differential, Embedding, Frequencies, GainForm,
+    Head, HeadNorm, HeadNormOver, LayerDescription, LearnedPositions, MlpDescription, Norm, NormKind, Rotary,
 };
 pub use error::{ModelFileError, NonFinite, RunError, TransformerError};
 pub use hooks::{Capture, Edit, Hooks};
@@ -34,7 +36,9 @@ pub use site::{HookPoint, Site, UnknownPoint};
 pub use tokenizer::Tokenizer;
 
 // The types of other crates in public items, so that one dependency is enough.
-pub use collimate_attention::{AttentionError, RotaryLayout, RotaryScaling, YarnAmplitude, YarnRamp, prefix_matching};
+pub use collimate_attention::{
+    AttentionError, RotaryLayout, RotaryScaling, YarnAmplitude, YarnRamp, prefix_matching,
+};
 pub use collimate_grad::primitive::activation::Activation;
 pub use collimate_measure::{Fingerprint, MeasureError, Measurement, OutOfRange, Quantity};
 pub use collimate_stream::RngStream;

@@ -32,7 +32,7 @@ pub enum Site {
     MlpOutput,
     /// The residual stream as it leaves the layer.
     ResidualPost,
-    /// What enters the first layer `[b, t, d]`; a site of the whole model.
+    /// The input of the first layer `[b, t, d]`; a site of the whole model.
     Embedding,
     /// The divisor of the norm before attention, √(mean square + ε), `[b, t, 1]`.
     AttentionNormScale,
@@ -54,7 +54,7 @@ pub enum Site {
     Scores,
     /// The result of each head behind the output matrix `[b, t, h, d]`; their sum, with the bias, is the output of attention.
     HeadResult,
-    /// What attention adds to the residual stream: its output behind the norm that follows, where there is one, `[b, t, d]`.
+    /// The sum that attention adds to the residual stream: its output behind the norm that follows, where there is one, `[b, t, d]`.
     AttentionAdded,
     /// The divisor of the norm before the MLP, `[b, t, 1]`.
     MlpNormScale,
@@ -66,13 +66,13 @@ pub enum Site {
     MlpGate,
     /// The up projection of the MLP.
     MlpUp,
-    /// What the MLP adds to the residual stream: its output behind the norm that follows, where there is one, `[b, t, d]`.
+    /// The sum that the MLP adds to the residual stream: its output behind the norm that follows, where there is one, `[b, t, d]`.
     MlpAdded,
     /// The divisor of the final norm, `[b, t, 1]`; a site of the whole model.
     FinalNormScale,
     /// The normalised residual stream before the gain of the final norm, `[b, t, d]`; a site of the whole model.
     FinalNormalised,
-    /// What the head reads: the final norm, projected where the embedding is; a site of the whole model.
+    /// The input of the head: the final norm, projected where the embedding is; a site of the whole model.
     FinalHidden,
     /// The logits; a site of the whole model.
     Logits,
@@ -190,7 +190,9 @@ impl std::str::FromStr for HookPoint {
 
 /// A name that is no hook point.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{name}' is no hook point; names are like residual_pre.3, head_output.0 or logits, and `collimate model info` lists them")]
+#[error(
+    "'{name}' is no hook point; names are like residual_pre.3, head_output.0 or logits, and `collimate model info` lists them"
+)]
 pub struct UnknownPoint {
     /// The name given.
     pub name: String,

@@ -1,5 +1,6 @@
 //! `collimate model info`.
 
+use super::open::open;
 use collimate_transformer::{Description, HookPoint, Model, Site};
 use serde_json::json;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ pub(crate) struct Options {
 
 /// Prints the sizes and the hook points of a model.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let model: Model<f32> = super::open(&options.place, None)?;
+    let model: Model<f32> = open(&options.place, None)?;
     let d = model.description();
     let points = Site::every().filter(|site| {
         let layers = if site.is_of_the_model() { 0..1 } else { 0..d.layers.len() };
@@ -62,7 +63,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let point = site.of_layer(0);
         let shape = shape(d, site).join(", ");
         let alias = point.transformer_lens_name().unwrap_or_default().replacen("blocks.0", "blocks.LAYER", 1);
-        println!("{:<26} {:<14} {:<24} {alias}", pattern(&point.name(), site), axes(site), format!("[{shape}]"));
+        println!(
+            "{:<26} {:<14} {:<24} {alias}",
+            pattern(&point.name(), site),
+            axes(site),
+            format!("[{shape}]")
+        );
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! `collimate model`.
 
 mod info;
+mod open;
 mod run;
 mod tokenize;
 
-use anyhow::Context;
+pub(crate) use open::{Precision, open};
+
 use clap::Subcommand;
-use collimate_transformer::Model;
-use std::path::Path;
 
 /// The options of `collimate model`.
 #[derive(clap::Args)]
@@ -31,15 +31,6 @@ enum Command {
     Tokenize(tokenize::Options),
 }
 
-/// The precision of a computation.
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-pub(crate) enum Precision {
-    /// 32-bit floating point.
-    F32,
-    /// 64-bit floating point.
-    F64,
-}
-
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match &options.command {
@@ -47,16 +38,4 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Command::Run(options) => run::run(options),
         Command::Tokenize(options) => tokenize::run(options),
     }
-}
-
-/// Opens a model, with another configuration where one is given.
-pub(crate) fn open<F: collimate_transformer::Precision>(
-    place: &Path,
-    configuration: Option<&Path>,
-) -> anyhow::Result<Model<F>> {
-    let model = match configuration {
-        Some(configuration) => Model::open_with_configuration(place, configuration),
-        None => Model::open(place),
-    };
-    model.with_context(|| format!("the model {}", place.display()))
 }

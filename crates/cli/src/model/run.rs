@@ -1,5 +1,6 @@
 //! `collimate model run`.
 
+use super::open::{Precision, open};
 use crate::session::check_file;
 use anyhow::{Context, bail};
 use collimate_output::check_inputs;
@@ -38,7 +39,7 @@ pub(crate) struct Options {
     output: PathBuf,
     /// The precision of the computation.
     #[arg(long, value_enum, default_value = "f32")]
-    precision: super::Precision,
+    precision: Precision,
     /// Write activations too: `all`, or names of hook points as `collimate model info` lists them.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     capture: Vec<String>,
@@ -59,22 +60,23 @@ pub(crate) struct Options {
 
 /// Runs the model on the tokens of a file.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let read: Vec<&Path> = [Some(&options.input), options.config.as_ref(), options.direction.as_ref(), Some(&options.place)]
-        .into_iter()
-        .flatten()
-        .map(PathBuf::as_path)
-        .collect();
+    let read: Vec<&Path> =
+        [Some(&options.input), options.config.as_ref(), options.direction.as_ref(), Some(&options.place)]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect();
     check_inputs(&options.output, read.iter().copied())?;
     check_file(&options.output, options.force)?;
     match options.precision {
-        super::Precision::F32 => run_in::<f32>(options),
-        super::Precision::F64 => run_in::<f64>(options),
+        Precision::F32 => run_in::<f32>(options),
+        Precision::F64 => run_in::<f64>(options),
     }
 }
 
 fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
     let given = Given::read(&options.input)?;
-    let model: Model<F> = super::open(&options.place, options.config.as_deref())?;
+    let model: Model<F> = open(&options.place, options.config.as_deref())?;
     let (all, points) = wanted(&model, &options.capture)?;
     let mut out: BTreeMap<String, ArrayD<F>> = BTreeMap::new();
     let differentiate = options.gradients || options.direction.is_some();
@@ -89,8 +91,10 @@ fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Res
     if differentiate {
         out.extend(gradients(options, &model, &given)?);
     }
-    let tensors = out.into_iter().map(|(name, x)| Ok((name, array(x)?))).collect::<anyhow::Result<Vec<_>>>()?;
-    let tensors: Vec<(&str, FileArray)> = tensors.iter().map(|(name, x)| (name.as_str(), x.clone())).collect();
+    let tensors =
+        out.into_iter().map(|(name, x)| Ok((name, array(x)?))).collect::<anyhow::Result<Vec<_>>>()?;
+    let tensors: Vec<(&str, FileArray)> =
+        tensors.iter().map(|(name, x)| (name.as_str(), x.clone())).collect();
     write_safetensors(&options.output, &tensors, &[])?;
     let (b, t) = given.input.ids().dim();
     println!("{}: {} tensors for {b} sequences of {t} tokens", options.output.display(), tensors.len());
@@ -116,7 +120,9 @@ fn gradients<F: collimate_transformer::Precision>(
     let mut out = BTreeMap::new();
     if options.gradients {
         out.insert("loss".into(), one(g.loss));
-        out.extend(model.as_tensors(&g.by_parameter).into_iter().map(|(name, x)| (format!("grad.{name}"), x)));
+        out.extend(
+            model.as_tensors(&g.by_parameter).into_iter().map(|(name, x)| (format!("grad.{name}"), x)),
+        );
         for (k, point) in points.iter().enumerate() {
             if let Some(x) = g.by_point.get(point) {
                 out.insert(format!("grad_hidden.{k}"), x.clone());
@@ -174,7 +180,9 @@ impl Given {
             }
             let whole = file.read(name)?.to_i64();
             let array = whole.and_then(|x| x.into_dimensionality().ok());
-            array.map(Some).with_context(|| format!("{}: '{name}' must be whole numbers [b, t]", path.display()))
+            array
+                .map(Some)
+                .with_context(|| format!("{}: '{name}' must be whole numbers [b, t]", path.display()))
         };
         let positive = |name: &str, x: &Array2<i64>| -> anyhow::Result<Array2<u32>> {
             match x.iter().find(|&&x| u32::try_from(x).is_err()) {
@@ -206,8 +214,12 @@ impl Given {
 }
 
 /// Reads every tensor of a file as numbers of the precision of the model.
-fn numbers<F: collimate_transformer::Precision>(file: &Safetensors) -> anyhow::Result<BTreeMap<String, ArrayD<F>>> {
-    let read = |name: &str| Ok((name.to_owned(), file.read(name)?.to_f64().mapv(collimate_tensor::Scalar::from_f64)));
+fn numbers<F: collimate_transformer::Precision>(
+    file: &Safetensors,
+) -> anyhow::Result<BTreeMap<String, ArrayD<F>>> {
+    let read = |name: &str| {
+        Ok((name.to_owned(), file.read(name)?.to_f64().mapv(collimate_tensor::Scalar::from_f64)))
+    };
     file.names().map(read).collect()
 }
 

@@ -56,11 +56,9 @@ fn cases(place: (&str, &str), quick_claim: &str) -> Vec<Case> {
             own(case(&format!("{claims} --output reports --bless --lock"), Kind::File, None))
         }
         ("llc", "sweep") => case(&format!("{llc} --sweep"), Kind::File, None),
-        ("model run", "output") => case(
-            "model run model.gguf --input ids.safetensors --output",
-            Kind::File,
-            Some("ids.safetensors"),
-        ),
+        ("model run", "output") => {
+            case("model run model.gguf --input ids.safetensors --output", Kind::File, Some("ids.safetensors"))
+        }
         ("manual", "output") => case("manual --output", Kind::Folder, None),
         ("sae convert", "-to") => {
             let mut both = case("sae convert sae.safetensors", Kind::File, Some("sae.safetensors"));

@@ -14,7 +14,7 @@ pub enum Activation {
     GeluErf,
     /// The function `½x (1 + tanh(√(2/π)(x + 0.044715 x³)))`: GPT-2's GELU, up to 5e-4 from [`Activation::GeluErf`].
     GeluTanh,
-    /// The function of [`Activation::GeluTanh`] with 0.79788456 in the place of √(2/π), as BLOOM computes it: 1e-9 from it.
+    /// The function of [`Activation::GeluTanh`] with the constant 0.79788456 instead of √(2/π), as BLOOM computes it: 1e-9 from it.
     GeluBloom,
     /// The function `x σ(x)`, also called swish.
     Silu,
@@ -181,17 +181,15 @@ fn bend<F: Scalar>(activation: Activation, x: F, y: F) -> F {
             let first = s * (one - s);
             two * first + x * first * (one - two * s)
         }
-        Activation::GeluErf => {
-            (two - x * x) * (-number(0.5) * x * x).exp() * number(1.0 / (2.0 * PI).sqrt())
-        }
+        Activation::GeluErf => (two - x * x) * (-number(0.5) * x * x).exp() * number(1.0 / (2.0 * PI).sqrt()),
         Activation::GeluTanh | Activation::GeluBloom => {
             // f″ = 2 s′ + x s″ with s′ = 2 s (1 − s) u′ and s″ = 2 (1 − 2 s) s′ u′ + 2 s (1 − s) u″.
             let s = gate(x, y);
             let factor = number(activation.tanh_factor());
             let inner = factor * (one + number(3.0 * 0.044715) * x * x);
             let first = two * s * (one - s) * inner;
-            let second =
-                two * (one - two * s) * first * inner + two * s * (one - s) * factor * number(6.0 * 0.044715) * x;
+            let second = two * (one - two * s) * first * inner
+                + two * s * (one - s) * factor * number(6.0 * 0.044715) * x;
             two * first + x * second
         }
     }

@@ -218,6 +218,25 @@ proptest! {
 }
 
 #[test]
+fn second_derivatives_are_central_differences_of_the_first() {
+    // Away from ReLU's corner, where there is no derivative.
+    let x: Array2<f64> = ndarray::array![[-3.1, -1.0, -0.2, 0.3, 0.9, 2.7]];
+    let step = 1e-5;
+    for kind in Activation::ALL {
+        let slope = |x: &Array2<f64>| activation::derivative(kind, x, &activation::forward(kind, x)).unwrap();
+        let difference = (slope(&(&x + step)) - slope(&(&x - step))) / (2.0 * step);
+        let bend = activation::second_derivative(kind, &x, &activation::forward(kind, &x)).unwrap();
+        for (bend, difference) in bend.iter().zip(&difference) {
+            assert!((bend - difference).abs() < 1e-8, "{kind:?}: {bend} for {difference}");
+        }
+    }
+    let (tanh, bloom) = (Activation::GeluTanh, Activation::GeluBloom);
+    let apart = (activation::forward(tanh, &x) - activation::forward(bloom, &x)).mapv(f64::abs);
+    let largest = apart.iter().copied().fold(0.0, f64::max);
+    assert!(largest > 1e-12 && largest < 1e-8, "the constants differ in the ninth digit: {largest:e}");
+}
+
+#[test]
 fn activations_have_finite_slopes_at_and_far_from_zero() {
     let x: Array2<f64> = ndarray::array![[0.0, -0.0, 1e-320, -1e-200, 700.0, -700.0, 1e8, -1e8]];
     for kind in Activation::ALL {

@@ -1,5 +1,6 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
 use super::parts::{Sizes, activation, is_tied, whole};
-use super::{Architecture, Keys};
 use crate::description::{Description, LayerDescription, LearnedPositions, MlpDescription, Norm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};

@@ -1,5 +1,7 @@
+use super::architecture::Architecture;
+use super::falcon;
+use super::keys::Keys;
 use super::parts::{Fused, Sizes, fill, fused, is_tied};
-use super::{Architecture, Keys, falcon};
 use crate::description::{Alibi, Description, LayerDescription, MlpDescription, Norm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};

@@ -1,12 +1,15 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes};
-use super::{Architecture, Keys, llama};
 use crate::description::{Arrangement, Description, HeadNorm, HeadNormOver, LayerDescription, Norm};
 use crate::error::ModelFileError;
 use collimate_attention::RotaryLayout;
 use collimate_grad::primitive::activation::Activation;
 
 /// Cohere: layer norms without bias, attention and MLP side by side, rotary pairs of neighbours, scaled logits.
-pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["cohere"], describe, place: llama::place };
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { names: &["cohere"], describe, place: llama::place };
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     let sizes = Sizes::read(keys, [8192, 0, 0])?;

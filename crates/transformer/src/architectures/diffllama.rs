@@ -1,5 +1,7 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes, whole};
-use super::{Architecture, Keys, llama};
 use crate::description::{Description, Differential, LayerDescription, Norm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};

@@ -1,5 +1,6 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
 use super::parts::{Fused, RotaryDefaults, Sizes, activation, fill, fused, is_tied, whole};
-use super::{Architecture, Keys};
 use crate::description::{Alibi, Arrangement, Description, LayerDescription, MlpDescription, Norm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};

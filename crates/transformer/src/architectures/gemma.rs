@@ -1,6 +1,10 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes, activation, windows};
-use super::{Architecture, Keys, llama};
-use crate::description::{Description, GainForm, HeadNorm, HeadNormOver, LayerDescription, MlpDescription, Norm};
+use crate::description::{
+    Description, GainForm, HeadNorm, HeadNormOver, LayerDescription, MlpDescription, Norm,
+};
 use crate::error::ModelFileError;
 use collimate_grad::primitive::activation::Activation;
 use serde_json::Value;
@@ -47,14 +51,17 @@ fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
         d.layers = vec![layer; sizes.layers];
         let window = if keys.has("sliding_window") { keys.whole("sliding_window")? } else { Some(4096) };
         let pattern = keys.first_whole(&["sliding_window_pattern", "_sliding_window_pattern"])?.unwrap_or(6);
-        let slides = |layer: usize| if third { (layer + 1) % pattern != 0 } else { layer % 2 == 0 };
+        let slides =
+            |layer: usize| if third { !(layer + 1).is_multiple_of(pattern) } else { layer.is_multiple_of(2) };
         let windows = windows(keys, sizes.layers, window, slides)?;
         let types = keys.texts("layer_types")?;
         let local = |index: usize| match &types {
             Some(types) => types[index] == "sliding_attention",
             None => slides(index),
         };
-        let (near, far) = if third { two_rotaries(keys, &sizes)? } else {
+        let (near, far) = if third {
+            two_rotaries(keys, &sizes)?
+        } else {
             let one = RotaryDefaults::halves(1e4).read(keys, &sizes)?;
             (one.clone(), one)
         };
@@ -81,12 +88,14 @@ fn two_rotaries(
     let scaling = keys.value("rope_scaling").cloned();
     let far_value = match scaling {
         Some(scaling) => scaling,
-        None if parameters.get("full_attention").is_some() || parameters.get("sliding_attention").is_some() => {
+        None if parameters.get("full_attention").is_some()
+            || parameters.get("sliding_attention").is_some() =>
+        {
             of("full_attention")
         }
         None => parameters.clone(),
     };
-    let near = near.from_value(keys, &of("sliding_attention"), (bases.0, 1.0), sizes)?;
-    let far = far.from_value(keys, &far_value, (bases.1, 1.0), sizes)?;
+    let near = near.read_value(keys, &of("sliding_attention"), (bases.0, 1.0), sizes)?;
+    let far = far.read_value(keys, &far_value, (bases.1, 1.0), sizes)?;
     Ok((near, far))
 }

@@ -1,8 +1,10 @@
 //! The architectures as GGUF files name them. Their metadata are translated into the keys of a configuration, so that one reader
 //! describes both kinds of file.
 
+use super::architecture::Architecture;
+use super::keys::Keys;
 use super::parts::{Fused, fused, whole};
-use super::{Architecture, Keys, gemma, gpt2, llama, phi3, qwen};
+use super::{gemma, gpt2, llama, phi3, qwen};
 use crate::description::{Description, Frequencies, GainForm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Piece, Source};
@@ -14,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Known {
     /// The value of `general.architecture`.
     name: &'static str,
-    /// The same model elsewhere.
+    /// The architecture under its name in folders.
     architecture: &'static Architecture,
     /// True if the rows of queries and keys are stored so that neighbouring pairs are turned.
     pairs: bool,
@@ -29,8 +31,20 @@ const KNOWN: [Known; 7] = [
     Known { name: "qwen3", architecture: &qwen::ARCHITECTURE, pairs: false, shifted_gains: false, place },
     Known { name: "gemma", architecture: &gemma::ARCHITECTURE, pairs: false, shifted_gains: true, place },
     Known { name: "gemma2", architecture: &gemma::ARCHITECTURE, pairs: false, shifted_gains: true, place },
-    Known { name: "gpt2", architecture: &gpt2::ARCHITECTURE, pairs: false, shifted_gains: false, place: fused_queries },
-    Known { name: "phi3", architecture: &phi3::ARCHITECTURE, pairs: false, shifted_gains: false, place: all_fused },
+    Known {
+        name: "gpt2",
+        architecture: &gpt2::ARCHITECTURE,
+        pairs: false,
+        shifted_gains: false,
+        place: fused_queries,
+    },
+    Known {
+        name: "phi3",
+        architecture: &phi3::ARCHITECTURE,
+        pairs: false,
+        shifted_gains: false,
+        place: all_fused,
+    },
 ];
 
 /// The entries that are taken over, with their names in a configuration (without the name of the architecture).
@@ -93,7 +107,9 @@ pub(crate) fn describe(file: &Gguf) -> Result<FromGguf, ModelFileError> {
     let mut description = (known.architecture.describe)(&keys)?;
     let mut read = Vec::new();
     if let Some(divisors) = factors(file, "rope_freqs.weight", &mut read)? {
-        each_rotary(&mut description, |width| divided(file, &divisors, &divisors, width, (f64::INFINITY, 1.0)))?;
+        each_rotary(&mut description, |width| {
+            divided(file, &divisors, &divisors, width, (f64::INFINITY, 1.0))
+        })?;
     }
     let short = factors(file, "rope_factors_short.weight", &mut read)?;
     let long = factors(file, "rope_factors_long.weight", &mut read)?;
@@ -204,11 +220,15 @@ fn scaling(file: &Gguf, start: &str, values: &mut Map<String, Value>) -> Result<
             }
         }
         Some("linear") => {
-            values.insert("rope_scaling".into(), json!({ "rope_type": "linear", "factor": factor.unwrap_or(1.0) }));
+            values.insert(
+                "rope_scaling".into(),
+                json!({ "rope_type": "linear", "factor": factor.unwrap_or(1.0) }),
+            );
         }
         Some("longrope") if file.tensors().contains_key("rope_factors_long.weight") => {}
         Some(_) => {
-            let expected = "none, linear, or longrope with its factors; other scalings are not read from this format";
+            let expected =
+                "none, linear, or longrope with its factors; other scalings are not read from this format";
             return Err(crate::entries::unusable(file, &key("type"), expected));
         }
     }

@@ -1,5 +1,6 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
 use super::parts::{Fused, Sizes, activation, fill, fused, is_tied, whole};
-use super::{Architecture, Keys};
 use crate::description::{Description, LayerDescription, LearnedPositions, MlpDescription, Norm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
@@ -41,7 +42,12 @@ fn place(name: ParameterName, d: &Description) -> Source {
     };
     let pattern = match name.part {
         Part::Query | Part::Key | Part::Value => {
-            return transposed(fused(fill("transformer.h.{}.attn.c_attn.weight", name), name, d, Fused::Blocks));
+            return transposed(fused(
+                fill("transformer.h.{}.attn.c_attn.weight", name),
+                name,
+                d,
+                Fused::Blocks,
+            ));
         }
         Part::QueryBias | Part::KeyBias | Part::ValueBias => {
             return fused(fill("transformer.h.{}.attn.c_attn.bias", name), name, d, Fused::Blocks);

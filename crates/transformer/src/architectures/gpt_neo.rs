@@ -1,5 +1,7 @@
+use super::architecture::Architecture;
+use super::gpt2;
+use super::keys::Keys;
 use super::parts::{Sizes, activation, is_tied, whole};
-use super::{Architecture, Keys, gpt2};
 use crate::description::{Description, LayerDescription, LearnedPositions, MlpDescription, Norm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
@@ -14,7 +16,8 @@ fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     let mut attention = sizes.attention();
     (attention.output_bias, attention.scale) = (true, 1.0);
     let active = activation(keys, &["activation_function"], Activation::GeluTanh)?;
-    let mut mlp = MlpDescription::new(keys.whole("intermediate_size")?.unwrap_or(4 * sizes.width), false, active);
+    let mut mlp =
+        MlpDescription::new(keys.whole("intermediate_size")?.unwrap_or(4 * sizes.width), false, active);
     mlp.bias = true;
     let mut d = sizes.description(keys)?;
     d.layers = vec![LayerDescription::new(attention, mlp, norm); sizes.layers];

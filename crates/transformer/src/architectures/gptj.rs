@@ -1,5 +1,7 @@
+use super::architecture::Architecture;
+use super::gpt2;
+use super::keys::Keys;
 use super::parts::{Sizes, activation, is_tied, whole};
-use super::{Architecture, Keys, gpt2};
 use crate::description::{Arrangement, Description, LayerDescription, MlpDescription, Norm, Rotary};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
@@ -12,9 +14,12 @@ pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["gptj"], d
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     let sizes = Sizes::read(keys, [2048, 0, 0])?;
     let norm = Norm::layer(keys.number_or("layer_norm_epsilon", 1e-5)?);
-    let width = if keys.has("rotary_dim") { keys.whole("rotary_dim")?.unwrap_or(sizes.head_width) } else { 64 };
+    let width =
+        if keys.has("rotary_dim") { keys.whole("rotary_dim")?.unwrap_or(sizes.head_width) } else { 64 };
     if width > sizes.head_width || !width.is_multiple_of(2) {
-        return Err(keys.unusable("rotary_dim", &format!("an even number up to the head width {}", sizes.head_width)));
+        return Err(
+            keys.unusable("rotary_dim", &format!("an even number up to the head width {}", sizes.head_width))
+        );
     }
     let mut attention = sizes.attention();
     attention.rotary = Some(Rotary::new(RotaryLayout::Interleaved, width, 1e4));

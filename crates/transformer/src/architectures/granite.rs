@@ -1,11 +1,14 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes};
-use super::{Architecture, Keys, llama};
 use crate::description::{Description, LayerDescription, Norm};
 use crate::error::ModelFileError;
 use collimate_grad::primitive::activation::Activation;
 
 /// Granite: Llama with four multipliers, each 1 when its key is absent.
-pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["granite"], describe, place: llama::place };
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { names: &["granite"], describe, place: llama::place };
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     let sizes = Sizes::read(keys, [2048, 0, 0])?;

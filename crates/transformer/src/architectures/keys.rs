@@ -87,16 +87,44 @@ const NEUTRAL: [&str; 71] = [
 
 /// Parts of names of keys that bear on the function.
 const BEARING: [&str; 30] = [
-    "rope", "rotary", "scale", "scaling", "multiplier", "softcap", "window", "norm", "bias", "alibi", "parallel", "expert",
-    "moe", "clip", "qkv", "activation", "hidden_act", "residual", "head", "sink", "attention", "attn", "layer", "hidden_size",
-    "position", "inner", "embed", "cross", "decoder", "quantization",
+    "rope",
+    "rotary",
+    "scale",
+    "scaling",
+    "multiplier",
+    "softcap",
+    "window",
+    "norm",
+    "bias",
+    "alibi",
+    "parallel",
+    "expert",
+    "moe",
+    "clip",
+    "qkv",
+    "activation",
+    "hidden_act",
+    "residual",
+    "head",
+    "sink",
+    "attention",
+    "attn",
+    "layer",
+    "hidden_size",
+    "position",
+    "inner",
+    "embed",
+    "cross",
+    "decoder",
+    "quantization",
 ];
 
 impl Keys {
     /// Parses the text of a `config.json`.
     pub(crate) fn parse(text: &str, tensors: BTreeMap<String, Vec<usize>>) -> Result<Self, ModelFileError> {
         let broken = |what: String| ModelFileError::Configuration(what);
-        let value: Value = serde_json::from_str(text).map_err(|error| broken(format!("is not JSON: {error}")))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| broken(format!("is not JSON: {error}")))?;
         match value {
             Value::Object(values) => Ok(Self { values, tensors, used: RefCell::default() }),
             other => Err(broken(format!("must hold an object of keys, but holds {other}"))),
@@ -119,7 +147,7 @@ impl Keys {
         self.tensors.keys().any(|name| name == end || name.ends_with(&format!(".{end}")))
     }
 
-    /// Returns the number of tensors, and the length of the longest axis of them. Sizes beyond these are claims that no tensor meets.
+    /// Returns the number of tensors, and the length of the longest axis of them. Larger sizes cannot be true.
     pub(crate) fn bounds(&self) -> Option<(usize, usize)> {
         let longest = self.tensors.values().flatten().max()?;
         Some((self.tensors.len(), *longest))
@@ -190,7 +218,8 @@ impl Keys {
     /// Returns a list of texts.
     pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, ModelFileError> {
         let Some(value) = self.value(key) else { return Ok(None) };
-        let texts = value.as_array().and_then(|list| list.iter().map(|x| x.as_str().map(String::from)).collect());
+        let texts =
+            value.as_array().and_then(|list| list.iter().map(|x| x.as_str().map(String::from)).collect());
         texts.map(Some).ok_or_else(|| self.unusable(key, "a list of texts"))
     }
 
@@ -229,7 +258,8 @@ impl Keys {
                 || value.as_f64() == Some(0.0)
                 || value.as_array().is_some_and(Vec::is_empty)
                 || value.as_object().is_some_and(Map::is_empty);
-            let neutral = NEUTRAL.contains(&key.as_str()) || key.contains("dropout") || key.ends_with("token_id");
+            let neutral =
+                NEUTRAL.contains(&key.as_str()) || key.contains("dropout") || key.ends_with("token_id");
             if !idle && !neutral && !used.contains(key) && BEARING.iter().any(|part| key.contains(part)) {
                 let expected = "no such key: its effect on this architecture is unknown here";
                 return Err(self.unusable(key, expected));

@@ -1,5 +1,7 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes};
-use super::{Architecture, Keys, llama};
 use crate::description::{Description, LayerDescription, Norm};
 use crate::error::ModelFileError;
 use collimate_grad::primitive::activation::Activation;
@@ -17,7 +19,8 @@ fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     // An absent key is a window of 4096; null is none.
     attention.window = if keys.has("sliding_window") { keys.whole("sliding_window")? } else { Some(4096) };
     let mut d = sizes.description(keys)?;
-    d.layers = vec![LayerDescription::new(attention, llama::gated(keys, Activation::Silu)?, norm); sizes.layers];
+    d.layers =
+        vec![LayerDescription::new(attention, llama::gated(keys, Activation::Silu)?, norm); sizes.layers];
     d.final_norm = Some(norm);
     llama::tie(keys, &mut d, false)?;
     Ok(d)

@@ -1,5 +1,6 @@
 //! The architectures: one file for each family, one line in the table.
 
+mod architecture;
 mod bert;
 mod bloom;
 mod cohere;
@@ -26,19 +27,8 @@ mod stablelm;
 
 pub(crate) use keys::Keys;
 
-use crate::description::Description;
 use crate::error::ModelFileError;
-use crate::parameters::{ParameterName, Source};
-
-/// An architecture: its names in files, its description, and the places of its parameters.
-pub(crate) struct Architecture {
-    /// The values of `model_type`.
-    pub(crate) names: &'static [&'static str],
-    /// Reads the description from the configuration.
-    pub(crate) describe: fn(&Keys) -> Result<Description, ModelFileError>,
-    /// Returns the place of a parameter in the tensors of the file.
-    pub(crate) place: fn(ParameterName, &Description) -> Source,
-}
+use architecture::Architecture;
 
 /// All architectures.
 pub(crate) const ALL: [&Architecture; 20] = [

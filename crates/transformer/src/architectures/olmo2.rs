@@ -1,11 +1,14 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes};
-use super::{Architecture, Keys, llama};
 use crate::description::{Description, HeadNorm, HeadNormOver, LayerDescription, Norm};
 use crate::error::ModelFileError;
 use collimate_grad::primitive::activation::Activation;
 
 /// OLMo 2: norms behind attention and MLP, none before; queries and keys normed over all heads.
-pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["olmo2"], describe, place: llama::place };
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { names: &["olmo2"], describe, place: llama::place };
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     let sizes = Sizes::read(keys, [2048, 0, 0])?;

@@ -1,5 +1,6 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
 use super::parts::{Sizes, activation, is_tied, whole};
-use super::{Architecture, Keys};
 use crate::description::{Description, GainForm, LayerDescription, LearnedPositions, MlpDescription, Norm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
@@ -41,8 +42,12 @@ fn place(name: ParameterName, _: &Description) -> Source {
         Part::PositionEmbedding => "model.decoder.embed_positions.weight",
         Part::ProjectIn => "model.decoder.project_in.weight",
         Part::ProjectOut => "model.decoder.project_out.weight",
-        Part::AttentionNormGain | Part::AttentionSumNormGain => "model.decoder.layers.{}.self_attn_layer_norm.weight",
-        Part::AttentionNormBias | Part::AttentionSumNormBias => "model.decoder.layers.{}.self_attn_layer_norm.bias",
+        Part::AttentionNormGain | Part::AttentionSumNormGain => {
+            "model.decoder.layers.{}.self_attn_layer_norm.weight"
+        }
+        Part::AttentionNormBias | Part::AttentionSumNormBias => {
+            "model.decoder.layers.{}.self_attn_layer_norm.bias"
+        }
         Part::Query => "model.decoder.layers.{}.self_attn.q_proj.weight",
         Part::QueryBias => "model.decoder.layers.{}.self_attn.q_proj.bias",
         Part::Key => "model.decoder.layers.{}.self_attn.k_proj.weight",

@@ -1,6 +1,6 @@
 //! The parts of configurations and files that several architectures share.
 
-use super::Keys;
+use super::keys::Keys;
 use crate::description::{AttentionDescription, Description, Frequencies, Rotary};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Piece, Source};
@@ -9,7 +9,11 @@ use collimate_grad::primitive::activation::Activation;
 use serde_json::Value;
 
 /// Reads the name of a nonlinearity.
-pub(super) fn activation(keys: &Keys, names: &[&str], default: Activation) -> Result<Activation, ModelFileError> {
+pub(super) fn activation(
+    keys: &Keys,
+    names: &[&str],
+    default: Activation,
+) -> Result<Activation, ModelFileError> {
     for key in names {
         let Some(name) = keys.text(key)? else { continue };
         return match name.as_str() {
@@ -47,11 +51,16 @@ impl Sizes {
         let layers = keys.need(&["num_hidden_layers", "n_layer", "num_layers"])?;
         // Before anything is made of these sizes: no file means what its tensors do not hold.
         if let Some((tensors, longest)) = keys.bounds() {
-            for (name, value, most) in
-                [("hidden_size", width, longest), ("num_attention_heads", heads, longest), ("num_hidden_layers", layers, tensors)]
-            {
+            for (name, value, most) in [
+                ("hidden_size", width, longest),
+                ("num_attention_heads", heads, longest),
+                ("num_hidden_layers", layers, tensors),
+            ] {
                 if value > most {
-                    return Err(keys.unusable(name, &format!("at most {most}, by the tensors of the file (given: {value})")));
+                    return Err(keys.unusable(
+                        name,
+                        &format!("at most {most}, by the tensors of the file (given: {value})"),
+                    ));
                 }
             }
         }
@@ -64,7 +73,9 @@ impl Sizes {
             Some(n) => n,
             None if head_width == 0 => {
                 if !width.is_multiple_of(heads) {
-                    return Err(keys.unusable("num_attention_heads", &format!("a divisor of the width {width}")));
+                    return Err(
+                        keys.unusable("num_attention_heads", &format!("a divisor of the width {width}"))
+                    );
                 }
                 width / heads
             }
@@ -116,7 +127,7 @@ pub(super) fn is_tied(keys: &Keys, default: bool, head: &str, table: &str) -> Re
     }
 }
 
-/// What an architecture says about rotary positions.
+/// The facts about rotary positions that an architecture fixes.
 pub(super) struct RotaryDefaults {
     pub(super) layout: RotaryLayout,
     pub(super) base: f64,
@@ -149,11 +160,11 @@ impl RotaryDefaults {
         let chosen = scaling.or(parameters).unwrap_or(Value::Null);
         let base = keys.number_or(self.base_key, self.base)?;
         let part = keys.number_or(self.part_key, self.part)?;
-        self.from_value(keys, &chosen, (base, part), sizes)
+        self.read_value(keys, &chosen, (base, part), sizes)
     }
 
     /// Reads the rotary positions from the value of `rope_parameters` or `rope_scaling`.
-    pub(super) fn from_value(
+    pub(super) fn read_value(
         &self,
         keys: &Keys,
         value: &Value,
@@ -165,10 +176,11 @@ impl RotaryDefaults {
         let part = inner.number_or("partial_rotary_factor", part)?;
         let width = (sizes.head_width as f64 * part) as usize;
         if width == 0 || !width.is_multiple_of(2) || width > sizes.head_width {
-            let expected = format!("an even number of channels of a head of {} (this gives {width})", sizes.head_width);
+            let expected =
+                format!("an even number of channels of a head of {} (this gives {width})", sizes.head_width);
             return Err(keys.unusable(self.part_key, &expected));
         }
-        if !(base > 0.0) {
+        if base <= 0.0 {
             return Err(keys.unusable(self.base_key, "a positive number"));
         }
         let mut rotary = Rotary::new(self.layout, width, base);
@@ -191,19 +203,18 @@ impl RotaryDefaults {
         let original = keys.number("original_max_position_embeddings")?.or(inside).unwrap_or(length);
         let factor = inner.number("factor")?;
         let need = |key: &str| inner.number(key)?.ok_or_else(|| inner.unusable(key, "a number"));
-        if factor.is_some_and(|factor| !(factor > 0.0)) || !(original > 0.0) {
+        if factor.is_some_and(|factor| factor <= 0.0) || original <= 0.0 {
             return Err(inner.unusable("factor", "a positive number"));
         }
         let fixed = |scaling| Ok(Frequencies::Fixed(scaling));
         match kind.as_str() {
             "default" => fixed(RotaryScaling::None),
-            "linear" => {
-                fixed(RotaryScaling::Linear { factor: need("factor")? })
-            }
+            "linear" => fixed(RotaryScaling::Linear { factor: need("factor")? }),
             "dynamic" => {
                 let factor = need("factor")?;
                 if rotary.width <= 2 {
-                    return Err(inner.unusable("rope_type", "another scaling, because dynamic scaling needs two pairs"));
+                    return Err(inner
+                        .unusable("rope_type", "another scaling, because dynamic scaling needs two pairs"));
                 }
                 Ok(Frequencies::Dynamic { factor, length })
             }
@@ -262,7 +273,12 @@ impl RotaryDefaults {
             None if s <= 1.0 => 1.0,
             None => (1.0 + s.ln() / original.ln()).sqrt(),
         };
-        Ok(Frequencies::Divided { short: list("short_factor")?, long: list("long_factor")?, original, amplitude })
+        Ok(Frequencies::Divided {
+            short: list("short_factor")?,
+            long: list("long_factor")?,
+            original,
+            amplitude,
+        })
     }
 }
 

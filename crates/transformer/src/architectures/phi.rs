@@ -1,6 +1,10 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes, activation, whole};
-use super::{Architecture, Keys, llama};
-use crate::description::{Arrangement, Description, HeadNorm, HeadNormOver, LayerDescription, MlpDescription, Norm};
+use crate::description::{
+    Arrangement, Description, HeadNorm, HeadNormOver, LayerDescription, MlpDescription, Norm,
+};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
 use collimate_grad::primitive::activation::Activation;

@@ -1,5 +1,7 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{Fused, RotaryDefaults, Sizes, fill, fused};
-use super::{Architecture, Keys, llama};
 use crate::description::{Description, LayerDescription, Norm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Piece, Source};
@@ -10,14 +12,16 @@ pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["phi3"], d
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     let sizes = Sizes::read(keys, [4096, 0, 0])?;
-    let rotary = RotaryDefaults { yarn_is_longrope: true, ..RotaryDefaults::halves(1e4) }.read(keys, &sizes)?;
+    let rotary =
+        RotaryDefaults { yarn_is_longrope: true, ..RotaryDefaults::halves(1e4) }.read(keys, &sizes)?;
     keys.number("original_max_position_embeddings")?;
     let norm = Norm::root_mean_square(keys.number_or("rms_norm_eps", 1e-5)?);
     let mut attention = sizes.attention();
     attention.rotary = Some(rotary);
     attention.window = keys.whole("sliding_window")?;
     let mut d = sizes.description(keys)?;
-    d.layers = vec![LayerDescription::new(attention, llama::gated(keys, Activation::Silu)?, norm); sizes.layers];
+    d.layers =
+        vec![LayerDescription::new(attention, llama::gated(keys, Activation::Silu)?, norm); sizes.layers];
     d.final_norm = Some(norm);
     llama::tie(keys, &mut d, false)?;
     Ok(d)

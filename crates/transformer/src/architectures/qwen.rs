@@ -1,5 +1,7 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes, windows};
-use super::{Architecture, Keys, llama};
 use crate::description::{Description, HeadNorm, HeadNormOver, LayerDescription, Norm};
 use crate::error::ModelFileError;
 use collimate_grad::primitive::activation::Activation;

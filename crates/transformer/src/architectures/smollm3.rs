@@ -1,11 +1,14 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes, windows};
-use super::{Architecture, Keys, llama};
 use crate::description::{Description, LayerDescription, Norm};
 use crate::error::ModelFileError;
 use collimate_grad::primitive::activation::Activation;
 
 /// SmolLM 3: Llama in which some layers have no rotary positions.
-pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["smollm3"], describe, place: llama::place };
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { names: &["smollm3"], describe, place: llama::place };
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     let sizes = Sizes::read(keys, [32_768, 4, 0])?;
@@ -22,7 +25,11 @@ fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     // In the list, 1 stands for a layer with rotary positions.
     let turned: Vec<bool> = match keys.numbers("no_rope_layers")? {
         Some(list) if list.len() == sizes.layers => list.iter().map(|&x| x != 0.0).collect(),
-        Some(_) => return Err(keys.unusable("no_rope_layers", &format!("one number for each of {} layers", sizes.layers))),
+        Some(_) => {
+            return Err(
+                keys.unusable("no_rope_layers", &format!("one number for each of {} layers", sizes.layers))
+            );
+        }
         None => (0..sizes.layers).map(|layer| !(layer + 1).is_multiple_of(interval)).collect(),
     };
     let slides = keys.flag("use_sliding_window", false)?;

@@ -1,5 +1,7 @@
+use super::architecture::Architecture;
+use super::keys::Keys;
+use super::llama;
 use super::parts::{RotaryDefaults, Sizes};
-use super::{Architecture, Keys, llama};
 use crate::description::{Arrangement, Description, HeadNorm, HeadNormOver, LayerDescription, Norm};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Piece, Source};
@@ -34,7 +36,9 @@ fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
 fn place(name: ParameterName, d: &Description) -> Source {
     let layer = name.layer.unwrap_or_default();
     let heads = |letter: &str, heads: usize| -> Source {
-        let of = |head| Piece::whole(format!("model.layers.{layer}.self_attn.{letter}_layernorm.norms.{head}.weight"));
+        let of = |head| {
+            Piece::whole(format!("model.layers.{layer}.self_attn.{letter}_layernorm.norms.{head}.weight"))
+        };
         (0..heads).map(of).collect()
     };
     match name.part {

@@ -68,6 +68,13 @@ pub struct HeadNorm {
     pub over: HeadNormOver,
 }
 
+impl HeadNorm {
+    /// Returns a norm over the given numbers.
+    pub fn new(norm: Norm, over: HeadNormOver) -> Self {
+        Self { norm, over }
+    }
+}
+
 /// The numbers that a norm of queries or keys takes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeadNormOver {
@@ -114,4 +121,11 @@ pub struct Differential {
     pub lambda_init: f64,
     /// The ε of the norm of each pair.
     pub epsilon: f64,
+}
+
+impl Differential {
+    /// Returns differential attention with the constant λ₀ and the ε of the norm of each pair.
+    pub fn new(lambda_init: f64, epsilon: f64) -> Self {
+        Self { lambda_init, epsilon }
+    }
 }

@@ -76,6 +76,13 @@ pub struct LearnedPositions {
     pub skip_padding: bool,
 }
 
+impl LearnedPositions {
+    /// Returns a table of `rows` positions, of which position 0 has the first row.
+    pub fn new(rows: usize) -> Self {
+        Self { rows, offset: 0, skip_padding: false }
+    }
+}
+
 /// The way from the residual stream to the logits.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -100,7 +107,13 @@ impl Description {
             vocabulary,
             width,
             context,
-            embedding: Embedding { projected_from: None, scale: 1.0, positions: None, token_types: None, norm: None },
+            embedding: Embedding {
+                projected_from: None,
+                scale: 1.0,
+                positions: None,
+                token_types: None,
+                norm: None,
+            },
             layers: Vec::new(),
             final_norm: None,
             head: Some(Head { tied: false, bias: false, scale: 1.0, softcap: None, transform: None }),

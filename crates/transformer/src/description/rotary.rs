@@ -61,7 +61,9 @@ impl Rotary {
         match &self.frequencies {
             Frequencies::Fixed(scaling) => {
                 let rotary = match self.layout {
-                    RotaryLayout::Interleaved => collimate_attention::Rotary::interleaved(self.width, self.base),
+                    RotaryLayout::Interleaved => {
+                        collimate_attention::Rotary::interleaved(self.width, self.base)
+                    }
                     RotaryLayout::HalfSplit => collimate_attention::Rotary::half_split(self.width, self.base),
                 };
                 (rotary.scaling(*scaling).frequencies(), scaling.amplitude())

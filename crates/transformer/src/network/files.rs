@@ -24,8 +24,12 @@ impl WeightFiles {
         }
         let text = read_text(&index)?;
         let broken = |what: &str| ModelFileError::Configuration(format!("{}: {what}", index.display()));
-        let value: Value = serde_json::from_str(&text).map_err(|error| broken(&format!("is not JSON: {error}")))?;
-        let map = value.get("weight_map").and_then(Value::as_object).ok_or_else(|| broken("has no `weight_map`"))?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|error| broken(&format!("is not JSON: {error}")))?;
+        let map = value
+            .get("weight_map")
+            .and_then(Value::as_object)
+            .ok_or_else(|| broken("has no `weight_map`"))?;
         let mut names: Vec<&str> = Vec::new();
         for (tensor, part) in map {
             let part = part.as_str().ok_or_else(|| broken(&format!("names no file for '{tensor}'")))?;
@@ -70,7 +74,8 @@ const LARGEST_TEXT: u64 = 16 << 20;
 
 /// Reads a small text file.
 pub(super) fn read_text(path: &Path) -> Result<String, ModelFileError> {
-    let failed = |what: String| ModelFileError::Configuration(format!("{}: {what}", PathBuf::from(path).display()));
+    let failed =
+        |what: String| ModelFileError::Configuration(format!("{}: {what}", PathBuf::from(path).display()));
     let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
     if size > LARGEST_TEXT {
         return Err(failed(format!("has {size} bytes, but a configuration has at most {LARGEST_TEXT}")));

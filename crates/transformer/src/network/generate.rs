@@ -23,7 +23,13 @@ impl<F: Precision> Model<F> {
     ///
     /// # Errors
     /// Those of [`Model::run`]; [`RunError::NoHead`] for a model without logits; [`RunError::NotCausal`] for an encoder.
-    pub fn generate(&self, prompt: &[u32], tokens: usize, choice: Choice, cached: bool) -> Result<Vec<u32>, RunError> {
+    pub fn generate(
+        &self,
+        prompt: &[u32],
+        tokens: usize,
+        choice: Choice,
+        cached: bool,
+    ) -> Result<Vec<u32>, RunError> {
         let slot = self.program.logits.ok_or(RunError::NoHead)?;
         if !self.description.is_causal() {
             return Err(RunError::NotCausal);
@@ -34,13 +40,14 @@ impl<F: Precision> Model<F> {
             let past = cache.as_ref().map_or(0, Cache::tokens);
             let new = &all[past..];
             let input = Input::new(Array2::from_shape_vec((1, new.len()), new.to_vec()).expect("one row"));
-            let setting = Setting::new(&self.description, &self.program, &self.parameters, None, &input, past)?;
+            let setting =
+                Setting::new(&self.description, &self.program.layout, &self.parameters, None, &input, past)?;
             let mut none = ();
             let mut pass = Forward::new(&setting, &mut none, false);
             if let Some(cache) = &mut cache {
                 pass = pass.with_cache(cache);
             }
-            let values = pass.run(usize::MAX)?;
+            let values = self.program.forward(pass, usize::MAX)?;
             let logits = values[slot].as_ref().expect("the pass computed the logits");
             let last = logits.value.row(new.len() - 1).to_owned();
             all.push(choose(&last, choice));

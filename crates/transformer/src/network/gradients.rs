@@ -1,8 +1,10 @@
 //! Gradients of losses by parameters and activations, and derivatives along directions.
 
 use super::Model;
+use crate::arrays::Matrix;
 use crate::error::RunError;
-use crate::ops::{CrossEntropy, Matrix};
+use crate::hooks::Hooks;
+use crate::ops::CrossEntropy;
 use crate::pass::{Backward, Forward, Input, Precision, Setting};
 use crate::site::HookPoint;
 use collimate_tensor::Scalar;
@@ -79,11 +81,17 @@ impl<F: Precision> Model<F> {
         }
         let slot = self.program.logits.ok_or(RunError::NoHead)?;
         let direction = direction.map(|direction| self.check_direction(direction)).transpose()?;
-        let setting =
-            Setting::new(&self.description, &self.program, &self.parameters, direction.as_deref(), input, 0)?;
+        let setting = Setting::new(
+            &self.description,
+            &self.program.layout,
+            &self.parameters,
+            direction.as_deref(),
+            input,
+            0,
+        )?;
         let targets = self.check_targets(input, targets)?;
         let mut none = ();
-        let values = Forward::new(&setting, &mut none, true).run(usize::MAX)?;
+        let values = self.program.forward(Forward::new(&setting, &mut none, true), usize::MAX)?;
         let logits = values[slot].clone().expect("the pass computed the logits");
         let entropy = CrossEntropy { targets: &targets };
         let losses = entropy.losses(logits.view());
@@ -95,7 +103,7 @@ impl<F: Precision> Model<F> {
         let wanted = vec![true; self.parameters.len()];
         let mut backward = Backward::new(&setting, values, wanted, points.iter().copied());
         backward.add_gradient(slot, d_logits);
-        let by_parameter = backward.run()?;
+        let by_parameter = self.program.backward(&mut backward)?;
         let by_point = std::mem::take(&mut backward.held);
         let (values, tangents) = self.split(by_parameter);
         let (batch, length) = input.ids().dim();
@@ -114,27 +122,40 @@ impl<F: Precision> Model<F> {
         })
     }
 
+    /// Computes the mean cross-entropy in nats, with hooks.
+    ///
+    /// # Errors
+    /// Those of [`Model::gradients`].
+    pub fn mean_loss(
+        &self,
+        input: &Input,
+        targets: &Targets,
+        hooks: &mut dyn Hooks<F>,
+    ) -> Result<f64, RunError> {
+        let logits = self.run(input, hooks)?.logits.ok_or(RunError::NoHead)?;
+        let targets = self.check_targets(input, targets)?;
+        let (b, t, v) = logits.dim();
+        let rows = logits.into_shape_with_order((b * t, v)).expect("standard layout");
+        let losses = CrossEntropy { targets: &targets }.losses(Matrix::plain(rows).view());
+        Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+    }
+
     /// Returns the values and the derivatives, with zeros for parameters that the pass did not reach.
     fn split(&self, by_parameter: Vec<Option<Matrix<F>>>) -> (Vec<Array2<F>>, Vec<Array2<F>>) {
         let zeros = |x: &Array2<F>| Array2::zeros(x.dim());
-        let parts = by_parameter.into_iter().zip(&self.parameters).map(|(gradient, parameter)| match gradient {
-            Some(Matrix { value, tangent }) => {
-                let tangent = tangent.unwrap_or_else(|| zeros(parameter));
-                (value, tangent)
-            }
-            None => (zeros(parameter), zeros(parameter)),
-        });
+        let parts =
+            by_parameter.into_iter().zip(&self.parameters).map(|(gradient, parameter)| match gradient {
+                Some(Matrix { value, tangent }) => {
+                    let tangent = tangent.unwrap_or_else(|| zeros(parameter));
+                    (value, tangent)
+                }
+                None => (zeros(parameter), zeros(parameter)),
+            });
         parts.unzip()
     }
 
     fn check_direction(&self, direction: &[Array2<F>]) -> Result<Vec<Option<Array2<F>>>, RunError> {
-        let given: Vec<usize> = direction.iter().map(|x| x.len()).collect();
-        let fits = direction.len() == self.parameters.len()
-            && direction.iter().zip(&self.parameters).all(|(a, b)| a.dim() == b.dim());
-        if !fits {
-            let expected = self.parameters.iter().map(|x| x.len()).collect();
-            return Err(RunError::Shape { argument: "the direction", expected, given });
-        }
+        self.check_shapes("the direction", direction)?;
         Ok(direction.iter().cloned().map(Some).collect())
     }
 

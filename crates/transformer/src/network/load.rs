@@ -6,11 +6,12 @@ use crate::architectures::gguf::FromGguf;
 use crate::architectures::{self, Keys};
 use crate::description::Description;
 use crate::error::{ModelFileError, check_finite};
-use crate::parameters::{Part, ParameterName, Source, collect};
+use crate::parameters::{ParameterName, Part, Source, collect};
 use crate::pass::{Precision, Program};
+use crate::program::build;
 use collimate_tensor::files::{FileArray, FileError, Gguf};
 use collimate_tensor::memory_fits;
-use ndarray::{Array2, ArrayD};
+use ndarray::ArrayD;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -30,7 +31,8 @@ impl<F: Precision> Model<F> {
         }
         let file = Gguf::open(path)?;
         let FromGguf { description, sources, read } = architectures::gguf::describe(&file)?;
-        let shapes = file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
+        let shapes =
+            file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
         Self::load(description, &*sources, &read, shapes, |name| file.read(name))
     }
 
@@ -60,7 +62,7 @@ impl<F: Precision> Model<F> {
         shapes: BTreeMap<String, Vec<usize>>,
         read: impl Fn(&str) -> Result<FileArray, FileError>,
     ) -> Result<Self, ModelFileError> {
-        let program = Program::new(&description);
+        let program = build::<F>(&description);
         let sources = resolve(&program, &description, place, &shapes)?;
         check_shapes(&program, &sources, &shapes)?;
         let skipped = unused(&sources, known, &shapes)?;
@@ -75,29 +77,22 @@ impl<F: Precision> Model<F> {
             for piece in source {
                 kept.read(&piece.tensor, source.len(), &read)?;
             }
-            let parameter = collect(source, *shape, |name| kept.get(name)).ok_or_else(|| missing(*name, source))?;
+            let parameter =
+                collect(source, *shape, |name| kept.get(name)).ok_or_else(|| missing(*name, source))?;
             check_finite(|| format!("tensor '{}'", source[0].tensor), parameter.iter())?;
             parameters.push(parameter);
         }
         Ok(Self { description, program, parameters, sources, shapes, skipped })
     }
-
-    /// Makes a model of a description with given parameters, in the order of [`Model::parameters`].
-    pub(crate) fn from_parameters(
-        description: Description,
-        make: impl FnMut(&(ParameterName, (usize, usize))) -> Array2<F>,
-    ) -> Self {
-        let program = Program::new(&description);
-        let parameters = program.parameters.iter().map(make).collect();
-        let sources = program.parameters.iter().map(|(name, _)| vec![crate::parameters::Piece::whole(name.to_string())]);
-        let sources = sources.collect();
-        Self { description, program, parameters, sources, shapes: BTreeMap::new(), skipped: Vec::new() }
-    }
 }
 
 /// Returns the numbers of a tensor in the precision of the model.
 pub(super) fn numbers_of<F: Precision>(array: &FileArray) -> ArrayD<F> {
-    if F::NAME == "f64" { array.to_f64().mapv(F::from_f64) } else { array.to_f32().mapv(|x| F::from_f64(f64::from(x))) }
+    if F::NAME == "f64" {
+        array.to_f64().mapv(F::from_f64)
+    } else {
+        array.to_f32().mapv(|x| F::from_f64(f64::from(x)))
+    }
 }
 
 /// The tensors that were read last: the matrix and the bias of a fused product serve three parameters in a row.
@@ -144,20 +139,27 @@ fn resolve<F>(
     shapes: &BTreeMap<String, Vec<usize>>,
 ) -> Result<Vec<Source>, ModelFileError> {
     let find = |wanted: &str| -> Option<String> {
-        let old = wanted.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+        let old =
+            wanted.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
         let names = [wanted.to_owned(), old];
-        let bare = names.iter().flat_map(|name| PREFIXES.iter().filter_map(|p| name.strip_prefix(p)).map(String::from));
+        let bare = names
+            .iter()
+            .flat_map(|name| PREFIXES.iter().filter_map(|p| name.strip_prefix(p)).map(String::from));
         names.iter().cloned().chain(bare).find(|name| shapes.contains_key(name))
     };
     let tied = description.head.as_ref().is_some_and(|head| head.tied);
     let mut sources = Vec::new();
     for (name, _) in &program.parameters {
         let mut source = place(*name, description);
-        if name.part == Part::TokenEmbedding && tied && source.iter().all(|piece| find(&piece.tensor).is_none()) {
+        if name.part == Part::TokenEmbedding
+            && tied
+            && source.iter().all(|piece| find(&piece.tensor).is_none())
+        {
             source = place(ParameterName { layer: None, part: Part::Head }, description);
         }
         for piece in &mut source {
-            piece.tensor = find(&piece.tensor).ok_or_else(|| ModelFileError::MissingTensor { name: piece.tensor.clone() })?;
+            piece.tensor = find(&piece.tensor)
+                .ok_or_else(|| ModelFileError::MissingTensor { name: piece.tensor.clone() })?;
         }
         if source.is_empty() {
             return Err(missing(*name, &source));
@@ -202,14 +204,19 @@ fn check_shapes<F>(
         let pieces = sources.iter().flatten().filter(|piece| piece.tensor == tensor);
         let rows = pieces.map(|piece| if piece.transposed { shape[shape.len() - 1] } else { shape[0] }).max();
         if rows != Some(taken) {
-            return Err(wrong_shape(tensor.to_owned(), (taken, shape.iter().product::<usize>() / shape[0].max(1)), shape));
+            return Err(wrong_shape(
+                tensor.to_owned(),
+                (taken, shape.iter().product::<usize>() / shape[0].max(1)),
+                shape,
+            ));
         }
     }
     Ok(())
 }
 
 fn wrong_shape(name: String, expected: (usize, usize), given: &[usize]) -> ModelFileError {
-    let expected = if given.len() == 1 { vec![expected.0 * expected.1] } else { vec![expected.0, expected.1] };
+    let expected =
+        if given.len() == 1 { vec![expected.0 * expected.1] } else { vec![expected.0, expected.1] };
     ModelFileError::TensorShape { name, expected, given: given.to_vec() }
 }
 

@@ -5,6 +5,7 @@ mod generate;
 mod gradients;
 mod load;
 mod names;
+mod random;
 mod run;
 mod tensors;
 
@@ -13,8 +14,10 @@ pub use gradients::{Along, Gradients, Targets};
 pub use run::Outputs;
 
 use crate::description::Description;
+use crate::error::RunError;
 use crate::parameters::{ParameterName, Source};
 use crate::pass::{Precision, Program};
+use crate::program::build;
 use ndarray::{Array2, ArrayRef2};
 use std::collections::BTreeMap;
 
@@ -57,6 +60,29 @@ impl<F: Precision> Model<F> {
     /// Returns one parameter, if the model has it.
     pub fn parameter(&self, name: ParameterName) -> Option<&ArrayRef2<F>> {
         self.parameters().find(|(other, _)| *other == name).map(|(_, x)| x)
+    }
+
+    /// Returns this model with other numbers, one array for each parameter in the order of [`Model::parameters`].
+    ///
+    /// # Errors
+    /// [`RunError::Shape`] if a shape differs.
+    pub fn with_parameters(&self, parameters: Vec<Array2<F>>) -> Result<Self, RunError> {
+        self.check_shapes("the parameters", &parameters)?;
+        let program = build(&self.description);
+        let (description, sources) = (self.description.clone(), self.sources.clone());
+        let (shapes, skipped) = (self.shapes.clone(), self.skipped.clone());
+        Ok(Self { description, program, parameters, sources, shapes, skipped })
+    }
+
+    /// Checks that there is one array for each parameter, with its shape.
+    fn check_shapes(&self, argument: &'static str, arrays: &[Array2<F>]) -> Result<(), RunError> {
+        let differs = arrays.iter().zip(&self.parameters).find(|(a, b)| a.dim() != b.dim());
+        let (expected, given) = match differs {
+            Some((given, expected)) => (expected.shape().to_vec(), given.shape().to_vec()),
+            None if arrays.len() == self.parameters.len() => return Ok(()),
+            None => (vec![self.parameters.len()], vec![arrays.len()]),
+        };
+        Err(RunError::Shape { argument, expected, given })
     }
 
     /// Returns the number of numbers in all parameters.

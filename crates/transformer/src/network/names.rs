@@ -23,11 +23,7 @@ const OF_A_LAYER: [(&str, Site); 7] = [
 
 /// Returns the hook point of `hidden_states.k`: what enters layer k, and behind the last layer what the head reads.
 pub(super) fn hidden_state(d: &Description, k: usize) -> HookPoint {
-    if k < d.layers.len() {
-        Site::ResidualPre.of_layer(k)
-    } else {
-        Site::FinalHidden.of_layer(0)
-    }
+    if k < d.layers.len() { Site::ResidualPre.of_layer(k) } else { Site::FinalHidden.of_layer(0) }
 }
 
 impl<F: Precision> Model<F> {
@@ -55,7 +51,8 @@ impl<F: Precision> Model<F> {
             (0..=d.layers.len()).map(|k| (format!("hidden_states.{k}"), hidden_state(d, k))).collect();
         if all {
             for layer in 0..d.layers.len() {
-                wanted.extend(OF_A_LAYER.map(|(name, site)| (format!("{name}.{layer}"), site.of_layer(layer))));
+                wanted
+                    .extend(OF_A_LAYER.map(|(name, site)| (format!("{name}.{layer}"), site.of_layer(layer))));
             }
             if let Some(last) = d.layers.len().checked_sub(1) {
                 wanted.insert("resid_final".into(), Site::ResidualPost.of_layer(last));

@@ -1,14 +1,14 @@
 //! Forward passes.
 
 use super::Model;
+use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::hooks::Hooks;
-use crate::ops::Matrix;
 use crate::pass::{Forward, Input, Precision, Setting};
 use crate::site::{HookPoint, Site};
 use ndarray::{Array2, Array3};
 
-/// What a forward pass gives.
+/// The results of a forward pass.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outputs<F> {
@@ -30,9 +30,23 @@ impl<F: Precision> Model<F> {
     /// not finite, or finite numbers overflow; the error names the site.
     pub fn run(&self, input: &Input, hooks: &mut dyn Hooks<F>) -> Result<Outputs<F>, RunError> {
         self.check_points(hooks)?;
-        let setting = Setting::new(&self.description, &self.program, &self.parameters, None, input, 0)?;
-        let values = Forward::new(&setting, hooks, false).run(usize::MAX)?;
+        let setting =
+            Setting::new(&self.description, &self.program.layout, &self.parameters, None, input, 0)?;
+        let values = self.program.forward(Forward::new(&setting, hooks, false), usize::MAX)?;
         self.outputs(input, values)
+    }
+
+    /// Runs the model up to the final norm, without the head. Returns the residual stream behind that norm, `[b, t, d]`.
+    ///
+    /// # Errors
+    /// Those of [`Model::run`].
+    pub fn hidden(&self, input: &Input, hooks: &mut dyn Hooks<F>) -> Result<Array3<F>, RunError> {
+        self.check_points(hooks)?;
+        let setting =
+            Setting::new(&self.description, &self.program.layout, &self.parameters, None, input, 0)?;
+        let last = self.program.writer_of(self.program.hidden);
+        let values = self.program.forward(Forward::new(&setting, hooks, false), last)?;
+        Ok(self.outputs(input, values)?.hidden)
     }
 
     /// Takes the outputs out of the activations of a pass.
@@ -60,7 +74,7 @@ impl<F: Precision> Model<F> {
         });
         inner
             || (point.site == Site::FinalNormScale && point.layer == 0 && d.final_norm.is_some())
-            || self.program.slots.iter().any(|slot| slot.points.contains(&point))
+            || self.program.layout.slots.iter().any(|slot| slot.points.contains(&point))
     }
 
     /// Returns an error if the hooks name a point that the model does not have.

@@ -27,7 +27,10 @@ impl<F: Precision> Model<F> {
     /// # Errors
     /// [`ModelFileError::MissingTensor`] if one is missing, [`ModelFileError::TensorShape`] if one has another shape than in the file,
     /// [`ModelFileError::UnexpectedTensor`] if the model has none of this name.
-    pub fn parameters_from_tensors(&self, tensors: &BTreeMap<String, ArrayD<F>>) -> Result<Vec<Array2<F>>, ModelFileError> {
+    pub fn parameters_from_tensors(
+        &self,
+        tensors: &BTreeMap<String, ArrayD<F>>,
+    ) -> Result<Vec<Array2<F>>, ModelFileError> {
         for (name, tensor) in tensors {
             match self.shapes.get(name) {
                 Some(shape) if shape == tensor.shape() => {}
@@ -41,7 +44,9 @@ impl<F: Precision> Model<F> {
         let parts = self.program.parameters.iter().zip(&self.sources).map(|((_, shape), source)| {
             collect(source, *shape, |name| tensors.get(name)).ok_or_else(|| {
                 let absent = source.iter().find(|piece| !tensors.contains_key(&piece.tensor));
-                ModelFileError::MissingTensor { name: absent.map_or_else(String::new, |piece| piece.tensor.clone()) }
+                ModelFileError::MissingTensor {
+                    name: absent.map_or_else(String::new, |piece| piece.tensor.clone()),
+                }
             })
         });
         parts.collect()

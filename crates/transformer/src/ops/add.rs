@@ -1,10 +1,10 @@
 //! Sums of the residual stream, and elementwise changes of the logits.
 
-use super::array::{Matrix, RowFunction, map_rows};
-use super::number::Number;
-use super::{Operation, Slot};
+use crate::arrays::Number;
+use crate::arrays::{Matrix, RowFunction, map_rows};
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
+use crate::pass::{Operation, Slot};
 
 /// Computes out = a + factor·b.
 pub(crate) struct Add {

@@ -1,14 +1,15 @@
 //! Softmax attention of rows that are already normalised and turned.
 
-use super::array::{Matrix, RowFunction, View, map_rows};
-use super::number::Number;
-use super::tiled;
-use super::{Operation, Parameter, Slot};
+use super::tiled::{Tiled, put};
+use crate::arrays::Number;
+use crate::arrays::{Matrix, RowFunction, View, map_rows};
 use crate::description::Alibi;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real, Seen};
+use crate::pass::{Operation, Parameter, Slot};
 use crate::site::{HookPoint, Site};
-use ndarray::{Array2, Array4, Axis, s};
+use collimate_attention::AttentionError;
+use ndarray::{Array2, Axis, s};
 use rayon::prelude::*;
 
 /// Computes z = softmax(scale·q kᵀ) v of each head, with a softcap, biases, a mask and a sink where the model has them.
@@ -90,7 +91,9 @@ impl Pattern<'_> {
         let late = self.causal && key > place;
         let early = self.window.is_some_and(|window| key + window <= place);
         let far = !self.causal && self.window.is_some_and(|window| place + window <= key);
-        !late && !early && !far && self.seen.key(self.sequence, key)
+        // A query of padding sees nothing, so that its row is zero however attention is computed.
+        let real = self.seen.key(self.sequence, key) && self.seen.key(self.sequence, place);
+        !late && !early && !far && real
     }
 
     fn cap<T: Number>(&self, score: T) -> T {
@@ -210,7 +213,12 @@ impl Attend {
     fn sink<F: Real>(&self, sinks: Option<View<'_, F>>, head: usize, rows: usize) -> Matrix<F> {
         match sinks {
             Some(sinks) => {
-                let column = |x: ndarray::ArrayView2<'_, F>| Array2::from_elem((rows, 1), x.as_standard_layout().as_slice().expect("standard layout")[head]);
+                let column = |x: ndarray::ArrayView2<'_, F>| {
+                    Array2::from_elem(
+                        (rows, 1),
+                        x.as_standard_layout().as_slice().expect("standard layout")[head],
+                    )
+                };
                 Matrix { value: column(sinks.value), tangent: sinks.tangent.map(column) }
             }
             None => Matrix::zeros((rows, 0), false),
@@ -234,19 +242,20 @@ impl<F: Real> Operation<F> for Attend {
         let shown = [Site::Scores, Site::Pattern].map(|site| pass.shows(point(site)));
         if shown == [false, false]
             && !pass.is_along()
-            && let Some(kernel) = self.kernel(pass.seen(), batch)
+            && let Some(tiled) = self.tiled(pass.seen(), batch)
         {
             let q = pass.get(self.q).value;
-            let sinks = self.sinks.map(|sinks| pass.parameter(sinks));
+            let sinks = self.sink_values(|sinks| pass.parameter(sinks));
             let mut out = Array2::zeros((batch * length, q.ncols()));
             for b in 0..batch {
                 let (k, v) = pass.keys_and_values(self.layer, self.k, self.v, b);
                 let rows = s![b * length..(b + 1) * length, ..];
                 let real = pass.seen().run(b).expect("the kernel was chosen for such keys");
                 let arrays = [q.slice(rows), k.value, v.value];
-                self.tiled_forward(&kernel, arrays, sinks, real, out.slice_mut(rows))?;
+                let done = tiled.forward(arrays, sinks.as_deref(), real, out.slice_mut(rows));
+                done.map_err(|error| self.place(error))?;
             }
-            return pass.set(self.output, tiled::plain(out));
+            return pass.set(self.output, Matrix::plain(out));
         }
         let rows: Vec<_> = (0..batch).map(|b| pass.keys_and_values(self.layer, self.k, self.v, b)).collect();
         let heads = self.heads(pass.get(self.q), &rows, length);
@@ -284,9 +293,9 @@ impl<F: Real> Operation<F> for Attend {
         let sinks = self.sinks.map(|sinks| pass.parameter(sinks));
         let (k, v) = (pass.get(self.k), pass.get(self.v));
         if !pass.is_along()
-            && let Some(kernel) = self.kernel(pass.seen(), batch)
+            && let Some(tiled) = self.tiled(pass.seen(), batch)
         {
-            return self.tiled_backward_all(&kernel, &d_out, pass);
+            return self.tiled_backward(&tiled, &d_out, pass);
         }
         let rows: Vec<_> = (0..batch).map(|b| (sequence(k, b, length), sequence(v, b, length))).collect();
         let heads = self.heads(pass.get(self.q), &rows, length);
@@ -303,7 +312,8 @@ impl<F: Real> Operation<F> for Attend {
                 let d_v = pattern.view().t().times(d_z, F::one());
                 let d_pattern = d_z.times(one.v.t(), F::one());
                 let inputs = [scores.view(), pattern.view(), d_pattern.view()];
-                let [d_scores, d_sink] = map_rows(&rule, inputs, [columns, usize::from(self.sinks.is_some())]);
+                let [d_scores, d_sink] =
+                    map_rows(&rule, inputs, [columns, usize::from(self.sinks.is_some())]);
                 let scale = F::from_f64(self.scale);
                 let d_q = d_scores.view().times(one.k, scale);
                 let d_k = d_scores.view().t().times(one.q, scale);
@@ -338,40 +348,66 @@ impl<F: Real> Operation<F> for Attend {
 }
 
 impl Attend {
-    fn tiled_backward_all<F: Real>(
+    /// Returns the attention of the kernels, if they compute this one on these keys.
+    fn tiled(&self, seen: &Seen, batch: usize) -> Option<Tiled> {
+        let plain = self.values == ValueHeads::LikeKeys && self.alibi.is_none();
+        let known = plain && (self.causal || self.window.is_none());
+        let heads = (self.heads, self.key_heads);
+        (known && (0..batch).all(|b| seen.run(b).is_some()))
+            .then(|| Tiled::new(heads, self.scale, self.softcap, self.causal, self.window))
+    }
+
+    /// Adds the layer to the error of scores or outputs that overflow.
+    fn place(&self, error: RunError) -> RunError {
+        match error {
+            RunError::Attention(source @ AttentionError::Overflow(_)) => {
+                RunError::Overflow { point: Site::Scores.of_layer(self.layer), source }
+            }
+            other => other,
+        }
+    }
+
+    fn sink_values<'a, F: Real>(&self, parameter: impl Fn(Parameter) -> View<'a, F>) -> Option<Vec<F>> {
+        self.sinks.map(|sinks| parameter(sinks).value.iter().copied().collect())
+    }
+
+    fn tiled_backward<F: Real>(
         &self,
-        kernel: &collimate_attention::Attention,
+        tiled: &Tiled,
         d_out: &Matrix<F>,
         pass: &mut Backward<'_, F>,
     ) -> Result<(), RunError> {
         let (batch, length) = pass.shape();
-        let arrays = [self.q, self.k, self.v].map(|slot| pass.get(slot).value);
-        let sinks = self.sinks.map(|sinks| pass.parameter(sinks));
+        let slots = [self.q, self.k, self.v];
+        let arrays = slots.map(|slot| pass.get(slot).value);
+        let sinks = self.sink_values(|sinks| pass.parameter(sinks));
         let mut out = arrays.map(|x| Array2::zeros(x.dim()));
         let mut by_sink: Option<Array2<F>> = None;
         for b in 0..batch {
             let rows = s![b * length..(b + 1) * length, ..];
             let real = pass.seen().run(b).expect("the kernel was chosen for such keys");
+            if real.is_empty() {
+                continue;
+            }
             let first = b * length + real.start;
             let arrays = arrays.map(|x| x.slice_move(rows));
-            let g = self.tiled_backward(kernel, arrays, sinks, real, d_out.value.slice(rows))?;
-            for (from, to) in [&g.q, &g.k, &g.v].into_iter().zip(&mut out) {
-                tiled::put(from, first, to);
+            let g = tiled.backward(arrays, sinks.as_deref(), real, d_out.value.slice(rows))?;
+            for (from, to) in g.arrays.iter().zip(&mut out) {
+                put(from, first, to);
             }
             if let Some(g) = g.sinks {
                 let g = g.insert_axis(Axis(0));
                 by_sink = Some(by_sink.map_or_else(|| g.clone(), |sum| sum + &g));
             }
         }
-        let [d_q, d_k, d_v] = out;
         if let (Some(sinks), Some(gradient)) = (self.sinks, by_sink)
             && pass.wants(sinks)
         {
-            pass.add_parameter_gradient(sinks, tiled::plain(gradient));
+            pass.add_parameter_gradient(sinks, Matrix::plain(gradient));
         }
-        pass.add_gradient(self.q, tiled::plain(d_q));
-        pass.add_gradient(self.k, tiled::plain(d_k));
-        pass.add_gradient(self.v, tiled::plain(d_v));
+        for (slot, gradient) in slots.into_iter().zip(out) {
+            pass.add_gradient(slot, Matrix::plain(gradient));
+        }
         Ok(())
     }
 }
@@ -411,19 +447,6 @@ fn sum_heads<F: Real>(
             let mut to = to.slice_mut(place);
             to += from;
         }
-    }
-    out
-}
-
-/// Puts matrices `[t, s]` of all heads of all sequences into one array `[b, h, t, s]`.
-pub(crate) fn stack_heads<F: Real>(heads: &[Matrix<F>], batch: usize) -> Array4<F> {
-    let (t, s) = heads[0].dim();
-    let per_sequence = heads.len() / batch;
-    let mut out = Array4::zeros((batch, per_sequence, t, s));
-    for (index, one) in heads.iter().enumerate() {
-        out.index_axis_mut(Axis(0), index / per_sequence)
-            .index_axis_mut(Axis(0), index % per_sequence)
-            .assign(&one.value);
     }
     out
 }

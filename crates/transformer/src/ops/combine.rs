@@ -1,9 +1,10 @@
 //! The parts of differential attention (Ye et al., 2024) around its two softmaxes.
 
-use super::array::View;
-use super::{Matrix, Operation, Parameter, Slot};
+use crate::arrays::Matrix;
+use crate::arrays::View;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
+use crate::pass::{Operation, Parameter, Slot};
 use ndarray::{Array2, s};
 
 /// Puts the values of heads j and j + h/2 side by side, after each key head was repeated for the query heads that read it.

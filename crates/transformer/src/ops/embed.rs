@@ -1,23 +1,10 @@
 //! Rows of tables: tokens, learned positions and token types.
 
-use super::{Matrix, Operation, Parameter, Slot};
+use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
+use crate::pass::{Lookup, Operation, Parameter, Slot};
 use ndarray::{Array2, Axis};
-
-/// The index by which a table is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lookup {
-    /// The token id.
-    Token,
-    /// The position plus an offset.
-    Position {
-        /// The row of position 0.
-        offset: usize,
-    },
-    /// The type of the token.
-    Type,
-}
 
 /// Computes out = x + rows of a table, or the rows alone without x.
 pub(crate) struct Embed {

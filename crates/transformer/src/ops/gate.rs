@@ -1,9 +1,9 @@
 //! The nonlinearity of an MLP, with or without a gate.
 
-use super::array::{Matrix, View};
-use super::{Operation, Slot};
+use crate::arrays::{Matrix, View};
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
+use crate::pass::{Operation, Slot};
 use collimate_grad::primitive::activation::{self, Activation};
 use ndarray::{Array2, Zip};
 
@@ -82,7 +82,9 @@ impl<F: Real> Operation<F> for Gate {
         let active = self.activate(x);
         let slopes = self.slopes(x, &active.value);
         let (d_active, d_up) = match self.up {
-            Some(up) => (product(d_out.view(), pass.get(up)), Some((up, product(d_out.view(), active.view())))),
+            Some(up) => {
+                (product(d_out.view(), pass.get(up)), Some((up, product(d_out.view(), active.view()))))
+            }
             None => (d_out, None),
         };
         let d_gate = product(d_active.view(), slopes.view());

@@ -1,12 +1,12 @@
 //! Products with a weight.
 
-use super::array::apply;
 use super::norm::{add_bias, add_bias_gradient};
-use super::{Operation, Parameter, Slot};
+use crate::arrays::Matrix;
+use crate::arrays::apply;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
+use crate::pass::{Operation, Parameter, Slot};
 use crate::site::HookPoint;
-use super::Matrix;
 use collimate_tensor::matmul_into;
 use ndarray::{Array3, Axis, s};
 

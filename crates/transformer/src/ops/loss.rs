@@ -1,7 +1,7 @@
 //! The cross-entropy of rows of logits.
 
-use super::array::{Matrix, RowFunction, View, map_rows};
-use super::number::Number;
+use crate::arrays::Number;
+use crate::arrays::{Matrix, RowFunction, View, map_rows};
 use crate::pass::Real;
 use collimate_tensor::log_sum_exp;
 

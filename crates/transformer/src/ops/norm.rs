@@ -1,11 +1,11 @@
 //! Normalisation of rows, and the gain and bias that follow it.
 
-use super::array::{Matrix, RowFunction, View, map_rows};
-use super::number::Number;
-use super::{Operation, Parameter, Slot};
+use crate::arrays::Number;
+use crate::arrays::{Matrix, RowFunction, View, map_rows};
 use crate::description::NormKind;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
+use crate::pass::{Operation, Parameter, Slot};
 use crate::site::HookPoint;
 use ndarray::Array2;
 
@@ -26,43 +26,71 @@ struct Row {
     epsilon: f64,
 }
 
+/// A row whose squares are in range, with its mean and its factor.
+///
+/// A norm does not depend on a common scale: norm(x, ε) = norm(x/s, ε/s²), so a row whose squares overflow or vanish is divided first.
+struct Measured<T> {
+    /// The divisor s of the row, 1 for nearly every row.
+    divisor: T,
+    /// The mean μ of the divided row.
+    mean: T,
+    /// The factor r of the divided row.
+    r: T,
+}
+
 impl Row {
-    /// Returns μ and r of a row.
-    fn moments<T: Number>(&self, x: &[T]) -> (T, T) {
+    fn measure<T: Number>(&self, x: &[T]) -> Measured<T> {
+        let one = T::constant(1.0);
+        let (mean, square) = self.moments(x, one);
+        let sum = square.plain() + self.epsilon;
+        let top = x.iter().fold(self.epsilon.sqrt(), |top, x| top.max(x.plain().abs()));
+        let fine = sum > 1e-30 && sum < 1e30;
+        if fine || !(top > 0.0 && top < f64::INFINITY) {
+            let r = one / (square + T::constant(self.epsilon)).root();
+            return Measured { divisor: one, mean, r };
+        }
+        let divisor = T::constant(top);
+        let (mean, square) = self.moments(x, divisor);
+        let root = self.epsilon.sqrt() / top;
+        Measured { divisor, mean, r: one / (square + T::constant(root * root)).root() }
+    }
+
+    /// Returns the mean and the mean square distance from it of a row over a divisor.
+    fn moments<T: Number>(&self, x: &[T], divisor: T) -> (T, T) {
         let n = T::constant(x.len() as f64);
         let zero = T::constant(0.0);
         let mean = match self.kind {
             NormKind::RootMeanSquare => zero,
-            NormKind::Layer => x.iter().fold(zero, |sum, &x| sum + x) / n,
+            NormKind::Layer => x.iter().fold(zero, |sum, &x| sum + x / divisor) / n,
         };
-        let square = x.iter().fold(zero, |sum, &x| sum + (x - mean) * (x - mean)) / n;
-        (mean, T::constant(1.0) / (square + T::constant(self.epsilon)).root())
+        let distance = |x: T| x / divisor - mean;
+        (mean, x.iter().fold(zero, |sum, &x| sum + distance(x) * distance(x)) / n)
     }
 }
 
 impl RowFunction<1, 1> for Row {
     fn run<T: Number>(&self, _: usize, [x]: [&[T]; 1], [out]: [&mut [T]; 1]) {
-        let (mean, r) = self.moments(x);
+        let Measured { divisor, mean, r } = self.measure(x);
         for (out, &x) in out.iter_mut().zip(x) {
-            *out = (x - mean) * r;
+            *out = (x / divisor - mean) * r;
         }
     }
 }
 
-/// The adjoint: x̄ = r (u − mean u − x̂ mean(u x̂)), where the mean of u is left out for the root mean square.
+/// The adjoint: x̄ = r (u − mean u − x̂ mean(u x̂)) / s, where the mean of u is left out for the root mean square.
 impl RowFunction<2, 1> for Row {
     fn run<T: Number>(&self, _: usize, [x, u]: [&[T]; 2], [out]: [&mut [T]; 1]) {
-        let (mean, r) = self.moments(x);
+        let Measured { divisor, mean, r } = self.measure(x);
         let n = T::constant(x.len() as f64);
         let (mut sum, mut along) = (T::constant(0.0), T::constant(0.0));
         for (&x, &u) in x.iter().zip(u) {
             sum = sum + u;
-            along = along + u * (x - mean) * r;
+            along = along + u * (x / divisor - mean) * r;
         }
         let sum = if self.kind == NormKind::Layer { sum / n } else { T::constant(0.0) };
         let along = along / n;
         for ((out, &x), &u) in out.iter_mut().zip(x).zip(u) {
-            *out = r * (u - sum - (x - mean) * r * along);
+            *out = r * (u - sum - (x / divisor - mean) * r * along) / divisor;
         }
     }
 }
@@ -73,13 +101,19 @@ impl Normalise {
     }
 
     /// Shows the divisors to the hooks, and divides by what they leave.
-    fn divide_shown<F: Real>(&self, point: HookPoint, pass: &mut Forward<'_, F>) -> Result<Matrix<F>, RunError> {
+    fn divide_shown<F: Real>(
+        &self,
+        point: HookPoint,
+        pass: &mut Forward<'_, F>,
+    ) -> Result<Matrix<F>, RunError> {
         let x = pass.get(self.input).value.to_owned();
         let row = self.row();
-        let moments: Vec<(F, F)> = x.rows().into_iter().map(|x| row.moments(&x.to_vec())).collect();
-        let mut scale = Array2::from_shape_fn((x.nrows(), 1), |(i, _)| F::one() / moments[i].1);
+        let measured: Vec<Measured<F>> = x.rows().into_iter().map(|x| row.measure(&x.to_vec())).collect();
+        let mut scale = Array2::from_shape_fn((x.nrows(), 1), |(i, _)| measured[i].divisor / measured[i].r);
         pass.show_rows(point, &mut scale)?;
-        let value = Array2::from_shape_fn(x.dim(), |(i, j)| (x[[i, j]] - moments[i].0) / scale[[i, 0]]);
+        let value = Array2::from_shape_fn(x.dim(), |(i, j)| {
+            (x[[i, j]] - measured[i].mean * measured[i].divisor) / scale[[i, 0]]
+        });
         Ok(Matrix { value, tangent: None })
     }
 }
@@ -270,4 +304,3 @@ impl<F: Real> Operation<F> for Gain {
         Ok(())
     }
 }
-

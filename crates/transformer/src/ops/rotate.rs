@@ -1,14 +1,11 @@
 //! Rotary positions.
 
-use super::{Matrix, Operation, Slot};
-use crate::description::Rotary;
+use crate::arrays::Matrix;
 use crate::error::RunError;
+use crate::pass::{AngleTable, Operation, Slot};
 use crate::pass::{Backward, Forward, Real};
 use collimate_attention::RotaryTable;
 use ndarray::{Array2, ArrayViewMut3};
-
-/// The index of a set of angles of a program.
-pub(crate) type AngleTable = usize;
 
 /// Turns the first channels of each head by the angles of its position.
 pub(crate) struct Rotate {
@@ -68,22 +65,4 @@ fn turn<F: Real>(
     };
     one(&mut x.value)?;
     x.tangent.as_mut().map_or(Ok(()), one)
-}
-
-/// Computes the angles of positions: the same for every sequence, or one for each row of the batch.
-///
-/// `longest` is the largest position plus one.
-pub(crate) fn angles<F: Real>(
-    rotary: &Rotary,
-    positions: &[i64],
-    longest: usize,
-) -> Result<RotaryTable<F>, RunError> {
-    let (frequencies, amplitude) = rotary.frequencies(longest);
-    let shape = (positions.len(), frequencies.len());
-    let at = |(row, pair): (usize, usize)| positions[row] as f64 * frequencies[pair];
-    Ok(RotaryTable::from_cos_sin(
-        rotary.layout,
-        Array2::from_shape_fn(shape, |place| F::from_f64(amplitude * at(place).cos())),
-        Array2::from_shape_fn(shape, |place| F::from_f64(amplitude * at(place).sin())),
-    )?)
 }

@@ -1,8 +1,9 @@
 //! The choice of the first row of each sequence, for the pooler of an encoder.
 
-use super::{Matrix, Operation, Slot};
+use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
+use crate::pass::{Operation, Slot};
 use ndarray::{Array2, Axis};
 
 /// Takes the row of position 0 of each sequence.

@@ -63,6 +63,55 @@ pub enum Part {
     NextSentenceBias,
 }
 
+impl Part {
+    /// Returns true for the gain of a norm.
+    pub fn is_gain(self) -> bool {
+        matches!(
+            self,
+            Self::EmbeddingNormGain
+                | Self::AttentionNormGain
+                | Self::QueryNormGain
+                | Self::KeyNormGain
+                | Self::AttentionPostNormGain
+                | Self::AttentionSumNormGain
+                | Self::MlpNormGain
+                | Self::MlpPostNormGain
+                | Self::MlpSumNormGain
+                | Self::FinalNormGain
+                | Self::HeadTransformNormGain
+        )
+    }
+
+    /// Returns true for the bias of a norm or of a product.
+    pub fn is_bias(self) -> bool {
+        matches!(
+            self,
+            Self::EmbeddingNormBias
+                | Self::AttentionNormBias
+                | Self::QueryBias
+                | Self::KeyBias
+                | Self::ValueBias
+                | Self::QueryNormBias
+                | Self::KeyNormBias
+                | Self::AttentionOutputBias
+                | Self::AttentionPostNormBias
+                | Self::AttentionSumNormBias
+                | Self::MlpNormBias
+                | Self::GateBias
+                | Self::UpBias
+                | Self::DownBias
+                | Self::MlpPostNormBias
+                | Self::MlpSumNormBias
+                | Self::FinalNormBias
+                | Self::HeadTransformBias
+                | Self::HeadTransformNormBias
+                | Self::HeadBias
+                | Self::PoolerBias
+                | Self::NextSentenceBias
+        )
+    }
+}
+
 /// The name of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParameterName {

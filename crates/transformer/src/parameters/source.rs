@@ -34,7 +34,11 @@ impl Piece {
 
     /// Returns the number of rows that the piece takes from a tensor with this shape.
     pub(crate) fn count(&self, shape: &[usize]) -> usize {
-        let rows = if self.transposed { shape.last().copied().unwrap_or(1) } else { shape.first().copied().unwrap_or(1) };
+        let rows = if self.transposed {
+            shape.last().copied().unwrap_or(1)
+        } else {
+            shape.first().copied().unwrap_or(1)
+        };
         self.ranges(rows).iter().map(ExactSizeIterator::len).sum()
     }
 }

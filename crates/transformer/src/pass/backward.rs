@@ -1,7 +1,9 @@
+use super::input::Seen;
+use super::layout::{AngleTable, Lookup, Parameter, Slot};
+use super::precision::Real;
 use super::setting::Setting;
-use super::{Real, Seen};
+use crate::arrays::{Matrix, View};
 use crate::error::RunError;
-use crate::ops::{AngleTable, Lookup, Matrix, Parameter, Slot, View};
 use crate::site::HookPoint;
 use collimate_attention::RotaryTable;
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -37,15 +39,16 @@ impl<'a, F: Real> Backward<'a, F> {
         }
     }
 
-    /// Runs the operations from the last to the first. Returns the gradients by the parameters.
-    pub(crate) fn run(&mut self) -> Result<Vec<Option<Matrix<F>>>, RunError> {
-        for operation in self.setting.program.operations.iter().rev() {
-            operation.backward(self)?;
-            for slot in operation.outputs() {
-                self.values[slot] = None;
-            }
+    /// Drops the activations that an operation wrote.
+    pub(crate) fn end(&mut self, outputs: &[Slot]) {
+        for &slot in outputs {
+            self.values[slot] = None;
         }
-        Ok(std::mem::take(&mut self.by_parameter))
+    }
+
+    /// Returns the gradients by the parameters.
+    pub(crate) fn take_parameter_gradients(&mut self) -> Vec<Option<Matrix<F>>> {
+        std::mem::take(&mut self.by_parameter)
     }
 
     pub(crate) fn shape(&self) -> (usize, usize) {
@@ -84,7 +87,7 @@ impl<'a, F: Real> Backward<'a, F> {
     /// Takes the gradient by a slot, which is complete when its writer is reached, and hands it to those who asked for it.
     pub(crate) fn take_gradient(&mut self, slot: Slot) -> Option<Matrix<F>> {
         let gradient = self.gradients[slot].take()?;
-        let info = &self.setting.program.slots[slot];
+        let info = &self.setting.layout.slots[slot];
         let (batch, length) = self.shape();
         for point in &info.points {
             if let Some(held) = self.held.get_mut(point) {
@@ -93,7 +96,8 @@ impl<'a, F: Real> Backward<'a, F> {
                     Some(heads) => vec![batch, length, heads, columns / heads],
                     None => vec![batch, gradient.dim().0 / batch, columns],
                 };
-                let copy = gradient.value.clone().into_shape_with_order(IxDyn(&shape)).expect("standard layout");
+                let copy =
+                    gradient.value.clone().into_shape_with_order(IxDyn(&shape)).expect("standard layout");
                 *held = Some(copy);
             }
         }
@@ -112,7 +116,8 @@ impl<'a, F: Real> Backward<'a, F> {
 
     /// Takes the gradient by a parameter, or zeros, so that an operation adds to it in place.
     pub(crate) fn take_parameter_gradient(&mut self, parameter: Parameter) -> Matrix<F> {
-        let zeros = || Matrix { value: Array2::zeros(self.setting.parameters[parameter].dim()), tangent: None };
+        let zeros =
+            || Matrix { value: Array2::zeros(self.setting.parameters[parameter].dim()), tangent: None };
         self.by_parameter[parameter].take().unwrap_or_else(zeros)
     }
 

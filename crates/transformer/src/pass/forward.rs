@@ -1,9 +1,11 @@
+use super::input::Seen;
+use super::layout::{AngleTable, Lookup, Parameter, Slot};
+use super::precision::Real;
 use super::setting::Setting;
-use super::{Real, Seen};
+use crate::arrays::{Matrix, View, stack_heads};
 use crate::cache::Cache;
 use crate::error::{RunError, check_finite};
 use crate::hooks::Hooks;
-use crate::ops::{AngleTable, Lookup, Matrix, Parameter, Slot, View, stack_heads};
 use crate::site::HookPoint;
 use collimate_attention::RotaryTable;
 use ndarray::{Array2, Array3, ArrayViewMutD, IxDyn, s};
@@ -22,7 +24,7 @@ pub(crate) struct Forward<'a, F> {
 
 impl<'a, F: Real> Forward<'a, F> {
     pub(crate) fn new(setting: &'a Setting<'a, F>, hooks: &'a mut dyn Hooks<F>, keep: bool) -> Self {
-        let values = setting.program.slots.iter().map(|_| None).collect();
+        let values = setting.layout.slots.iter().map(|_| None).collect();
         Self { setting, values, hooks, cache: None, keep, current: 0 }
     }
 
@@ -31,22 +33,23 @@ impl<'a, F: Real> Forward<'a, F> {
         Self { cache: Some(cache), ..self }
     }
 
-    /// Runs the operations up to the last one that is needed.
-    pub(crate) fn run(mut self, last: usize) -> Result<Vec<Option<Matrix<F>>>, RunError> {
-        let program = self.setting.program;
-        for index in 0..=last.min(program.operations.len().saturating_sub(1)) {
-            self.current = index;
-            let operation = &program.operations[index];
-            operation.forward(&mut self)?;
-            if !self.keep {
-                for slot in operation.inputs() {
-                    if program.last_use[slot] <= index {
-                        self.values[slot] = None;
-                    }
-                }
+    /// Notes the number of the operation that runs.
+    pub(crate) fn begin(&mut self, operation: usize) {
+        self.current = operation;
+    }
+
+    /// Drops the activations that no later operation reads.
+    pub(crate) fn end(&mut self, inputs: &[Slot]) {
+        for &slot in inputs {
+            if !self.keep && self.setting.layout.last_use[slot] <= self.current {
+                self.values[slot] = None;
             }
         }
-        Ok(self.values)
+    }
+
+    /// Returns the activations that are left.
+    pub(crate) fn into_values(self) -> Vec<Option<Matrix<F>>> {
+        self.values
     }
 
     pub(crate) fn shape(&self) -> (usize, usize) {
@@ -67,7 +70,7 @@ impl<'a, F: Real> Forward<'a, F> {
 
     /// Returns the activation itself if no later operation reads it, otherwise a copy.
     pub(crate) fn take_or_copy(&mut self, slot: Slot) -> Matrix<F> {
-        let last = !self.keep && self.setting.program.last_use[slot] <= self.current;
+        let last = !self.keep && self.setting.layout.last_use[slot] <= self.current;
         let value = if last { self.values[slot].take() } else { self.values[slot].clone() };
         value.expect("an operation before this one wrote the slot")
     }
@@ -86,7 +89,7 @@ impl<'a, F: Real> Forward<'a, F> {
 
     /// Stores an activation after the hooks have seen it. Numbers that have overflowed are an error that names the place.
     pub(crate) fn set(&mut self, slot: Slot, mut x: Matrix<F>) -> Result<(), RunError> {
-        let info = &self.setting.program.slots[slot];
+        let info = &self.setting.layout.slots[slot];
         let place = || match info.points.first() {
             Some(point) => format!("{point}, computed from finite numbers that are too large"),
             None => format!("operation {}, computed from finite numbers that are too large", self.current),
@@ -135,7 +138,12 @@ impl<'a, F: Real> Forward<'a, F> {
     }
 
     /// Shows the matrices of all heads of all sequences as one array `[b, h, t, s]`.
-    pub(crate) fn show_heads(&mut self, point: HookPoint, heads: &mut [Matrix<F>], batch: usize) -> Result<(), RunError> {
+    pub(crate) fn show_heads(
+        &mut self,
+        point: HookPoint,
+        heads: &mut [Matrix<F>],
+        batch: usize,
+    ) -> Result<(), RunError> {
         let mut all = stack_heads(heads, batch);
         self.hooks.at(point, ArrayViewMutD::from(all.view_mut().into_dyn()));
         check_finite(|| point.to_string(), all.iter())?;
@@ -154,7 +162,13 @@ impl<'a, F: Real> Forward<'a, F> {
     }
 
     /// Returns the keys and values of one sequence, with those of the cache before them.
-    pub(crate) fn keys_and_values(&self, layer: usize, k: Slot, v: Slot, sequence: usize) -> (View<'_, F>, View<'_, F>) {
+    pub(crate) fn keys_and_values(
+        &self,
+        layer: usize,
+        k: Slot,
+        v: Slot,
+        sequence: usize,
+    ) -> (View<'_, F>, View<'_, F>) {
         if let Some(cache) = &self.cache {
             let (k, v) = cache.of(layer, sequence);
             return (View { value: k, tangent: None }, View { value: v, tangent: None });

@@ -1,22 +1,22 @@
 //! The passes through a model: a program of operations, run forwards and backwards.
 
 mod backward;
-mod build;
 mod forward;
 mod input;
+mod layout;
+mod operation;
+mod precision;
+mod program;
+mod run;
 mod setting;
 
 pub(crate) use backward::Backward;
-pub(crate) use build::Program;
 pub(crate) use forward::Forward;
 pub use input::Input;
 pub(crate) use input::Seen;
+pub(crate) use layout::{AngleTable, Layout, Lookup, Parameter, Slot, SlotInfo};
+pub(crate) use operation::Operation;
+pub use precision::Precision;
+pub(crate) use precision::Real;
+pub(crate) use program::Program;
 pub(crate) use setting::Setting;
-
-/// The number types that a model computes in: f32 and f64.
-pub trait Precision: collimate_attention::Precision + crate::ops::Number {}
-
-impl Precision for f32 {}
-impl Precision for f64 {}
-
-pub(crate) use Precision as Real;

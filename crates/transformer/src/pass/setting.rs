@@ -1,15 +1,15 @@
-use super::build::Program;
 use super::input::{Input, Seen};
-use super::Real;
-use crate::description::Description;
+use super::layout::{AngleTable, Layout, Lookup, Parameter};
+use super::precision::Real;
+use crate::arrays::View;
+use crate::description::{Description, Rotary};
 use crate::error::RunError;
-use crate::ops::{AngleTable, Lookup, Parameter, View, angles};
 use collimate_attention::RotaryTable;
 use ndarray::Array2;
 
-/// What does not change during a pass: the model, its input, and the direction.
+/// The parts of a pass that do not change: the model, its input, and the direction.
 pub(crate) struct Setting<'a, F> {
-    pub(crate) program: &'a Program<F>,
+    pub(crate) layout: &'a Layout,
     pub(crate) parameters: &'a [Array2<F>],
     /// The direction in the parameters, for the derivative along it.
     pub(crate) direction: Option<&'a [Option<Array2<F>>]>,
@@ -23,7 +23,7 @@ impl<'a, F: Real> Setting<'a, F> {
     /// Checks an input and prepares the positions. `past` is the number of tokens in the cache.
     pub(crate) fn new(
         description: &Description,
-        program: &'a Program<F>,
+        layout: &'a Layout,
         parameters: &'a [Array2<F>],
         direction: Option<&'a [Option<Array2<F>>]>,
         input: &'a Input,
@@ -51,9 +51,12 @@ impl<'a, F: Real> Setting<'a, F> {
         if description.embedding.positions.is_some() && longest > description.context {
             return Err(RunError::ContextOverflow { given: longest, context: description.context });
         }
-        let tables =
-            program.rotaries.iter().map(|rotary| angles(rotary, &positions, longest)).collect::<Result<_, _>>()?;
-        Ok(Self { program, parameters, direction, input, seen, positions, tables })
+        let tables = layout
+            .rotaries
+            .iter()
+            .map(|rotary| angles(rotary, &positions, longest))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { layout, parameters, direction, input, seen, positions, tables })
     }
 
     /// Returns the number of sequences and their length.
@@ -101,4 +104,22 @@ impl<'a, F: Real> Setting<'a, F> {
             None => Ok(rows.into_iter().map(|row| row as usize).collect()),
         }
     }
+}
+
+/// Computes the angles of positions: the same for every sequence, or one for each row of the batch.
+///
+/// `longest` is the largest position plus one.
+pub(crate) fn angles<F: Real>(
+    rotary: &Rotary,
+    positions: &[i64],
+    longest: usize,
+) -> Result<RotaryTable<F>, RunError> {
+    let (frequencies, amplitude) = rotary.frequencies(longest);
+    let shape = (positions.len(), frequencies.len());
+    let at = |(row, pair): (usize, usize)| positions[row] as f64 * frequencies[pair];
+    Ok(RotaryTable::from_cos_sin(
+        rotary.layout,
+        Array2::from_shape_fn(shape, |place| F::from_f64(amplitude * at(place).cos())),
+        Array2::from_shape_fn(shape, |place| F::from_f64(amplitude * at(place).sin())),
+    )?)
 }

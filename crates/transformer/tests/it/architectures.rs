@@ -1,9 +1,7 @@
 //! The values of the reference library for every architecture, from both styles of configuration, in f64 and f32.
 
 use collimate_tensor::files::Safetensors;
-use collimate_transformer::{
-    Choice, Input, Model, Precision, Targets,
-};
+use collimate_transformer::{Choice, Input, Model, Precision, Targets};
 use ndarray::{Array2, ArrayD, Dimension, IxDyn};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -18,7 +16,8 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models");
-    let manifest: Value = serde_json::from_str(&std::fs::read_to_string(root.join("manifest.json")).unwrap()).unwrap();
+    let manifest: Value =
+        serde_json::from_str(&std::fs::read_to_string(root.join("manifest.json")).unwrap()).unwrap();
     let entries = manifest["cases"].as_array().unwrap().iter().filter(|entry| entry["later"] != true);
     entries
         .map(|entry| {
@@ -67,7 +66,8 @@ impl Case {
 
     fn open<F: Precision>(&self, configuration: &str) -> Model<F> {
         let path = self.folder.join(configuration);
-        Model::open_with_configuration(&self.folder, path).unwrap_or_else(|error| panic!("{}: {error}", self.name()))
+        Model::open_with_configuration(&self.folder, path)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name()))
     }
 
     /// The largest distance of the values at tokens that are not padding, and the largest expected value.
@@ -82,7 +82,9 @@ impl Case {
             let padded = !name.starts_with("grad.")
                 && !name.starts_with("hvp.")
                 && index.ndim() >= 2
-                && mask.as_ref().is_some_and(|mask| expected.shape()[at] == mask.ncols() && mask[[index[0], index[at]]] == 0.0);
+                && mask.as_ref().is_some_and(|mask| {
+                    expected.shape()[at] == mask.ncols() && mask[[index[0], index[at]]] == 0.0
+                });
             if !padded {
                 off = off.max((given[&index] - want).abs());
                 assert!(given[&index].is_finite(), "{}: {name} is not finite", self.name());
@@ -97,7 +99,9 @@ fn every_activation_in_f64_is_that_of_the_reference_library() {
     for case in cases() {
         for configuration in ["config.json", "config.legacy.json"] {
             let model = case.open::<f64>(configuration);
-            let given = model.run_named(&case.input(), true).unwrap_or_else(|error| panic!("{}: {error}", case.name()));
+            let given = model
+                .run_named(&case.input(), true)
+                .unwrap_or_else(|error| panic!("{}: {error}", case.name()));
             let passes = ["grad", "generate", "jvp", "hvp", "loss"];
             let inputs = ["input_ids", "attention_mask", "position_ids", "token_type_ids", "labels"];
             for name in case.io.keys() {
@@ -106,8 +110,13 @@ fn every_activation_in_f64_is_that_of_the_reference_library() {
                 }
                 let x = given.get(name).unwrap_or_else(|| panic!("{}: no {name}", case.name()));
                 let (off, most) = case.distance(name, x);
-                let relative = if case.io[name].0 { 6e-8 } else { case.entry["tolerance"]["f64_rel"].as_f64().unwrap() };
-                assert!(off <= relative * most, "{} {configuration} {name}: off by {off:e} of {most}", case.name());
+                let relative =
+                    if case.io[name].0 { 6e-8 } else { case.entry["tolerance"]["f64_rel"].as_f64().unwrap() };
+                assert!(
+                    off <= relative * most,
+                    "{} {configuration} {name}: off by {off:e} of {most}",
+                    case.name()
+                );
             }
         }
     }
@@ -153,7 +162,8 @@ fn gradients_and_derivatives_along_a_direction_are_those_of_the_reference_librar
         let g = model.gradients(&case.input(), &case.targets(), &points, Some(&v)).unwrap();
         let along = g.along.as_ref().unwrap();
         let largest = |start: &str| {
-            let all = case.io.iter().filter(|(name, _)| name.starts_with(start)).flat_map(|(_, (_, x))| x.iter());
+            let all =
+                case.io.iter().filter(|(name, _)| name.starts_with(start)).flat_map(|(_, (_, x))| x.iter());
             all.fold(0.0f64, |most, x| most.max(x.abs()))
         };
         let limit = case.entry["tolerance"]["f64_grad_rel"].as_f64().unwrap() * largest("grad.");
@@ -229,7 +239,8 @@ fn gguf_files_give_the_logits_of_the_expanded_weights() {
         }
         count += 1;
         let expected = Safetensors::open(path.with_extension("expected.safetensors")).unwrap();
-        let ids = expected.read("input_ids").unwrap().to_f64().mapv(|x| x as u32).into_dimensionality().unwrap();
+        let ids =
+            expected.read("input_ids").unwrap().to_f64().mapv(|x| x as u32).into_dimensionality().unwrap();
         let model = Model::<f64>::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let logits = model.run(&Input::new(ids), &mut ()).unwrap().logits.unwrap().into_dyn();
         let expected = expected.read("logits").unwrap().to_f64();

@@ -1,49 +1,18 @@
 //! The program of a description: its operations in order, their slots and their parameters.
 
 use crate::description::{
-    Arrangement, AttentionDescription, Description, GainForm, HeadNorm, HeadNormOver, LayerDescription, MlpDescription,
-    Norm, NormKind, Rotary,
+    Arrangement, AttentionDescription, Description, GainForm, HeadNorm, HeadNormOver, LayerDescription,
+    MlpDescription, Norm, NormKind, Rotary,
 };
 use crate::ops::{
-    Add, AngleTable, Attend, Combine, Embed, First, Gain, Gate, Linear, Lookup, Normalise, Operation, PairValues, Parameter,
-    Rotate, Scale, Slot, Softcap, ValueHeads,
+    Add, Attend, Combine, Embed, First, Gain, Gate, Linear, Normalise, PairValues, Rotate, Scale, Softcap,
+    ValueHeads,
 };
 use crate::parameters::{ParameterName, Part};
-use crate::pass::Real;
+use crate::pass::{AngleTable, Layout, Lookup, Operation, Parameter, Program, Real, Slot, SlotInfo};
 use crate::site::{HookPoint, Site};
 use collimate_grad::primitive::activation::Activation;
 use std::collections::BTreeMap;
-use std::ops::Range;
-
-/// An activation of a program.
-#[derive(Clone, Debug)]
-pub(crate) struct SlotInfo {
-    /// The hook points that show this activation.
-    pub(crate) points: Vec<HookPoint>,
-    /// The number of heads, if the columns are heads.
-    pub(crate) heads: Option<usize>,
-}
-
-/// The operations of a model in order.
-pub(crate) struct Program<F> {
-    pub(crate) operations: Vec<Box<dyn Operation<F>>>,
-    pub(crate) slots: Vec<SlotInfo>,
-    /// The last operation that reads each slot.
-    pub(crate) last_use: Vec<usize>,
-    /// The sets of rotary angles.
-    pub(crate) rotaries: Vec<Rotary>,
-    /// The parameters, with their shapes.
-    pub(crate) parameters: Vec<(ParameterName, (usize, usize))>,
-    /// The operations of each layer.
-    pub(crate) layers: Vec<Range<usize>>,
-    /// The activation behind the final norm (and the projection back), from which the head reads.
-    pub(crate) hidden: Slot,
-    /// The input of the final norm.
-    pub(crate) residual: Slot,
-    pub(crate) logits: Option<Slot>,
-    pub(crate) pooled: Option<Slot>,
-    pub(crate) next_sentence: Option<Slot>,
-}
 
 /// A program that is being written.
 pub(crate) struct Builder<F> {
@@ -55,33 +24,27 @@ pub(crate) struct Builder<F> {
     layer: Option<usize>,
 }
 
-impl<F: Real> Program<F> {
-    /// Writes the program of a description.
-    pub(crate) fn new(description: &Description) -> Self {
-        let builder = Builder {
-            operations: Vec::new(),
-            slots: Vec::new(),
-            rotaries: Vec::new(),
-            parameters: Vec::new(),
-            known: BTreeMap::new(),
-            layer: None,
-        };
-        builder.model(description)
-    }
+/// Writes the program of a description.
+pub(crate) fn build<F: Real>(description: &Description) -> Program<F> {
+    let builder = Builder {
+        operations: Vec::new(),
+        slots: Vec::new(),
+        rotaries: Vec::new(),
+        parameters: Vec::new(),
+        known: BTreeMap::new(),
+        layer: None,
+    };
+    builder.model(description)
 }
 
 impl<F: Real> Builder<F> {
     fn model(mut self, m: &Description) -> Program<F> {
         let mut x = self.embedding(m);
-        let mut layers = Vec::new();
         for (index, layer) in m.layers.iter().enumerate() {
-            let first = self.operations.len();
             self.layer = Some(index);
             x = self.one_layer(layer, m.width, x);
-            layers.push(first..self.operations.len());
         }
         self.layer = None;
-        let residual = x;
         if let Some(norm) = &m.final_norm {
             let sites = [Site::FinalNormScale, Site::FinalNormalised];
             x = self.shown_norm(norm, m.width, [Part::FinalNormGain, Part::FinalNormBias], sites, x);
@@ -109,18 +72,14 @@ impl<F: Real> Builder<F> {
                 last_use[slot] = index;
             }
         }
-        for slot in [Some(hidden), Some(residual), logits, pooled, next_sentence].into_iter().flatten() {
+        for slot in [Some(hidden), logits, pooled, next_sentence].into_iter().flatten() {
             last_use[slot] = usize::MAX;
         }
         Program {
             operations: self.operations,
-            slots: self.slots,
-            last_use,
-            rotaries: self.rotaries,
+            layout: Layout { slots: self.slots, last_use, rotaries: self.rotaries },
             parameters: self.parameters,
-            layers,
             hidden,
-            residual,
             logits,
             pooled,
             next_sentence,
@@ -188,9 +147,7 @@ impl<F: Real> Builder<F> {
                 (normed, if layer.residual_is_normed { normed } else { mid })
             }
             Arrangement::ParallelOneNorm => (normed, mid),
-            Arrangement::ParallelTwoNorms => {
-                (norm_mlp(self, input), mid)
-            }
+            Arrangement::ParallelTwoNorms => (norm_mlp(self, input), mid),
         };
         self.name(mlp_input, Site::MlpInput);
         let mlp = self.mlp(&layer.mlp, width, mlp_input);
@@ -199,7 +156,12 @@ impl<F: Real> Builder<F> {
         let added = self.maybe_norm(layer.mlp_post_norm.as_ref(), width, parts, mlp);
         self.name(added, Site::MlpAdded);
         let mut out = self.push(|output| Add { a: kept, b: added, factor, output });
-        out = self.maybe_norm(layer.sum_norm.as_ref(), width, [Part::MlpSumNormGain, Part::MlpSumNormBias], out);
+        out = self.maybe_norm(
+            layer.sum_norm.as_ref(),
+            width,
+            [Part::MlpSumNormGain, Part::MlpSumNormBias],
+            out,
+        );
         self.name(out, Site::ResidualPost);
         out
     }
@@ -263,7 +225,14 @@ impl<F: Real> Builder<F> {
             let (input, lambda_init) = (z, differential.lambda_init);
             let difference = self.push(|output| Combine { lambda_init, lambda, input, output });
             let (kind, epsilon, groups) = (NormKind::RootMeanSquare, differential.epsilon, a.heads / 2);
-            let normed = self.push(|output| Normalise { kind, epsilon, groups, scale: None, input: difference, output });
+            let normed = self.push(|output| Normalise {
+                kind,
+                epsilon,
+                groups,
+                scale: None,
+                input: difference,
+                output,
+            });
             let factor = 1.0 - lambda_init;
             z = self.push(|output| Scale { factor, input: normed, output });
         }
@@ -322,11 +291,24 @@ impl<F: Real> Builder<F> {
     }
 
     /// Adds a norm whose divisor and normalised input are hook points.
-    fn shown_norm(&mut self, norm: &Norm, width: usize, parts: [Part; 2], sites: [Site; 2], input: Slot) -> Slot {
+    fn shown_norm(
+        &mut self,
+        norm: &Norm,
+        width: usize,
+        parts: [Part; 2],
+        sites: [Site; 2],
+        input: Slot,
+    ) -> Slot {
         self.groups_norm(norm, 1, (1, width), parts, Some(sites), input)
     }
 
-    fn head_norm(&mut self, norm: &HeadNorm, (heads, width): (usize, usize), parts: [Part; 2], input: Slot) -> Slot {
+    fn head_norm(
+        &mut self,
+        norm: &HeadNorm,
+        (heads, width): (usize, usize),
+        parts: [Part; 2],
+        input: Slot,
+    ) -> Slot {
         let (groups, gain) = match norm.over {
             HeadNormOver::SharedGain => (heads, (1, width)),
             HeadNormOver::OwnGain => (heads, (heads, width)),

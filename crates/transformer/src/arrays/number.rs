@@ -5,12 +5,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A number that the row functions compute with.
 pub trait Number:
-    Copy
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
 {
     /// Returns a constant.
     fn constant(x: f64) -> Self;

@@ -1,0 +1,31 @@
+use super::backward::Backward;
+use super::forward::Forward;
+use super::precision::Real;
+use super::program::Program;
+use crate::arrays::Matrix;
+use crate::error::RunError;
+
+impl<F: Real> Program<F> {
+    /// Runs the operations up to number `last`, and returns the activations that are left.
+    pub(crate) fn forward(
+        &self,
+        mut pass: Forward<'_, F>,
+        last: usize,
+    ) -> Result<Vec<Option<Matrix<F>>>, RunError> {
+        for (index, operation) in self.operations.iter().enumerate().take(last.saturating_add(1)) {
+            pass.begin(index);
+            operation.forward(&mut pass)?;
+            pass.end(&operation.inputs());
+        }
+        Ok(pass.into_values())
+    }
+
+    /// Runs the operations from the last to the first, and returns the gradients by the parameters.
+    pub(crate) fn backward(&self, pass: &mut Backward<'_, F>) -> Result<Vec<Option<Matrix<F>>>, RunError> {
+        for operation in self.operations.iter().rev() {
+            operation.backward(pass)?;
+            pass.end(&operation.outputs());
+        }
+        Ok(pass.take_parameter_gradients())
+    }
+}

@@ -1,0 +1,281 @@
+//! Models of random weights: derivatives, hook points, and the agreement of the two ways to compute attention.
+
+use collimate_transformer::{
+    Activation, Alibi, Arrangement, AttentionDescription, Capture, Description, Differential, Edit, GainForm,
+    HeadNorm, HeadNormOver, HookPoint, Input, LayerDescription, LearnedPositions, MlpDescription, Model,
+    Norm, RngStream, Rotary, RotaryLayout, Site, Targets,
+};
+use ndarray::{Array2, Axis, s};
+
+/// Descriptions that together use every part.
+fn descriptions() -> Vec<Description> {
+    let mlp = |gated, activation| MlpDescription::new(10, gated, activation);
+    let rms = Norm::root_mean_square(1e-5);
+    let layer_norm = Norm::layer(1e-5);
+    let make = |layer: LayerDescription| {
+        let mut d = Description::new("random", 13, 12, 40);
+        d.layers = vec![layer; 2];
+        d.final_norm = Some(rms);
+        d
+    };
+    let rotary = |layout| Some(Rotary::new(layout, 4, 100.0));
+    let mut all = Vec::new();
+
+    let mut a = AttentionDescription::new(4, 2, 6);
+    (a.rotary, a.window, a.softcap, a.sinks) = (rotary(RotaryLayout::HalfSplit), Some(3), Some(2.0), true);
+    a.head_norm = Some(HeadNorm::new(rms, HeadNormOver::SharedGain));
+    let mut one = LayerDescription::new(a, mlp(true, Activation::Silu), rms);
+    (one.attention_post_norm, one.mlp_post_norm, one.branch_scale) = (Some(rms), Some(rms), 0.7);
+    let mut d = make(one);
+    d.embedding.scale = 3.0;
+    if let Some(head) = &mut d.head {
+        (head.tied, head.softcap, head.scale) = (true, Some(4.0), 0.8);
+    }
+    all.push(d);
+
+    let mut a = AttentionDescription::new(3, 3, 4);
+    (a.input_bias, a.output_bias, a.alibi) = (true, true, Some(Alibi::new(3)));
+    let mut m = mlp(false, Activation::GeluErf);
+    m.bias = true;
+    let mut two = LayerDescription::new(a, m, layer_norm);
+    two.arrangement = Arrangement::ParallelTwoNorms;
+    let mut d = make(two);
+    d.embedding.norm = Some(layer_norm);
+    d.final_norm = Some(layer_norm);
+    all.push(d);
+
+    let mut a = AttentionDescription::new(4, 4, 4);
+    a.rotary = rotary(RotaryLayout::Interleaved);
+    a.differential = Some(Differential::new(0.3, 1e-5));
+    all.push(make(LayerDescription::new(a, mlp(true, Activation::GeluTanh), rms)));
+
+    let mut a = AttentionDescription::new(2, 1, 6);
+    a.causal = false;
+    a.head_norm = Some(HeadNorm::new(layer_norm, HeadNormOver::AllHeads));
+    let mut four = LayerDescription::new(a, mlp(false, Activation::Tanh), layer_norm);
+    (four.attention_norm, four.mlp_norm, four.sum_norm) = (None, None, Some(layer_norm));
+    let mut d = make(four);
+    d.embedding.positions = Some(LearnedPositions::new(40));
+    d.embedding.token_types = Some(2);
+    d.embedding.projected_from = Some(8);
+    d.final_norm = None;
+    all.push(d);
+
+    let mut a = AttentionDescription::new(2, 2, 6);
+    a.head_norm = Some(HeadNorm::new(rms.with_gain(GainForm::PlusOne), HeadNormOver::OwnGain));
+    let mut five = LayerDescription::new(a, mlp(true, Activation::GeluBloom), rms);
+    (five.arrangement, five.mlp_norm, five.residual_is_normed) = (Arrangement::ParallelOneNorm, None, true);
+    all.push(make(five));
+    all
+}
+
+/// A batch of two sequences of which the second is padded on the left.
+fn padded() -> Input {
+    let ids = ndarray::array![[3, 1, 4, 1, 5, 9, 2], [0, 0, 6, 5, 3, 5, 8]];
+    let mask = Array2::from_shape_fn((2, 7), |(b, t)| b == 0 || t > 1);
+    Input::new(ids).with_mask(mask)
+}
+
+fn directions(model: &Model<f64>, seed: u64) -> Vec<Array2<f64>> {
+    let mut stream = RngStream::new(seed, 5);
+    model.parameters().map(|(_, x)| Array2::from_shape_simple_fn(x.dim(), || 0.1 * stream.normal())).collect()
+}
+
+fn dot(a: &[Array2<f64>], b: &[Array2<f64>]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a * b).sum()).sum()
+}
+
+#[test]
+fn gradients_and_products_with_the_hessian_are_central_differences() {
+    for (number, d) in descriptions().into_iter().enumerate() {
+        let model = Model::<f64>::random(d, &RngStream::new(number as u64, 0));
+        let (input, targets) = (padded(), Targets::next_tokens(&padded()));
+        let (v, u) = (directions(&model, 1), directions(&model, 2));
+        let at = |step: f64| {
+            let moved = model.parameters().zip(&v).map(|((_, w), v)| w.to_owned() + v * step).collect();
+            model.with_parameters(moved).unwrap().gradients(&input, &targets, &[], None).unwrap()
+        };
+        let g = model.gradients(&input, &targets, &[], Some(&v)).unwrap();
+        let along = g.along.as_ref().unwrap();
+        let step = 1e-5;
+        let (plus, minus) = (at(step), at(-step));
+        let difference = (plus.loss - minus.loss) / (2.0 * step);
+        assert!(
+            (along.loss - difference).abs() < 1e-7 * along.loss.abs().max(1.0),
+            "{number}: {}",
+            along.loss
+        );
+        assert!((dot(&g.by_parameter, &v) - along.loss).abs() < 1e-10, "{number}: the passes are adjoint");
+        let logits = (&plus.logits - &minus.logits) / (2.0 * step) - &along.logits;
+        let off = logits.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        let most = along.logits.iter().fold(1.0f64, |most, x| most.max(x.abs()));
+        assert!(off < 1e-7 * most, "{number}: the logits are off by {off:e} of {most}");
+        for ((plus, minus), hv) in plus.by_parameter.iter().zip(&minus.by_parameter).zip(&along.by_parameter)
+        {
+            let off = (plus - minus) / (2.0 * step) - hv;
+            assert!(off.iter().all(|x| x.abs() < 1e-6), "{number}: the product with the Hessian");
+        }
+        // The Hessian is symmetric.
+        let hu = model.gradients(&input, &targets, &[], Some(&u)).unwrap().along.unwrap();
+        let (one, two) = (dot(&u, &along.by_parameter), dot(&v, &hu.by_parameter));
+        assert!((one - two).abs() < 1e-9 * one.abs().max(1.0), "{number}: {one} and {two}");
+    }
+}
+
+#[test]
+fn gradients_by_hook_points_are_central_differences_of_edits() {
+    for (number, d) in descriptions().into_iter().enumerate() {
+        let model = Model::<f64>::random(d, &RngStream::new(number as u64, 1));
+        let (input, targets) = (padded(), Targets::next_tokens(&padded()));
+        let points: Vec<HookPoint> = points(&model)
+            .into_iter()
+            .filter(|point| !matches!(point.site, Site::Scores | Site::Pattern | Site::HeadResult))
+            .filter(|point| !point.name().ends_with("_scale") && !point.name().contains("_scale."))
+            .collect();
+        let g = model.gradients(&input, &targets, &points, None).unwrap();
+        for point in points {
+            let gradient = &g.by_point[&point];
+            let mut stream = RngStream::new(7, 0);
+            let v = gradient.mapv(|_| stream.normal());
+            let loss = |step: f64| {
+                let mut edit =
+                    Edit::at_f64(point, |mut x: ndarray::ArrayViewMutD<'_, f64>| x.scaled_add(step, &v));
+                model.mean_loss(&input, &targets, &mut edit).unwrap()
+            };
+            let difference = (loss(1e-5) - loss(-1e-5)) / 2e-5;
+            let given = (gradient * &v).sum();
+            assert!(
+                (given - difference).abs() < 1e-7 * given.abs().max(1.0),
+                "{number} {point}: {given} for {difference}"
+            );
+        }
+    }
+}
+
+/// Every hook point of a model.
+fn points(model: &Model<f64>) -> Vec<HookPoint> {
+    let layers = model.description().layers.len();
+    let all = Site::every().flat_map(|site| (0..layers).map(move |layer| site.of_layer(layer)));
+    all.filter(|point| model.has_point(*point)).collect()
+}
+
+#[test]
+fn hooks_that_only_read_change_nothing_and_every_point_is_shown() {
+    for (number, d) in descriptions().into_iter().enumerate() {
+        let model = Model::<f64>::random(d, &RngStream::new(number as u64, 2));
+        let plain = model.run(&padded(), &mut ()).unwrap().logits.unwrap();
+        for point in points(&model) {
+            let mut capture = Capture::at([point]);
+            let logits = model.run(&padded(), &mut capture).unwrap().logits.unwrap();
+            assert!(capture.get(point).is_ok(), "{number}: {point} is not shown");
+            // Where a pattern is wanted, attention is computed another way.
+            let off =
+                (&logits - &plain).slice(s![.., 2.., ..]).iter().fold(0.0f64, |most, x| most.max(x.abs()));
+            assert!(off < 1e-12, "{number}: reading {point} moves the logits by {off:e}");
+            assert_eq!(point.name().parse::<HookPoint>().unwrap(), point);
+            if let Some(alias) = point.transformer_lens_name() {
+                assert_eq!(alias.parse::<HookPoint>().unwrap(), point);
+            }
+        }
+    }
+    assert!("blocks.1.attn.hook_zz".parse::<HookPoint>().unwrap_err().to_string().contains("model info"));
+    assert!("residual_pre.+1".parse::<HookPoint>().is_err());
+}
+
+#[test]
+fn the_results_of_the_heads_add_up_to_the_output_of_attention() {
+    for (number, d) in descriptions().into_iter().enumerate() {
+        let biased = d.layers[0].attention.output_bias;
+        let model = Model::<f64>::random(d, &RngStream::new(number as u64, 3));
+        let (results, output) = (Site::HeadResult.of_layer(1), Site::AttentionOutput.of_layer(1));
+        let mut capture = Capture::at([results, output]);
+        model.run(&padded(), &mut capture).unwrap();
+        let sum = capture.get(results).unwrap().sum_axis(Axis(2));
+        // The biases of a random model are zero.
+        let off = (sum - capture.get(output).unwrap()).iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        assert!(off < 1e-12, "{number}, bias: {biased}: {off:e}");
+    }
+}
+
+#[test]
+fn padding_changes_nothing_for_the_other_tokens() {
+    for (number, d) in descriptions().into_iter().enumerate() {
+        if d.embedding.positions.is_some() {
+            continue; // Learned positions count padding.
+        }
+        let model = Model::<f64>::random(d, &RngStream::new(number as u64, 4));
+        let padded = model.run(&padded(), &mut ()).unwrap().logits.unwrap();
+        let alone =
+            model.run(&Input::new(ndarray::array![[6, 5, 3, 5, 8]]), &mut ()).unwrap().logits.unwrap();
+        let off = &padded.slice(s![1, 2.., ..]) - &alone.slice(s![0, .., ..]);
+        assert!(off.iter().all(|x| x.abs() < 1e-12), "{number}: positions count from the first token");
+    }
+}
+
+#[test]
+fn a_masked_future_gets_no_gradient() {
+    for (number, d) in descriptions().into_iter().enumerate().filter(|(_, d)| d.is_causal()) {
+        let model = Model::<f64>::random(d, &RngStream::new(number as u64, 6));
+        let input = Input::new(ndarray::array![[3, 1, 4, 1, 5]]);
+        // Only the token behind position 2 counts.
+        let targets = Targets::of(ndarray::array![[None, None, Some(1), None, None]]);
+        let point = Site::Embedding.of_layer(0);
+        let g = model.gradients(&input, &targets, &[point], None).unwrap();
+        let by_position: Vec<bool> =
+            g.by_point[&point].axis_iter(Axis(1)).map(|x| x.iter().any(|&x| x != 0.0)).collect();
+        assert_eq!(by_position[2..], [true, false, false], "{number}");
+    }
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_number_of_threads() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let results = descriptions().into_iter().map(|d| {
+                let model = Model::<f32>::random(d, &RngStream::new(9, 0));
+                let g = model.gradients(&padded(), &Targets::next_tokens(&padded()), &[], None).unwrap();
+                (g.loss.to_bits(), g.by_parameter)
+            });
+            results.collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused() {
+    let model = Model::<f64>::random(descriptions().remove(3), &RngStream::new(1, 0));
+    let refused = |input: Input| model.run(&input, &mut ()).unwrap_err().to_string();
+    assert!(refused(Input::new(Array2::zeros((0, 3)))).contains("no tokens"));
+    assert!(refused(Input::new(ndarray::array![[1, 13]])).contains("token 13 at position 1"));
+    assert!(
+        refused(Input::new(Array2::zeros((1, 41)))).contains("41 tokens do not fit into the context of 40")
+    );
+    let two = Input::new(ndarray::array![[1, 2]]);
+    assert!(refused(two.clone().with_mask(Array2::from_elem((1, 3), true))).contains("the mask"));
+    assert!(refused(two.clone().with_types(ndarray::array![[0, 2]])).contains("token types has 2 rows"));
+    assert!(refused(two.clone().with_positions(ndarray::array![[0, -1]])).contains("row -1"));
+    let mut hook = Capture::at([Site::Pattern.of_layer(2)]);
+    assert!(model.run(&two, &mut hook).unwrap_err().to_string().contains("2 layers"));
+    let generate = model.generate(&[1, 2], 1, collimate_transformer::Choice::Greedy, true);
+    assert!(generate.unwrap_err().to_string().contains("encoder"));
+    let nothing = Targets::of(Array2::from_elem((1, 2), None));
+    assert!(
+        model
+            .gradients(&two, &nothing, &[], None)
+            .unwrap_err()
+            .to_string()
+            .contains("no position has a target")
+    );
+    let short = vec![Array2::zeros((1, 1))];
+    assert!(model.gradients(&two, &Targets::next_tokens(&two), &[], Some(&short)).is_err());
+}
+
+#[test]
+fn numbers_that_overflow_are_named_with_their_site() {
+    let model = Model::<f32>::random(descriptions().remove(0), &RngStream::new(1, 0));
+    let large = model.parameters().map(|(_, x)| x.mapv(|x| x * 1e30)).collect();
+    let error = model.with_parameters(large).unwrap().run(&padded(), &mut ()).unwrap_err().to_string();
+    assert!(error.contains("of layer 0") && error.contains("too large"), "{error}");
+}
