@@ -28,7 +28,7 @@ impl Attention {
         Ok((out.into_owned(), saved))
     }
 
-    /// Like [`Attention::forward`], but shares q, k, v and the output with the caller instead of copying them.
+    /// Computes the output of [`Attention::forward`]. It shares q, k, v and the output with the caller instead of copying them.
     ///
     /// `into_shared` makes shared arrays, whose clones copy nothing. Writing to the output copies it while the saved state exists.
     /// Rotary positions rotate q and k in place if the caller holds no other clone of them, otherwise in copies.
@@ -56,8 +56,8 @@ impl Attention {
         self.run([q, k, v].map(D::lift), None)
     }
 
-    /// Like [`Attention::forward_shared`], with a learned sink: the logit of each query head joins the denominator of its rows and is
-    /// then dropped (gpt-oss). Logits of 0 give the softmax plus one.
+    /// Computes the output of [`Attention::forward_shared`] with a learned sink: the logit of each query head joins the denominator of
+    /// its rows and is then dropped (gpt-oss). Logits of 0 give the softmax plus one.
     ///
     /// ```text
     /// Pᵢⱼ = e^{Zᵢⱼ} / (e^{s_h} + Σₘ e^{Zᵢₘ})

@@ -204,7 +204,7 @@ pub(crate) fn row<F>(x: &ArrayRef3<F>, h: usize, i: usize) -> &[F] {
     &x.as_slice().expect("own arrays are in standard layout")[(h * rows + i) * width..][..width]
 }
 
-/// Like [`row`], for writing.
+/// Returns row `i` of head `h` as a slice that can be changed.
 pub(crate) fn row_mut<F>(x: &mut ArrayRef3<F>, h: usize, i: usize) -> &mut [F] {
     let (_, rows, width) = x.dim();
     &mut x.as_slice_mut().expect("own arrays are in standard layout")[(h * rows + i) * width..][..width]

@@ -32,7 +32,7 @@ impl Variant {
         F::algebra_forward(self, arguments, true)
     }
 
-    /// Like [`Variant::forward`], but always pair by pair: the definition against which the tiled kernels are tested.
+    /// Computes the output of [`Variant::forward`], but always pair by pair: the definition against which the tiled kernels are tested.
     ///
     /// # Errors
     /// Like [`Variant::forward`].

@@ -266,7 +266,7 @@ impl<F: Scalar> Rms<F> {
         }
     }
 
-    /// Like [`Rms::vjp`] for a single row, without the gradient by the gain.
+    /// Computes the gradient by a single row, in place of `d`. Unlike [`Rms::vjp`] it leaves out the gradient by the gain.
     pub(crate) fn vjp_of_row(&self, x: &[F], gain: Option<&[F]>, d: &mut [F]) {
         if let Some(gain) = gain {
             d.iter_mut().zip(gain).for_each(|(d, &gain)| *d *= gain);

@@ -37,7 +37,7 @@ pub(super) fn own_biased(
     with_bias([LogitChange::Bias], [q, k, v], bias)
 }
 
-/// Like [`own_biased`], with logits capped at 1 before the bias.
+/// Runs causal attention of this crate with logits capped at 1, to which this bias `[t, s]` is then added.
 pub(super) fn own_cap_first(
     q: &Array2<f64>,
     k: &Array2<f64>,
@@ -47,7 +47,7 @@ pub(super) fn own_cap_first(
     with_bias([LogitChange::Softcap(1.0), LogitChange::Bias], [q, k, v], bias)
 }
 
-/// Like [`own_biased`], with logits capped at 1 after the bias.
+/// Runs causal attention of this crate with this bias `[t, s]`, and caps the sum of logit and bias at 1.
 pub(super) fn own_bias_first(
     q: &Array2<f64>,
     k: &Array2<f64>,

@@ -80,7 +80,7 @@ pub(crate) mod f32 {
             && !x.is_empty()
     }
 
-    /// Like [`into_columns`](super::into_columns), with the same bits.
+    /// Writes the same bits as [`into_columns`](super::into_columns), in squares of 8 × 8 if they cover `x`.
     pub(crate) fn into_columns(x: &ArrayRef2<f32>, factor: f32, width: usize, to: &mut [f32]) {
         let (rows, depth) = x.dim();
         if !fits(x) {
@@ -101,7 +101,7 @@ pub(crate) mod f32 {
         (0..depth).for_each(|p| to[p * width + rows..(p + 1) * width].fill(0.0));
     }
 
-    /// Like [`out_of_columns`](super::out_of_columns), with the same bits.
+    /// Writes the same bits as [`out_of_columns`](super::out_of_columns), in squares of 8 × 8 if they cover `x`.
     pub(crate) fn out_of_columns(from: &[f32], width: usize, factors: &[f32], x: &mut ArrayRef2<f32>) {
         let (rows, depth) = x.dim();
         if !fits(x) {

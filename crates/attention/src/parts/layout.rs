@@ -26,7 +26,7 @@ pub trait HeadAxes: Dimension + sealed::Sealed {
     #[doc(hidden)]
     fn lower<S: RawData>(x: ArrayBase<S, Ix4>) -> ArrayBase<S, Self>;
 
-    /// Like [`HeadAxes::lower`], for an array with one number for each query.
+    /// Removes the batch axis that [`HeadAxes::lift`] added, from an array with one number for each query.
     #[doc(hidden)]
     fn lower_rows<S: RawData>(x: ArrayBase<S, Ix3>) -> ArrayBase<S, Self::Smaller>;
 }
@@ -86,10 +86,20 @@ pub fn split_heads<F>(x: &ArrayRef2<F>, width: usize) -> Result<ArrayView3<'_, F
     Ok(view.map_err(|_| not_standard())?.permuted_axes([1, 0, 2]))
 }
 
-/// Like [`split_heads`], with a view that can be written to.
+/// Views a `[t, h·d]` matrix as `[h, t, d]` for writing, without copying.
 ///
 /// # Errors
-/// Like [`split_heads`].
+/// As [`split_heads`].
+///
+/// # Examples
+/// ```
+/// use collimate_attention::split_heads_mut;
+/// use ndarray::array;
+/// let mut x = array![[1.0, 2.0, 3.0, 4.0]]; // one token, two heads of width 2
+/// split_heads_mut(&mut x, 2)?[[1, 0, 0]] = 7.0;
+/// assert_eq!(x, array![[1.0, 2.0, 7.0, 4.0]]);
+/// # Ok::<(), collimate_attention::AttentionError>(())
+/// ```
 pub fn split_heads_mut<F>(
     x: &mut ArrayRef2<F>,
     width: usize,

@@ -213,7 +213,7 @@ impl<F: Loops> SavedPass<F> {
         Ok(gradients)
     }
 
-    /// Like [`SavedPass::gradients`], by the logits of the sinks. Returns `None` without a sink.
+    /// Computes the gradient by the logits of the sinks; the arguments are those of [`SavedPass::gradients`]. Returns `None` without a sink.
     pub(crate) fn sink_gradient(
         &self,
         d_out: &ArrayView4<'_, F>,

@@ -76,7 +76,7 @@ impl KeepsState for Late {
     }
 }
 
-/// Like [`Late`], but a token reads the value that it has written.
+/// Linear attention that adds like [`Late`], but whose tokens read the value that they have written.
 struct InTime;
 
 impl KeepsState for InTime {

@@ -191,7 +191,7 @@ impl StepScores for Changes {
     }
 }
 
-/// Like [`Changes`], with the scores shifted by one step.
+/// The scores of [`Changes`], shifted by one step.
 struct Late;
 
 impl StepScores for Late {

@@ -27,8 +27,8 @@ pub enum AuxScale {
     /// None; the error is multiplied by min(number of dead latents / k_aux, 1): SAELens, and sparsify (which divides both
     /// terms of its loss by the variance of the inputs).
     FewDead,
-    /// Like [`AuxScale::FewDead`], for each level of a Matryoshka dictionary separately: the k_aux best dead latents of a
-    /// level model the residual of that level, and the losses add up. An option of SAELens.
+    /// None; the error is multiplied as in [`AuxScale::FewDead`], for each level of a Matryoshka dictionary separately: the k_aux
+    /// best dead latents of a level model the residual of that level, and the losses add up. An option of SAELens.
     FewDeadOfLevel,
 }
 

@@ -25,8 +25,8 @@ const PHRASES: [&str; 15] = [
 ];
 
 /// The beginnings that no first line of documentation may have.
-const BEGINNINGS: [&str; 7] =
-    ["What ", "Of ", "That of ", "By what ", "The same ", "Whether ", "Returns whether "];
+const BEGINNINGS: [&str; 8] =
+    ["What ", "Of ", "That of ", "By what ", "The same ", "Like ", "Whether ", "Returns whether "];
 
 /// Returns the phrases of a passage.
 pub(super) fn phrases(passage: &Passage) -> Vec<Finding> {
@@ -96,6 +96,12 @@ mod tests {
         let all = |text: &str| passages("a.rs", text).iter().filter_map(beginning).count();
         assert_eq!(all("/// What a row is.\n/// Of all.\nfn f() {}\n// What else."), 1);
         assert_eq!(all("//! The same as above.\n/// Whatever."), 1);
+        assert_eq!(
+            all(
+                "/// Like [`f`], for rows.\nfn g() {}\n/// Likely.\n\n/// Adds.\n///\n/// # Errors\n/// Like [`f`]."
+            ),
+            1
+        );
         assert_eq!(all("/// Whether it is so.\nfield: bool,\n/// Returns whether it is.\nfn f() {}"), 2);
         assert_eq!(all("/// True if it is so.\nfield: bool,\n/// Returns true if it is.\nfn f() {}"), 0);
     }
