@@ -31,8 +31,8 @@ impl Scale {
 /// allowed. The crate page defines the letters.
 ///
 /// # Determinism
-/// The bits are the same on any number of threads: each block of queries is one task that writes its own rows. The sign of a NaN is
-/// not part of this: it may differ between processors and between two computations of one attention.
+/// The bits are the same on any number of threads: each block of queries is one task that writes its own rows. The bits of the output
+/// do not depend on the strides of q, k and v. The sign of a NaN is not part of this: it may differ between processors and between two computations of one attention.
 ///
 /// # Examples
 /// ```

@@ -3,13 +3,16 @@
 //! Memory bandwidth is the limit: keys and values are read once, row by row in memory order, for all queries that share them. The
 //! keys are cut into shares of a fixed length. The results of the shares are joined in order, so several threads work even
 //! on one head, and the bits do not depend on the number of threads.
+//!
+//! The loops need keys with contiguous rows, and values in standard layout. Tiles with other strides are copied first, so the
+//! choice of the pass, and with it the bits, depends on the shapes and on the mask, and not on the strides.
 
 use super::block::{Block, Input};
 use super::plan::{KEY_TILE, Plan};
 use super::tile::{Arena, tile_view};
 use crate::kernels::{Join, Loops, whole};
 use crate::tasks;
-use ndarray::s;
+use ndarray::{ArrayView2, s};
 use std::f64::consts::LOG2_E;
 use std::ops::Range;
 
@@ -19,17 +22,14 @@ const FEW: usize = 8;
 /// The keys of one task. A constant, so that the bits do not depend on the number of threads.
 const SHARE: usize = 8 * KEY_TILE;
 
-/// Returns true if the queries are few and attend to all keys between the first and the last, and if the rows have the layout
-/// that the loops need.
+/// Returns true if the queries are few and attend to all keys between the first and the last, and if the values are whole vectors.
 pub(super) fn applies<F: Loops>(input: &Input<'_, F>) -> bool {
-    let Input { plan, k, v, .. } = input;
+    let Input { plan, k, .. } = input;
     let sharing = plan.heads / k.dim().1.max(1);
     let seen = plan.keys_of_block(0..plan.queries);
     input.edit.is_none()
         && (1..=FEW).contains(&(plan.queries * sharing.max(1)))
         && whole::<F>(plan.value_width) == plan.value_width
-        && v.strides()[2..] == [plan.value_width as isize, 1]
-        && k.strides()[3] == 1
         && plan.all_attend(0..plan.queries, seen)
 }
 
@@ -110,8 +110,11 @@ fn run_share<F: Loops>(
     let (k, v) = block.read(input);
     let rows = block.rows(&input.q);
     let columns = rows.nrows();
-    let mut space = arena.space(&[KEY_TILE * width, columns * d, width]);
+    let k_copy = if k.strides()[1] == 1 { 0 } else { KEY_TILE * d };
+    let v_copy = if v.is_standard_layout() { 0 } else { KEY_TILE * e };
+    let mut space = arena.space(&[KEY_TILE * width, columns * d, width, k_copy, v_copy]);
     let (tile, q, factor) = (space.take(KEY_TILE * width), space.take(columns * d), space.take(width));
+    let (k_copy, v_copy) = (space.take(k_copy), space.take(v_copy));
     // The other columns of the tiles have no influence, but must be numbers.
     tile.fill(F::zero());
     let scale = F::from_f64(plan.scale * LOG2_E);
@@ -120,7 +123,8 @@ fn run_share<F: Loops>(
     let (top, total) = tops.split_at_mut(width);
     block.start(input.sink.filter(|_| share.first), top, total);
     for keys in Plan::tiles(share.keys.clone()) {
-        let (k, v) = (k.slice(s![keys.clone(), ..]), v.slice(s![keys.clone(), ..]));
+        let k = in_standard_layout(k.slice(s![keys.clone(), ..]), k_copy);
+        let v = in_standard_layout(v.slice(s![keys.clone(), ..]), v_copy);
         let tile = &mut tile[..keys.len() * width];
         F::dots(&k, q, columns, width, tile);
         if let Some(cap) = plan.softcap {
@@ -133,4 +137,14 @@ fn run_share<F: Loops>(
         let pattern = tile_view(tile, columns, width);
         F::product(&pattern.t(), v.to_slice().expect("contiguous values"), e, Join::Add, sum);
     }
+}
+
+/// Returns the rows, copied into `room` unless it is empty.
+fn in_standard_layout<'a, F: Loops>(rows: ArrayView2<'a, F>, room: &'a mut [F]) -> ArrayView2<'a, F> {
+    if room.is_empty() {
+        return rows;
+    }
+    let room = &mut room[..rows.len()];
+    room.iter_mut().zip(rows).for_each(|(to, &x)| *to = x);
+    ArrayView2::from_shape(rows.dim(), room).expect("one number for each place")
 }

@@ -48,6 +48,43 @@ fn shares_of_the_keys_add_up_to_the_definition() {
     }
 }
 
+/// Returns the same numbers in memory of another order: the axis `first` is the outermost, the axis `last` the innermost.
+fn in_order(x: &Array3<f32>, [first, middle, last]: [usize; 3]) -> Array3<f32> {
+    let mut back = [0; 3];
+    [first, middle, last].into_iter().enumerate().for_each(|(place, axis)| back[axis] = place);
+    let stored = x.view().permuted_axes([first, middle, last]).as_standard_layout().into_owned();
+    stored.permuted_axes(back)
+}
+
+#[test]
+fn strides_change_no_bit() {
+    // The last case is not a decoding step, and runs by blocks.
+    for (queries, group, keys) in [(1, 4, 1500), (2, 1, 300), (1, 1, 5), (70, 1, 300)] {
+        let (key_heads, width, value_width) = (2, 24, 32);
+        let case =
+            Case { key_heads, group, queries, keys, width, value_width, choice: 2, magnitude: 1.0, seed: 10 };
+        let (q, k, v) = case.arrays();
+        let (q, k, v) = (single(&q), single(&k), single(&v));
+        // The queries see all keys.
+        let attention = case.attention().mask(Mask::causal(Offset::fixed(keys as isize)));
+        let run = |q: &Array3<f32>, k: &Array3<f32>, v: &Array3<f32>| {
+            let mut out = Array3::zeros((2 * group, queries, value_width));
+            attention.forward_into(q, k, v, &mut out).unwrap();
+            out.mapv(f32::to_bits)
+        };
+        let plain = run(&q, &k, &v);
+        // As `split_heads` gives them, as columns, and with heads innermost.
+        for order in [[1, 0, 2], [0, 2, 1], [2, 1, 0]] {
+            let (other_k, other_v) = (in_order(&k, order), in_order(&v, order));
+            assert_eq!((&other_k, &other_v), (&k, &v));
+            assert!(other_v.strides() != v.strides() && other_k.strides() != k.strides());
+            assert_eq!(run(&in_order(&q, order), &k, &v), plain, "queries in the order {order:?}");
+            assert_eq!(run(&q, &other_k, &v), plain, "keys in the order {order:?}");
+            assert_eq!(run(&q, &k, &other_v), plain, "values in the order {order:?}");
+        }
+    }
+}
+
 #[test]
 fn threads_change_no_bit_and_a_cache_is_read_where_it_lies() {
     let case = Case {
