@@ -154,14 +154,6 @@ impl Lock {
         changes
     }
 
-    /// Returns the ids of claims that ran and have no recorded verdict at the tier of the run.
-    pub fn unrecorded(&self, run: &Run) -> Vec<&'static str> {
-        let known =
-            |id: &str| self.entries.get(id).is_some_and(|entry| entry.verdicts.contains_key(&run.tier));
-        let ran = run.reports.iter().filter(|report| !report.did_not_run());
-        ran.map(|report| report.meta.id).filter(|id| !known(id)).collect()
-    }
-
     /// Records the verdicts of a run and returns the changes. Lines of claims that did not run stay unchanged.
     ///
     /// # Errors

@@ -158,7 +158,6 @@ fn a_change_from_the_lock_fails_only_at_its_tier_and_seed() {
     assert_eq!(run(Budget::quick()).exit_status(&lock), 1);
     // Each tier has its own record, and under another seed a verdict may differ.
     assert_eq!(lock.compare(&run(Budget::standard())), []);
-    assert_eq!(lock.unrecorded(&run(Budget::standard())), ["own/h"]);
     assert_eq!(lock.compare(&run(Budget::quick().seed(4))), [change(Surprise::OtherSeed)]);
     assert_eq!(run(Budget::quick().seed(4)).exit_status(&lock), 0);
     assert_eq!(run(Budget::quick().fresh()).exit_status(&lock), 0);
