@@ -244,3 +244,25 @@ fn shortened(k: &Polynomial) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rational::whole;
+
+    #[test]
+    fn a_prior_that_vanishes_on_a_divisor_of_a_factor_raises_its_pole() {
+        // f = x (x² + y² + z²) changes sign where x = 0 and nowhere else. Under the prior |x|^h the pole there is h + 1, and the pole at
+        // the exceptional divisor of the origin is (h + 3)/3.
+        let f: Polynomial = "x^3 + x*y^2 + x*z^2".parse().unwrap();
+        for (h, lambda, m) in [(0, whole(1), 2), (1, whole(4) / whole(3), 1), (2, whole(5) / whole(3), 1)] {
+            for exponent in [1, 3] {
+                let found =
+                    by_faces(&[(f.clone(), exponent)], &[h + 1, 1, 1], None, &Rc::new(Work::default())).found;
+                assert_eq!(found.lambda, &lambda / whole(exponent), "h = {h}");
+                assert_eq!((found.multiplicity, found.doubt), (m, None), "h = {h}");
+                assert_eq!(found.signs, Signs::Both);
+            }
+        }
+    }
+}

@@ -1,8 +1,7 @@
 //! Invertible changes of coordinates do not change a certified value, and bounds stay above it.
 
-use collimate_polynomial::{
-    LearningCoefficient, Neighbourhood, Polynomial, Product, Rational, learning_coefficient,
-};
+use crate::coefficients::coefficient;
+use collimate_polynomial::{LearningCoefficient, Neighbourhood, Polynomial, Product, learning_coefficient};
 
 /// Losses with their known coefficients: λ as a fraction, and m.
 const KNOWN: [(&str, i128, i128, u32); 26] = [
@@ -112,7 +111,7 @@ fn all(cases: usize, seed: u64) -> (usize, usize) {
     let mut numbers = Numbers(seed);
     let (mut certified, mut total) = (0, 0);
     for (text, numerator, denominator, m) in KNOWN {
-        let known = LearningCoefficient::new(Rational::new(numerator, denominator), m);
+        let known = coefficient(numerator, denominator, m);
         for case in 0..cases {
             total += 1;
             certified += usize::from(check(text, known, case % 2 == 0, case % 4 < 2, &mut numbers));
@@ -126,11 +125,7 @@ fn known_losses_have_their_values() {
     for (text, numerator, denominator, m) in KNOWN {
         let found = learning_coefficient(text.parse::<Product>().unwrap()).unwrap();
         assert!(found.certified(), "{text}: {found}");
-        assert_eq!(
-            found.coefficient,
-            LearningCoefficient::new(Rational::new(numerator, denominator), m),
-            "{text}"
-        );
+        assert_eq!(found.coefficient, coefficient(numerator, denominator, m), "{text}");
     }
 }
 

@@ -1,27 +1,14 @@
 //! Coefficients with known values, by every method of the analysis.
 
+use crate::coefficients::{certified_product as certified, coefficient, found, parse, parse_product};
 use collimate_polynomial::{
-    BigRational, LearningCoefficient, Neighbourhood, Polynomial, PolynomialCoefficient, Product, Rational,
-    learning_coefficient, learning_coefficient_with_prior,
+    BigRational, Neighbourhood, Polynomial, Product, Rational, learning_coefficient,
+    learning_coefficient_with_prior,
 };
-
-fn found(text: &str) -> PolynomialCoefficient {
-    let product: Product = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
-    learning_coefficient(&product).unwrap_or_else(|error| panic!("{text}: {error}"))
-}
-
-#[track_caller]
-fn certified(text: &str, numerator: i128, denominator: i128, multiplicity: u32) {
-    let found = found(text);
-    assert!(found.certified(), "{text}: {found}");
-    let expected = LearningCoefficient::new(Rational::new(numerator, denominator), multiplicity);
-    assert_eq!(found.coefficient, expected, "{text}");
-}
 
 /// Multiplies all brackets out, so that no factor is known.
 fn expanded(text: &str) -> Polynomial {
-    let k: Polynomial = text.parse().unwrap();
-    k.to_string().parse().unwrap()
+    parse(&parse(text).to_string())
 }
 
 #[test]
@@ -36,7 +23,7 @@ fn powers_are_kept_as_powers() {
     certified("((x^2 + y^2 + z^2)^3)^2", 1, 4, 1);
     for (text, m) in [("(a+b)^98", 98), ("(a*b+c+d)^30", 30), ("(a+b+c)^18", 18), ("(a+b+c+d+e+f)^4", 4)] {
         let found = learning_coefficient(expanded(text)).unwrap();
-        assert_eq!(found.coefficient, LearningCoefficient::new(Rational::new(1, m), 1), "{text}");
+        assert_eq!(found.coefficient, coefficient(1, m, 1), "{text}");
         assert!(found.certified());
     }
     for text in ["-(a+b)^98/83", "(a+b)^96/35*y", "(a+b)^61", "-(a*b+c+d)^20", "(a+b+c)^20*(a-b)^3"] {
@@ -94,7 +81,7 @@ fn arrangements_have_their_combinatorial_value() {
     // With the prior |x|: (1 + 1)/2 along x = 0, and (2 + 1)/6 at the line.
     let prior =
         learning_coefficient_with_prior("(x*y*(x+y))^2".parse::<Product>().unwrap(), &[1, 0]).unwrap();
-    assert_eq!(prior.coefficient, LearningCoefficient::new(Rational::new(1, 2), 2), "{prior}");
+    assert_eq!(prior.coefficient, coefficient(1, 2, 2), "{prior}");
 }
 
 #[test]
@@ -105,7 +92,7 @@ fn arrangements_in_the_plane_agree_with_blow_ups() {
         ("x^2*y^4*(x-y)^2*(x+2*y)^6", "(x-z)^2*(y-z)^4*(x-y)^2*(x+2*y-3*z)^6"),
         ("x^4*y^2*(x+y)^2", "(x-z)^4*(y-z)^2*(x+y-2*z)^2"),
     ] {
-        let [plane, space] = [found(plane), found(space)];
+        let [plane, space] = [plane, space].map(|text| found(parse_product(text)));
         assert!(plane.certified() && space.certified());
         assert_eq!(plane.coefficient, space.coefficient);
     }

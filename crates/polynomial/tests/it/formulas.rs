@@ -1,14 +1,11 @@
 //! Closed formulas against published values, against each other, and under symmetries.
 
+use crate::coefficients::{certified, coefficient, parse};
 use collimate_polynomial::{
-    LearningCoefficient, NormalCrossing, Polynomial, Product, Rational, deep_linear, free_gaussian_mixture,
+    LearningCoefficient, NormalCrossing, Product, Rational, deep_linear, free_gaussian_mixture,
     learning_coefficient, reduced_rank, tanh_network, vandermonde,
 };
 use proptest::prelude::*;
-
-fn coefficient(numerator: i128, denominator: i128, multiplicity: u32) -> LearningCoefficient {
-    LearningCoefficient::new(Rational::new(numerator, denominator), multiplicity)
-}
 
 #[test]
 fn normal_crossings_have_their_published_values() {
@@ -264,7 +261,6 @@ fn a_vandermonde_type_is_at_most_what_its_polynomial_allows() {
 #[test]
 fn a_free_mixture_has_the_least_coefficient_of_its_moments() {
     // With u for the first moment, (1 − a) times the second is u² − 2uac + ac², so both moments generate (u, ac²).
-    let parse = |text: &str| text.parse::<Polynomial>().unwrap();
     let second = parse("(1 - a)*((1 - a)*b^2 + a*c^2)");
     assert_eq!(second, parse("((1 - a)*b + a*c)^2 - 2*((1 - a)*b + a*c)*a*c + a*c^2"));
     // The third moment is (b + c) times the second one minus b c times the first one.
@@ -276,10 +272,8 @@ fn a_free_mixture_has_the_least_coefficient_of_its_moments() {
         ("u^2 + ((1/2 + a)*c^2)^2", 3, 4, 1),
         ("u^2 + (a*(1 + c)^2)^2", 1, 1, 1),
     ] {
-        let found = learning_coefficient(parse(text)).unwrap();
-        assert!(found.certified(), "{text}: {found}");
-        assert_eq!(found.coefficient, coefficient(numerator, denominator, m), "{text}");
-        assert!(found.coefficient.lambda >= free_gaussian_mixture().lambda);
+        certified(text, numerator, denominator, m);
+        assert!(coefficient(numerator, denominator, m).lambda >= free_gaussian_mixture().lambda);
     }
 }
 

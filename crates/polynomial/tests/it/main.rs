@@ -1,5 +1,6 @@
 //! The integration tests of `collimate-polynomial`.
 
+mod coefficients;
 mod coordinates;
 mod exact;
 mod formulas;

@@ -1,30 +1,12 @@
 //! Polynomials: known values, invariances, errors and the text form.
 
+use crate::coefficients::{certified, coefficient, found, parse};
 use approx::assert_abs_diff_eq;
 use collimate_polynomial::{
-    LearningCoefficient, Polynomial, PolynomialCoefficient, PolynomialError, Rational, learning_coefficient,
+    NormalCrossing, Polynomial, PolynomialError, Rational, learning_coefficient,
+    learning_coefficient_with_prior,
 };
-use collimate_polynomial::{NormalCrossing, learning_coefficient_with_prior};
 use proptest::prelude::*;
-
-fn parse(text: &str) -> Polynomial {
-    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
-}
-
-fn found(text: &str) -> PolynomialCoefficient {
-    learning_coefficient(parse(text)).unwrap_or_else(|error| panic!("{text}: {error}"))
-}
-
-fn coefficient(numerator: i128, denominator: i128, multiplicity: u32) -> LearningCoefficient {
-    LearningCoefficient::new(Rational::new(numerator, denominator), multiplicity)
-}
-
-#[track_caller]
-fn certified(text: &str, numerator: i128, denominator: i128, multiplicity: u32) {
-    let found = found(text);
-    assert!(found.certified(), "{text}: {found}");
-    assert_eq!(found.coefficient, coefficient(numerator, denominator, multiplicity), "{text}");
-}
 
 #[test]
 fn published_values_are_reproduced() {
@@ -54,14 +36,14 @@ fn edges_with_real_roots_are_resolved() {
     certified("(x*y)^2*(x - y)^4", 1, 4, 2);
     // Branches over ℚ(√2) and over ℚ(√2, √(3√2)) have the same values as branches over ℚ.
     for k in 1..=6 {
-        let rational = found(&format!("(x^2 - y^2)^2 + y^{}", 2 * k));
-        let irrational = found(&format!("(x^2 - 2*y^2)^2 + y^{}", 2 * k));
+        let rational = found(parse(&format!("(x^2 - y^2)^2 + y^{}", 2 * k)));
+        let irrational = found(parse(&format!("(x^2 - 2*y^2)^2 + y^{}", 2 * k)));
         assert_eq!(rational, irrational, "{k}");
         assert!(rational.certified());
     }
     for k in [6, 8] {
-        let rational = found(&format!("((x^2 - y^2)^2 - y^6)^2 + y^{}", 2 * k));
-        let irrational = found(&format!("((x^2 - 2*y^2)^2 - 3*y^6)^2 + y^{}", 2 * k));
+        let rational = found(parse(&format!("((x^2 - y^2)^2 - y^6)^2 + y^{}", 2 * k)));
+        let irrational = found(parse(&format!("((x^2 - 2*y^2)^2 - 3*y^6)^2 + y^{}", 2 * k)));
         assert_eq!(rational, irrational, "{k}");
         assert!(rational.certified());
     }
@@ -112,7 +94,7 @@ fn changes_of_coordinates_remove_a_variable() {
         2,
     );
     // If the rest stays undecided, the bound of the polyhedron is returned.
-    assert!(!found("(w - x)^2 + (a*b + c*d)^2 + (a*b^3 + c*d^3)^2").certified());
+    assert!(!found(parse("(w - x)^2 + (a*b + c*d)^2 + (a*b^3 + c*d^3)^2")).certified());
     let error = learning_coefficient(parse("(z + x*y)^2 - x^4*y^4 + 2*x^5*y^4")).unwrap_err().to_string();
     assert!(error.contains("negative"), "{error}");
 }
@@ -183,7 +165,7 @@ fn a_polynomial_that_is_no_loss_gives_an_error_with_a_point() {
 
 #[test]
 fn an_uncertified_result_is_an_upper_bound() {
-    let sum = found("(a*b + c*d)^2 + (a*b^3 + c*d^3)^2");
+    let sum = found(parse("(a*b + c*d)^2 + (a*b^3 + c*d^3)^2"));
     assert!(!sum.certified(), "{sum}");
     // Two hidden tanh units at the true function zero have λ = 2/3 (Aoyagi). The bound must not be lower.
     assert!(sum.coefficient.lambda >= Rational::new(2, 3), "{sum}");
