@@ -112,6 +112,13 @@ fn least(k: &Polynomial, weight: &[BigInt]) -> BigInt {
     k.terms.keys().map(value).min().unwrap_or_default()
 }
 
+/// Returns the exponents of terms after division by the greatest common monomial.
+fn quotient(terms: &Terms<'_>) -> Vec<Vec<u32>> {
+    let low = |i: usize| terms.iter().map(|(e, _)| e[i]).min().unwrap_or(0);
+    let low: Vec<u32> = (0..terms[0].0.len()).map(low).collect();
+    terms.iter().map(|(e, _)| e.iter().zip(&low).map(|(e, low)| e - low).collect()).collect()
+}
+
 /// The zeros of a factor on the faces so far.
 #[derive(Clone, Default)]
 struct Seen {
@@ -147,13 +154,17 @@ impl State<'_> {
             let terms: Terms<'_> =
                 k.terms.iter().filter(|(e, _)| on(e)).map(|(e, c)| (e, c.clone())).collect();
             let dimension = dimension(terms.iter().map(|(e, _)| *e));
-            let mut found = zeros(&terms, dimension, self.work);
+            // Where no variable is zero, the quotient by the variables that divide the face polynomial has the same zeros.
+            let exponents = quotient(&terms);
+            let divided: Terms<'_> = exponents.iter().zip(&terms).map(|(e, (_, c))| (e, c.clone())).collect();
+            let mut found = zeros(&divided, dimension, self.work);
             if !self.zeros[i].negative && (dimension == 0 || found != Zeros::None) {
                 self.zeros[i].negative = signs::negative(&terms, dimension, self.work).is_some();
             }
             if found == Zeros::Smooth(None) {
-                // All vertices have one sign. A point with the other sign has a zero between it and a vertex.
-                let positive = if terms[0].1.is_positive() { terms.clone() } else { negated(&terms) };
+                // The vertices have one sign and even exponents: some vertex lacks each variable, and all agree. A point with the other
+                // sign has a zero between it and a vertex.
+                let positive = if divided[0].1.is_positive() { divided.clone() } else { negated(&divided) };
                 found = Zeros::Smooth(signs::negative(&positive, dimension, self.work).map(|_| true));
             }
             let shown = || {
