@@ -133,7 +133,7 @@ macro_rules! columns {
                     }
                 }
 
-                /// Like `softmax_backward`, through a map of the scores that has the slope `slope` at each place.
+                /// Computes `softmax_backward` through a map of the scores that has the slope `slope` at each place.
                 pub(crate) fn softmax_backward_sloped(p: &[$f], slope: &[$f], dp: &mut [$f], width: usize, mean: &[$f]) {
                     let rows = dp.len() / width;
                     assert!(p.len() >= rows * width && slope.len() >= rows * width);

@@ -8,7 +8,7 @@ hot_loops! {
     pub trait Loops: Scalar {
         /// Computes `a·b` and combines it with `c`, for `b` and `c` with rows of `width` numbers.
         fn product(a: &ArrayRef2<Self>, b: &[Self], width: usize, join: Join<'_, Self>, c: &mut [Self]) = micro::_::product;
-        /// Like `product`, for `width` columns of wider rows. The second numbers are the distances between rows.
+        /// Computes `product` for `width` columns of wider rows. The second numbers are the distances between rows.
         fn product_part(a: &ArrayRef2<Self>, b: (&[Self], usize), width: usize, join: Join<'_, Self>, c: (&mut [Self], usize)) = micro::_::product_part;
         /// Computes `c[i][j] = ⟨a[i], b[j]⟩` for a few rows of `b`. Rows of `a` are contiguous, rows of `c` are `width` apart.
         fn dots(a: &ArrayRef2<Self>, b: &[Self], columns: usize, width: usize, c: &mut [Self]) = dots::_::dots;
@@ -24,7 +24,7 @@ hot_loops! {
         fn pattern(tile: &mut [Self], width: usize, log_sum_exp: &[Self]) = columns::_::pattern;
         /// Turns the gradient by the pattern into the gradient by the scores.
         fn softmax_backward(p: &[Self], dp: &mut [Self], width: usize, mean: &[Self]) = columns::_::softmax_backward;
-        /// Like `softmax_backward`, through a map of the scores that has the slope `slope` at each place.
+        /// Computes `softmax_backward` through a map of the scores that has the slope `slope` at each place.
         fn softmax_backward_sloped(p: &[Self], slope: &[Self], dp: &mut [Self], width: usize, mean: &[Self]) = columns::_::softmax_backward_sloped;
         /// Computes `z ← cap · tanh(z / cap)` and the slope of that map.
         fn softcap(tile: &mut [Self], slope: &mut [Self], cap: Self) = columns::_::softcap;

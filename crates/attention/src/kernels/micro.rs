@@ -26,7 +26,7 @@ macro_rules! product {
                 product_part(a, (b, width), width, join, (c, width));
             }
 
-            /// Like `product`, for `width` columns of wider rows. The second numbers are the distances between rows.
+            /// Computes `product` for `width` columns of wider rows. The second numbers are the distances between rows.
             pub(crate) fn product_part(
                 a: &ArrayRef2<$f>,
                 b: (&[$f], usize),
