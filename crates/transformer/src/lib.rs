@@ -33,7 +33,7 @@ pub use parameters::{ParameterName, Part};
 pub use pass::{Input, Precision};
 pub use site::{HookPoint, Site, UnknownPoint};
 #[cfg(feature = "tokenizer")]
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{EncodeOptions, Encoding, SpecialIds, SpecialText, SpecialTokens, Tokenizer, Unspelt};
 
 // The types of other crates in public items, so that one dependency is enough.
 pub use collimate_attention::{

@@ -7,3 +7,5 @@ mod network;
 mod reference;
 mod refusals;
 mod runs;
+#[cfg(feature = "tokenizer")]
+mod tokenizer;
