@@ -15,7 +15,7 @@ use clap::Subcommand;
 Examples:
   collimate model info some-folder
   collimate model run some-folder --input ids.safetensors --output out.safetensors
-  collimate model tokenize model.gguf --json")]
+  collimate model tokenize model/tokenizer.json --json")]
 pub(crate) struct Options {
     #[command(subcommand)]
     command: Command,

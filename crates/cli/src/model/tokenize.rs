@@ -1,54 +1,118 @@
 //! `collimate model tokenize`.
 
 use anyhow::Context;
-use collimate_tensor::files::Gguf;
-use collimate_transformer::Tokenizer;
-use serde_json::json;
+use collimate_transformer::{
+    EncodeOptions, Encoding, RunError, SpecialText, SpecialTokens, Tokenizer, Unspelt,
+};
+use serde_json::{Value, json};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// The options of `collimate model tokenize`.
 #[derive(clap::Args)]
 #[command(after_help = "\
+The texts are the lines of the standard input. With --json each line is a JSON string, or a JSON list of two strings
+for a pair of texts.
+
 Examples:
   collimate model tokenize model.gguf
-  collimate model tokenize model.gguf --json > tokens.jsonl")]
+  collimate model tokenize model/tokenizer.json --names-as-text
+  collimate model tokenize model --json > tokens.jsonl")]
 pub(crate) struct Options {
-    /// The model, a GGUF file with a tokenizer.
+    /// The tokenizer: a tokenizer.json, a folder with one, or a GGUF file.
     #[arg(value_name = "TOKENIZER")]
     tokenizer: PathBuf,
-    /// Read one JSON string a line, and print one JSON object a line: ids, tokens, offsets in bytes and the decoded text.
+    /// Treat names of special tokens in a text, such as <|endoftext|>, as text. By default they become the tokens.
+    #[arg(long)]
+    names_as_text: bool,
+    /// Leave out text that the vocabulary cannot spell, as other programs do. By default such text is an error.
+    #[arg(long)]
+    drop_unspelt: bool,
+    /// Read one JSON string a line, and print one JSON object a line: ids without and with special tokens, pieces, ranges in bytes and in
+    /// characters, and the decoded text.
     #[arg(long)]
     json: bool,
 }
 
+/// The text or the two texts of one line.
+enum Input {
+    One(String),
+    Two(String, String),
+}
+
+impl Input {
+    /// Reads a JSON string, or a JSON list of two.
+    fn from_json(line: &str) -> anyhow::Result<Self> {
+        let what = "expected a JSON string, or a JSON list of two";
+        match serde_json::from_str(line).context(what)? {
+            Value::String(text) => Ok(Self::One(text)),
+            pair @ Value::Array(_) => {
+                let (first, second) = serde_json::from_value(pair).context(what)?;
+                Ok(Self::Two(first, second))
+            }
+            other => anyhow::bail!("{what}, but found {other}"),
+        }
+    }
+
+    fn encode(&self, tokenizer: &Tokenizer, options: EncodeOptions) -> Result<Encoding, RunError> {
+        match self {
+            Self::One(text) => tokenizer.encode_with(text, options),
+            Self::Two(first, second) => tokenizer.encode_pair(first, second, options),
+        }
+    }
+}
+
 /// Splits the lines of the standard input into tokens.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let file = Gguf::open(&options.tokenizer)?;
-    let tokenizer = Tokenizer::from_gguf(&file)
-        .with_context(|| format!("reading the tokenizer of {}", options.tokenizer.display()))?;
+    let tokenizer = Tokenizer::open(&options.tokenizer)?;
+    let special_text = if options.names_as_text { SpecialText::Text } else { SpecialText::Tokens };
+    let unspelt = if options.drop_unspelt { Unspelt::Dropped } else { Unspelt::Refused };
+    let choices = EncodeOptions { special_tokens: SpecialTokens::Added, special_text, unspelt };
     for (index, line) in std::io::stdin().lines().enumerate() {
         let place = || format!("standard input, line {}", index + 1);
         let line = line.with_context(place)?;
         if options.json {
-            let text: String =
-                serde_json::from_str(&line).with_context(|| format!("{}: not a JSON string", place()))?;
-            println!("{}", described(&tokenizer, &text).with_context(place)?);
+            let input = Input::from_json(&line).with_context(place)?;
+            println!("{}", described(&tokenizer, &input, choices).with_context(place)?);
         } else {
-            for (id, range) in tokenizer.encode_with_ranges(&line).with_context(place)? {
-                let piece = tokenizer.piece(id).unwrap_or_default();
-                println!("{id:>8}  {:>6}..{:<6}  {piece}", range.start, range.end);
-            }
+            let found = Input::One(line).encode(&tokenizer, choices).with_context(place)?;
+            println!("line {}: {} tokens", index + 1, found.ids.len());
+            table(&found);
         }
     }
     Ok(())
 }
 
-/// Returns the tokens of a text as a JSON object.
-fn described(tokenizer: &Tokenizer, text: &str) -> anyhow::Result<serde_json::Value> {
-    let found = tokenizer.encode_with_ranges(text)?;
-    let ids: Vec<u32> = found.iter().map(|(id, _)| *id).collect();
-    let tokens: Vec<_> = ids.iter().map(|&id| tokenizer.piece(id)).collect();
-    let offsets: Vec<_> = found.iter().map(|(_, range)| [range.start, range.end]).collect();
-    let decoded = tokenizer.decode(&ids)?;
-    Ok(json!({ "ids": ids, "tokens": tokens, "byte_offsets": offsets, "decoded": decoded }))
+/// Prints the tokens of a text, one a line.
+fn table(found: &Encoding) {
+    for (index, id) in found.ids.iter().enumerate() {
+        let bytes = &found.byte_ranges[index];
+        let place = match found.special[index] {
+            true => "special".into(),
+            false => format!("{}..{}", bytes.start, bytes.end),
+        };
+        println!("{id:>8}  {place:>13}  {}", found.pieces[index]);
+    }
+}
+
+/// Returns the tokens of a text or of a pair as a JSON object.
+fn described(tokenizer: &Tokenizer, input: &Input, choices: EncodeOptions) -> Result<Value, RunError> {
+    let whole = input.encode(tokenizer, choices)?;
+    let plain =
+        input.encode(tokenizer, EncodeOptions { special_tokens: SpecialTokens::Omitted, ..choices })?;
+    let pairs = |ranges: &[Range<usize>]| -> Value {
+        ranges.iter().map(|range| json!([range.start, range.end])).collect()
+    };
+    let mask: Vec<u8> = whole.special.iter().map(|&special| special.into()).collect();
+    Ok(json!({
+        "ids": plain.ids,
+        "tokens": plain.pieces,
+        "byte_offsets": pairs(&plain.byte_ranges),
+        "char_offsets": pairs(&plain.character_ranges),
+        "ids_with_special": whole.ids,
+        "special_tokens_mask": mask,
+        "type_ids": whole.type_ids,
+        "decoded": tokenizer.decode(&plain.ids)?,
+        "decoded_skip_special": tokenizer.decode_without_special(&plain.ids)?,
+    }))
 }

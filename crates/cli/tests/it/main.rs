@@ -13,6 +13,7 @@ mod rlct;
 mod sae;
 mod session;
 mod tms;
+mod tokenize;
 
 use std::path::Path;
 use std::process::{Command, Output};
