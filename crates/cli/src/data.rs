@@ -1,8 +1,9 @@
 //! `collimate data`.
 
-use crate::session::{Downloads, Session, say};
-use collimate_studies::data::{self, BROWN, Cache, SMOLLM2};
+use crate::session::{Downloads, Session, on_interrupt, say};
+use collimate_studies::data::{self, BROWN, Cache, DataError, SMOLLM2};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The options of `collimate data`.
 #[derive(clap::Args)]
@@ -30,15 +31,19 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
         None => Cache::user()?,
     };
     let items = if options.full { vec![&SMOLLM2, &BROWN] } else { vec![&SMOLLM2] };
+    // A check has nothing to save, so that a signal ends it at once.
+    let stop = if options.verify { Arc::default() } else { on_interrupt("ending the download") };
     let mut failed = None;
     for item in items {
         // The other items are still downloaded when one fails.
         let result = if options.verify {
             data::locate(item, &cache).inspect(|path| println!("{}: complete: {}", item.name, path.display()))
         } else {
-            let mut downloads = Downloads::new(session);
-            data::install(item, &cache, &data::Clients::default(), &mut |event| downloads.show(&event))
+            Downloads::new(session).install(item, &cache, &stop)
         };
+        if let Err(error @ DataError::Interrupted { .. }) = result {
+            return Err(error.into());
+        }
         if let Err(error) = result
             && let Some(earlier) = failed.replace(error)
         {

@@ -84,6 +84,11 @@ impl Provenance {
         &self.known
     }
 
+    /// Returns the properties, key by key, as files store them.
+    pub fn into_known(self) -> BTreeMap<String, String> {
+        self.known
+    }
+
     /// Returns the properties of rows of several places side by side: values that differ are joined by commas.
     pub fn side_by_side<'a>(places: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut known: BTreeMap<String, Vec<&str>> = BTreeMap::new();

@@ -9,11 +9,11 @@ mod table;
 
 pub(crate) use options::Options;
 
-use crate::session::{Downloads, INTERRUPTED, Session, end, react, say};
+use crate::session::{Downloads, INTERRUPTED, Interrupted, Session, end, on_interrupt, react, say};
 use anyhow::{Result, bail};
 use collimate_claims::{Budget, Claims, Lock, Run, Runner, Tier};
 use collimate_output::{Existing, check};
-use collimate_studies::data::{self, Cache};
+use collimate_studies::data::{self, Cache, DataError};
 use finished::{Finished, Setting};
 use places::{Places, write_or_print};
 use std::path::Path;
@@ -136,18 +136,22 @@ fn download(options: &Options, session: &Session, runner: &Runner, claims: &Clai
     }
     let cache = Cache::user()?;
     let mut downloads = Downloads::of_missing_items(session);
-    let mut install = |item| {
-        let installed =
-            data::install(item, &cache, &data::Clients::default(), &mut |event| downloads.show(&event));
-        if let Err(error) = installed {
-            say(&format!("{error}\nthe claims that need it cannot run; --no-real leaves them out"));
+    let stop = on_interrupt("ending the download");
+    let items = if options.full { vec![&data::SMOLLM2, &data::BROWN] } else { vec![&data::SMOLLM2] };
+    for item in items {
+        match downloads.install(item, &cache, &stop) {
+            Ok(_) => {}
+            Err(error @ DataError::Interrupted { .. }) => return Err(error.into()),
+            Err(error) => {
+                say(&format!("{error}\nthe claims that need it cannot run; --no-real leaves them out"));
+            }
         }
-    };
-    install(&data::SMOLLM2);
-    if options.full {
-        install(&data::BROWN);
     }
-    Ok(())
+    // A signal between two downloads ends the command too.
+    match stop.load(Ordering::SeqCst) {
+        true => bail!(Interrupted("interrupted before the first claim".to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// Asks the running claim to stop at the first signal.

@@ -2,9 +2,12 @@
 
 use super::options::Session;
 use super::output::say;
-use collimate_studies::data::Event;
+use collimate_studies::data::{Cache, Clients, DataError, Event, Item, install};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The number of parts of a download that are reported where there is no terminal.
 const PLAIN_PARTS: u64 = 4;
@@ -72,8 +75,21 @@ impl Downloads {
         Self { announce_present: false, ..Self::new(session) }
     }
 
+    /// Installs an item into the cache, and shows the progress. The flag `stop` ends the download, of which nothing stays.
+    pub(crate) fn install(
+        &mut self,
+        item: &'static Item,
+        cache: &Cache,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<PathBuf, DataError> {
+        let clients = Clients { stop: Arc::clone(stop), ..Clients::default() };
+        let installed = install(item, cache, &clients, &mut |event| self.show(&event));
+        self.bar.finish_and_clear();
+        installed
+    }
+
     /// Shows one event.
-    pub(crate) fn show(&mut self, event: &Event) {
+    fn show(&mut self, event: &Event) {
         match event {
             Event::Ready { downloaded: false, .. } if !self.announce_present => {}
             Event::Fetched { item, bytes } if self.display == Display::Bar => {

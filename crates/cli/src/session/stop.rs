@@ -8,6 +8,7 @@ use anyhow::Context;
 use collimate_output::remove_unfinished;
 use collimate_sae::SaeError;
 use collimate_studies::StudyError;
+use collimate_studies::data::DataError;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,7 @@ pub(crate) fn is_interruption(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Interrupted>()
             || matches!(cause.downcast_ref(), Some(StudyError::Interrupted))
+            || matches!(cause.downcast_ref(), Some(DataError::Interrupted { .. }))
             || matches!(cause.downcast_ref(), Some(SaeError::Interrupted { .. }))
     })
 }

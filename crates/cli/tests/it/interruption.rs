@@ -7,13 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Starts a command, sends a signal at its first line on the standard error stream, and returns its exit status and the rest of what it
-/// said.
+/// Starts a command, sends a signal at its first line on the standard error stream that is no note, and returns its exit status and
+/// what it said from there on.
 fn interrupted(folder: &Path, arguments: &[&str], signal: &str) -> (i32, String) {
     let mut child =
         collimate(folder).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
+    let first = lines.by_ref().map(Result::unwrap).find(|line| !line.starts_with("note:")).unwrap();
     let sent = Command::new("sh").args(["-c", &format!("kill {signal} {}", child.id())]).status().unwrap();
     assert!(sent.success());
     let said: Vec<String> = lines.map(Result::unwrap).collect();
@@ -78,6 +78,30 @@ fn a_capture_that_is_interrupted_leaves_nothing() {
             assert!(!said.contains("error:"), "{said}");
             assert_eq!(names(folder.path()), ["empty", "model.gguf", "text.txt"], "{signal} {output}");
             assert!(names(&folder.path().join("empty")).is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_download_that_is_interrupted_leaves_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    // A client that begins a download and then hangs. It writes down its process number.
+    let client = folder.path().join("python3");
+    let lines =
+        "#!/bin/sh\ncase \"$*\" in *--version*) exit 0;; esac\necho $$ > number\nexec /bin/sleep 100\n";
+    std::fs::write(&client, lines).unwrap();
+    std::fs::set_permissions(&client, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let (status, said) = interrupted(folder.path(), &["data"], signal);
+        assert_eq!(status, 130, "{signal}: {said}");
+        assert!(said.contains("nothing of it was kept") && !said.contains("error:"), "{said}");
+        let left = names(&folder.path().join("cache"));
+        assert!(left.iter().all(|name| name.ends_with(".lock")), "{signal}: {left:?}");
+        // The signal may come before the client begins.
+        if let Ok(number) = std::fs::read_to_string(folder.path().join("number")) {
+            let runs = Command::new("sh").args(["-c", &format!("kill -0 {number}")]).output().unwrap();
+            assert!(number.trim().is_empty() || !runs.status.success(), "the client {number} still runs");
         }
     }
 }

@@ -80,6 +80,15 @@ pub enum DataError {
         said: String,
     },
 
+    /// A download that was told to end. Nothing of it stays.
+    #[error(
+        "the download of {title} was interrupted, and nothing of it was kept; the same command begins it again"
+    )]
+    Interrupted {
+        /// The item.
+        title: &'static str,
+    },
+
     /// An archive that cannot be read in its format.
     #[error("{} cannot be unpacked: {reason}", .path.display())]
     Archive {

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A client that can fetch the archive of an item into a folder.
@@ -14,7 +16,7 @@ pub trait Fetcher {
     /// `on_bytes` is called from time to time with the number of bytes that have arrived. The caller checks the digests.
     ///
     /// # Errors
-    /// [`DataError::MissingClient`] or [`DataError::Fetch`].
+    /// [`DataError::MissingClient`], [`DataError::Fetch`] or [`DataError::Interrupted`].
     fn fetch(
         &self,
         item: &'static Item,
@@ -30,12 +32,18 @@ pub struct Clients {
     pub pythons: Vec<PathBuf>,
     /// The commands that may start npm, tried in this order.
     pub npms: Vec<PathBuf>,
+    /// The flag that ends a download: when it is set, the client is stopped, and nothing of the download stays.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Default for Clients {
     fn default() -> Self {
         let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-        Self { pythons: vec!["python3".into(), "python".into()], npms: vec![npm.into()] }
+        Self {
+            pythons: vec!["python3".into(), "python".into()],
+            npms: vec![npm.into()],
+            stop: Arc::default(),
+        }
     }
 }
 
@@ -46,6 +54,7 @@ impl Fetcher for Clients {
         folder: &Path,
         on_bytes: &mut dyn FnMut(u64),
     ) -> Result<PathBuf, DataError> {
+        self.go_on(item)?;
         // The temporary files of the client stay inside the private folder and are deleted with it.
         let scratch = folder.join("scratch");
         fs::create_dir(&scratch).map_err(DataError::io(&scratch))?;
@@ -54,12 +63,23 @@ impl Fetcher for Clients {
             Client::Npm => (self.npm(item, folder, &scratch)?, "tgz"),
         };
         command.env("TMPDIR", &scratch);
-        run(item, command, folder, on_bytes)?;
+        run(item, command, folder, &mut |bytes| {
+            on_bytes(bytes);
+            self.go_on(item)
+        })?;
         only_file(folder, extension)
     }
 }
 
 impl Clients {
+    /// Returns an error if the download is to end.
+    fn go_on(&self, item: &Item) -> Result<(), DataError> {
+        match self.stop.load(Ordering::SeqCst) {
+            true => Err(DataError::Interrupted { title: item.title }),
+            false => Ok(()),
+        }
+    }
+
     fn pip(&self, item: &Item, folder: &Path) -> Result<Command, DataError> {
         let python = first_that_runs(&self.pythons, &["-m", "pip", "--version"]).map_err(|tried| {
             DataError::MissingClient {
@@ -125,12 +145,12 @@ fn first_that_runs(commands: &[PathBuf], question: &[&str]) -> Result<PathBuf, S
     Err(tried.join("; "))
 }
 
-/// Runs the client to its end and reports the number of bytes that have arrived.
+/// Runs the client to its end and reports the number of bytes that have arrived. An error of `on_bytes` ends the client.
 fn run(
     item: &Item,
     mut command: Command,
     folder: &Path,
-    on_bytes: &mut dyn FnMut(u64),
+    on_bytes: &mut dyn FnMut(u64) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let said = folder.join("said.txt");
     let output = File::create(&said).map_err(DataError::io(&said))?;
@@ -147,7 +167,7 @@ fn run(
         if let Some(status) = child.0.try_wait().map_err(DataError::io(folder))? {
             break status;
         }
-        on_bytes(bytes_below(folder));
+        on_bytes(bytes_below(folder))?;
         std::thread::sleep(Duration::from_millis(100));
     };
     if status.success() {
