@@ -115,6 +115,7 @@ fn fetch_data(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Runs the unit tests and the integration tests.
 fn unit_and_integration(options: &Options, nextest: bool) -> Result<Count> {
     let mut command = cargo_command();
     if nextest {
@@ -136,6 +137,11 @@ fn unit_and_integration(options: &Options, nextest: bool) -> Result<Count> {
 /// Runs the tests of the kernels again at a lower level of the CPU. A level that the machine does not have is not used.
 fn kernels(options: &Options, nextest: bool, level: &str) -> Result<Count> {
     println!("\nxtask: the kernels at the level {level}");
+    counted(&mut kernels_command(nextest, level), options)
+}
+
+/// Returns the command that runs the tests of the kernels, and no other, at a level of the CPU.
+fn kernels_command(nextest: bool, level: &str) -> Command {
     let mut command = cargo_command();
     match nextest {
         true => {
@@ -147,7 +153,8 @@ fn kernels(options: &Options, nextest: bool, level: &str) -> Result<Count> {
             command.args(["--", KERNELS, "--skip", SLOW])
         }
     };
-    counted(command.env("COLLIMATE_CPU", level), options)
+    command.env("COLLIMATE_CPU", level);
+    command
 }
 
 /// The tests of features that no other command builds, because their linear algebra takes long to compile: the package, the
@@ -250,6 +257,35 @@ mod tests {
                     \u{1b}[32;1m     Summary\u{1b}[0m [   0.885s] 17 tests run: 17 \u{1b}[32;1mpassed\u{1b}[0m, 2 skipped\n\
                     the 40 passed here do not count";
         assert_eq!(count(text), Count { passed: 22, failed: 1 });
+    }
+
+    #[test]
+    fn kernels_are_tested_again_at_every_level_below_the_best_one() {
+        for (nextest, chosen) in [
+            (true, "--workspace --exclude collimate-benches -E test(kernels::) and not test(slow::)"),
+            (
+                false,
+                "--lib --bins --tests --workspace --exclude collimate-benches -- kernels:: --skip slow::",
+            ),
+        ] {
+            for level in LOWER_LEVELS {
+                let command = kernels_command(nextest, level);
+                let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+                let line = words.join(" ");
+                assert!(line.ends_with(chosen), "{line}");
+                let set = command.get_envs().find(|(name, _)| *name == "COLLIMATE_CPU").unwrap().1;
+                assert_eq!(set, Some(std::ffi::OsStr::new(level)));
+            }
+        }
+        // The names of all levels, the best one first.
+        let source = include_str!("../../crates/tensor/src/cpu.rs");
+        let named = |line: &str| {
+            Some(line.trim().strip_prefix("Self::")?.split_once(" => \"")?.1.split('"').next()?.to_owned())
+        };
+        let mut names: Vec<String> = source.lines().filter_map(named).collect();
+        names.retain(|name| name != "avx512");
+        names.sort();
+        assert_eq!(names, LOWER_LEVELS);
     }
 
     #[test]

@@ -134,9 +134,10 @@ impl Shards {
             checksum = format::checksum(checksum, &buffer[..read]);
         }
         if checksum != entry.checksum {
-            let expected = entry.checksum;
+            let (expected, last) = (entry.checksum, entry.rows.saturating_sub(1));
             let reason = format!(
-                "the shard is damaged: its checksum is {checksum:016x} instead of {expected:016x}; capture the set again"
+                "the shard is damaged: its checksum is {checksum:016x} instead of {expected:016x}, so that some of its rows 0 to {last} are \
+                 others; capture the set again"
             );
             return Err(SaeError::File { path, reason });
         }
@@ -189,6 +190,14 @@ impl Shards {
             }
         };
         let rows = Array2::from_shape_vec((count as usize, width), values).expect("whole rows were read");
+        // The writer refuses them, but a set of version 1 has no checksums of rows, and another program may have written it.
+        if let Some(((row, column), value)) = rows.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            let reason = format!(
+                "row {}, column {column} is {value}, but values must be finite; capture the set again",
+                start + row as u64
+            );
+            return Err(SaeError::File { path, reason });
+        }
         Ok(Block { rows, documents, positions })
     }
 

@@ -208,7 +208,28 @@ fn sets_of_version_1_are_read_and_compared_with_their_checksums() {
         shards.blocks(1).next().unwrap().unwrap_err(),
         shards.shuffled(2, 2, &mut RngStream::new(1, 0)).unwrap().next().unwrap().unwrap_err(),
     ] {
-        assert!(error.to_string().contains("00000.rows: the shard is damaged"), "{error}");
+        let error = error.to_string();
+        assert!(
+            error.contains("00000.rows: the shard is damaged") && error.contains("rows 0 to 2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_value_that_is_not_finite_is_named_with_its_shard_and_row() {
+    let folder = tempfile::tempdir().unwrap();
+    for (value, word) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-1e6, "-inf")] {
+        write_version_1(folder.path(), &[[1.0, -2.0], [0.5, 4.0], [3.0, 8.0], [2.0, value]]);
+        let shards = Shards::open(folder.path()).unwrap();
+        for error in [
+            shards.blocks(3).find_map(Result::err).unwrap(),
+            shards.shuffled(4, 2, &mut RngStream::new(1, 0)).unwrap().next().unwrap().unwrap_err(),
+            shards.verify().unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains("00000.rows: row 3, column 1 is") && error.contains(word), "{error}");
+        }
     }
 }
 
