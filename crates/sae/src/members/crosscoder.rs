@@ -122,6 +122,7 @@ impl Describe for Crosscoder {
         let batch = self.batch();
         Member {
             decoder: DecoderRows::Free,
+            penalised: batch.is_none(),
             norm_weighted: true,
             compares: batch.is_some(),
             trains_norms: batch.is_none(),

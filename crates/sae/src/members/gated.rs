@@ -172,6 +172,7 @@ impl Describe for Gated {
         Member {
             per_latent: &["b_gate", "b_mag", "r_mag"],
             decoder: if unit { DecoderRows::UnitNorm } else { DecoderRows::Free },
+            penalised: true,
             norm_weighted: !unit,
             trains_norms: self.decoder == GatedDecoder::NormWeightedTrained,
             untied: self.magnitude == Magnitude::Untied,

@@ -278,6 +278,7 @@ impl Describe for JumpRelu {
         Member {
             per_latent: if raw { &["b_enc", "threshold"] } else { &["b_enc", "log_threshold"] },
             decoder: self.decoder,
+            penalised: true,
             norm_weighted: tanh,
             trains_norms: tanh || self.pre_activation.is_some(),
             pre_activation: self.pre_activation,

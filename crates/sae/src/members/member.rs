@@ -21,6 +21,8 @@ pub(crate) struct Member {
     pub(crate) input_bias: InputBias,
     /// The treatment of the decoder rows in training: held at length one, or free.
     pub(crate) decoder: DecoderRows,
+    /// True if λ times a penalty is part of the loss.
+    pub(crate) penalised: bool,
     /// True if the penalty is weighted by the decoder norms.
     pub(crate) norm_weighted: bool,
     /// True if the norms of the decoder rows have a gradient through a penalty.
@@ -74,6 +76,7 @@ impl Member {
             per_latent: &["b_enc"],
             input_bias,
             decoder: DecoderRows::UnitNorm,
+            penalised: false,
             norm_weighted: false,
             trains_norms: false,
             compares: false,

@@ -133,6 +133,7 @@ impl Describe for PNorm {
         let weighted = self.penalty == PenaltyWeight::DecoderNorm;
         Member {
             decoder: self.penalty.decoder(),
+            penalised: true,
             norm_weighted: weighted,
             trains_norms: weighted,
             ..Member::new(Self::NAME, self.input_bias)

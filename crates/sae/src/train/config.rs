@@ -187,7 +187,7 @@ pub struct TrainingConfig {
     pub bias_start: BiasStart,
     /// The number of first rows that the scale and the start are computed from.
     pub calibration_rows: usize,
-    /// The number of rows without activity after which a latent counts as dead.
+    /// The number of rows without activity after which a latent counts as dead; a run of fewer rows has no dead latents.
     pub dead_after_rows: u64,
     /// The resampling of dead latents; the AuxK of a TopK dictionary is set in its variant.
     pub resampling: Option<Resampling>,

@@ -3,6 +3,7 @@
 pub(crate) mod anneal;
 pub(crate) mod config;
 pub(crate) mod driver;
+mod effects;
 pub(crate) mod model;
 pub(crate) mod progress;
 mod resample;

@@ -9,6 +9,7 @@ mod conformance;
 #[cfg(feature = "files")]
 mod crosscoders;
 mod crowded;
+mod effects;
 mod family;
 #[cfg(feature = "files")]
 mod files;

@@ -71,6 +71,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     check_memory(recipe, &rows)?;
     let held_out = options.held_out.open(&rows)?;
     let (variant, config) = recipe.preset(rows.widths().len(), rows.target().is_some())?;
+    let idle = config.without_effect(&variant)?;
+    idle.iter().for_each(|note| say(&format!("note: {note}")));
     let mut stream = RngStream::named(recipe.seed, "dictionary start");
     let (d_model, n_latents) = (rows.width(), recipe.latents);
     match rows.target() {
@@ -143,7 +145,7 @@ fn train<M: Model<Precision = f32>>(
     };
     // The order of the rows depends on the seed alone. A continued run skips the rows that were used already.
     let mut order = RngStream::named(recipe.seed, "order of the rows");
-    let about = rows.provenance().known().clone();
+    let about = rows.provenance().into_known();
     let rows = rows.shuffled(recipe.batch, &mut order)?;
     let every = options.checkpoint_every;
     match training.advance_watched(rows, recipe.steps, checkpoint, every, &mut show, &mut watch) {
