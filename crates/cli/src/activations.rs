@@ -45,7 +45,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     let point = source.point(&setup)?;
     let sequences = source.sequences(&setup)?;
     let leave_out = source.leave_out(&setup)?;
-    let about = source.about(&setup, point, &leave_out);
+    let about = source.provenance(&setup, point, &leave_out).into_known();
     let target = CaptureTarget { point, folder, path: output.clone(), obsolete, about };
     let stop = on_interrupt("removing what was captured");
     let mut steps = Steps::new(session, "sequences", sequences.len() as u64);

@@ -50,6 +50,34 @@ pub(crate) enum Command {
     Manual(manual::Options),
 }
 
+impl Command {
+    /// Returns true if the command may compute for long.
+    pub(crate) fn computes(&self) -> bool {
+        match self {
+            Self::Claims(options) => options.computes(),
+            Self::Sae(options) => options.computes(),
+            Self::Tms(options) => options.computes(),
+            Self::Llc(_) | Self::Activations(_) => true,
+            Self::Data(_)
+            | Self::Rlct(_)
+            | Self::Model(_)
+            | Self::Generate(_)
+            | Self::Completions(_)
+            | Self::Manual(_) => false,
+        }
+    }
+
+    /// Returns true if the command prints JSON.
+    pub(crate) fn prints_json(&self) -> bool {
+        match self {
+            Self::Claims(options) => options.prints_json(),
+            Self::Llc(options) => options.prints_json(),
+            Self::Sae(options) => options.prints_json(),
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Arguments;

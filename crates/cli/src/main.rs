@@ -32,6 +32,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let session = &arguments.session;
     session::listen()?;
     session.start_threads()?;
+    if !session.quiet && arguments.command.computes() && !arguments.command.prints_json() {
+        session::note_slow_build();
+    }
     match &arguments.command {
         Command::Claims(options) => return claims::run(options, session),
         Command::Data(options) => data::run(options, session),

@@ -13,7 +13,8 @@ Examples:
   collimate claims
   collimate claims --tier quick --no-real
   collimate claims attention/ \"sae/*gated*\" --seed 7
-  collimate claims --list --json")]
+  collimate claims --list --json
+  collimate claims --tier quick --json=report.json")]
 pub(crate) struct Options {
     /// Run only the claims whose id contains one of these texts, or matches it if it has `*` or `?`.
     #[arg(value_name = "ID")]
@@ -36,8 +37,8 @@ pub(crate) struct Options {
     /// Print the registered claims and run nothing; with --json as JSON.
     #[arg(long)]
     pub(super) list: bool,
-    /// Print the report as JSON too, or write it to PATH.
-    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-")]
+    /// Print the report as JSON too, or with `--json=PATH` write it to a file. A word behind a blank is an ID.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-", require_equals = true)]
     pub(super) json: Option<PathBuf>,
     /// The folder for the reports. Earlier reports are replaced. By default `target/claims` in a checkout of Collimate, and
     /// `collimate-claims` in the current folder elsewhere.
@@ -55,6 +56,18 @@ pub(crate) struct Options {
     /// The reason why a recorded verdict of an empirical claim changes; it is kept with the verdict.
     #[arg(long, value_name = "TEXT", requires = "bless")]
     pub(super) explanation: Option<String>,
+}
+
+impl Options {
+    /// Returns true if claims are run.
+    pub(crate) fn computes(&self) -> bool {
+        !self.list
+    }
+
+    /// Returns true if JSON is printed.
+    pub(crate) fn prints_json(&self) -> bool {
+        self.json.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
 }
 
 /// The amounts of work.

@@ -6,7 +6,7 @@ mod trace;
 
 pub(crate) use options::Options;
 
-use crate::session::{check_file, existing};
+use crate::session::{check_file, existing, say};
 use anyhow::{Result, bail};
 use collimate_output::write;
 use collimate_slt::{
@@ -48,16 +48,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         (llc.estimate(&*model.objective, &model.centre, &mut stream)?, None)
     };
     let found = found.with_exact_values(model.tempered(n_beta, llc.localisation)?, model.lambda);
+    // The text comes last, because a reader that has ended (`| head`) ends the program.
+    if let Some(path) = &options.sweep {
+        let svg = sweep(&llc, &found, &model, &mut stream)?.svg();
+        write(path, existing(options.force), |out| out.write_all(svg.as_bytes()))?;
+        say(&format!("wrote {}", path.display()));
+    }
     if options.json {
         println!("{:#}", to_json(&model, &found, bias.as_ref()));
     } else {
         println!("{}\n{found}\n{}", model.name, found.diagnosis());
         bias.iter().for_each(|bias| println!("{bias}"));
-    }
-    if let Some(path) = &options.sweep {
-        let svg = sweep(&llc, &found, &model, &mut stream)?.svg();
-        write(path, existing(options.force), |out| out.write_all(svg.as_bytes()))?;
-        eprintln!("wrote {}", path.display());
     }
     Ok(())
 }

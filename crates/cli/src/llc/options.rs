@@ -89,6 +89,11 @@ pub(super) enum ModelName {
 }
 
 impl Options {
+    /// Returns true if the command prints JSON.
+    pub(crate) fn prints_json(&self) -> bool {
+        self.json
+    }
+
     /// Returns the options that were given although they do not apply to this model.
     pub(super) fn idle(&self) -> Vec<&'static str> {
         let trace = self.model == ModelName::Trace;

@@ -1,6 +1,7 @@
 //! The diagnosis of losses that another sampler recorded.
 
 use super::options::Options;
+use crate::session::say;
 use anyhow::{Context, Result, bail};
 use collimate_slt::{ChainMean, ExternalTrace, NBeta, read_csv};
 use collimate_tensor::files::read_npy;
@@ -37,6 +38,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
                 "standard_error": error,
                 "ess": mean.ess,
                 "r_hat": diagnosis.r_hat,
+                "chains": trace.losses().len(),
+                "draws": trace.losses()[0].len(),
                 "trusted": diagnosis.trusted(),
                 "doubts": diagnosis.doubts.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "note": note,
@@ -46,7 +49,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         println!("{} chains of {} draws", trace.losses().len(), trace.losses()[0].len());
         println!("tempered estimate {value:.4} ± {error:.4} (ESS {:.0})\n{diagnosis}", mean.ess);
     }
-    note.iter().for_each(|note| eprintln!("note: {note}"));
+    note.iter().for_each(|note| say(&format!("note: {note}")));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `collimate sae attribute`.
 
-use super::dictionary::{check_origin, read};
+use super::dictionary::{Facts, check_origin, read};
 use super::prompt::Prompt;
 use crate::session::on_interrupt;
 use crate::texts::named_token;
@@ -22,6 +22,8 @@ pub(super) struct Options {
     sae: PathBuf,
     #[command(flatten)]
     prompt: Prompt,
+    #[command(flatten)]
+    facts: Facts,
     /// The next token whose logit is explained: its text, or its number.
     #[arg(long, value_name = "TOKEN")]
     token: String,
@@ -42,13 +44,20 @@ pub(super) struct Options {
     allow_mismatch: bool,
 }
 
+impl Options {
+    /// Returns true if the command prints JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Prints the parts of a logit difference that the latents cause.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     options.prompt.check()?;
-    let checkpoint = read::<f32>(&options.sae)?;
+    let checkpoint = read::<f32>(&options.sae, &options.facts.given())?;
     let dictionary = &checkpoint.dictionary;
     let place = options.prompt.open(dictionary.size().d_model)?;
-    check_origin(&checkpoint, &place.provenance, options.allow_mismatch)?;
+    check_origin(&checkpoint.about, &place.provenance, options.allow_mismatch)?;
     let tokenizer = &place.setup.tokenizer;
     let pair = [
         named_token(tokenizer, "--token", &options.token)?,
@@ -70,20 +79,20 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let hidden: f64 = found.shares.iter().skip(options.count).map(|share| share.share).sum();
     found.shares.truncate(options.count);
     match options.json {
-        true => println!("{:#}", to_json(&found, hidden)),
+        true => println!("{:#}", to_json(&found, hidden, pair)),
         false => print(&found, hidden, options),
     }
     Ok(())
 }
 
-fn to_json(found: &Attribution, hidden: f64) -> serde_json::Value {
+fn to_json(found: &Attribution, hidden: f64, [token, against]: [u32; 2]) -> serde_json::Value {
     let shares: Vec<_> = found
         .shares
         .iter()
         .map(|s| json!({ "latent": s.latent, "code": s.code, "share": s.share }))
         .collect();
     json!({
-        "difference": found.difference, "latents": shares, "other_latents": hidden, "bias": found.bias,
+        "token": token, "against": against, "difference": found.difference, "latents": shares, "other_latents": hidden, "bias": found.bias,
         "error": found.error, "rest": found.rest,
     })
 }

@@ -1,10 +1,11 @@
 //! The input of `collimate sae encode`, brought to the axes that the architecture of the dictionary takes.
 
-use super::rows::{array, flatten, is_shards, open_shards};
+use super::rows::{array, flatten, is_shards, of_sets, open_shards};
 use crate::session::say;
 use anyhow::{Context, ensure};
 use collimate_sae::shards::Beside;
 use collimate_sae::{AnyDictionary, ArrangedForward, Arrangement, Precision};
+use collimate_studies::Provenance;
 use collimate_tensor::files::{FileArray, FileData};
 use ndarray::{Array2, Array3, ArrayD, Axis, concatenate, stack};
 use std::ops::Range;
@@ -16,6 +17,8 @@ pub(super) struct Input {
     documents: Option<Vec<Range<usize>>>,
     /// True if a run of rows begins after the first position of its document.
     late: bool,
+    /// What shards say about their rows.
+    provenance: Provenance,
 }
 
 /// The axes of the input that stand for the axis of rows.
@@ -35,7 +38,7 @@ impl Input {
     pub(super) fn open(places: &[PathBuf], key: Option<&str>) -> anyhow::Result<Self> {
         if !places.iter().any(|place| is_shards(place)) {
             let arrays = places.iter().map(|place| array(place, key)).collect::<Result<_, _>>()?;
-            return Ok(Self { arrays, documents: None, late: false });
+            return Ok(Self { arrays, documents: None, late: false, provenance: Provenance::default() });
         }
         let sets = places.iter().map(|place| open_shards(place, key)).collect::<Result<Vec<_>, _>>()?;
         let beside = Beside::new(sets)?;
@@ -66,7 +69,13 @@ impl Input {
             let shape = vec![values.len() / set.width().max(1), set.width()];
             arrays.push(FileArray::new(shape, FileData::F32(values))?);
         }
-        Ok(Self { arrays, documents: Some(documents), late })
+        let provenance = of_sets(beside.sets());
+        Ok(Self { arrays, documents: Some(documents), late, provenance })
+    }
+
+    /// Returns what shards say about their rows.
+    pub(super) fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 
     /// Returns true if every array holds 64-bit floating-point numbers.

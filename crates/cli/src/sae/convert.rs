@@ -1,6 +1,6 @@
 //! `collimate sae convert`.
 
-use super::dictionary::read;
+use super::dictionary::{Facts, read};
 use super::own::{Own, own};
 use super::rows;
 use crate::session::{check_file, existing};
@@ -28,6 +28,8 @@ pub(crate) struct Options {
     /// The place to write it to: a file for `collimate`, a folder for `saelens`. It must not exist, unless --force is given.
     #[arg(value_name = "TO")]
     to: PathBuf,
+    #[command(flatten)]
+    facts: Facts,
     /// The format to write.
     #[arg(long = "to", value_enum)]
     format: Target,
@@ -69,7 +71,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let inputs = [Some(options.from.as_path()), options.sample.as_deref()];
     check_inputs(to, inputs.into_iter().flatten())?;
     let new = New::begin(options)?;
-    let checkpoint = read::<f32>(&options.from)?;
+    let checkpoint = read::<f32>(&options.from, &options.facts.given())?;
     let about = checkpoint.about.clone();
     let mut dictionary =
         if options.batch_threshold { checkpoint.for_single_rows()? } else { checkpoint.dictionary };

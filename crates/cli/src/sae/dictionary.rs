@@ -1,33 +1,71 @@
 //! Dictionaries of any readable format.
 
 use crate::session::say;
-use anyhow::ensure;
-use collimate_sae::Precision;
-use collimate_sae::formats::{self, AnyCheckpoint, Checkpoint};
+use anyhow::{Context, ensure};
+use collimate_sae::formats::{self, AnyCheckpoint, Checkpoint, Given};
+use collimate_sae::{AnyDictionary, Precision};
 use collimate_studies::Provenance;
+use std::collections::BTreeMap;
 use std::path::Path;
 
+/// The facts about a dictionary that some files do not hold.
+#[derive(clap::Args)]
+pub(super) struct Facts {
+    /// The number of active latents in a row, for a dictionary whose file does not hold it: Qwen Scope outside a folder of its original
+    /// name.
+    #[arg(long, value_name = "N")]
+    k: Option<usize>,
+    /// Read the dictionary as one of embeddings, whose inputs were divided by √d: a params.npz of Gemma Scope outside its original folder.
+    #[arg(long)]
+    embedding: bool,
+}
+
+impl Facts {
+    /// Returns the facts as the reader takes them.
+    pub(super) fn given(&self) -> Given {
+        let Self { k, embedding } = *self;
+        Given { k, embedding }
+    }
+}
+
 /// Reads a dictionary from a file or folder, and prints the notes of its reader on the standard error stream.
-pub(super) fn read<F: Precision>(path: &Path) -> anyhow::Result<Checkpoint<F>> {
-    let checkpoint = formats::read::<F>(path)?;
+pub(super) fn read<F: Precision>(path: &Path, given: &Given) -> anyhow::Result<Checkpoint<F>> {
+    let checkpoint = formats::read_given::<F>(path, given)?;
     checkpoint.notes.iter().for_each(|note| say(&format!("note: {note}")));
     Ok(checkpoint)
 }
 
 /// Reads a dictionary of any architecture, and prints the notes of its reader on the standard error stream.
-pub(super) fn read_any<F: Precision>(path: &Path) -> anyhow::Result<AnyCheckpoint<F>> {
-    let checkpoint = formats::read_any::<F>(path)?;
+pub(super) fn read_any<F: Precision>(path: &Path, given: &Given) -> anyhow::Result<AnyCheckpoint<F>> {
+    let checkpoint = formats::read_any_given::<F>(path, given)?;
     checkpoint.notes.iter().for_each(|note| say(&format!("note: {note}")));
     Ok(checkpoint)
 }
 
+/// Reads a dictionary like [`read`], and a crosscoder as the dictionary of its concatenated layers, if there is one.
+pub(super) fn read_concatenated<F: Precision>(path: &Path, given: &Given) -> anyhow::Result<Checkpoint<F>> {
+    let mut checkpoint = read_any::<F>(path, given)?;
+    if let AnyDictionary::Crosscoder(crosscoder) = &checkpoint.dictionary {
+        let concatenated = crosscoder.to_dictionary().with_context(|| {
+            format!(
+                "{} cannot be measured; `collimate sae encode` writes its codes and reconstructions",
+                path.display()
+            )
+        })?;
+        checkpoint.dictionary = concatenated.into();
+    }
+    Ok(checkpoint.into_rows(path)?)
+}
+
 /// Returns an error if a dictionary comes from another model, layer, site or selection of rows than the rows it is used on.
-pub(super) fn check_origin<F>(
-    checkpoint: &Checkpoint<F>,
+///
+/// `about` is what the file of the dictionary says.
+pub(super) fn check_origin(
+    about: &BTreeMap<String, String>,
     rows: &Provenance,
     allow_mismatch: bool,
 ) -> anyhow::Result<()> {
-    let differences = rows.differences(&Provenance::new(checkpoint.about.clone()));
+    let differences = rows.differences(&Provenance::new(about.clone()));
     ensure!(
         allow_mismatch || differences.is_empty(),
         "the dictionary belongs to other rows: {}; give the rows it was trained on, or use it all the same with --allow-mismatch",

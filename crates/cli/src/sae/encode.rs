@@ -1,7 +1,7 @@
 //! `collimate sae encode`.
 
 use super::axes::Input;
-use super::dictionary::read_any;
+use super::dictionary::{Facts, check_origin, read_any};
 use crate::session::check_file;
 use anyhow::Context;
 use collimate_output::check_inputs;
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     /// The dictionary, a file or folder of any readable format.
     #[arg(long, value_name = "PATH")]
     sae: PathBuf,
+    #[command(flatten)]
+    facts: Facts,
     /// The rows: a file .safetensors, .npz or .npy, or a folder of shards that `collimate activations` wrote. For a dictionary of several
     /// layers it may be given once for each layer, all on the same tokens.
     #[arg(long, value_name = "PLACE", required = true)]
@@ -45,6 +47,9 @@ pub(crate) struct Options {
     /// The precision of the computation; by default that of the input.
     #[arg(long, value_enum)]
     precision: Option<Precision>,
+    /// Encode although the dictionary was trained on another model, layer, site or selection of rows.
+    #[arg(long)]
+    allow_mismatch: bool,
     /// Replace an existing output.
     #[arg(long)]
     force: bool,
@@ -72,7 +77,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn encode<F: collimate_sae::Precision>(options: &Options, input: Input) -> anyhow::Result<()> {
-    let checkpoint = read_any::<F>(&options.sae)?;
+    let checkpoint = read_any::<F>(&options.sae, &options.facts.given())?;
+    check_origin(&checkpoint.about, input.provenance(), options.allow_mismatch)?;
     let dictionary = checkpoint.dictionary;
     let (axes, parts) = input.arranged::<F>(&dictionary)?;
     let results = parts.iter().map(|x| dictionary.forward(x)).collect::<Result<Vec<_>, _>>();

@@ -1,6 +1,6 @@
 //! `collimate sae eval`.
 
-use super::dictionary::{check_origin, read};
+use super::dictionary::{Facts, check_origin, read_concatenated};
 use super::rows::{Places, Rows};
 use crate::session::{Interrupted, Session, Steps, on_interrupt, say};
 use crate::texts::Source;
@@ -20,11 +20,14 @@ Examples:
   collimate sae eval sae.safetensors --activations shards
   collimate sae eval saelens-folder --activations rows.npy --json
   collimate sae eval transcoder.safetensors --activations mid --target mlp
+  collimate sae eval crosscoder/model.pt --activations layer3 --activations layer4
   collimate sae eval sae.safetensors --activations shards --in-model --layer 9")]
 pub(crate) struct Options {
-    /// The dictionary, a file or folder of any readable format.
+    /// The dictionary, a file or folder of any readable format. A crosscoder is measured on the concatenated rows of its layers.
     #[arg(value_name = "SAE")]
     sae: PathBuf,
+    #[command(flatten)]
+    facts: Facts,
     #[command(flatten)]
     places: Places,
     /// The largest number of rows to measure.
@@ -47,22 +50,35 @@ pub(crate) struct Options {
     source: Source,
 }
 
+impl Options {
+    /// Returns true if the command prints JSON.
+    pub(crate) fn prints_json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Measures a dictionary and its null model on the activations, and prints the metrics.
 pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
-    let (source, checkpoint) = (&options.source, read::<f32>(&options.sae)?);
-    let dictionary = &checkpoint.dictionary;
+    let source = &options.source;
     if options.in_model {
-        ensure!(
-            dictionary.target() == Target::Input,
-            "--in-model replaces the activations that a dictionary reconstructs; it does not work for a transcoder"
-        );
         source.check()?;
+    } else if source.leaves_out_tokens() {
+        bail!(
+            "--leave-out: rows that are on disk already hold no tokens; capture them again with `collimate activations --leave-out`, \
+             leave out long rows with --max-norm, or add --in-model for the text of that measurement"
+        );
     } else if let [first, ..] = source.given()[..] {
         bail!("{first} belongs to a measurement in the model; add --in-model, or leave it out");
     }
+    let checkpoint = read_concatenated::<f32>(&options.sae, &options.facts.given())?;
+    let dictionary = &checkpoint.dictionary;
+    ensure!(
+        !options.in_model || dictionary.target() == Target::Input,
+        "--in-model replaces the activations that a dictionary reconstructs; it does not work for a transcoder"
+    );
     let mut rows = options.places.open()?;
     check_widths(dictionary, &rows)?;
-    check_origin(&checkpoint, &rows.provenance(), options.allow_mismatch)?;
+    check_origin(&checkpoint.about, &rows.provenance(), options.allow_mismatch)?;
     if let Some(factor) = source.max_norm() {
         ensure!(factor > 0.0 && factor.is_finite(), "--max-norm must be a positive number, but is {factor}");
         rows.leave_out(factor)?;
@@ -83,8 +99,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
             println!("{metric}");
         }
     }
-    if !options.json {
-        print_densities(&usage);
+    match options.json {
+        true => println!("{}", densities_json(&usage)),
+        false => print_densities(&usage),
     }
     if metrics.iter().any(|metric| metric.measured.value.is_nan()) {
         say(
@@ -171,7 +188,7 @@ fn measure_in_model(
     let (given, needed) = (width_at(decoder.config(), point), dictionary.size().d_model);
     ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
     let leave_out = source.leave_out(&setup)?;
-    check_origin(checkpoint, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
+    check_origin(&checkpoint.about, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
     let sequences = source.sequences(&setup)?;
     let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
     let mut going_on = |done: usize| {
@@ -186,14 +203,30 @@ fn measure_in_model(
     Ok(found.with_null(&null, dictionary.fingerprint()).into_iter().collect())
 }
 
+/// Returns the number of latents in each half decade of density that has some: the lower end as a logarithm, and `None` for latents that
+/// never fire.
+fn densities(usage: &Usage) -> Vec<(Option<f64>, u64)> {
+    let histogram = usage.histogram(20).into_iter().enumerate();
+    let from = |bin: usize| (bin > 0).then(|| -10.0 + bin as f64 * 0.5);
+    histogram.filter(|(_, count)| *count > 0).map(|(bin, count)| (from(bin), count)).collect()
+}
+
 /// Prints a histogram of the latents by the logarithm of their density.
 fn print_densities(usage: &Usage) {
     println!("\nlatents by log10 density:");
-    let histogram = usage.histogram(20);
-    let most = histogram.iter().copied().max().unwrap_or(1).max(1);
-    for (bin, &count) in histogram.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let from = -10.0 + bin as f64 * 0.5;
-        let name = if bin == 0 { "dead".to_owned() } else { format!("{from:.1}") };
+    let bins = densities(usage);
+    let most = bins.iter().map(|(_, count)| *count).max().unwrap_or(1);
+    for (from, count) in bins {
+        let name = from.map_or("dead".to_owned(), |from| format!("{from:.1}"));
         println!("{name:>6} {:<40} {count}", "█".repeat(((count * 40).div_ceil(most)) as usize));
     }
+}
+
+/// Returns the histogram of [`print_densities`] as JSON. Dead latents have no logarithm.
+fn densities_json(usage: &Usage) -> serde_json::Value {
+    let bins: Vec<_> = densities(usage)
+        .into_iter()
+        .map(|(from, count)| serde_json::json!({ "log10_from": from, "latents": count }))
+        .collect();
+    serde_json::json!({ "densities": bins })
 }

@@ -1,5 +1,6 @@
 //! `collimate sae info`.
 
+use super::dictionary::Facts;
 use collimate_sae::formats::{self, AnyCheckpoint, Dictionary, RowNormalisation, Target};
 use collimate_sae::{
     AbsTopK, AnyDictionary, GroupMax, InputBias, MatchingPursuit, Matryoshka, Size, ThresholdParameter, TopK,
@@ -17,11 +18,13 @@ pub(crate) struct Options {
     /// The dictionary, a file or folder of any readable format.
     #[arg(value_name = "SAE")]
     sae: PathBuf,
+    #[command(flatten)]
+    facts: Facts,
 }
 
 /// Prints the content of a file and the decisions of its reader.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let checkpoint = formats::read_any::<f32>(&options.sae)?;
+    let checkpoint = formats::read_any_given::<f32>(&options.sae, &options.facts.given())?;
     if !matches!(checkpoint.dictionary, AnyDictionary::Rows(_)) {
         print_arranged(&checkpoint)?;
         return Ok(());

@@ -1,6 +1,6 @@
 //! `collimate sae steer` and `collimate sae ablate`.
 
-use super::dictionary::{check_origin, read};
+use super::dictionary::{Facts, check_origin, read};
 use super::prompt::Prompt;
 use crate::session::on_interrupt;
 use anyhow::ensure;
@@ -19,6 +19,8 @@ struct Shared {
     sae: PathBuf,
     #[command(flatten)]
     prompt: Prompt,
+    #[command(flatten)]
+    facts: Facts,
     /// The latents to change, separated by commas.
     #[arg(long, value_delimiter = ',', required = true)]
     latent: Vec<u32>,
@@ -74,6 +76,20 @@ pub(super) struct AblateOptions {
     shared: Shared,
 }
 
+impl SteerOptions {
+    /// Returns true if the command prints JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.shared.json
+    }
+}
+
+impl AblateOptions {
+    /// Returns true if the command prints JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.shared.json
+    }
+}
+
 /// Changes the codes of latents by a value, and prints the predictions of both models.
 pub(super) fn steer(options: &SteerOptions) -> anyhow::Result<()> {
     let change = |latent| match (options.add, options.set) {
@@ -91,10 +107,10 @@ pub(super) fn ablate(options: &AblateOptions) -> anyhow::Result<()> {
 fn run(options: &Shared, change: &dyn Fn(u32) -> Change) -> anyhow::Result<()> {
     options.prompt.check()?;
     ensure!(options.count > 0, "--count must be at least 1, but is 0");
-    let checkpoint = read::<f32>(&options.sae)?;
+    let checkpoint = read::<f32>(&options.sae, &options.facts.given())?;
     let dictionary = &checkpoint.dictionary;
     let place = options.prompt.open(dictionary.size().d_model)?;
-    check_origin(&checkpoint, &place.provenance, options.allow_mismatch)?;
+    check_origin(&checkpoint.about, &place.provenance, options.allow_mismatch)?;
     let splice = || -> anyhow::Result<Splice<'_>> {
         let whole = Splice::dictionary(place.point, dictionary, ErrorTerm::Kept)?;
         Ok(options.latent.iter().try_fold(whole, |splice, &latent| splice.with(change(latent)))?)
@@ -114,11 +130,16 @@ fn run(options: &Shared, change: &dyn Fn(u32) -> Change) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the next tokens with their probabilities in both models.
-fn rows(found: &Predictions, count: usize, tokenizer: &Tokenizer) -> anyhow::Result<Vec<(String, [f64; 2])>> {
+/// Returns the numbers and the texts of the next tokens with their probabilities in both models.
+fn rows(
+    found: &Predictions,
+    count: usize,
+    tokenizer: &Tokenizer,
+) -> anyhow::Result<Vec<(u32, String, [f64; 2])>> {
     let probability = |of: &[f32], token: u32| f64::from(of[token as usize]).exp();
     let row = |token| {
         Ok((
+            token,
             token_text(tokenizer, token)?,
             [probability(&found.clean, token), probability(&found.changed, token)],
         ))
@@ -134,7 +155,7 @@ fn to_json(
 ) -> anyhow::Result<Value> {
     let next: Vec<Value> = rows(found, count, tokenizer)?
         .into_iter()
-        .map(|(token, [clean, changed])| json!({ "token": token, "clean": clean, "changed": changed }))
+        .map(|(id, token, [clean, changed])| json!({ "id": id, "token": token, "clean": clean, "changed": changed }))
         .collect();
     Ok(json!({
         "divergence": found.divergence(), "next": next, "continuation": { "clean": clean, "changed": changed },
@@ -148,7 +169,7 @@ fn print(
     [clean, changed]: &[String; 2],
 ) -> anyhow::Result<()> {
     println!("next token               unchanged    changed");
-    for (token, [clean, changed]) in rows(found, count, tokenizer)? {
+    for (_, token, [clean, changed]) in rows(found, count, tokenizer)? {
         println!("{:<22} {clean:>11.4} {changed:>10.4}", format!("{token:?}"));
     }
     println!("KL(unchanged ‖ changed) = {:.4} nats", found.divergence());

@@ -51,6 +51,28 @@ enum Command {
     Attribute(attribute::Options),
 }
 
+impl Options {
+    /// Returns true if the command may compute for long.
+    pub(crate) fn computes(&self) -> bool {
+        !matches!(self.command, Command::Convert(_) | Command::Info(_))
+    }
+
+    /// Returns true if the command prints JSON.
+    pub(crate) fn prints_json(&self) -> bool {
+        match &self.command {
+            Command::Eval(options) => options.prints_json(),
+            Command::Steer(options) => options.prints_json(),
+            Command::Ablate(options) => options.prints_json(),
+            Command::Attribute(options) => options.prints_json(),
+            Command::Train(_)
+            | Command::Encode(_)
+            | Command::Convert(_)
+            | Command::Info(_)
+            | Command::Top(_) => false,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     match &options.command {

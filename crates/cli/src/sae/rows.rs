@@ -7,7 +7,7 @@ use collimate_sae::{SaeError, epochs};
 use collimate_stream::RngStream;
 use collimate_studies::Provenance;
 use collimate_studies::language_model::mean_row;
-use collimate_tensor::files::{FileArray, FileData, Npz, Safetensors, read_npy};
+use collimate_tensor::files::{FileArray, FileData, FileKind, Npz, Safetensors, read_npy};
 use ndarray::{Array1, Array2, ArrayView1, Axis, concatenate};
 use std::path::{Path, PathBuf};
 
@@ -121,6 +121,12 @@ pub(super) fn open_shards(place: &Path, key: Option<&str>) -> anyhow::Result<Sha
     Ok(Shards::open(place)?)
 }
 
+/// Returns what sets of shards say about their rows, side by side.
+pub(super) fn of_sets(sets: &[Shards]) -> Provenance {
+    let all: Vec<Provenance> = sets.iter().map(|set| Provenance::new(set.about().clone())).collect();
+    Provenance::side_by_side(&all)
+}
+
 /// Reads the rows of files, puts them side by side, and returns them with the width of each.
 fn files(all: &[(&Path, Option<&str>)]) -> anyhow::Result<(Source, Vec<usize>)> {
     let mut parts: Vec<Array2<f32>> = Vec::with_capacity(all.len());
@@ -195,11 +201,7 @@ impl Rows {
     /// Returns what the files of the inputs say about their rows.
     pub(super) fn provenance(&self) -> Provenance {
         match &self.source {
-            Source::Shards(shards) => {
-                let sets = shards.sets().iter().take(self.widths.len());
-                let all: Vec<Provenance> = sets.map(|set| Provenance::new(set.about().clone())).collect();
-                Provenance::side_by_side(&all)
-            }
+            Source::Shards(shards) => of_sets(&shards.sets()[..self.widths.len()]),
             Source::Array(_) => Provenance::default(),
         }
     }
@@ -287,7 +289,7 @@ impl Rows {
     }
 }
 
-/// Reads an array from a `.safetensors`, `.npz` or `.npy` file. Without a key it must be the only array of the file.
+/// Reads an array from a safetensors, npz or npy file, which its content tells apart. Without a key it must be the only array of the file.
 pub(super) fn array(path: &Path, key: Option<&str>) -> anyhow::Result<FileArray> {
     let only = |names: Vec<&str>| match (key, names.as_slice()) {
         (Some(key), _) => Ok(key.to_owned()),
@@ -296,17 +298,17 @@ pub(super) fn array(path: &Path, key: Option<&str>) -> anyhow::Result<FileArray>
             bail!("{} holds {} arrays ({}); name one with --key", path.display(), many.len(), many.join(", "))
         }
     };
-    Ok(match path.extension().and_then(|extension| extension.to_str()) {
-        Some("safetensors") => {
+    Ok(match FileKind::of(path)? {
+        FileKind::Safetensors => {
             let file = Safetensors::open(path)?;
             file.read(&only(file.names().collect())?)?
         }
-        Some("npz") => {
+        FileKind::Npz => {
             let file = Npz::open(path)?;
             file.read(&only(file.names().collect())?)?
         }
-        Some("npy") => read_npy(path)?,
-        _ => bail!("expected a file .safetensors, .npz or .npy, but the file is {}", path.display()),
+        FileKind::Npy => read_npy(path)?,
+        other => bail!("{}: expected a file .safetensors, .npz or .npy, but this is {other}", path.display()),
     })
 }
 

@@ -23,6 +23,15 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Says that a build without optimisation is slow, and how to make a fast one.
+pub(crate) fn note_slow_build() {
+    if cfg!(debug_assertions) {
+        say(
+            "note: this is a debug build, which may be many times slower; `cargo build --release` makes a fast one",
+        );
+    }
+}
+
 /// Returns the treatment of an existing file: it is replaced with `--force` only.
 pub(crate) fn existing(force: bool) -> Existing {
     if force { Existing::Replace } else { Existing::Refuse }

@@ -12,7 +12,6 @@ use collimate_studies::text::{self, Split, brown};
 use collimate_studies::{LeaveOut, Provenance, Sequence};
 use collimate_transformer::HookPoint;
 use corpus::CorpusFormat;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The largest number of tokens that is taken by default.
@@ -139,6 +138,11 @@ impl Source {
         .collect()
     }
 
+    /// Returns true if rows are left out by their tokens.
+    pub(crate) fn leaves_out_tokens(&self) -> bool {
+        !self.leave_out.is_empty()
+    }
+
     /// Returns the largest norm of a row that is kept, in multiples of the median.
     pub(crate) fn max_norm(&self) -> Option<f64> {
         self.max_norm
@@ -149,16 +153,6 @@ impl Source {
         let token = |name: &String| named_token(&setup.tokenizer, "--leave-out", name);
         let tokens = self.leave_out.iter().map(token).collect::<anyhow::Result<_>>()?;
         Ok(LeaveOut { tokens, max_norm: self.max_norm })
-    }
-
-    /// Returns what is known about rows captured with these options, key by key.
-    pub(crate) fn about(
-        &self,
-        setup: &LanguageModelSetup,
-        point: HookPoint,
-        leave_out: &LeaveOut,
-    ) -> BTreeMap<String, String> {
-        self.provenance(setup, point, leave_out).known().clone()
     }
 
     /// Returns the provenance of rows captured with these options.

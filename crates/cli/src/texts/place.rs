@@ -1,9 +1,10 @@
 //! A place in a model that a command runs.
 
 use anyhow::{Context, bail, ensure};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use collimate_studies::data::Cache;
 use collimate_studies::language_model::LanguageModelSetup;
-use collimate_studies::{LeaveOut, Provenance};
+use collimate_studies::{LeaveOut, Provenance, site_name};
 use collimate_tensor::files::Gguf;
 use collimate_transformer::{Decoder, HookPoint, Site, Tokenizer};
 use std::path::PathBuf;
@@ -15,8 +16,8 @@ pub(crate) struct ModelPlace {
     #[arg(long, value_name = "N")]
     pub(super) layer: Option<usize>,
     /// The site in the layer; by default residual-post.
-    #[arg(long, value_enum)]
-    pub(super) site: Option<SiteName>,
+    #[arg(long, value_parser = site_names())]
+    pub(super) site: Option<Site>,
     /// The model, a GGUF file of architecture llama; by default SmolLM2-135M-Instruct (Q4_1) from the cache.
     #[arg(long, value_name = "FILE")]
     pub(super) model: Option<PathBuf>,
@@ -25,23 +26,27 @@ pub(crate) struct ModelPlace {
     pub(super) cache: Option<PathBuf>,
 }
 
-/// The sites, as options spell them.
-#[derive(Clone, Copy, clap::ValueEnum)]
-pub(super) enum SiteName {
-    /// The residual stream before the layer.
-    ResidualPre,
-    /// The output of each attention head, before the output matrix.
-    HeadOutput,
-    /// The output of the attention block.
-    AttentionOutput,
-    /// The residual stream between the attention block and the MLP.
-    ResidualMid,
-    /// The hidden activations of the MLP, gate times up, before its last product.
-    MlpNeurons,
-    /// The output of the MLP.
-    MlpOutput,
-    /// The residual stream after the layer.
-    ResidualPost,
+/// Returns the sites that hold rows, under the names that files use too.
+fn site_names() -> impl TypedValueParser<Value = Site> {
+    let sites = || Site::ALL.into_iter().filter_map(|site| Some((site, rows_of(site)?)));
+    let names = sites().map(|(site, rows)| PossibleValue::new(site_name(site)).help(rows));
+    PossibleValuesParser::new(names.collect::<Vec<_>>()).try_map(move |name| {
+        sites().map(|(site, _)| site).find(|&site| site_name(site) == name).context("an unknown site")
+    })
+}
+
+/// Returns the rows of a site in words; `None` for the attention pattern, which has none, and for sites that are not captured.
+fn rows_of(site: Site) -> Option<&'static str> {
+    Some(match site {
+        Site::ResidualPre => "The residual stream before the layer",
+        Site::HeadOutput => "The output of each attention head, before the output matrix",
+        Site::AttentionOutput => "The output of the attention block",
+        Site::ResidualMid => "The residual stream between the attention block and the MLP",
+        Site::MlpNeurons => "The hidden activations of the MLP, gate times up, before its last product",
+        Site::MlpOutput => "The output of the MLP",
+        Site::ResidualPost => "The residual stream after the layer",
+        _ => return None,
+    })
 }
 
 impl ModelPlace {
@@ -71,15 +76,7 @@ impl ModelPlace {
             layer < layers,
             "--layer must be below {layers}, the number of layers of the model, but is {layer}"
         );
-        let site = match self.site.unwrap_or(SiteName::ResidualPost) {
-            SiteName::ResidualPre => Site::ResidualPre,
-            SiteName::HeadOutput => Site::HeadOutput,
-            SiteName::AttentionOutput => Site::AttentionOutput,
-            SiteName::ResidualMid => Site::ResidualMid,
-            SiteName::MlpNeurons => Site::MlpNeurons,
-            SiteName::MlpOutput => Site::MlpOutput,
-            SiteName::ResidualPost => Site::ResidualPost,
-        };
+        let site = self.site.unwrap_or(Site::ResidualPost);
         Ok(site.of_layer(layer))
     }
 
@@ -115,5 +112,20 @@ pub(crate) fn named_token(tokenizer: &Tokenizer, option: &str, name: &str) -> an
             "{option} {name:?} is {} tokens; give a text that is one token (mind the blank in front), or the number of a token",
             several.len()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_site_with_rows_is_a_value() {
+        let (parser, command) = (site_names(), clap::Command::new("test"));
+        for site in Site::ALL {
+            let found = parser.parse_ref(&command, None, site_name(site).as_ref()).ok();
+            assert_eq!(found, Some(site).filter(|_| site != Site::Pattern), "{}", site_name(site));
+        }
+        assert!(parser.parse_ref(&command, None, "residual".as_ref()).is_err());
     }
 }

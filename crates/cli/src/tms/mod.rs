@@ -35,6 +35,13 @@ enum Command {
     Diagnose(diagnose::Options),
 }
 
+impl Options {
+    /// Returns true if the command may compute for long.
+    pub(crate) fn computes(&self) -> bool {
+        matches!(self.command, Command::Train(_) | Command::Phase(_) | Command::Staircase(_))
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match &options.command {

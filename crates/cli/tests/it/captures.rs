@@ -1,8 +1,9 @@
 //! Commands that run a model, on a small model that is made here.
 
 use super::{collimate, model, run};
+use collimate_sae::formats;
 use collimate_sae::shards::Shards;
-use collimate_tensor::files::{FileArray, write_npy};
+use collimate_tensor::files::{FileArray, Safetensors, write_npy};
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
@@ -171,6 +172,108 @@ fn a_dictionary_belongs_to_its_rows() {
 }
 
 #[test]
+fn a_dictionary_encodes_only_its_own_rows() {
+    let folder = prepared();
+    let folder = folder.path();
+    for (name, more) in [("zero", "--layer 0"), ("one", "--layer 1"), ("mlp", "--layer 1 --site mlp-output")]
+    {
+        done(folder, &format!("{CAPTURE} {more} --corpus text.txt --output {name}"));
+    }
+    let train = "sae train --latents 8 --steps 20 --batch 32 --k 2 --quiet --activations";
+    done(folder, &format!("{train} one --variant topk --output sae.safetensors"));
+    done(folder, &format!("{train} zero --activations one --variant crosscoder --output both.safetensors"));
+    let encode = |sae: &str, input: &str| {
+        format!("sae encode --sae {sae}.safetensors --output codes --force --input {input}")
+    };
+    done(folder, &encode("sae", "one"));
+    refused(folder, &encode("sae", "zero"), &["the layer: 0 and not 1", "--allow-mismatch"]);
+    refused(folder, &encode("sae", "mlp"), &["the site: mlp-output and not residual-post"]);
+    done(folder, &format!("{} --allow-mismatch", encode("sae", "zero")));
+    done(folder, &encode("both", "zero --input one"));
+    refused(folder, &encode("both", "one --input zero"), &["the layer: 1, 0 and not 0, 1"]);
+    refused(folder, &encode("both", "zero --input mlp"), &["the site:"]);
+    // A run on other rows than those of its start, or with other held-out rows, says so.
+    let further =
+        format!("{train} zero --variant topk --start-from sae.safetensors --output further.safetensors");
+    assert!(
+        done(folder, &further)
+            .contains("note: sae.safetensors was trained on other rows: the layer: 0 and not 1")
+    );
+    let held_out = format!("{train} one --variant topk --held-out zero --output third.safetensors");
+    assert!(
+        done(folder, &held_out)
+            .contains("note: zero holds other rows than those trained on: the layer: 0 and not 1")
+    );
+    let same = format!(
+        "{train} one --variant topk --held-out one --start-from sae.safetensors --output fourth.safetensors"
+    );
+    assert!(!done(folder, &same).contains("other rows"));
+}
+
+/// Returns the largest code of each latent over the rows of a set of shards, and a bound of its error by the half precision of the set.
+fn largest_codes(folder: &Path, sae: &str, acts: &str) -> Vec<(f64, f64)> {
+    done(folder, &format!("sae encode --sae {sae} --input {acts} --dense --output codes --force"));
+    let codes = Safetensors::open(folder.join("codes")).unwrap().read("feature_acts").unwrap().to_f64();
+    let largest = codes.map_axis(ndarray::Axis(0), |codes| codes.fold(0.0, |a: f64, &b| a.max(b)));
+    let dictionary = formats::read::<f32>(folder.join(sae)).unwrap().dictionary;
+    let mut longest = 0.0_f32;
+    for block in Shards::open(folder.join(acts)).unwrap().blocks(100) {
+        let rows = block.unwrap().rows;
+        longest = rows.map_axis(ndarray::Axis(1), |row| row.dot(&row).sqrt()).fold(longest, |a, &b| a.max(b));
+    }
+    // Each value of a row is rounded by at most 2⁻¹¹ of itself. A row that is scaled to length √d has relative error 2⁻¹⁰.
+    let size = longest.max((model::WIDTH as f32).sqrt()) * 2.0_f32.powi(-10);
+    let norms = dictionary.encoder().map_axis(ndarray::Axis(1), |row| row.dot(&row).sqrt());
+    largest.iter().zip(&norms).map(|(&code, norm)| (code, f64::from(norm * size))).collect()
+}
+
+#[test]
+fn the_scale_of_a_file_is_applied_where_latents_are_shown() {
+    let folder = prepared();
+    let folder = folder.path();
+    done(folder, &format!("{CAPTURE} --layer 1 --corpus text.txt --output acts"));
+    let train =
+        "sae train --activations acts --variant relu --l1 0.1 --latents 6 --steps 60 --batch 64 --quiet";
+    done(folder, &format!("{train} --output sae.safetensors"));
+    done(folder, "sae convert sae.safetensors plain --to saelens");
+    let with = |name: &str, change: &dyn Fn(&mut serde_json::Value), scaler: Option<f64>| {
+        let to = folder.join(name);
+        std::fs::create_dir(&to).unwrap();
+        for file in ["cfg.json", "sae_weights.safetensors"] {
+            std::fs::copy(folder.join("plain").join(file), to.join(file)).unwrap();
+        }
+        let text = std::fs::read_to_string(to.join("cfg.json")).unwrap();
+        let mut config = serde_json::from_str(&text).unwrap();
+        change(&mut config);
+        std::fs::write(to.join("cfg.json"), config.to_string()).unwrap();
+        if let Some(factor) = scaler {
+            let scaler = serde_json::json!({ "scaling_factor": factor, "has_whitening": false });
+            std::fs::write(to.join("activation_scaler.json"), scaler.to_string()).unwrap();
+        }
+    };
+    with("scaled", &|_| (), Some(3.0));
+    with("normed", &|config| config["normalize_activations"] = "constant_norm_rescale".into(), None);
+    let plain = largest_codes(folder, "plain", "acts");
+    let top = "--model model.gguf --corpus text.txt --layer 1 --quiet --latent 0,1,2,3,4,5 --places 1 --force --html page.html";
+    for name in ["plain", "scaled", "normed"] {
+        done(folder, &format!("sae top {name} {top}"));
+        let page = std::fs::read_to_string(folder.join("page.html")).unwrap();
+        let data = page.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        let mut apart = 0;
+        for (latent, (code, bound)) in largest_codes(folder, name, "acts").into_iter().enumerate() {
+            let shown = data["latents"][latent]["range"][1].as_f64().unwrap();
+            assert!(
+                (shown - code).abs() <= bound,
+                "{name}, latent {latent}: {shown} and not {code} ± {bound}"
+            );
+            apart += usize::from((shown - plain[latent].0).abs() > 2.0 * bound);
+        }
+        assert_eq!(apart > 0, name != "plain", "the scale of {name} changes the codes");
+    }
+}
+
+#[test]
 fn a_damaged_shard_is_named_with_its_row() {
     let folder = prepared();
     let folder = folder.path();
@@ -213,6 +316,12 @@ fn rows_are_left_out_by_token_and_by_norm() {
     ] {
         refused(folder, &format!("{CAPTURE} --layer 1 --corpus text.txt {more} --output x"), &[word]);
     }
+    // Rows that are on disk hold no tokens.
+    refused(
+        folder,
+        "sae eval sae.safetensors --activations by-text --leave-out o",
+        &["hold no tokens", "collimate activations --leave-out", "--max-norm"],
+    );
     // In an evaluation of rows: one row is a hundred times as long as the others.
     let mut stream = collimate_stream::RngStream::new(8, 0);
     let mut rows = ndarray::Array2::from_shape_fn((300, 6), |_| stream.normal() as f32);
@@ -276,10 +385,13 @@ fn latents_are_steered_ablated_and_attributed() {
     let set = json(&format!("sae steer {at} --latent 0,1,2,3 --set 0 --json"));
     let ablated = json(&format!("sae ablate {at} --latent 0,1,2,3 --json"));
     assert_eq!(set, ablated);
+    // The numbers of tokens, because different tokens may have the same text.
+    assert!(set["next"].as_array().unwrap().iter().all(|next| next["id"].as_u64().unwrap() < 257), "{set}");
     let text = done(folder, &format!("sae ablate {at} --latent 0 --continue 0 --count 3"));
     assert!(text.contains("next token") && text.contains("KL(") && !text.contains("changed    \""), "{text}");
     // Behind the last layer the direct parts sum to the difference.
     let parts = json(&format!("sae attribute {at} --token a --against b --count 100 --json"));
+    assert_eq!((&parts["token"], &parts["against"]), (&98.into(), &99.into()));
     let number = |key: &str| parts[key].as_f64().unwrap();
     let latents: f64 =
         parts["latents"].as_array().unwrap().iter().map(|part| part["share"].as_f64().unwrap()).sum();

@@ -38,7 +38,7 @@ fn a_filtered_run_writes_its_reports() {
     let id = quick["id"].as_str().unwrap();
     let (status, out, said) = run(
         folder.path(),
-        &["claims", id, "--tier", "quick", "--seed", "5", "--output", "here", "--json", "copy.json"],
+        &["claims", id, "--tier", "quick", "--seed", "5", "--output", "here", "--json=copy.json"],
     );
     assert_eq!(status, 0, "{out}{said}");
     let report = std::fs::read_to_string(folder.path().join("here/claims.json")).unwrap();
@@ -108,6 +108,23 @@ fn reports_stand_in_target_only_in_a_checkout() {
 }
 
 #[test]
+fn a_word_behind_json_is_an_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = listed(folder.path());
+    let id = all[0]["id"].as_str().unwrap();
+    let (status, out, said) = run(folder.path(), &["claims", "--list", "--json", id]);
+    assert_eq!(status, 0, "{said}");
+    let value: Value = serde_json::from_str(&out).unwrap();
+    let ids: Vec<&str> =
+        value["claims"].as_array().unwrap().iter().map(|claim| claim["id"].as_str().unwrap()).collect();
+    assert!(ids.contains(&id) && ids.iter().all(|found| found.contains(id)), "{ids:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no file has the name of a claim");
+    let (status, _, said) = run(folder.path(), &["claims", "--list", "--json=list.json", id]);
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("list.json")).unwrap(), out);
+}
+
+#[test]
 fn unknown_claims_and_tiers_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let (status, _, said) = run(folder.path(), &["claims", "no-such-claim"]);
@@ -150,8 +167,8 @@ fn places_of_reports_are_tried_before_the_claims_run() {
         ["--output", "file"],
         ["--output", "file/inner"],
         ["--output", "folder"],
-        ["--json", "file"],
-        ["--json", "missing/report.json"],
+        ["--json=file", "--no-lock"],
+        ["--json=missing/report.json", "--no-lock"],
     ] {
         let (status, out, said) =
             run(folder.path(), &[&["claims", id, "--tier", "quick"], &more[..]].concat());
@@ -172,7 +189,7 @@ fn ctrl_c_writes_the_finished_claims() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
+    let first = lines.by_ref().map(Result::unwrap).find(|line| !line.starts_with("note:")).unwrap();
     assert!(first.starts_with("[ 1/"), "{first}");
     let signal = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
     assert!(signal.success());
@@ -192,7 +209,7 @@ mod slow {
     fn numbers(folder: &std::path::Path, threads: &str) -> Vec<Value> {
         let (_, out, said) = run(
             folder,
-            &["claims", "--tier", "quick", "--no-real", "--threads", threads, "--json", "report.json"],
+            &["claims", "--tier", "quick", "--no-real", "--threads", threads, "--json=report.json"],
         );
         let text = std::fs::read_to_string(folder.join("report.json")).expect(&(out + &said));
         let mut report: Value = serde_json::from_str(&text).unwrap();

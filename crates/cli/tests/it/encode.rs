@@ -94,13 +94,62 @@ fn commands_for_single_rows_say_that_the_dictionary_has_layers() {
     for arguments in [
         &["sae", "convert", &sae, "out", "--to", "saelens"][..],
         &["sae", "eval", &sae, "--activations", "x.npy"],
+        &["sae", "top", &sae, "--layer", "0"],
+        &["sae", "ablate", &sae, "--layer", "0", "--prompt", "a", "--latent", "0"],
     ] {
         let (status, _, said) = run(folder.path(), arguments);
         assert!(
             status == 2 && said.contains("cross-layer transcoder") && said.contains("[layer, row, d]"),
             "{said}"
         );
+        assert!(said.contains("`collimate sae encode`"), "{said}");
     }
+}
+
+#[test]
+fn a_crosscoder_is_measured_on_its_concatenated_layers() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["crosscoder_relu", "crosscoder_batchtopk"] {
+        let io = case(name).join("io.safetensors");
+        let (x, recon, codes) = (tensor(&io, "x"), tensor(&io, "recon"), tensor(&io, "feature_acts"));
+        for layer in 0..2 {
+            save(
+                &folder.path().join(format!("{layer}")),
+                x.index_axis(Axis(1), layer).mapv(|v| v as f32).into_dyn(),
+            );
+        }
+        let sae = case(name).join("model.pt").display().to_string();
+        let eval = ["sae", "eval", &sae, "--activations", "0", "--activations", "1", "--json"];
+        let (status, out, said) = run(folder.path(), &eval);
+        assert_eq!(status, 0, "{name}: {said}");
+        let value = |quantity: &str| -> f64 {
+            let mut lines = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            let line = lines.find(|line| line["measured"]["quantity"] == quantity).unwrap();
+            line["measured"]["value"].as_f64().unwrap()
+        };
+        let rows = x.len_of(Axis(0)) as f64;
+        let active = codes.iter().filter(|code| **code != 0.0).count() as f64 / rows;
+        assert!(
+            active > 0.0 && (value("L0") - active).abs() < 1e-12,
+            "{name}: {} and not {active}",
+            value("L0")
+        );
+        // Both sides are sums in f64 over rows in f32.
+        let mean = x.mean_axis(Axis(0)).unwrap();
+        let squares = |difference: ArrayD<f64>| difference.iter().map(|v| v * v).sum::<f64>();
+        let explained = 1.0 - squares(&x - &recon) / squares(&x - &mean);
+        let found = value("explained variance (global R²)");
+        assert!((found - explained).abs() < 1e-4, "{name}: {found} and not {explained}");
+        let (status, _, said) = run(folder.path(), &["sae", "eval", &sae, "--activations", "0"]);
+        assert!(status == 2 && said.contains("rows of width 16"), "{said}");
+    }
+    let normalised = case("crosscoder_batchtopk_normalised").join("model.pt").display().to_string();
+    let (status, _, said) =
+        run(folder.path(), &["sae", "eval", &normalised, "--activations", "0", "--activations", "1"]);
+    assert!(
+        status == 2 && said.contains("`collimate sae encode`") && said.contains("normalised crosscoder"),
+        "{said}"
+    );
 }
 
 /// Writes rows as shards, in documents of the given lengths.
@@ -226,6 +275,44 @@ fn an_output_is_tried_first_and_never_replaces_an_input() {
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["old.safetensors", "shards", "x.safetensors"]);
+}
+
+#[test]
+fn facts_that_a_file_lacks_are_options() {
+    let folder = tempfile::tempdir().unwrap();
+    // A file of Qwen Scope outside the folder that names the number of its active latents.
+    let formats = case("../formats");
+    let original = formats.join("files/qwen_scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_4/layer0.sae.pt");
+    let moved = folder.path().join("layer0.sae.pt");
+    fs::copy(&original, &moved).unwrap();
+    let io = formats.join("io/qwen_scope.safetensors");
+    let (sae, input) = (moved.display().to_string(), io.display().to_string());
+    let arguments =
+        ["sae", "encode", "--sae", &sae, "--input", &input, "--key", "x", "--output", "x.safetensors"];
+    let (status, _, said) = run(folder.path(), &arguments);
+    assert!(status == 2 && said.contains("the number k") && said.contains("--k"), "{said}");
+    let written = encode(folder.path(), &moved, &[&input], &["--key", "x", "--dense", "--k", "4"]);
+    for key in ["feature_acts", "recon"] {
+        close(key, &tensor(&written, key), &tensor(&io, key), 1e-5);
+    }
+    // A fact that the file holds is not given.
+    let original = original.display().to_string();
+    let (status, _, said) = run(folder.path(), &["sae", "info", &original, "--k", "4"]);
+    assert!(status == 2 && said.contains("leave it out"), "{said}");
+    // Every command that reads such a file takes the number.
+    let (status, out, said) = run(folder.path(), &["sae", "info", &sae, "--k", "4"]);
+    assert!(status == 0 && out.contains("k             4"), "{out}{said}");
+    let (status, out, said) =
+        run(folder.path(), &["sae", "convert", &sae, "own", "--to", "collimate", "--k", "4"]);
+    assert!(status == 0 && out.contains("own"), "{out}{said}");
+    let eval = ["sae", "eval", &sae, "--activations", &input, "--key", "x"];
+    assert_eq!(run(folder.path(), &eval).0, 2);
+    let (status, out, said) = run(folder.path(), &[&eval[..], &["--k", "4"]].concat());
+    assert!(status == 0 && out.contains("L0 = "), "{out}{said}");
+    // The kind of a dictionary of Gemma Scope stands in its path only.
+    let gemma = case("../checkpoints/gemma_scope_compressed/params.npz").display().to_string();
+    let (status, out, said) = run(folder.path(), &["sae", "info", &gemma, "--embedding"]);
+    assert!(status == 0 && out.contains("embeddings, as was given"), "{out}{said}");
 }
 
 #[test]

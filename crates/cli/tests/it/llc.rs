@@ -1,7 +1,8 @@
 //! `collimate llc`.
 
-use super::run;
+use super::{collimate, run};
 use serde_json::Value;
+use std::process::Stdio;
 
 #[test]
 fn an_estimate_stands_beside_the_exact_value() {
@@ -66,6 +67,26 @@ fn a_sweep_is_drawn() {
 }
 
 #[test]
+fn a_figure_is_written_before_anything_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    // The reader of the result ends at once, as `head` does. That ends the command, but the figure is complete.
+    for more in [&[][..], &["--json"]] {
+        let mut child = collimate(folder.path())
+            .args(["llc", "crossing", "1", "--draws", "50", "--sweep", "sweep.svg"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        assert!(child.wait().unwrap().success());
+        let svg = std::fs::read_to_string(folder.path().join("sweep.svg")).unwrap();
+        assert!(svg.ends_with("</svg>"), "{svg}");
+        std::fs::remove_file(folder.path().join("sweep.svg")).unwrap();
+    }
+}
+
+#[test]
 fn a_trace_of_another_sampler_is_judged() {
     let folder = tempfile::tempdir().unwrap();
     let rows: String =
@@ -80,6 +101,9 @@ fn a_trace_of_another_sampler_is_judged() {
     let (status, out, said) = judge("1.0");
     assert!(status == 0 && out.contains("2 chains of 200 draws"), "{out}{said}");
     assert!(judge("2.0").1.contains("negative: w* is not a minimum"));
+    let json = ["llc", "trace", "trace.csv", "--n-beta", "100", "--baseline", "1", "--json"];
+    let value: Value = serde_json::from_str(&run(folder.path(), &json).1).unwrap();
+    assert_eq!((&value["chains"], &value["draws"]), (&2.into(), &200.into()));
     let (status, _, said) = run(folder.path(), &["llc", "trace", "trace.csv"]);
     assert!(status == 2 && said.contains("--baseline"), "{said}");
 }

@@ -51,7 +51,7 @@ fn cases(place: (&str, &str), quick_claim: &str) -> Vec<Case> {
             Some("text.txt"),
         ),
         ("claims", "output") => own(case(&format!("{claims} --output"), Kind::Folder, None)),
-        ("claims", "json") => own(case(&format!("{claims} --output reports --json"), Kind::File, None)),
+        ("claims", "json") => own(case(&format!("{claims} --output reports --json="), Kind::File, None)),
         ("claims", "lock") => {
             own(case(&format!("{claims} --output reports --bless --lock"), Kind::File, None))
         }
@@ -136,7 +136,12 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, String> {
 /// Runs a case with an output, and returns the status and what it said.
 fn attempt(folder: &Path, case: &Case, output: &str) -> (i32, String) {
     let mut all = line(&case.words);
-    all.push(output);
+    // An option that takes its value behind an equals sign.
+    let joined = all.last().filter(|word| word.ends_with('=')).map(|word| format!("{word}{output}"));
+    match &joined {
+        Some(joined) => *all.last_mut().unwrap() = joined,
+        None => all.push(output),
+    }
     all.extend(&case.rest);
     let (status, out, said) = run(folder, &all);
     (status, format!("{all:?}: {status}\n{out}{said}"))

@@ -99,6 +99,7 @@ fn errors_for_wrong_inputs_name_the_next_step() {
     assert!(encode(&sae, &io, &[]).contains("name one with --key"));
     assert!(encode(&sae, &io, &["--key", "y"]).contains("there is no 'y'"));
     assert!(encode(&sae, &io, &["--key", "feature_acts"]).contains("rows of width 8"));
+    std::fs::write(folder.path().join("rows.csv"), "1,2\n").unwrap();
     assert!(encode(&sae, "rows.csv", &[]).contains("expected a file .safetensors"));
     let (status, _, said) =
         run(folder.path(), &["sae", "convert", &case("sparsify_groupmax"), "out", "--to", "saelens"]);
@@ -165,6 +166,10 @@ fn training_on_shards_is_finished_once_and_evaluated() {
         run(folder.path(), &["sae", "eval", "sae.safetensors", "--activations", "acts", "--json"]);
     let first: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
     assert_eq!(first["measured"]["quantity"], "L0");
+    // The last line is the histogram that the text shows. It counts every latent once.
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    let counts = last["densities"].as_array().unwrap().iter().map(|bin| bin["latents"].as_u64().unwrap());
+    assert_eq!(counts.sum::<u64>(), 16);
     let (status, _, said) = run(folder.path(), &["sae", "eval", &case("dl_gated"), "--activations", "acts"]);
     assert!(status == 2 && said.contains("width 8"), "{said}");
 }
@@ -451,6 +456,88 @@ fn options_that_cancel_or_do_not_fit_are_refused_with_the_reason() {
     assert_eq!(status, 0, "{said}");
     let (_, out, _) = run(folder.path(), &["sae", "info", "d"]);
     assert!(out.contains("0.5 on average"), "{out}");
+}
+
+#[test]
+fn options_without_effect_are_told() {
+    use collimate_tensor::files::{FileArray, write_npy};
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::RngStream::new(2, 0);
+    let rows = ndarray::Array2::from_shape_fn((300, 8), |_| stream.normal() as f32);
+    write_npy(folder.path().join("x.npy"), &FileArray::from(rows)).unwrap();
+    for (variant, more, word) in [
+        (
+            "gated",
+            ["--l1", "0"],
+            Some("note: λ is 0, so that nothing makes the codes of a gated dictionary sparse"),
+        ),
+        ("relu", ["--l1", "0"], Some("note: λ is 0")),
+        ("gated", ["--l1", "0.1"], None),
+        ("topk", ["--k", "2"], None),
+    ] {
+        let (status, _, said) =
+            run(folder.path(), &train("x.npy", variant, &[&more[..], &["--force"]].concat()));
+        assert_eq!(status, 0, "{said}");
+        match word {
+            Some(word) => assert!(said.contains(word), "{variant}: {said}"),
+            None => assert!(!said.contains("no effect") && !said.contains("λ is 0"), "{variant}: {said}"),
+        }
+    }
+    // A run of one step has no step after which a latent could be dead.
+    let arguments = ["--k", "2", "--force", "--steps", "1"];
+    let words: Vec<&str> =
+        train("x.npy", "topk", &[]).into_iter().filter(|word| !["--steps", "40"].contains(word)).collect();
+    let (status, _, said) = run(folder.path(), &[&words[..], &arguments].concat());
+    assert!(status == 0 && said.contains("note: AuxK has no effect"), "{said}");
+}
+
+#[test]
+fn rows_are_read_by_their_content() {
+    use collimate_tensor::files::{FileArray, write_npy, write_npz, write_safetensors};
+    let folder = tempfile::tempdir().unwrap();
+    let mut stream = collimate_stream::RngStream::new(2, 0);
+    let rows = ndarray::Array2::from_shape_fn((300, 8), |_| stream.normal() as f32);
+    let array = FileArray::from(rows);
+    write_npy(folder.path().join("a.dat"), &array).unwrap();
+    write_npz(folder.path().join("b.npy"), &[("x", array.clone())]).unwrap();
+    write_safetensors(folder.path().join("c"), &[("x", array)], &[]).unwrap();
+    let mut bytes = Vec::new();
+    for place in ["a.dat", "b.npy", "c"] {
+        let (status, _, said) = run(folder.path(), &train(place, "topk", &["--k", "2", "--force"]));
+        assert_eq!(status, 0, "{place}: {said}");
+        bytes.push(std::fs::read(folder.path().join("sae.safetensors")).unwrap());
+    }
+    assert!(bytes.windows(2).all(|pair| pair[0] == pair[1]));
+    std::fs::write(folder.path().join("x.npy"), "<!DOCTYPE html><html></html>").unwrap();
+    let (status, _, said) = run(folder.path(), &train("x.npy", "topk", &["--k", "2", "--force"]));
+    assert!(status == 2 && said.contains("an HTML page"), "{said}");
+}
+
+#[test]
+fn a_folder_of_another_library_is_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = folder.path().join("sparsify");
+    std::fs::create_dir(&foreign).unwrap();
+    for entry in std::fs::read_dir(case("sparsify_groupmax")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, foreign.join(path.file_name().unwrap())).unwrap();
+    }
+    let content = || -> std::collections::BTreeMap<_, _> {
+        let entries = std::fs::read_dir(&foreign).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .collect()
+    };
+    let before = content();
+    for from in ["sparsify".to_owned(), case("dl_gated")] {
+        for more in [&[][..], &["--force"]] {
+            let arguments = [&["sae", "convert", &from, "sparsify", "--to", "saelens"], more].concat();
+            let (status, _, said) = run(folder.path(), &arguments);
+            assert_eq!(status, 2, "{arguments:?}: {said}");
+            assert_eq!(content(), before, "{arguments:?}");
+        }
+    }
 }
 
 #[test]

@@ -16,6 +16,26 @@ fn the_number_of_threads_changes_no_result() {
 }
 
 #[test]
+fn a_debug_build_says_once_that_it_is_slow() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (status, _, said) = run(folder.path(), &words);
+        assert_eq!(status, 0, "{line}: {said}");
+        said.lines().filter(|line| line.starts_with("note: this is a debug build")).count()
+    };
+    let expected = usize::from(cfg!(debug_assertions));
+    for line in ["llc crossing 1 --draws 50", "tms train --models 1 --steps 20 --batch 8"] {
+        assert_eq!(notes(line), expected, "{line}");
+        assert_eq!(notes(&format!("{line} --quiet")), 0, "{line}");
+    }
+    // Nothing is computed for long, or a program reads the output.
+    for line in ["llc crossing 1 --draws 50 --json", "rlct x^2", "claims --list", "completions bash"] {
+        assert_eq!(notes(line), 0, "{line}");
+    }
+}
+
+#[test]
 fn quiet_hides_progress_and_force_replaces() {
     let folder = tempfile::tempdir().unwrap();
     let mut stream = collimate_stream::RngStream::new(4, 0);

@@ -4,7 +4,7 @@ mod latents;
 mod page;
 mod text;
 
-use super::dictionary::{check_origin, read};
+use super::dictionary::{Facts, check_origin, read};
 use crate::session::{Session, Steps, check_file, on_interrupt};
 use crate::texts::Source;
 use anyhow::ensure;
@@ -30,6 +30,8 @@ pub(crate) struct Options {
     sae: PathBuf,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    facts: Facts,
     /// The latents to show, separated by commas; by default --count of the latents that fire, spread over their densities.
     #[arg(long, value_delimiter = ',')]
     latent: Vec<u32>,
@@ -58,7 +60,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
         check_inputs(path, source.paths().chain([options.sae.as_path()]))?;
         check_file(path, options.force)?;
     }
-    let checkpoint = read::<f32>(&options.sae)?;
+    let checkpoint = read::<f32>(&options.sae, &options.facts.given())?;
     let dictionary = &checkpoint.dictionary;
     let setup = source.setup()?;
     let point = source.point(&setup)?;
@@ -67,7 +69,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
         anyhow::bail!("--latent must be below {n}, the number of latents of the dictionary, but is {bad}");
     }
     let leave_out = source.leave_out(&setup)?;
-    check_origin(&checkpoint, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
+    check_origin(&checkpoint.about, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
     let sequences = source.sequences(&setup)?;
     let (given, needed) = (width_at(setup.decoder.config(), point), dictionary.size().d_model);
     ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");

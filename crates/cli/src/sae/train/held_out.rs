@@ -1,6 +1,7 @@
 //! The measurement of a dictionary on held-out rows while it is trained.
 
 use crate::sae::rows::{Rows, open};
+use crate::session::say;
 use anyhow::ensure;
 use collimate_sae::{Evaluation, Model, SaeError, Training, quantity};
 use ndarray::{Array2, s};
@@ -59,6 +60,14 @@ impl HeldOutOptions {
             found.width(),
             trained.width()
         );
+        let differences = found.provenance().differences(&trained.provenance());
+        if !differences.is_empty() {
+            say(&format!(
+                "note: {} holds other rows than those trained on: {}",
+                place.display(),
+                differences.join("; ")
+            ));
+        }
         let mut rows = Array2::zeros((0, found.width()));
         for block in found.blocks(ROWS) {
             let (block, _) = block?;

@@ -2,9 +2,11 @@
 
 use crate::sae::dictionary::read;
 use crate::sae::rows::Rows;
+use crate::session::say;
 use anyhow::{Context, ensure};
-use collimate_sae::formats::Target;
+use collimate_sae::formats::{Given, Target};
 use collimate_sae::{BiasStart, Normalisation, Sae, Size, TrainingConfig, Variant};
+use collimate_studies::Provenance;
 use std::path::Path;
 
 /// The largest deviation from one of the length of a decoder row that counts as a unit vector.
@@ -22,7 +24,12 @@ pub(super) fn further(
     config: TrainingConfig,
 ) -> anyhow::Result<(Sae<f32>, TrainingConfig)> {
     let name = path.display();
-    let mut dictionary = read::<f32>(path)?.dictionary;
+    let checkpoint = read::<f32>(path, &Given::default())?;
+    let differences = rows.provenance().differences(&Provenance::new(checkpoint.about));
+    if !differences.is_empty() {
+        say(&format!("note: {name} was trained on other rows: {}", differences.join("; ")));
+    }
+    let mut dictionary = checkpoint.dictionary;
     ensure!(
         dictionary.target() == Target::Input,
         "{name} is a transcoder; --start-from trains autoencoders further"
