@@ -33,5 +33,5 @@ pub use vector::{axpy, dot, sum_of_squares};
 /// Parts of kernels that other crates of the workspace build on. They may change at any time.
 #[doc(hidden)]
 pub mod kernel_parts {
-    pub use crate::kernels::{assert_shape, register_tile};
+    pub use crate::kernels::{assert_shape, lanes, register_tile};
 }

@@ -1,5 +1,6 @@
 //! Loops down the columns of a tile: written once over a fixed number of lanes and compiled at every level.
 
+use collimate_tensor::kernel_parts::lanes::multiply_add;
 use collimate_tensor::leveled;
 
 macro_rules! columns {
@@ -17,13 +18,8 @@ macro_rules! columns {
                 let shifted = x + $magic;
                 let r = x - (shifted - $magic);
                 let mut p: $f = $leading;
-                $(p = fma::<FMA>(p, r, $coefficient);)+
+                $(p = multiply_add::<FMA, $f>(p, r, $coefficient);)+
                 p * $f::from_bits(shifted.to_bits() << $shift)
-            }
-
-            #[inline(always)]
-            fn fma<const FMA: bool>(a: $f, b: $f, c: $f) -> $f {
-                if FMA { a.mul_add(b, c) } else { a * b + c }
             }
 
             /// Returns tanh(x/2) for x in units of log 2: (2ˣ − 1)/(2ˣ + 1), with 2ˣ − 1 from a polynomial that is exact at 0.
@@ -39,9 +35,9 @@ macro_rules! columns {
                 let mut q: $f = $leading;
                 let coefficients: &[$f] = &[$($coefficient),+];
                 for &coefficient in &coefficients[..coefficients.len() - 1] {
-                    q = fma::<FMA>(q, r, coefficient);
+                    q = multiply_add::<FMA, $f>(q, r, coefficient);
                 }
-                let less_one = fma::<FMA>(power, q * r, power - 1.0);
+                let less_one = multiply_add::<FMA, $f>(power, q * r, power - 1.0);
                 less_one / (less_one + 2.0)
             }
 
@@ -97,7 +93,7 @@ macro_rules! columns {
                         }
                         let mut all: [$f; C] = lanes(total, first);
                         for i in 0..C {
-                            all[i] = fma::<FMA>(all[i], shrunk[i], sums[i]);
+                            all[i] = multiply_add::<FMA, $f>(all[i], shrunk[i], sums[i]);
                         }
                         total[first..first + C].copy_from_slice(&all);
                     }
@@ -157,7 +153,7 @@ macro_rules! columns {
                         for i in 0..C {
                             let tanh = tanh_of_half::<FMA>(place[i] * factor);
                             place[i] = cap * tanh;
-                            slope[i] = fma::<FMA>(-tanh, tanh, 1.0);
+                            slope[i] = multiply_add::<FMA, $f>(-tanh, tanh, 1.0);
                         }
                     }
                 }

@@ -2,6 +2,7 @@
 
 use super::lanes::lanes;
 use collimate_tensor::CpuLevel;
+use collimate_tensor::kernel_parts::lanes::fold;
 use ndarray::ArrayRef2;
 
 macro_rules! dots {
@@ -128,14 +129,7 @@ macro_rules! kernel {
                     for j in 0..N {
                         let mut lanes = [0.0; $lanes];
                         $store(lanes.as_mut_ptr(), sums[i][j]);
-                        let mut half = $lanes / 2;
-                        while half > 0 {
-                            for l in 0..half {
-                                lanes[l] += lanes[l + half];
-                            }
-                            half /= 2;
-                        }
-                        let mut sum = lanes[0];
+                        let mut sum = fold(lanes);
                         for p in whole * $lanes..d {
                             sum += *a.offset(i as isize * row).add(p) * *b.add(j * d + p);
                         }

@@ -2,19 +2,11 @@
 
 use super::lanes::{lanes, vectors};
 use collimate_tensor::CpuLevel;
-use collimate_tensor::kernel_parts::{assert_shape, register_tile};
+use collimate_tensor::kernel_parts::assert_shape;
+#[cfg(target_arch = "x86_64")]
+use collimate_tensor::kernel_parts::register_tile;
+pub(crate) use collimate_tensor::kernel_parts::register_tile::Join;
 use ndarray::ArrayRef2;
-
-/// The way in which a product is combined with the existing output.
-#[derive(Clone, Copy, Debug)]
-pub enum Join<'a, F> {
-    /// The product replaces the output, which is not read.
-    Replace,
-    /// The product is added to the output.
-    Add,
-    /// The output is multiplied by a factor for each column, then the product is added.
-    Scale(&'a [F]),
-}
 
 macro_rules! product {
     ($f:ident, $avx512:ident, $avx2:ident, $portable:ident) => {
@@ -63,14 +55,9 @@ macro_rules! product {
                     );
                 }
                 assert_eq!(width % lanes, 0, "a row of a tile is whole vectors");
-                let (mode, factors) = match join {
-                    Join::Replace => (register_tile::REPLACE, &[][..]),
-                    Join::Add => (register_tile::ADD, &[][..]),
-                    Join::Scale(factors) => {
-                        assert_shape("factors", "[width]", &[width], &[factors.len().min(width)]);
-                        (register_tile::SCALE, &factors[..width])
-                    }
-                };
+                if let Join::Scale(factors) = join {
+                    assert_shape("factors", "[width]", &[width], &[factors.len().min(width)]);
+                }
                 let (row, step) = (a.strides()[0], a.strides()[1]);
                 let all = width / lanes;
                 // Five vectors go as three and two: a last one alone would leave most registers idle.
@@ -78,6 +65,7 @@ macro_rules! product {
                 for panel in 0..panels {
                     let first = all * panel / panels;
                     let count = all * (panel + 1) / panels - first;
+                    let join = join.columns_from(first * lanes);
                     let mut at = 0;
                     while at < m {
                         // SAFETY: the level was detected; the rows `at..` of `a`, the columns of this panel in `b`, `c` and the
@@ -86,21 +74,20 @@ macro_rules! product {
                             let a = a.as_ptr().offset(at as isize * row);
                             let c = c.as_mut_ptr().add(at * c_row + first * lanes);
                             let b = b.as_ptr().add(first * lanes);
-                            let factors = factors.as_ptr().wrapping_add(first * lanes);
                             let left = m - at;
                             match level {
                                 #[cfg(target_arch = "x86_64")]
                                 CpuLevel::Avx512 => {
-                                    rows!((register_tile::$avx512), count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
+                                    rows!((register_tile::$avx512), count, left, (k, a, row, step, b, b_row, join, c, c_row as isize);
                                         4: 6 4 2 1; 3: 8 4 2 1; 2: 12 8 4 2 1; 1: 12 6 3 2 1)
                                 }
                                 #[cfg(target_arch = "x86_64")]
                                 CpuLevel::Avx2 => {
-                                    rows!((register_tile::$avx2), count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
+                                    rows!((register_tile::$avx2), count, left, (k, a, row, step, b, b_row, join, c, c_row as isize);
                                         2: 6 4 2 1; 1: 8 4 2 1)
                                 }
                                 _ => {
-                                    rows!(($portable), count, left, (k, a, row, step, b, b_row, mode, factors, c, c_row as isize);
+                                    rows!(($portable), count, left, (k, a, row, step, b, b_row, join, c, c_row as isize);
                                         1: 4 2 1)
                                 }
                             }
@@ -141,8 +128,7 @@ macro_rules! portable {
             step: isize,
             b: *const $f,
             b_row: usize,
-            mode: u8,
-            factors: *const $f,
+            join: Join<'_, $f>,
             c: *mut $f,
             c_row: isize,
         ) {
@@ -162,10 +148,10 @@ macro_rules! portable {
                 for i in 0..M {
                     for j in 0..$lanes {
                         let to = c.offset(i as isize * c_row).add(j);
-                        *to = match mode {
-                            register_tile::REPLACE => sums[i][j],
-                            register_tile::ADD => *to + sums[i][j],
-                            _ => *to * *factors.add(j) + sums[i][j],
+                        *to = match join {
+                            Join::Replace => sums[i][j],
+                            Join::Add => *to + sums[i][j],
+                            Join::Scale(factors) => *to * *factors.as_ptr().add(j) + sums[i][j],
                         };
                     }
                 }

@@ -6,6 +6,7 @@
 
 use crate::float::Float;
 use crate::members::rule::{Columns, DenseRows, Elementwise, RowFactors, Stretch};
+use collimate_tensor::kernel_parts::lanes::fold;
 use collimate_tensor::{Scalar, leveled};
 
 leveled! {
@@ -95,15 +96,7 @@ leveled! {
             }
         }
         lanes.iter_mut().zip(rest).for_each(|(lane, &v)| *lane += v);
-        let mut width = 8;
-        while width > 0 {
-            for j in 0..width {
-                let upper = lanes[j + width];
-                lanes[j] += upper;
-            }
-            width /= 2;
-        }
-        lanes[0]
+        fold(lanes)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The inner loop of reduced-rank regression: eight samples side by side, all sums in registers or first-level cache.
 
+use collimate_tensor::kernel_parts::lanes::add_product;
 use collimate_tensor::leveled;
 
 /// The number of samples that go through the network together.
@@ -118,14 +119,6 @@ fn by_hidden<const FMA: bool, P>(
     }
 }
 
-/// Computes `sum += a·b` in each lane.
-#[inline(always)]
-fn add<const FMA: bool>(a: &Lane, b: &Lane, sum: &mut Lane) {
-    for l in 0..LANES {
-        sum[l] = if FMA { a[l].mul_add(b[l], sum[l]) } else { a[l] * b[l] + sum[l] };
-    }
-}
-
 /// Runs all groups through a network of `H` hidden units, whose values stay in registers.
 #[inline(always)]
 fn few<const FMA: bool, const H: usize, P>(
@@ -151,24 +144,24 @@ fn few<const FMA: bool, const H: usize, P>(
         for (j, x) in x.iter_mut().enumerate() {
             *x = source(&at, group, j);
             for k in 0..H {
-                add::<FMA>(&[a[k * m + j]; LANES], x, &mut hidden[k]);
+                add_product::<FMA, f64, LANES>(&[a[k * m + j]; LANES], x, &mut hidden[k]);
             }
         }
         let mut back = [ZERO; H];
         for (o, (row, d_b)) in b.chunks_exact(H).zip(d_b.chunks_exact_mut(H)).enumerate().take(n) {
             let mut residual = source(&at, group, m + o).map(|y| -y);
             for k in 0..H {
-                add::<FMA>(&[row[k]; LANES], &hidden[k], &mut residual);
+                add_product::<FMA, f64, LANES>(&[row[k]; LANES], &hidden[k], &mut residual);
             }
-            add::<FMA>(&residual, &residual, &mut squares);
+            add_product::<FMA, f64, LANES>(&residual, &residual, &mut squares);
             for k in 0..H {
-                add::<FMA>(&residual, &hidden[k], &mut d_b[k]);
-                add::<FMA>(&[row[k]; LANES], &residual, &mut back[k]);
+                add_product::<FMA, f64, LANES>(&residual, &hidden[k], &mut d_b[k]);
+                add_product::<FMA, f64, LANES>(&[row[k]; LANES], &residual, &mut back[k]);
             }
         }
         for (k, d_a) in d_a.chunks_exact_mut(m).enumerate() {
             for (x, d_a) in x.iter().zip(d_a) {
-                add::<FMA>(&back[k], x, d_a);
+                add_product::<FMA, f64, LANES>(&back[k], x, d_a);
             }
         }
     }
@@ -205,7 +198,7 @@ fn many<const FMA: bool, P>(
         for (row, hidden) in a.chunks_exact(m).zip(hidden.iter_mut()) {
             let mut sum = ZERO;
             for (&a, x) in row.iter().zip(x.iter()) {
-                add::<FMA>(&[a; LANES], x, &mut sum);
+                add_product::<FMA, f64, LANES>(&[a; LANES], x, &mut sum);
             }
             *hidden = sum;
         }
@@ -213,17 +206,17 @@ fn many<const FMA: bool, P>(
         for (o, (row, d_b)) in b.chunks_exact(h).zip(d_b.chunks_exact_mut(h)).enumerate() {
             let mut residual = source(&at, group, m + o).map(|y| -y);
             for (&b, hidden) in row.iter().zip(hidden.iter()) {
-                add::<FMA>(&[b; LANES], hidden, &mut residual);
+                add_product::<FMA, f64, LANES>(&[b; LANES], hidden, &mut residual);
             }
-            add::<FMA>(&residual, &residual, &mut squares);
+            add_product::<FMA, f64, LANES>(&residual, &residual, &mut squares);
             for (((&b, hidden), back), d_b) in row.iter().zip(hidden.iter()).zip(back.iter_mut()).zip(d_b) {
-                add::<FMA>(&residual, hidden, d_b);
-                add::<FMA>(&[b; LANES], &residual, back);
+                add_product::<FMA, f64, LANES>(&residual, hidden, d_b);
+                add_product::<FMA, f64, LANES>(&[b; LANES], &residual, back);
             }
         }
         for (back, d_a) in back.iter().zip(d_a.chunks_exact_mut(m)) {
             for (x, d_a) in x.iter().zip(d_a) {
-                add::<FMA>(back, x, d_a);
+                add_product::<FMA, f64, LANES>(back, x, d_a);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The gradient of a model with one to four hidden dimensions.
 
 use super::shape::{Data, Shape};
-use crate::kernels::lanes::{LANES, Lanes, floor, total};
+use crate::kernels::lanes::{LANES, Lanes, floor};
 use crate::kernels::narrow::{Model, Sums, add_groups};
+use collimate_tensor::kernel_parts::lanes::fold;
 
 /// The working memory.
 #[derive(Debug)]
@@ -86,10 +87,10 @@ impl Narrow {
         }
         for i in 0..n {
             for k in 0..=M {
-                out[k * n + i] = total(sums.gradient[i * (M + 1) + k]);
+                out[k * n + i] = fold(sums.gradient[i * (M + 1) + k]);
             }
         }
         self.gradient = sums.gradient;
-        f64::from(total(sums.loss))
+        f64::from(fold(sums.loss))
     }
 }

@@ -1,7 +1,8 @@
 //! The gradient of a model with few hidden dimensions: lanes over samples, weights broadcast.
 
-use super::lanes::{LANES, Lanes, accumulate, accumulate_scaled, multiply_add};
+use super::lanes::{LANES, Lanes};
 use super::uniforms::Uniforms;
+use collimate_tensor::kernel_parts::lanes::{add_product, add_scaled, multiply_add};
 
 /// The model that a step reads.
 pub(crate) struct Model<'a> {
@@ -41,26 +42,26 @@ fn group<const FUSED: bool, const M: usize>(model: &Model<'_>, x: &[Lanes], mask
     let mut hidden = [[0.0; LANES]; M];
     for j in 0..n {
         for k in 0..M {
-            accumulate_scaled::<FUSED>(weights[j * M + k], &x[j], &mut hidden[k]);
+            add_scaled::<FUSED, f32, LANES>(weights[j * M + k], &x[j], &mut hidden[k]);
         }
     }
     let mut back = [[0.0; LANES]; M];
     for j in 0..n {
         let mut z = [bias[j]; LANES];
         for k in 0..M {
-            accumulate_scaled::<FUSED>(weights[j * M + k], &hidden[k], &mut z);
+            add_scaled::<FUSED, f32, LANES>(weights[j * M + k], &hidden[k], &mut z);
         }
         let mut delta = [0.0; LANES];
         for l in 0..LANES {
             let out = if z[l] <= floor { 0.0 } else { z[l] };
             let error = (out - x[j][l]) * mask[l];
             let weighted = share[j] * error;
-            sums.loss[l] = multiply_add::<FUSED>(weighted, error, sums.loss[l]);
+            sums.loss[l] = multiply_add::<FUSED, f32>(weighted, error, sums.loss[l]);
             delta[l] = if z[l] <= floor { 0.0 } else { 2.0 * weighted };
         }
         for k in 0..M {
-            accumulate_scaled::<FUSED>(weights[j * M + k], &delta, &mut back[k]);
-            accumulate::<FUSED>(&hidden[k], &delta, &mut gradient[j * (M + 1) + k]);
+            add_scaled::<FUSED, f32, LANES>(weights[j * M + k], &delta, &mut back[k]);
+            add_product::<FUSED, f32, LANES>(&hidden[k], &delta, &mut gradient[j * (M + 1) + k]);
         }
         let bias_sum = &mut gradient[j * (M + 1) + M];
         for l in 0..LANES {
@@ -69,7 +70,7 @@ fn group<const FUSED: bool, const M: usize>(model: &Model<'_>, x: &[Lanes], mask
     }
     for j in 0..n {
         for k in 0..M {
-            accumulate::<FUSED>(&back[k], &x[j], &mut gradient[j * (M + 1) + k]);
+            add_product::<FUSED, f32, LANES>(&back[k], &x[j], &mut gradient[j * (M + 1) + k]);
         }
     }
 }

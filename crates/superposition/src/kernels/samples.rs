@@ -1,6 +1,8 @@
 //! Loss and gradient of a toy model on fixed samples in double precision, eight samples at once. Samplers call this loop
 //! millions of times.
 
+use collimate_tensor::kernel_parts::lanes::{add_product, add_scaled};
+
 const LANES: usize = 8;
 type Lane = [f64; LANES];
 
@@ -16,20 +18,6 @@ pub(crate) struct Work {
 pub(crate) struct Samples<'a> {
     pub(crate) rows: &'a [f64],
     pub(crate) indices: Option<&'a [usize]>,
-}
-
-#[inline(always)]
-fn add<const FUSED: bool>(a: f64, b: &Lane, sum: &mut Lane) {
-    for l in 0..LANES {
-        sum[l] = if FUSED { a.mul_add(b[l], sum[l]) } else { a * b[l] + sum[l] };
-    }
-}
-
-#[inline(always)]
-fn add_product<const FUSED: bool>(a: &Lane, b: &Lane, sum: &mut Lane) {
-    for l in 0..LANES {
-        sum[l] = if FUSED { a[l].mul_add(b[l], sum[l]) } else { a[l] * b[l] + sum[l] };
-    }
 }
 
 collimate_tensor::leveled! {
@@ -63,14 +51,14 @@ collimate_tensor::leveled! {
             let mut hidden = [[0.0; LANES]; M];
             for k in 0..M {
                 for (&w, x) in weights[k * n..(k + 1) * n].iter().zip(x.iter()) {
-                    add::<FUSED>(w, x, &mut hidden[k]);
+                    add_scaled::<FUSED, f64, LANES>(w, x, &mut hidden[k]);
                 }
             }
             let mut back = [[0.0; LANES]; M];
             for i in 0..n {
                 let mut z = [bias[i]; LANES];
                 for k in 0..M {
-                    add::<FUSED>(weights[k * n + i], &hidden[k], &mut z);
+                    add_scaled::<FUSED, f64, LANES>(weights[k * n + i], &hidden[k], &mut z);
                 }
                 let mut delta = [0.0; LANES];
                 for l in 0..LANES {
@@ -80,8 +68,8 @@ collimate_tensor::leveled! {
                     delta[l] = if z[l] <= floor { 0.0 } else { 2.0 * importance[i] * error };
                 }
                 for k in 0..M {
-                    add::<FUSED>(weights[k * n + i], &delta, &mut back[k]);
-                    add_product::<FUSED>(&hidden[k], &delta, &mut gradient[k * n + i]);
+                    add_scaled::<FUSED, f64, LANES>(weights[k * n + i], &delta, &mut back[k]);
+                    add_product::<FUSED, f64, LANES>(&hidden[k], &delta, &mut gradient[k * n + i]);
                 }
                 for l in 0..LANES {
                     gradient[M * n + i][l] += delta[l];
@@ -89,7 +77,7 @@ collimate_tensor::leveled! {
             }
             for k in 0..M {
                 for (x, sum) in x.iter().zip(&mut gradient[k * n..(k + 1) * n]) {
-                    add_product::<FUSED>(&back[k], x, sum);
+                    add_product::<FUSED, f64, LANES>(&back[k], x, sum);
                 }
             }
         }

@@ -3,8 +3,9 @@
 //! An output error is first computed as if the sample were zero, and then corrected where a feature is on. Two of the five
 //! products have the sparse input as a factor; the other three are dense.
 
-use super::lanes::{LANES, Lanes, accumulate_scaled, floor, multiply_add};
+use super::lanes::{LANES, Lanes, floor};
 use super::uniforms::Uniforms;
+use collimate_tensor::kernel_parts::lanes::{add_scaled, multiply_add};
 
 /// The number of samples in a tile.
 pub(crate) const TILE: usize = 64;
@@ -175,7 +176,7 @@ fn block<const FUSED: bool, const R: usize, const C: usize>(
         for r in 0..R {
             let factor = a[r * a_row + s * a_step];
             for c in 0..C {
-                accumulate_scaled::<FUSED>(factor, &row[c], &mut sums[r][c]);
+                add_scaled::<FUSED, f32, LANES>(factor, &row[c], &mut sums[r][c]);
             }
         }
     }
@@ -309,7 +310,7 @@ fn encode<const FUSED: bool, const V: usize>(
                 for v in 0..V {
                     for l in 0..HALF {
                         sums[half][v][l] =
-                            multiply_add::<FUSED>(x[half], row[v * HALF + l], sums[half][v][l]);
+                            multiply_add::<FUSED, f32>(x[half], row[v * HALF + l], sums[half][v][l]);
                     }
                 }
             }
@@ -319,7 +320,7 @@ fn encode<const FUSED: bool, const V: usize>(
             let x = value[value.len() - 1];
             for v in 0..V {
                 for l in 0..HALF {
-                    sums[0][v][l] = multiply_add::<FUSED>(x, row[v * HALF + l], sums[0][v][l]);
+                    sums[0][v][l] = multiply_add::<FUSED, f32>(x, row[v * HALF + l], sums[0][v][l]);
                 }
             }
         }
@@ -350,7 +351,7 @@ fn send_back<const FUSED: bool, const S: usize, const V: usize>(
             let e = error[s * sizes.features + i];
             for v in 0..V {
                 for l in 0..HALF {
-                    sums[s][v][l] = multiply_add::<FUSED>(e, row[v * HALF + l], sums[s][v][l]);
+                    sums[s][v][l] = multiply_add::<FUSED, f32>(e, row[v * HALF + l], sums[s][v][l]);
                 }
             }
         }
@@ -383,7 +384,7 @@ fn encoder<const FUSED: bool, const V: usize>(
             let to = &mut out[i as usize * sizes.hidden + from..][..V * HALF];
             for v in 0..V {
                 for l in 0..HALF {
-                    to[v * HALF + l] = multiply_add::<FUSED>(x, row[v][l], to[v * HALF + l]);
+                    to[v * HALF + l] = multiply_add::<FUSED, f32>(x, row[v][l], to[v * HALF + l]);
                 }
             }
         }
@@ -451,7 +452,7 @@ collimate_tensor::leveled! {
                 let i = i as usize;
                 let on = f32::from(u8::from(!relu | (row[i] > 0.0)));
                 row[i] -= on * x;
-                missed[1] = multiply_add::<FUSED>((1.0 - on) * x, model.share[i] * x, missed[1]);
+                missed[1] = multiply_add::<FUSED, f32>((1.0 - on) * x, model.share[i] * x, missed[1]);
                 missed.swap(0, 1);
             }
             sums.missed += f64::from(missed[0] + missed[1]);
@@ -462,7 +463,7 @@ collimate_tensor::leveled! {
             let (bias, squares) = (&mut sums.bias[..features], &mut sums.squares[..features]);
             for i in 0..features {
                 bias[i] += row[i];
-                squares[i] = multiply_add::<FUSED>(row[i], row[i], squares[i]);
+                squares[i] = multiply_add::<FUSED, f32>(row[i], row[i], squares[i]);
             }
         }
         let mut s = 0;

@@ -6,6 +6,7 @@
 
 mod gemm;
 mod hot_loops;
+pub mod lanes;
 mod leveled;
 mod loops;
 pub(crate) mod packed;

@@ -11,7 +11,8 @@
 //! single panel of all columns, and the crate multiplies it.
 
 #[cfg(target_arch = "x86_64")]
-use super::register_tile;
+#[cfg(target_arch = "x86_64")]
+use super::register_tile::{self, Join};
 use super::{assert_shape, gemm};
 use crate::CpuLevel;
 use ndarray::{ArrayRef2, Axis, NdFloat};
@@ -349,17 +350,17 @@ macro_rules! packed {
                 c_stride: isize,
             ) {
                 #[cfg(target_arch = "x86_64")]
-                let mode = if accumulate { register_tile::ADD } else { register_tile::REPLACE };
+                let join = if accumulate { Join::Add } else { Join::Replace };
                 // SAFETY: the level was detected, and the caller's promises are handed on.
                 unsafe {
                     match level {
                         #[cfg(target_arch = "x86_64")]
                         CpuLevel::Avx512 => {
-                            tile_of!($avx512, 3, 3 * $line, mode, height, k, a, a_stride, panel, c, c_stride; 1 2 3 4 5 6 7 8)
+                            tile_of!($avx512, 3, 3 * $line, join, height, k, a, a_stride, panel, c, c_stride; 1 2 3 4 5 6 7 8)
                         }
                         #[cfg(target_arch = "x86_64")]
                         CpuLevel::Avx2 => {
-                            tile_of!($avx2, 2, $line, mode, height, k, a, a_stride, panel, c, c_stride; 1 2 3 4 5 6)
+                            tile_of!($avx2, 2, $line, join, height, k, a, a_stride, panel, c, c_stride; 1 2 3 4 5 6)
                         }
                         _ => portable(height, k, a, a_stride, panel, accumulate, c, c_stride),
                     }
@@ -402,13 +403,13 @@ macro_rules! packed {
 /// Calls the register tile of the given height, with panel rows of `$row` numbers.
 #[cfg(target_arch = "x86_64")]
 macro_rules! tile_of {
-    ($kernel:ident, $vectors:literal, $row:expr, $mode:ident, $height:ident, $k:ident, $a:ident, $a_stride:ident, $panel:ident,
+    ($kernel:ident, $vectors:literal, $row:expr, $join:ident, $height:ident, $k:ident, $a:ident, $a_stride:ident, $panel:ident,
      $c:ident, $c_stride:ident; $($m:literal)+) => {{
-        let (a_stride, factors) = ($a_stride as isize, std::ptr::null());
+        let a_stride = $a_stride as isize;
         match $height {
             $($m => {
                 register_tile::$kernel::<$m, $vectors, true>(
-                    $k, $a, a_stride, 1, $panel, $row, $mode, factors, $c, $c_stride,
+                    $k, $a, a_stride, 1, $panel, $row, $join, $c, $c_stride,
                 )
             })+
             height => unreachable!("a tile of {height} rows"),

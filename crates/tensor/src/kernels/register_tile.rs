@@ -4,24 +4,42 @@
 //! `M` rows and `V` vectors in registers over the whole of k. In each step it loads one row of `V` vectors of the right
 //! operand and broadcasts one number of each row of the left operand.
 
-/// The product replaces the output.
-pub const REPLACE: u8 = 0;
-/// The product is added to the output.
-pub const ADD: u8 = 1;
-/// The output is multiplied by a factor for each column, then the product is added.
-pub const SCALE: u8 = 2;
+/// The way in which a product is combined with the existing output.
+#[derive(Clone, Copy, Debug)]
+pub enum Join<'a, F> {
+    /// The product replaces the output, which is not read.
+    Replace,
+    /// The product is added to the output.
+    Add,
+    /// The output is multiplied by a factor for each column, then the product is added.
+    Scale(&'a [F]),
+}
+
+impl<F> Join<'_, F> {
+    /// Returns the join of the columns from `first` on.
+    ///
+    /// # Panics
+    /// If there are fewer than `first` factors.
+    #[inline]
+    pub fn columns_from(self, first: usize) -> Self {
+        match self {
+            Self::Scale(factors) => Self::Scale(&factors[first..]),
+            Self::Replace | Self::Add => self,
+        }
+    }
+}
 
 macro_rules! register_tile {
     ($name:ident, $f:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $fma:ident, $set1:ident,
      $add:ident, $store:ident) => {
-        /// Computes `M` rows and `V` vectors of columns of `a·b` and combines them with `c` according to `mode`.
+        /// Computes `M` rows and `V` vectors of columns of `a·b` and combines them with `c` as `join` says.
         ///
         /// Neighbouring rows of `a`, `b` and `c` are `row`, `b_row` and `c_row` numbers apart, neighbouring numbers of a row
         /// of `a` are `step` apart. With `UNIT` the step is 1.
         ///
         /// # Safety
         /// The processor has the instructions. `a` holds `M` rows of `k` numbers, `b` holds `k` rows and `c` holds `M` rows of
-        /// `V` vectors. With [`SCALE`] `factors` holds `V` vectors. No other code accesses `c`.
+        /// `V` vectors. The factors of [`Join::Scale`] are `V` vectors. No other code accesses `c`.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
         pub unsafe fn $name<const M: usize, const V: usize, const UNIT: bool>(
@@ -31,8 +49,7 @@ macro_rules! register_tile {
             step: isize,
             b: *const $f,
             b_row: usize,
-            mode: u8,
-            factors: *const $f,
+            join: Join<'_, $f>,
             c: *mut $f,
             c_row: isize,
         ) {
@@ -56,10 +73,12 @@ macro_rules! register_tile {
                 for i in 0..M {
                     for j in 0..V {
                         let to = c.offset(i as isize * c_row).add(j * $lanes);
-                        let sum = match mode {
-                            REPLACE => sums[i][j],
-                            ADD => $add($load(to), sums[i][j]),
-                            _ => $fma($load(to), $load(factors.add(j * $lanes)), sums[i][j]),
+                        let sum = match join {
+                            Join::Replace => sums[i][j],
+                            Join::Add => $add($load(to), sums[i][j]),
+                            Join::Scale(factors) => {
+                                $fma($load(to), $load(factors.as_ptr().add(j * $lanes)), sums[i][j])
+                            }
                         };
                         $store(to, sum);
                     }

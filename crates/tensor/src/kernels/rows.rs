@@ -3,6 +3,7 @@
 //! They use no fused multiply-add, and sums run over a fixed number of lanes in a fixed order. So these kernels give the
 //! same bits at every level.
 
+use super::lanes::fold;
 use crate::leveled;
 
 /// The number of partial sums of a reduction.
@@ -27,18 +28,6 @@ macro_rules! rows {
                     sums[i] += term(v);
                 }
                 fold(sums)
-            }
-
-            #[inline(always)]
-            fn fold(mut sums: [$f; LANES]) -> $f {
-                let mut width = LANES / 2;
-                while width > 0 {
-                    for i in 0..width {
-                        sums[i] += sums[i + width];
-                    }
-                    width /= 2;
-                }
-                sums[0]
             }
 
             /// Returns the largest entry. NaN entries are skipped: they reach the row through the sum.

@@ -1,6 +1,7 @@
 //! Blocks as plain arrays, which the compiler turns into the vectors that every processor of the architecture has.
 
 use super::block::{Compare, Lanes, N};
+use collimate_tensor::kernel_parts::lanes::{fold, multiply_add};
 
 /// A block as an array.
 #[derive(Clone, Copy)]
@@ -48,22 +49,14 @@ macro_rules! plain {
             // Safety: as for the trait.
             unsafe fn add_product(mut self, a: Self, b: Self) -> Self {
                 for i in 0..N {
-                    self.0[i] =
-                        if FUSED { a.0[i].mul_add(b.0[i], self.0[i]) } else { self.0[i] + a.0[i] * b.0[i] };
+                    self.0[i] = multiply_add::<FUSED, $f>(a.0[i], b.0[i], self.0[i]);
                 }
                 self
             }
             #[inline(always)]
             // Safety: as for the trait.
-            unsafe fn fold(mut self) -> $f {
-                let mut width = N / 2;
-                while width > 0 {
-                    for i in 0..width {
-                        self.0[i] += self.0[i + width];
-                    }
-                    width /= 2;
-                }
-                self.0[0]
+            unsafe fn fold(self) -> $f {
+                fold(self.0)
             }
         }
     };
