@@ -1,7 +1,8 @@
-use crate::error::{all_finite, positive, same_length};
+use super::second_moments::{SecondMoments, dot};
+use crate::error::{all_finite, positive};
 use crate::{LearningCoefficient, SltError};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
-use collimate_measure::ensure;
+use collimate_measure::{ensure, same_length};
 use collimate_stream::RngStream;
 
 /// A deep linear network of any depth.
@@ -34,9 +35,7 @@ pub struct DeepLinear {
     /// The numbers x_i and y_i of every sample.
     rows: Vec<f64>,
     n: usize,
-    xx: Vec<f64>,
-    yx: Vec<f64>,
-    yy: f64,
+    moments: SecondMoments,
 }
 
 /// The activations of each layer, and the gradients of two neighbouring layers.
@@ -107,9 +106,7 @@ impl DeepLinear {
             precision: 1.0 / (noise * noise),
             rows: Vec::with_capacity(n * (inputs + outputs)),
             n,
-            xx: vec![0.0; inputs * inputs],
-            yx: vec![0.0; outputs * inputs],
-            yy: 0.0,
+            moments: SecondMoments::zeros(inputs, outputs),
         };
         let mut work = Work::default();
         for i in 0..n {
@@ -117,14 +114,7 @@ impl DeepLinear {
             model.forward(truth, &x, &mut work);
             let clean = &work.layers[widths.len() - 1];
             let y: Vec<f64> = clean.iter().zip(&errors).map(|(clean, error)| clean + error).collect();
-            for (left, out) in x
-                .iter()
-                .zip(model.xx.chunks_exact_mut(inputs))
-                .chain(y.iter().zip(model.yx.chunks_exact_mut(inputs)))
-            {
-                out.iter_mut().zip(&x).for_each(|(out, x)| *out += left * x / n as f64);
-            }
-            model.yy += y.iter().map(|y| y * y).sum::<f64>() / n as f64;
+            model.moments.add(&x, &y, n);
             model.rows.extend(x.into_iter().chain(y));
         }
         Ok(model)
@@ -241,10 +231,10 @@ impl PerSampleLosses<f64> for DeepLinear {
     }
 }
 
-/// The products `W_l … W_1` `[H_l, H_0]`, and the gradients with respect to two neighbouring products.
+/// The products `W_l … W_1` `[H_l, H_0]` from l = 2 on, and the gradients with respect to two neighbouring products.
 #[derive(Default)]
 struct Products {
-    upto: Vec<Vec<f64>>,
+    from_second: Vec<Vec<f64>>,
     back: Vec<f64>,
     next: Vec<f64>,
 }
@@ -253,38 +243,40 @@ impl SufficientStatistics<f64> for DeepLinear {
     fn full_loss_and_gradient_into(&self, w: &[f64], scratch: &mut Scratch, out: &mut [f64]) -> f64 {
         let inputs = self.widths[0];
         let work = scratch.slot(Products::default);
-        work.upto.resize(self.widths.len(), Vec::new());
-        work.upto[0] = (0..inputs * inputs).map(|i| f64::from(u8::from(i / inputs == i % inputs))).collect();
-        for (l, (start, rows, columns)) in self.matrices().enumerate() {
-            let (before, after) = work.upto.split_at_mut(l + 1);
+        let first = &w[..self.widths[1] * inputs];
+        work.from_second.resize(self.matrices.len() - 1, Vec::new());
+        for (l, (start, rows, columns)) in self.matrices().skip(1).enumerate() {
+            let (before, after) = work.from_second.split_at_mut(l);
+            let before = before.last().map_or(first, Vec::as_slice);
             after[0].clear();
             after[0].resize(rows * inputs, 0.0);
             let matrix = &w[start..start + rows * columns];
             for (row, out) in matrix.chunks_exact(columns).zip(after[0].chunks_exact_mut(inputs)) {
-                for (&a, b) in row.iter().zip(before[l].chunks_exact(inputs)) {
+                for (&a, b) in row.iter().zip(before.chunks_exact(inputs)) {
                     out.iter_mut().zip(b).for_each(|(out, b)| *out += a * b);
                 }
             }
         }
         // R = P S − C; the loss is tr(P S Pᵀ) − 2 tr(P Cᵀ) + E|y|² = Σ P·(R − C) + E|y|².
-        let product = &work.upto[self.widths.len() - 1];
+        let product = work.from_second.last().map_or(first, Vec::as_slice);
         work.back.clear();
-        let mut twice = self.yy;
-        for (row, yx) in product.chunks_exact(inputs).zip(self.yx.chunks_exact(inputs)) {
-            for (j, s) in self.xx.chunks_exact(inputs).enumerate() {
+        let mut twice = self.moments.yy;
+        for (row, yx) in product.chunks_exact(inputs).zip(self.moments.yx.chunks_exact(inputs)) {
+            for (j, s) in self.moments.xx.chunks_exact(inputs).enumerate() {
                 let residual = dot(row, s) - yx[j];
                 twice += row[j] * (residual - yx[j]);
                 work.back.push(self.precision * residual);
             }
         }
-        for (l, (start, rows, columns)) in self.matrices().enumerate().rev() {
+        for (l, (start, rows, columns)) in self.matrices().enumerate().skip(1).rev() {
             let (matrix, out) = (&w[start..start + rows * columns], &mut out[start..start + rows * columns]);
+            let before = if l == 1 { first } else { &work.from_second[l - 2] };
             work.next.clear();
             work.next.resize(columns * inputs, 0.0);
             for i in 0..rows {
                 let r = &work.back[i * inputs..(i + 1) * inputs];
                 for j in 0..columns {
-                    out[i * columns + j] = dot(r, &work.upto[l][j * inputs..(j + 1) * inputs]);
+                    out[i * columns + j] = dot(r, &before[j * inputs..(j + 1) * inputs]);
                     let a = matrix[i * columns + j];
                     work.next[j * inputs..(j + 1) * inputs]
                         .iter_mut()
@@ -294,10 +286,7 @@ impl SufficientStatistics<f64> for DeepLinear {
             }
             std::mem::swap(&mut work.back, &mut work.next);
         }
+        out[..first.len()].copy_from_slice(&work.back);
         0.5 * self.precision * twice
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

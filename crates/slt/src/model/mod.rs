@@ -6,6 +6,7 @@ mod perceptron;
 mod polynomial;
 mod quadratic;
 mod reduced_rank;
+mod second_moments;
 
 pub use crossing::CrossingLoss;
 pub use deep_linear::DeepLinear;

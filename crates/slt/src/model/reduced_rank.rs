@@ -1,8 +1,9 @@
-use crate::error::{all_finite, positive, same_length};
+use super::second_moments::{SecondMoments, dot};
+use crate::error::{all_finite, positive};
 use crate::kernels::reduced_rank as kernels;
 use crate::{LearningCoefficient, SltError};
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
-use collimate_measure::ensure;
+use collimate_measure::{ensure, same_length};
 use collimate_stream::RngStream;
 use ndarray::ArrayRef2;
 
@@ -78,15 +79,7 @@ pub struct ReducedRank {
     /// The samples in groups, column by column. The last group is filled with zeros.
     groups: Vec<kernels::Lane>,
     n: usize,
-    statistics: Statistics,
-}
-
-/// The means of `x xᵀ` `[M, M]`, `y xᵀ` `[N, M]` and `|y|²`.
-#[derive(Clone, Debug)]
-struct Statistics {
-    xx: Vec<f64>,
-    yx: Vec<f64>,
-    yy: f64,
+    moments: SecondMoments,
 }
 
 impl ReducedRank {
@@ -141,15 +134,10 @@ impl ReducedRank {
         let (m, k) = (config.inputs, config.outputs);
         let n = rows.len() / (m + k);
         ensure(n > 0, "the number of samples", "at least 1", n as f64)?;
-        let mut s = Statistics { xx: vec![0.0; m * m], yx: vec![0.0; k * m], yy: 0.0 };
+        let mut moments = SecondMoments::zeros(m, k);
         for row in rows.chunks_exact(m + k) {
             let (x, y) = row.split_at(m);
-            for (&left, out) in
-                x.iter().zip(s.xx.chunks_exact_mut(m)).chain(y.iter().zip(s.yx.chunks_exact_mut(m)))
-            {
-                out.iter_mut().zip(x).for_each(|(out, x)| *out += left * x / n as f64);
-            }
-            s.yy += dot(y, y) / n as f64;
+            moments.add(x, y, n);
         }
         rows.resize((n + 1) * (m + k), 0.0);
         let lane = |group: usize, column: usize| -> kernels::Lane {
@@ -157,7 +145,7 @@ impl ReducedRank {
         };
         let groups = (0..n.div_ceil(kernels::LANES)).flat_map(|g| (0..m + k).map(move |c| (g, c)));
         let groups = groups.map(|(group, column)| lane(group, column)).collect();
-        Ok(Self { config, rows, groups, n, statistics: s })
+        Ok(Self { config, rows, groups, n, moments })
     }
 
     /// Returns the sizes and the noise.
@@ -241,7 +229,7 @@ impl PerSampleLosses<f64> for ReducedRank {
 impl SufficientStatistics<f64> for ReducedRank {
     fn full_loss_and_gradient_into(&self, w: &[f64], scratch: &mut Scratch, out: &mut [f64]) -> f64 {
         let (m, h, k) = (self.config.inputs, self.config.hidden, self.config.outputs);
-        let s = &self.statistics;
+        let s = &self.moments;
         let (a, b) = w.split_at(h * m);
         let (d_a, d_b) = out.split_at_mut(h * m);
         // For one output at a time, `map` is the row of B A, and `residual` the row of (B A) E[x xᵀ] − E[y xᵀ].
@@ -267,8 +255,4 @@ impl SufficientStatistics<f64> for ReducedRank {
         }
         0.5 * self.precision() * twice
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
