@@ -1,7 +1,7 @@
-use crate::error::{GradError, same_length};
+use crate::error::GradError;
 use crate::objective::{Batch, Objective};
 use crate::scratch::Scratch;
-use collimate_measure::ensure;
+use collimate_measure::{ensure, same_length};
 use collimate_stream::RngStream;
 use std::fmt;
 

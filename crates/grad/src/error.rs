@@ -1,4 +1,4 @@
-use collimate_measure::OutOfRange;
+use collimate_measure::{OutOfRange, WrongLength};
 use collimate_tensor::ShapeError;
 use std::ops::Range;
 
@@ -7,15 +7,8 @@ use std::ops::Range;
 #[non_exhaustive]
 pub enum GradError {
     /// A slice does not have the length of the object it belongs to.
-    #[error("{argument} must have {expected} numbers, but has {given}")]
-    Length {
-        /// The name of the argument.
-        argument: &'static str,
-        /// The expected length.
-        expected: usize,
-        /// The given length.
-        given: usize,
-    },
+    #[error(transparent)]
+    Length(#[from] WrongLength),
     /// An array has a shape that does not fit the others.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -87,9 +80,4 @@ pub enum GradError {
         /// The number of nodes on the tape.
         len: usize,
     },
-}
-
-/// Returns an error unless the two lengths agree.
-pub(crate) fn same_length(argument: &'static str, expected: usize, given: usize) -> Result<(), GradError> {
-    if expected == given { Ok(()) } else { Err(GradError::Length { argument, expected, given }) }
 }

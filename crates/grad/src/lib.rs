@@ -10,7 +10,7 @@ mod schedule;
 mod scratch;
 mod tape;
 
-pub use collimate_measure::OutOfRange;
+pub use collimate_measure::{OutOfRange, WrongLength};
 pub use collimate_tensor::{Scalar, ShapeError};
 
 pub use check::{CheckConfig, CoordinateCheck, Coordinates, GradientReport, Kinks, check_gradient};

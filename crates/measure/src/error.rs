@@ -48,6 +48,40 @@ pub struct OutOfRange {
     pub given: f64,
 }
 
+/// A list or slice whose length does not fit the object that it belongs to.
+///
+/// # Examples
+/// ```
+/// use collimate_measure::same_length;
+/// let error = same_length("targets", 3, 2).unwrap_err();
+/// assert_eq!(error.to_string(), "targets must have 3 entries, but has 2");
+/// ```
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("{argument} must have {expected} entries, but has {given}")]
+pub struct WrongLength {
+    /// The name of the argument.
+    pub argument: &'static str,
+    /// The length that it should have.
+    pub expected: usize,
+    /// The length that was given.
+    pub given: usize,
+}
+
+/// Returns an error unless two lengths are equal.
+///
+/// # Errors
+/// [`WrongLength`] with the argument and both lengths.
+///
+/// # Examples
+/// ```
+/// use collimate_measure::{WrongLength, same_length};
+/// assert!(same_length("w", 4, [0.0; 4].len()).is_ok());
+/// assert_eq!(same_length("w", 4, 5), Err(WrongLength { argument: "w", expected: 4, given: 5 }));
+/// ```
+pub fn same_length(argument: &'static str, expected: usize, given: usize) -> Result<(), WrongLength> {
+    if expected == given { Ok(()) } else { Err(WrongLength { argument, expected, given }) }
+}
+
 /// Returns an error unless an argument lies in its range.
 ///
 /// # Errors

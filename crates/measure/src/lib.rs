@@ -8,7 +8,7 @@ mod measurement;
 mod moments;
 
 pub use concentration::{effective_number, gini, herfindahl};
-pub use error::{MeasureError, OutOfRange, ensure};
+pub use error::{MeasureError, OutOfRange, WrongLength, ensure, same_length};
 pub use fingerprint::Fingerprint;
 pub use interval::Interval;
 pub use measurement::{Measurement, Quantity, Unit};

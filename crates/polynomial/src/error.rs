@@ -1,4 +1,4 @@
-use collimate_measure::OutOfRange;
+use collimate_measure::{OutOfRange, WrongLength};
 
 /// An input that has no learning coefficient, or that this crate cannot work with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -8,15 +8,8 @@ pub enum PolynomialError {
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
     /// A list has another length than the object it belongs to.
-    #[error("{argument}: expected {expected} entries, given {given}")]
-    Length {
-        /// The name of the argument.
-        argument: &'static str,
-        /// The length it should have.
-        expected: usize,
-        /// The length it has.
-        given: usize,
-    },
+    #[error(transparent)]
+    Length(#[from] WrongLength),
     /// A name of a variable is not known, is given twice, or would not read back.
     #[error(
         "{name:?} cannot be used as a variable here; expected a variable of the polynomial, once: a letter with or without a \
@@ -68,15 +61,6 @@ impl PolynomialError {
     pub fn is_about_negative_values(&self) -> bool {
         matches!(self, Self::NotALoss { reason } if reason.starts_with(NEGATIVE))
     }
-}
-
-/// Returns an error unless two lengths are equal.
-pub(crate) fn same_length(
-    argument: &'static str,
-    expected: usize,
-    given: usize,
-) -> Result<(), PolynomialError> {
-    if expected == given { Ok(()) } else { Err(PolynomialError::Length { argument, expected, given }) }
 }
 
 /// Returns an error if a size is above its limit.

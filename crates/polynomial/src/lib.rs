@@ -9,7 +9,7 @@ mod rational;
 mod resolution;
 mod text;
 
-pub use collimate_measure::OutOfRange;
+pub use collimate_measure::{OutOfRange, WrongLength};
 pub use error::PolynomialError;
 pub use formulas::{
     NormalCrossing, deep_linear, free_gaussian_mixture, gaussian_mixture, reduced_rank, tanh_network,

@@ -1,5 +1,5 @@
 use crate::PolynomialError;
-use collimate_measure::OutOfRange;
+use collimate_measure::{OutOfRange, WrongLength};
 
 /// An error of a setting, of the data, or of a run.
 ///
@@ -15,15 +15,8 @@ pub enum SltError {
     #[error(transparent)]
     Polynomial(#[from] PolynomialError),
     /// A list or slice has another length than the object it belongs to.
-    #[error("{argument}: expected {expected} entries, given {given}")]
-    Length {
-        /// The name of the argument.
-        argument: &'static str,
-        /// The length it should have.
-        expected: usize,
-        /// The length it has.
-        given: usize,
-    },
+    #[error(transparent)]
+    Length(#[from] WrongLength),
     /// A number in the data or the parameters is NaN or infinite.
     #[error("{argument}[{index}] is {value}; expected a finite number")]
     NonFinite {
@@ -119,11 +112,6 @@ pub struct TraceError {
     pub place: String,
     /// The problem there, and what is expected.
     pub problem: String,
-}
-
-/// Returns an error unless two lengths are equal.
-pub(crate) fn same_length(argument: &'static str, expected: usize, given: usize) -> Result<(), SltError> {
-    if expected == given { Ok(()) } else { Err(SltError::Length { argument, expected, given }) }
 }
 
 /// Returns an error for the first number that is NaN or infinite.

@@ -16,7 +16,7 @@ mod temperature;
 #[cfg(feature = "claims")]
 pub use claims::claims;
 pub use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch, SufficientStatistics};
-pub use collimate_measure::{Fingerprint, Interval, Measurement, OutOfRange, Quantity};
+pub use collimate_measure::{Fingerprint, Interval, Measurement, OutOfRange, Quantity, WrongLength};
 pub use collimate_polynomial::{
     Certainty, LearningCoefficient, Neighbourhood, NormalCrossing, Polynomial, PolynomialCoefficient,
     PolynomialError, Product, Rational, deep_linear, free_gaussian_mixture, gaussian_mixture,

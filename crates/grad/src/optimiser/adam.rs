@@ -1,7 +1,7 @@
 use super::step::{BLOCK, Optimiser, check_range, check_step, decay_rate, non_negative};
-use crate::error::{GradError, same_length};
+use crate::error::GradError;
 use crate::kernels::{AdamStep, Precision, first_non_finite};
-use collimate_measure::ensure;
+use collimate_measure::{ensure, same_length};
 use collimate_tensor::Scalar;
 use rayon::prelude::*;
 use std::ops::Range;

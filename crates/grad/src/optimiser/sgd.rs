@@ -1,6 +1,7 @@
 use super::step::{Optimiser, check_range, check_step, decay_rate, non_negative};
-use crate::error::{GradError, same_length};
+use crate::error::GradError;
 use crate::kernels::{Precision, SgdStep};
+use collimate_measure::same_length;
 use std::ops::Range;
 
 /// The form of momentum.

@@ -1,8 +1,8 @@
 //! The trait of optimisers, and the checks that they share.
 
-use crate::error::{GradError, same_length};
+use crate::error::GradError;
 use crate::kernels::{Precision, first_non_finite};
-use collimate_measure::{OutOfRange, ensure};
+use collimate_measure::{OutOfRange, ensure, same_length};
 use collimate_tensor::Scalar;
 use std::ops::Range;
 

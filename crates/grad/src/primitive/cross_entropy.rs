@@ -72,7 +72,7 @@ pub fn jvp<F: Scalar>(
 }
 
 fn check_targets<F: Scalar>(logits: &ArrayRef2<F>, targets: &[usize]) -> Result<(), GradError> {
-    crate::error::same_length("targets", logits.nrows().max(1), targets.len())?;
+    collimate_measure::same_length("targets", logits.nrows().max(1), targets.len())?;
     let len = logits.ncols();
     match targets.iter().position(|&t| t >= len) {
         Some(position) => {

@@ -1,6 +1,7 @@
 use super::backward::Gradients;
 use super::record::{Tape, Var};
-use crate::error::{GradError, same_length};
+use crate::error::GradError;
+use collimate_measure::same_length;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, ArrayView2};
 

@@ -1,7 +1,7 @@
-use crate::error::{PolynomialError, same_length};
+use crate::error::PolynomialError;
 use crate::learning_coefficient::LearningCoefficient;
 use crate::rational::Rational;
-use collimate_measure::ensure;
+use collimate_measure::{ensure, same_length};
 
 /// A loss in normal crossing form with a prior that may vanish on the axes.
 ///

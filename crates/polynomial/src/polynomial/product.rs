@@ -1,5 +1,6 @@
 use super::sum::{BITS, DEGREE, Polynomial, Terms};
-use crate::error::{PolynomialError, limit, same_length};
+use crate::error::{PolynomialError, limit};
+use collimate_measure::same_length;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
 

@@ -1,5 +1,6 @@
 use super::names::{self, is_name};
-use crate::error::{PolynomialError, limit, same_length};
+use crate::error::{PolynomialError, limit};
+use collimate_measure::same_length;
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;

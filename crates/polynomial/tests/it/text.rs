@@ -1,6 +1,8 @@
 //! The text form: as people write polynomials, and back again.
 
-use collimate_polynomial::{BigRational, Polynomial, PolynomialError, Product, learning_coefficient};
+use collimate_polynomial::{
+    BigRational, Polynomial, PolynomialError, Product, WrongLength, learning_coefficient,
+};
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Polynomial {
@@ -64,7 +66,10 @@ fn images_are_joined_by_name() {
     assert_eq!(learning_coefficient(&moved).unwrap().to_string(), "λ = 3/4, multiplicity 1, certified");
     assert_eq!(k.compose(&[parse("y + x"), parse("x - y")]).unwrap(), parse("(x + y)^2 + (x - y)^4"));
     assert_eq!(k.compose(&[parse("b"), parse("a*b")]).unwrap(), parse("b^2 + a^4*b^4"));
-    assert!(matches!(k.compose(&[parse("a")]), Err(PolynomialError::Length { expected: 2, given: 1, .. })));
+    assert!(matches!(
+        k.compose(&[parse("a")]),
+        Err(PolynomialError::Length(WrongLength { expected: 2, given: 1, .. }))
+    ));
 }
 
 #[test]

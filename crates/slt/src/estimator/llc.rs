@@ -1,9 +1,8 @@
 use super::fingerprint;
-use crate::error::same_length;
 use crate::sampler::{BatchSampling, Chain, ChainTrace, Method, Region, Sampling, SamplingRun, Target};
 use crate::{Beta, ChainDiagnosis, ChainMean, DiagnosisInput, LearningCoefficient, LossScale, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
+use collimate_measure::{Fingerprint, Measurement, Quantity, Unit, same_length};
 use collimate_stream::RngStream;
 use std::fmt;
 

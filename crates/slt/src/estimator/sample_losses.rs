@@ -1,7 +1,7 @@
-use crate::error::same_length;
 use crate::sampler::{Draw, Observer, Sampling, SamplingRun, Target};
 use crate::{SltError, TraceError};
 use collimate_grad::{Batch, Objective, Scratch};
+use collimate_measure::same_length;
 use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef, Ix3};
 

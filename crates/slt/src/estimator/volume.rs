@@ -1,8 +1,7 @@
 use super::fingerprint;
-use crate::error::same_length;
 use crate::{Region, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_measure::{Measurement, Quantity, Unit, ensure};
+use collimate_measure::{Measurement, Quantity, Unit, ensure, same_length};
 use collimate_stream::RngStream;
 
 /// An estimator of λ from the volume of nearly optimal parameters.

@@ -1,7 +1,7 @@
 use crate::SltError;
-use crate::error::{positive, same_length};
+use crate::error::positive;
 use collimate_grad::{Batch, Objective, PerSampleLosses, Scratch};
-use collimate_measure::ensure;
+use collimate_measure::{ensure, same_length};
 use collimate_tensor::{Scalar, matmul_into};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 

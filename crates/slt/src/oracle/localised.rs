@@ -1,7 +1,7 @@
 use super::quadrature::nodes as nodes_of;
-use crate::error::{all_finite, same_length};
+use crate::error::all_finite;
 use crate::{NormalCrossing, SltError};
-use collimate_measure::ensure;
+use collimate_measure::{ensure, same_length};
 
 /// Exact finite-n quantities of a [`NormalCrossing`] under a Gaussian that localises it at a point.
 ///

@@ -1,6 +1,5 @@
 use crate::SltError;
-use crate::error::same_length;
-use collimate_measure::ensure;
+use collimate_measure::{ensure, same_length};
 
 /// The treatment of a move that leaves the box.
 ///

@@ -1,9 +1,8 @@
 use super::region::{Boundary, Region};
 use super::scalar::SamplerScalar;
-use crate::error::same_length;
 use crate::{NBeta, SltError};
 use collimate_grad::{Batch, Objective, Scratch};
-use collimate_measure::ensure;
+use collimate_measure::{ensure, same_length};
 use collimate_stream::RngStream;
 
 /// The density that a chain samples: the tempered posterior of an objective, localised at a centre, on a region.

@@ -119,12 +119,8 @@ impl<F: Precision + collimate_grad::Precision> AttentionOnly<F> {
     /// # Errors
     /// [`GradError::Length`] when their number is not [`Size::parameters`].
     pub fn from_weights(size: Size, w: Vec<F>) -> Result<Self, GradError> {
-        let (argument, expected, given) = ("w", size.parameters(), w.len());
-        if expected == given {
-            Ok(Self { size, w })
-        } else {
-            Err(GradError::Length { argument, expected, given })
-        }
+        collimate_measure::same_length("w", size.parameters(), w.len())?;
+        Ok(Self { size, w })
     }
 
     /// Returns the weights, in the order of [`AttentionOnly::from_weights`].
