@@ -9,6 +9,7 @@ use crate::{
     TrainingConfig, Variant,
 };
 use collimate_grad::{Decay, WarmUp};
+use collimate_measure::ensure;
 
 /// A member of the family with the choices that comparisons usually make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,17 +110,21 @@ impl Preset {
     /// `sparsity` is the number of active latents of a row if the preset [selects](Preset::selects). Otherwise it is
     /// not used, since λ belongs to the training configuration. AuxK uses an eighth of the latents.
     ///
+    /// The presets that keep the same number of latents in every row need a whole number: [`Preset::TopK`], [`Preset::AbsTopK`] and
+    /// [`Preset::MatchingPursuit`]. The others keep a mean number over a batch, which can be a fraction.
+    ///
     /// # Errors
-    /// [`SaeError::OutOfRange`] for fewer than 8 latents of [`Preset::Matryoshka`].
+    /// [`SaeError::OutOfRange`] for fewer than 8 latents of [`Preset::Matryoshka`], and for a sparsity that is no whole number where
+    /// one is needed.
     ///
     /// # Examples
     /// ```
     /// use collimate_sae::{TopK, Variant, presets::Preset};
     /// assert_eq!(Preset::TopK.variant(32.0, 1024)?, Variant::from(TopK::new(32).with_aux(128)));
+    /// assert!(Preset::TopK.variant(3.7, 1024).is_err() && Preset::BatchTopK.variant(3.7, 1024).is_ok());
     /// # Ok::<(), collimate_sae::SaeError>(())
     /// ```
     pub fn variant(self, sparsity: f64, n_latents: usize) -> Result<Variant, SaeError> {
-        let k = sparsity as usize;
         let k_aux = (n_latents / 8).max(1);
         let batch = BatchTopK::new(sparsity).with_aux(k_aux);
         let magnitude = |magnitude| Gated { magnitude, ..Gated::paper() };
@@ -132,14 +137,14 @@ impl Preset {
             Self::GatedUntied => magnitude(Magnitude::Untied).into(),
             Self::JumpRelu => JumpRelu::paper().into(),
             Self::JumpReluTanh => JumpRelu::tanh().into(),
-            Self::TopK => TopK::new(k).with_aux(k_aux).into(),
+            Self::TopK => TopK::new(whole(sparsity)?).with_aux(k_aux).into(),
             Self::BatchTopK => batch.into(),
             Self::Matryoshka => {
                 let widths = [8, 4, 2, 1].map(|part| (n_latents / part) as u32);
                 Matryoshka { batch, levels: Levels::new(&widths)? }.into()
             }
-            Self::AbsTopK => AbsTopK::new(k).into(),
-            Self::MatchingPursuit => MatchingPursuit::new(k).into(),
+            Self::AbsTopK => AbsTopK::new(whole(sparsity)?).into(),
+            Self::MatchingPursuit => MatchingPursuit::new(whole(sparsity)?).into(),
             Self::Crosscoder { layers } => Crosscoder::l1(layers).into(),
             Self::CrosscoderBatchTopK { layers } => {
                 let sparsity =
@@ -148,6 +153,15 @@ impl Preset {
             }
         })
     }
+}
+
+/// Returns the number of latents of every row.
+fn whole(sparsity: f64) -> Result<usize, SaeError> {
+    let allowed =
+        "a whole number of latents for this preset (the presets that select over a batch take fractions)";
+    // A fraction, a negative number and NaN become another number on the way to an integer and back.
+    ensure(sparsity as usize as f64 == sparsity, "the sparsity", allowed, sparsity)?;
+    Ok(sparsity as usize)
 }
 
 /// A preset with the numbers of one training run.
@@ -237,5 +251,23 @@ impl Recipe {
             },
             ..TrainingConfig::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_that_need_a_whole_number_refuse_a_fraction() {
+        for preset in Preset::ALL {
+            let whole = matches!(preset, Preset::TopK | Preset::AbsTopK | Preset::MatchingPursuit);
+            assert!(preset.variant(3.0, 64).is_ok(), "{preset:?}");
+            for sparsity in [3.7, -1.0, f64::NAN, 1e300] {
+                assert_eq!(preset.variant(sparsity, 64).is_err(), whole, "{preset:?} at {sparsity}");
+            }
+        }
+        let error = Preset::TopK.variant(3.7, 64).unwrap_err().to_string();
+        assert!(error.contains("whole number") && error.ends_with("but is 3.7"), "{error}");
     }
 }

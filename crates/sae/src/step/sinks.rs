@@ -38,22 +38,27 @@ pub(crate) struct Split<T> {
     pub(crate) per_latent: Vec<T>,
 }
 
+impl<T> Split<T> {
+    /// Joins the parts of each tensor, one for each block.
+    fn blocks<P: Iterator<Item = T>>(encoder: P, decoder: P, mut per_latent: Vec<P>) -> Vec<Self> {
+        let rows = encoder.zip(decoder);
+        rows.map(|(encoder, decoder)| {
+            let per_latent = per_latent.iter_mut().map(|v| v.next().expect("one part a block")).collect();
+            Split { encoder, decoder, per_latent }
+        })
+        .collect()
+    }
+}
+
 impl<'a, F: Scalar> Split<&'a [F]> {
     /// Cuts weights into blocks.
     pub(crate) fn of(weights: &'a Weights<F>) -> Vec<Self> {
         let (wide, d) = (weights.w_enc.ncols(), weights.w_dec.ncols());
-        let slice = "standard layout";
-        let encoder = weights.w_enc.as_slice().expect(slice).chunks(LATENT_BLOCK * wide);
-        let decoder = weights.w_dec.as_slice().expect(slice).chunks(LATENT_BLOCK * d);
-        let mut vectors: Vec<_> =
-            weights.per_latent.iter().map(|v| v.as_slice().expect(slice).chunks(LATENT_BLOCK)).collect();
-        encoder
-            .zip(decoder)
-            .map(|(encoder, decoder)| {
-                let per_latent = vectors.iter_mut().map(|v| v.next().expect("one chunk a block")).collect();
-                Split { encoder, decoder, per_latent }
-            })
-            .collect()
+        let cut = |tensor: Option<&'a [F]>, width: usize| {
+            tensor.expect("standard layout").chunks(LATENT_BLOCK * width)
+        };
+        let per_latent = weights.per_latent.iter().map(|v| cut(v.as_slice(), 1)).collect();
+        Self::blocks(cut(weights.w_enc.as_slice(), wide), cut(weights.w_dec.as_slice(), d), per_latent)
     }
 }
 
@@ -61,21 +66,15 @@ impl<'a, F: Scalar> Split<&'a mut [F]> {
     /// Cuts weights into blocks that can be changed.
     pub(crate) fn of_mut(weights: &'a mut Weights<F>) -> Vec<Self> {
         let (wide, d) = (weights.w_enc.ncols(), weights.w_dec.ncols());
-        let slice = "standard layout";
-        let encoder = weights.w_enc.as_slice_mut().expect(slice).chunks_mut(LATENT_BLOCK * wide);
-        let decoder = weights.w_dec.as_slice_mut().expect(slice).chunks_mut(LATENT_BLOCK * d);
-        let mut vectors: Vec<_> = weights
-            .per_latent
-            .iter_mut()
-            .map(|v| v.as_slice_mut().expect(slice).chunks_mut(LATENT_BLOCK))
-            .collect();
-        encoder
-            .zip(decoder)
-            .map(|(encoder, decoder)| {
-                let per_latent = vectors.iter_mut().map(|v| v.next().expect("one chunk a block")).collect();
-                Split { encoder, decoder, per_latent }
-            })
-            .collect()
+        let cut = |tensor: Option<&'a mut [F]>, width: usize| {
+            tensor.expect("standard layout").chunks_mut(LATENT_BLOCK * width)
+        };
+        let per_latent = weights.per_latent.iter_mut().map(|v| cut(v.as_slice_mut(), 1)).collect();
+        Self::blocks(
+            cut(weights.w_enc.as_slice_mut(), wide),
+            cut(weights.w_dec.as_slice_mut(), d),
+            per_latent,
+        )
     }
 }
 

@@ -275,3 +275,93 @@ fn sizes_that_do_not_fit_a_member_are_refused() {
     assert!(Levels::new(&[3, 3]).is_err() && Levels::new(&[]).is_err() && Levels::new(&[0, 3]).is_err());
     assert!(!refused(Relu::unit_norm().into()));
 }
+
+#[test]
+fn a_pursuit_ends_by_its_conditions() {
+    // Two unit rows at 60°: the remainder of (1, 0) alternates between them and shrinks by half at each step.
+    let half = 0.75_f64.sqrt();
+    let weights = Weights {
+        w_enc: Array2::zeros((2, 2)),
+        w_dec: array![[1.0, 0.0], [0.5, half]],
+        b_dec: Array1::zeros(2),
+        per_latent: Vec::new(),
+    };
+    let codes = |pursuit: MatchingPursuit| {
+        let sae = Sae::from_weights(pursuit, weights.clone()).unwrap();
+        sae.dictionary().encode(&array![[1.0, half]]).unwrap().to_dense()
+    };
+    // The products are 1 and 0.5 + 0.75: latent 1 first, then latent 0 with 1 − 0.625.
+    let two = codes(MatchingPursuit::new(2));
+    assert!((&two - &array![[0.375, 1.25]]).iter().all(|v| v.abs() < 1e-12), "{two}");
+    // The remainder is (0, half − 1.25·half): it points away from both, and the pursuit ends by itself.
+    assert_eq!(codes(MatchingPursuit::new(9)), two);
+    // After the first latent the remainder has the length √(0.375² + 0.0469) = 0.433.
+    let near = MatchingPursuit { residual_threshold: 0.44, ..MatchingPursuit::new(9) };
+    assert_eq!(codes(near)[[0, 0]], 0.0);
+    let far = MatchingPursuit { residual_threshold: 0.43, ..MatchingPursuit::new(9) };
+    assert_eq!(codes(far), two);
+    // Rows longer than one overshoot, so the same latent is chosen again; the amounts add up.
+    let long = Weights { w_dec: array![[0.5, 0.0], [0.0, 0.5]], ..weights.clone() };
+    let again = |stops_at_repeat| {
+        let pursuit = MatchingPursuit { stops_at_repeat, ..MatchingPursuit::new(3) };
+        let sae = Sae::from_weights(pursuit, long.clone()).unwrap();
+        sae.dictionary().encode(&array![[1.0, 0.0]]).unwrap().to_dense()[[0, 0]]
+    };
+    assert!((again(true) - (0.5 + 0.375)).abs() < 1e-12);
+    assert!((again(false) - (0.5 + 0.375 + 0.28125)).abs() < 1e-12);
+    let line = MatchingPursuit { residual_threshold: 0.5, ..MatchingPursuit::new(3) };
+    assert_eq!(format!("{:?}", MatchingPursuit::new(3)), "MatchingPursuit { k: 3 }");
+    assert_eq!(Variant::from(line).to_string().parse(), Ok(Variant::from(line)));
+}
+
+#[test]
+fn pre_activations_have_the_bias_and_the_input_bias_of_the_member() {
+    let mut stream = RngStream::new(6, 0);
+    let x = Array2::from_shape_fn((5, SIZE.d_model), |_| stream.normal());
+    let plain = Relu { penalty: PenaltyWeight::DecoderNorm, input_bias: InputBias::NotSubtracted };
+    for (variant, subtracted) in [
+        (Variant::from(TopK::new(2)), true),
+        (plain.into(), false),
+        (Gated::paper().into(), true),
+        (Gated { magnitude: Magnitude::Untied, ..Gated::paper() }.into(), true),
+    ] {
+        let weights = random_weights(&variant, &mut stream);
+        let sae = Sae::from_weights(variant, weights.clone()).unwrap();
+        // The rows of the gate come first if the gated form has rows of its own for the magnitude.
+        let encoder = weights.w_enc.slice(ndarray::s![.., ..SIZE.d_model]);
+        let input = if subtracted { &x - &weights.b_dec } else { x.clone() };
+        let expected = input.dot(&encoder.t()) + &weights.per_latent[0];
+        let found = sae.dictionary().pre_activations(&x).unwrap();
+        assert!(
+            (&found - &expected).iter().all(|off| off.abs() < 1e-12),
+            "{variant}: {found} and {expected}"
+        );
+    }
+    let sae = Sae::<f64>::new(TopK::new(2), SIZE, &mut stream).unwrap();
+    assert!(sae.dictionary().pre_activations(&array![[1.0, 2.0]]).is_err());
+}
+
+#[test]
+fn the_loss_of_a_level_is_that_of_its_latents_alone() {
+    let mut stream = RngStream::new(7, 0);
+    let levels = Levels::new(&[2, 5, 9]).unwrap();
+    let variant = Variant::from(Matryoshka { batch: BatchTopK::new(4.0), levels });
+    let weights = random_weights(&variant, &mut stream);
+    let sae = Sae::from_weights(variant, weights.clone()).unwrap();
+    let x = Array2::from_shape_fn((6, SIZE.d_model), |_| stream.normal());
+    let codes = sae.dictionary().encode(&x).unwrap().to_dense();
+    let losses = sae.dictionary().level_losses(&x).unwrap();
+    assert_eq!(losses.len(), 3);
+    for (width, loss) in [2, 5, 9].into_iter().zip(losses) {
+        let columns = ndarray::s![.., ..width];
+        let made = codes.slice(columns).dot(&weights.w_dec.slice(ndarray::s![..width, ..])) + &weights.b_dec;
+        let expected = (&x - &made).mapv(|e| e * e).sum() / 6.0;
+        assert!((loss - expected).abs() < 1e-12 * expected, "{width}: {loss} and {expected}");
+    }
+    // Another member has one level, and a transcoder has no input to compare with.
+    let sae = Sae::<f64>::new(TopK::new(2), SIZE, &mut stream).unwrap();
+    assert_eq!(sae.dictionary().level_losses(&x).unwrap().len(), 1);
+    let variant = TopK { input_bias: InputBias::NotSubtracted, ..TopK::new(1) };
+    let transcoder = Transcoder::<f64>::new(variant, 4, 4, 9, Skip::None, &mut stream).unwrap();
+    assert!(transcoder.dictionary().level_losses(&x).is_err());
+}
