@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::Path;
 
-/// A Llama Scope folder of 5 latents in 4 dimensions with the second release's names.
+/// Writes a Llama Scope folder of 5 latents in 4 dimensions with the names of the second release, and reads it.
 fn scope(
     folder: &Path,
     config: Json,
