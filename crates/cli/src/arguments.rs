@@ -1,7 +1,7 @@
 //! The definition of the command line. Help, shell completions and manual pages are made from it.
 
 use crate::session::Session;
-use crate::{activations, claims, completions, data, generate, llc, manual, model, rlct, sae, tms};
+use crate::{activations, claims, completions, data, generate, llc, lm, manual, model, rlct, sae, tms};
 
 /// Run research claims about what neural networks have learned, and the computations behind them.
 #[derive(clap::Parser)]
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Activations(activations::Options),
     /// Run a language model and its derivatives, list its hook points, and tokenize texts as it does.
     Model(model::Options),
+    /// Train and measure language models.
+    Lm(lm::Options),
     /// Continue a text with a language model.
     Generate(generate::Options),
     /// Train, evaluate, convert and inspect sparse autoencoders and transcoders.
@@ -57,7 +59,7 @@ impl Command {
             Self::Claims(options) => options.computes(),
             Self::Sae(options) => options.computes(),
             Self::Tms(options) => options.computes(),
-            Self::Llc(_) | Self::Activations(_) => true,
+            Self::Llc(_) | Self::Activations(_) | Self::Lm(_) => true,
             Self::Data(_)
             | Self::Rlct(_)
             | Self::Model(_)
@@ -73,6 +75,8 @@ impl Command {
             Self::Claims(options) => options.prints_json(),
             Self::Llc(options) => options.prints_json(),
             Self::Sae(options) => options.prints_json(),
+            // Each step of a training is a line of JSON.
+            Self::Lm(_) => true,
             _ => false,
         }
     }

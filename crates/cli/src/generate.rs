@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
-    let tokenizer = match tokenizer(&options.place) {
+    let tokenizer = match Tokenizer::open(&options.place) {
         Ok(tokenizer) => Some(tokenizer),
         Err(error) if options.text.is_some() => {
             return Err(error).context("--text needs the tokenizer of the model");
@@ -76,9 +76,4 @@ fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Res
         None => println!("{}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
     }
     Ok(())
-}
-
-/// Reads the tokenizer of a model.
-fn tokenizer(place: &std::path::Path) -> anyhow::Result<Tokenizer> {
-    Ok(Tokenizer::from_gguf(&collimate_tensor::files::Gguf::open(place)?)?)
 }

@@ -7,6 +7,7 @@ mod completions;
 mod data;
 mod generate;
 mod llc;
+mod lm;
 mod manual;
 mod model;
 mod rlct;
@@ -44,6 +45,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Activations(options) => activations::run(options, session),
         Command::Model(options) => model::run(options),
         Command::Generate(options) => generate::run(options),
+        Command::Lm(options) => lm::run(options, session),
         Command::Sae(options) => sae::run(options, session),
         Command::Completions(options) => completions::run(options, Arguments::command()),
         Command::Manual(options) => manual::run(options, Arguments::command()),

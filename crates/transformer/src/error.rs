@@ -1,8 +1,10 @@
 use crate::site::HookPoint;
 use collimate_attention::AttentionError;
+use collimate_grad::GradError;
 use collimate_measure::{MeasureError, OutOfRange};
 use collimate_tensor::ShapeError;
 use collimate_tensor::files::FileError;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// An error of a model: its configuration, its file, or a run.
@@ -185,6 +187,53 @@ pub enum RunError {
     /// A measurement could not be taken.
     #[error(transparent)]
     Measure(#[from] MeasureError),
+}
+
+/// An error of training.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainingError {
+    /// A number of the settings is out of its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// A pass through the model was refused.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The optimiser refused its arguments.
+    #[error(transparent)]
+    Gradient(#[from] GradError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] ModelFileError),
+    /// The batches of a step hold no token that predicts another.
+    #[error("the batches of a step hold no token that predicts another; rows need at least two tokens")]
+    NoTargets,
+    /// The loss or the gradient of a step is not finite, or too large for its squares. The parameters are those before the step.
+    #[error(
+        "step {step}: the loss is {loss} and the norm of its gradient {norm}; take a smaller learning rate, or clip the gradient"
+    )]
+    NonFinite {
+        /// The number of the step, from 1.
+        step: u64,
+        /// The loss.
+        loss: f64,
+        /// The norm of the gradient.
+        norm: f64,
+    },
+    /// A checkpoint does not belong to the run.
+    #[error("{path}: {what}", path = path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        what: String,
+    },
+}
+
+impl From<FileError> for TrainingError {
+    fn from(error: FileError) -> Self {
+        Self::File(error.into())
+    }
 }
 
 /// NaN or infinity among numbers that must be finite.

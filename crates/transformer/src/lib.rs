@@ -18,13 +18,14 @@ mod program;
 mod site;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
+mod train;
 
 pub use config::Config;
 pub use description::{
     Alibi, Arrangement, AttentionDescription, Description, Differential, Embedding, Frequencies, GainForm,
     Head, HeadNorm, HeadNormOver, LayerDescription, LearnedPositions, MlpDescription, Norm, NormKind, Rotary,
 };
-pub use error::{ModelFileError, NonFinite, RunError, TransformerError};
+pub use error::{ModelFileError, NonFinite, RunError, TrainingError, TransformerError};
 pub use hooks::{Capture, Edit, Hooks};
 pub use losses::{CROSS_ENTROPY, Losses};
 pub use model::{Decoder, Run};
@@ -34,12 +35,14 @@ pub use pass::{Input, Precision};
 pub use site::{HookPoint, Site, UnknownPoint};
 #[cfg(feature = "tokenizer")]
 pub use tokenizer::{EncodeOptions, Encoding, SpecialIds, SpecialText, SpecialTokens, Tokenizer, Unspelt};
+pub use train::{StepReport, Training, TrainingConfig};
 
 // The types of other crates in public items, so that one dependency is enough.
 pub use collimate_attention::{
     AttentionError, RotaryLayout, RotaryScaling, YarnAmplitude, YarnRamp, prefix_matching,
 };
 pub use collimate_grad::primitive::activation::Activation;
+pub use collimate_grad::{AdamConfig, Decay, Schedule, ScheduleConfig, WarmUp};
 pub use collimate_measure::{Fingerprint, MeasureError, Measurement, OutOfRange, Quantity};
 pub use collimate_stream::RngStream;
 pub use collimate_tensor::ShapeError;

@@ -17,7 +17,7 @@ pub(super) struct Input {
     documents: Option<Vec<Range<usize>>>,
     /// True if a run of rows begins after the first position of its document.
     late: bool,
-    /// What shards say about their rows.
+    /// The origin of the rows, as their shards tell it.
     provenance: Provenance,
 }
 

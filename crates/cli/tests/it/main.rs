@@ -7,6 +7,7 @@ mod definition;
 mod encode;
 mod interruption;
 mod llc;
+mod lm;
 mod model;
 mod outputs;
 mod rlct;

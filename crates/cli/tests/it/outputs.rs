@@ -56,6 +56,11 @@ fn cases(place: (&str, &str), quick_claim: &str) -> Vec<Case> {
             own(case(&format!("{claims} --output reports --bless --lock"), Kind::File, None))
         }
         ("llc", "sweep") => case(&format!("{llc} --sweep"), Kind::File, None),
+        ("lm train", "output") => case(
+            "lm train --description config.json --tokens tokens.npy --context 4 --batch 2 --steps 3 --quiet --output",
+            Kind::Folder,
+            Some("tokens.npy"),
+        ),
         ("model run", "output") => {
             case("model run model.gguf --input ids.safetensors --output", Kind::File, Some("ids.safetensors"))
         }
@@ -92,6 +97,10 @@ fn cases(place: (&str, &str), quick_claim: &str) -> Vec<Case> {
     }
 }
 
+/// The configuration of a small language model.
+const CONFIGURATION: &str = r#"{"model_type": "llama", "vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "intermediate_size": 12, "max_position_embeddings": 16}"#;
+
 /// Makes the inputs of all cases.
 fn prepare(folder: &Path) {
     let mut stream = collimate_stream::RngStream::new(3, 0);
@@ -100,6 +109,9 @@ fn prepare(folder: &Path) {
     std::fs::write(folder.join("text.txt"), "the quick brown fox jumps over the lazy dog. ".repeat(4))
         .unwrap();
     model::write(&folder.join("model.gguf"));
+    std::fs::write(folder.join("config.json"), CONFIGURATION).unwrap();
+    let tokens = FileArray::new(vec![30], FileData::I64((0..30).map(|i| i * 7 % 11).collect())).unwrap();
+    write_npy(folder.join("tokens.npy"), &tokens).unwrap();
     let ids = FileArray::new(vec![1, 3], FileData::I64(vec![1, 2, 3])).unwrap();
     write_safetensors(folder.join("ids.safetensors"), &[("input_ids", ids)], &[]).unwrap();
     let train =

@@ -35,7 +35,7 @@ fn powers_are_kept_as_powers() {
 #[test]
 fn a_variable_that_divides_a_face_is_no_zero_of_it() {
     // On the face of the pole, x (y² + z⁴ + w⁴) changes sign with x, but has no zeros where x ≠ 0. The two divisors that cross there have
-    // the pole 1/2, and no zero of the bracket meets both.
+    // the pole 1/2, and no zero of the bracket lies on both.
     certified("(x*(y^2+z^4+w^4))^2", 1, 2, 2);
     certified("(x*(y^2+z^4+w^4) + y^7 + z^9 + w^11)^2", 1, 2, 2);
     // Zeros on that face meet both.

@@ -30,9 +30,11 @@ fn describe(keys: &Keys) -> Result<Description, ModelFileError> {
     d.embedding.positions = Some(LearnedPositions { rows: sizes.context, offset: 0, skip_padding: false });
     d.embedding.token_types = Some(keys.whole("type_vocab_size")?.unwrap_or(2));
     d.embedding.norm = Some(norm);
-    d.pooler = keys.has_tensor("pooler.dense.weight");
+    let class = keys.texts("architectures")?.unwrap_or_default();
+    let masked = keys.is_alone() && class.iter().any(|name| name == "BertForMaskedLM");
+    d.pooler = keys.has_tensor("pooler.dense.weight") || (keys.is_alone() && !masked);
     d.next_sentence = keys.has_tensor("cls.seq_relationship.weight");
-    if keys.has_tensor("cls.predictions.transform.dense.weight") {
+    if masked || keys.has_tensor("cls.predictions.transform.dense.weight") {
         let tied = is_tied(keys, true, "cls.predictions.decoder.weight", "word_embeddings.weight")?;
         if let Some(head) = &mut d.head {
             (head.tied, head.bias, head.transform) = (tied, true, Some((active, norm)));

@@ -8,6 +8,8 @@ pub(crate) struct Keys {
     values: Map<String, Value>,
     tensors: BTreeMap<String, Vec<usize>>,
     used: RefCell<BTreeSet<String>>,
+    /// True if there are no tensors yet, so that the configuration alone decides.
+    alone: bool,
 }
 
 /// The keys that have no bearing on the function of a trained model.
@@ -126,20 +128,30 @@ impl Keys {
         let value: Value =
             serde_json::from_str(text).map_err(|error| broken(format!("is not JSON: {error}")))?;
         match value {
-            Value::Object(values) => Ok(Self { values, tensors, used: RefCell::default() }),
+            Value::Object(values) => Ok(Self { values, tensors, used: RefCell::default(), alone: false }),
             other => Err(broken(format!("must hold an object of keys, but holds {other}"))),
         }
     }
 
     /// Makes the keys of values that were collected elsewhere.
     pub(crate) fn new(values: Map<String, Value>, tensors: BTreeMap<String, Vec<usize>>) -> Self {
-        Self { values, tensors, used: RefCell::default() }
+        Self { values, tensors, used: RefCell::default(), alone: false }
     }
 
     /// Returns the keys of a part of the configuration. What it uses does not count for the whole.
     pub(crate) fn part(&self, value: &Value) -> Self {
         let values = value.as_object().cloned().unwrap_or_default();
-        Self { values, tensors: BTreeMap::new(), used: RefCell::default() }
+        Self { values, tensors: BTreeMap::new(), used: RefCell::default(), alone: false }
+    }
+
+    /// Returns these keys for a model whose tensors are still to be made: the configuration alone decides.
+    pub(crate) fn without_tensors(self) -> Self {
+        Self { alone: true, ..self }
+    }
+
+    /// Returns true if there are no tensors to look at.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// Returns true if the file has a tensor whose name ends like this.

@@ -82,7 +82,8 @@ impl Sizes {
             None => head_width,
         };
         if !heads.is_multiple_of(key_heads) {
-            let expected = format!("a divisor of the {heads} query heads (absent: {key_heads})");
+            let expected =
+                format!("a divisor of the {heads} query heads; without the key, {key_heads} is meant");
             return Err(keys.unusable("num_key_value_heads", &expected));
         }
         Ok(Self {
@@ -111,6 +112,9 @@ impl Sizes {
 /// Decides whether the head is the table of tokens. A head in the file counts, whatever the configuration says.
 pub(super) fn is_tied(keys: &Keys, default: bool, head: &str, table: &str) -> Result<bool, ModelFileError> {
     let says = keys.flag("tie_word_embeddings", default)?;
+    if keys.is_alone() {
+        return Ok(says);
+    }
     match (keys.has_tensor(head), keys.has_tensor(table)) {
         // Only the head is in the file: it serves for both.
         (true, false) if says => Ok(true),

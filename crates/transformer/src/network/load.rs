@@ -51,7 +51,9 @@ impl<F: Precision> Model<F> {
         let architecture = architectures::find(&keys)?;
         let description = (architecture.describe)(&keys)?;
         keys.check_all_used()?;
-        Self::load(description, &architecture.place, &[], shapes, |name| files.read(name))
+        let mut model = Self::load(description, &architecture.place, &[], shapes, |name| files.read(name))?;
+        model.configuration = Some(text);
+        Ok(model)
     }
 
     /// Reads the parameters of a description from tensors. `known` names tensors that hold no parameter and were used otherwise.
@@ -82,7 +84,7 @@ impl<F: Precision> Model<F> {
             check_finite(|| format!("tensor '{}'", source[0].tensor), parameter.iter())?;
             parameters.push(parameter);
         }
-        Ok(Self { description, program, parameters, sources, shapes, skipped })
+        Ok(Self { description, program, parameters, sources, shapes, skipped, configuration: None })
     }
 }
 

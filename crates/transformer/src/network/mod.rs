@@ -7,6 +7,7 @@ mod load;
 mod names;
 mod random;
 mod run;
+mod save;
 mod tensors;
 
 pub use generate::Choice;
@@ -44,6 +45,8 @@ pub struct Model<F> {
     shapes: BTreeMap<String, Vec<usize>>,
     /// The tensors that were passed over because they hold no parameter.
     skipped: Vec<String>,
+    /// The text of the configuration, for a model that came with one.
+    configuration: Option<String>,
 }
 
 impl<F: Precision> Model<F> {
@@ -55,6 +58,11 @@ impl<F: Precision> Model<F> {
     /// Returns the parameters in the order in which the model uses them, each with its name. Matrices are `[outputs, inputs]`.
     pub fn parameters(&self) -> impl Iterator<Item = (ParameterName, &ArrayRef2<F>)> {
         self.program.parameters.iter().map(|(name, _)| *name).zip(self.parameters.iter().map(|x| &**x))
+    }
+
+    /// Returns the parameters, to be changed in place.
+    pub(crate) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Array2<F>> {
+        self.parameters.iter_mut()
     }
 
     /// Returns one parameter, if the model has it.
@@ -71,7 +79,8 @@ impl<F: Precision> Model<F> {
         let program = build(&self.description);
         let (description, sources) = (self.description.clone(), self.sources.clone());
         let (shapes, skipped) = (self.shapes.clone(), self.skipped.clone());
-        Ok(Self { description, program, parameters, sources, shapes, skipped })
+        let configuration = self.configuration.clone();
+        Ok(Self { description, program, parameters, sources, shapes, skipped, configuration })
     }
 
     /// Checks that there is one array for each parameter, with its shape.

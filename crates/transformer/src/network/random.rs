@@ -41,7 +41,7 @@ impl<F: Precision> Model<F> {
         let shape =
             |(name, shape): &(ParameterName, (usize, usize))| (name.to_string(), vec![shape.0, shape.1]);
         let shapes: BTreeMap<String, Vec<usize>> = program.parameters.iter().map(shape).collect();
-        Self { description, program, parameters, sources, shapes, skipped: Vec::new() }
+        Self { description, program, parameters, sources, shapes, skipped: Vec::new(), configuration: None }
     }
 }
 

@@ -9,3 +9,4 @@ mod refusals;
 mod runs;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
+mod training;

@@ -88,7 +88,7 @@ fn without_network_the_error_shows_the_command() {
 
 #[cfg(unix)]
 #[test]
-fn a_download_that_is_told_to_end_stops_its_client_and_leaves_nothing() {
+fn a_download_that_is_asked_to_end_stops_its_client_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let lines = format!(
         "case \"$*\" in *--version*) exit 0;; esac\n\

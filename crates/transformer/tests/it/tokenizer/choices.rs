@@ -1,4 +1,4 @@
-//! What a caller chooses: the names of special tokens in texts, and text without a piece.
+//! The choices of a caller: the names of special tokens in texts, and text without a piece.
 
 use super::metadata::{Metadata, letters};
 use super::{from_gguf, from_json, path};

@@ -1,0 +1,133 @@
+//! The commands that run, train and measure language models.
+
+use super::run;
+use collimate_tensor::files::{FileArray, FileData, Safetensors, write_npy, write_safetensors};
+use serde_json::Value;
+use std::path::Path;
+
+const CONFIGURATION: &str = r#"{"model_type": "llama", "vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 12, "max_position_embeddings": 32}"#;
+
+/// Makes a folder with a configuration and tokens.
+fn prepare() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), CONFIGURATION).unwrap();
+    let tokens = FileArray::new(vec![200], FileData::I64((0..200).map(|i| i * i % 11).collect())).unwrap();
+    write_npy(folder.path().join("tokens.npy"), &tokens).unwrap();
+    let ids = FileArray::new(vec![1, 5], FileData::I64(vec![1, 4, 9, 5, 3])).unwrap();
+    write_safetensors(folder.path().join("ids.safetensors"), &[("input_ids", ids)], &[]).unwrap();
+    folder
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+const TRAIN: &str = "lm train --description config.json --tokens tokens.npy --context 6 --batch 4 --learning-rate 0.02 --seed 3";
+
+#[test]
+fn a_model_is_trained_measured_run_and_continued() {
+    let folder = prepare();
+    let at = folder.path();
+    let (status, out, said) =
+        run(at, &words(&format!("{TRAIN} --steps 40 --held-out tokens.npy --output small")));
+    assert_eq!(status, 0, "{said}");
+    let steps = lines(&out);
+    let losses: Vec<f64> = steps.iter().filter_map(|line| line["loss"].as_f64()).collect();
+    assert_eq!(losses.len(), 40);
+    assert!(losses[39] < 0.7 * losses[0], "{losses:?}");
+    let held_out = steps.iter().find_map(|line| line["held_out_loss"].as_f64()).unwrap();
+    assert!(!at.join("small.checkpoint").exists());
+
+    let (status, out, said) = run(at, &words("lm eval small --tokens tokens.npy --context 6 --json"));
+    assert_eq!(status, 0, "{said}");
+    let measured = lines(&out)[0]["loss"].as_f64().unwrap();
+    assert!((measured - held_out).abs() < 1e-5, "{measured} and {held_out}");
+
+    let (status, _, said) = run(
+        at,
+        &words(
+            "model run small --input ids.safetensors --output out.safetensors --capture all,head_output.1 --gradients",
+        ),
+    );
+    assert_eq!(status, 0, "{said}");
+    let file = Safetensors::open(at.join("out.safetensors")).unwrap();
+    assert_eq!(file.shape("logits"), Some(&[1, 5, 11][..]));
+    assert_eq!(file.shape("head_output.1"), Some(&[1, 5, 2, 4][..]));
+    assert_eq!(file.shape("grad.model.layers.1.mlp.down_proj.weight"), Some(&[8, 12][..]));
+    assert_eq!(file.shape("grad_hidden.2"), Some(&[1, 5, 8][..]));
+
+    let (status, out, said) = run(at, &words("generate small --ids 1,4,9 --tokens 3 --greedy --json"));
+    assert_eq!(status, 0, "{said}");
+    let (_, again, _) = run(at, &words("generate small --ids 1,4,9 --tokens 3 --greedy --json --no-cache"));
+    assert_eq!((lines(&out)[0]["ids"].as_array().unwrap().len(), &out), (3, &again));
+
+    let (status, out, said) = run(at, &words("model info small --json"));
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(lines(&out)[0]["layers"], 2);
+}
+
+#[test]
+fn checkpoints_on_the_way_change_no_bit() {
+    let folder = prepare();
+    let at = folder.path();
+    let (status, whole, said) = run(at, &words(&format!("{TRAIN} --steps 8 --output whole")));
+    assert_eq!(status, 0, "{said}");
+    let (status, first, _) =
+        run(at, &words(&format!("{TRAIN} --steps 8 --checkpoint-every 4 --output parts")));
+    assert_eq!((status, &first), (0, &whole));
+    let model = |name: &str| std::fs::read(at.join(name).join("model.safetensors")).unwrap();
+    assert_eq!(model("whole"), model("parts"));
+}
+
+#[test]
+fn given_batches_are_used_in_their_order() {
+    let folder = prepare();
+    let at = folder.path();
+    let ids = (0..3 * 2 * 5).map(|i| i * 3 % 11).collect();
+    write_npy(at.join("batches.npy"), &FileArray::new(vec![3, 2, 5], FileData::I64(ids)).unwrap()).unwrap();
+    let train = "lm train --description config.json --batches batches.npy --precision f64";
+    let (status, out, said) = run(at, &words(train));
+    assert_eq!(status, 0, "{said}");
+    let steps = lines(&out);
+    assert_eq!((steps.len(), steps[2]["targets"].as_u64()), (3, Some(8)));
+    assert!(steps.iter().all(|step| step["gradient_norm"].as_f64().unwrap() > 0.0));
+    // Two batches a step: one step of twice the targets.
+    let (_, out, _) = run(at, &words(&format!("{train} --accumulate 2")));
+    assert_eq!((lines(&out).len(), lines(&out)[0]["targets"].as_u64()), (1, Some(16)));
+}
+
+#[test]
+fn wrong_inputs_are_refused_with_the_next_step() {
+    let folder = prepare();
+    let at = folder.path();
+    let refused = |line: &str, parts: &[&str]| {
+        let (status, _, said) = run(at, &words(line));
+        assert_eq!(status, 2, "{line}: {said}");
+        for part in parts {
+            assert!(said.contains(part), "{line}: {said}");
+        }
+    };
+    refused("lm train --description config.json --tokens tokens.npy --context 6", &["--steps"]);
+    refused("lm train --description config.json --tokens tokens.npy --steps 3", &["--context"]);
+    refused(
+        "lm train --description config.json --tokens tokens.npy --context 200 --steps 3",
+        &["smaller --context"],
+    );
+    refused("lm train --start nowhere --tokens tokens.npy --context 6 --steps 3", &["--start nowhere"]);
+    refused("lm train --description tokens.npy --tokens tokens.npy --context 6 --steps 3", &["tokens.npy"]);
+    let wild = "lm train --description config.json --tokens tokens.npy --context 6 --steps 3 --learning-rate 1e30 --output wild";
+    refused(wild, &["too large"]);
+    refused("model run config.json --input ids.safetensors --output out.safetensors", &["config.json"]);
+    refused("model info nowhere", &["nowhere"]);
+    refused("lm eval nowhere --tokens tokens.npy --context 4", &["nowhere"]);
+    let wrong = FileArray::new(vec![2], FileData::F32(vec![0.5, 1.0])).unwrap();
+    write_npy(at.join("half.npy"), &wrong).unwrap();
+    refused("lm train --description config.json --tokens half.npy --context 1 --steps 1", &["whole numbers"]);
+    let path: &Path = at;
+    assert!(!path.join("wild").exists() || std::fs::read_dir(path.join("wild")).unwrap().next().is_none());
+}
