@@ -2,7 +2,8 @@
 
 use crate::model::{self, Precision};
 use anyhow::{Context, bail};
-use collimate_transformer::{Choice, Model, Tokenizer};
+use collimate_stream::RngStream;
+use collimate_transformer::{Choice, Generation, Model, Sampling, Tokenizer};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   collimate generate model.gguf --text \"The capital of France is\" --tokens 20 --greedy
+  collimate generate model.gguf --text \"Once upon a time\" --tokens 50 --temperature 0.8 --top-p 0.95 --seed 1
   collimate generate some-folder --ids 5,3,8 --tokens 10 --greedy --precision f64 --json")]
 pub(crate) struct Options {
     /// The model, a folder with config.json and safetensors files, or a GGUF file.
@@ -26,8 +28,26 @@ pub(crate) struct Options {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     tokens: u32,
     /// Take the most likely token each time.
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p"])]
     greedy: bool,
+    /// Draw each token from softmax(logits / temperature).
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f64,
+    /// Draw among this many most likely tokens.
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Draw among the most likely tokens that reach this probability together.
+    #[arg(long, value_name = "P")]
+    top_p: Option<f64>,
+    /// Draw among tokens of at least this share of the largest probability.
+    #[arg(long, value_name = "SHARE")]
+    min_p: Option<f64>,
+    /// The seed of the drawn tokens.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Stop behind one of these tokens.
+    #[arg(long, value_delimiter = ',')]
+    stop: Vec<u32>,
     /// Compute every token again at each step, instead of keeping keys and values.
     #[arg(long)]
     no_cache: bool,
@@ -63,8 +83,19 @@ fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Res
         bail!("the prompt has no tokens; give a longer --text, or --ids");
     }
     let model: Model<F> = model::open(&options.place, None)?;
-    let choice = Choice::Greedy;
-    let ids = model.generate(&prompt, options.tokens as usize, choice, !options.no_cache)?;
+    let choice = match options.greedy {
+        true => Choice::Greedy,
+        false => Choice::Sampled(Sampling {
+            temperature: options.temperature,
+            top_k: options.top_k,
+            top_p: options.top_p,
+            min_p: options.min_p,
+        }),
+    };
+    let stop = options.stop.clone();
+    let generation = Generation { tokens: options.tokens as usize, choice, stop, cached: !options.no_cache };
+    let mut stream = RngStream::named(options.seed, "tokens of a text");
+    let ids = model.generate(&prompt, &generation, &mut stream, &mut ())?;
     // A token may stand for a part of a character, so the whole is decoded at once.
     let text = tokenizer.as_ref().map(|tokenizer| tokenizer.decode(&ids)).transpose().ok().flatten();
     if options.json {

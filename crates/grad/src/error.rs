@@ -64,6 +64,9 @@ pub enum GradError {
         /// The number of rows of the table.
         len: usize,
     },
+    /// The model of an objective refused an evaluation.
+    #[error("the objective cannot be evaluated: {0}")]
+    Evaluation(String),
     /// A range is reversed or ends after the last parameter.
     #[error("the range {}..{} does not fit {len} parameters", range.start, range.end)]
     Range {

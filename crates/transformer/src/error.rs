@@ -137,6 +137,9 @@ pub enum RunError {
         /// The number of layers of the model.
         layers: usize,
     },
+    /// A number is out of its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// The model has no head that gives logits.
     #[error("the model has no head that gives logits; use its hidden states")]
     NoHead,

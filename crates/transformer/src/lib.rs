@@ -29,7 +29,9 @@ pub use error::{ModelFileError, NonFinite, RunError, TrainingError, TransformerE
 pub use hooks::{Capture, Edit, Hooks};
 pub use losses::{CROSS_ENTROPY, Losses};
 pub use model::{Decoder, Run};
-pub use network::{Along, Choice, Gradients, Model, Outputs, Targets};
+pub use network::{
+    Along, Choice, Generation, Gradients, Model, Outputs, Sampling, SequenceObjective, Targets,
+};
 pub use parameters::{ParameterName, Part};
 pub use pass::{Input, Precision};
 pub use site::{HookPoint, Site, UnknownPoint};

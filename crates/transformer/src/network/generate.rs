@@ -1,68 +1,102 @@
 //! Texts that a model writes, token by token.
 
 use super::Model;
+use super::choice::Choice;
 use crate::cache::Cache;
 use crate::error::RunError;
+use crate::hooks::Hooks;
 use crate::pass::{Forward, Input, Precision, Setting};
-use ndarray::{Array1, Array2};
+use collimate_stream::RngStream;
+use ndarray::Array2;
 
-/// The rule by which the next token is chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Choice {
-    /// The token with the largest logit; the first of equal ones.
-    Greedy,
+/// The way in which a text is continued.
+///
+/// # Examples
+/// ```
+/// use collimate_transformer::{Choice, Generation};
+/// let generation = Generation { stop: vec![2], ..Generation::greedy(20) };
+/// assert_eq!((generation.tokens, generation.choice), (20, Choice::Greedy));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generation {
+    /// The largest number of tokens that are written.
+    pub tokens: usize,
+    /// The rule by which each token is chosen.
+    pub choice: Choice,
+    /// The tokens behind which the text ends. The token itself is the last one.
+    pub stop: Vec<u32>,
+    /// True if keys and values of earlier tokens are kept, so that each step costs one token.
+    pub cached: bool,
+}
+
+impl Generation {
+    /// Returns the most likely token each time, with a cache and without stop tokens.
+    pub fn greedy(tokens: usize) -> Self {
+        Self { tokens, choice: Choice::Greedy, stop: Vec::new(), cached: true }
+    }
 }
 
 impl<F: Precision> Model<F> {
-    /// Continues a text by a number of tokens.
+    /// Continues a text, and returns the new tokens.
     ///
-    /// With `cached` the keys and values of earlier tokens are kept, and each step costs one token. The result is that of the whole
-    /// pass, except with a dynamic base of the rotary angles or with divisors for long texts: there, earlier keys keep the angles of
-    /// their time.
+    /// With a cache the result is that of the whole pass, except with a dynamic base of the rotary angles or with divisors for long
+    /// texts: there, earlier keys keep the angles of their time. Hooks see each pass: with a cache, the first one on the prompt and the
+    /// others on one token.
+    ///
+    /// # Determinism
+    /// Sampled tokens depend on the stream alone; greedy ones do not use it.
     ///
     /// # Errors
-    /// Those of [`Model::run`]; [`RunError::NoHead`] for a model without logits; [`RunError::NotCausal`] for an encoder.
+    /// Those of [`Model::run`]; [`RunError::NoHead`] for a model without logits; [`RunError::NotCausal`] for an encoder;
+    /// [`RunError::OutOfRange`] for numbers of a choice that are out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::{Activation, AttentionDescription, Description, Generation, LayerDescription, MlpDescription};
+    /// use collimate_transformer::{Model, Norm, RngStream};
+    /// let mlp = MlpDescription::new(16, true, Activation::Silu);
+    /// let layer = LayerDescription::new(AttentionDescription::new(2, 1, 4), mlp, Norm::root_mean_square(1e-5));
+    /// let mut description = Description::new("toy", 11, 8, 32);
+    /// description.layers = vec![layer];
+    /// let model = Model::<f64>::random(description, &RngStream::new(1, 0));
+    /// let mut stream = RngStream::new(2, 0);
+    /// let cached = model.generate(&[3, 5], &Generation::greedy(4), &mut stream, &mut ())?;
+    /// let whole = Generation { cached: false, ..Generation::greedy(4) };
+    /// assert_eq!(model.generate(&[3, 5], &whole, &mut stream, &mut ())?, cached);
+    /// # Ok::<(), collimate_transformer::RunError>(())
+    /// ```
     pub fn generate(
         &self,
         prompt: &[u32],
-        tokens: usize,
-        choice: Choice,
-        cached: bool,
+        generation: &Generation,
+        stream: &mut RngStream,
+        hooks: &mut dyn Hooks<F>,
     ) -> Result<Vec<u32>, RunError> {
         let slot = self.program.logits.ok_or(RunError::NoHead)?;
         if !self.description.is_causal() {
             return Err(RunError::NotCausal);
         }
+        generation.choice.check()?;
         let mut all = prompt.to_vec();
-        let mut cache = cached.then(|| Cache::new(self.description.layers.len(), 1));
-        for _ in 0..tokens {
+        let mut cache = generation.cached.then(|| Cache::new(self.description.layers.len(), 1));
+        for _ in 0..generation.tokens {
             let past = cache.as_ref().map_or(0, Cache::tokens);
             let new = &all[past..];
             let input = Input::new(Array2::from_shape_vec((1, new.len()), new.to_vec()).expect("one row"));
             let setting =
                 Setting::new(&self.description, &self.program.layout, &self.parameters, None, &input, past)?;
-            let mut none = ();
-            let mut pass = Forward::new(&setting, &mut none, false);
+            let mut pass = Forward::new(&setting, hooks, false);
             if let Some(cache) = &mut cache {
                 pass = pass.with_cache(cache);
             }
             let values = self.program.forward(pass, usize::MAX)?;
             let logits = values[slot].as_ref().expect("the pass computed the logits");
-            let last = logits.value.row(new.len() - 1).to_owned();
-            all.push(choose(&last, choice));
+            let token = generation.choice.choose(logits.value.row(new.len() - 1), stream);
+            all.push(token);
+            if generation.stop.contains(&token) {
+                break;
+            }
         }
         Ok(all.split_off(prompt.len()))
     }
-}
-
-fn choose<F: Precision>(logits: &Array1<F>, choice: Choice) -> u32 {
-    let Choice::Greedy = choice;
-    let mut best = 0;
-    for (id, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = id;
-        }
-    }
-    best as u32
 }

@@ -76,6 +76,18 @@ impl<F: Precision> Model<F> {
         points: &[HookPoint],
         direction: Option<&[Array2<F>]>,
     ) -> Result<Gradients<F>, RunError> {
+        self.gradients_at(&self.parameters, input, targets, points, direction)
+    }
+
+    /// Computes the gradients of the model with other parameters.
+    pub(super) fn gradients_at(
+        &self,
+        parameters: &[Array2<F>],
+        input: &Input,
+        targets: &Targets,
+        points: &[HookPoint],
+        direction: Option<&[Array2<F>]>,
+    ) -> Result<Gradients<F>, RunError> {
         if let Some(&point) = points.iter().find(|point| !self.has_point(**point)) {
             return Err(RunError::NoSuchPoint { point, layers: self.description.layers.len() });
         }
@@ -84,7 +96,7 @@ impl<F: Precision> Model<F> {
         let setting = Setting::new(
             &self.description,
             &self.program.layout,
-            &self.parameters,
+            parameters,
             direction.as_deref(),
             input,
             0,
@@ -132,12 +144,25 @@ impl<F: Precision> Model<F> {
         targets: &Targets,
         hooks: &mut dyn Hooks<F>,
     ) -> Result<f64, RunError> {
-        let logits = self.run(input, hooks)?.logits.ok_or(RunError::NoHead)?;
-        let targets = self.check_targets(input, targets)?;
-        let (b, t, v) = logits.dim();
-        let rows = logits.into_shape_with_order((b * t, v)).expect("standard layout");
-        let losses = CrossEntropy { targets: &targets }.losses(Matrix::plain(rows).view());
+        self.check_points(hooks)?;
+        let losses = self.losses_at(&self.parameters, input, targets, hooks)?;
         Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+    }
+
+    /// Computes the loss of each position with a target, in nats, in order, with other parameters.
+    pub(super) fn losses_at(
+        &self,
+        parameters: &[Array2<F>],
+        input: &Input,
+        targets: &Targets,
+        hooks: &mut dyn Hooks<F>,
+    ) -> Result<Vec<f64>, RunError> {
+        let slot = self.program.logits.ok_or(RunError::NoHead)?;
+        let setting = Setting::new(&self.description, &self.program.layout, parameters, None, input, 0)?;
+        let targets = self.check_targets(input, targets)?;
+        let values = self.program.forward(Forward::new(&setting, hooks, false), usize::MAX)?;
+        let logits = values[slot].as_ref().expect("the pass computed the logits");
+        Ok(CrossEntropy { targets: &targets }.losses(logits.view()))
     }
 
     /// Returns the values and the derivatives, with zeros for parameters that the pass did not reach.

@@ -1,17 +1,21 @@
 //! A model of any architecture: its weights, and the passes through it.
 
+mod choice;
 mod files;
 mod generate;
 mod gradients;
 mod load;
 mod names;
+mod objective;
 mod random;
 mod run;
 mod save;
 mod tensors;
 
-pub use generate::Choice;
+pub use choice::{Choice, Sampling};
+pub use generate::Generation;
 pub use gradients::{Along, Gradients, Targets};
+pub use objective::SequenceObjective;
 pub use run::Outputs;
 
 use crate::description::Description;

@@ -78,7 +78,7 @@ impl<F: Precision> Model<F> {
     }
 
     /// Returns an error if the hooks name a point that the model does not have.
-    fn check_points(&self, hooks: &dyn Hooks<F>) -> Result<(), RunError> {
+    pub(super) fn check_points(&self, hooks: &dyn Hooks<F>) -> Result<(), RunError> {
         match hooks.points().into_iter().find(|point| !self.has_point(*point)) {
             Some(point) => Err(RunError::NoSuchPoint { point, layers: self.description.layers.len() }),
             None => Ok(()),

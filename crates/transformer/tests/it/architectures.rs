@@ -1,7 +1,7 @@
 //! The values of the reference library for every architecture, from both styles of configuration, in f64 and f32.
 
 use collimate_tensor::files::Safetensors;
-use collimate_transformer::{Choice, Input, Model, Precision, Targets};
+use collimate_transformer::{Generation, Input, Model, Precision, RngStream, Targets};
 use ndarray::{Array2, ArrayD, Dimension, IxDyn};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -206,7 +206,8 @@ fn greedy_texts_are_those_of_the_reference_library() {
             for (prompt, wanted) in ids.rows().into_iter().zip(wanted.rows()) {
                 let prompt: Vec<u32> = prompt.iter().take(length).map(|&x| x as u32).collect();
                 let wanted: Vec<u32> = wanted.iter().map(|&x| x as u32).collect();
-                let given = model.generate(&prompt, wanted.len(), Choice::Greedy, cached).unwrap();
+                let generation = Generation { cached, ..Generation::greedy(wanted.len()) };
+                let given = model.generate(&prompt, &generation, &mut RngStream::new(0, 0), &mut ()).unwrap();
                 assert_eq!(given, wanted, "{}, cached: {cached}", case.name());
             }
         }

@@ -1,9 +1,10 @@
 //! Models of random weights: derivatives, hook points, and the agreement of the two ways to compute attention.
 
+use collimate_grad::{Batch, CheckConfig, Coordinates, Objective, Scratch, check_gradient};
 use collimate_transformer::{
-    Activation, Alibi, Arrangement, AttentionDescription, Capture, Description, Differential, Edit, GainForm,
-    HeadNorm, HeadNormOver, HookPoint, Input, LayerDescription, LearnedPositions, MlpDescription, Model,
-    Norm, RngStream, Rotary, RotaryLayout, Site, Targets,
+    Activation, Alibi, Arrangement, AttentionDescription, Capture, Choice, Description, Differential, Edit,
+    GainForm, Generation, HeadNorm, HeadNormOver, HookPoint, Input, LayerDescription, LearnedPositions,
+    MlpDescription, Model, Norm, RngStream, Rotary, RotaryLayout, Sampling, SequenceObjective, Site, Targets,
 };
 use ndarray::{Array2, Axis, s};
 
@@ -258,7 +259,7 @@ fn inputs_that_do_not_fit_are_refused() {
     assert!(refused(two.clone().with_positions(ndarray::array![[0, -1]])).contains("row -1"));
     let mut hook = Capture::at([Site::Pattern.of_layer(2)]);
     assert!(model.run(&two, &mut hook).unwrap_err().to_string().contains("2 layers"));
-    let generate = model.generate(&[1, 2], 1, collimate_transformer::Choice::Greedy, true);
+    let generate = model.generate(&[1, 2], &Generation::greedy(1), &mut RngStream::new(0, 0), &mut ());
     assert!(generate.unwrap_err().to_string().contains("encoder"));
     let nothing = Targets::of(Array2::from_elem((1, 2), None));
     assert!(
@@ -278,4 +279,85 @@ fn numbers_that_overflow_are_named_with_their_site() {
     let large = model.parameters().map(|(_, x)| x.mapv(|x| x * 1e30)).collect();
     let error = model.with_parameters(large).unwrap().run(&padded(), &mut ()).unwrap_err().to_string();
     assert!(error.contains("of layer 0") && error.contains("too large"), "{error}");
+}
+
+#[test]
+fn sampled_tokens_follow_their_distribution() {
+    let model = Model::<f64>::random(descriptions().remove(0), &RngStream::new(4, 0));
+    let prompt = [3, 1, 4];
+    let sampling = Sampling { temperature: 0.7, top_k: Some(6), top_p: Some(0.9), min_p: Some(0.05) };
+    let logits = model.run(&Input::new(ndarray::array![[3, 1, 4]]), &mut ()).unwrap().logits.unwrap();
+    let kept = sampling.distribution(logits.slice(s![0, 2, ..]));
+    assert!((kept.iter().map(|(_, p)| p).sum::<f64>() - 1.0).abs() < 1e-12 && kept.len() <= 6);
+    let generation = Generation { choice: Choice::Sampled(sampling), ..Generation::greedy(1) };
+    let (mut stream, n) = (RngStream::new(1, 0), 4000);
+    let mut counts = [0u32; 13];
+    for _ in 0..n {
+        counts[model.generate(&prompt, &generation, &mut stream, &mut ()).unwrap()[0] as usize] += 1;
+    }
+    for id in 0..13 {
+        let p = kept.iter().find(|(other, _)| *other == id).map_or(0.0, |(_, p)| *p);
+        // Six standard errors: a false alarm is rarer than one in ten million.
+        let off = (f64::from(counts[id as usize]) / f64::from(n) - p).abs();
+        assert!(off <= 6.0 * (p * (1.0 - p) / f64::from(n)).sqrt(), "{id}: {off} of {p}");
+    }
+    // The same stream gives the same text; a stop token ends it.
+    let long =
+        Generation { tokens: 12, choice: Choice::Sampled(Sampling::default()), ..Generation::greedy(12) };
+    let text = |g: &Generation| model.generate(&prompt, g, &mut RngStream::new(8, 0), &mut ()).unwrap();
+    assert_eq!(text(&long), text(&Generation { cached: false, ..long.clone() }));
+    let stop = text(&long)[4];
+    let stopped = text(&Generation { stop: vec![stop], ..long.clone() });
+    assert_eq!(stopped.iter().position(|&id| id == stop), Some(stopped.len() - 1));
+    for wrong in [
+        Sampling { temperature: 0.0, ..Sampling::default() },
+        Sampling { top_k: Some(0), ..Sampling::default() },
+        Sampling { top_p: Some(1.5), ..Sampling::default() },
+        Sampling { min_p: Some(-0.1), ..Sampling::default() },
+    ] {
+        let generation = Generation { choice: Choice::Sampled(wrong), ..Generation::greedy(1) };
+        assert!(model.generate(&prompt, &generation, &mut stream, &mut ()).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_objective_of_chosen_weights_has_exact_gradients_and_products() {
+    let model = Model::<f64>::random(descriptions().remove(0), &RngStream::new(4, 0));
+    let rows = ndarray::array![[3, 1, 4, 1, 5], [9, 2, 6, 5, 3], [5, 8, 9, 7, 9]];
+    let objective = SequenceObjective::new(&model, rows, |name| name.layer == Some(1)).unwrap();
+    let (w, n) = (objective.start(), objective.n_parameters());
+    let batch = Batch::Indices(&[2, 0, 2]);
+    let config =
+        CheckConfig { coordinates: Coordinates::Sample { count: 40, seed: 1 }, ..CheckConfig::default() };
+    let report = check_gradient(&objective, &w, batch, &config).unwrap();
+    assert!(report.passed(), "{report:?}");
+    let scratch = &mut Scratch::new();
+    let mut losses = [0.0; 3];
+    objective.per_sample_losses().unwrap().per_sample_losses_into(&w, batch, scratch, &mut losses);
+    let mean = losses.iter().sum::<f64>() / 3.0;
+    assert!((mean - objective.loss(&w, batch, scratch)).abs() < 1e-14 && losses[0] == losses[2]);
+    let mut stream = RngStream::new(2, 0);
+    let v: Vec<f64> = (0..n).map(|_| 0.1 * stream.normal()).collect();
+    let mut product = vec![0.0; n];
+    objective.hessian_vector_products().unwrap().hessian_vector_product_into(
+        &w,
+        &v,
+        batch,
+        scratch,
+        &mut product,
+    );
+    let gradient = |step: f64| {
+        let moved: Vec<f64> = w.iter().zip(&v).map(|(w, v)| w + step * v).collect();
+        let mut out = vec![0.0; n];
+        objective.loss_and_gradient_into(&moved, batch, &mut Scratch::new(), &mut out);
+        out
+    };
+    let (plus, minus) = (gradient(1e-5), gradient(-1e-5));
+    for ((plus, minus), product) in plus.iter().zip(&minus).zip(&product) {
+        assert!(((plus - minus) / 2e-5 - product).abs() < 1e-7);
+    }
+    assert!(objective.coordinate_name(0).contains("of layer 1[0, 0]"));
+    let infinite = vec![f64::INFINITY; n];
+    assert!(objective.loss(&infinite, batch, scratch).is_nan());
+    assert!(objective.failure(&infinite, batch).unwrap().to_string().contains("of layer 1"));
 }
