@@ -68,6 +68,9 @@ impl Planted {
 /// # Shapes
 /// `from` `[a, d]`, `to` `[b, d]`.
 ///
+/// # Panics
+/// If the rows differ in width.
+///
 /// # References
 /// Sharkey, Braun and Millidge (2022), in the direction of their released code.
 pub fn mmcs(from: &ArrayRef2<f64>, to: &ArrayRef2<f64>) -> f64 {

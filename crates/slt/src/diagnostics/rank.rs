@@ -8,6 +8,9 @@ use super::{effective_sample_size, split_r_hat};
 ///
 /// Unlike [`effective_sample_size`] it exists for heavy tails too, and a monotone map does not change it.
 ///
+/// # Panics
+/// If the chains differ in length.
+///
 /// # References
 /// Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), eq. 14 and section 4.
 pub fn bulk_ess(chains: &[Vec<f64>]) -> f64 {
@@ -15,6 +18,9 @@ pub fn bulk_ess(chains: &[Vec<f64>]) -> f64 {
 }
 
 /// Returns the effective sample size for the tails, the smaller one of `x ≤ q₀.₀₅` and `x ≤ q₀.₉₅`.
+///
+/// # Panics
+/// If the chains differ in length.
 ///
 /// # References
 /// Vehtari et al. (2021), section 4.3.
@@ -37,6 +43,9 @@ pub fn tail_ess(chains: &[Vec<f64>]) -> f64 {
 }
 
 /// Returns R̂ of the rank-normalised draws or of their distances from the median, whichever is larger.
+///
+/// # Panics
+/// If the chains differ in length.
 ///
 /// # References
 /// Vehtari et al. (2021), section 4.2.

@@ -1,16 +1,16 @@
 //! Arithmetic on arrays that lie in vector registers, for the loops that [`leveled!`](crate::leveled) compiles.
 
-use crate::Scalar;
+use ndarray::NdFloat;
 
 /// Returns `a·b + c`, with one rounding if `FUSED`. Only a level with the instruction may set `FUSED`: elsewhere it is a slow call.
 #[inline(always)]
-pub fn multiply_add<const FUSED: bool, F: Scalar>(a: F, b: F, c: F) -> F {
+pub fn multiply_add<const FUSED: bool, F: NdFloat>(a: F, b: F, c: F) -> F {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// Adds `a·b` to `sum`, lane by lane.
 #[inline(always)]
-pub fn add_product<const FUSED: bool, F: Scalar, const N: usize>(a: &[F; N], b: &[F; N], sum: &mut [F; N]) {
+pub fn add_product<const FUSED: bool, F: NdFloat, const N: usize>(a: &[F; N], b: &[F; N], sum: &mut [F; N]) {
     for l in 0..N {
         sum[l] = multiply_add::<FUSED, F>(a[l], b[l], sum[l]);
     }
@@ -18,7 +18,7 @@ pub fn add_product<const FUSED: bool, F: Scalar, const N: usize>(a: &[F; N], b: 
 
 /// Adds `a·b` to `sum`, with one number `a` for all lanes.
 #[inline(always)]
-pub fn add_scaled<const FUSED: bool, F: Scalar, const N: usize>(a: F, b: &[F; N], sum: &mut [F; N]) {
+pub fn add_scaled<const FUSED: bool, F: NdFloat, const N: usize>(a: F, b: &[F; N], sum: &mut [F; N]) {
     for l in 0..N {
         sum[l] = multiply_add::<FUSED, F>(a, b[l], sum[l]);
     }
@@ -26,7 +26,7 @@ pub fn add_scaled<const FUSED: bool, F: Scalar, const N: usize>(a: F, b: &[F; N]
 
 /// Returns the sum of all lanes: the upper half is added to the lower half until one number is left. `N` is a power of two.
 #[inline(always)]
-pub fn fold<F: Scalar, const N: usize>(mut lanes: [F; N]) -> F {
+pub fn fold<F: NdFloat, const N: usize>(mut lanes: [F; N]) -> F {
     const { assert!(N.is_power_of_two()) };
     let mut width = N / 2;
     while width > 0 {

@@ -67,7 +67,7 @@ impl<'a, F: Precision> SequenceObjective<'a, F> {
         parts.flat_map(|((_, x), _)| x.iter().copied()).collect()
     }
 
-    /// Returns all parameters of the model, with `w` in the place of the chosen ones; zeros or the model's own for the others.
+    /// Returns all parameters of the model, where the chosen ones are those of `w`; the others are zero, or the model's own.
     fn spread(&self, w: &[F], own: bool) -> Vec<Array2<F>> {
         let mut at = 0;
         let parts = self.model.parameters().zip(&self.chosen).map(|((_, x), chosen)| {
