@@ -7,7 +7,7 @@ use collimate_measure::MeasureError;
 use collimate_output::OutputError;
 use collimate_sae::SaeError;
 use collimate_superposition::SuperpositionError;
-use collimate_transformer::{ModelFileError, RunError, TransformerError};
+use collimate_transformer::{HookPoint, ModelFileError, RunError, TransformerError};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -50,6 +50,33 @@ pub enum StudyError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// A splice without a dictionary, which has no codes.
+    #[error("a splice of given rows has no codes; make it with Splice::dictionary to read or change codes")]
+    NoDictionary,
+    /// A run that gave the splice nothing to replace.
+    #[error(
+        "the run did not pass {point} at a position after 0; run the model through that layer, on at least two tokens, with \
+         the splice as its hooks"
+    )]
+    NotReached {
+        /// The point of the splice.
+        point: HookPoint,
+    },
+    /// A point outside the residual stream, where a direct effect on the logits is not defined.
+    #[error(
+        "{operation} is not defined at {point}; choose a site of the residual stream, or the output of an attention or MLP layer"
+    )]
+    OutsideResidual {
+        /// The operation.
+        operation: &'static str,
+        /// The point.
+        point: HookPoint,
+    },
+    /// A rule that leaves out every row.
+    #[error(
+        "every row of the text is left out; leave out fewer tokens, allow larger norms, or choose a longer text"
+    )]
+    NoRows,
     /// The caller stopped the study, for example by Ctrl-C.
     #[error("interrupted")]
     Interrupted,

@@ -33,11 +33,19 @@ pub struct LeaveOut {
     pub max_norm: Option<f64>,
 }
 
-/// A [`LeaveOut`] at one place of a model, with the largest norm in the units of its activations.
+/// A [`LeaveOut`] at one place of a model, with the largest norm in the units of its activations. The default leaves out nothing but
+/// position 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowRule {
     rule: LeaveOut,
     largest: f64,
+}
+
+impl Default for RowRule {
+    /// Returns the rule that leaves out nothing but position 0.
+    fn default() -> Self {
+        Self { rule: LeaveOut::default(), largest: f64::INFINITY }
+    }
 }
 
 impl LeaveOut {
@@ -57,7 +65,7 @@ impl LeaveOut {
         sequences: &[Sequence],
         point: HookPoint,
     ) -> Result<RowRule, StudyError> {
-        let mut rule = RowRule { rule: self.clone(), largest: f64::INFINITY };
+        let mut rule = RowRule { rule: self.clone(), ..RowRule::default() };
         let Some(factor) = self.max_norm else { return Ok(rule) };
         ensure(factor > 0.0 && factor.is_finite(), "max_norm", "positive and finite", factor)
             .map_err(SaeError::from)?;

@@ -7,7 +7,7 @@ use crate::texts::Source;
 use anyhow::{bail, ensure};
 use collimate_sae::formats::{Checkpoint, Dictionary, Target};
 use collimate_sae::{Evaluation, Size, Usage, WithNull};
-use collimate_studies::splicing::recovered_leaving_out;
+use collimate_studies::splicing::{RecoveredOptions, recovered};
 use collimate_studies::width_at;
 use ndarray::{Array1, s};
 use std::path::PathBuf;
@@ -196,9 +196,9 @@ fn measure_in_model(
         !stop.load(Ordering::SeqCst)
     };
     let rule = leave_out.at(decoder, &sequences, point)?;
-    let seed = options.seed;
-    let [found, null] =
-        recovered_leaving_out(decoder, dictionary, seed, point, &sequences, mean, &rule, &mut going_on)?;
+    let both = [dictionary, &dictionary.null(options.seed)];
+    let place = RecoveredOptions { point, mean, rule };
+    let [found, null] = recovered(decoder, both, &place, &sequences, &mut going_on)?;
     steps.finish();
     Ok(found.with_null(&null, dictionary.fingerprint()).into_iter().collect())
 }

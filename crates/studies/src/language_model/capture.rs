@@ -4,7 +4,6 @@ use crate::rows::{flat, width_at};
 use crate::sequence::Sequence;
 use collimate_measure::Fingerprint;
 use collimate_output::{NewFolder, OutputError, is_free};
-use collimate_sae::SaeError;
 use collimate_sae::shards::{INDEX, ShardWriter, Shards};
 use collimate_transformer::{Capture, Decoder, HookPoint, Run, Site};
 use ndarray::Array1;
@@ -95,7 +94,7 @@ pub fn capture(
 /// Captures like [`capture`] into folders that were begun before, and leaves out the rows that a rule names.
 ///
 /// # Errors
-/// As [`capture`]; [`StudyError::Dictionary`] with [`SaeError::Exhausted`] if no row is left.
+/// As [`capture`]; [`StudyError::NoRows`] if no row is left.
 pub fn capture_into(
     decoder: &Decoder,
     sequences: &[Sequence],
@@ -138,7 +137,7 @@ pub fn capture_into(
 /// Completes a set, and opens it under its name.
 fn finish(target: CaptureTarget, writer: ShardWriter) -> Result<Shards, StudyError> {
     if writer.finish()? == 0 {
-        return Err(SaeError::Exhausted { expected: 1, given: 0 }.into());
+        return Err(StudyError::NoRows);
     }
     let CaptureTarget { folder, path, obsolete, .. } = target;
     let source = Shards::open(folder.path())?.source();

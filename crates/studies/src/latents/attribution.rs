@@ -2,7 +2,7 @@ use super::effect::direct_effect;
 use crate::error::StudyError;
 use crate::rows::rows_at;
 use crate::splicing::{Change, ErrorTerm, Splice};
-use collimate_sae::{Dictionary, SaeError};
+use collimate_sae::Dictionary;
 use collimate_transformer::{Decoder, HookPoint, Run, Site};
 use ndarray::{Array2, Axis, s};
 
@@ -51,7 +51,7 @@ impl Attribution {
 /// ([`Dictionary::output_scales`]).
 ///
 /// # Errors
-/// [`StudyError::Dictionary`] unless the point lies in the residual stream; [`StudyError::Model`].
+/// [`StudyError::OutsideResidual`] unless the point lies in the residual stream; [`StudyError::Dictionary`]; [`StudyError::Model`].
 pub fn direct_attribution(
     decoder: &Decoder,
     dictionary: &Dictionary<f32>,
@@ -63,8 +63,7 @@ pub fn direct_attribution(
         point.site,
         Site::ResidualPre | Site::ResidualMid | Site::ResidualPost | Site::MlpOutput | Site::AttentionOutput
     ) {
-        let operation = "direct attribution outside the residual stream";
-        return Err(SaeError::Unsupported { operation, architecture: "per-head or neuron" }.into());
+        return Err(StudyError::OutsideResidual { operation: "direct attribution", point });
     }
     let rows = rows_at(decoder, tokens, point)?;
     let last = rows.slice(s![-1.., ..]).to_owned();

@@ -10,4 +10,4 @@ pub use attribution::{Attribution, Share, attribution_by_ablation, direct_attrib
 pub use characters::{characters, token_text};
 pub use effect::{LogitEffect, direct_effect};
 pub use prediction::{Predictions, continuation, predictions};
-pub use top_firings::{Firing, LatentTop, top_firings, top_firings_leaving_out};
+pub use top_firings::{Firing, LatentTop, TopFirings, TopOptions, top_firings};

@@ -1,5 +1,5 @@
 use crate::error::StudyError;
-use crate::leave_out::{LeaveOut, RowRule};
+use crate::leave_out::RowRule;
 use crate::rows::rows_at;
 use crate::sequence::Sequence;
 use collimate_sae::Dictionary;
@@ -34,10 +34,32 @@ pub struct LatentTop {
     pub histogram: Vec<u64>,
 }
 
+/// The latents and the rows of [`top_firings`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TopOptions<'a> {
+    /// The latents whose firings are kept. Every latent is counted.
+    pub latents: &'a [u32],
+    /// The largest number of firings that are kept for each latent.
+    pub most: usize,
+    /// The rows that are left out; by default position 0 alone.
+    pub rule: RowRule,
+}
+
+/// The firings on some sequences.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopFirings {
+    /// The strongest firings of each chosen latent, in the order in which they were chosen.
+    pub tops: Vec<LatentTop>,
+    /// The number of rows on which each latent of the dictionary fires.
+    pub fired: Vec<u64>,
+    /// The number of rows that were not left out.
+    pub rows: u64,
+}
+
 /// The number of bins of a histogram.
 const BINS: usize = 40;
 
-/// Finds the positions at which some latents fire most, and counts the firings of every latent.
+/// Finds the positions at which some latents fire most, and counts the firings of every latent. Rows that are left out do not count.
 ///
 /// `progress` is called with the number of sequences done so far; the search stops when it returns false.
 ///
@@ -46,40 +68,40 @@ const BINS: usize = 40;
 ///
 /// # Determinism
 /// Among codes of equal magnitude the earlier position is kept.
+///
+/// # Examples
+/// ```
+/// use collimate_sae::{Sae, Size, TopK};
+/// use collimate_stream::RngStream;
+/// use collimate_studies::Sequence;
+/// use collimate_studies::latents::{TopOptions, top_firings};
+/// use collimate_transformer::{Config, Decoder, Site};
+/// let mut stream = RngStream::new(1, 0);
+/// let decoder = Decoder::random(Config::small(), &mut stream)?;
+/// let size = Size { d_model: decoder.config().d_model, n_latents: 64 };
+/// let dictionary = Sae::<f32>::new(TopK::new(4), size, &mut stream)?.into_dictionary();
+/// let text = [Sequence { document: 0, tokens: vec![0, 5, 9, 5] }];
+/// let options = TopOptions { latents: &[3, 7], most: 2, ..TopOptions::default() };
+/// let point = Site::ResidualPost.of_layer(0);
+/// let found = top_firings(&decoder, &dictionary, point, &text, &options, &mut |_| true)?;
+/// assert_eq!((found.rows, found.tops[1].latent), (3, 7)); // three positions after position 0
+/// assert!(found.fired.iter().sum::<u64>() <= 3 * 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn top_firings(
     decoder: &Decoder,
     dictionary: &Dictionary<f32>,
     point: HookPoint,
     sequences: &[Sequence],
-    latents: &[u32],
-    most: usize,
+    options: &TopOptions<'_>,
     progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<(Vec<LatentTop>, Vec<u64>), StudyError> {
-    let rule = LeaveOut::default().at(decoder, sequences, point)?;
-    let (tops, usage) =
-        top_firings_leaving_out(decoder, dictionary, point, sequences, latents, most, &rule, progress)?;
-    Ok((tops, usage.0))
-}
-
-/// Finds positions like [`top_firings`], among the rows that a rule keeps. The count of firings comes with the number of these rows.
-///
-/// # Errors
-/// As [`top_firings`].
-pub fn top_firings_leaving_out(
-    decoder: &Decoder,
-    dictionary: &Dictionary<f32>,
-    point: HookPoint,
-    sequences: &[Sequence],
-    latents: &[u32],
-    most: usize,
-    rule: &RowRule,
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<(Vec<LatentTop>, (Vec<u64>, u64)), StudyError> {
+) -> Result<TopFirings, StudyError> {
+    let TopOptions { latents, most, ref rule } = *options;
     let mut tops: Vec<LatentTop> =
         latents.iter().map(|&latent| LatentTop { latent, ..LatentTop::default() }).collect();
     let mut codes: Vec<Vec<f32>> = vec![Vec::new(); latents.len()];
     let mut fired = vec![0; dictionary.size().n_latents];
-    let mut kept_rows = 0;
+    let mut kept = 0;
     for (number, sequence) in sequences.iter().enumerate() {
         if !progress(number) {
             return Err(StudyError::Interrupted);
@@ -89,7 +111,7 @@ pub fn top_firings_leaving_out(
         if positions.is_empty() {
             continue;
         }
-        kept_rows += positions.len() as u64;
+        kept += positions.len() as u64;
         let out = dictionary.forward(&rows.select(Axis(0), &positions))?;
         let mut around = vec![vec![0.0; sequence.tokens.len()]; latents.len()];
         for (&position, (active, values)) in positions.iter().zip(out.codes.rows()) {
@@ -120,7 +142,7 @@ pub fn top_firings_leaving_out(
             .fold([0.0, 0.0], |[least, largest], &code| [f32::min(least, code), f32::max(largest, code)]);
         top.histogram = histogram(&codes, top.range);
     }
-    Ok((tops, (fired, kept_rows)))
+    Ok(TopFirings { tops, fired, rows: kept })
 }
 
 /// Counts the codes in equal bins of a range.

@@ -5,5 +5,5 @@ mod recovered;
 mod splice;
 
 pub use held_out::{DocumentLoss, Fidelity, HeldOut, loss_recovered};
-pub use recovered::{Recovered, recovered, recovered_leaving_out, recovered_with_null};
+pub use recovered::{Recovered, RecoveredOptions, recovered};
 pub use splice::{Change, ErrorTerm, Splice};

@@ -46,80 +46,54 @@ impl Recovered {
     }
 }
 
-/// Measures the loss and KL recovered on some sequences, against zeros and against `mean`. Position 0 is untouched in every run,
-/// and the prediction made there is left out.
+/// The place and the conditions of [`recovered`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecoveredOptions<'a> {
+    /// The point at which activations are replaced.
+    pub point: HookPoint,
+    /// The mean activation `[d]` of the mean ablation.
+    pub mean: &'a Array1<f32>,
+    /// The rows that stay as they are in every run; by default position 0 alone.
+    pub rule: RowRule,
+}
+
+/// Measures the loss and KL recovered by each dictionary on some sequences, against zeros and against the mean. Position 0 is untouched
+/// in every run, and the prediction made there is left out.
 ///
-/// `progress` is called with the number of sequences done so far; the run stops when it returns false.
+/// The runs without a dictionary are shared. A dictionary and its null ([`Dictionary::null`]), measured in one call, are compared by
+/// [`Recovered::with_null`]. `progress` is called with the number of sequences done so far; the run stops when it returns false.
 ///
 /// # Errors
 /// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`].
-pub fn recovered(
-    decoder: &Decoder,
-    dictionary: &Dictionary<f32>,
-    point: HookPoint,
-    sequences: &[Sequence],
-    mean: &Array1<f32>,
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<Recovered, StudyError> {
-    let [of_dictionary] = recovered_by_each(decoder, [dictionary], point, sequences, mean, None, progress)?;
-    Ok(of_dictionary)
-}
-
-/// Measures a dictionary like [`recovered`], and beside it its null, whose decoder rows are shuffled ([`Dictionary::null`]).
 ///
-/// # Errors
-/// As [`recovered`].
-///
-/// # Determinism
-/// The null is drawn from `seed` alone.
-pub fn recovered_with_null(
-    decoder: &Decoder,
-    dictionary: &Dictionary<f32>,
-    seed: u64,
-    point: HookPoint,
-    sequences: &[Sequence],
-    mean: &Array1<f32>,
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<[Recovered; 2], StudyError> {
-    recovered_by_each(decoder, [dictionary, &dictionary.null(seed)], point, sequences, mean, None, progress)
-}
-
-/// Measures like [`recovered_with_null`], where the rows that a rule leaves out stay as they are in every run, like position 0.
-///
-/// # Errors
-/// As [`recovered`].
-pub fn recovered_leaving_out(
-    decoder: &Decoder,
-    dictionary: &Dictionary<f32>,
-    seed: u64,
-    point: HookPoint,
-    sequences: &[Sequence],
-    mean: &Array1<f32>,
-    rule: &RowRule,
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<[Recovered; 2], StudyError> {
-    let both = [dictionary, &dictionary.null(seed)];
-    recovered_by_each(decoder, both, point, sequences, mean, Some(rule), progress)
-}
-
-/// Returns a splice that keeps the rows which a rule leaves out.
-fn ruled<'a>(splice: Splice<'a>, rule: Option<&'a RowRule>, tokens: &'a [u32]) -> Splice<'a> {
-    match rule {
-        Some(rule) => splice.leaving_out(rule, tokens),
-        None => splice,
-    }
-}
-
-/// Measures several dictionaries; the runs without a dictionary serve all of them.
-fn recovered_by_each<const N: usize>(
+/// # Examples
+/// ```
+/// use collimate_sae::{Sae, Size, TopK};
+/// use collimate_stream::RngStream;
+/// use collimate_studies::splicing::{RecoveredOptions, recovered};
+/// use collimate_studies::{RowRule, Sequence};
+/// use collimate_transformer::{Config, Decoder, Site};
+/// let mut stream = RngStream::new(1, 0);
+/// let decoder = Decoder::random(Config::small(), &mut stream)?;
+/// let size = Size { d_model: decoder.config().d_model, n_latents: 64 };
+/// let dictionary = Sae::<f32>::new(TopK::new(4), size, &mut stream)?.into_dictionary();
+/// let text = [Sequence { document: 0, tokens: vec![0, 5, 9, 5] }];
+/// let mean = ndarray::Array1::zeros(size.d_model);
+/// let options = RecoveredOptions { point: Site::ResidualPost.of_layer(0), mean: &mean, rule: RowRule::default() };
+/// let both = [&dictionary, &dictionary.null(7)];
+/// let [found, null] = recovered(&decoder, both, &options, &text, &mut |_| true)?;
+/// assert_eq!((found.predictions, found.loss.clean), (2, null.loss.clean)); // made at positions 1 and 2
+/// assert_eq!(found.loss.zero_ablated, found.loss.mean_ablated); // the mean is zero here
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn recovered<const N: usize>(
     decoder: &Decoder,
     dictionaries: [&Dictionary<f32>; N],
-    point: HookPoint,
+    options: &RecoveredOptions<'_>,
     sequences: &[Sequence],
-    mean: &Array1<f32>,
-    rule: Option<&RowRule>,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<[Recovered; N], StudyError> {
+    let RecoveredOptions { point, mean, ref rule } = *options;
     // Clean, zero, mean, and then each dictionary.
     let mut nll = vec![0.0_f64; 3 + N];
     let mut divergence = vec![0.0_f64; 3 + N];
@@ -138,7 +112,7 @@ fn recovered_by_each<const N: usize>(
         };
         let tokens = &sequence.tokens;
         let ablated = |row: &Array1<f32>| {
-            let mut splice = ruled(Splice::constant(point, row.view()), rule, tokens);
+            let mut splice = Splice::constant(point, row.view()).leaving_out(rule, tokens);
             let logits = run(&mut splice)?;
             splice.check()?;
             Ok::<_, StudyError>(logits)
@@ -146,7 +120,8 @@ fn recovered_by_each<const N: usize>(
         let clean = run(&mut ())?;
         let mut runs = vec![ablated(&zeros)?, ablated(mean)?];
         for dictionary in dictionaries {
-            let mut splice = ruled(Splice::dictionary(point, dictionary, ErrorTerm::Dropped)?, rule, tokens);
+            let splice = Splice::dictionary(point, dictionary, ErrorTerm::Dropped)?;
+            let mut splice = splice.leaving_out(rule, tokens);
             runs.push(run(&mut splice)?);
             splice.codes()?;
         }

@@ -125,14 +125,11 @@ impl<'a> Splice<'a> {
     /// Returns this splice with one more change of the codes, made after the changes before it.
     ///
     /// # Errors
-    /// [`StudyError::Dictionary`] when the splice has no dictionary, for a latent that does not exist, or for a value that is not
-    /// finite.
+    /// [`StudyError::NoDictionary`] when the splice has no dictionary; [`StudyError::Dictionary`] for a latent that does not exist,
+    /// or for a value that is not finite.
     pub fn with(mut self, change: Change) -> Result<Self, StudyError> {
         let Replacement::Dictionary(dictionary, _) = self.replacement else {
-            let operation = "a change of codes";
-            return Err(
-                SaeError::Unsupported { operation, architecture: "splice without a dictionary" }.into()
-            );
+            return Err(StudyError::NoDictionary);
         };
         let n = dictionary.size().n_latents;
         let latent = change.latent();
@@ -165,11 +162,16 @@ impl<'a> Splice<'a> {
     /// Takes the codes of the last run before any change, a row a position from position 1 on.
     ///
     /// # Errors
-    /// As [`Splice::check`]; [`StudyError::Dictionary`] when the splice has no dictionary or the run did not pass the point.
+    /// As [`Splice::check`]; [`StudyError::NoDictionary`] when the splice has no dictionary; [`StudyError::NotReached`] when the run
+    /// did not pass the point.
     pub fn codes(&mut self) -> Result<SparseRows<f32>, StudyError> {
         self.check()?;
-        let missing = SaeError::Exhausted { expected: 1, given: 0 };
-        self.codes.take().ok_or_else(|| missing.into())
+        match self.replacement {
+            Replacement::Dictionary(..) => {
+                self.codes.take().ok_or(StudyError::NotReached { point: self.point })
+            }
+            Replacement::Rows(_) | Replacement::Constant(_) => Err(StudyError::NoDictionary),
+        }
     }
 
     /// Computes the rows that replace `rows` `[t − 1, d]`.

@@ -2,10 +2,10 @@
 //! random directions.
 
 mod claims;
-mod recipe;
 mod rows;
+mod training;
 
 pub use claims::claims;
 pub use collimate_sae::presets::Preset;
-pub use recipe::{Measured, Recipe, TRAINED};
 pub use rows::SyntheticRows;
+pub use training::{Measured, SyntheticTraining, TRAINED};

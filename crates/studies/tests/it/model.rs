@@ -3,6 +3,7 @@
 use collimate_sae::formats::{read, write_saelens};
 use collimate_sae::{Dictionary, Sae, Size, TopK};
 use collimate_stream::RngStream;
+use collimate_studies::StudyError;
 use collimate_studies::latents::{LogitEffect, direct_attribution, direct_effect};
 use collimate_studies::splicing::{Change, ErrorTerm, Splice};
 use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
@@ -76,7 +77,14 @@ fn a_change_moves_the_residual_along_the_decoder_row() {
     // At a point that the run does not pass there are no codes.
     let mut late = Splice::dictionary(Site::ResidualPost.of_layer(1), &dictionary, ErrorTerm::Kept).unwrap();
     decoder.residual(Run::of(&TOKENS), 1, &mut late).unwrap();
-    assert!(late.codes().is_err());
+    assert!(matches!(late.codes(), Err(StudyError::NotReached { point }) if point.layer == 1));
+    // Rows and constants have no codes.
+    let zeros = ndarray::Array1::zeros(decoder.config().d_model);
+    let mut constant = Splice::constant(point, zeros.view());
+    decoder.residual(Run::of(&TOKENS), 1, &mut constant).unwrap();
+    constant.check().unwrap();
+    assert!(matches!(constant.codes(), Err(StudyError::NoDictionary)));
+    assert!(matches!(constant.with(Change::Ablate(0)), Err(StudyError::NoDictionary)));
 }
 
 /// Returns a dictionary as a file of another library gives it: with a normalisation of its rows.

@@ -6,11 +6,9 @@ use collimate_sae::shards::Shards;
 use collimate_sae::{Dictionary, InputBias, PenaltyWeight, Relu, Sae, Weights};
 use collimate_stream::RngStream;
 use collimate_studies::language_model::{CaptureTarget, capture, capture_into, mean_row, source_of};
-use collimate_studies::latents::{top_firings, top_firings_leaving_out};
-use collimate_studies::splicing::{
-    HeldOut, loss_recovered, recovered, recovered_leaving_out, recovered_with_null,
-};
-use collimate_studies::{LeaveOut, Provenance, Sequence, StudyError, rows_at};
+use collimate_studies::latents::{TopOptions, top_firings};
+use collimate_studies::splicing::{HeldOut, Recovered, RecoveredOptions, loss_recovered, recovered};
+use collimate_studies::{LeaveOut, Provenance, RowRule, Sequence, StudyError, rows_at};
 use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 
@@ -39,6 +37,19 @@ fn identity(d: usize, gain: f32) -> Dictionary<f32> {
     Sae::from_weights(relu, weights).unwrap().into_dictionary()
 }
 
+/// Measures a dictionary where no row but position 0 is left out.
+fn alone(
+    decoder: &Decoder,
+    dictionary: &Dictionary<f32>,
+    point: HookPoint,
+    sequences: &[Sequence],
+    mean: &Array1<f32>,
+) -> Recovered {
+    let options = RecoveredOptions { point, mean, rule: RowRule::default() };
+    let [found] = recovered(decoder, [dictionary], &options, sequences, &mut |_| true).unwrap();
+    found
+}
+
 #[test]
 fn a_perfect_dictionary_recovers_all_and_an_empty_one_nothing() {
     let (decoder, sequences) = (decoder(), sequences(1));
@@ -46,8 +57,7 @@ fn a_perfect_dictionary_recovers_all_and_an_empty_one_nothing() {
     for site in [Site::ResidualPost, Site::AttentionOutput, Site::MlpOutput] {
         let point = HookPoint { layer: 1, site };
         let mean = Array1::from_elem(d, 0.3);
-        let of =
-            |gain| recovered(&decoder, &identity(d, gain), point, &sequences, &mean, &mut |_| true).unwrap();
+        let of = |gain| alone(&decoder, &identity(d, gain), point, &sequences, &mean);
         let perfect = of(1.0);
         assert_eq!(perfect.predictions, 4 * 10);
         assert!((perfect.loss.against_zero() - 1.0).abs() < 1e-4, "{:?}", perfect.loss);
@@ -73,8 +83,9 @@ fn means_are_pooled_by_their_predictions_and_the_null_is_a_floor() {
     let (some, others) = (sequences(2), sequences(3)[..2].to_vec());
     let both: Vec<Sequence> = some.iter().chain(&others).cloned().collect();
     let dictionary = identity(d, 0.9);
+    let options = RecoveredOptions { point, mean: &mean, rule: RowRule::default() };
     let of = |q: &[Sequence]| {
-        recovered_with_null(&decoder, &dictionary, 7, point, q, &mean, &mut |_| true).unwrap()
+        recovered(&decoder, [&dictionary, &dictionary.null(7)], &options, q, &mut |_| true).unwrap()
     };
     let ([mut a, _], [b, _], [whole, null]) = (of(&some), of(&others), of(&both));
     a.merge(&b);
@@ -125,8 +136,10 @@ fn captured_shards_hold_the_rows_of_the_site() {
     assert_eq!(Shards::open(folder.path().join("a")).unwrap().rows(), shards.rows());
     // A latent fires most where its code is largest.
     let dictionary = identity(32, 1.0);
-    let (tops, fired) =
-        top_firings(&decoder, &dictionary, point, &sequences, &[3], 2, &mut |_| true).unwrap();
+    let options = TopOptions { latents: &[3], most: 2, ..TopOptions::default() };
+    let found = top_firings(&decoder, &dictionary, point, &sequences, &options, &mut |_| true).unwrap();
+    let (tops, fired) = (found.tops, found.fired);
+    assert_eq!(found.rows, 4 * 11);
     let largest = expected.column(3).fold(0.0, |m: f32, &v| m.max(v));
     assert_abs_diff_eq!(tops[0].firings[0].code, largest, epsilon = 1e-6);
     assert_eq!(fired[3], expected.column(3).iter().filter(|v| **v > 0.0).count() as u64);
@@ -140,8 +153,7 @@ fn held_out_text_gives_the_same_losses_as_the_hooks_of_a_whole_run() {
     let (mean, dictionary) = (Array1::from_elem(d, 0.2), identity(d, 0.8));
     for site in [Site::ResidualPost, Site::AttentionOutput, Site::MlpOutput] {
         let point = HookPoint { layer: 1, site };
-        let expected =
-            recovered(&decoder, &dictionary, point, &sequences, &mean, &mut |_| true).unwrap().loss;
+        let expected = alone(&decoder, &dictionary, point, &sequences, &mean).loss;
         let held_out = HeldOut::new(&decoder, point, sequences.clone(), &mean).unwrap();
         let found = held_out.fidelity(&decoder, &dictionary, &mut || true).unwrap();
         assert_eq!((found.losses.len(), held_out.predictions()), (4, 40));
@@ -168,14 +180,12 @@ fn rows_that_are_left_out_stay_as_they_are() {
     let (mean, half) = (Array1::from_elem(d, 0.2), identity(d, 0.5));
     let of = |rule: &LeaveOut| {
         let rule = rule.at(&decoder, &sequences, point).unwrap();
-        let [found, _] =
-            recovered_leaving_out(&decoder, &half, 3, point, &sequences, &mean, &rule, &mut |_| true)
-                .unwrap();
+        let options = RecoveredOptions { point, mean: &mean, rule };
+        let [found] = recovered(&decoder, [&half], &options, &sequences, &mut |_| true).unwrap();
         found
     };
-    // A rule that leaves nothing out is no rule.
-    let [plain, _] =
-        recovered_with_null(&decoder, &half, 3, point, &sequences, &mean, &mut |_| true).unwrap();
+    // A rule that leaves nothing out is the default.
+    let plain = alone(&decoder, &half, point, &sequences, &mean);
     assert_eq!(of(&LeaveOut::default()), plain);
     // A rule that leaves everything out changes no prediction.
     let all = of(&LeaveOut { tokens: (0..61).collect(), max_norm: None });
@@ -219,7 +229,7 @@ fn captured_rows_are_left_out_by_token_and_by_norm_and_the_set_says_so() {
     assert_eq!(norms(&all).into_iter().filter(|&norm| norm <= longest).count() as u64, short.rows());
     // A rule that leaves nothing to capture is an error, and leaves nothing behind.
     let none = captured("none", &LeaveOut { tokens: (0..61).collect(), max_norm: None });
-    assert!(matches!(none, Err(StudyError::Dictionary(_))));
+    assert!(matches!(none, Err(StudyError::NoRows)));
     assert!(!folder.path().join("none").exists());
     let bad = captured("bad", &LeaveOut { tokens: Vec::new(), max_norm: Some(-1.0) });
     assert!(bad.unwrap_err().to_string().contains("max_norm"));
@@ -235,8 +245,9 @@ fn latents_of_both_signs_fire_and_rows_that_are_left_out_do_not() {
     let sae = Sae::<f32>::new(AbsTopK::new(3), size, &mut RngStream::new(2, 0)).unwrap();
     let dictionary = sae.into_dictionary();
     let latents: Vec<u32> = (0..6).collect();
-    let (tops, fired) =
-        top_firings(&decoder, &dictionary, point, &sequences, &latents, 4, &mut |_| true).unwrap();
+    let options = TopOptions { latents: &latents, most: 4, ..TopOptions::default() };
+    let found = top_firings(&decoder, &dictionary, point, &sequences, &options, &mut |_| true).unwrap();
+    let (tops, fired) = (found.tops, found.fired);
     assert_eq!(fired.iter().sum::<u64>(), 3 * 4 * 11, "three latents fire at every position");
     for top in &tops {
         assert_eq!(top.histogram.iter().sum::<u64>(), top.fired);
@@ -249,8 +260,7 @@ fn latents_of_both_signs_fire_and_rows_that_are_left_out_do_not() {
     assert!(tops.iter().any(|top| top.firings.iter().any(|firing| firing.code > 0.0)));
     let rule = LeaveOut { tokens: vec![sequences[0].tokens[3]], max_norm: None };
     let rule = rule.at(&decoder, &sequences, point).unwrap();
-    let (_, (counts, rows)) =
-        top_firings_leaving_out(&decoder, &dictionary, point, &sequences, &latents, 4, &rule, &mut |_| true)
-            .unwrap();
-    assert!(rows < 44 && counts.iter().sum::<u64>() == 3 * rows, "{rows}");
+    let options = TopOptions { rule, ..options };
+    let found = top_firings(&decoder, &dictionary, point, &sequences, &options, &mut |_| true).unwrap();
+    assert!(found.rows < 44 && found.fired.iter().sum::<u64>() == 3 * found.rows, "{}", found.rows);
 }

@@ -3,7 +3,7 @@
 use collimate_sae::BiasStart;
 use collimate_stream::RngStream;
 use collimate_studies::diagnosis::{LabelSet, labels};
-use collimate_studies::synthetic::{Measured, Preset, Recipe, SyntheticRows, TRAINED};
+use collimate_studies::synthetic::{Measured, Preset, SyntheticRows, SyntheticTraining, TRAINED};
 use collimate_superposition::{SparseFeatures, WorldConfig};
 
 #[test]
@@ -39,8 +39,14 @@ fn a_dictionary_finds_a_few_orthogonal_features_and_random_directions_do_not() {
         SyntheticRows::of(&source, SyntheticRows::orthogonal(6, 6), 4000, 500, &RngStream::new(8, 0))
             .unwrap();
     let bias_start = BiasStart::Given;
-    let recipe =
-        Recipe { preset: Preset::TopK, n_latents: 8, sparsity: 2.0, steps: 300, bias_start, seed: 4 };
+    let recipe = SyntheticTraining {
+        preset: Preset::TopK,
+        n_latents: 8,
+        sparsity: 2.0,
+        steps: 300,
+        bias_start,
+        seed: 4,
+    };
     let trained = recipe.train(&synthetic).unwrap().model;
     assert_eq!(
         trained.weights(),
@@ -53,7 +59,7 @@ fn a_dictionary_finds_a_few_orthogonal_features_and_random_directions_do_not() {
     assert!(measured.evaluation.sums.explained_variance() > 0.5);
     for preset in TRAINED {
         let sparsity = if preset.selects() { 2.0 } else { 0.3 };
-        let recipe = Recipe { preset, sparsity, steps: 20, ..recipe };
+        let recipe = SyntheticTraining { preset, sparsity, steps: 20, ..recipe };
         assert!(recipe.train(&synthetic).is_ok(), "{}", preset.name());
     }
 }

@@ -10,7 +10,7 @@ use crate::texts::Source;
 use anyhow::ensure;
 use collimate_output::check_inputs;
 use collimate_sae::Usage;
-use collimate_studies::latents::top_firings_leaving_out;
+use collimate_studies::latents::{TopFirings, TopOptions, top_firings};
 use collimate_studies::{Sequence, width_at};
 use latents::{Corpus, Latent, choose, effects};
 use serde_json::{Value, json};
@@ -81,23 +81,14 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
             steps.at(done as u64, "");
             !stop.load(Ordering::SeqCst)
         };
-        let (decoder, most) = (&setup.decoder, options.places);
-        let found = top_firings_leaving_out(
-            decoder,
-            dictionary,
-            point,
-            sequences,
-            latents,
-            most,
-            &rule,
-            &mut going_on,
-        );
+        let wanted = TopOptions { latents, most: options.places, rule: rule.clone() };
+        let found = top_firings(&setup.decoder, dictionary, point, sequences, &wanted, &mut going_on);
         steps.finish();
         found
     };
     let chosen = if options.latent.is_empty() {
         let some = &sequences[..sequences.len().min(sequences.len() / 4 + 8)];
-        choose(&find(&[], some)?.1.0, options.count)
+        choose(&find(&[], some)?.fired, options.count)
     } else {
         options.latent.clone()
     };
@@ -105,7 +96,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
         !chosen.is_empty(),
         "no latent fires on this text; choose a longer text, or name latents with --latent"
     );
-    let (tops, (fired, rows)) = find(&chosen, &sequences)?;
+    let TopFirings { tops, fired, rows } = find(&chosen, &sequences)?;
     ensure!(rows > 0, "every row of this text is left out; choose a longer text");
     let effects = effects(&setup.decoder, dictionary, point, &chosen, &sequences[0])?;
     let corpus = Corpus { tokenizer: &setup.tokenizer, sequences: &sequences, rows };

@@ -1,8 +1,8 @@
 //! Absorption: the latent of a child feature takes over the direction of the parent, and the latent of the parent no longer fires.
 
 use crate::error::StudyError;
-use crate::synthetic::recipe::Recipe;
 use crate::synthetic::rows::SyntheticRows;
+use crate::synthetic::training::SyntheticTraining;
 use collimate_claims::{Claims, Meta, Proportion, Subject, Tier};
 use collimate_sae::presets::Preset;
 use collimate_sae::{BiasStart, Sae, Trained};
@@ -70,7 +70,7 @@ fn drop(stream: &mut RngStream, hierarchical: bool) -> Result<f64, StudyError> {
     let fit = |start: u64| {
         let seed = seed.wrapping_add(start);
         let bias_start = BiasStart::Given;
-        Recipe { preset: Preset::Relu, n_latents: 4, sparsity: 1.0, steps: 1000, bias_start, seed }
+        SyntheticTraining { preset: Preset::Relu, n_latents: 4, sparsity: 1.0, steps: 1000, bias_start, seed }
             .train(&synthetic)
     };
     let mut best: Option<Trained<Sae<f32>>> = None;

@@ -2,8 +2,8 @@
 //! against superposition.
 
 use crate::error::StudyError;
-use crate::synthetic::recipe::{Measured, Recipe};
 use crate::synthetic::rows::SyntheticRows;
+use crate::synthetic::training::{Measured, SyntheticTraining};
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier, Why};
 use collimate_sae::presets::Preset;
 use collimate_sae::{BiasStart, Sae, mmcs};
@@ -64,7 +64,8 @@ fn trained(
     sparsity: f64,
 ) -> Result<(Sae<f32>, Measured), StudyError> {
     let seed = context.named_stream("dictionaries").bits();
-    let recipe = Recipe { preset, n_latents, sparsity, steps: 1000, bias_start: BiasStart::Mean, seed };
+    let recipe =
+        SyntheticTraining { preset, n_latents, sparsity, steps: 1000, bias_start: BiasStart::Mean, seed };
     let sae = recipe.train(synthetic)?.model;
     let measured = Measured::of(&sae, synthetic, seed)?;
     Ok((sae, measured))

@@ -1,8 +1,8 @@
 //! Hedging: a dictionary with too few latents mixes a feature with the features that are correlated with it.
 
 use crate::error::StudyError;
-use crate::synthetic::recipe::Recipe;
 use crate::synthetic::rows::SyntheticRows;
+use crate::synthetic::training::SyntheticTraining;
 use collimate_claims::{Claims, Meta, Proportion, Subject, Tier};
 use collimate_sae::BiasStart;
 use collimate_sae::presets::Preset;
@@ -47,8 +47,14 @@ fn mixed(stream: &mut RngStream, loading: f64) -> Result<f64, StudyError> {
     for start in 0..STARTS {
         let seed = seed.wrapping_add(start);
         let bias_start = BiasStart::Given;
-        let recipe =
-            Recipe { preset: Preset::Relu, n_latents: 1, sparsity: 0.05, steps: 800, bias_start, seed };
+        let recipe = SyntheticTraining {
+            preset: Preset::Relu,
+            n_latents: 1,
+            sparsity: 0.05,
+            steps: 800,
+            bias_start,
+            seed,
+        };
         let sae = recipe.train(&synthetic)?.model;
         let row = sae.weights().w_dec.row(0).mapv(f64::from);
         // From some starts the latent finds the absence of a feature; such a start does not count.

@@ -2,8 +2,8 @@
 
 use super::recovery::small_world;
 use crate::error::StudyError;
-use crate::synthetic::recipe::Recipe;
 use crate::synthetic::rows::SyntheticRows;
+use crate::synthetic::training::SyntheticTraining;
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier};
 use collimate_sae::presets::Preset;
 use collimate_sae::{BiasStart, Matching};
@@ -29,7 +29,7 @@ pub(super) fn claims() -> Claims {
 fn agreement(context: &Context, synthetic: &SyntheticRows) -> Result<[f64; 2], StudyError> {
     let mut seeds = context.named_stream("two seeds");
     let mut decoder = || -> Result<Array2<f64>, StudyError> {
-        let recipe = Recipe {
+        let recipe = SyntheticTraining {
             preset: Preset::Relu,
             n_latents: 64,
             sparsity: 0.5,

@@ -1,8 +1,8 @@
 //! Recovery of a small world by each preset, the shrinkage of its codes, and whether a lower loss means better recovery.
 
 use crate::error::StudyError;
-use crate::synthetic::recipe::{Measured, Recipe, TRAINED};
 use crate::synthetic::rows::SyntheticRows;
+use crate::synthetic::training::{Measured, SyntheticTraining, TRAINED};
 use collimate_claims::{Claims, Context, Meta, Outcome, Study, Subject, Tier};
 use collimate_sae::BiasStart;
 use collimate_sae::presets::Preset;
@@ -87,7 +87,8 @@ fn trained(
         return Err(StudyError::Interrupted);
     }
     let seed = context.named_stream("dictionaries").bits();
-    let recipe = Recipe { preset, n_latents: 64, sparsity, steps: 1500, bias_start: BiasStart::Mean, seed };
+    let recipe =
+        SyntheticTraining { preset, n_latents: 64, sparsity, steps: 1500, bias_start: BiasStart::Mean, seed };
     Measured::of(&recipe.train(synthetic)?.model, synthetic, seed)
 }
 

@@ -1,10 +1,9 @@
 use super::rows::SyntheticRows;
 use crate::error::StudyError;
-use collimate_grad::{Decay, WarmUp};
-use collimate_sae::presets::Preset;
+use collimate_sae::presets::{Preset, Recipe};
 use collimate_sae::{
-    BatchTopK, BiasStart, Evaluation, L1, Levels, Matching, Matryoshka, Sae, SaeError, Size, TopK, Trained,
-    Training, TrainingConfig, Variant, WithNull, epochs, evaluate,
+    BiasStart, Evaluation, Levels, Matching, Matryoshka, Sae, SaeError, Size, Trained, Training,
+    TrainingConfig, Variant, WithNull, epochs, evaluate,
 };
 use collimate_stream::RngStream;
 
@@ -21,15 +20,20 @@ pub const TRAINED: [Preset; 7] = [
 ];
 
 /// The settings of a training run on [`SyntheticRows`].
+///
+/// The run is the one of [`Recipe`] with batches of 256 rows and a learning rate of 3e-3, and with four differences. A penalty rises over
+/// the first quarter. Latents that were inactive for a tenth of the rows are dead. AuxK uses a quarter of the latents, and Matryoshka has
+/// prefixes of a quarter, a half and all of them, because these dictionaries have few latents. No dictionary is resampled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Recipe {
+pub struct SyntheticTraining {
     /// The preset.
     pub preset: Preset,
-    /// The number of latents.
+    /// The number of latents; at least 8 for Matryoshka.
     pub n_latents: usize,
-    /// The λ of a loss that sums over dimensions, for inputs with E‖x‖ = √d; or the number of active latents.
+    /// The number of active latents of a row if the preset selects; otherwise λ of a loss that sums over dimensions, for inputs with
+    /// E‖x‖ = √d.
     pub sparsity: f64,
-    /// The number of updates of 256 rows. Adam runs at 3e-3, falling to zero over the last fifth.
+    /// The number of updates.
     pub steps: u64,
     /// The start of the decoder bias. From the mean of the rows, a latent may find the absence of a frequent feature instead of its
     /// presence.
@@ -38,44 +42,43 @@ pub struct Recipe {
     pub seed: u64,
 }
 
-impl Recipe {
-    /// Returns the member. AuxK uses a quarter of the latents, and Matryoshka has prefixes of a quarter, a half and all of them.
+impl SyntheticTraining {
+    fn recipe(&self) -> Recipe {
+        let Self { preset, n_latents, sparsity, steps, seed, .. } = *self;
+        Recipe { preset, sparsity, n_latents, steps, batch: 256, learning_rate: 3e-3, seed }
+    }
+
+    /// Returns the member.
     fn variant(&self) -> Result<Variant, SaeError> {
-        let Self { preset, n_latents, sparsity, .. } = *self;
-        let batch = BatchTopK::new(sparsity).with_aux(n_latents / 4);
-        Ok(match preset {
-            Preset::TopK => TopK::new(sparsity as usize).with_aux(n_latents / 4).into(),
-            Preset::BatchTopK => batch.into(),
-            Preset::Matryoshka => {
-                let widths = [n_latents / 4, n_latents / 2, n_latents].map(|w| w as u32);
-                Matryoshka { batch, levels: Levels::new(&widths)? }.into()
+        let n = self.n_latents;
+        let k_aux = n / 4;
+        Ok(match self.recipe().variant()? {
+            Variant::TopK(member) => member.with_aux(k_aux).into(),
+            Variant::BatchTopK(member) => member.with_aux(k_aux).into(),
+            Variant::Matryoshka(member) => {
+                let levels = Levels::new(&[n / 4, n / 2, n].map(|width| width as u32))?;
+                Matryoshka { batch: member.batch.with_aux(k_aux), levels }.into()
             }
-            _ => preset.variant(sparsity, n_latents)?,
+            other => other,
         })
     }
 
     /// Trains a dictionary and returns it with its log: one entry, for the last step.
     ///
     /// # Errors
-    /// [`StudyError::Dictionary`] when the numbers of the recipe do not fit together, or training diverges.
+    /// [`StudyError::Dictionary`] when the numbers do not fit together, or training diverges.
     ///
     /// # Determinism
-    /// A function of the recipe and the rows.
+    /// A function of the settings and the rows.
     pub fn train(&self, synthetic: &SyntheticRows) -> Result<Trained<Sae<f32>>, StudyError> {
-        let Self { preset, n_latents, sparsity, steps, bias_start, seed } = *self;
+        let Self { n_latents, steps, bias_start, seed, .. } = *self;
         let config = TrainingConfig {
-            steps,
-            batch: 256,
-            l1: L1::sum_over_dims(if preset.selects() { 0.0 } else { sparsity }),
-            learning_rate: 3e-3,
-            warm_up: WarmUp::Linear { steps: steps / 20, from: 0.0 },
-            decay: Decay::LinearOverLast { share: 0.2, to: 0.0 },
             sparsity_warm_up: steps / 4,
             dead_after_rows: steps * 256 / 10,
+            resampling: None,
             log_every: steps.max(1),
             bias_start,
-            seed,
-            ..TrainingConfig::default()
+            ..self.recipe().config()
         };
         let size = Size { d_model: synthetic.rows.ncols(), n_latents };
         let sae = Sae::new(self.variant()?, size, &mut RngStream::named(seed, "start"))?;
