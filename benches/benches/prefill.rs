@@ -16,7 +16,7 @@ fn prefill(criterion: &mut Criterion) {
         Err(error) => return eprintln!("prefill is left out: {error}"),
     };
     let tokens: Vec<u32> = (0..TOKENS as u32).map(|i| (i * 7919) % 49_152).collect();
-    let mut group = criterion.benchmark_group("SmolLM2-135M");
+    let mut group = criterion.benchmark_group("SmolLM2-135M-Instruct");
     group.throughput(Throughput::Elements(TOKENS as u64)).sample_size(10);
     group.bench_function("prefill of 512 tokens", |bencher| {
         let last = decoder.config().n_layers;

@@ -187,7 +187,7 @@ impl Seen {
 
     /// Returns the mean loss and its effective draws per second.
     fn effective(&self) -> (ChainMean, f64) {
-        let found = ChainMean::of(&self.losses);
+        let found = ChainMean::of(&self.losses).expect("chains of equal length");
         let seconds = 1e-3 * median(&self.times) * self.times.len() as f64;
         (found, found.ess / seconds)
     }

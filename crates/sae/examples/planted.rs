@@ -30,7 +30,7 @@ fn main() -> Result<(), collimate_sae::SaeError> {
         };
         let sae = Sae::<f32>::new(variant, size, &mut RngStream::named(7, "init"))?;
         let trained = Training::new(sae, config)?.run(epochs(&rows, 512, &mut stream), |_| ())?;
-        let found = mmcs(&planted.directions, &trained.model.weights().w_dec.mapv(f64::from));
+        let found = mmcs(&planted.directions, &trained.model.weights().w_dec.mapv(f64::from))?;
         println!("\n{}: recovery {found:.3}", variant.name());
         for measured in evaluate(trained.model.dictionary(), [held_out.clone()])?.measurements() {
             println!("  {measured}");

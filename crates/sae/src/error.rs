@@ -1,4 +1,4 @@
-use collimate_measure::OutOfRange;
+use collimate_measure::{OutOfRange, WrongLength};
 use collimate_output::OutputError;
 use collimate_tensor::ShapeError;
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ pub enum SaeError {
     /// An argument outside its range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
+    /// A list or a row of another length than the object it belongs to.
+    #[error(transparent)]
+    Length(#[from] WrongLength),
     /// NaN or infinity in the given rows.
     #[error("{what}: the value at row {row}, column {column} is {value}")]
     NonFiniteInput {
@@ -134,6 +137,7 @@ impl SaeError {
             | Self::Shape(_)
             | Self::Mismatch { .. }
             | Self::OutOfRange(_)
+            | Self::Length(_)
             | Self::Unsupported { .. } => ErrorKind::Configuration,
             Self::NonFiniteInput { .. }
             | Self::Diverged { .. }

@@ -73,7 +73,7 @@ pub use metrics::{
     decoder_geometry_with_null, evaluate, quantity,
 };
 
-pub use collimate_measure::{Fingerprint, Measurement, OutOfRange, Quantity};
+pub use collimate_measure::{Fingerprint, Measurement, OutOfRange, Quantity, WrongLength};
 pub use collimate_stream::RngStream;
 pub use error::{ErrorKind, SaeError};
 pub use precision::Precision;

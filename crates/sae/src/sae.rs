@@ -44,6 +44,7 @@ impl<F: Scalar> Sae<F> {
     pub fn new(variant: impl Into<Variant>, size: Size, stream: &mut RngStream) -> Result<Self, SaeError> {
         let variant = variant.into();
         variant.check(size)?;
+        size.check_memory::<F>()?;
         let member = variant.member();
         let mut weights = Weights::tied_unit(size, member.per_latent.len(), stream);
         if member.untied {

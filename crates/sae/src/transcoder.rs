@@ -88,6 +88,7 @@ impl<F: Precision> Transcoder<F> {
         let variant = variant.into();
         supported(&variant)?;
         variant.check(Size { d_model: d_out, n_latents })?;
+        Size { d_model: d_out, n_latents }.check_memory::<F>()?;
         let start = Sae::new(variant, Size { d_model: d_in, n_latents }, stream)?.into_weights();
         let weights = Weights {
             w_enc: start.w_enc,

@@ -1,7 +1,7 @@
 use crate::SaeError;
-use collimate_measure::ensure;
+use collimate_measure::{OutOfRange, ensure};
 use collimate_stream::RngStream;
-use collimate_tensor::{Scalar, sum_of_squares};
+use collimate_tensor::{Scalar, memory_fits, sum_of_squares};
 use ndarray::{Array1, Array2};
 
 /// The width of the rows and the number of latents.
@@ -11,6 +11,16 @@ pub struct Size {
     pub d_model: usize,
     /// The number n of latents.
     pub n_latents: usize,
+}
+
+impl Size {
+    /// Returns an error if two matrices of this size do not fit into the memory of the machine.
+    pub(crate) fn check_memory<F>(self) -> Result<(), OutOfRange> {
+        let bytes = (self.d_model as u64).saturating_mul(self.n_latents as u64);
+        let bytes = bytes.saturating_mul(2 * size_of::<F>() as u64);
+        let allowed = "small enough for the weights to fit into memory";
+        ensure(memory_fits(bytes), "n_latents", allowed, self.n_latents as f64)
+    }
 }
 
 /// The parameters of a dictionary.

@@ -80,7 +80,7 @@ fn main() -> Result<(), SltError> {
         contender.times.sort_by(f64::total_cmp);
         let (median, best) = (contender.times[4], contender.times[0]);
         let steps = contender.losses.len() as f64;
-        let ess = ChainMean::of(&[std::mem::take(&mut contender.losses)]).ess;
+        let ess = ChainMean::of(&[std::mem::take(&mut contender.losses)]).expect("one chain").ess;
         println!(
             "{}: {median:.2} µs per step (median of 9; best {best:.2}); {:.0} effective draws of the loss per second",
             contender.name,

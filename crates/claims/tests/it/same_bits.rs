@@ -38,6 +38,9 @@ fn one_thread_and_many_give_the_same_bits() {
     for claim in claims().iter() {
         let on = |threads| bits(examine(claim, &Budget::quick().seed(5).threads(threads)));
         let one = on(1);
+        // No thread at all means the calling one.
+        let none = bits(examine(claim, &Budget { threads: 0, ..Budget::quick().seed(5) }));
+        assert_eq!(none, one);
         assert!([2, 3, 7].into_iter().all(|threads| on(threads) == one), "{one}");
         let id = claim.meta().id;
         assert_ne!(one, bits(examine(claim, &Budget::quick().seed(6).threads(1))), "{id} ignores the seed");

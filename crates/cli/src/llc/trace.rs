@@ -28,7 +28,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let trace = trace.without_burn_in(options.burn_in.unwrap_or(0))?;
     let gamma = options.gamma.unwrap_or(0.0);
     let diagnosis = trace.diagnose(NBeta::new(n_beta)?, gamma, baseline);
-    let mean = ChainMean::of(trace.losses());
+    let mean = ChainMean::of(trace.losses())?;
     let (value, error) = (n_beta * (mean.value - baseline), n_beta * mean.standard_error);
     if options.json {
         println!(

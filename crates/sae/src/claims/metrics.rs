@@ -120,8 +120,9 @@ pub(super) fn claims() -> Claims {
         )
         .with(dictionaries(PERMUTED).margin(|(a, b)| {
             let reversed = |m: &Array2<f64>| m.slice(ndarray::s![..;-1, ..]).to_owned();
-            let value = mmcs(a, b);
-            let turned = [mmcs(&reversed(a), b), mmcs(a, &reversed(b))];
+            let value = mmcs(a, b).expect("equal widths");
+            let turned =
+                [mmcs(&reversed(a), b).expect("equal widths"), mmcs(a, &reversed(b)).expect("equal widths")];
             1e-12 - turned.map(|turned| (value - turned).abs()).into_iter().fold(0.0, larger)
         }))
         .with(
@@ -146,5 +147,7 @@ pub(super) fn claims() -> Claims {
             };
             matching.mcc() - (0..pairs).map(paired).fold(0.0, larger) + 1e-9
         }))
-        .with(dictionaries(SYMMETRIC).margin(|(a, b)| 1e-6 - (mmcs(a, b) - mmcs(b, a)).abs()))
+        .with(dictionaries(SYMMETRIC).margin(|(a, b)| {
+            1e-6 - (mmcs(a, b).expect("equal widths") - mmcs(b, a).expect("equal widths")).abs()
+        }))
 }

@@ -101,8 +101,8 @@ impl Matching {
         let exact = |quantity, value, n| Measurement { n, ..Measurement::exact(quantity, value, object) };
         let (n, m) = self.cosines.dim();
         vec![
-            exact(&MMCS_FOUND, mmcs(&self.truth, &self.dictionary), m as u64),
-            exact(&MMCS_TRUE, mmcs(&self.dictionary, &self.truth), n as u64),
+            exact(&MMCS_FOUND, mmcs(&self.truth, &self.dictionary).expect("equal widths"), m as u64),
+            exact(&MMCS_TRUE, mmcs(&self.dictionary, &self.truth).expect("equal widths"), n as u64),
             exact(&MCC, self.mcc(), pairs),
             exact(&UNIQUENESS, self.uniqueness(), pairs),
         ]

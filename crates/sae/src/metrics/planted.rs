@@ -1,3 +1,4 @@
+use collimate_measure::{WrongLength, same_length};
 use collimate_stream::RngStream;
 use ndarray::{Array2, ArrayRef2};
 
@@ -14,7 +15,8 @@ use ndarray::{Array2, ArrayRef2};
 /// let mut stream = RngStream::new(1, 0);
 /// let planted = Planted::random(12, 6, 0.1, 0.0, &mut stream);
 /// assert_eq!(planted.rows(5, &mut stream).dim(), (5, 6));
-/// assert!((mmcs(&planted.directions, &planted.directions) - 1.0).abs() < 1e-12);
+/// assert!((mmcs(&planted.directions, &planted.directions)? - 1.0).abs() < 1e-12);
+/// # Ok::<(), collimate_sae::WrongLength>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planted {
@@ -68,12 +70,13 @@ impl Planted {
 /// # Shapes
 /// `from` `[a, d]`, `to` `[b, d]`.
 ///
-/// # Panics
-/// If the rows differ in width.
+/// # Errors
+/// [`WrongLength`] if the rows differ in width.
 ///
 /// # References
 /// Sharkey, Braun and Millidge (2022), in the direction of their released code.
-pub fn mmcs(from: &ArrayRef2<f64>, to: &ArrayRef2<f64>) -> f64 {
+pub fn mmcs(from: &ArrayRef2<f64>, to: &ArrayRef2<f64>) -> Result<f64, WrongLength> {
+    same_length("a row of `to`", from.ncols(), to.ncols())?;
     let units = |rows: &ArrayRef2<f64>| {
         let mut rows = rows.as_standard_layout().into_owned();
         rows.rows_mut()
@@ -83,10 +86,11 @@ pub fn mmcs(from: &ArrayRef2<f64>, to: &ArrayRef2<f64>) -> f64 {
     };
     let cosines = units(from).dot(&units(to).t());
     let best = cosines.rows().into_iter().map(|row| row.fold(f64::NEG_INFINITY, |m, &c| m.max(c)));
-    best.sum::<f64>() / from.nrows() as f64
+    Ok(best.sum::<f64>() / from.nrows() as f64)
 }
 
 /// Computes [`mmcs`] for random directions instead of `to`: the result without training.
 pub fn mmcs_null(from: &ArrayRef2<f64>, n_latents: usize, stream: &mut RngStream) -> f64 {
-    mmcs(from, &Array2::from_shape_fn((n_latents, from.ncols()), |_| stream.normal()))
+    let random = Array2::from_shape_fn((n_latents, from.ncols()), |_| stream.normal());
+    mmcs(from, &random).expect("equal widths")
 }

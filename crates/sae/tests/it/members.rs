@@ -274,6 +274,14 @@ fn sizes_that_do_not_fit_a_member_are_refused() {
     assert!(refused(Crosscoder { layers: 2, sparsity }.into()));
     assert!(Levels::new(&[3, 3]).is_err() && Levels::new(&[]).is_err() && Levels::new(&[0, 3]).is_err());
     assert!(!refused(Relu::unit_norm().into()));
+    for size in [Size { d_model: 1 << 30, n_latents: 1 << 30 }, Size { d_model: usize::MAX, n_latents: 2 }] {
+        let error = Sae::<f32>::new(Relu::unit_norm(), size, &mut stream).unwrap_err().to_string();
+        assert!(error.contains("fit into memory"), "{error}");
+        let Size { d_model, n_latents } = size;
+        let transcoder =
+            Transcoder::<f32>::new(Relu::unit_norm(), 2, d_model, n_latents, Skip::None, &mut stream);
+        assert!(transcoder.is_err());
+    }
 }
 
 #[test]

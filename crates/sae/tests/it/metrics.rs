@@ -61,8 +61,8 @@ fn the_definitions_give_the_published_values() {
             ("gamma", sums.gamma()),
             ("cosine", sums.mean_cosine()),
             ("l2_ratio", sums.mean_norm_ratio()),
-            ("mmcs_dictionary_to_truth", mmcs(&dictionary, &truth)),
-            ("mmcs_truth_to_dictionary", mmcs(&truth, &dictionary)),
+            ("mmcs_dictionary_to_truth", mmcs(&dictionary, &truth).unwrap()),
+            ("mmcs_truth_to_dictionary", mmcs(&truth, &dictionary).unwrap()),
         ];
         for (name, ours) in pairs {
             TIGHT.check(&format!("triple {i} {name}"), ours, triple["values"][name].as_f64().unwrap());
@@ -249,4 +249,10 @@ fn shares_of_nothing_are_undefined() {
     let mut sums = Sums::new(1);
     (0..1000).for_each(|i| sums.push(&[1e4 + f64::from(i % 2)], &[1e4 + 0.5], 1));
     assert!(sums.explained_variance().abs() < 1e-5, "{}", sums.explained_variance());
+}
+
+#[test]
+fn directions_of_different_widths_are_an_error_with_both() {
+    let error = mmcs(&Array2::zeros((2, 3)), &Array2::zeros((4, 5))).unwrap_err();
+    assert_eq!((error.expected, error.given), (3, 5));
 }

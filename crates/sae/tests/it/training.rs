@@ -50,7 +50,7 @@ fn every_member_recovers_the_planted_directions() {
         [(Variant::from(Relu::unit_norm()), 0.3), (Gated::paper().into(), 0.8), (TopK::new(2).into(), 0.0)]
     {
         let trained = train(variant, config(l1), &rows);
-        let found = mmcs(&planted.directions, &trained.model.weights().w_dec.mapv(f64::from));
+        let found = mmcs(&planted.directions, &trained.model.weights().w_dec.mapv(f64::from)).unwrap();
         assert!(found > 0.93, "{variant:?}: {found} (floor {floor})");
         let evaluation = evaluate(trained.model.dictionary(), [held_out.clone()]).unwrap();
         let variance = evaluation.sums.explained_variance();

@@ -81,7 +81,7 @@ pub(super) fn priors() -> impl Claim {
                 let k = |w: &f64| n_beta.get() * w.powi(4);
                 let found: Vec<Vec<f64>> =
                     run.observers.iter().map(|chain: &Vec<f64>| chain.iter().map(k).collect()).collect();
-                let found = ChainMean::of(&found);
+                let found = ChainMean::of(&found).expect("the chains of a run have equal lengths");
                 let widened = ChainMean { standard_error: found.standard_error + 4e-4, ..found };
                 judgements.push(judged(widened, lambda, &format!("|x|^{power} e^({tilt}x)")));
             }

@@ -19,7 +19,8 @@ pub(super) fn tempered(
     sampling: &Sampling,
     stream: &mut RngStream,
 ) -> Result<ChainMean, SltError> {
-    let found = ChainMean::of(&sampling.run(target, stream)?.losses());
+    let found = ChainMean::of(&sampling.run(target, stream)?.losses())
+        .expect("the chains of a run have equal lengths");
     let scale = target.n_beta();
     Ok(ChainMean { value: scale * found.value, standard_error: scale * found.standard_error, ess: found.ess })
 }
@@ -90,7 +91,10 @@ pub(super) fn clamping() -> impl Claim {
                 w = (w + epsilon.sqrt() * stream.normal()).clamp(-1.0, 1.0);
                 clamped.push(w * w);
             }
-            let (a, b) = (ChainMean::of(&[reflected]), ChainMean::of(&[clamped]));
+            let (a, b) = (
+                ChainMean::of(&[reflected]).expect("the chains of a run have equal lengths"),
+                ChainMean::of(&[clamped]).expect("the chains of a run have equal lengths"),
+            );
             let error = a.standard_error.hypot(b.standard_error);
             Ok(Outcome::of_margin(6.0 * error - (a.value - b.value).abs()).trials(steps).counterexample(
                 format!(

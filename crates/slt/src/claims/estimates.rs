@@ -204,7 +204,8 @@ pub(super) fn fluctuation_dissipation() -> impl Claim {
                 Sampling { draws: 3000, ..Sampling::hmc(6) }.observe(&target, &mut stream, |_| Vec::new())?;
             let phi: Vec<Vec<f64>> =
                 run.observers.iter().map(|chain| chain.iter().map(|w: &f64| w + w * w).collect()).collect();
-            let found = susceptibility(&phi, &run.observers, t);
+            let found =
+                susceptibility(&phi, &run.observers, t).expect("the chains of a run have equal lengths");
             Ok(Outcome::of_margin(5.0 - ((found.value + 1.0) / found.standard_error).abs())
                 .estimate(found.value))
         })())
@@ -352,7 +353,7 @@ pub(super) fn order_of_architectures() -> impl Claim {
                 ..Sampling::sgld(BatchSampling::Full)
             };
             let run = sampling.run(&target, stream)?;
-            let mean = crate::ChainMean::of(&run.losses());
+            let mean = crate::ChainMean::of(&run.losses()).expect("the chains of a run have equal lengths");
             let baseline = collimate_grad::Objective::loss(
                 &objective,
                 &centre,

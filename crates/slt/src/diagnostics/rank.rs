@@ -1,4 +1,6 @@
+use super::ess::equal_lengths;
 use super::{effective_sample_size, split_r_hat};
+use collimate_measure::WrongLength;
 
 /// Returns the effective sample size for the bulk of the distribution, from rank-normalised half chains.
 ///
@@ -8,26 +10,28 @@ use super::{effective_sample_size, split_r_hat};
 ///
 /// Unlike [`effective_sample_size`] it exists for heavy tails too, and a monotone map does not change it.
 ///
-/// # Panics
-/// If the chains differ in length.
+/// # Errors
+/// [`WrongLength`] if the chains differ in length.
 ///
 /// # References
 /// Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), eq. 14 and section 4.
-pub fn bulk_ess(chains: &[Vec<f64>]) -> f64 {
+pub fn bulk_ess(chains: &[Vec<f64>]) -> Result<f64, WrongLength> {
+    equal_lengths(chains)?;
     effective_sample_size(&halves(&normal_scores(chains)))
 }
 
 /// Returns the effective sample size for the tails, the smaller one of `x ≤ q₀.₀₅` and `x ≤ q₀.₉₅`.
 ///
-/// # Panics
-/// If the chains differ in length.
+/// # Errors
+/// [`WrongLength`] if the chains differ in length.
 ///
 /// # References
 /// Vehtari et al. (2021), section 4.3.
-pub fn tail_ess(chains: &[Vec<f64>]) -> f64 {
+pub fn tail_ess(chains: &[Vec<f64>]) -> Result<f64, WrongLength> {
+    equal_lengths(chains)?;
     let mut sorted: Vec<f64> = chains.iter().flatten().copied().collect();
     if sorted.is_empty() {
-        return f64::NAN;
+        return Ok(f64::NAN);
     }
     sorted.sort_by(f64::total_cmp);
     let below = |share: f64| {
@@ -38,28 +42,29 @@ pub fn tail_ess(chains: &[Vec<f64>]) -> f64 {
             .collect();
         effective_sample_size(&halves(&indicators))
     };
-    let (low, high) = (below(0.05), below(0.95));
-    if low.is_nan() || high.is_nan() { f64::NAN } else { low.min(high) }
+    let (low, high) = (below(0.05)?, below(0.95)?);
+    Ok(if low.is_nan() || high.is_nan() { f64::NAN } else { low.min(high) })
 }
 
 /// Returns R̂ of the rank-normalised draws or of their distances from the median, whichever is larger.
 ///
-/// # Panics
-/// If the chains differ in length.
+/// # Errors
+/// [`WrongLength`] if the chains differ in length.
 ///
 /// # References
 /// Vehtari et al. (2021), section 4.2.
-pub fn rank_normalised_r_hat(chains: &[Vec<f64>]) -> f64 {
+pub fn rank_normalised_r_hat(chains: &[Vec<f64>]) -> Result<f64, WrongLength> {
+    equal_lengths(chains)?;
     let mut sorted: Vec<f64> = chains.iter().flatten().copied().collect();
     if sorted.is_empty() {
-        return f64::NAN;
+        return Ok(f64::NAN);
     }
     sorted.sort_by(f64::total_cmp);
     let median = sorted[sorted.len() / 2];
     let folded: Vec<Vec<f64>> =
         chains.iter().map(|chain| chain.iter().map(|x| (x - median).abs()).collect()).collect();
-    let (bulk, tail) = (split_r_hat(&normal_scores(chains)), split_r_hat(&normal_scores(&folded)));
-    if bulk.is_nan() || tail.is_nan() { f64::NAN } else { bulk.max(tail) }
+    let (bulk, tail) = (split_r_hat(&normal_scores(chains))?, split_r_hat(&normal_scores(&folded))?);
+    Ok(if bulk.is_nan() || tail.is_nan() { f64::NAN } else { bulk.max(tail) })
 }
 
 /// Cuts each chain into two halves.

@@ -131,6 +131,7 @@ impl ExternalTrace {
             losses: self.losses.clone(),
             ..DiagnosisInput::default()
         })
+        .expect("the chains of a trace have equal lengths")
     }
 }
 

@@ -1,4 +1,5 @@
 use super::{ChainMean, autocorrelation_time, bulk_ess, mean, rank_normalised_r_hat, tail_ess};
+use collimate_measure::WrongLength;
 use std::fmt;
 
 /// A reason not to trust an estimate.
@@ -183,9 +184,10 @@ pub struct DiagnosisInput {
 /// // The losses are below the baseline, so the point was not a minimum.
 /// let losses = (0..4).map(|_| (0..500).map(|_| 1.0 + 0.01 * stream.normal()).collect()).collect();
 /// let input = DiagnosisInput { n_beta: 100.0, gamma: 1.0, dimensions: 3, baseline: 1.2, losses, ..Default::default() };
-/// let diagnosis = ChainDiagnosis::of(&input);
+/// let diagnosis = ChainDiagnosis::of(&input)?;
 /// assert_eq!(diagnosis.doubts, [Doubt::Negative]);
 /// assert!(!diagnosis.trusted());
+/// # Ok::<(), collimate_slt::WrongLength>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChainDiagnosis {
@@ -216,16 +218,16 @@ pub struct ChainDiagnosis {
 impl ChainDiagnosis {
     /// Diagnoses chains.
     ///
-    /// # Panics
-    /// If the chains differ in length.
-    pub fn of(input: &DiagnosisInput) -> Self {
+    /// # Errors
+    /// [`WrongLength`] if the chains differ in length.
+    pub fn of(input: &DiagnosisInput) -> Result<Self, WrongLength> {
         let losses = &input.losses;
-        let found = ChainMean::of(losses);
+        let found = ChainMean::of(losses)?;
         let estimate = Estimate {
             value: input.n_beta * (found.value - input.baseline),
             error: input.n_beta * found.standard_error,
         };
-        let (r_hat, bulk, tail) = (rank_normalised_r_hat(losses), bulk_ess(losses), tail_ess(losses));
+        let (r_hat, bulk, tail) = (rank_normalised_r_hat(losses)?, bulk_ess(losses)?, tail_ess(losses)?);
         let mut doubts = Vec::new();
         if estimate.value < 0.0 {
             doubts.push(Doubt::Negative);
@@ -244,15 +246,15 @@ impl ChainDiagnosis {
         doubts.extend(estimate.doubts_of_moves(input));
         let (mut distance, mut localisation_bias) = (None, None);
         if !input.distances.is_empty() {
-            let (mean, bias) = estimate.doubts_of_distances(input, bulk, &mut doubts);
+            let (mean, bias) = estimate.doubts_of_distances(input, bulk, &mut doubts)?;
             (distance, localisation_bias) = (Some(mean), bias);
         }
         doubts.extend(estimate.doubts_of_accuracy(input));
-        Self {
+        Ok(Self {
             r_hat,
             bulk_ess: bulk,
             tail_ess: tail,
-            iact: autocorrelation_time(losses),
+            iact: autocorrelation_time(losses)?,
             divergences: input.divergences,
             distance,
             gradient_norm: input.gradient_norm,
@@ -260,7 +262,7 @@ impl ChainDiagnosis {
             mala_acceptance: input.mala_acceptance,
             step_bias: input.step_bias,
             doubts,
-        }
+        })
     }
 
     /// Returns true if there is no doubt about the estimate of the tempered expectation. It says nothing about λ.
@@ -298,9 +300,9 @@ impl Estimate {
         input: &DiagnosisInput,
         loss_ess: f64,
         doubts: &mut Vec<Doubt>,
-    ) -> (f64, Option<ChainMean>) {
+    ) -> Result<(f64, Option<ChainMean>), WrongLength> {
         let DiagnosisInput { n_beta, gamma, losses, distances, .. } = input;
-        let (r_hat, ess) = (rank_normalised_r_hat(distances), bulk_ess(distances));
+        let (r_hat, ess) = (rank_normalised_r_hat(distances)?, bulk_ess(distances)?);
         if r_hat.is_nan() || r_hat > 1.05 || ess.is_nan() || ess < 100.0 {
             doubts.push(Doubt::DistanceNotMixed { r_hat, ess });
         }
@@ -312,8 +314,8 @@ impl Estimate {
                 doubts.push(Doubt::BatchNoise { share: share.min(1.0) });
             }
         }
-        let mean = ChainMean::of(distances).value;
-        let z = drift(distances);
+        let mean = ChainMean::of(distances)?.value;
+        let z = drift(distances)?;
         if z.abs() > 5.0 {
             doubts.push(Doubt::Drifting { z });
         }
@@ -323,13 +325,14 @@ impl Estimate {
                 doubts.push(Doubt::Unconverged { slope });
             }
         }
-        let bias = (*gamma > 0.0).then(|| localisation_bias_of(*n_beta, *gamma, losses, distances));
+        let bias =
+            (*gamma > 0.0).then(|| localisation_bias_of(*n_beta, *gamma, losses, distances)).transpose()?;
         if let Some(bias) = bias
             && bias.value.abs() > 0.1 * self.value.abs() + 2.0 * bias.standard_error
         {
             doubts.push(Doubt::LocalisationDominated { bias: bias.value });
         }
-        (mean, bias)
+        Ok((mean, bias))
     }
 
     /// Returns the doubts about the bias of the step and about the distance from an exact value.
@@ -371,7 +374,12 @@ fn next_correlation(chains: &[Vec<f64>]) -> f64 {
 }
 
 /// Returns `−γ Cov(nβ L, |w − w*|²/2)`, γ times the derivative of the expectation with respect to γ.
-fn localisation_bias_of(n_beta: f64, gamma: f64, losses: &[Vec<f64>], distances: &[Vec<f64>]) -> ChainMean {
+fn localisation_bias_of(
+    n_beta: f64,
+    gamma: f64,
+    losses: &[Vec<f64>],
+    distances: &[Vec<f64>],
+) -> Result<ChainMean, WrongLength> {
     let map = |chains: &[Vec<f64>], f: &dyn Fn(f64) -> f64| -> Vec<Vec<f64>> {
         chains.iter().map(|chain| chain.iter().map(|x| f(*x)).collect()).collect()
     };
@@ -381,7 +389,7 @@ fn localisation_bias_of(n_beta: f64, gamma: f64, losses: &[Vec<f64>], distances:
 }
 
 /// Returns the change of the mean distance from the first to the second halves, in standard errors.
-fn drift(distances: &[Vec<f64>]) -> f64 {
+fn drift(distances: &[Vec<f64>]) -> Result<f64, WrongLength> {
     let half = |second: bool| -> Vec<Vec<f64>> {
         let cut = |chain: &Vec<f64>| {
             let middle = chain.len() / 2;
@@ -391,10 +399,10 @@ fn drift(distances: &[Vec<f64>]) -> f64 {
     };
     let (first, second) = (half(false), half(true));
     let centre = |halves: &[Vec<f64>]| mean(&halves.iter().map(|c| mean(c)).collect::<Vec<_>>());
-    let (a, b) = (ChainMean::of(&first).standard_error, ChainMean::of(&second).standard_error);
+    let (a, b) = (ChainMean::of(&first)?.standard_error, ChainMean::of(&second)?.standard_error);
     let spread = (a * a + b * b).sqrt();
     let difference = centre(&second) - centre(&first);
-    if spread > 0.0 { difference / spread } else { 0.0 }
+    Ok(if spread > 0.0 { difference / spread } else { 0.0 })
 }
 
 impl fmt::Display for ChainDiagnosis {

@@ -70,7 +70,7 @@ impl FreeEnergy {
         for (x, weight) in gauss_legendre(self.nodes) {
             let beta = (0.5 * width * (x - 1.0)).exp();
             let run = self.sampling.run(&target.tempered(NBeta::new(n * beta)?), stream)?;
-            let found = ChainMean::of(&run.losses());
+            let found = ChainMean::of(&run.losses())?;
             let (value, error) = (n * beta * (found.value - baseline), n * beta * found.standard_error);
             sum += 0.5 * width * weight * value;
             variance += (0.5 * width * weight * error).powi(2);

@@ -1,6 +1,6 @@
 use super::SampleLosses;
 use crate::{ChainMean, NBeta};
-use collimate_measure::{Fingerprint, Measurement, Quantity, Unit};
+use collimate_measure::{Fingerprint, Measurement, Quantity, Unit, WrongLength};
 use ndarray::Array2;
 
 /// A response of the posterior to a change of its data.
@@ -50,8 +50,8 @@ impl Susceptibility {
 /// # Shapes
 /// `observable` and `change` hold φ and ΔL along the same chains: `[chains, draws]`.
 ///
-/// # Panics
-/// If the two differ in shape.
+/// # Errors
+/// [`WrongLength`] if the two differ in shape.
 ///
 /// # Examples
 /// ```
@@ -59,15 +59,20 @@ impl Susceptibility {
 /// // φ = ΔL is a standard normal number along the chain, so χ = −nβ Var = −nβ.
 /// let mut stream = collimate_stream::RngStream::new(1, 0);
 /// let x: Vec<Vec<f64>> = (0..4).map(|_| (0..2000).map(|_| stream.normal()).collect()).collect();
-/// let found = susceptibility(&x, &x, NBeta::new(3.0)?);
+/// let found = susceptibility(&x, &x, NBeta::new(3.0)?)?;
 /// assert!((found.value + 3.0).abs() < 4.0 * found.standard_error);
 /// # Ok::<(), collimate_slt::SltError>(())
 /// ```
 ///
 /// # References
 /// Baker et al. (2025), arXiv 2504.18274, definition 2.
-pub fn susceptibility(observable: &[Vec<f64>], change: &[Vec<f64>], n_beta: NBeta) -> Susceptibility {
-    Susceptibility::of(SUSCEPTIBILITY, -n_beta.get(), ChainMean::covariance(observable, change))
+pub fn susceptibility(
+    observable: &[Vec<f64>],
+    change: &[Vec<f64>],
+    n_beta: NBeta,
+) -> Result<Susceptibility, WrongLength> {
+    let found = ChainMean::covariance(observable, change)?;
+    Ok(Susceptibility::of(SUSCEPTIBILITY, -n_beta.get(), found))
 }
 
 impl SampleLosses {
@@ -90,7 +95,8 @@ impl SampleLosses {
 
     /// Returns one entry of [`SampleLosses::influence`] with its Monte-Carlo error.
     pub fn influence_of(&self, sample: usize, on: usize) -> Susceptibility {
-        let found = ChainMean::covariance(&self.of_sample(on), &self.of_sample(sample));
+        let found = ChainMean::covariance(&self.of_sample(on), &self.of_sample(sample))
+            .expect("the chains of a run have equal lengths");
         Susceptibility::of(INFLUENCE, -1.0, found)
     }
 }

@@ -131,7 +131,7 @@ impl Llc {
         };
         let moving = self.region.as_ref().and_then(|region| region.moving.as_ref());
         let norm = gradient.iter().enumerate().filter(|(i, _)| moving.is_none_or(|mask| mask[*i]));
-        let found = ChainMean::of(&run.losses());
+        let found = ChainMean::of(&run.losses())?;
         let n_beta = target.n_beta();
         let estimate = LlcEstimate {
             value: n_beta * (found.value - baseline),
@@ -159,7 +159,8 @@ pub(super) fn combined<A, B>(whole: &SamplingRun<A>, half: &SamplingRun<B>, fact
     let joined = |(a, b): (&ChainTrace, &ChainTrace)| -> Vec<f64> {
         a.losses.iter().zip(&b.losses).map(|(a, b)| of_whole * a + of_half * b).collect()
     };
-    ChainMean::of(&whole.traces.iter().zip(&half.traces).map(joined).collect::<Vec<_>>())
+    let joined: Vec<Vec<f64>> = whole.traces.iter().zip(&half.traces).map(joined).collect();
+    ChainMean::of(&joined).expect("the chains of a run have equal lengths")
 }
 
 /// Returns the acceptance of MALA at this ε, over 100 steps after a burn-in of 100.
@@ -221,7 +222,7 @@ impl LlcEstimate {
 
     /// Diagnoses the chains. Every call computes the diagnosis again.
     pub fn diagnosis(&self) -> ChainDiagnosis {
-        ChainDiagnosis::of(&self.diagnosis_input())
+        ChainDiagnosis::of(&self.diagnosis_input()).expect("the chains of a run have equal lengths")
     }
 
     /// Returns the numbers for the diagnosis, with a copy of all losses and distances.

@@ -82,14 +82,15 @@ impl SampleLosses {
         let means = self.means();
         let squares =
             |row: &[f64]| -> f64 { row.iter().zip(&means).map(|(x, mean)| (x - mean) * (x - mean)).sum() };
-        let variance = ChainMean::of(&self.trace(squares));
+        let variance = ChainMean::of(&self.trace(squares))?;
         let log_predictive = self.log_predictive();
         let bayes = -log_predictive.iter().sum::<f64>() / n;
         let weights = |row: &[f64]| -> f64 {
             -row.iter().zip(&log_predictive).map(|(x, log)| (-x - log).exp()).sum::<f64>() / n
         };
-        let bayes_error = ChainMean::of(&self.trace(weights));
-        let both = ChainMean::of(&self.trace(|row| weights(row) + beta / n * squares(row)));
+        let bayes_error =
+            ChainMean::of(&self.trace(weights)).expect("the chains of a run have equal lengths");
+        let both = ChainMean::of(&self.trace(|row| weights(row) + beta / n * squares(row)))?;
         let estimand = "the posterior's own value at fixed data and prior";
         let make = |quantity: &Quantity, value: f64, spread: ChainMean, factor: f64| {
             let error = factor * spread.standard_error;
@@ -115,7 +116,7 @@ impl SampleLosses {
             let logs = row.iter().zip(&without).zip(&predicted);
             logs.map(|((x, a), b)| (beta * x - a).exp() - ((beta - 1.0) * x - b).exp()).sum::<f64>() / n
         };
-        let found = ChainMean::of(&self.trace(weights));
+        let found = ChainMean::of(&self.trace(weights)).expect("the chains of a run have equal lengths");
         Measurement::estimate(&CROSS_VALIDATION, value, found.standard_error, found.ess as u64, object)
             .estimating("leaving each sample out of this posterior in turn")
     }
@@ -123,7 +124,8 @@ impl SampleLosses {
     /// Returns `E_w` of the mean loss over these samples: the Gibbs training error, or on test data the generalisation error.
     pub fn gibbs(&self, object: Fingerprint) -> Measurement {
         let n = self.samples() as f64;
-        let found = ChainMean::of(&self.trace(|row| row.iter().sum::<f64>() / n));
+        let found = ChainMean::of(&self.trace(|row| row.iter().sum::<f64>() / n))
+            .expect("the chains of a run have equal lengths");
         Measurement::estimate(&GIBBS, found.value, found.standard_error, found.ess as u64, object)
             .estimating("the posterior's own value on these samples")
     }
@@ -137,7 +139,7 @@ impl SampleLosses {
         let weights = |row: &[f64]| -> f64 {
             -row.iter().zip(&log_predictive).map(|(x, log)| (-x - log).exp()).sum::<f64>() / n
         };
-        let found = ChainMean::of(&self.trace(weights));
+        let found = ChainMean::of(&self.trace(weights)).expect("the chains of a run have equal lengths");
         Measurement::estimate(&BAYES, value, found.standard_error, found.ess as u64, object)
             .estimating("the posterior's own value on these samples")
     }

@@ -65,7 +65,7 @@ impl TwoTemperatures {
         for beta in self.betas {
             let n_beta = beta.n_beta(self.n)?;
             let run = self.sampling.run(&target.tempered(n_beta), stream)?;
-            means.push((n / n_beta.get(), ChainMean::of(&run.losses())));
+            means.push((n / n_beta.get(), ChainMean::of(&run.losses())?));
         }
         let [(t1, a), (t2, b)] = [means[0], means[1]];
         ensure(t1 != t2, "the second of the betas", "different from the first one", 1.0 / t2)?;

@@ -39,7 +39,7 @@ impl Wbic {
             return Err(SltError::Improper { reason: "the prior has neither walls nor a localisation" });
         }
         let target = target.tempered(Beta::InverseLogN.n_beta(self.n)?);
-        let found = ChainMean::of(&self.sampling.run(&target, stream)?.losses());
+        let found = ChainMean::of(&self.sampling.run(&target, stream)?.losses())?;
         let n = self.n as f64;
         let centre = target.centre();
         let loss = target.objective().loss(centre, Batch::All, &mut Scratch::new());

@@ -26,12 +26,12 @@ fn a_monotone_map_keeps_rank_based_sizes() {
     let mut stream = RngStream::new(1, 0);
     let x = chains(0.6, 4000, &mut stream);
     let wild: Vec<Vec<f64>> = x.iter().map(|c| c.iter().map(|x| (4.0 * x).exp()).collect()).collect();
-    assert!((bulk_ess(&x) - bulk_ess(&wild)).abs() < 1e-6);
-    assert!((tail_ess(&x) - tail_ess(&wild)).abs() < 1e-6);
+    assert!((bulk_ess(&x).unwrap() - bulk_ess(&wild).unwrap()).abs() < 1e-6);
+    assert!((tail_ess(&x).unwrap() - tail_ess(&wild).unwrap()).abs() < 1e-6);
     // (1 + ρ)/(1 − ρ) = 4.
-    assert!((bulk_ess(&x) / 4000.0 - 1.0).abs() < 0.15, "{}", bulk_ess(&x));
-    assert!((autocorrelation_time(&x) / 4.0 - 1.0).abs() < 0.15);
-    assert!(tail_ess(&x) > 3000.0 && rank_normalised_r_hat(&x) < 1.01);
+    assert!((bulk_ess(&x).unwrap() / 4000.0 - 1.0).abs() < 0.15, "{}", bulk_ess(&x).unwrap());
+    assert!((autocorrelation_time(&x).unwrap() / 4.0 - 1.0).abs() < 0.15);
+    assert!(tail_ess(&x).unwrap() > 3000.0 && rank_normalised_r_hat(&x).unwrap() < 1.01);
 }
 
 #[test]
@@ -39,8 +39,8 @@ fn the_folded_statistic_detects_chains_of_different_widths() {
     let mut stream = RngStream::new(2, 0);
     let mut x = chains(0.0, 1000, &mut stream);
     x[0].iter_mut().for_each(|x| *x *= 4.0);
-    assert!(collimate_slt::split_r_hat(&x) < 1.02);
-    assert!(rank_normalised_r_hat(&x) > 1.1);
+    assert!(collimate_slt::split_r_hat(&x).unwrap() < 1.02);
+    assert!(rank_normalised_r_hat(&x).unwrap() > 1.1);
 }
 
 fn input(losses: Vec<Vec<f64>>) -> DiagnosisInput {
@@ -58,11 +58,11 @@ fn input(losses: Vec<Vec<f64>>) -> DiagnosisInput {
 fn every_doubt_has_its_cause() {
     let mut stream = RngStream::new(3, 0);
     let healthy = input(chains(0.2, 1000, &mut stream));
-    assert!(ChainDiagnosis::of(&healthy).trusted(), "{}", ChainDiagnosis::of(&healthy));
+    assert!(ChainDiagnosis::of(&healthy).unwrap().trusted(), "{}", ChainDiagnosis::of(&healthy).unwrap());
     let doubts = |change: &dyn Fn(&mut DiagnosisInput)| {
         let mut ill = healthy.clone();
         change(&mut ill);
-        ChainDiagnosis::of(&ill).doubts
+        ChainDiagnosis::of(&ill).unwrap().doubts
     };
     assert_eq!(doubts(&|e| e.baseline = 2.0), [Doubt::Negative]);
     assert_eq!(doubts(&|e| e.gamma = 0.0), [Doubt::ImproperTarget]);
@@ -126,7 +126,7 @@ fn slow_distances_and_noisy_batches_raise_doubts() {
     (ill.distances, ill.baseline) =
         (slow.iter().map(|c| c.iter().map(|x| 10.0 + x).collect()).collect(), -5.0);
     ill.batches = true;
-    let doubts = ChainDiagnosis::of(&ill).doubts;
+    let doubts = ChainDiagnosis::of(&ill).unwrap().doubts;
     assert!(doubts.iter().any(|d| matches!(d, Doubt::DistanceNotMixed { .. })), "{doubts:?}");
     let share =
         doubts.iter().find_map(|d| if let Doubt::BatchNoise { share } = d { Some(*share) } else { None });
@@ -134,13 +134,13 @@ fn slow_distances_and_noisy_batches_raise_doubts() {
     assert!(share.is_some_and(|share| (share - 0.99).abs() < 0.03), "{doubts:?}");
     // Without batches, losses that vary fast are only fast.
     ill.batches = false;
-    assert!(!ChainDiagnosis::of(&ill).doubts.iter().any(|d| matches!(d, Doubt::BatchNoise { .. })));
+    assert!(!ChainDiagnosis::of(&ill).unwrap().doubts.iter().any(|d| matches!(d, Doubt::BatchNoise { .. })));
     for rho in [0.0, 0.5] {
         let fine = chains(rho, 2000, &mut stream);
         let mut healthy = input(fine.clone());
         (healthy.distances, healthy.batches, healthy.baseline) = (fine, true, -5.0);
         healthy.distances.iter_mut().flatten().for_each(|x| *x += 10.0);
-        let doubts = ChainDiagnosis::of(&healthy).doubts;
+        let doubts = ChainDiagnosis::of(&healthy).unwrap().doubts;
         assert!(
             !doubts.iter().any(|d| matches!(d, Doubt::BatchNoise { .. } | Doubt::DistanceNotMixed { .. })),
             "{doubts:?}"
@@ -300,4 +300,28 @@ fn a_sweep_shows_which_settings_to_trust() {
     assert!(Sweep::run(&base, &objective, &[0.0; 2], none, &mut RngStream::new(5, 0)).is_err());
     let fixed = Sampling { step_size: StepSize::Fixed(1e-3), ..base.sampling };
     assert_eq!(fixed.method, base.sampling.method);
+}
+
+#[test]
+fn chains_of_different_lengths_are_an_error_with_both_lengths() {
+    let chains = [vec![1.0, 2.0, 3.0, 4.0, 5.0], vec![1.0, 2.0, 3.0, 4.0]];
+    let expected = collimate_slt::WrongLength { argument: "a chain", expected: 5, given: 4 };
+    let all: [fn(&[Vec<f64>]) -> Result<f64, collimate_slt::WrongLength>; 6] = [
+        collimate_slt::effective_sample_size,
+        collimate_slt::split_r_hat,
+        bulk_ess,
+        tail_ess,
+        rank_normalised_r_hat,
+        autocorrelation_time,
+    ];
+    for of in all {
+        assert_eq!(of(&chains), Err(expected));
+        assert!(of(&[]).unwrap().is_nan());
+    }
+    assert_eq!(collimate_slt::ChainMean::of(&chains), Err(expected));
+    let short = [vec![1.0; 5]];
+    assert!(collimate_slt::ChainMean::covariance(&short, &[vec![1.0; 4]]).is_err());
+    assert!(collimate_slt::ChainMean::covariance(&short, &[]).is_err());
+    let input = DiagnosisInput { losses: chains.to_vec(), ..DiagnosisInput::default() };
+    assert_eq!(ChainDiagnosis::of(&input), Err(expected));
 }

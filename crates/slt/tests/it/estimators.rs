@@ -186,9 +186,9 @@ fn susceptibilities_are_derivatives_of_expectations() {
         .unwrap();
     let squares: Vec<Vec<f64>> =
         run.observers.iter().map(|w| w.iter().map(|x: &f64| x * x).collect()).collect();
-    let chi = susceptibility(&run.observers, &run.observers, t);
+    let chi = susceptibility(&run.observers, &run.observers, t).unwrap();
     within(chi.value, chi.standard_error, -1.0, "χ of w");
-    let chi = susceptibility(&squares, &run.observers, t);
+    let chi = susceptibility(&squares, &run.observers, t).unwrap();
     within(chi.value, chi.standard_error, 0.0, "χ of w²");
 }
 

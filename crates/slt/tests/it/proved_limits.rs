@@ -59,9 +59,9 @@ fn cumulants_of_a_cubic_well_have_their_limits() {
     // At this temperature the cumulants are larger than the noise of the chains.
     let t = 25.0;
     let x = positions(&Well { force: 0.0 }, t, 5);
-    let mean = ChainMean::of(&x).value;
-    let squares = ChainMean::covariance(&map(&x, |x| x * x), &x);
-    let third = ChainMean::covariance(&map(&x, |x| (x - mean) * (x - mean)), &x);
+    let mean = ChainMean::of(&x).unwrap().value;
+    let squares = ChainMean::covariance(&map(&x, |x| x * x), &x).unwrap();
+    let third = ChainMean::covariance(&map(&x, |x| (x - mean) * (x - mean)), &x).unwrap();
     for (found, exact) in [squares, third].into_iter().zip(cumulants(t)) {
         let (value, error) = (t * t * found.value, t * t * found.standard_error);
         assert!((value - exact).abs() < 4.5 * error, "{value} ± {error}, exact {exact}");
@@ -75,7 +75,7 @@ fn the_response_of_a_variance_to_a_force_has_its_limit() {
     let (t, h) = (400.0, 0.2);
     let variance = |force: f64, seed| {
         let x = positions(&Well { force }, t, seed);
-        ChainMean::covariance(&x, &x)
+        ChainMean::covariance(&x, &x).unwrap()
     };
     let (up, down) = (variance(h, 6), variance(-h, 7));
     let (value, error) = (
@@ -94,7 +94,7 @@ fn moments_of_separable_powers_scale_exactly() {
         let draws = positions(&objective, t, seed);
         let products =
             draws.iter().map(|chain| chain.chunks_exact(2).map(|w| (w[0] * w[1]).powi(2)).collect());
-        ChainMean::of(&products.collect::<Vec<Vec<f64>>>())
+        ChainMean::of(&products.collect::<Vec<Vec<f64>>>()).unwrap()
     };
     let (low, high) = (moment(100.0, 8), moment(1600.0, 9));
     let found = (high.value / low.value).ln() / 16f64.ln();

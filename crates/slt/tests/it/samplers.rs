@@ -17,7 +17,7 @@ fn n_beta(value: f64) -> NBeta {
 /// Returns nβ E[L] with its error.
 fn tempered(target: &Target<'_>, sampling: &Sampling, seed: u64) -> ChainMean {
     let run = sampling.run(target, &mut RngStream::new(seed, 0)).unwrap();
-    let found = ChainMean::of(&run.losses());
+    let found = ChainMean::of(&run.losses()).unwrap();
     let scale = target.n_beta();
     ChainMean { value: scale * found.value, standard_error: scale * found.standard_error, ess: found.ess }
 }
@@ -277,7 +277,7 @@ fn single_precision_chains_sample_the_same_target() {
     ] {
         // PerNBeta(0.1) gives ε = 0.1/50, as in the oracle.
         let run = sampling.run(&target, &mut RngStream::new(6, 0)).unwrap();
-        let found = ChainMean::of(&run.losses());
+        let found = ChainMean::of(&run.losses()).unwrap();
         let z = (50.0 * found.value - exact) / (50.0 * found.standard_error);
         assert!(z.abs() < 4.5, "{:?}: {found:?}, exact {exact}", sampling.method);
     }

@@ -93,7 +93,7 @@ fn frequent(context: &mut Context) -> Result<Outcome, StudyError> {
     let synthetic = synthetic(context)?;
     let (width, n) = (DecayingConfig::WIDTH, synthetic.directions.nrows());
     let random = SyntheticRows::random(n, width, &mut context.named_stream("random directions"));
-    let floor = mmcs(&synthetic.directions, &random);
+    let floor = mmcs(&synthetic.directions, &random).expect("equal widths");
     let mut margin = f64::INFINITY;
     let mut notes = vec![format!("random directions: mean best cosine {floor:.3}")];
     for (done, (preset, sparsity)) in [(Preset::Relu, 1.0), (Preset::TopK, 5.0)].into_iter().enumerate() {
@@ -103,8 +103,8 @@ fn frequent(context: &mut Context) -> Result<Outcome, StudyError> {
         }
         let (sae, measured) = trained(context, &synthetic, preset, n, sparsity)?;
         let decoder = sae.weights().w_dec.mapv(f64::from);
-        let [frequent, rare] =
-            [0..ENDS, n - ENDS..n].map(|ends| mmcs(&synthetic.directions.slice(s![ends, ..]), &decoder));
+        let [frequent, rare] = [0..ENDS, n - ENDS..n]
+            .map(|ends| mmcs(&synthetic.directions.slice(s![ends, ..]), &decoder).expect("equal widths"));
         margin = margin.min(frequent - floor - 0.6).min(floor + 0.1 - rare);
         let name =
             format!("{}, best cosine of the frequent {frequent:.3}, of the rare {rare:.3}", preset.name());
