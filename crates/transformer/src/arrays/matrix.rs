@@ -73,11 +73,11 @@ impl<F: Scalar> Matrix<F> {
     }
 
     /// Adds `factor` · other.
-    pub(crate) fn add_scaled(&mut self, other: &Self, factor: F) {
+    pub(crate) fn add_scaled(&mut self, other: View<'_, F>, factor: F) {
         self.value.scaled_add(factor, &other.value);
-        match (&mut self.tangent, &other.tangent) {
-            (Some(to), Some(from)) => to.scaled_add(factor, from),
-            (to @ None, Some(from)) => *to = Some(from * factor),
+        match (&mut self.tangent, other.tangent) {
+            (Some(to), Some(from)) => to.scaled_add(factor, &from),
+            (to @ None, Some(from)) => *to = Some(&from * factor),
             (_, None) => {}
         }
     }

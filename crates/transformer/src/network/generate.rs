@@ -47,7 +47,7 @@ impl<F: Precision> Model<F> {
     /// Sampled tokens depend on the stream alone; greedy ones do not use it.
     ///
     /// # Errors
-    /// Those of [`Model::run`]; [`RunError::NoHead`] for a model without logits; [`RunError::NotCausal`] for an encoder;
+    /// The errors of [`Model::run`]; [`RunError::NoHead`] for a model without logits; [`RunError::NotCausal`] for an encoder;
     /// [`RunError::OutOfRange`] for numbers of a choice that are out of range.
     ///
     /// # Examples

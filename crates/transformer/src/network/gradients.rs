@@ -68,7 +68,7 @@ impl<F: Precision> Model<F> {
     /// A direction has one array for each parameter, with its shape.
     ///
     /// # Errors
-    /// Those of [`Model::run`]; [`RunError::NoHead`] for a model without logits, [`RunError::NoTargets`] if no position has a target.
+    /// The errors of [`Model::run`]; [`RunError::NoHead`] for a model without logits, [`RunError::NoTargets`] if no position has a target.
     pub fn gradients(
         &self,
         input: &Input,
@@ -137,7 +137,7 @@ impl<F: Precision> Model<F> {
     /// Computes the mean cross-entropy in nats, with hooks.
     ///
     /// # Errors
-    /// Those of [`Model::gradients`].
+    /// The errors of [`Model::gradients`].
     pub fn mean_loss(
         &self,
         input: &Input,

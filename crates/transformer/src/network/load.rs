@@ -39,7 +39,7 @@ impl<F: Precision> Model<F> {
     /// Opens the weights of a folder with another configuration.
     ///
     /// # Errors
-    /// Those of [`Model::open`].
+    /// The errors of [`Model::open`].
     pub fn open_with_configuration(
         path: impl AsRef<Path>,
         configuration: impl AsRef<Path>,

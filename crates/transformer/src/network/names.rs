@@ -44,7 +44,7 @@ impl<F: Precision> Model<F> {
     /// are those that attention multiplies by its scale, times the scale; and Falcon's parallel MLP returns the sum of both branches.
     ///
     /// # Errors
-    /// Those of [`Model::run`].
+    /// The errors of [`Model::run`].
     pub fn run_named(&self, input: &Input, all: bool) -> Result<BTreeMap<String, ArrayD<F>>, RunError> {
         let d = &self.description;
         let mut wanted: BTreeMap<String, HookPoint> =

@@ -39,7 +39,7 @@ impl<F: Precision> Model<F> {
     /// Runs the model up to the final norm, without the head. Returns the residual stream behind that norm, `[b, t, d]`.
     ///
     /// # Errors
-    /// Those of [`Model::run`].
+    /// The errors of [`Model::run`].
     pub fn hidden(&self, input: &Input, hooks: &mut dyn Hooks<F>) -> Result<Array3<F>, RunError> {
         self.check_points(hooks)?;
         let setting =

@@ -1,7 +1,7 @@
 //! Sums of the residual stream, and elementwise changes of the logits.
 
 use crate::arrays::Number;
-use crate::arrays::{Matrix, RowFunction, map_rows};
+use crate::arrays::{RowFunction, map_rows};
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
 use crate::pass::{Operation, Slot};
@@ -25,9 +25,7 @@ impl<F: Real> Operation<F> for Add {
 
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {
         let mut out = pass.take_or_copy(self.a);
-        let b = pass.get(self.b);
-        let b = Matrix { value: b.value.to_owned(), tangent: b.tangent.map(|x| x.to_owned()) };
-        out.add_scaled(&b, F::from_f64(self.factor));
+        out.add_scaled(pass.get(self.b), F::from_f64(self.factor));
         pass.set(self.output, out)
     }
 

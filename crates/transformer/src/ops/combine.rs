@@ -147,7 +147,7 @@ impl<F: Real> Operation<F> for Combine {
         let along = pass.is_along();
         let [a, b] = halves(pass.get(self.input));
         let mut out = Matrix { value: a.value.to_owned(), tangent: a.tangent.map(|x| x.to_owned()) };
-        out.add_scaled(&scaled(b, lambda, along), -F::one());
+        out.add_scaled(scaled(b, lambda, along).view(), -F::one());
         pass.set(self.output, out)
     }
 

@@ -33,7 +33,7 @@ impl<F: Real> Operation<F> for Embed {
         };
         if let Some(input) = self.input {
             let mut sum = pass.take_or_copy(input);
-            sum.add_scaled(&out, F::one());
+            sum.add_scaled(out.view(), F::one());
             out = sum;
         }
         pass.set(self.output, out)

@@ -129,7 +129,7 @@ impl<'a, F: Real> Backward<'a, F> {
 
 fn add<F: Real>(to: &mut Option<Matrix<F>>, gradient: Matrix<F>) {
     match to {
-        Some(sum) => sum.add_scaled(&gradient, F::one()),
+        Some(sum) => sum.add_scaled(gradient.view(), F::one()),
         None => *to = Some(gradient),
     }
 }

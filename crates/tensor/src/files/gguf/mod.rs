@@ -139,7 +139,7 @@ impl Gguf {
     /// Reads one tensor in the form in which it is stored. Its rows are expanded when they are needed.
     ///
     /// # Shapes
-    /// Those of [`StoredMatrix`]: all axes but the last are joined to the rows.
+    /// The shape of a [`StoredMatrix`]: all axes but the last are joined to the rows.
     ///
     /// # Errors
     /// The errors of [`Gguf::read`].

@@ -123,7 +123,7 @@ impl Safetensors {
     /// Reads one tensor of F16, BF16 or F32 in the form in which it is stored. Its rows are expanded when they are needed.
     ///
     /// # Shapes
-    /// Those of [`StoredMatrix`]: all axes but the last are joined to the rows. A single number is a matrix `[1, 1]`.
+    /// The shape of a [`StoredMatrix`]: all axes but the last are joined to the rows. A single number is a matrix `[1, 1]`.
     ///
     /// # Errors
     /// [`FileError::Missing`] if there is no tensor of this name, [`FileError::Unsupported`] for another element type.
