@@ -1,9 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod split_mix;
+
+pub use split_mix::SplitMix;
+
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng, TryRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use split_mix::mix;
 use std::convert::Infallible;
 
 /// A reproducible source of randomness: ChaCha8 keyed by a seed and a stream number.
@@ -188,14 +193,6 @@ impl TryRng for RngStream {
 /// Returns the stream number of a name (64-bit FNV-1a).
 pub fn stream_number(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
-
-/// Computes the finaliser of SplitMix64.
-fn mix(mut z: u64) -> u64 {
-    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
