@@ -114,6 +114,88 @@ pub struct TraceError {
     pub problem: String,
 }
 
+/// Recorded token losses from which no estimate can be computed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordedError {
+    /// A number lies outside its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// The array has an axis of length 0.
+    #[error("{what} has the shape {shape:?}; expected {axes}, none of them 0")]
+    Empty {
+        /// The name of the array.
+        what: &'static str,
+        /// The names of the axes.
+        axes: &'static str,
+        /// The shape that was given.
+        shape: Vec<usize>,
+    },
+    /// A chain has no finite loss from one draw on.
+    #[error(
+        "chain {chain} has no finite loss from draw {draw} on ({draw} of {draws} draws are kept): it diverged; repeat the run with a \
+         smaller step size"
+    )]
+    Diverged {
+        /// The chain, counted from 0.
+        chain: usize,
+        /// The first draw without a finite loss, counted from 0.
+        draw: usize,
+        /// The number of draws of the chain.
+        draws: usize,
+    },
+    /// A loss is NaN or infinite, and later draws are finite.
+    #[error(
+        "the loss of chain {chain}, draw {draw}, row {row}, token {token} is {value}; expected a finite number: leave this row out of \
+         the run, or repair the model there"
+    )]
+    NotFinite {
+        /// The chain, counted from 0.
+        chain: usize,
+        /// The draw, counted from 0.
+        draw: usize,
+        /// The row, counted from 0.
+        row: usize,
+        /// The token, counted from 0.
+        token: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A number beside the losses is NaN or infinite.
+    #[error("{what} is {value}; expected a finite number")]
+    NotANumber {
+        /// The name of the number.
+        what: &'static str,
+        /// The value.
+        value: f64,
+    },
+    /// Two arrays that belong together differ in the length of an axis.
+    #[error("{what} has {given} {axis}; expected {expected} as in {other}: give arrays of one run")]
+    Axis {
+        /// The name of the array.
+        what: &'static str,
+        /// The name of the axis.
+        axis: &'static str,
+        /// The name of the array that fixes the length.
+        other: &'static str,
+        /// The length in that array.
+        expected: usize,
+        /// The length that was given.
+        given: usize,
+    },
+    /// There is one chain only, so the spread between chains is unknown.
+    #[error("the run has one chain; its error is unknown, so record at least 2 chains")]
+    OneChain,
+    /// No draw remains after the burn-in, or too few for an error.
+    #[error("{burn_in} of {draws} draws are burn-in; at least 2 must remain, so leave out fewer")]
+    BurnIn {
+        /// The number of draws to leave out.
+        burn_in: usize,
+        /// The number of draws of each chain.
+        draws: usize,
+    },
+}
+
 /// Returns an error for the first number that is NaN or infinite.
 pub(crate) fn all_finite<'a>(
     argument: &'static str,

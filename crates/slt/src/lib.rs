@@ -9,6 +9,7 @@ mod kernels;
 mod model;
 mod oracle;
 mod phase;
+mod recorded;
 mod sampler;
 mod scaling;
 mod temperature;
@@ -28,7 +29,7 @@ pub use diagnostics::{
     ChainDiagnosis, ChainMean, DiagnosisInput, Doubt, ExternalTrace, autocorrelation_time, bulk_ess,
     effective_sample_size, rank_normalised_r_hat, read_csv, split_r_hat, tail_ess,
 };
-pub use error::{SltError, TraceError};
+pub use error::{RecordedError, SltError, TraceError};
 pub use estimator::{
     Calibration, CalibrationCase, CalibrationRun, CalibrationTarget, FreeEnergy, FreeEnergyEstimate, Llc,
     LlcEstimate, PosteriorErrors, SampleLossRun, SampleLosses, StepBias, Susceptibility, Sweep, SweepCell,
@@ -42,6 +43,9 @@ pub use oracle::{
     ReducedRankOracle,
 };
 pub use phase::{Phase, levels_along};
+pub use recorded::{
+    Association, Chains, DevinterpLlc, Influence, PairedLlc, RecordedRun, RecordedSusceptibility, TokenLosses,
+};
 pub use sampler::{
     BatchSampling, Boundary, Chain, ChainTrace, Divergence, Draw, MalaPoint, Method, Observer,
     Preconditioner, Region, SamplerScalar, Sampling, SamplingRun, Step, StepSize, Target, Tuned,

@@ -39,9 +39,10 @@ pub enum Doubt {
         /// The number of these steps.
         count: u64,
     },
-    /// The mean distance from `w*` changed between the first and the second half of the run.
+    /// The mean distance from `w*` changed between the first and the second half of the run; or, in recorded losses, the mean loss
+    /// changed between the first and the last third.
     Drifting {
-        /// The change of the mean distance in standard errors.
+        /// The change of the mean in standard errors.
         z: f64,
     },
     /// Over the mean distance, the gradient at `w*` changes the loss by more than a quarter of the estimate.

@@ -10,6 +10,8 @@ mod oracle;
 mod perceptron;
 mod phases;
 mod proved_limits;
+mod recorded;
+mod recorded_properties;
 mod reduced_rank;
 mod refined;
 mod responses;
