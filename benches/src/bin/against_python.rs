@@ -9,7 +9,7 @@
 use anyhow::Result;
 use collimate_benches::{Peer, Probe, load, median, milliseconds, normal_matrix};
 use collimate_tensor::{CpuLevel, matmul_into};
-use collimate_transformer::{Decoder, Run};
+use collimate_transformer::{Model, Run};
 use ndarray::Array2;
 use std::time::Duration;
 
@@ -56,11 +56,13 @@ fn products(options: &Options) -> Result<()> {
 }
 
 fn prefill(options: &Options, model: &str) -> Result<()> {
-    let decoder = Decoder::from_gguf(model)?;
+    let network = Model::<f32>::open(model)?;
     let tokens: Vec<u32> = (0..512).map(|i| (i * 7919) % 49_152).collect();
     let mut peer = peer(options, &["prefill".into(), model.into(), tokens.len().to_string()])?;
     report("prefill of 512 tokens, no head", options, &mut peer, || {
-        decoder.residual(Run::of(&tokens), decoder.config().n_layers, &mut ()).expect("a sound model");
+        network
+            .residual(&Run::of(&tokens), network.description().layers.len(), &mut ())
+            .expect("a sound model");
     })
 }
 

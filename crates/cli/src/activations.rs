@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     let target = CaptureTarget { point, folder, path: output.clone(), obsolete, about };
     let stop = on_interrupt("removing what was captured");
     let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
-    let captured = capture_into(&setup.decoder, &sequences, vec![target], &leave_out, &mut |done| {
+    let captured = capture_into(&setup.model, &sequences, vec![target], &leave_out, &mut |done| {
         steps.at(done as u64, "");
         !stop.load(Ordering::SeqCst)
     });

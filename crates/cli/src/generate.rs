@@ -93,7 +93,13 @@ fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Res
         }),
     };
     let stop = options.stop.clone();
-    let generation = Generation { tokens: options.tokens as usize, choice, stop, cached: !options.no_cache };
+    let generation = Generation {
+        tokens: options.tokens as usize,
+        choice,
+        stop,
+        beyond_context: true,
+        cached: !options.no_cache,
+    };
     let mut stream = RngStream::named(options.seed, "tokens of a text");
     let ids = model.generate(&prompt, &generation, &mut stream, &mut ())?;
     // A token may stand for a part of a character, so the whole is decoded at once.

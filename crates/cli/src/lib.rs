@@ -52,5 +52,5 @@ pub mod prelude {
     #[cfg(feature = "superposition")]
     pub use collimate_superposition::ToyModel;
     #[cfg(feature = "transformer")]
-    pub use collimate_transformer::{Capture, Decoder, Edit, HookPoint, Site};
+    pub use collimate_transformer::{Capture, Edit, HookPoint, Model, Site};
 }

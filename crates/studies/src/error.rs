@@ -42,6 +42,12 @@ pub enum StudyError {
     /// A file or folder that could not be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// A place in a model that has no rows.
+    #[error("{point} has no rows of one width; choose another site, or a layer of the model")]
+    NoSuchRows {
+        /// The place.
+        point: HookPoint,
+    },
     /// A file or folder of the cache or of the user.
     #[error("{path}: {source}")]
     Io {

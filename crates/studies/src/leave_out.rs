@@ -4,7 +4,7 @@ use crate::sequence::Sequence;
 use collimate_measure::{Fingerprint, ensure};
 use collimate_sae::SaeError;
 use collimate_tensor::sum_of_squares;
-use collimate_transformer::{Decoder, HookPoint};
+use collimate_transformer::{HookPoint, Model};
 use ndarray::Array2;
 
 /// The number of first sequences over whose rows the median norm is taken.
@@ -16,13 +16,13 @@ const CALIBRATION: usize = 32;
 /// ```
 /// use collimate_stream::RngStream;
 /// use collimate_studies::{LeaveOut, Sequence};
-/// use collimate_transformer::{Config, Decoder, Site};
-/// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
+/// use collimate_transformer::{Description, Model, Site};
+/// let model = Model::<f32>::random(Description::small(), &RngStream::new(1, 0));
 /// let text = [Sequence { document: 0, tokens: vec![0, 5, 9, 5] }];
 /// let rule = LeaveOut { tokens: vec![9], max_norm: None };
 /// let point = Site::ResidualPost.of_layer(1);
-/// let rows = collimate_studies::rows_at(&decoder, &text[0].tokens, point)?;
-/// assert_eq!(rule.at(&decoder, &text, point)?.kept(&text[0].tokens, &rows), [1, 3]);
+/// let rows = collimate_studies::rows_at(&model, &text[0].tokens, point)?;
+/// assert_eq!(rule.at(&model, &text, point)?.kept(&text[0].tokens, &rows), [1, 3]);
 /// # Ok::<(), collimate_studies::StudyError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,7 +61,7 @@ impl LeaveOut {
     /// [`StudyError::Model`]; [`StudyError::Dictionary`] unless `max_norm` is positive and finite.
     pub fn at(
         &self,
-        decoder: &Decoder,
+        model: &Model<f32>,
         sequences: &[Sequence],
         point: HookPoint,
     ) -> Result<RowRule, StudyError> {
@@ -71,7 +71,7 @@ impl LeaveOut {
             .map_err(SaeError::from)?;
         let mut norms = Vec::new();
         for sequence in &sequences[..sequences.len().min(CALIBRATION)] {
-            let rows = rows_at(decoder, &sequence.tokens, point)?;
+            let rows = rows_at(model, &sequence.tokens, point)?;
             norms
                 .extend(rule.kept(&sequence.tokens, &rows).into_iter().map(|position| norm(&rows, position)));
         }

@@ -1,18 +1,6 @@
 use crate::leave_out::LeaveOut;
-use collimate_transformer::{Decoder, HookPoint, Site};
+use collimate_transformer::{HookPoint, Model, Site};
 use std::collections::BTreeMap;
-
-/// The sites, by the names that commands and files use, and by the hook names of TransformerLens (the part behind the layer).
-const SITES: [(Site, &str, &str); 8] = [
-    (Site::ResidualPre, "residual-pre", "hook_resid_pre"),
-    (Site::Pattern, "pattern", "attn.hook_pattern"),
-    (Site::HeadOutput, "head-output", "attn.hook_z"),
-    (Site::AttentionOutput, "attention-output", "hook_attn_out"),
-    (Site::ResidualMid, "residual-mid", "hook_resid_mid"),
-    (Site::MlpNeurons, "mlp-neurons", "mlp.hook_post"),
-    (Site::MlpOutput, "mlp-output", "hook_mlp_out"),
-    (Site::ResidualPost, "residual-post", "hook_resid_post"),
-];
 
 /// The properties that two provenances must share, with their names for messages.
 const COMPARED: [(&str, &str); 4] = [
@@ -31,9 +19,9 @@ const COMPARED: [(&str, &str); 4] = [
 /// ```
 /// use collimate_stream::RngStream;
 /// use collimate_studies::{LeaveOut, Provenance};
-/// use collimate_transformer::{Config, Decoder, Site};
-/// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
-/// let at = |layer| Provenance::of(&decoder, Site::ResidualPost.of_layer(layer), &LeaveOut::default());
+/// use collimate_transformer::{Description, Model, Site};
+/// let model = Model::<f32>::random(Description::small(), &RngStream::new(1, 0));
+/// let at = |layer| Provenance::of(&model, Site::ResidualPost.of_layer(layer), &LeaveOut::default());
 /// assert_eq!(at(2).differences(&at(1)), ["the layer: 2 and not 1"]);
 /// // A file of SAELens names its place by a hook of TransformerLens.
 /// let file = [("hook_name".to_owned(), "blocks.1.hook_resid_post".to_owned())].into();
@@ -51,21 +39,21 @@ impl Provenance {
         if let Some(point) = known.get("hook_name").or(known.get("hook_point")).and_then(|name| of_hook(name))
         {
             known.entry("layer".to_owned()).or_insert(point.layer.to_string());
-            known.entry("site".to_owned()).or_insert(site_name(point.site).to_owned());
+            known.entry("site".to_owned()).or_insert(site_name(point.site));
         }
         Self { known }
     }
 
     /// Returns what is known about rows of a place in a model.
-    pub fn of(decoder: &Decoder, point: HookPoint, leave_out: &LeaveOut) -> Self {
+    pub fn of(model: &Model<f32>, point: HookPoint, leave_out: &LeaveOut) -> Self {
         let left_out = match leave_out.describe() {
             rule if rule.is_empty() => "position 0".to_owned(),
             rule => format!("position 0, {rule}"),
         };
         let known = [
-            ("model_fingerprint", decoder.fingerprint().to_string()),
+            ("model_fingerprint", model.fingerprint().to_string()),
             ("layer", point.layer.to_string()),
-            ("site", site_name(point.site).to_owned()),
+            ("site", site_name(point.site)),
             ("hook_name", hook_name(point)),
             ("left_out", left_out),
         ];
@@ -118,12 +106,15 @@ impl Provenance {
     }
 }
 
-/// Returns the name of a site in options and files.
-pub fn site_name(site: Site) -> &'static str {
-    SITES.iter().find(|(known, ..)| *known == site).map_or("", |(_, name, _)| name)
+/// Returns the name of a site in options and files, for example `residual-post`.
+pub fn site_name(site: Site) -> String {
+    site.of_layer(0).name().trim_end_matches(".0").replace('_', "-")
 }
 
-/// Returns the name that TransformerLens gives to a place in a model.
+/// Returns the name that TransformerLens gives to a place in a model; empty if it has none.
+///
+/// What attention and the MLP return has the name of what they add to the residual stream. The two differ only where a norm lies
+/// between them.
 ///
 /// # Examples
 /// ```
@@ -131,15 +122,23 @@ pub fn site_name(site: Site) -> &'static str {
 /// assert_eq!(collimate_studies::hook_name(Site::MlpOutput.of_layer(3)), "blocks.3.hook_mlp_out");
 /// ```
 pub fn hook_name(point: HookPoint) -> String {
-    let hook = SITES.iter().find(|(known, ..)| *known == point.site).map_or("", |(_, _, hook)| hook);
-    format!("blocks.{}.{hook}", point.layer)
+    let site = match point.site {
+        Site::AttentionOutput => Site::AttentionAdded,
+        Site::MlpOutput => Site::MlpAdded,
+        site => site,
+    };
+    HookPoint { site, ..point }.transformer_lens_name().unwrap_or_default()
 }
 
-/// Returns the place that TransformerLens calls by this name, if there is one.
+/// Returns the place in a layer that TransformerLens calls by this name, if there is one.
 fn of_hook(name: &str) -> Option<HookPoint> {
-    let (layer, hook) = name.strip_prefix("blocks.")?.split_once('.')?;
-    let (site, ..) = SITES.iter().find(|(_, _, known)| *known == hook)?;
-    Some(site.of_layer(layer.parse().ok()?))
+    let point: HookPoint = name.strip_prefix("blocks.").and_then(|_| name.parse().ok())?;
+    let site = match point.site {
+        Site::AttentionAdded => Site::AttentionOutput,
+        Site::MlpAdded => Site::MlpOutput,
+        site => site,
+    };
+    Some(HookPoint { site, ..point })
 }
 
 #[cfg(test)]

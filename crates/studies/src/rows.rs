@@ -1,51 +1,48 @@
-//! Activations of a model as matrices: one row a position.
+//! Activations of a model on one sequence as matrices: one row a position.
 
 use crate::error::StudyError;
-use collimate_transformer::{Capture, Config, Decoder, HookPoint, Run, Site};
-use ndarray::{Array2, ArrayViewD, ArrayViewMutD, Ix2, Ix3};
+use collimate_transformer::{Capture, HookPoint, Model, Run};
+use ndarray::{Array2, ArrayViewD, ArrayViewMutD};
 
-/// Returns an activation as rows `[t, d]`; the heads of `[h, t, e]` stand side by side, `[t, h·e]`.
+/// Returns an activation `[1, t, d]` or `[1, t, h, e]` as rows `[t, d]`; the heads of a position stand side by side.
 pub(crate) fn flat(activation: &ArrayViewD<'_, f32>) -> Array2<f32> {
-    match activation.clone().into_dimensionality::<Ix3>() {
-        Ok(heads) => {
-            let (h, t, e) = heads.dim();
-            Array2::from_shape_fn((t, h * e), |(i, j)| heads[[j / e, i, j % e]])
-        }
-        Err(_) => {
-            let rows =
-                activation.clone().into_dimensionality::<Ix2>().expect("an activation has two or three axes");
-            rows.as_standard_layout().into_owned()
-        }
-    }
+    let rows = activation.shape()[1];
+    let numbers: Vec<f32> = activation.iter().copied().collect();
+    Array2::from_shape_vec((rows, numbers.len() / rows), numbers).expect("one sequence")
 }
 
 /// Writes rows back into an activation: the inverse of [`flat`].
 pub(crate) fn put_back(rows: &Array2<f32>, activation: &mut ArrayViewMutD<'_, f32>) {
-    if activation.ndim() == 3 {
-        let mut heads = activation.view_mut().into_dimensionality::<Ix3>().expect("three axes");
-        let e = heads.dim().2;
-        heads.indexed_iter_mut().for_each(|((head, t, i), v)| *v = rows[[t, head * e + i]]);
-    } else {
-        activation.assign(rows);
-    }
+    activation.iter_mut().zip(rows).for_each(|(to, from)| *to = *from);
 }
 
-/// Computes the activation at a point on one run of tokens, as rows `[t, d]`.
+/// Computes the activation at a point on one sequence of tokens, as rows `[t, d]`.
 ///
 /// # Errors
 /// [`StudyError::Model`].
-pub fn rows_at(decoder: &Decoder, tokens: &[u32], point: HookPoint) -> Result<Array2<f32>, StudyError> {
+pub fn rows_at(model: &Model<f32>, tokens: &[u32], point: HookPoint) -> Result<Array2<f32>, StudyError> {
     let mut capture = Capture::at([point]);
-    decoder.visit(Run::of(tokens), &mut capture)?;
+    model.visit(&Run::of(tokens), &mut capture)?;
     Ok(flat(&capture.get(point)?.view()))
 }
 
-/// Returns the width of the rows of [`rows_at`] at a point. For the attention pattern it is the width of the residual stream,
-/// because the width of a pattern depends on the sequence.
-pub fn width_at(config: &Config, point: HookPoint) -> usize {
-    match point.site {
-        Site::MlpNeurons => config.d_ff,
-        Site::HeadOutput => config.n_heads * config.d_head,
-        _ => config.d_model,
-    }
+/// Computes the residual stream `[t, d]` that enters layer `layer` on one sequence of tokens.
+///
+/// # Errors
+/// [`StudyError::Model`].
+pub(crate) fn residual_rows(
+    model: &Model<f32>,
+    tokens: &[u32],
+    layer: usize,
+) -> Result<Array2<f32>, StudyError> {
+    let residual = model.residual(&Run::of(tokens), layer, &mut ())?;
+    Ok(residual.index_axis_move(ndarray::Axis(0), 0))
+}
+
+/// Returns the width of the rows of [`rows_at`] at a point.
+///
+/// # Errors
+/// [`StudyError::NoSuchRows`] for scores and patterns, whose widths depend on the sequence, and for a layer that does not exist.
+pub fn width_at(model: &Model<f32>, point: HookPoint) -> Result<usize, StudyError> {
+    model.description().numbers_at(point).ok_or(StudyError::NoSuchRows { point })
 }

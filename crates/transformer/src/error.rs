@@ -110,7 +110,10 @@ pub enum RunError {
         position: usize,
     },
     /// There are more tokens than the context of the model has places.
-    #[error("{given} tokens do not fit into the context of {context}")]
+    #[error(
+        "{given} tokens do not fit into the context of {context}; give fewer, or allow more where positions are not learned \
+         (`Input::beyond_context`)"
+    )]
     ContextOverflow {
         /// The number of tokens given.
         given: usize,
@@ -146,6 +149,9 @@ pub enum RunError {
     /// The model reads later tokens, so it cannot continue a text.
     #[error("the model is an encoder, whose positions read later tokens; it cannot continue a text")]
     NotCausal,
+    /// Sequences with padding where each must be whole.
+    #[error("the batch has padding; give each sequence by itself")]
+    Padding,
     /// No position has a target.
     #[error(
         "no position has a target, so there is no loss; give at least two tokens, or a label that counts"

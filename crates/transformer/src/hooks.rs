@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// A reader or an editor of the activations of a run.
 ///
 /// A run calls [`Hooks::at`] once for each wanted point that it passes, in the order of the layers and of
-/// [`Site::ALL`](crate::Site::ALL). The model goes on with the values that `at` leaves in the view. A hook that leaves NaN or infinity
+/// [`Site::every`](crate::Site::every). The model goes on with the values that `at` leaves in the view. A hook that leaves NaN or infinity
 /// ends the run with an error, and so do finite values that overflow later. A hook that changes nothing changes no bit of the results.
 pub trait Hooks<F = f32>: Send {
     /// Returns true if `at` is to be called for this point. It is called before the run, and again at each point.
@@ -70,14 +70,14 @@ impl<F, H: Hooks<F> + ?Sized> Hooks<F> for &mut H {
 /// # Examples
 /// ```
 /// use collimate_stream::RngStream;
-/// use collimate_transformer::{Capture, Config, Decoder, Run, Site};
-/// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
+/// use collimate_transformer::{Capture, Description, Model, Run, Site};
+/// let model = Model::<f32>::random(Description::small(), &RngStream::new(1, 0));
 /// let point = Site::Pattern.of_layer(1);
 /// let mut capture = Capture::at([point]);
-/// decoder.visit(Run::of(&[7, 3, 9]), &mut capture)?;      // stops after layer 1
+/// model.visit(&Run::of(&[7, 3, 9]), &mut capture)?; // stops in layer 1
 /// let pattern = capture.take(point)?;
-/// assert_eq!(pattern.shape(), [4, 3, 3]);
-/// assert_eq!(pattern[[2, 0, 1]], 0.0);                     // the future is masked
+/// assert_eq!(pattern.shape(), [1, 4, 3, 3]);
+/// assert_eq!(pattern[[0, 2, 0, 1]], 0.0); // the future is masked
 /// # Ok::<(), collimate_transformer::TransformerError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -128,13 +128,14 @@ impl<F: Clone + Send> Hooks<F> for Capture<F> {
 /// Knock out head 2 of layer 0:
 /// ```
 /// use collimate_stream::RngStream;
-/// use collimate_transformer::{Config, Decoder, Edit, Run, Site};
-/// use ndarray::Axis;
-/// let decoder = Decoder::random(Config::small(), &mut RngStream::new(1, 0))?;
+/// use collimate_transformer::{Description, Edit, Model, Run, Site};
+/// use ndarray::{Axis, ArrayViewMutD};
+/// let model = Model::<f32>::random(Description::small(), &RngStream::new(1, 0));
 /// let run = Run::of(&[7, 3, 9, 3]);
-/// let mut knock_out = Edit::at(Site::HeadOutput.of_layer(0), |mut z| z.index_axis_mut(Axis(0), 2).fill(0.0));
-/// let (clean, ablated) = (decoder.losses(run, &mut ())?, decoder.losses(run, &mut knock_out)?);
-/// assert!((clean.mean_nll() - ablated.mean_nll()).abs() > 1e-4);
+/// let point = Site::HeadOutput.of_layer(0); // [b, t, h, e]
+/// let mut knock_out = Edit::at(point, |mut z: ArrayViewMutD<'_, f32>| z.index_axis_mut(Axis(2), 2).fill(0.0));
+/// let (clean, ablated) = (model.losses(&run, &mut ())?, model.losses(&run, &mut knock_out)?);
+/// assert!((clean[0].mean_nll() - ablated[0].mean_nll()).abs() > 1e-5);
 /// # Ok::<(), collimate_transformer::TransformerError>(())
 /// ```
 pub struct Edit<F> {

@@ -3,13 +3,11 @@
 mod architectures;
 mod arrays;
 mod cache;
-mod config;
 mod description;
-mod entries;
 mod error;
 mod hooks;
 mod losses;
-mod model;
+mod metadata;
 mod network;
 mod ops;
 mod parameters;
@@ -20,7 +18,6 @@ mod site;
 mod tokenizer;
 mod train;
 
-pub use config::Config;
 pub use description::{
     Alibi, Arrangement, AttentionDescription, Description, Differential, Embedding, Frequencies, GainForm,
     Head, HeadNorm, HeadNormOver, LayerDescription, LearnedPositions, MlpDescription, Norm, NormKind, Rotary,
@@ -28,9 +25,8 @@ pub use description::{
 pub use error::{ModelFileError, NonFinite, RunError, TrainingError, TransformerError};
 pub use hooks::{Capture, Edit, Hooks};
 pub use losses::{CROSS_ENTROPY, Losses};
-pub use model::{Decoder, Run};
 pub use network::{
-    Along, Choice, Generation, Gradients, Model, Outputs, Sampling, SequenceObjective, Targets,
+    Along, Choice, Generation, Gradients, Model, Outputs, Run, Sampling, SequenceObjective, Targets,
 };
 pub use parameters::{ParameterName, Part};
 pub use pass::{Input, Precision};

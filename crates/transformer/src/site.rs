@@ -137,6 +137,27 @@ impl Site {
         NAMES.iter().map(|(site, ..)| *site)
     }
 
+    /// Returns the letters of the axes: `b` sequence, `t` position, `s` position of a key, `h` head, `g` key head, `e` width of a head,
+    /// `d` width of the residual stream, `f` width of the MLP, `v` word.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::Site;
+    /// assert_eq!(Site::HeadOutput.axes(), "[b, t, h, e]");
+    /// ```
+    pub fn axes(self) -> &'static str {
+        match self {
+            Self::Query | Self::QueryTurned | Self::HeadOutput => "[b, t, h, e]",
+            Self::Key | Self::KeyTurned | Self::Value => "[b, t, g, e]",
+            Self::Scores | Self::Pattern => "[b, h, t, s]",
+            Self::HeadResult => "[b, t, h, d]",
+            Self::MlpGate | Self::MlpUp | Self::MlpNeurons => "[b, t, f]",
+            Self::Logits => "[b, t, v]",
+            Self::AttentionNormScale | Self::MlpNormScale | Self::FinalNormScale => "[b, t, 1]",
+            _ => "[b, t, d]",
+        }
+    }
+
     /// Returns true if the site belongs to the whole model and not to a layer.
     pub fn is_of_the_model(self) -> bool {
         self.name().is_some_and(|name| !name.contains("{}"))

@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
                 json!({
                     "name": pattern(&point.name(), site),
                     "transformer_lens": point.transformer_lens_name().map(|name| name.replacen(".0", ".LAYER", 1)),
-                    "axes": axes(site),
+                    "axes": site.axes(),
                     "shape": shape(d, site),
                 })
             })
@@ -66,7 +66,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         println!(
             "{:<26} {:<14} {:<24} {alias}",
             pattern(&point.name(), site),
-            axes(site),
+            site.axes(),
             format!("[{shape}]")
         );
     }
@@ -77,36 +77,9 @@ fn pattern(name: &str, site: Site) -> String {
     if site.is_of_the_model() { name.into() } else { name.replace(".0", ".LAYER") }
 }
 
-/// Returns the letters of the axes of a site.
-fn axes(site: Site) -> &'static str {
-    match site {
-        Site::Query | Site::QueryTurned | Site::HeadOutput => "[b, t, h, e]",
-        Site::Key | Site::KeyTurned | Site::Value => "[b, t, g, e]",
-        Site::Scores | Site::Pattern => "[b, h, t, s]",
-        Site::HeadResult => "[b, t, h, d]",
-        Site::MlpGate | Site::MlpUp | Site::MlpNeurons => "[b, t, f]",
-        Site::Logits => "[b, t, v]",
-        Site::AttentionNormScale | Site::MlpNormScale | Site::FinalNormScale => "[b, t, 1]",
-        _ => "[b, t, d]",
-    }
-}
-
 /// Returns the sizes of the axes of a site; b and t depend on the input.
 fn shape(d: &Description, site: Site) -> Vec<String> {
-    let Some(layer) = d.layers.first() else { return Vec::new() };
-    let a = &layer.attention;
-    let size = |letter: &str| match letter {
-        "h" => a.heads,
-        "g" => a.key_heads,
-        "e" => a.head_width,
-        "d" => d.width,
-        "f" => layer.mlp.width,
-        _ => d.vocabulary,
-    };
-    let letters = axes(site).trim_matches(['[', ']']).split(", ");
-    let letters = letters.map(|letter| match letter {
-        "b" | "t" | "s" | "1" => letter.to_owned(),
-        other => size(other).to_string(),
-    });
-    letters.collect()
+    let letters = site.axes().trim_matches(['[', ']']).split(", ");
+    let size = |letter: &str| d.axis(site.of_layer(0), letter).map_or(letter.to_owned(), |n| n.to_string());
+    letters.map(size).collect()
 }

@@ -67,14 +67,14 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         pair[0] != pair[1],
         "--token and --against are the same token; the difference of their logits is 0"
     );
-    let (decoder, tokens) = (&place.setup.decoder, &place.tokens);
+    let (model, tokens) = (&place.setup.model, &place.tokens);
     let mut found = if options.by_ablation {
         let stop = on_interrupt("ending");
         let mut keep_going = || !stop.load(Ordering::SeqCst);
         let most = options.count;
-        attribution_by_ablation(decoder, dictionary, place.point, tokens, pair, most, &mut keep_going)?
+        attribution_by_ablation(model, dictionary, place.point, tokens, pair, most, &mut keep_going)?
     } else {
-        direct_attribution(decoder, dictionary, place.point, tokens, pair)?
+        direct_attribution(model, dictionary, place.point, tokens, pair)?
     };
     let hidden: f64 = found.shares.iter().skip(options.count).map(|share| share.share).sum();
     found.shares.truncate(options.count);
@@ -105,7 +105,7 @@ fn print(found: &Attribution, hidden: f64, options: &Options) {
     }
     for (name, part) in [
         ("other latents", hidden),
-        ("decoder bias", found.bias),
+        ("model bias", found.bias),
         ("reconstruction error", found.error),
         ("everything else", found.rest),
     ] {

@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// The largest number of rows to measure.
     #[arg(long, value_name = "N", default_value_t = 1 << 16)]
     rows: u64,
-    /// The seed of the null model, which shuffles the decoder rows across latents.
+    /// The seed of the null model, which shuffles the model rows across latents.
     #[arg(long, alias = "null-seed", value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Print one JSON object in each line instead of text.
@@ -184,8 +184,8 @@ fn measure_in_model(
 ) -> anyhow::Result<Vec<WithNull>> {
     let (source, dictionary) = (&options.source, &checkpoint.dictionary);
     let setup = source.setup()?;
-    let (decoder, point) = (&setup.decoder, source.point(&setup)?);
-    let (given, needed) = (width_at(decoder.config(), point), dictionary.size().d_model);
+    let (model, point) = (&setup.model, source.point(&setup)?);
+    let (given, needed) = (width_at(model, point)?, dictionary.size().d_model);
     ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
     let leave_out = source.leave_out(&setup)?;
     check_origin(&checkpoint.about, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
@@ -195,10 +195,10 @@ fn measure_in_model(
         steps.at(done as u64, "");
         !stop.load(Ordering::SeqCst)
     };
-    let rule = leave_out.at(decoder, &sequences, point)?;
+    let rule = leave_out.at(model, &sequences, point)?;
     let both = [dictionary, &dictionary.null(options.seed)];
     let place = RecoveredOptions { point, mean, rule };
-    let [found, null] = recovered(decoder, both, &place, &sequences, &mut going_on)?;
+    let [found, null] = recovered(model, both, &place, &sequences, &mut going_on)?;
     steps.finish();
     Ok(found.with_null(&null, dictionary.fingerprint()).into_iter().collect())
 }

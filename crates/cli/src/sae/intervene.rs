@@ -49,7 +49,7 @@ Examples:
 pub(super) struct SteerOptions {
     #[command(flatten)]
     shared: Shared,
-    /// The value to add to the code of each latent: a step along its decoder row.
+    /// The value to add to the code of each latent: a step along its model row.
     #[arg(
         long,
         value_name = "VALUE",
@@ -115,13 +115,12 @@ fn run(options: &Shared, change: &dyn Fn(u32) -> Change) -> anyhow::Result<()> {
         let whole = Splice::dictionary(place.point, dictionary, ErrorTerm::Kept)?;
         Ok(options.latent.iter().try_fold(whole, |splice, &latent| splice.with(change(latent)))?)
     };
-    let (decoder, tokenizer) = (&place.setup.decoder, &place.setup.tokenizer);
-    let found = predictions(decoder, &place.tokens, &mut splice()?)?;
+    let (model, tokenizer) = (&place.setup.model, &place.setup.tokenizer);
+    let found = predictions(model, &place.tokens, &mut splice()?)?;
     let stop = on_interrupt("ending");
     let mut keep_going = || !stop.load(Ordering::SeqCst);
-    let clean = continuation(decoder, &place.tokens, None, options.length, &mut keep_going)?;
-    let changed =
-        continuation(decoder, &place.tokens, Some(&mut splice()?), options.length, &mut keep_going)?;
+    let clean = continuation(model, &place.tokens, None, options.length, &mut keep_going)?;
+    let changed = continuation(model, &place.tokens, Some(&mut splice()?), options.length, &mut keep_going)?;
     let texts = [tokenizer.decode(&clean)?, tokenizer.decode(&changed)?];
     match options.json {
         true => println!("{:#}", to_json(&found, options.count, tokenizer, &texts)?),

@@ -2,7 +2,7 @@
 
 use crate::texts::ModelPlace;
 use anyhow::ensure;
-use collimate_studies::language_model::{LanguageModelSetup, START};
+use collimate_studies::language_model::LanguageModelSetup;
 use collimate_studies::{LeaveOut, Provenance, width_at};
 use collimate_transformer::HookPoint;
 
@@ -40,11 +40,11 @@ impl Prompt {
     pub(super) fn open(&self, width: usize) -> anyhow::Result<Prompted> {
         let setup = self.place.setup()?;
         let point = self.place.point(&setup)?;
-        let given = width_at(setup.decoder.config(), point);
+        let given = width_at(&setup.model, point)?;
         ensure!(given == width, "{point} has width {given}, but the dictionary takes rows of width {width}");
-        let mut tokens = vec![START];
+        let mut tokens = vec![setup.start];
         tokens.extend(setup.tokenizer.encode(&self.prompt)?);
-        let longest = setup.decoder.config().context;
+        let longest = setup.model.description().context;
         ensure!(
             tokens.len() <= longest,
             "the prompt has {} tokens with the start token, but the model takes at most {longest}",

@@ -188,13 +188,13 @@ impl Source {
         };
         let chosen = self.chosen(texts.len());
         let pieces = Pieces {
-            context: self.context_length.unwrap_or(CONTEXT.min(setup.decoder.config().context)),
+            context: self.context_length.unwrap_or(CONTEXT.min(setup.model.description().context)),
             tokens: self.tokens.unwrap_or(TOKENS),
         };
         ensure!(
-            pieces.context <= setup.decoder.config().context,
+            pieces.context <= setup.model.description().context,
             "--context-length must be at most {}, the context length of the model, but is {}",
-            setup.decoder.config().context,
+            setup.model.description().context,
             pieces.context
         );
         let numbered = chosen.into_iter().map(|i| (i as u32, texts[i].as_str()));

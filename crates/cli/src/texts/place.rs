@@ -5,8 +5,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use collimate_studies::data::Cache;
 use collimate_studies::language_model::LanguageModelSetup;
 use collimate_studies::{LeaveOut, Provenance, site_name};
-use collimate_tensor::files::Gguf;
-use collimate_transformer::{Decoder, HookPoint, Site, Tokenizer};
+use collimate_transformer::{HookPoint, Site, Tokenizer};
 use std::path::PathBuf;
 
 /// A place in a model.
@@ -18,8 +17,8 @@ pub(crate) struct ModelPlace {
     /// The site in the layer; by default residual-post.
     #[arg(long, value_parser = site_names())]
     pub(super) site: Option<Site>,
-    /// The model, a GGUF file of architecture llama; by default SmolLM2-135M-Instruct (Q4_1) from the cache.
-    #[arg(long, value_name = "FILE")]
+    /// The model, a GGUF file or a folder with config.json, weights and tokenizer.json; by default SmolLM2-135M-Instruct (Q4_1) from the cache.
+    #[arg(long, value_name = "MODEL")]
     pub(super) model: Option<PathBuf>,
     /// The cache folder; by default that of the variable COLLIMATE_CACHE, or else the user's cache folder.
     #[arg(long, value_name = "FOLDER")]
@@ -58,19 +57,14 @@ impl ModelPlace {
         };
         Ok(match &self.model {
             None => LanguageModelSetup::open(cache)?,
-            Some(path) => {
-                let file = Gguf::open(path)?;
-                let read = || format!("reading the model {}", path.display());
-                let decoder = Decoder::from_open_gguf(&file).with_context(read)?;
-                let tokenizer = Tokenizer::from_gguf(&file).with_context(read)?;
-                LanguageModelSetup { decoder, tokenizer, cache }
-            }
+            Some(path) => LanguageModelSetup::open_other(path, cache)
+                .with_context(|| format!("reading the model {}", path.display()))?,
         })
     }
 
     /// Returns the site in the layer.
     pub(crate) fn point(&self, setup: &LanguageModelSetup) -> anyhow::Result<HookPoint> {
-        let layers = setup.decoder.config().n_layers;
+        let layers = setup.model.description().layers.len();
         let layer = self.layer.context("name the layer with --layer")?;
         ensure!(
             layer < layers,
@@ -95,7 +89,7 @@ impl ModelPlace {
     ) -> Provenance {
         let of_file = |path: &PathBuf| path.file_stem().map(|name| name.to_string_lossy().into_owned());
         let name = self.model.as_ref().and_then(of_file).unwrap_or("SmolLM2-135M-Instruct.Q4_1".to_owned());
-        Provenance::of(&setup.decoder, point, leave_out).with("model_name", name)
+        Provenance::of(&setup.model, point, leave_out).with("model_name", name)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::sequence::Sequence;
 use collimate_measure::Fingerprint;
 use collimate_output::{NewFolder, OutputError, is_free};
 use collimate_sae::shards::{INDEX, ShardWriter, Shards};
-use collimate_transformer::{Capture, Decoder, HookPoint, Run, Site};
+use collimate_transformer::{Capture, HookPoint, Model, Run, Site};
 use ndarray::Array1;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ const SHARD_ROWS: usize = 1 << 14;
 /// Returns the fingerprint of the source of captured rows: the model, the point, and the tokens with their documents.
 ///
 /// It is stored with the shards as [`Shards::source`]. A command and a claim store the same fingerprint.
-pub fn source_of(decoder: &Decoder, sequences: &[Sequence], point: HookPoint) -> Fingerprint {
-    source_named(&point.to_string(), decoder, sequences)
+pub fn source_of(model: &Model<f32>, sequences: &[Sequence], point: HookPoint) -> Fingerprint {
+    source_named(&point.to_string(), model, sequences)
 }
 
 /// Returns the fingerprint of a source whose point has this name.
-fn source_named(point: &str, decoder: &Decoder, sequences: &[Sequence]) -> Fingerprint {
+fn source_named(point: &str, model: &Model<f32>, sequences: &[Sequence]) -> Fingerprint {
     let start = Fingerprint::of(format!("{point}, position 0 dropped").as_bytes())
-        .and(&decoder.fingerprint().0.to_le_bytes());
+        .and(&model.fingerprint().0.to_le_bytes());
     sequences.iter().fold(start, |f, sequence| {
         let bytes: Vec<u8> = sequence.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         f.and(&sequence.document.to_le_bytes()).and(&bytes)
@@ -81,14 +81,14 @@ impl CaptureTarget {
 /// [`StudyError::Interrupted`], [`StudyError::Model`]; [`StudyError::Dictionary`] when there is no sequence or a shard cannot be
 /// written; [`StudyError::Output`] when a folder is not empty. Nothing is left behind after an error.
 pub fn capture(
-    decoder: &Decoder,
+    model: &Model<f32>,
     sequences: &[Sequence],
     targets: &[(HookPoint, PathBuf)],
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Shards>, StudyError> {
     let begin = |(point, path): &(HookPoint, PathBuf)| CaptureTarget::begin(*point, path);
     let targets = targets.iter().map(begin).collect::<Result<_, _>>()?;
-    capture_into(decoder, sequences, targets, &LeaveOut::default(), progress)
+    capture_into(model, sequences, targets, &LeaveOut::default(), progress)
 }
 
 /// Captures like [`capture`] into folders that were begun before, and leaves out the rows that a rule names.
@@ -96,7 +96,7 @@ pub fn capture(
 /// # Errors
 /// As [`capture`]; [`StudyError::NoRows`] if no row is left.
 pub fn capture_into(
-    decoder: &Decoder,
+    model: &Model<f32>,
     sequences: &[Sequence],
     targets: Vec<CaptureTarget>,
     leave_out: &LeaveOut,
@@ -104,9 +104,9 @@ pub fn capture_into(
 ) -> Result<Vec<Shards>, StudyError> {
     let mut sets = Vec::new();
     for target in targets {
-        let rule = leave_out.at(decoder, sequences, target.point)?;
-        let width = width_at(decoder.config(), target.point);
-        let source = rule.source(source_of(decoder, sequences, target.point));
+        let rule = leave_out.at(model, sequences, target.point)?;
+        let width = width_at(model, target.point)?;
+        let source = rule.source(source_of(model, sequences, target.point));
         let mut writer = ShardWriter::create(target.folder.path(), width, SHARD_ROWS, source)?;
         for (key, value) in &target.about {
             writer = writer.about(key, value);
@@ -118,7 +118,7 @@ pub fn capture_into(
             return Err(StudyError::Interrupted);
         }
         let mut captured = Capture::at(sets.iter().map(|(target, ..)| target.point));
-        decoder.visit(Run::of(&sequence.tokens), &mut captured)?;
+        model.visit(&Run::of(&sequence.tokens), &mut captured)?;
         for (target, rule, writer) in &mut sets {
             let rows = flat(&captured.get(target.point)?.view());
             for position in rule.kept(&sequence.tokens, &rows) {
@@ -153,7 +153,7 @@ fn finish(target: CaptureTarget, writer: ShardWriter) -> Result<Shards, StudyErr
 ///
 /// The name of the folder of a set is the fingerprint of its source.
 pub(super) fn cached_or_captured(
-    decoder: &Decoder,
+    model: &Model<f32>,
     sequences: &[Sequence],
     points: &[HookPoint],
     folder: &Path,
@@ -166,10 +166,10 @@ pub(super) fn cached_or_captured(
         let mut sets: Vec<Option<Shards>> = Vec::new();
         let mut missing: Vec<(HookPoint, PathBuf)> = Vec::new();
         for &point in points {
-            let source = source_of(decoder, sequences, point);
+            let source = source_of(model, sequences, point);
             let mut found = cached(source);
             if found.is_none() && point == RESIDUAL {
-                found = cached(source_named(RESIDUAL_OF_VERSION_0_1, decoder, sequences));
+                found = cached(source_named(RESIDUAL_OF_VERSION_0_1, model, sequences));
             }
             if found.is_none() {
                 missing.push((point, folder.join(source.to_string())));
@@ -179,7 +179,7 @@ pub(super) fn cached_or_captured(
         if missing.is_empty() {
             return Ok(sets.into_iter().flatten().collect());
         }
-        let captured = match capture(decoder, sequences, &missing, progress) {
+        let captured = match capture(model, sequences, &missing, progress) {
             // Another process captures one of the sets. This one waits for it.
             Err(StudyError::Output(OutputError::Busy { .. })) => {
                 std::thread::sleep(Duration::from_millis(200));
@@ -214,32 +214,33 @@ pub fn mean_row(shards: &Shards) -> Result<Array1<f32>, StudyError> {
 mod tests {
     use super::*;
     use collimate_stream::RngStream;
-    use collimate_transformer::Config;
+    use collimate_transformer::Description;
 
     #[test]
     fn captured_sets_are_found_by_the_fingerprint_of_their_source() {
-        let config = Config { n_layers: LAYER + 1, ..Config::small() };
-        let decoder = Decoder::random(config, &mut RngStream::new(7, 0)).unwrap();
+        let mut small = Description::small();
+        small.layers = vec![small.layers[0].clone(); LAYER + 1];
+        let model = Model::<f32>::random(small, &RngStream::new(7, 0));
         let text = [Sequence { document: 4, tokens: vec![0, 5, 9, 2, 5] }];
         let folder = tempfile::tempdir().unwrap();
         let points = [Site::MlpOutput.of_layer(2), RESIDUAL];
         // One set by a call of `capture`, as the command line makes it, and one with the fingerprint of version 0.1.
         let place = |source: Fingerprint| folder.path().join(source.to_string());
-        let of_command = place(source_of(&decoder, &text, points[0]));
-        capture(&decoder, &text, &[(points[0], of_command)], &mut |_| true).unwrap();
-        let old = source_named(RESIDUAL_OF_VERSION_0_1, &decoder, &text);
+        let of_command = place(source_of(&model, &text, points[0]));
+        capture(&model, &text, &[(points[0], of_command)], &mut |_| true).unwrap();
+        let old = source_named(RESIDUAL_OF_VERSION_0_1, &model, &text);
         let mut writer = ShardWriter::create(place(old), 32, SHARD_ROWS, old).unwrap();
         writer
-            .push_document(4, 0, &crate::rows::rows_at(&decoder, &text[0].tokens, RESIDUAL).unwrap())
+            .push_document(4, 0, &crate::rows::rows_at(&model, &text[0].tokens, RESIDUAL).unwrap())
             .unwrap();
         writer.finish().unwrap();
         let mut never = |_| panic!("both sets are there");
-        let found = cached_or_captured(&decoder, &text, &points, folder.path(), &mut never).unwrap();
-        assert_eq!([found[0].source(), found[1].source()], [source_of(&decoder, &text, points[0]), old]);
+        let found = cached_or_captured(&model, &text, &points, folder.path(), &mut never).unwrap();
+        assert_eq!([found[0].source(), found[1].source()], [source_of(&model, &text, points[0]), old]);
         // Without the old set the point is captured under its present fingerprint.
         std::fs::remove_dir_all(place(old)).unwrap();
-        let again = cached_or_captured(&decoder, &text, &points, folder.path(), &mut |_| true).unwrap();
-        assert_eq!(again[1].source(), source_of(&decoder, &text, RESIDUAL));
+        let again = cached_or_captured(&model, &text, &points, folder.path(), &mut |_| true).unwrap();
+        assert_eq!(again[1].source(), source_of(&model, &text, RESIDUAL));
         assert_eq!((again[1].rows(), mean_row(&again[1]).unwrap().len()), (4, 32));
     }
 }

@@ -1,4 +1,4 @@
-use super::setup::{CONTEXT, LanguageModelSetup, START};
+use super::setup::{CONTEXT, LanguageModelSetup};
 use crate::error::StudyError;
 use crate::sequence::Sequence;
 use collimate_measure::ensure;
@@ -36,7 +36,7 @@ impl LanguageModelSetup {
         texts: impl IntoIterator<Item = (u32, &'a str)>,
         pieces: Pieces,
     ) -> Result<Vec<Sequence>, StudyError> {
-        let fits = pieces.context >= 2 && pieces.context <= self.decoder.config().context;
+        let fits = pieces.context >= 2 && pieces.context <= self.model.description().context;
         ensure(fits, "context", "between 2 and the context length of the model", pieces.context as f64)
             .map_err(SaeError::from)?;
         let mut sequences = Vec::new();
@@ -47,7 +47,7 @@ impl LanguageModelSetup {
             }
             let tokens = self.tokenizer.encode(text)?;
             for piece in cut(&tokens, pieces.context - 1, &mut left) {
-                let tokens = std::iter::once(START).chain(piece.iter().copied()).collect();
+                let tokens = std::iter::once(self.start).chain(piece.iter().copied()).collect();
                 sequences.push(Sequence { document, tokens });
             }
         }

@@ -4,10 +4,11 @@ use crate::error::StudyError;
 use crate::sequence::Sequence;
 use collimate_sae::shards::Shards;
 use collimate_tensor::files::Gguf;
-use collimate_transformer::{Decoder, HookPoint, ModelFileError, Tokenizer};
+use collimate_transformer::{HookPoint, Model, ModelFileError, Tokenizer};
+use std::path::Path;
 use std::sync::OnceLock;
 
-/// The token that every sequence starts with, `<|endoftext|>`.
+/// The token that every sequence of SmolLM2 starts with, `<|endoftext|>`.
 ///
 /// The file's own start token is another one (`<|im_start|>`, of the chat format). The model was trained on plain text behind
 /// this one.
@@ -19,14 +20,34 @@ pub const CONTEXT: usize = 256;
 /// A language model with its tokenizer, and the folder for what is computed from it.
 pub struct LanguageModelSetup {
     /// The model: SmolLM2-135M-Instruct, unless another one was read.
-    pub decoder: Decoder,
+    pub model: Model<f32>,
     /// The tokenizer of the model.
     pub tokenizer: Tokenizer,
+    /// The token that every sequence starts with.
+    pub start: u32,
     /// The folder for activations and dictionaries.
     pub cache: Cache,
 }
 
 impl LanguageModelSetup {
+    /// Loads another model and its tokenizer: a folder with `config.json`, safetensors files and `tokenizer.json`, or a GGUF file.
+    ///
+    /// # Errors
+    /// [`StudyError::Model`] when one of them cannot be read, or the vocabulary has no token to start a text with.
+    pub fn open_other(path: &Path, cache: Cache) -> Result<Self, StudyError> {
+        let (model, tokenizer) = if path.is_dir() {
+            (Model::open(path)?, Tokenizer::open(path)?)
+        } else {
+            let file = Gguf::open(path).map_err(ModelFileError::from)?;
+            (Model::from_gguf(&file)?, Tokenizer::from_gguf(&file)?)
+        };
+        // Models with this token were trained on texts behind it, whatever start token their chat format has.
+        let special = tokenizer.special_ids();
+        let start = tokenizer.id("<|endoftext|>").or(special.bos).or(special.eos);
+        let missing = || ModelFileError::Tokenizer("the vocabulary has no token to start a text with".into());
+        Ok(Self { model, start: start.ok_or_else(missing)?, tokenizer, cache })
+    }
+
     /// Loads SmolLM2 from a cache; nothing is downloaded.
     ///
     /// # Errors
@@ -34,7 +55,8 @@ impl LanguageModelSetup {
     /// cannot be read.
     pub fn open(cache: Cache) -> Result<Self, StudyError> {
         let file = Gguf::open(data::locate_smollm2(&cache)?).map_err(ModelFileError::from)?;
-        Ok(Self { decoder: Decoder::from_open_gguf(&file)?, tokenizer: Tokenizer::from_gguf(&file)?, cache })
+        let tokenizer = Tokenizer::from_gguf(&file)?;
+        Ok(Self { model: Model::from_gguf(&file)?, tokenizer, start: START, cache })
     }
 
     /// Returns the setup of this process, from the user's cache; it is loaded on first use.
@@ -73,7 +95,7 @@ impl LanguageModelSetup {
                     return Ok(sequences);
                 }
                 count += piece.len();
-                let tokens = std::iter::once(START).chain(piece.iter().copied()).collect();
+                let tokens = std::iter::once(self.start).chain(piece.iter().copied()).collect();
                 sequences.push(Sequence { document, tokens });
             }
         }
@@ -95,6 +117,6 @@ impl LanguageModelSetup {
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<Shards>, StudyError> {
         let folder = self.cache.derived().join("activations");
-        cached_or_captured(&self.decoder, sequences, points, &folder, progress)
+        cached_or_captured(&self.model, sequences, points, &folder, progress)
     }
 }

@@ -1,9 +1,10 @@
 use super::effect::direct_effect;
+use super::prediction::last_logits;
 use crate::error::StudyError;
 use crate::rows::rows_at;
 use crate::splicing::{Change, ErrorTerm, Splice};
 use collimate_sae::Dictionary;
-use collimate_transformer::{Decoder, HookPoint, Run, Site};
+use collimate_transformer::{HookPoint, Model, Site};
 use ndarray::{Array2, Axis, s};
 
 /// The share of one latent in a logit difference.
@@ -24,7 +25,7 @@ pub struct Attribution {
     pub difference: f64,
     /// The parts of the latents, sorted by decreasing magnitude.
     pub shares: Vec<Share>,
-    /// The part of the decoder bias; zero where latents are ablated one by one.
+    /// The part of the model bias; zero where latents are ablated one by one.
     pub bias: f64,
     /// The part of the reconstruction error; zero where latents are ablated one by one.
     pub error: f64,
@@ -45,15 +46,15 @@ impl Attribution {
 /// fixed. Later layers do not see the step.
 ///
 /// ```text
-/// difference = Σ_i s f_i u·d_i + u·(s b_dec + m) + u·(x − x̂) + rest        u = gain ⊙ (W_a − W_b)/rms
+/// difference = Σ_i s f_i u·d_i + u·(s b_dec + m) + u·(x − x̂) + rest        u = gain ⊙ (W_a − W_b)/σ
 /// ```
-/// s and m are the scale and the shift of the row for a dictionary that normalises its rows, otherwise 1 and 0
+/// σ is the scale of the final norm at the last position. s and m are the scale and the shift of the row for a dictionary that normalises its rows, otherwise 1 and 0
 /// ([`Dictionary::output_scales`]).
 ///
 /// # Errors
 /// [`StudyError::OutsideResidual`] unless the point lies in the residual stream; [`StudyError::Dictionary`]; [`StudyError::Model`].
 pub fn direct_attribution(
-    decoder: &Decoder,
+    model: &Model<f32>,
     dictionary: &Dictionary<f32>,
     point: HookPoint,
     tokens: &[u32],
@@ -65,19 +66,18 @@ pub fn direct_attribution(
     ) {
         return Err(StudyError::OutsideResidual { operation: "direct attribution", point });
     }
-    let rows = rows_at(decoder, tokens, point)?;
+    let rows = rows_at(model, tokens, point)?;
     let last = rows.slice(s![-1.., ..]).to_owned();
     let out = dictionary.forward(&last)?;
-    let end = decoder.residual(Run::of(tokens), decoder.config().n_layers, &mut ())?;
-    let end = end.row(end.nrows() - 1);
-    let rms = (end.dot(&end) / end.len() as f32).sqrt();
+    let scale_of_the_norm =
+        *rows_at(model, tokens, Site::FinalNormScale.of_layer(0))?.last().expect("one row a token");
     let (latents, codes) = out.codes.row(0);
     let atoms =
         dictionary.decoder().select(Axis(0), &latents.iter().map(|&i| i as usize).collect::<Vec<_>>());
     let part = |rows: &Array2<f32>| -> Result<Vec<f64>, StudyError> {
         let mut parts = Vec::new();
         for block in rows.axis_chunks_iter(Axis(0), 256) {
-            let effects = direct_effect(decoder, &block, rms)?;
+            let effects = direct_effect(model, &block, scale_of_the_norm)?;
             parts.extend(
                 effects.rows().into_iter().map(|e| f64::from(e[a as usize]) - f64::from(e[b as usize])),
             );
@@ -98,7 +98,7 @@ pub fn direct_attribution(
             share: f64::from(code) * f64::from(scale) * effect,
         })
         .collect();
-    let difference = difference(&decoder.last_logits(Run::of(tokens), &mut ())?, a, b);
+    let difference = difference(&last_logits(model, tokens, &mut ())?, a, b);
     let rest = difference - bias - error - shares.iter().map(|share| share.share).sum::<f64>();
     Ok(Attribution { difference, shares, bias, error, rest }.sorted())
 }
@@ -111,7 +111,7 @@ pub fn direct_attribution(
 /// # Errors
 /// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`].
 pub fn attribution_by_ablation(
-    decoder: &Decoder,
+    model: &Model<f32>,
     dictionary: &Dictionary<f32>,
     point: HookPoint,
     tokens: &[u32],
@@ -119,8 +119,8 @@ pub fn attribution_by_ablation(
     most: usize,
     keep_going: &mut dyn FnMut() -> bool,
 ) -> Result<Attribution, StudyError> {
-    let clean = difference(&decoder.last_logits(Run::of(tokens), &mut ())?, a, b);
-    let rows = rows_at(decoder, tokens, point)?;
+    let clean = difference(&last_logits(model, tokens, &mut ())?, a, b);
+    let rows = rows_at(model, tokens, point)?;
     let out = dictionary.forward(&rows.slice(s![-1.., ..]).to_owned())?;
     let (latents, codes) = out.codes.row(0);
     let mut active: Vec<(u32, f32)> = latents.iter().copied().zip(codes.iter().copied()).collect();
@@ -132,7 +132,7 @@ pub fn attribution_by_ablation(
         }
         let mut hooks =
             Splice::dictionary(point, dictionary, ErrorTerm::Kept)?.with(Change::Ablate(latent))?;
-        let without = difference(&decoder.last_logits(Run::of(tokens), &mut hooks)?, a, b);
+        let without = difference(&last_logits(model, tokens, &mut hooks)?, a, b);
         hooks.codes()?;
         shares.push(Share { latent, code, share: clean - without });
     }

@@ -1,5 +1,6 @@
 use crate::error::StudyError;
-use collimate_transformer::{Decoder, Run};
+use collimate_tensor::matmul;
+use collimate_transformer::{GainForm, Model, NormKind, ParameterName, Part, RunError};
 use ndarray::{Array2, ArrayRef2, Axis};
 
 /// The effect of one unit of a direction in the final residual stream on the logit of a token.
@@ -11,39 +12,43 @@ pub struct LogitEffect {
     pub effect: f32,
 }
 
-/// Computes the direct effect of directions on the logits: through the final norm and the unembedding, without the later layers.
+/// Computes the direct effect of directions on the logits: through the final norm and the head, without the later layers.
 ///
 /// ```text
-/// effect = W_U (gain ⊙ d)/rms        rms: the root mean square of the final residual
+/// effect = W_U (gain ⊙ d)/σ
 /// ```
-/// The scale of the final norm is taken as given, so the effect is linear in the direction.
+/// σ is the scale of the final norm. It is taken as given, so the effect is linear in the direction, apart from a softcap of the logits.
+/// A norm that subtracts the mean does so with the direction too.
 ///
 /// # Shapes
 /// `directions` `[n, d]`, the result `[n, v]`.
 ///
 /// # Errors
-/// [`StudyError::Model`] for another width or more directions than the context is long.
+/// [`StudyError::Model`] for another width or directions that are not finite.
 pub fn direct_effect(
-    decoder: &Decoder,
+    model: &Model<f32>,
     directions: &ArrayRef2<f32>,
-    rms: f32,
+    scale: f32,
 ) -> Result<Array2<f32>, StudyError> {
-    let d = directions.ncols() as f32;
-    // The norm divides by the root mean square. Next to long rows its epsilon vanishes.
-    let own: Vec<f32> = directions.rows().into_iter().map(|row| (row.dot(&row) / d).sqrt()).collect();
     let mut rows = directions.to_owned();
-    for (mut row, &own) in rows.axis_iter_mut(Axis(0)).zip(&own) {
-        if own > 0.0 {
-            row.mapv_inplace(|v| v / own * 1e3);
+    let part = |part| model.parameter(ParameterName { layer: None, part });
+    if let Some(norm) = model.description().final_norm {
+        if norm.kind == NormKind::Layer {
+            let means = rows.mean_axis(Axis(1)).unwrap_or_default();
+            rows -= &means.insert_axis(Axis(1));
         }
+        if let Some(gain) = part(Part::FinalNormGain) {
+            let offset = if norm.gain == GainForm::PlusOne { 1.0 } else { 0.0 };
+            rows *= &gain.mapv(|gain| gain + offset);
+        }
+        rows.mapv_inplace(|v| v / scale);
     }
-    let tokens = vec![0; rows.nrows()];
-    let run = Run::of(&tokens).from_layer(decoder.config().n_layers, &rows.view());
-    let mut logits = decoder.logits(run, &mut ())?;
-    for (mut row, &own) in logits.axis_iter_mut(Axis(0)).zip(&own) {
-        row.mapv_inplace(|v| v * own / rms);
+    if let Some(projection) = part(Part::ProjectOut) {
+        rows = matmul(&rows, &projection.t()).map_err(RunError::from)?;
     }
-    Ok(logits)
+    // The biases of the words drop out of a difference.
+    let nothing = model.unembed(Array2::zeros((1, rows.ncols())).view())?;
+    Ok(model.unembed(rows.view())? - &nothing)
 }
 
 impl LogitEffect {

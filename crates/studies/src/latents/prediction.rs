@@ -1,7 +1,7 @@
 use crate::error::StudyError;
 use crate::splicing::Splice;
 use collimate_tensor::log_softmax_in_place;
-use collimate_transformer::{Decoder, Hooks, Run};
+use collimate_transformer::{Hooks, Model, Run};
 
 /// The predictions of the token behind a text, without and with a change of the model.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,37 +54,46 @@ impl Predictions {
 /// use collimate_stream::RngStream;
 /// use collimate_studies::latents::predictions;
 /// use collimate_studies::splicing::{Change, ErrorTerm, Splice};
-/// use collimate_transformer::{Config, Decoder, Site};
+/// use collimate_transformer::{Description, Model, Site};
 /// let mut stream = RngStream::new(1, 0);
-/// let decoder = Decoder::random(Config::small(), &mut stream)?;
-/// let size = Size { d_model: decoder.config().d_model, n_latents: 64 };
+/// let model = Model::<f32>::random(Description::small(), &stream);
+/// let size = Size { d_model: model.description().width, n_latents: 64 };
 /// let dictionary = Sae::<f32>::new(TopK::new(4), size, &mut stream)?.into_dictionary();
 /// let splice = |value| {
 ///     Splice::dictionary(Site::ResidualPost.of_layer(0), &dictionary, ErrorTerm::Kept)?.with(Change::Add(5, value))
 /// };
-/// let of = |value| predictions(&decoder, &[0, 7, 3], &mut splice(value)?);
+/// let of = |value| predictions(&model, &[0, 7, 3], &mut splice(value)?);
 /// assert!(of(0.0)?.divergence() < 1e-6 && of(8.0)?.divergence() > 1e-3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn predictions(
-    decoder: &Decoder,
+    model: &Model<f32>,
     tokens: &[u32],
     splice: &mut Splice<'_>,
 ) -> Result<Predictions, StudyError> {
-    let clean = log_probabilities(decoder, tokens, &mut ())?;
-    let changed = log_probabilities(decoder, tokens, splice)?;
+    let clean = log_probabilities(model, tokens, &mut ())?;
+    let changed = log_probabilities(model, tokens, splice)?;
     splice.check()?;
     Ok(Predictions { clean, changed })
 }
 
 fn log_probabilities(
-    decoder: &Decoder,
+    model: &Model<f32>,
     tokens: &[u32],
     hooks: &mut dyn Hooks,
 ) -> Result<Vec<f32>, StudyError> {
-    let mut logits = decoder.last_logits(Run::of(tokens), hooks)?;
+    let mut logits = last_logits(model, tokens, hooks)?;
     log_softmax_in_place(&mut logits);
     Ok(logits)
+}
+
+/// Computes the logits behind the last token of one sequence.
+pub(super) fn last_logits(
+    model: &Model<f32>,
+    tokens: &[u32],
+    hooks: &mut dyn Hooks,
+) -> Result<Vec<f32>, StudyError> {
+    Ok(model.last_logits(&Run::of(tokens), hooks)?.into_raw_vec_and_offset().0)
 }
 
 /// Continues a text with the most probable tokens, one after another, without a splice or with one. It stops at `most` tokens or at the
@@ -98,22 +107,22 @@ fn log_probabilities(
 /// # Determinism
 /// Among equal logits the smaller token is chosen.
 pub fn continuation(
-    decoder: &Decoder,
+    model: &Model<f32>,
     tokens: &[u32],
     mut splice: Option<&mut Splice<'_>>,
     most: usize,
     keep_going: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<u32>, StudyError> {
     let mut all = tokens.to_vec();
-    let end = (tokens.len() + most).min(decoder.config().context);
+    let end = (tokens.len() + most).min(model.description().context);
     while all.len() < end && keep_going() {
         let logits = match &mut splice {
             Some(splice) => {
-                let logits = decoder.last_logits(Run::of(&all), &mut **splice)?;
+                let logits = last_logits(model, &all, &mut **splice)?;
                 splice.check()?;
                 logits
             }
-            None => decoder.last_logits(Run::of(&all), &mut ())?,
+            None => last_logits(model, &all, &mut ())?,
         };
         let best = (0..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best });
         all.push(best as u32);
@@ -125,20 +134,20 @@ pub fn continuation(
 mod tests {
     use super::*;
     use collimate_stream::RngStream;
-    use collimate_transformer::Config;
+    use collimate_transformer::Description;
 
     #[test]
     fn a_continuation_takes_the_likeliest_token_and_ends_with_the_context() {
-        let decoder = Decoder::random(Config::small(), &mut RngStream::new(3, 0)).unwrap();
+        let model = Model::<f32>::random(Description::small(), &RngStream::new(3, 0));
         let tokens = [0, 4, 9];
-        let three = continuation(&decoder, &tokens, None, 3, &mut || true).unwrap();
-        let clean = log_probabilities(&decoder, &tokens, &mut ()).unwrap();
+        let three = continuation(&model, &tokens, None, 3, &mut || true).unwrap();
+        let clean = log_probabilities(&model, &tokens, &mut ()).unwrap();
         assert!(clean.iter().all(|&p| p <= clean[three[0] as usize]));
-        let longer = continuation(&decoder, &tokens, None, 5, &mut || true).unwrap();
+        let longer = continuation(&model, &tokens, None, 5, &mut || true).unwrap();
         assert_eq!(longer[..3], three);
-        let all = continuation(&decoder, &tokens, None, usize::MAX / 2, &mut || true).unwrap();
-        assert_eq!(all.len(), decoder.config().context - 3);
-        assert!(continuation(&decoder, &tokens, None, 5, &mut || false).unwrap().is_empty());
+        let all = continuation(&model, &tokens, None, usize::MAX / 2, &mut || true).unwrap();
+        assert_eq!(all.len(), model.description().context - 3);
+        assert!(continuation(&model, &tokens, None, 5, &mut || false).unwrap().is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@ use crate::leave_out::RowRule;
 use crate::rows::rows_at;
 use crate::sequence::Sequence;
 use collimate_sae::Dictionary;
-use collimate_transformer::{Decoder, HookPoint};
+use collimate_transformer::{HookPoint, Model};
 use ndarray::Axis;
 
 /// One position at which a latent fires.
@@ -75,21 +75,21 @@ const BINS: usize = 40;
 /// use collimate_stream::RngStream;
 /// use collimate_studies::Sequence;
 /// use collimate_studies::latents::{TopOptions, top_firings};
-/// use collimate_transformer::{Config, Decoder, Site};
+/// use collimate_transformer::{Description, Model, Site};
 /// let mut stream = RngStream::new(1, 0);
-/// let decoder = Decoder::random(Config::small(), &mut stream)?;
-/// let size = Size { d_model: decoder.config().d_model, n_latents: 64 };
+/// let model = Model::<f32>::random(Description::small(), &stream);
+/// let size = Size { d_model: model.description().width, n_latents: 64 };
 /// let dictionary = Sae::<f32>::new(TopK::new(4), size, &mut stream)?.into_dictionary();
 /// let text = [Sequence { document: 0, tokens: vec![0, 5, 9, 5] }];
 /// let options = TopOptions { latents: &[3, 7], most: 2, ..TopOptions::default() };
 /// let point = Site::ResidualPost.of_layer(0);
-/// let found = top_firings(&decoder, &dictionary, point, &text, &options, &mut |_| true)?;
+/// let found = top_firings(&model, &dictionary, point, &text, &options, &mut |_| true)?;
 /// assert_eq!((found.rows, found.tops[1].latent), (3, 7)); // three positions after position 0
 /// assert!(found.fired.iter().sum::<u64>() <= 3 * 4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn top_firings(
-    decoder: &Decoder,
+    model: &Model<f32>,
     dictionary: &Dictionary<f32>,
     point: HookPoint,
     sequences: &[Sequence],
@@ -106,7 +106,7 @@ pub fn top_firings(
         if !progress(number) {
             return Err(StudyError::Interrupted);
         }
-        let rows = rows_at(decoder, &sequence.tokens, point)?;
+        let rows = rows_at(model, &sequence.tokens, point)?;
         let positions = rule.kept(&sequence.tokens, &rows);
         if positions.is_empty() {
             continue;

@@ -1,9 +1,9 @@
 use super::splice::Splice;
 use crate::error::StudyError;
-use crate::rows::rows_at;
+use crate::rows::{residual_rows, rows_at};
 use crate::sequence::Sequence;
 use collimate_sae::{Dictionary, DocumentSums, Evaluation, LossRecovered};
-use collimate_transformer::{Decoder, HookPoint, Run, Site};
+use collimate_transformer::{HookPoint, Model, Run, Site};
 use ndarray::{Array1, Array2, s};
 
 /// Held-out text with the model's own losses on it, and the losses with the activations ablated.
@@ -53,25 +53,25 @@ impl HeldOut {
     /// # Errors
     /// [`StudyError::Model`].
     pub fn new(
-        decoder: &Decoder,
+        model: &Model<f32>,
         point: HookPoint,
         sequences: Vec<Sequence>,
         mean: &Array1<f32>,
     ) -> Result<Self, StudyError> {
         let mut held_out = Self { point, ..Self::empty() };
         for sequence in sequences {
-            let rows = rows_at(decoder, &sequence.tokens, point)?;
+            let rows = rows_at(model, &sequence.tokens, point)?;
             if point.site != Site::ResidualPost {
-                held_out.before.push(decoder.residual(Run::of(&sequence.tokens), point.layer, &mut ())?);
+                held_out.before.push(residual_rows(model, &sequence.tokens, point.layer)?);
             }
             let i = held_out.sequences.len();
             held_out.sequences.push(sequence);
-            held_out.clean.push(held_out.spliced(decoder, i, &rows)?);
+            held_out.clean.push(held_out.spliced(model, i, &rows)?);
             let mut changed = rows.clone();
             changed.slice_mut(s![1.., ..]).fill(0.0);
-            held_out.zero.push(held_out.spliced(decoder, i, &changed)?);
+            held_out.zero.push(held_out.spliced(model, i, &changed)?);
             changed.slice_mut(s![1.., ..]).assign(mean);
-            held_out.mean.push(held_out.spliced(decoder, i, &changed)?);
+            held_out.mean.push(held_out.spliced(model, i, &changed)?);
             held_out.rows.push(rows);
         }
         Ok(held_out)
@@ -82,11 +82,11 @@ impl HeldOut {
     /// # Errors
     /// [`StudyError::Model`].
     pub fn rows_only(
-        decoder: &Decoder,
+        model: &Model<f32>,
         point: HookPoint,
         sequences: Vec<Sequence>,
     ) -> Result<Self, StudyError> {
-        let rows = sequences.iter().map(|sequence| rows_at(decoder, &sequence.tokens, point));
+        let rows = sequences.iter().map(|sequence| rows_at(model, &sequence.tokens, point));
         Ok(Self { point, rows: rows.collect::<Result<_, _>>()?, sequences, ..Self::empty() })
     }
 
@@ -110,7 +110,7 @@ impl HeldOut {
     /// [`StudyError::Interrupted`], [`StudyError::Model`] and [`StudyError::Dictionary`].
     pub fn fidelity(
         &self,
-        decoder: &Decoder,
+        model: &Model<f32>,
         dictionary: &Dictionary<f32>,
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Fidelity, StudyError> {
@@ -126,7 +126,7 @@ impl HeldOut {
             evaluation.push_codes(&rows, &out.codes, &out.reconstruction, Some(&documents))?;
             let mut changed = original.clone();
             changed.slice_mut(s![1.., ..]).assign(&out.reconstruction);
-            let reconstructed = self.spliced(decoder, i, &changed)?;
+            let reconstructed = self.spliced(model, i, &changed)?;
             if losses.last().is_none_or(|last| last.document != sequence.document) {
                 losses.push(DocumentLoss { document: sequence.document, ..DocumentLoss::default() });
             }
@@ -172,19 +172,20 @@ impl HeldOut {
     }
 
     /// Computes Σ −log p over the predictions made at positions 1, 2, … of sequence `i`, with these rows at the point.
-    fn spliced(&self, decoder: &Decoder, i: usize, rows: &Array2<f32>) -> Result<f64, StudyError> {
+    fn spliced(&self, model: &Model<f32>, i: usize, rows: &Array2<f32>) -> Result<f64, StudyError> {
         let run = Run::of(&self.sequences[i].tokens);
         let losses = match self.before.get(i) {
             // The residual stream behind the layer enters the next one, so the layer itself need not run.
-            None => decoder.losses(run.from_layer(self.point.layer + 1, &rows.view()), &mut ())?,
+            None => model.losses(&run.from_layer_rows(self.point.layer + 1, rows.view()), &mut ())?,
             Some(before) => {
                 let mut splice = Splice::rows(self.point, rows.slice(s![1.., ..]));
-                let losses = decoder.losses(run.from_layer(self.point.layer, &before.view()), &mut splice)?;
+                let losses =
+                    model.losses(&run.from_layer_rows(self.point.layer, before.view()), &mut splice)?;
                 splice.check()?;
                 losses
             }
         };
-        Ok(losses.nll[1..].iter().sum())
+        Ok(losses[0].nll[1..].iter().sum())
     }
 }
 

@@ -5,8 +5,8 @@ use crate::sequence::Sequence;
 use collimate_measure::Fingerprint;
 use collimate_sae::{Dictionary, KlRecovered, LossRecovered, WithNull};
 use collimate_tensor::log_softmax_in_place;
-use collimate_transformer::{Decoder, HookPoint, Hooks, Run};
-use ndarray::{Array1, Array2};
+use collimate_transformer::{HookPoint, Hooks, Model, Run};
+use ndarray::{Array1, Array2, Axis};
 
 /// The cost of splicing a dictionary into a model, with every number it is computed from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,22 +72,22 @@ pub struct RecoveredOptions<'a> {
 /// use collimate_stream::RngStream;
 /// use collimate_studies::splicing::{RecoveredOptions, recovered};
 /// use collimate_studies::{RowRule, Sequence};
-/// use collimate_transformer::{Config, Decoder, Site};
+/// use collimate_transformer::{Description, Model, Site};
 /// let mut stream = RngStream::new(1, 0);
-/// let decoder = Decoder::random(Config::small(), &mut stream)?;
-/// let size = Size { d_model: decoder.config().d_model, n_latents: 64 };
+/// let model = Model::<f32>::random(Description::small(), &stream);
+/// let size = Size { d_model: model.description().width, n_latents: 64 };
 /// let dictionary = Sae::<f32>::new(TopK::new(4), size, &mut stream)?.into_dictionary();
 /// let text = [Sequence { document: 0, tokens: vec![0, 5, 9, 5] }];
 /// let mean = ndarray::Array1::zeros(size.d_model);
 /// let options = RecoveredOptions { point: Site::ResidualPost.of_layer(0), mean: &mean, rule: RowRule::default() };
 /// let both = [&dictionary, &dictionary.null(7)];
-/// let [found, null] = recovered(&decoder, both, &options, &text, &mut |_| true)?;
+/// let [found, null] = recovered(&model, both, &options, &text, &mut |_| true)?;
 /// assert_eq!((found.predictions, found.loss.clean), (2, null.loss.clean)); // made at positions 1 and 2
 /// assert_eq!(found.loss.zero_ablated, found.loss.mean_ablated); // the mean is zero here
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn recovered<const N: usize>(
-    decoder: &Decoder,
+    model: &Model<f32>,
     dictionaries: [&Dictionary<f32>; N],
     options: &RecoveredOptions<'_>,
     sequences: &[Sequence],
@@ -104,7 +104,7 @@ pub fn recovered<const N: usize>(
             return Err(StudyError::Interrupted);
         }
         let run = |hooks: &mut dyn Hooks| -> Result<Array2<f32>, StudyError> {
-            let mut logits = decoder.logits(Run::of(&sequence.tokens), hooks)?;
+            let mut logits = model.logits(&Run::of(&sequence.tokens), hooks)?.index_axis_move(Axis(0), 0);
             logits.rows_mut().into_iter().for_each(|mut row| {
                 log_softmax_in_place(row.as_slice_mut().expect("rows of a fresh array"));
             });

@@ -61,18 +61,18 @@ impl Change {
 /// use collimate_sae::{Sae, Size, TopK};
 /// use collimate_stream::RngStream;
 /// use collimate_studies::splicing::{Change, ErrorTerm, Splice};
-/// use collimate_transformer::{Config, Decoder, Run, Site};
+/// use collimate_transformer::{Description, Model, Run, Site};
 /// let mut stream = RngStream::new(1, 0);
-/// let decoder = Decoder::random(Config::small(), &mut stream)?;
-/// let size = Size { d_model: decoder.config().d_model, n_latents: 64 };
+/// let decoder = Model::<f32>::random(Description::small(), &stream);
+/// let size = Size { d_model: decoder.description().width, n_latents: 64 };
 /// let dictionary = Sae::<f32>::new(TopK::new(4), size, &mut stream)?.into_dictionary();
 /// let tokens = [7, 3, 9, 3];
-/// let clean = decoder.logits(Run::of(&tokens), &mut ())?;
+/// let clean = decoder.logits(&Run::of(&tokens), &mut ())?;
 /// let mut hooks = Splice::dictionary(Site::ResidualPost.of_layer(0), &dictionary, ErrorTerm::Kept)?;
-/// let same = decoder.logits(Run::of(&tokens), &mut hooks)?;
+/// let same = decoder.logits(&Run::of(&tokens), &mut hooks)?;
 /// assert!((&clean - &same).iter().all(|v| v.abs() < 1e-3)); // the error term restores the activation
 /// let mut steered = hooks.with(Change::Add(5, 8.0))?;
-/// let other = decoder.logits(Run::of(&tokens), &mut steered)?;
+/// let other = decoder.logits(&Run::of(&tokens), &mut steered)?;
 /// assert!((&clean - &other).iter().any(|v| v.abs() > 0.1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -3,23 +3,28 @@
 use collimate_sae::formats::{read, write_saelens};
 use collimate_sae::{Dictionary, Sae, Size, TopK};
 use collimate_stream::RngStream;
-use collimate_studies::StudyError;
 use collimate_studies::latents::{LogitEffect, direct_attribution, direct_effect};
 use collimate_studies::splicing::{Change, ErrorTerm, Splice};
-use collimate_transformer::{Config, Decoder, HookPoint, Run, Site};
-use ndarray::{Array2, s};
+use collimate_studies::{StudyError, width_at};
+use collimate_transformer::{Description, HookPoint, Hooks, Model, Run, Site};
+use ndarray::{Array2, Array3, Axis, s};
 
 const TOKENS: [u32; 6] = [7, 3, 9, 3, 11, 2];
 
-fn model(width: impl Fn(&Config) -> usize) -> (Decoder, Dictionary<f32>) {
+fn model_at(site: Site) -> (Model<f32>, Dictionary<f32>) {
     let mut stream = RngStream::new(2, 0);
-    let decoder = Decoder::random(Config::small(), &mut stream).unwrap();
-    let size = Size { d_model: width(decoder.config()), n_latents: 96 };
+    let model = Model::<f32>::random(Description::small(), &stream);
+    let size = Size { d_model: width_at(&model, site.of_layer(1)).unwrap(), n_latents: 96 };
     let sae = Sae::<f32>::new(TopK::new(5), size, &mut stream).unwrap();
-    (decoder, sae.into_dictionary())
+    (model, sae.into_dictionary())
 }
 
-fn apart(a: &Array2<f32>, b: &Array2<f32>) -> f32 {
+/// Computes the residual stream that enters a layer, as rows.
+fn residual_rows(model: &Model<f32>, layer: usize, hooks: &mut dyn Hooks) -> Array2<f32> {
+    model.residual(&Run::of(&TOKENS), layer, hooks).unwrap().index_axis_move(Axis(0), 0)
+}
+
+fn apart(a: &Array3<f32>, b: &Array3<f32>) -> f32 {
     (a - b).fold(0.0, |m: f32, v| m.max(v.abs()))
 }
 
@@ -28,16 +33,12 @@ fn with_the_error_term_the_model_is_unchanged_at_every_site() {
     for site in
         [Site::ResidualPre, Site::AttentionOutput, Site::MlpNeurons, Site::HeadOutput, Site::ResidualPost]
     {
-        let (decoder, dictionary) = model(|c| match site {
-            Site::MlpNeurons => c.d_ff,
-            Site::HeadOutput => c.n_heads * c.d_head,
-            _ => c.d_model,
-        });
+        let (model, dictionary) = model_at(site);
         let point = site.of_layer(1);
-        let clean = decoder.logits(Run::of(&TOKENS), &mut ()).unwrap();
+        let clean = model.logits(&Run::of(&TOKENS), &mut ()).unwrap();
         let run = |error| {
             let mut hooks = Splice::dictionary(point, &dictionary, error).unwrap();
-            let logits = decoder.logits(Run::of(&TOKENS), &mut hooks).unwrap();
+            let logits = model.logits(&Run::of(&TOKENS), &mut hooks).unwrap();
             assert_eq!(hooks.codes().unwrap().n_rows(), TOKENS.len() - 1, "{point}");
             logits
         };
@@ -48,16 +49,16 @@ fn with_the_error_term_the_model_is_unchanged_at_every_site() {
 
 #[test]
 fn a_change_moves_the_residual_along_the_decoder_row() {
-    let (decoder, dictionary) = model(|c| c.d_model);
+    let (model, dictionary) = model_at(Site::ResidualPost);
     let point = HookPoint { layer: 0, site: Site::ResidualPost };
-    let residual = decoder.residual(Run::of(&TOKENS), 1, &mut ()).unwrap();
+    let residual = residual_rows(&model, 1, &mut ());
     let codes = dictionary.forward(&residual.slice(s![1.., ..])).unwrap().codes.to_dense();
     let active = (0..96).find(|&i| codes[[2, i]] > 0.0).unwrap();
     let row = dictionary.decoder().row(active);
     let steered = |change| {
         let mut hooks =
             Splice::dictionary(point, &dictionary, ErrorTerm::Kept).unwrap().with(change).unwrap();
-        decoder.residual(Run::of(&TOKENS), 1, &mut hooks).unwrap()
+        residual_rows(&model, 1, &mut hooks)
     };
     let latent = active as u32;
     for (change, by) in [
@@ -76,12 +77,12 @@ fn a_change_moves_the_residual_along_the_decoder_row() {
     );
     // At a point that the run does not pass there are no codes.
     let mut late = Splice::dictionary(Site::ResidualPost.of_layer(1), &dictionary, ErrorTerm::Kept).unwrap();
-    decoder.residual(Run::of(&TOKENS), 1, &mut late).unwrap();
+    residual_rows(&model, 1, &mut late);
     assert!(matches!(late.codes(), Err(StudyError::NotReached { point }) if point.layer == 1));
     // Rows and constants have no codes.
-    let zeros = ndarray::Array1::zeros(decoder.config().d_model);
+    let zeros = ndarray::Array1::zeros(model.description().width);
     let mut constant = Splice::constant(point, zeros.view());
-    decoder.residual(Run::of(&TOKENS), 1, &mut constant).unwrap();
+    residual_rows(&model, 1, &mut constant);
     constant.check().unwrap();
     assert!(matches!(constant.codes(), Err(StudyError::NoDictionary)));
     assert!(matches!(constant.with(Change::Ablate(0)), Err(StudyError::NoDictionary)));
@@ -104,9 +105,9 @@ fn normalised(dictionary: &Dictionary<f32>, normalisation: &str) -> Dictionary<f
 
 #[test]
 fn a_change_counts_by_the_scale_of_a_row_that_is_normalised() {
-    let (decoder, plain) = model(|c| c.d_model);
+    let (model, plain) = model_at(Site::ResidualPost);
     let point = HookPoint { layer: 0, site: Site::ResidualPost };
-    let residual = decoder.residual(Run::of(&TOKENS), 1, &mut ()).unwrap();
+    let residual = residual_rows(&model, 1, &mut ());
     let rows = residual.slice(s![1.., ..]).to_owned();
     for normalisation in ["layer_norm", "constant_norm_rescale"] {
         let dictionary = normalised(&plain, normalisation);
@@ -128,7 +129,7 @@ fn a_change_counts_by_the_scale_of_a_row_that_is_normalised() {
             let scale = spread(clean.reconstruction.row(2)) / spread(before.row(2));
             let mut hooks =
                 Splice::dictionary(point, &dictionary, ErrorTerm::Kept).unwrap().with(change).unwrap();
-            let moved = decoder.residual(Run::of(&TOKENS), 1, &mut hooks).unwrap();
+            let moved = residual_rows(&model, 1, &mut hooks);
             let expected = &residual.row(3) + &((&after.row(2) - &before.row(2)) * scale);
             let length = expected.dot(&expected).sqrt();
             assert!((scale - 1.0).abs() > 0.01, "{scale}");
@@ -142,11 +143,11 @@ fn a_change_counts_by_the_scale_of_a_row_that_is_normalised() {
 
 #[test]
 fn the_parts_of_a_normalised_row_sum_to_the_difference() {
-    let (decoder, plain) = model(|c| c.d_model);
-    let point = Site::ResidualPost.of_layer(decoder.config().n_layers - 1);
+    let (model, plain) = model_at(Site::ResidualPost);
+    let point = Site::ResidualPost.of_layer(model.description().layers.len() - 1);
     for normalisation in ["layer_norm", "constant_norm_rescale"] {
         let dictionary = normalised(&plain, normalisation);
-        let found = direct_attribution(&decoder, &dictionary, point, &TOKENS, [5, 17]).unwrap();
+        let found = direct_attribution(&model, &dictionary, point, &TOKENS, [5, 17]).unwrap();
         assert!(
             found.shares.len() > 2 && found.rest.abs() < 1e-3 * (1.0 + found.difference.abs()),
             "{found:?}"
@@ -156,19 +157,19 @@ fn the_parts_of_a_normalised_row_sum_to_the_difference() {
 
 #[test]
 fn the_direct_effect_is_linear_and_exact_when_the_scale_is_held() {
-    let (decoder, dictionary) = model(|c| c.d_model);
-    let last = decoder.config().n_layers;
-    let residual = decoder.residual(Run::of(&TOKENS), last, &mut ()).unwrap();
+    let (model, dictionary) = model_at(Site::ResidualPost);
+    let last = model.description().layers.len();
+    let residual = residual_rows(&model, last, &mut ());
     let rms = |row: ndarray::ArrayView1<'_, f32>| (row.dot(&row) / row.len() as f32).sqrt();
     // The final residual is a direction too: its effect at its own scale is the logits (except for the epsilon of the norm).
     let end = residual.slice(s![5..6, ..]);
-    let effect = direct_effect(&decoder, &end, rms(end.row(0))).unwrap();
-    let logits = decoder.last_logits(Run::of(&TOKENS), &mut ()).unwrap();
+    let effect = direct_effect(&model, &end, rms(end.row(0))).unwrap();
+    let logits = model.last_logits(&Run::of(&TOKENS), &mut ()).unwrap();
     assert!(effect.iter().zip(&logits).all(|(a, b)| (a - b).abs() < 1e-3 * (1.0 + b.abs())));
     let directions = dictionary.decoder().slice(s![..3, ..]);
-    let one = direct_effect(&decoder, &directions, 1.0).unwrap();
+    let one = direct_effect(&model, &directions, 1.0).unwrap();
     let sum = (&directions.row(0) + &directions.row(1)).insert_axis(ndarray::Axis(0)).to_owned();
-    let both = direct_effect(&decoder, &sum, 2.0).unwrap();
+    let both = direct_effect(&model, &sum, 2.0).unwrap();
     assert!((&one.row(0) + &one.row(1) - &both.row(0) * 2.0).iter().all(|v| v.abs() < 1e-4));
     let (raised, lowered) = LogitEffect::extremes(&one.row(2).to_vec(), 2);
     assert!(

@@ -2,6 +2,7 @@
 //! describes both kinds of file.
 
 use super::architecture::Architecture;
+use super::gguf_neutral::check_neutral;
 use super::keys::Keys;
 use super::parts::{Fused, fused, whole};
 use super::{gemma, gpt2, llama, phi3, qwen};
@@ -66,7 +67,8 @@ const ENTRIES: [(&str, &[&str]); 14] = [
 ];
 
 /// The entries that only this file reads.
-const OWN: [&str; 7] = [
+const OWN: [&str; 8] = [
+    "attention.scale",
     "attention.value_length",
     "rope.dimension_count",
     "rope.scaling.type",
@@ -92,7 +94,7 @@ pub(crate) fn describe(file: &Gguf) -> Result<FromGguf, ModelFileError> {
     let known = KNOWN
         .iter()
         .find(|known| known.name == name)
-        .ok_or_else(|| crate::entries::unusable(file, key, &format!("one of {}", names.join(", "))))?;
+        .ok_or_else(|| crate::metadata::unusable(file, key, &format!("one of {}", names.join(", "))))?;
     let shapes: BTreeMap<String, Vec<usize>> =
         file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
     let values = translate(file, known, &shapes)?;
@@ -104,7 +106,8 @@ pub(crate) fn describe(file: &Gguf) -> Result<FromGguf, ModelFileError> {
         }
     }
     let keys = Keys::new(values, alike);
-    let mut description = (known.architecture.describe)(&keys)?;
+    let described = (known.architecture.describe)(&keys).and_then(|d| keys.check_all_used().map(|()| d));
+    let mut description = described.map_err(|error| under_its_entry(error, name))?;
     let mut read = Vec::new();
     if let Some(divisors) = factors(file, "rope_freqs.weight", &mut read)? {
         each_rotary(&mut description, |width| {
@@ -152,6 +155,18 @@ pub(crate) fn describe(file: &Gguf) -> Result<FromGguf, ModelFileError> {
     Ok(FromGguf { description, sources, read })
 }
 
+/// Names the entry of the file in an error that names a key of a configuration.
+fn under_its_entry(error: ModelFileError, architecture: &str) -> ModelFileError {
+    match error {
+        ModelFileError::Metadata { key, expected, given } => {
+            let entry = ENTRIES.iter().find(|(_, keys)| keys.contains(&key.as_str()));
+            let key = entry.map_or(key, |(entry, _)| format!("{architecture}.{entry}"));
+            ModelFileError::Metadata { key, expected, given }
+        }
+        other => other,
+    }
+}
+
 /// Translates the metadata into the keys of a configuration.
 fn translate(
     file: &Gguf,
@@ -168,15 +183,16 @@ fn translate(
             for other in *keys {
                 values.insert((*other).into(), number(file, key, value)?);
             }
-        } else if !OWN.contains(&name) {
-            let expected = "no such entry: its effect on the model is unknown here";
-            return Err(crate::entries::unusable(file, key, expected));
+        } else if !OWN.contains(&name)
+            && let Err(expected) = check_neutral(name, value)
+        {
+            return Err(crate::metadata::unusable(file, key, expected));
         }
     }
     let rows = shapes.get("token_embd.weight").and_then(|shape| shape.first()).copied().unwrap_or_default();
     if values.get("vocab_size").is_some_and(|given| given.as_u64() != Some(rows as u64)) {
         let expected = format!("the rows of token_embd.weight, {rows}");
-        return Err(crate::entries::unusable(file, &format!("{start}vocab_size"), &expected));
+        return Err(crate::metadata::unusable(file, &format!("{start}vocab_size"), &expected));
     }
     values.insert("vocab_size".into(), json!(rows));
     values.insert("model_type".into(), json!(known.name));
@@ -187,8 +203,11 @@ fn translate(
         values.insert("n_inner".into(), json!(inner));
         values.remove("intermediate_size");
     }
-    // 0 stands for no window. A key that is absent means none too.
-    if values.get("sliding_window").is_none_or(|window| window.as_u64() == Some(0)) {
+    // 0 and the whole context stand for no window. A key that is absent means none too.
+    let context = values.get("max_position_embeddings").and_then(Value::as_u64);
+    let whole =
+        |window: &Value| window.as_u64().is_none_or(|n| n == 0 || context.is_some_and(|all| n >= all));
+    if values.get("sliding_window").is_none_or(whole) {
         values.insert("sliding_window".into(), Value::Null);
     }
     scaling(file, &start, &mut values)?;
@@ -200,7 +219,16 @@ fn translate(
         let key = format!("{start}{name}");
         if file.value(&key).is_some() && whole_number(file, &key).map(|n| n as u64) != head {
             let expected = format!("the width of a head, {}", head.unwrap_or_default());
-            return Err(crate::entries::unusable(file, &key, &expected));
+            return Err(crate::metadata::unusable(file, &key, &expected));
+        }
+    }
+    let key = format!("{start}attention.scale");
+    if let Some(value) = file.value(&key) {
+        let own = 1.0 / (head.unwrap_or_default() as f64).sqrt();
+        // 0 means the scale of the architecture.
+        if value.as_f64().is_none_or(|scale| scale != 0.0 && (scale - own).abs() > 1e-6 * own) {
+            let expected = format!("the scale 1/√(width of a head), {own}");
+            return Err(crate::metadata::unusable(file, &key, &expected));
         }
     }
     Ok(values)
@@ -229,8 +257,13 @@ fn scaling(file: &Gguf, start: &str, values: &mut Map<String, Value>) -> Result<
         Some(_) => {
             let expected =
                 "none, linear, or longrope with its factors; other scalings are not read from this format";
-            return Err(crate::entries::unusable(file, &key("type"), expected));
+            return Err(crate::metadata::unusable(file, &key("type"), expected));
         }
+    }
+    let long = file.tensors().contains_key("rope_factors_long.weight");
+    if !long && number("attn_factor").is_some_and(|factor| factor != 1.0) {
+        let expected = "no factor on the cosines and sines without longrope: 1";
+        return Err(crate::metadata::unusable(file, &key("attn_factor"), expected));
     }
     Ok(())
 }
@@ -242,7 +275,7 @@ fn number(file: &Gguf, key: &str, value: &GgufValue) -> Result<Value, ModelFileE
         let list: BTreeSet<i64> = value.as_integers()?.iter().copied().collect();
         (list.len() == 1).then(|| list.first().map(|n| json!(n)))?
     };
-    number.or_else(list).ok_or_else(|| crate::entries::unusable(file, key, "one number for all layers"))
+    number.or_else(list).ok_or_else(|| crate::metadata::unusable(file, key, "one number for all layers"))
 }
 
 fn whole_number(file: &Gguf, key: &str) -> Option<usize> {
@@ -268,7 +301,7 @@ fn divided(
     let fits = |list: &[f64]| list.len() == width / 2 && list.iter().all(|&x| x > 0.0 && x.is_finite());
     if !fits(short) || !fits(long) {
         let expected = format!("{} positive divisors of the rotary angles", width / 2);
-        return Err(crate::entries::unusable(file, "rope_factors", &expected));
+        return Err(crate::metadata::unusable(file, "rope_factors", &expected));
     }
     Ok(Frequencies::Divided { short: short.to_vec(), long: long.to_vec(), original, amplitude })
 }

@@ -8,6 +8,7 @@ mod diffllama;
 mod falcon;
 mod gemma;
 pub(crate) mod gguf;
+mod gguf_neutral;
 mod gpt2;
 mod gpt_neo;
 mod gpt_neox;

@@ -7,6 +7,12 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 pub trait Number:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
 {
+    /// The same kind of number in double precision.
+    type Wide: Number;
+    /// Returns this number in double precision.
+    fn widen(self) -> Self::Wide;
+    /// Returns the nearest number of this precision.
+    fn narrow(wide: Self::Wide) -> Self;
     /// Returns a constant.
     fn constant(x: f64) -> Self;
     /// Returns √x.
@@ -22,6 +28,13 @@ pub trait Number:
 macro_rules! plain_number {
     ($f:ident) => {
         impl Number for $f {
+            type Wide = f64;
+            fn widen(self) -> f64 {
+                f64::from(self)
+            }
+            fn narrow(wide: f64) -> Self {
+                wide as $f
+            }
             fn constant(x: f64) -> Self {
                 x as $f
             }
@@ -89,6 +102,13 @@ impl<F: Scalar> Neg for Dual<F> {
 }
 
 impl<F: Scalar> Number for Dual<F> {
+    type Wide = Dual<f64>;
+    fn widen(self) -> Dual<f64> {
+        Dual { value: self.value.to_f64(), tangent: self.tangent.to_f64() }
+    }
+    fn narrow(wide: Dual<f64>) -> Self {
+        Self { value: F::from_f64(wide.value), tangent: F::from_f64(wide.tangent) }
+    }
     fn constant(x: f64) -> Self {
         Self { value: F::from_f64(x), tangent: F::zero() }
     }

@@ -10,6 +10,10 @@ pub use layer::{Arrangement, LayerDescription, MlpDescription};
 pub use norm::{GainForm, Norm, NormKind};
 pub use rotary::{Frequencies, Rotary};
 
+use crate::site::HookPoint;
+#[cfg(doc)]
+use crate::site::Site;
+use collimate_attention::RotaryLayout;
 use collimate_grad::primitive::activation::Activation;
 
 /// The description of a transformer: everything that the forward pass depends on, apart from the weights.
@@ -30,8 +34,9 @@ pub struct Description {
     pub vocabulary: usize,
     /// The width of the residual stream d.
     pub width: usize,
-    /// The number of positions that the model was made for. A model with a table of learned positions refuses longer inputs; one with
-    /// rotary positions or ALiBi goes on, with positions that it was not trained on.
+    /// The number of positions that the model was made for. Longer inputs are refused, unless they ask for it
+    /// ([`Input::beyond_context`](crate::Input::beyond_context)) and the model has no table of positions, or the base of the rotary
+    /// angles grows with the input.
     pub context: usize,
     /// The way from tokens to the residual stream.
     pub embedding: Embedding,
@@ -120,6 +125,72 @@ impl Description {
             pooler: false,
             next_sentence: false,
         }
+    }
+
+    /// Returns three Llama layers of width 32 with four query heads, two key heads and 61 words, for tests and toy models.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::Description;
+    /// let description = Description::small();
+    /// assert_eq!((description.layers.len(), description.width, description.context), (3, 32, 96));
+    /// ```
+    pub fn small() -> Self {
+        let norm = Norm::root_mean_square(1e-5);
+        let mlp = MlpDescription::new(48, true, Activation::Silu);
+        let mut attention = AttentionDescription::new(4, 2, 8);
+        attention.rotary = Some(Rotary::new(RotaryLayout::Interleaved, 8, 10_000.0));
+        let mut small = Self::new("llama", 61, 32, 96);
+        small.layers = vec![LayerDescription::new(attention, mlp, norm); 3];
+        small.final_norm = Some(norm);
+        small.head.iter_mut().for_each(|head| head.tied = true);
+        small
+    }
+
+    /// Returns the size of an axis of an activation by its letter ([`Site::axes`]); none for `b`, `t` and `s`, which depend on the input,
+    /// and for a layer that does not exist.
+    pub fn axis(&self, point: HookPoint, letter: &str) -> Option<usize> {
+        let of_the_model = match letter {
+            "1" => Some(1),
+            "d" => Some(self.width),
+            "v" => Some(self.vocabulary),
+            _ => None,
+        };
+        let of_a_layer = || {
+            let layer = self.layers.get(point.layer)?;
+            match letter {
+                "h" => Some(layer.attention.heads),
+                "g" => Some(layer.attention.key_heads),
+                "e" => Some(layer.attention.head_width),
+                "f" => Some(layer.mlp.width),
+                _ => None,
+            }
+        };
+        of_the_model.or_else(of_a_layer)
+    }
+
+    /// Returns the number of numbers that each token has at a point, those of all heads together; none for scores and patterns, whose
+    /// number depends on the input.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::{Description, Site};
+    /// let description = Description::small();
+    /// assert_eq!(description.numbers_at(Site::HeadOutput.of_layer(1)), Some(32)); // 4 heads of width 8
+    /// assert_eq!(description.numbers_at(Site::Pattern.of_layer(1)), None);
+    /// ```
+    pub fn numbers_at(&self, point: HookPoint) -> Option<usize> {
+        let letters = point.site.axes().trim_matches(['[', ']']).split(", ");
+        letters
+            .filter(|letter| !matches!(*letter, "b" | "t"))
+            .map(|letter| self.axis(point, letter))
+            .product()
+    }
+
+    /// Returns true if the rotary base grows with the length of the input, so that the context is no bound.
+    pub(crate) fn grows_with_the_input(&self) -> bool {
+        let rotaries = self.layers.iter().filter_map(|layer| layer.attention.rotary.as_ref());
+        rotaries.into_iter().any(|rotary| matches!(rotary.frequencies, Frequencies::Dynamic { .. }))
     }
 
     /// Returns true if no position reads a later one.

@@ -103,7 +103,7 @@ impl<F: Precision> Model<F> {
         )?;
         let targets = self.check_targets(input, targets)?;
         let mut none = ();
-        let values = self.program.forward(Forward::new(&setting, &mut none, true), usize::MAX)?;
+        let values = self.program.forward(Forward::new(&setting, &mut none, true), 0..usize::MAX)?;
         let logits = values[slot].clone().expect("the pass computed the logits");
         let entropy = CrossEntropy { targets: &targets };
         let losses = entropy.losses(logits.view());
@@ -160,7 +160,7 @@ impl<F: Precision> Model<F> {
         let slot = self.program.logits.ok_or(RunError::NoHead)?;
         let setting = Setting::new(&self.description, &self.program.layout, parameters, None, input, 0)?;
         let targets = self.check_targets(input, targets)?;
-        let values = self.program.forward(Forward::new(&setting, hooks, false), usize::MAX)?;
+        let values = self.program.forward(Forward::new(&setting, hooks, false), 0..usize::MAX)?;
         let logits = values[slot].as_ref().expect("the pass computed the logits");
         Ok(CrossEntropy { targets: &targets }.losses(logits.view()))
     }

@@ -1,30 +1,27 @@
 //! A model of any architecture: its weights, and the passes through it.
 
-mod choice;
 mod files;
-mod generate;
+mod fingerprint;
+mod generation;
 mod gradients;
-mod load;
-mod names;
 mod objective;
 mod random;
-mod run;
-mod save;
-mod tensors;
+mod runs;
 
-pub use choice::{Choice, Sampling};
-pub use generate::Generation;
+pub use generation::{Choice, Generation, Sampling};
 pub use gradients::{Along, Gradients, Targets};
 pub use objective::SequenceObjective;
-pub use run::Outputs;
+pub use runs::{Outputs, Run};
 
 use crate::description::Description;
 use crate::error::RunError;
-use crate::parameters::{ParameterName, Source};
+use crate::parameters::{ParameterName, Part, Source};
 use crate::pass::{Precision, Program};
 use crate::program::build;
+use collimate_measure::Fingerprint;
 use ndarray::{Array2, ArrayRef2};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// A transformer of any architecture, in f32 or f64.
 ///
@@ -51,6 +48,8 @@ pub struct Model<F> {
     skipped: Vec<String>,
     /// The text of the configuration, for a model that came with one.
     configuration: Option<String>,
+    /// The fingerprint, once it was asked for.
+    fingerprint: OnceLock<Fingerprint>,
 }
 
 impl<F: Precision> Model<F> {
@@ -66,6 +65,7 @@ impl<F: Precision> Model<F> {
 
     /// Returns the parameters, to be changed in place.
     pub(crate) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Array2<F>> {
+        self.fingerprint = OnceLock::new();
         self.parameters.iter_mut()
     }
 
@@ -84,7 +84,16 @@ impl<F: Precision> Model<F> {
         let (description, sources) = (self.description.clone(), self.sources.clone());
         let (shapes, skipped) = (self.shapes.clone(), self.skipped.clone());
         let configuration = self.configuration.clone();
-        Ok(Self { description, program, parameters, sources, shapes, skipped, configuration })
+        Ok(Self {
+            description,
+            program,
+            parameters,
+            sources,
+            shapes,
+            skipped,
+            configuration,
+            fingerprint: OnceLock::new(),
+        })
     }
 
     /// Checks that there is one array for each parameter, with its shape.
@@ -96,6 +105,12 @@ impl<F: Precision> Model<F> {
             None => (vec![self.parameters.len()], vec![arrays.len()]),
         };
         Err(RunError::Shape { argument, expected, given })
+    }
+
+    /// Returns the table of tokens `[v, w]`. A model that ties the two uses it for the logits too.
+    pub fn embedding(&self) -> &ArrayRef2<F> {
+        let name = ParameterName { layer: None, part: Part::TokenEmbedding };
+        self.parameter(name).expect("every model has a table of tokens")
     }
 
     /// Returns the number of numbers in all parameters.

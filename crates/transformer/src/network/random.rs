@@ -8,6 +8,7 @@ use crate::program::build;
 use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 impl<F: Precision> Model<F> {
     /// Makes a model with random weights: normal numbers of variance 1/inputs in the matrices, of variance 1/d in the tables, gains
@@ -41,7 +42,16 @@ impl<F: Precision> Model<F> {
         let shape =
             |(name, shape): &(ParameterName, (usize, usize))| (name.to_string(), vec![shape.0, shape.1]);
         let shapes: BTreeMap<String, Vec<usize>> = program.parameters.iter().map(shape).collect();
-        Self { description, program, parameters, sources, shapes, skipped: Vec::new(), configuration: None }
+        Self {
+            description,
+            program,
+            parameters,
+            sources,
+            shapes,
+            skipped: Vec::new(),
+            configuration: None,
+            fingerprint: OnceLock::new(),
+        }
     }
 }
 

@@ -235,26 +235,20 @@ impl<F: Real> Operation<F> for Attend {
         vec![self.output]
     }
 
+    fn points(&self) -> Vec<HookPoint> {
+        [Site::Scores, Site::Pattern].map(|site| site.of_layer(self.layer)).into()
+    }
+
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {
         let (batch, length) = pass.shape();
         pass.remember(self.layer, self.k, self.v);
         let point = |site: Site| HookPoint { layer: self.layer, site };
         let shown = [Site::Scores, Site::Pattern].map(|site| pass.shows(point(site)));
+        let tiled = self.tiled_forward(pass)?;
+        let mut changed = Array2::from_elem((batch * self.heads, length), tiled.is_none());
         if shown == [false, false]
-            && !pass.is_along()
-            && let Some(tiled) = self.tiled(pass.seen(), batch)
+            && let Some(out) = tiled
         {
-            let q = pass.get(self.q).value;
-            let sinks = self.sink_values(|sinks| pass.parameter(sinks));
-            let mut out = Array2::zeros((batch * length, q.ncols()));
-            for b in 0..batch {
-                let (k, v) = pass.keys_and_values(self.layer, self.k, self.v, b);
-                let rows = s![b * length..(b + 1) * length, ..];
-                let real = pass.seen().run(b).expect("the kernel was chosen for such keys");
-                let arrays = [q.slice(rows), k.value, v.value];
-                let done = tiled.forward(arrays, sinks.as_deref(), real, out.slice_mut(rows));
-                done.map_err(|error| self.place(error))?;
-            }
             return pass.set(self.output, Matrix::plain(out));
         }
         let rows: Vec<_> = (0..batch).map(|b| pass.keys_and_values(self.layer, self.k, self.v, b)).collect();
@@ -263,7 +257,7 @@ impl<F: Real> Operation<F> for Attend {
         drop(heads);
         drop(rows);
         if shown[0] {
-            pass.show_heads(point(Site::Scores), &mut patterns, batch)?;
+            pass.show_heads(point(Site::Scores), &mut patterns, batch, &mut changed)?;
         }
         let (seen, sinks) = (pass.seen(), self.sinks.map(|sinks| pass.parameter(sinks)));
         patterns.par_iter_mut().enumerate().for_each(|(index, matrix)| {
@@ -274,7 +268,7 @@ impl<F: Real> Operation<F> for Attend {
             *matrix = pattern;
         });
         if shown[1] {
-            pass.show_heads(point(Site::Pattern), &mut patterns, batch)?;
+            pass.show_heads(point(Site::Pattern), &mut patterns, batch, &mut changed)?;
         }
         let rows: Vec<_> = (0..batch).map(|b| pass.keys_and_values(self.layer, self.k, self.v, b)).collect();
         let heads = self.heads(pass.get(self.q), &rows, length);
@@ -283,7 +277,16 @@ impl<F: Real> Operation<F> for Attend {
             .zip(&patterns)
             .map(|(head, pattern)| pattern.view().times(head.v, F::one()))
             .collect();
-        let out = assemble(&z, batch, self.heads);
+        let mut out = assemble(&z, batch, self.heads);
+        if let Some(kernel) = tiled {
+            // The rows of patterns that the hooks left as they were keep the bits of a pass without hooks.
+            let width = out.value.ncols() / self.heads;
+            for ((index, query), _) in changed.indexed_iter().filter(|(_, changed)| !**changed) {
+                let (b, h) = (index / self.heads, index % self.heads);
+                let place = s![b * length + query, h * width..(h + 1) * width];
+                out.value.slice_mut(place).assign(&kernel.slice(place));
+            }
+        }
         pass.set(self.output, out)
     }
 
@@ -355,6 +358,27 @@ impl Attend {
         let heads = (self.heads, self.key_heads);
         (known && (0..batch).all(|b| seen.run(b).is_some()))
             .then(|| Tiled::new(heads, self.scale, self.softcap, self.causal, self.window))
+    }
+
+    /// Computes z `[b·t, h·e]` by the kernels, if they compute this attention.
+    fn tiled_forward<F: Real>(&self, pass: &Forward<'_, F>) -> Result<Option<Array2<F>>, RunError> {
+        let (batch, length) = pass.shape();
+        if pass.is_along() {
+            return Ok(None);
+        }
+        let Some(tiled) = self.tiled(pass.seen(), batch) else { return Ok(None) };
+        let q = pass.get(self.q).value;
+        let sinks = self.sink_values(|sinks| pass.parameter(sinks));
+        let mut out = Array2::zeros((batch * length, q.ncols()));
+        for b in 0..batch {
+            let (k, v) = pass.keys_and_values(self.layer, self.k, self.v, b);
+            let rows = s![b * length..(b + 1) * length, ..];
+            let real = pass.seen().run(b).expect("the kernel was chosen for such keys");
+            let arrays = [q.slice(rows), k.value, v.value];
+            let done = tiled.forward(arrays, sinks.as_deref(), real, out.slice_mut(rows));
+            done.map_err(|error| self.place(error))?;
+        }
+        Ok(Some(out))
     }
 
     /// Adds the layer to the error of scores or outputs that overflow.

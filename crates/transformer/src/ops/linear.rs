@@ -1,14 +1,13 @@
 //! Products with a weight.
 
 use super::norm::{add_bias, add_bias_gradient};
-use crate::arrays::Matrix;
 use crate::arrays::apply;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
 use crate::pass::{Operation, Parameter, Slot};
 use crate::site::HookPoint;
 use collimate_tensor::matmul_into;
-use ndarray::{Array3, Axis, s};
+use ndarray::{Array2, Array3, Axis, s};
 
 /// Computes y = x Wᵀ + β with a weight W `[o, i]`.
 pub(crate) struct Linear {
@@ -21,13 +20,15 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// Computes the product of each head by itself, shows them to the hooks, and adds them up.
-    fn by_head<F: Real>(
+    /// Shows the product of each head by itself to the hooks. A row of `out` of which they change a product becomes the sum of the
+    /// products.
+    fn show_results<F: Real>(
         &self,
         point: HookPoint,
         heads: usize,
         pass: &mut Forward<'_, F>,
-    ) -> Result<Matrix<F>, RunError> {
+        out: &mut Array2<F>,
+    ) -> Result<(), RunError> {
         let (x, weight) = (pass.get(self.input).value, pass.parameter(self.weight).value);
         let (rows, width, d) = (x.nrows(), x.ncols() / heads, weight.nrows());
         let mut all = Array3::zeros((rows, heads, d));
@@ -36,8 +37,14 @@ impl Linear {
             let mut out = all.index_axis_mut(Axis(1), head);
             matmul_into(F::one(), &x.slice(columns), &weight.slice(columns).t(), F::zero(), &mut out)?;
         }
+        let before = all.clone();
         pass.show_results(point, &mut all)?;
-        Ok(Matrix { value: all.sum_axis(Axis(1)), tangent: None })
+        for ((before, after), mut row) in before.outer_iter().zip(all.outer_iter()).zip(out.rows_mut()) {
+            if before != after {
+                row.assign(&after.sum_axis(Axis(0)));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -50,11 +57,15 @@ impl<F: Real> Operation<F> for Linear {
         vec![self.output]
     }
 
+    fn points(&self) -> Vec<HookPoint> {
+        self.results.iter().map(|(point, _)| *point).collect()
+    }
+
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {
-        let mut out = match self.results.filter(|(point, _)| pass.shows(*point)) {
-            Some((point, heads)) => self.by_head(point, heads, pass)?,
-            None => apply(pass.get(self.input), pass.parameter(self.weight)),
-        };
+        let mut out = apply(pass.get(self.input), pass.parameter(self.weight));
+        if let Some((point, heads)) = self.results.filter(|(point, _)| pass.shows(*point)) {
+            self.show_results(point, heads, pass, &mut out.value)?;
+        }
         if let Some(bias) = self.bias {
             add_bias(&mut out, pass.parameter(bias));
         }

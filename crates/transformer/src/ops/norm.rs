@@ -30,8 +30,10 @@ struct Row {
 ///
 /// A norm does not depend on a common scale: norm(x, ε) = norm(x/s, ε/s²), so a row whose squares overflow or vanish is divided first.
 struct Measured<T> {
-    /// The divisor s of the row, 1 for nearly every row.
+    /// The divisor s of the row, 1 for nearly every row, and a power of two so that its inverse is exact.
     divisor: T,
+    /// The number 1/s.
+    inverse: T,
     /// The mean μ of the divided row.
     mean: T,
     /// The factor r of the divided row.
@@ -41,38 +43,66 @@ struct Measured<T> {
 impl Row {
     fn measure<T: Number>(&self, x: &[T]) -> Measured<T> {
         let one = T::constant(1.0);
+        let inverse_root = |square: T::Wide, epsilon: f64| {
+            T::narrow(T::Wide::constant(1.0) / (square + T::Wide::constant(epsilon)).root())
+        };
         let (mean, square) = self.moments(x, one);
+        let divided =
+            |exponent: i32| (T::constant(2.0_f64.powi(exponent)), T::constant(2.0_f64.powi(-exponent)));
         let sum = square.plain() + self.epsilon;
         let top = x.iter().fold(self.epsilon.sqrt(), |top, x| top.max(x.plain().abs()));
         let fine = sum > 1e-30 && sum < 1e30;
         if fine || !(top > 0.0 && top < f64::INFINITY) {
-            let r = one / (square + T::constant(self.epsilon)).root();
-            return Measured { divisor: one, mean, r };
+            let r = inverse_root(square, self.epsilon);
+            return Measured { divisor: one, inverse: one, mean: T::narrow(mean), r };
         }
-        let divisor = T::constant(top);
-        let (mean, square) = self.moments(x, divisor);
-        let root = self.epsilon.sqrt() / top;
-        Measured { divisor, mean, r: one / (square + T::constant(root * root)).root() }
+        // Between these exponents, both the power and its inverse are numbers of every precision.
+        let (divisor, inverse) = divided((top.log2() as i32).clamp(-120, 120));
+        let (mean, square) = self.moments(x, inverse);
+        let root = self.epsilon.sqrt() / divisor.plain();
+        Measured { divisor, inverse, mean: T::narrow(mean), r: inverse_root(square, root * root) }
     }
 
-    /// Returns the mean and the mean square distance from it of a row over a divisor.
-    fn moments<T: Number>(&self, x: &[T], divisor: T) -> (T, T) {
-        let n = T::constant(x.len() as f64);
-        let zero = T::constant(0.0);
+    /// Returns the mean and the mean square distance from it of a row times a factor.
+    fn moments<T: Number>(&self, x: &[T], factor: T) -> (T::Wide, T::Wide) {
+        let n = T::Wide::constant(x.len() as f64);
         let mean = match self.kind {
-            NormKind::RootMeanSquare => zero,
-            NormKind::Layer => x.iter().fold(zero, |sum, &x| sum + x / divisor) / n,
+            NormKind::RootMeanSquare => T::Wide::constant(0.0),
+            NormKind::Layer => sum(x, |x| (x * factor).widen()) / n,
         };
-        let distance = |x: T| x / divisor - mean;
-        (mean, x.iter().fold(zero, |sum, &x| sum + distance(x) * distance(x)) / n)
+        let square = sum(x, |x| {
+            let distance = (x * factor).widen() - mean;
+            distance * distance
+        });
+        (mean, square / n)
     }
+}
+
+/// Returns the sum of a function of the numbers of a row, in sixteen lanes: faster and more exact than one after the other.
+fn sum<T: Number, W: Number>(x: &[T], of: impl Fn(T) -> W) -> W {
+    let mut lanes = [W::constant(0.0); 16];
+    let (chunks, rest) = x.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = *lane + of(x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = *lane + of(x);
+    }
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] = lanes[lane] + lanes[lane + half];
+        }
+    }
+    lanes[0]
 }
 
 impl RowFunction<1, 1> for Row {
     fn run<T: Number>(&self, _: usize, [x]: [&[T]; 1], [out]: [&mut [T]; 1]) {
-        let Measured { divisor, mean, r } = self.measure(x);
+        let Measured { inverse, mean, r, .. } = self.measure(x);
         for (out, &x) in out.iter_mut().zip(x) {
-            *out = (x / divisor - mean) * r;
+            *out = (x * inverse - mean) * r;
         }
     }
 }
@@ -80,17 +110,20 @@ impl RowFunction<1, 1> for Row {
 /// The adjoint: x̄ = r (u − mean u − x̂ mean(u x̂)) / s, where the mean of u is left out for the root mean square.
 impl RowFunction<2, 1> for Row {
     fn run<T: Number>(&self, _: usize, [x, u]: [&[T]; 2], [out]: [&mut [T]; 1]) {
-        let Measured { divisor, mean, r } = self.measure(x);
+        let Measured { inverse, mean, r, .. } = self.measure(x);
         let n = T::constant(x.len() as f64);
-        let (mut sum, mut along) = (T::constant(0.0), T::constant(0.0));
-        for (&x, &u) in x.iter().zip(u) {
-            sum = sum + u;
-            along = along + u * (x / divisor - mean) * r;
-        }
-        let sum = if self.kind == NormKind::Layer { sum / n } else { T::constant(0.0) };
-        let along = along / n;
         for ((out, &x), &u) in out.iter_mut().zip(x).zip(u) {
-            *out = r * (u - sum - (x / divisor - mean) * r * along) / divisor;
+            *out = u * (x * inverse - mean) * r;
+        }
+        let along = T::narrow(sum(out, |product| product.widen())) / n;
+        let center = if self.kind == NormKind::Layer {
+            T::narrow(sum(u, |u| u.widen())) / n
+        } else {
+            T::constant(0.0)
+        };
+        let factor = r * inverse;
+        for ((out, &x), &u) in out.iter_mut().zip(x).zip(u) {
+            *out = factor * (u - center - (x * inverse - mean) * r * along);
         }
     }
 }
@@ -144,6 +177,10 @@ impl<F: Real> Operation<F> for Normalise {
 
     fn outputs(&self) -> Vec<Slot> {
         vec![self.output]
+    }
+
+    fn points(&self) -> Vec<HookPoint> {
+        self.scale.into_iter().collect()
     }
 
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {

@@ -33,6 +33,20 @@ impl<'a, F: Real> Forward<'a, F> {
         Self { cache: Some(cache), ..self }
     }
 
+    /// Stores rows with which a pass starts, after the hooks have seen them at a point.
+    pub(crate) fn enter(
+        &mut self,
+        slot: Slot,
+        mut rows: Array2<F>,
+        shown: Option<HookPoint>,
+    ) -> Result<(), RunError> {
+        if let Some(point) = shown.filter(|point| self.hooks.wants(*point)) {
+            self.show_rows(point, &mut rows)?;
+        }
+        self.values[slot] = Some(Matrix::plain(rows));
+        Ok(())
+    }
+
     /// Notes the number of the operation that runs.
     pub(crate) fn begin(&mut self, operation: usize) {
         self.current = operation;
@@ -137,19 +151,27 @@ impl<'a, F: Real> Forward<'a, F> {
         Ok(check_finite(|| point.to_string(), view.iter())?)
     }
 
-    /// Shows the matrices of all heads of all sequences as one array `[b, h, t, s]`.
+    /// Shows the matrices of all heads of all sequences as one array `[b, h, t, s]`, and marks the rows that the hooks changed in
+    /// `changed` `[b·h, t]`.
     pub(crate) fn show_heads(
         &mut self,
         point: HookPoint,
         heads: &mut [Matrix<F>],
         batch: usize,
+        changed: &mut Array2<bool>,
     ) -> Result<(), RunError> {
         let mut all = stack_heads(heads, batch);
         self.hooks.at(point, ArrayViewMutD::from(all.view_mut().into_dyn()));
         check_finite(|| point.to_string(), all.iter())?;
         let per_sequence = heads.len() / batch;
         for (index, one) in heads.iter_mut().enumerate() {
-            one.value.assign(&all.slice(s![index / per_sequence, index % per_sequence, .., ..]));
+            let left = all.slice(s![index / per_sequence, index % per_sequence, .., ..]);
+            for (query, (mut row, left)) in one.value.rows_mut().into_iter().zip(left.rows()).enumerate() {
+                if row != left {
+                    changed[[index, query]] = true;
+                    row.assign(&left);
+                }
+            }
         }
         Ok(())
     }

@@ -15,12 +15,18 @@ pub struct Input {
     mask: Option<Array2<bool>>,
     positions: Option<Array2<i64>>,
     types: Option<Array2<u32>>,
+    beyond_context: bool,
 }
 
 impl Input {
     /// Returns a batch of token ids `[b, t]` without padding.
     pub fn new(ids: Array2<u32>) -> Self {
-        Self { ids, mask: None, positions: None, types: None }
+        Self { ids, mask: None, positions: None, types: None, beyond_context: false }
+    }
+
+    /// Returns a batch of one sequence.
+    pub fn of(tokens: &[u32]) -> Self {
+        Self::new(Array2::from_shape_fn((1, tokens.len()), |(_, t)| tokens[t]))
     }
 
     /// Returns this input with a mask `[b, t]` that is false at padding. No query reads a key of padding. Rows of padding have
@@ -40,6 +46,18 @@ impl Input {
     #[must_use]
     pub fn with_types(self, types: Array2<u32>) -> Self {
         Self { types: Some(types), ..self }
+    }
+
+    /// Returns this input with leave to be longer than the context that the model was made for. A model with rotary positions or ALiBi
+    /// then goes on with positions that it was not trained on.
+    #[must_use]
+    pub fn beyond_context(self) -> Self {
+        Self { beyond_context: true, ..self }
+    }
+
+    /// Returns true if the input may be longer than the context.
+    pub(crate) fn is_beyond_context(&self) -> bool {
+        self.beyond_context
     }
 
     /// Returns the token ids `[b, t]`.

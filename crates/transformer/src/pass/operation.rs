@@ -2,6 +2,7 @@ use super::backward::Backward;
 use super::forward::Forward;
 use super::layout::Slot;
 use crate::error::RunError;
+use crate::site::HookPoint;
 
 /// An operation of a program.
 pub(crate) trait Operation<F>: Send + Sync {
@@ -10,6 +11,11 @@ pub(crate) trait Operation<F>: Send + Sync {
 
     /// Returns the slots that the operation writes.
     fn outputs(&self) -> Vec<Slot>;
+
+    /// Returns the hook points that the operation shows and that are no slot, in order.
+    fn points(&self) -> Vec<HookPoint> {
+        Vec::new()
+    }
 
     /// Computes the outputs.
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError>;

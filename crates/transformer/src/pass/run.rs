@@ -4,15 +4,17 @@ use super::precision::Real;
 use super::program::Program;
 use crate::arrays::Matrix;
 use crate::error::RunError;
+use std::ops::Range;
 
 impl<F: Real> Program<F> {
-    /// Runs the operations up to number `last`, and returns the activations that are left.
+    /// Runs a range of operations, cut at the number of operations, and returns the activations that are left.
     pub(crate) fn forward(
         &self,
         mut pass: Forward<'_, F>,
-        last: usize,
+        range: Range<usize>,
     ) -> Result<Vec<Option<Matrix<F>>>, RunError> {
-        for (index, operation) in self.operations.iter().enumerate().take(last.saturating_add(1)) {
+        for index in range.start..range.end.min(self.operations.len()) {
+            let operation = &self.operations[index];
             pass.begin(index);
             operation.forward(&mut pass)?;
             pass.end(&operation.inputs());

@@ -48,7 +48,9 @@ impl<'a, F: Real> Setting<'a, F> {
         };
         let longest = positions.iter().max().map_or(0, |&last| (last + 1).max(0) as usize);
         // Angles exist for every position; a table of positions ends.
-        if description.embedding.positions.is_some() && longest > description.context {
+        let may_be_longer = description.grows_with_the_input()
+            || input.is_beyond_context() && description.embedding.positions.is_none();
+        if longest > description.context && !may_be_longer {
             return Err(RunError::ContextOverflow { given: longest, context: description.context });
         }
         let tables = layout

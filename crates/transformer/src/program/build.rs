@@ -40,9 +40,11 @@ pub(crate) fn build<F: Real>(description: &Description) -> Program<F> {
 impl<F: Real> Builder<F> {
     fn model(mut self, m: &Description) -> Program<F> {
         let mut x = self.embedding(m);
+        let mut residuals = vec![x];
         for (index, layer) in m.layers.iter().enumerate() {
             self.layer = Some(index);
             x = self.one_layer(layer, m.width, x);
+            residuals.push(x);
         }
         self.layer = None;
         if let Some(norm) = &m.final_norm {
@@ -79,6 +81,7 @@ impl<F: Real> Builder<F> {
             operations: self.operations,
             layout: Layout { slots: self.slots, last_use, rotaries: self.rotaries },
             parameters: self.parameters,
+            residuals,
             hidden,
             logits,
             pooled,

@@ -1,10 +1,10 @@
-//! Model files made here: a decoder reads the values that were written, and refuses damaged files.
+//! Model files made here: a model reads the values that were written, and refuses damaged files.
 
-use crate::reference::Weights;
+use crate::reference::{SMALL, Sizes, Weights};
 use approx::assert_abs_diff_eq;
 use collimate_stream::RngStream;
 use collimate_tensor::files::Gguf;
-use collimate_transformer::{Config, Decoder, ModelFileError, Run, TransformerError};
+use collimate_transformer::{Description, Model, ModelFileError, RotaryLayout, Run};
 use ndarray::ArrayD;
 
 /// A metadata value: type number and bytes.
@@ -24,7 +24,7 @@ fn text(s: &str) -> Vec<u8> {
 }
 
 impl ModelFile {
-    pub(crate) fn of(config: &Config, weights: &Weights) -> Self {
+    pub(crate) fn of(config: &Sizes, weights: &Weights) -> Self {
         let mut file = Self { values: Vec::new(), tensors: weights.tensors() };
         file.set("general.architecture", (8, text("llama")));
         for (key, value) in [
@@ -91,49 +91,52 @@ impl ModelFile {
         out
     }
 
-    pub(crate) fn decoder(&self) -> Result<Decoder, TransformerError> {
-        let file = Gguf::from_bytes(self.bytes()).map_err(ModelFileError::from)?;
-        Decoder::from_open_gguf(&file)
+    pub(crate) fn model(&self) -> Result<Model<f32>, ModelFileError> {
+        Model::from_gguf(&Gguf::from_bytes(self.bytes())?)
     }
 }
 
 pub(crate) fn sample() -> ModelFile {
-    let config = Config::small();
-    ModelFile::of(&config, &Weights::random(&config, &mut RngStream::new(2, 0)))
+    ModelFile::of(&SMALL, &Weights::random(&SMALL, &mut RngStream::new(2, 0)))
 }
 
 #[test]
-fn the_configuration_comes_from_the_metadata() {
-    let decoder = sample().decoder().unwrap();
-    // The file holds the two constants in single precision.
-    assert_eq!(
-        Config { norm_epsilon: 1e-5, ..*decoder.config() },
-        Config { rotary_base: 10_000.0, ..Config::small() }
-    );
-    assert_abs_diff_eq!(decoder.config().norm_epsilon, 1e-5, epsilon = 1e-11);
+fn the_description_comes_from_the_metadata() {
+    let model = sample().model().unwrap();
+    let description = model.description();
+    // The file holds the constants in single precision. Pairs of neighbours are stored so that halves are turned.
+    let mut expected = Description::small();
+    for layer in &mut expected.layers {
+        layer.attention.rotary.as_mut().unwrap().layout = RotaryLayout::HalfSplit;
+        layer.attention_norm = description.layers[0].attention_norm;
+        layer.mlp_norm = description.layers[0].mlp_norm;
+    }
+    expected.final_norm = description.final_norm;
+    assert_eq!(*description, expected);
+    assert_abs_diff_eq!(description.final_norm.unwrap().epsilon, 1e-5, epsilon = 1e-11);
 }
 
 #[test]
 fn the_fingerprint_tells_models_apart() {
     let file = sample();
-    let same = file.decoder().unwrap().fingerprint();
-    assert_eq!(file.decoder().unwrap().fingerprint(), same);
+    let same = file.model().unwrap().fingerprint();
+    assert_eq!(file.model().unwrap().fingerprint(), same);
     for name in ["token_embd.weight", "output_norm.weight", "blk.1.ffn_up.weight", "blk.2.attn_v.weight"] {
         let mut other = file.clone();
         let tensor = other.tensors.iter_mut().find(|(n, _)| n == name).unwrap();
         let last = tensor.1.iter_mut().last().unwrap();
         *last += 1e-3;
-        assert_ne!(other.decoder().unwrap().fingerprint(), same, "{name}");
+        assert_ne!(other.model().unwrap().fingerprint(), same, "{name}");
     }
 }
 
 #[test]
 fn an_untied_unembedding_is_used() {
     let mut file = sample();
-    let tied = file.decoder().unwrap().last_logits(Run::of(&[1, 2]), &mut ()).unwrap();
+    let tied = file.model().unwrap().last_logits(&Run::of(&[1, 2]), &mut ()).unwrap();
     let embedding = file.tensors.iter().find(|(name, _)| name == "token_embd.weight").unwrap().1.clone();
     file.tensors.push(("output.weight".into(), embedding.mapv(|x| 2.0 * x)));
-    let untied = file.decoder().unwrap().last_logits(Run::of(&[1, 2]), &mut ()).unwrap();
+    let untied = file.model().unwrap().last_logits(&Run::of(&[1, 2]), &mut ()).unwrap();
     assert!(tied.iter().zip(&untied).all(|(a, b)| (2.0 * a - b).abs() < 1e-6));
 }
 
@@ -156,25 +159,24 @@ fn damaged_models_are_refused_with_the_reason() {
         (foreign, "gpt2"),
         (scaled, "yarn"),
         (biased, "blk.0.attn_q.bias"),
-        (file.without("llama.block_count"), "'llama.block_count': expected a natural number, found nothing"),
+        (file.without("llama.block_count"), "'llama.block_count': expected a whole number, found nothing"),
         (file.without("blk.1.attn_k.weight"), "blk.1.attn_k.weight"),
         (file.without("token_embd.weight"), "'llama.vocab_size': expected the rows of token_embd.weight, 0"),
-        (file.with_number("llama.block_count", 0), "n_layers"),
+        (file.with_number("llama.block_count", 0), "llama.block_count"),
         (file.with_number("llama.block_count", 4), "blk.3.attn_norm.weight"),
         (file.with_number("llama.block_count", 2), "blk.2."),
-        (file.with_number("llama.block_count", u32::MAX), "n_layers"),
+        (file.with_number("llama.block_count", u32::MAX), "llama.block_count"),
         (file.with_number("llama.context_length", u32::MAX), "context"),
         (file.with_number("llama.attention.head_count", 0), "the width of a head, 0"),
         (file.with_number("llama.attention.head_count", 1 << 20), "the width of a head, 0"),
-        (file.with_number("llama.attention.head_count_kv", 3), "n_key_heads"),
+        (file.with_number("llama.attention.head_count_kv", 3), "llama.attention.head_count_kv"),
         (file.with_number("llama.embedding_length", 64), "llama.rope.dimension_count"),
         (file.with_number("llama.feed_forward_length", 47), "ffn_gate"),
         (file.with_number("llama.vocab_size", 60), "llama.vocab_size"),
-        (file.with_number("llama.rope.freq_base", 7), "llama.rope.freq_base"),
         (infinite("blk.1.ffn_down.weight"), "'blk.1.ffn_down.weight': 1 values are NaN or infinite"),
         (infinite("token_embd.weight"), "token_embd.weight"),
     ] {
-        let text = match file.decoder() {
+        let text = match file.model() {
             Ok(_) => panic!("accepted, but: {reason}"),
             Err(error) => error.to_string(),
         };
@@ -192,10 +194,8 @@ fn natural(x: u32) -> Value {
 
 #[test]
 fn entries_that_change_the_function_are_refused_by_name() {
-    let context = Config::small().context as u32;
+    let context = SMALL.context as u32;
     for (key, value) in [
-        ("llama.rope.scaling.factor", number(4.0)),
-        ("llama.rope.scaling.factor", natural(4)),
         ("llama.rope.scaling.type", (8, text("yarn"))),
         ("llama.rope.scaling.type", natural(1)),
         ("llama.rope.scale_linear", number(2.0)),
@@ -220,7 +220,7 @@ fn entries_that_change_the_function_are_refused_by_name() {
     ] {
         let mut file = sample();
         file.set(key, value);
-        let error = file.decoder().map(drop).unwrap_err().to_string();
+        let error = file.model().map(drop).unwrap_err().to_string();
         assert!(error.contains(&format!("metadata entry '{key}': expected")), "{key}: {error}");
     }
 }
@@ -228,7 +228,7 @@ fn entries_that_change_the_function_are_refused_by_name() {
 #[test]
 fn entries_that_leave_the_function_as_it_is_are_no_obstacle() {
     let plain = sample();
-    let run = |file: &ModelFile| file.decoder().unwrap().logits(Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
+    let run = |file: &ModelFile| file.model().unwrap().logits(&Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
     let expected = run(&plain);
     let mut file = plain.clone();
     for (key, value) in [
@@ -236,7 +236,7 @@ fn entries_that_leave_the_function_as_it_is_are_no_obstacle() {
         ("llama.rope.scaling.factor", number(1.0)),
         ("llama.rope.scaling.original_context_length", natural(48)),
         ("llama.rope.scaling.finetuned", (7, vec![1])),
-        ("llama.attention.sliding_window", natural(Config::small().context as u32)),
+        ("llama.attention.sliding_window", natural(SMALL.context as u32)),
         ("llama.logit_scale", number(1.0)),
         ("llama.attention.scale", number(1.0 / 8_f32.sqrt())),
         ("llama.final_logit_softcapping", number(0.0)),
@@ -267,21 +267,21 @@ fn a_model_in_two_parts_is_the_model_in_one_file() {
         part.set("split.tensors.count", natural(whole.tensors.len() as u32));
         std::fs::write(path(number), part.bytes()).unwrap();
     }
-    let logits = |decoder: &Decoder| decoder.logits(Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
-    let parts = Decoder::from_gguf(path(2)).unwrap();
-    assert_eq!(logits(&parts), logits(&whole.decoder().unwrap()));
+    let logits = |model: &Model<f32>| model.logits(&Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
+    let parts = Model::<f32>::open(path(2)).unwrap();
+    assert_eq!(logits(&parts), logits(&whole.model().unwrap()));
 }
 
 #[test]
 fn a_sparse_model_of_a_tebibyte_is_refused_before_memory_is_taken() {
-    let c = Config {
+    let c = Sizes {
         n_layers: 1,
         n_vocab: 1 << 30,
         d_model: 256,
         n_heads: 1,
         n_key_heads: 1,
         d_head: 256,
-        ..Config::small()
+        ..SMALL
     };
     // All sizes fit together and into the apparent length of the file. Only the machine has no room for them.
     let mut out = b"GGUF".to_vec();
@@ -334,12 +334,6 @@ fn a_sparse_model_of_a_tebibyte_is_refused_before_memory_is_taken() {
     std::fs::write(path.path(), &out).unwrap();
     let length = offset + out.len() as u64 + 64;
     std::fs::OpenOptions::new().write(true).open(path.path()).unwrap().set_len(length).unwrap();
-    let error = Decoder::from_gguf(path.path()).map(drop).unwrap_err();
-    assert!(
-        matches!(error, TransformerError::File(ModelFileError::Memory { needed }) if needed > 1 << 40),
-        "{error}"
-    );
-    // A random model of this size is refused like one from a file.
-    let random = Decoder::random(c, &mut RngStream::new(1, 0)).map(drop).unwrap_err();
-    assert!(random.to_string().contains("more than the machine has"), "{random}");
+    let error = Model::<f32>::open(path.path()).map(drop).unwrap_err();
+    assert!(matches!(error, ModelFileError::Memory { needed } if needed > 1 << 40), "{error}");
 }

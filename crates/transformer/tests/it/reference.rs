@@ -1,15 +1,44 @@
-//! The decoder agrees with a plain decoder in f64 that is written from the equations.
+//! A Llama agrees with a plain Llama in f64 that is written from the equations.
 
 use crate::gguf::ModelFile;
 use collimate_stream::RngStream;
-use collimate_transformer::{Capture, Config, Run, Site};
+use collimate_transformer::{Capture, Run, Site};
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix2, s};
+
+/// The sizes and constants of a Llama.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Sizes {
+    pub(crate) n_layers: usize,
+    pub(crate) d_model: usize,
+    pub(crate) n_heads: usize,
+    pub(crate) n_key_heads: usize,
+    pub(crate) d_head: usize,
+    pub(crate) d_ff: usize,
+    pub(crate) n_vocab: usize,
+    pub(crate) context: usize,
+    pub(crate) rotary_base: f64,
+    pub(crate) norm_epsilon: f64,
+}
+
+/// The sizes of `Description::small`.
+pub(crate) const SMALL: Sizes = Sizes {
+    n_layers: 3,
+    d_model: 32,
+    n_heads: 4,
+    n_key_heads: 2,
+    d_head: 8,
+    d_ff: 48,
+    n_vocab: 61,
+    context: 96,
+    rotary_base: 10_000.0,
+    norm_epsilon: 1e-5,
+};
 
 /// All weights as in a file: matrices are `[outputs, inputs]`.
 pub(crate) struct Weights(Vec<(String, ArrayD<f32>)>);
 
 impl Weights {
-    pub(crate) fn random(c: &Config, stream: &mut RngStream) -> Self {
+    pub(crate) fn random(c: &Sizes, stream: &mut RngStream) -> Self {
         let mut list = Vec::new();
         let mut add = |name: String, shape: &[usize]| {
             let gain = shape.len() == 1;
@@ -73,7 +102,7 @@ fn turn(x: &mut ndarray::ArrayViewMut2<'_, f64>, base: f64) {
 }
 
 /// Computes the logits, and the residual stream in front of each layer and of the final norm.
-fn forward(c: &Config, w: &Weights, tokens: &[u32]) -> (Array2<f64>, Vec<Array2<f64>>) {
+fn forward(c: &Sizes, w: &Weights, tokens: &[u32]) -> (Array2<f64>, Vec<Array2<f64>>) {
     let embedding = w.matrix("token_embd");
     let rows: Vec<usize> = tokens.iter().map(|&id| id as usize).collect();
     let mut x = embedding.select(Axis(0), &rows);
@@ -111,29 +140,28 @@ fn forward(c: &Config, w: &Weights, tokens: &[u32]) -> (Array2<f64>, Vec<Array2<
 }
 
 #[test]
-fn the_decoder_agrees_with_the_equations() {
-    let wide = Config { d_ff: 256, n_heads: 6, n_key_heads: 3, d_model: 48, ..Config::small() };
-    let narrow =
-        Config { n_layers: 1, n_heads: 1, n_key_heads: 1, d_head: 2, d_model: 3, d_ff: 5, ..Config::small() };
-    for (seed, c) in [Config::small(), wide, narrow].into_iter().enumerate() {
+fn a_llama_agrees_with_the_equations() {
+    let wide = Sizes { d_ff: 256, n_heads: 6, n_key_heads: 3, d_model: 48, ..SMALL };
+    let narrow = Sizes { n_layers: 1, n_heads: 1, n_key_heads: 1, d_head: 2, d_model: 3, d_ff: 5, ..SMALL };
+    for (seed, c) in [SMALL, wide, narrow].into_iter().enumerate() {
         let mut stream = RngStream::new(seed as u64, 7);
         let weights = Weights::random(&c, &mut stream);
         let mut file = ModelFile::of(&c, &weights);
         if c.d_head * c.n_heads != c.d_model {
             file.set("llama.attention.key_length", (4, (c.d_head as u32).to_le_bytes().to_vec()));
         }
-        let decoder = file.decoder().unwrap();
+        let model = file.model().unwrap();
         for t in [1, 2, 17, 70] {
             let tokens: Vec<u32> = (0..t).map(|_| stream.below(c.n_vocab) as u32).collect();
             let (logits, residuals) = forward(&c, &weights, &tokens);
             let mut capture = Capture::at((0..c.n_layers).map(|layer| Site::ResidualPre.of_layer(layer)));
-            let ours = decoder.logits(Run::of(&tokens), &mut capture).unwrap();
+            let ours = model.logits(&Run::of(&tokens), &mut capture).unwrap();
             for (layer, residual) in residuals[..c.n_layers].iter().enumerate() {
                 let ours = capture.get(Site::ResidualPre.of_layer(layer)).unwrap();
                 assert!(ours.iter().zip(residual).all(|(a, b)| (f64::from(*a) - b).abs() < 2e-5));
             }
             assert!(ours.iter().zip(&logits).all(|(a, b)| (f64::from(*a) - b).abs() < 2e-4), "{c:?} {t}");
-            let losses = decoder.losses(Run::of(&tokens), &mut ()).unwrap();
+            let losses = model.losses(&Run::of(&tokens), &mut ()).unwrap().remove(0);
             assert_eq!((losses.log_sum_exp.len(), losses.nll.len()), (t, t - 1));
             for (i, row) in logits.rows().into_iter().enumerate() {
                 let log_sum_exp = row.mapv(f64::exp).sum().ln();
@@ -143,7 +171,7 @@ fn the_decoder_agrees_with_the_equations() {
                     assert!((losses.nll[i] - nll).abs() < 5e-5, "{} instead of {nll}", losses.nll[i]);
                 }
             }
-            let last = decoder.last_logits(Run::of(&tokens), &mut ()).unwrap();
+            let last = model.last_logits(&Run::of(&tokens), &mut ()).unwrap();
             assert!(last.iter().zip(logits.row(t - 1)).all(|(a, b)| (f64::from(*a) - b).abs() < 2e-4));
         }
     }
@@ -151,12 +179,12 @@ fn the_decoder_agrees_with_the_equations() {
 
 #[test]
 fn a_vocabulary_of_several_blocks_is_summed_whole() {
-    let c = Config { n_vocab: 9_001, n_layers: 1, ..Config::small() };
+    let c = Sizes { n_vocab: 9_001, n_layers: 1, ..SMALL };
     let weights = Weights::random(&c, &mut RngStream::new(5, 0));
-    let decoder = ModelFile::of(&c, &weights).decoder().unwrap();
+    let model = ModelFile::of(&c, &weights).model().unwrap();
     let tokens = [4095, 4096, 8191, 8192, 9000, 0];
     let (logits, _) = forward(&c, &weights, &tokens);
-    let losses = decoder.losses(Run::of(&tokens), &mut ()).unwrap();
+    let losses = model.losses(&Run::of(&tokens), &mut ()).unwrap().remove(0);
     for i in 0..5 {
         let log_sum_exp = logits.row(i).mapv(f64::exp).sum().ln();
         assert!((losses.log_sum_exp[i] - log_sum_exp).abs() < 1e-5);

@@ -3,7 +3,7 @@
 use collimate_sae::formats::{Dictionary, RowNormalisation};
 use collimate_studies::latents::{Firing, LatentTop, LogitEffect, characters, direct_effect, token_text};
 use collimate_studies::{Sequence, rows_at};
-use collimate_transformer::{Decoder, HookPoint, Run, Site, Tokenizer};
+use collimate_transformer::{HookPoint, Model, Site, Tokenizer};
 use ndarray::{Axis, s};
 
 /// The number of tokens shown on each side of the place of a firing.
@@ -89,10 +89,10 @@ pub(super) fn choose(fired: &[u64], count: usize) -> Vec<u32> {
     chosen
 }
 
-/// Computes the effect of each latent on the logits, if its decoder row is added to the residual stream. In a dictionary that
-/// normalises its rows, a decoder row counts by the scale of the row: here by its mean over the sequence.
+/// Computes the effect of each latent on the logits, if its model row is added to the residual stream. In a dictionary that
+/// normalises its rows, a model row counts by the scale of the row: here by its mean over the sequence.
 pub(super) fn effects(
-    decoder: &Decoder,
+    model: &Model<f32>,
     dictionary: &Dictionary<f32>,
     point: HookPoint,
     latents: &[u32],
@@ -101,15 +101,15 @@ pub(super) fn effects(
     if matches!(point.site, Site::MlpNeurons | Site::HeadOutput | Site::Pattern) {
         return Ok(latents.iter().map(|_| None).collect());
     }
-    let end = decoder.residual(Run::of(&sequence.tokens), decoder.config().n_layers, &mut ())?;
-    // The residual of position 0 is a hundred times as long as the others.
-    let later = end.slice(s![1.., ..]);
-    let rms =
-        later.mapv(|v| v * v).mean().unwrap_or(1.0).sqrt() / scale(decoder, dictionary, point, sequence)?;
+    let scales = rows_at(model, &sequence.tokens, Site::FinalNormScale.of_layer(0))?;
+    // The residual stream of position 0 is a hundred times as long as the others.
+    let later = scales.slice(s![1.., ..]);
+    let square = later.mapv(|scale| scale * scale).mean().unwrap_or(1.0);
+    let norm = square.sqrt() / scale(model, dictionary, point, sequence)?;
     let mut all = Vec::new();
-    for block in latents.chunks(decoder.config().context.min(64)) {
+    for block in latents.chunks(64) {
         let rows: Vec<usize> = block.iter().map(|&latent| latent as usize).collect();
-        let effects = direct_effect(decoder, &dictionary.decoder().select(Axis(0), &rows), rms)?;
+        let effects = direct_effect(model, &dictionary.decoder().select(Axis(0), &rows), norm)?;
         all.extend(effects.rows().into_iter().map(|row| {
             let (raised, lowered) = LogitEffect::extremes(&row.to_vec(), EFFECTS);
             Some(Effects { raised, lowered })
@@ -118,9 +118,9 @@ pub(super) fn effects(
     Ok(all)
 }
 
-/// Returns the mean scale by which decoder rows count in the rows of a sequence; 1 without a normalisation of rows.
+/// Returns the mean scale by which model rows count in the rows of a sequence; 1 without a normalisation of rows.
 fn scale(
-    decoder: &Decoder,
+    model: &Model<f32>,
     dictionary: &Dictionary<f32>,
     point: HookPoint,
     sequence: &Sequence,
@@ -128,7 +128,7 @@ fn scale(
     if dictionary.row_normalisation() == RowNormalisation::None {
         return Ok(1.0);
     }
-    let rows = rows_at(decoder, &sequence.tokens, point)?;
+    let rows = rows_at(model, &sequence.tokens, point)?;
     let scales = dictionary.output_scales(&rows.slice(s![1.., ..]).to_owned())?;
     let mean = scales.iter().map(|(scale, _)| f64::from(*scale)).sum::<f64>() / scales.len().max(1) as f64;
     Ok(if mean > 0.0 { mean as f32 } else { 1.0 })

@@ -71,9 +71,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     let leave_out = source.leave_out(&setup)?;
     check_origin(&checkpoint.about, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
     let sequences = source.sequences(&setup)?;
-    let (given, needed) = (width_at(setup.decoder.config(), point), dictionary.size().d_model);
+    let (given, needed) = (width_at(&setup.model, point)?, dictionary.size().d_model);
     ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
-    let rule = leave_out.at(&setup.decoder, &sequences, point)?;
+    let rule = leave_out.at(&setup.model, &sequences, point)?;
     let stop = on_interrupt("ending");
     let find = |latents: &[u32], sequences: &[Sequence]| {
         let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
@@ -82,7 +82,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
             !stop.load(Ordering::SeqCst)
         };
         let wanted = TopOptions { latents, most: options.places, rule: rule.clone() };
-        let found = top_firings(&setup.decoder, dictionary, point, sequences, &wanted, &mut going_on);
+        let found = top_firings(&setup.model, dictionary, point, sequences, &wanted, &mut going_on);
         steps.finish();
         found
     };
@@ -98,7 +98,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     );
     let TopFirings { tops, fired, rows } = find(&chosen, &sequences)?;
     ensure!(rows > 0, "every row of this text is left out; choose a longer text");
-    let effects = effects(&setup.decoder, dictionary, point, &chosen, &sequences[0])?;
+    let effects = effects(&setup.model, dictionary, point, &chosen, &sequences[0])?;
     let corpus = Corpus { tokenizer: &setup.tokenizer, sequences: &sequences, rows };
     let latents: Vec<Latent> =
         tops.into_iter().zip(effects).map(|(top, effects)| Latent { top, effects }).collect();

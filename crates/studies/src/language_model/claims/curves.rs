@@ -254,12 +254,12 @@ fn material(
         !context.interrupted()
     })?;
     let shards = captured.swap_remove(place as usize);
-    let (decoder, point) = (&setup.decoder, place.point());
+    let (model, point) = (&setup.model, place.point());
     let held_out = if size.spliced {
         context.progress(0, 1, "the model's own losses on held-out text");
-        HeldOut::new(decoder, point, held_out, &mean_row(&shards)?)?
+        HeldOut::new(model, point, held_out, &mean_row(&shards)?)?
     } else {
-        HeldOut::rows_only(decoder, point, held_out)?
+        HeldOut::rows_only(model, point, held_out)?
     };
     Ok(Material { shards, held_out })
 }
@@ -330,7 +330,7 @@ impl Bench<'_> {
             return Ok(Point { losses: Vec::new(), documents: held_out.reconstruction(sae.dictionary())? });
         }
         let fidelity =
-            held_out.fidelity(&self.setup.decoder, sae.dictionary(), &mut || !self.context.interrupted())?;
+            held_out.fidelity(&self.setup.model, sae.dictionary(), &mut || !self.context.interrupted())?;
         Ok(Point { losses: fidelity.losses, documents: fidelity.evaluation.documents })
     }
 }

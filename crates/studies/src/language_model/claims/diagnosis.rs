@@ -6,11 +6,12 @@ use crate::diagnosis::{LabelSet, Tally, labels, plant, varying};
 use crate::error::StudyError;
 use crate::language_model::capture::LAYER;
 use crate::language_model::setup::LanguageModelSetup;
+use crate::rows::flat;
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier};
 use collimate_sae::presets::Preset;
 use collimate_superposition::{Explanation, diagnose};
 use collimate_transformer::{Capture, Run, Site};
-use ndarray::{Array2, Axis, Ix2, concatenate, s};
+use ndarray::{Array2, Axis, concatenate, s};
 
 const SILENT: Meta = Meta::empirical(
     "superposition/diagnosis-on-a-language-model",
@@ -144,13 +145,13 @@ fn objects(context: &Context, setup: &LanguageModelSetup) -> Result<Objects, Stu
     let mut parts: Vec<Vec<Array2<f32>>> = vec![Vec::new(); points.len()];
     for sequence in held_out {
         let mut capture = Capture::at(points);
-        setup.decoder.visit(Run::of(&sequence.tokens), &mut capture)?;
+        setup.model.visit(&Run::of(&sequence.tokens), &mut capture)?;
         // Position 0 is the start token. Its activations are a hundred times as large as all others.
         for &token in &sequence.tokens[1..] {
             pieces.push(setup.tokenizer.decode(&[token])?);
         }
         for (part, point) in parts.iter_mut().zip(points) {
-            let rows = capture.take(point)?.into_dimensionality::<Ix2>().expect("two axes");
+            let rows = flat(&capture.take(point)?.view());
             part.push(rows.slice(s![1.., ..]).to_owned());
         }
     }

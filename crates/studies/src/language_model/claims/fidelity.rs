@@ -112,7 +112,7 @@ fn point(
     })?;
     say("splicing into the model");
     let fidelity =
-        material.held_out.fidelity(&setup.decoder, sae.dictionary(), &mut || !context.interrupted())?;
+        material.held_out.fidelity(&setup.model, sae.dictionary(), &mut || !context.interrupted())?;
     Ok(Point {
         sparsity: recipe.sparsity,
         losses: fidelity.losses,

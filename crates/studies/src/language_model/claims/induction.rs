@@ -2,14 +2,15 @@
 
 use super::study::study;
 use crate::error::StudyError;
-use crate::language_model::setup::{LanguageModelSetup, START};
+use crate::language_model::setup::LanguageModelSetup;
+use crate::rows::residual_rows;
 use collimate_attention::prefix_matching;
 use collimate_claims::figures::Histogram;
 use collimate_claims::{Claim, Claims, Context, Mean, Meta, Outcome, Subject, Why};
 use collimate_measure::{Interval, Moments};
 use collimate_stream::RngStream;
 use collimate_transformer::{Capture, HookPoint, Run, Site};
-use ndarray::{Array2, Axis, Ix3};
+use ndarray::{Array2, Axis, Ix4};
 
 /// The number of random tokens that are repeated.
 const LENGTH: usize = 50;
@@ -51,9 +52,9 @@ pub(super) fn claims() -> Claims {
 /// Draws random tokens and returns the start token followed by two copies of them.
 fn repeated(setup: &LanguageModelSetup, stream: &mut RngStream) -> Vec<u32> {
     const SPECIAL: usize = 100;
-    let n = setup.decoder.config().n_vocab - SPECIAL;
+    let n = setup.model.description().vocabulary - SPECIAL;
     let once: Vec<u32> = (0..LENGTH).map(|_| (SPECIAL + stream.below(n)) as u32).collect();
-    [START].into_iter().chain(once.iter().copied()).chain(once.iter().copied()).collect()
+    [setup.start].into_iter().chain(once.iter().copied()).chain(once.iter().copied()).collect()
 }
 
 /// Computes the prefix-matching scores `[layers, h]` of the given layers on one sequence.
@@ -64,11 +65,11 @@ fn scores(
 ) -> Result<Array2<f64>, StudyError> {
     let points: Vec<HookPoint> = layers.map(|layer| Site::Pattern.of_layer(layer)).collect();
     let mut capture = Capture::at(points.iter().copied());
-    setup.decoder.visit(Run::of(tokens), &mut capture)?;
-    let mut table = Array2::zeros((points.len(), setup.decoder.config().n_heads));
+    setup.model.visit(&Run::of(tokens), &mut capture)?;
+    let mut table = Array2::zeros((points.len(), setup.model.description().layers[0].attention.heads));
     for (i, point) in points.into_iter().enumerate() {
-        let pattern = capture.take(point)?.into_dimensionality::<Ix3>().expect("a pattern has three axes");
-        for (head, one) in pattern.axis_iter(Axis(0)).enumerate() {
+        let pattern = capture.take(point)?.into_dimensionality::<Ix4>().expect("a pattern has four axes");
+        for (head, one) in pattern.index_axis(Axis(0), 0).outer_iter().enumerate() {
             table[[i, head]] = prefix_matching(&one, tokens)?.value;
         }
     }
@@ -88,7 +89,7 @@ fn named(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Ou
 fn rare(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcome, StudyError> {
     let count: u64 = context.by_tier([8, 16, 64]);
     let mut stream = context.named_stream("sequences");
-    let layers = setup.decoder.config().n_layers;
+    let layers = setup.model.description().layers.len();
     let mut moments: Vec<Moments> = Vec::new();
     for i in 0..count {
         if context.interrupted() {
@@ -99,7 +100,7 @@ fn rare(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Out
         moments.resize(table.len(), Moments::new());
         moments.iter_mut().zip(&table).for_each(|(m, &score)| m.push(score));
     }
-    let heads = setup.decoder.config().n_heads;
+    let heads = setup.model.description().layers[0].attention.heads;
     let interval = |m: &Moments| Interval::student(m.mean(), m.standard_error(), m.count(), 0.999);
     let (mut above, mut undecided) = (0, 0);
     for m in &moments {
@@ -151,8 +152,8 @@ fn rare(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Out
 
 fn massive(_: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcome, StudyError> {
     let text = "The capital of France is";
-    let tokens: Vec<u32> = std::iter::once(START).chain(setup.tokenizer.encode(text)?).collect();
-    let residual = setup.decoder.residual(Run::of(&tokens), 21, &mut ())?;
+    let tokens: Vec<u32> = std::iter::once(setup.start).chain(setup.tokenizer.encode(text)?).collect();
+    let residual = residual_rows(&setup.model, &tokens, 21)?;
     let norms: Vec<f64> = residual
         .rows()
         .into_iter()

@@ -6,8 +6,9 @@ use crate::bootstrap::document_bootstrap;
 use crate::data;
 use crate::error::StudyError;
 use crate::language_model::capture::LAYER;
-use crate::language_model::setup::{CONTEXT, LanguageModelSetup, START};
+use crate::language_model::setup::{CONTEXT, LanguageModelSetup};
 use crate::probe::{Confusion, Features, SparseProbe, class_correlations};
+use crate::rows::{flat, width_at};
 use crate::text::Split;
 use crate::text::brown::{PartOfSpeech, TaggedDocument, read, running_text};
 use collimate_claims::figures::Bars;
@@ -15,7 +16,7 @@ use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier, Zone};
 use collimate_measure::Interval;
 use collimate_sae::presets::Preset;
 use collimate_transformer::{Capture, Run, Site};
-use ndarray::{Array2, ArrayView1, Axis, Ix2};
+use ndarray::{Array2, ArrayView1, Axis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -258,8 +259,8 @@ fn labelled(
 ) -> Result<Labelled, StudyError> {
     let (residual_point, neuron_point) =
         (Site::ResidualPost.of_layer(LAYER), Site::MlpNeurons.of_layer(LAYER));
-    let config = setup.decoder.config();
-    let (mut residual, mut neurons) = (Array2::zeros((0, config.d_model)), Array2::zeros((0, config.d_ff)));
+    let empty = |point| Ok::<_, StudyError>(Array2::zeros((0, width_at(&setup.model, point)?)));
+    let (mut residual, mut neurons) = (empty(residual_point)?, empty(neuron_point)?);
     let (mut numbers, mut tokens, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     for (done, &(number, document)) in documents.iter().enumerate() {
         if context.interrupted() {
@@ -271,11 +272,12 @@ fn labelled(
         pieces.truncate(limit);
         let mut word = 0;
         for window in pieces.chunks(CONTEXT - 1) {
-            let ids: Vec<u32> = std::iter::once(START).chain(window.iter().map(|(id, _)| *id)).collect();
+            let ids: Vec<u32> =
+                std::iter::once(setup.start).chain(window.iter().map(|(id, _)| *id)).collect();
             let mut capture = Capture::at([residual_point, neuron_point]);
-            setup.decoder.visit(Run::of(&ids), &mut capture)?;
+            setup.model.visit(&Run::of(&ids), &mut capture)?;
             let at = |capture: &mut Capture, point| -> Result<Array2<f32>, StudyError> {
-                Ok(capture.take(point)?.into_dimensionality::<Ix2>().expect("two axes"))
+                Ok(flat(&capture.take(point)?.view()))
             };
             let (x, h) = (at(&mut capture, residual_point)?, at(&mut capture, neuron_point)?);
             for (i, (id, range)) in window.iter().enumerate() {

@@ -93,7 +93,7 @@ pub(super) fn material(
         })?;
         let shards = captured.remove(0);
         context.progress(0, 1, "the model's own losses on held-out text");
-        let held_out = HeldOut::new(&setup.decoder, RESIDUAL, held_out, &mean_row(&shards)?)?;
+        let held_out = HeldOut::new(&setup.model, RESIDUAL, held_out, &mean_row(&shards)?)?;
         Ok(Material { shards, held_out })
     })
 }

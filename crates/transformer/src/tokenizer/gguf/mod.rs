@@ -8,8 +8,8 @@ mod vocabulary;
 mod words;
 
 use super::pipeline::Tokenizer;
-use crate::entries::unusable;
 use crate::error::ModelFileError;
+use crate::metadata::unusable;
 use collimate_tensor::files::{Gguf, GgufValue};
 
 impl Tokenizer {

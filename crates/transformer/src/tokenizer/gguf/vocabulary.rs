@@ -1,7 +1,7 @@
 use super::super::pipeline::{Steps, Tokenizer};
 use super::super::special::SpecialIds;
-use crate::entries::unusable;
 use crate::error::ModelFileError;
+use crate::metadata::unusable;
 use collimate_tensor::files::{Gguf, GgufValue};
 use std::collections::{BTreeMap, HashMap};
 use tokenizers::AddedToken;

@@ -1,9 +1,9 @@
 //! Activations under the names and in the axes of the reference library's modules.
 
-use super::Model;
 use crate::description::{Arrangement, Description};
 use crate::error::RunError;
 use crate::hooks::Capture;
+use crate::network::Model;
 use crate::pass::{Input, Precision};
 use crate::site::{HookPoint, Site};
 use collimate_tensor::Scalar;
@@ -22,7 +22,7 @@ const OF_A_LAYER: [(&str, Site); 7] = [
 ];
 
 /// Returns the hook point of `hidden_states.k`: what enters layer k, and behind the last layer what the head reads.
-pub(super) fn hidden_state(d: &Description, k: usize) -> HookPoint {
+pub(crate) fn hidden_state(d: &Description, k: usize) -> HookPoint {
     if k < d.layers.len() { Site::ResidualPre.of_layer(k) } else { Site::FinalHidden.of_layer(0) }
 }
 

@@ -1,8 +1,8 @@
 //! Models written as folders that the reference library loads.
 
-use super::Model;
 use crate::architectures::{self, Keys};
 use crate::error::ModelFileError;
+use crate::network::Model;
 use crate::parameters::{ParameterName, Part, Source};
 use crate::pass::Precision;
 use crate::program::build;

@@ -1,11 +1,11 @@
 //! Models from files.
 
-use super::Model;
-use super::files::{WeightFiles, read_text};
+use super::weight_files::{WeightFiles, read_text};
 use crate::architectures::gguf::FromGguf;
 use crate::architectures::{self, Keys};
 use crate::description::Description;
 use crate::error::{ModelFileError, check_finite};
+use crate::network::Model;
 use crate::parameters::{ParameterName, Part, Source, collect};
 use crate::pass::{Precision, Program};
 use crate::program::build;
@@ -14,6 +14,7 @@ use collimate_tensor::memory_fits;
 use ndarray::ArrayD;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The prefixes that some files leave out.
 const PREFIXES: [&str; 4] = ["transformer.", "model.", "bert.", "gpt_neox."];
@@ -29,8 +30,15 @@ impl<F: Precision> Model<F> {
         if path.is_dir() {
             return Self::open_with_configuration(path, path.join("config.json"));
         }
-        let file = Gguf::open(path)?;
-        let FromGguf { description, sources, read } = architectures::gguf::describe(&file)?;
+        Self::from_gguf(&Gguf::open(path)?)
+    }
+
+    /// Reads a model from a GGUF file that is already open. Its tokenizer can be read from it too.
+    ///
+    /// # Errors
+    /// The errors of [`Model::open`].
+    pub fn from_gguf(file: &Gguf) -> Result<Self, ModelFileError> {
+        let FromGguf { description, sources, read } = architectures::gguf::describe(file)?;
         let shapes =
             file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
         Self::load(description, &*sources, &read, shapes, |name| file.read(name))
@@ -84,12 +92,21 @@ impl<F: Precision> Model<F> {
             check_finite(|| format!("tensor '{}'", source[0].tensor), parameter.iter())?;
             parameters.push(parameter);
         }
-        Ok(Self { description, program, parameters, sources, shapes, skipped, configuration: None })
+        Ok(Self {
+            description,
+            program,
+            parameters,
+            sources,
+            shapes,
+            skipped,
+            configuration: None,
+            fingerprint: OnceLock::new(),
+        })
     }
 }
 
 /// Returns the numbers of a tensor in the precision of the model.
-pub(super) fn numbers_of<F: Precision>(array: &FileArray) -> ArrayD<F> {
+pub(crate) fn numbers_of<F: Precision>(array: &FileArray) -> ArrayD<F> {
     if F::NAME == "f64" {
         array.to_f64().mapv(F::from_f64)
     } else {

@@ -1,13 +1,12 @@
 //! Texts that a model writes, token by token.
 
-use super::Model;
 use super::choice::Choice;
 use crate::cache::Cache;
 use crate::error::RunError;
 use crate::hooks::Hooks;
+use crate::network::Model;
 use crate::pass::{Forward, Input, Precision, Setting};
 use collimate_stream::RngStream;
-use ndarray::Array2;
 
 /// The way in which a text is continued.
 ///
@@ -25,6 +24,8 @@ pub struct Generation {
     pub choice: Choice,
     /// The tokens behind which the text ends. The token itself is the last one.
     pub stop: Vec<u32>,
+    /// True if the text may go on beyond the context of the model, where positions are not learned. Otherwise it ends there.
+    pub beyond_context: bool,
     /// True if keys and values of earlier tokens are kept, so that each step costs one token.
     pub cached: bool,
 }
@@ -32,12 +33,12 @@ pub struct Generation {
 impl Generation {
     /// Returns the most likely token each time, with a cache and without stop tokens.
     pub fn greedy(tokens: usize) -> Self {
-        Self { tokens, choice: Choice::Greedy, stop: Vec::new(), cached: true }
+        Self { tokens, choice: Choice::Greedy, stop: Vec::new(), beyond_context: false, cached: true }
     }
 }
 
 impl<F: Precision> Model<F> {
-    /// Continues a text, and returns the new tokens.
+    /// Continues a text, and returns the new tokens. It ends behind a stop token, or where the context of the model ends.
     ///
     /// With a cache the result is that of the whole pass, except with a dynamic base of the rotary angles or with divisors for long
     /// texts: there, earlier keys keep the angles of their time. Hooks see each pass: with a cache, the first one on the prompt and the
@@ -79,17 +80,22 @@ impl<F: Precision> Model<F> {
         generation.choice.check()?;
         let mut all = prompt.to_vec();
         let mut cache = generation.cached.then(|| Cache::new(self.description.layers.len(), 1));
-        for _ in 0..generation.tokens {
+        let grows = self.description.grows_with_the_input()
+            || generation.beyond_context && self.description.embedding.positions.is_none();
+        let room =
+            if grows { usize::MAX } else { self.description.context.saturating_sub(prompt.len()).max(1) };
+        for _ in 0..generation.tokens.min(room) {
             let past = cache.as_ref().map_or(0, Cache::tokens);
             let new = &all[past..];
-            let input = Input::new(Array2::from_shape_vec((1, new.len()), new.to_vec()).expect("one row"));
+            let input = Input::of(new);
+            let input = if grows { input.beyond_context() } else { input };
             let setting =
                 Setting::new(&self.description, &self.program.layout, &self.parameters, None, &input, past)?;
             let mut pass = Forward::new(&setting, hooks, false);
             if let Some(cache) = &mut cache {
                 pass = pass.with_cache(cache);
             }
-            let values = self.program.forward(pass, usize::MAX)?;
+            let values = self.program.forward(pass, 0..usize::MAX)?;
             let logits = values[slot].as_ref().expect("the pass computed the logits");
             let token = generation.choice.choose(logits.value.row(new.len() - 1), stream);
             all.push(token);

@@ -1,7 +1,7 @@
 //! Parameters, gradients and directions under the names and in the shapes of the file.
 
-use super::Model;
 use crate::error::ModelFileError;
+use crate::network::Model;
 use crate::parameters::{collect, distribute};
 use crate::pass::Precision;
 use ndarray::{Array2, ArrayD, IxDyn};
