@@ -105,7 +105,7 @@ fn print(found: &Attribution, hidden: f64, options: &Options) {
     }
     for (name, part) in [
         ("other latents", hidden),
-        ("model bias", found.bias),
+        ("decoder bias", found.bias),
         ("reconstruction error", found.error),
         ("everything else", found.rest),
     ] {

@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// The largest number of rows to measure.
     #[arg(long, value_name = "N", default_value_t = 1 << 16)]
     rows: u64,
-    /// The seed of the null model, which shuffles the model rows across latents.
+    /// The seed of the null model, which shuffles the decoder rows across latents.
     #[arg(long, alias = "null-seed", value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Print one JSON object in each line instead of text.

@@ -49,7 +49,7 @@ Examples:
 pub(super) struct SteerOptions {
     #[command(flatten)]
     shared: Shared,
-    /// The value to add to the code of each latent: a step along its model row.
+    /// The value to add to the code of each latent: a step along its decoder row.
     #[arg(
         long,
         value_name = "VALUE",

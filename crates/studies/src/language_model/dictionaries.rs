@@ -93,7 +93,7 @@ impl LanguageModelSetup {
         self.cache.derived().join("dictionaries")
     }
 
-    /// Returns the dictionary of a recipe before its first update: the model bias is the mean activation, and the inputs are scaled.
+    /// Returns the dictionary of a recipe before its first update: the decoder bias is the mean activation, and the inputs are scaled.
     ///
     /// # Errors
     /// As [`LanguageModelSetup::dictionary`].

@@ -25,7 +25,7 @@ pub struct Attribution {
     pub difference: f64,
     /// The parts of the latents, sorted by decreasing magnitude.
     pub shares: Vec<Share>,
-    /// The part of the model bias; zero where latents are ablated one by one.
+    /// The part of the decoder bias; zero where latents are ablated one by one.
     pub bias: f64,
     /// The part of the reconstruction error; zero where latents are ablated one by one.
     pub error: f64,

@@ -105,7 +105,7 @@ fn means_are_pooled_by_their_predictions_and_the_null_is_a_floor() {
     let pairs = whole.with_null(&null, Fingerprint::of(b"dictionary"));
     assert_eq!(pairs.len(), 11, "two ratios and four losses, two ratios and three divergences");
     assert!(pairs.iter().all(|pair| pair.measured.n == 60 && pair.measured.quantity == pair.null.quantity));
-    assert!(pairs[0].to_string().contains("model rows shuffled"), "{}", pairs[0]);
+    assert!(pairs[0].to_string().contains("decoder rows shuffled"), "{}", pairs[0]);
     assert_eq!(of(&others)[1], of(&others)[1], "the seed decides the null");
 }
 

@@ -7,7 +7,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 pub trait Number:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
 {
-    /// The same kind of number in double precision.
+    /// A number of this kind in double precision.
     type Wide: Number;
     /// Returns this number in double precision.
     fn widen(self) -> Self::Wide;

@@ -89,8 +89,8 @@ pub(super) fn choose(fired: &[u64], count: usize) -> Vec<u32> {
     chosen
 }
 
-/// Computes the effect of each latent on the logits, if its model row is added to the residual stream. In a dictionary that
-/// normalises its rows, a model row counts by the scale of the row: here by its mean over the sequence.
+/// Computes the effect of each latent on the logits, if its decoder row is added to the residual stream. In a dictionary that
+/// normalises its rows, a decoder row counts by the scale of the row: here by its mean over the sequence.
 pub(super) fn effects(
     model: &Model<f32>,
     dictionary: &Dictionary<f32>,
@@ -118,7 +118,7 @@ pub(super) fn effects(
     Ok(all)
 }
 
-/// Returns the mean scale by which model rows count in the rows of a sequence; 1 without a normalisation of rows.
+/// Returns the mean scale by which decoder rows count in the rows of a sequence; 1 without a normalisation of rows.
 fn scale(
     model: &Model<f32>,
     dictionary: &Dictionary<f32>,
