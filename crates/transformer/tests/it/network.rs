@@ -321,6 +321,60 @@ fn sampled_tokens_follow_their_distribution() {
 }
 
 #[test]
+fn the_choice_leaves_out_what_each_number_says() {
+    let logits = ndarray::array![0.1f64, 0.4, 0.2, 0.3].mapv(f64::ln);
+    let check = |sampling: Sampling, expected: &[(u32, f64)]| {
+        let kept = sampling.distribution(logits.view());
+        let ids: Vec<u32> = kept.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, expected.iter().map(|(id, _)| *id).collect::<Vec<_>>(), "{sampling:?}");
+        // Each probability is a quotient of sums of four numbers.
+        let close = kept.iter().zip(expected).all(|((_, p), (_, q))| (p - q).abs() < 1e-14);
+        assert!(close, "{sampling:?}: {kept:?}");
+    };
+    let all = Sampling::default();
+    let two = [(1, 4.0 / 7.0), (3, 3.0 / 7.0)];
+    check(all, &[(1, 0.4), (3, 0.3), (2, 0.2), (0, 0.1)]);
+    let squares = [(1, 16.0 / 30.0), (3, 9.0 / 30.0), (2, 4.0 / 30.0), (0, 1.0 / 30.0)];
+    check(Sampling { temperature: 0.5, ..all }, &squares);
+    check(Sampling { top_k: Some(2), ..all }, &two);
+    check(Sampling { top_p: Some(0.65), ..all }, &two);
+    check(Sampling { top_p: Some(0.35), ..all }, &[(1, 1.0)]);
+    check(Sampling { min_p: Some(0.6), ..all }, &two);
+    // Behind top k, the first token has 4/9 and the first two have 7/9.
+    let three = Sampling { top_k: Some(3), ..all };
+    check(Sampling { top_p: Some(0.75), ..three }, &two);
+    check(three, &[(1, 4.0 / 9.0), (3, 3.0 / 9.0), (2, 2.0 / 9.0)]);
+    // Of equal logits the first one counts.
+    let equal = Sampling { top_k: Some(1), ..all }.distribution(ndarray::array![0.5f32, 0.7, 0.7].view());
+    assert_eq!(equal, [(1, 1.0)]);
+    let model = Model::<f64>::random(descriptions().remove(0), &RngStream::new(4, 0));
+    let zeros = model.parameters().map(|(_, x)| Array2::zeros(x.dim())).collect();
+    let even = model.with_parameters(zeros).unwrap();
+    let text = even.generate(&[3, 1], &Generation::greedy(2), &mut RngStream::new(1, 0), &mut ()).unwrap();
+    assert_eq!(text, [0, 0]);
+}
+
+#[test]
+fn sequences_of_a_batch_add_their_gradients() {
+    for (number, d) in descriptions().into_iter().enumerate() {
+        let model = Model::<f64>::random(d, &RngStream::new(number as u64, 7));
+        let ids = ndarray::array![[3, 1, 4, 1, 5], [9, 2, 6, 5, 3], [5, 8, 9, 7, 9]];
+        let gradients = |rows: ndarray::ArrayView2<'_, u32>| {
+            let input = Input::new(rows.to_owned());
+            model.gradients(&input, &Targets::next_tokens(&input), &[], None).unwrap()
+        };
+        let whole = gradients(ids.view());
+        let parts: Vec<_> = (0..3).map(|b| gradients(ids.slice(s![b..=b, ..]))).collect();
+        for (at, (name, _)) in model.parameters().enumerate() {
+            let zero = Array2::<f64>::zeros(whole.by_parameter[at].dim());
+            let mean = parts.iter().fold(zero, |sum, g| sum + &g.by_parameter[at]) / 3.0;
+            let off = (&whole.by_parameter[at] - &mean).iter().fold(0.0f64, |most, x| most.max(x.abs()));
+            assert!(off < 1e-12, "{number}, {name}: {off:e}");
+        }
+    }
+}
+
+#[test]
 fn the_objective_of_chosen_weights_has_exact_gradients_and_products() {
     let model = Model::<f64>::random(descriptions().remove(0), &RngStream::new(4, 0));
     let rows = ndarray::array![[3, 1, 4, 1, 5], [9, 2, 6, 5, 3], [5, 8, 9, 7, 9]];

@@ -1,6 +1,9 @@
 //! Training, its checkpoints, and folders that are written.
 
-use collimate_transformer::{Input, Model, Precision, RngStream, Schedule, Training, TrainingConfig};
+use collimate_transformer::{
+    Activation, AttentionDescription, Decay, Description, Input, LayerDescription, MlpDescription, Model,
+    Norm, Precision, RngStream, Schedule, ScheduleConfig, Training, TrainingConfig, WarmUp,
+};
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
 
@@ -34,13 +37,24 @@ fn same<F: Precision>(a: &Model<F>, b: &Model<F>) -> bool {
 fn a_step_is_that_of_the_definition() {
     let model = Model::<f64>::open(case("gpt2_tied")).unwrap();
     let batches = batches(3, 40);
-    let mut training = Training::new(Model::open(case("gpt2_tied")).unwrap(), config()).unwrap();
+    let rising = ScheduleConfig {
+        peak: 3e-3,
+        total_steps: 3,
+        warm_up: WarmUp::Linear { steps: 4, from: 0.0 },
+        decay: Decay::None,
+    };
+    let config = TrainingConfig::new(Schedule::new(rising).unwrap()).weight_decay(0.1).unwrap();
+    let config = config.clip(0.5).unwrap();
+    let mut training = Training::new(Model::open(case("gpt2_tied")).unwrap(), config).unwrap();
     let mut w: Vec<Array2<f64>> = model.parameters().map(|(_, x)| x.to_owned()).collect();
     let (mut m, mut v): (Vec<_>, Vec<_>) = w.iter().map(|x| (x * 0.0, x * 0.0)).unzip();
-    let (beta1, beta2, epsilon, rate, decay, clip) = (0.9, 0.999, 1e-8, 3e-3, 0.1, 1.0f64);
+    let (beta1, beta2, epsilon, decay, clip) = (0.9, 0.999, 1e-8, 0.1, 0.5f64);
     let mut clipped = 0;
     for (number, batch) in (1..).zip(&batches) {
         let report = training.step(&[batch.view()]).unwrap();
+        // The first of four steps has a quarter of the peak.
+        let rate = 3e-3 * f64::from(number) / 4.0;
+        assert!((report.rate - rate).abs() < 1e-18 && report.step == number as u64);
         let now = model.with_parameters(w.clone()).unwrap();
         let rows = ndarray::s![.., ..-1];
         let targets = collimate_transformer::Targets::of(batch.slice(ndarray::s![.., 1..]).mapv(Some));
@@ -68,6 +82,49 @@ fn a_step_is_that_of_the_definition() {
         let limit = if name.part == collimate_transformer::Part::KeyBias { 1e-10 } else { 1e-12 };
         assert!(off < limit, "{name}: {off:e}");
     }
+}
+
+/// AdamW takes rate·decay·w from a matrix, and nothing from a gain, a bias, a sink or a vector of λ.
+#[test]
+fn the_decay_shortens_matrices_and_no_vector() {
+    let mut attention = AttentionDescription::new(2, 1, 4);
+    attention.sinks = true;
+    let mlp = MlpDescription::new(16, true, Activation::Silu);
+    let mut sinks = Description::new("sinks", 40, 8, 32);
+    sinks.layers = vec![LayerDescription::new(attention, mlp, Norm::root_mean_square(1e-5))];
+    let opened = ["diffllama", "gpt2_tied"].map(|name| Model::<f64>::open(case(name)).unwrap());
+    let mut draw = RngStream::new(2, 0);
+    let random = Model::<f64>::random(sinks, &RngStream::new(1, 0));
+    // A random model has sinks and biases of zero, which no decay would change.
+    let moved = random.parameters().map(|(_, x)| x.mapv(|x: f64| x + 0.1 * draw.normal())).collect();
+    let random = random.with_parameters(moved).unwrap();
+    let batch = batches(1, 40).remove(0);
+    let (mut matrices, mut vectors) = (0, 0);
+    for model in opened.into_iter().chain([random]) {
+        let after = |decay: f64| {
+            let config = TrainingConfig::new(Schedule::constant(0.01).unwrap()).weight_decay(decay).unwrap();
+            let start =
+                model.with_parameters(model.parameters().map(|(_, x)| x.to_owned()).collect()).unwrap();
+            let mut training = Training::new(start, config).unwrap();
+            training.step(&[batch.view()]).unwrap();
+            training.finish()
+        };
+        let (plain, decayed) = (after(0.0), after(0.5));
+        let all = plain.parameters().zip(decayed.parameters()).zip(model.parameters());
+        for (((name, plain), (_, decayed)), (_, before)) in all {
+            if before.nrows() == 1 {
+                vectors += 1;
+                assert_eq!(plain, decayed, "{name}");
+            } else {
+                matrices += 1;
+                // Two sums of numbers below 2 are rounded.
+                let all = plain.iter().zip(decayed).zip(before);
+                let mut off = all.map(|((plain, decayed), w)| plain - decayed - 0.01 * 0.5 * w);
+                assert!(off.all(|off: f64| off.abs() < 1e-15), "{name}");
+            }
+        }
+    }
+    assert!(matrices > 20 && vectors > 20, "{matrices} and {vectors}");
 }
 
 #[test]

@@ -82,6 +82,10 @@ fn a_byte_without_a_piece_is_refused_dropped_or_a_token() {
     assert_eq!(found, pieces(&["Ã", "©", "Ġa", "<?>", "<?>", "b"]));
     assert_eq!(bytes, [0..2, 0..2, 2..4, 4..5, 5..6, 6..7]);
     assert_eq!(characters, [0..1, 0..1, 1..3, 3..4, 4..5, 5..6]);
+    // Here the letter that is spelt stands in one part with the byte before it.
+    let chosen = EncodeOptions { unspelt: Unspelt::Token(255), ..EncodeOptions::default() };
+    let found = tokenizer.encode_with("\u{4}.", chosen).unwrap();
+    assert_eq!((found.pieces, found.byte_ranges), (pieces(&["<?>", "."]), vec![0..1, 1..2]));
     let foreign = EncodeOptions { unspelt: Unspelt::Token(256), ..EncodeOptions::default() };
     let error = tokenizer.encode_with("a", foreign).unwrap_err().to_string();
     assert!(error.contains("token 256"), "{error}");
