@@ -149,6 +149,14 @@ pub enum RunError {
     /// The model reads later tokens, so it cannot continue a text.
     #[error("the model is an encoder, whose positions read later tokens; it cannot continue a text")]
     NotCausal,
+    /// An operation that needs all parameters in memory.
+    #[error(
+        "the weights are kept as the file stores them, so {operation} is not possible; open the model with its weights expanded"
+    )]
+    Stored {
+        /// The operation.
+        operation: &'static str,
+    },
     /// Sequences with padding where each must be whole.
     #[error("the batch has padding; give each sequence by itself")]
     Padding,

@@ -64,6 +64,8 @@ impl<F: Precision> Model<F> {
     /// Computes the mean cross-entropy, its gradient by every parameter and by the given points, and with a direction the derivatives
     /// along it, among them the product of the Hessian with the direction.
     ///
+    /// The gradient by a parameter that is kept as its file stores it is empty ([`Model::open_as_stored`]).
+    ///
     /// # Shapes
     /// A direction has one array for each parameter, with its shape.
     ///
@@ -96,7 +98,7 @@ impl<F: Precision> Model<F> {
         let setting = Setting::new(
             &self.description,
             &self.program.layout,
-            parameters,
+            self.weights_of(parameters),
             direction.as_deref(),
             input,
             0,
@@ -112,7 +114,7 @@ impl<F: Precision> Model<F> {
         let loss_dot = logits.tangent.as_ref().map(|dot| {
             dot.iter().zip(&d_logits.value).map(|(a, b)| Scalar::to_f64(*a) * Scalar::to_f64(*b)).sum::<f64>()
         });
-        let wanted = vec![true; self.parameters.len()];
+        let wanted = self.stored.iter().map(Option::is_none).collect();
         let mut backward = Backward::new(&setting, values, wanted, points.iter().copied());
         backward.add_gradient(slot, d_logits);
         let by_parameter = self.program.backward(&mut backward)?;
@@ -158,7 +160,14 @@ impl<F: Precision> Model<F> {
         hooks: &mut dyn Hooks<F>,
     ) -> Result<Vec<f64>, RunError> {
         let slot = self.program.logits.ok_or(RunError::NoHead)?;
-        let setting = Setting::new(&self.description, &self.program.layout, parameters, None, input, 0)?;
+        let setting = Setting::new(
+            &self.description,
+            &self.program.layout,
+            self.weights_of(parameters),
+            None,
+            input,
+            0,
+        )?;
         let targets = self.check_targets(input, targets)?;
         let values = self.program.forward(Forward::new(&setting, hooks, false), 0..usize::MAX)?;
         let logits = values[slot].as_ref().expect("the pass computed the logits");
@@ -180,6 +189,7 @@ impl<F: Precision> Model<F> {
     }
 
     fn check_direction(&self, direction: &[Array2<F>]) -> Result<Vec<Option<Array2<F>>>, RunError> {
+        self.check_expanded("a derivative along the parameters")?;
         self.check_shapes("the direction", direction)?;
         Ok(direction.iter().cloned().map(Some).collect())
     }

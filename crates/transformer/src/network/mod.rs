@@ -13,13 +13,14 @@ pub use gradients::{Along, Gradients, Targets};
 pub use objective::SequenceObjective;
 pub use runs::{Outputs, Run};
 
+use crate::arrays::{StoredParameter, Weights};
 use crate::description::Description;
 use crate::error::RunError;
 use crate::parameters::{ParameterName, Part, Source};
 use crate::pass::{Precision, Program};
 use crate::program::build;
 use collimate_measure::Fingerprint;
-use ndarray::{Array2, ArrayRef2};
+use ndarray::{Array2, ArrayRef2, CowArray, Ix2};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -40,6 +41,8 @@ pub struct Model<F> {
     description: Description,
     program: Program<F>,
     parameters: Vec<Array2<F>>,
+    /// The parameters that are kept as their file stores them; their arrays are empty.
+    stored: Vec<Option<StoredParameter>>,
     /// The place of each parameter in the tensors of its file.
     sources: Vec<Source>,
     /// The shapes of the tensors of the file.
@@ -59,6 +62,8 @@ impl<F: Precision> Model<F> {
     }
 
     /// Returns the parameters in the order in which the model uses them, each with its name. Matrices are `[outputs, inputs]`.
+    ///
+    /// A parameter that is kept as its file stores it is an empty array; [`Model::read_parameter`] expands it.
     pub fn parameters(&self) -> impl Iterator<Item = (ParameterName, &ArrayRef2<F>)> {
         self.program.parameters.iter().map(|(name, _)| *name).zip(self.parameters.iter().map(|x| &**x))
     }
@@ -69,16 +74,49 @@ impl<F: Precision> Model<F> {
         self.parameters.iter_mut()
     }
 
-    /// Returns one parameter, if the model has it.
+    /// Returns one parameter, if the model has it in memory.
     pub fn parameter(&self, name: ParameterName) -> Option<&ArrayRef2<F>> {
-        self.parameters().find(|(other, _)| *other == name).map(|(_, x)| x)
+        let index = self.index_of(name).filter(|&index| self.stored[index].is_none())?;
+        Some(&self.parameters[index])
+    }
+
+    /// Returns a copy of one parameter, if the model has it, expanded where it is kept as its file stores it.
+    pub fn read_parameter(&self, name: ParameterName) -> Option<Array2<F>> {
+        let index = self.index_of(name)?;
+        Some(match &self.stored[index] {
+            Some(stored) => stored.expand(0..stored.dim().0),
+            None => self.parameters[index].clone(),
+        })
+    }
+
+    fn index_of(&self, name: ParameterName) -> Option<usize> {
+        self.program.parameters.iter().position(|(other, _)| *other == name)
+    }
+
+    /// Returns the parameters of a pass.
+    fn weights(&self) -> Weights<'_, F> {
+        self.weights_of(&self.parameters)
+    }
+
+    /// Returns the parameters of a pass with other numbers.
+    fn weights_of<'a>(&'a self, arrays: &'a [Array2<F>]) -> Weights<'a, F> {
+        Weights { arrays, stored: &self.stored }
+    }
+
+    /// Returns an error if a parameter is kept as its file stores it.
+    pub(crate) fn check_expanded(&self, operation: &'static str) -> Result<(), RunError> {
+        match self.stored.iter().any(Option::is_some) {
+            true => Err(RunError::Stored { operation }),
+            false => Ok(()),
+        }
     }
 
     /// Returns this model with other numbers, one array for each parameter in the order of [`Model::parameters`].
     ///
     /// # Errors
-    /// [`RunError::Shape`] if a shape differs.
+    /// [`RunError::Shape`] if a shape differs; [`RunError::Stored`] if parameters are kept as their file stores them.
     pub fn with_parameters(&self, parameters: Vec<Array2<F>>) -> Result<Self, RunError> {
+        self.check_expanded("a change of the parameters")?;
         self.check_shapes("the parameters", &parameters)?;
         let program = build(&self.description);
         let (description, sources) = (self.description.clone(), self.sources.clone());
@@ -87,6 +125,7 @@ impl<F: Precision> Model<F> {
         Ok(Self {
             description,
             program,
+            stored: vec![None; parameters.len()],
             parameters,
             sources,
             shapes,
@@ -108,14 +147,15 @@ impl<F: Precision> Model<F> {
     }
 
     /// Returns the table of tokens `[v, w]`. A model that ties the two uses it for the logits too.
-    pub fn embedding(&self) -> &ArrayRef2<F> {
+    pub fn embedding(&self) -> CowArray<'_, F, Ix2> {
         let name = ParameterName { layer: None, part: Part::TokenEmbedding };
-        self.parameter(name).expect("every model has a table of tokens")
+        let copy = || self.read_parameter(name).expect("every model has a table of tokens").into();
+        self.parameter(name).map_or_else(copy, |x| x.view().into())
     }
 
     /// Returns the number of numbers in all parameters.
     pub fn n_parameters(&self) -> usize {
-        self.parameters.iter().map(|x| x.len()).sum()
+        self.program.parameters.iter().map(|(_, (rows, columns))| rows * columns).sum()
     }
 
     /// Returns the names of the tensors of the file that hold no parameter, such as stored masks.

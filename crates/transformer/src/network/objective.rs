@@ -51,6 +51,7 @@ impl<'a, F: Precision> SequenceObjective<'a, F> {
         rows: Array2<u32>,
         choose: impl Fn(ParameterName) -> bool,
     ) -> Result<Self, RunError> {
+        model.check_expanded("an objective of the weights")?;
         if rows.nrows() == 0 || rows.ncols() < 2 {
             return Err(RunError::NoTargets);
         }

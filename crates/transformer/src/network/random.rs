@@ -45,6 +45,7 @@ impl<F: Precision> Model<F> {
         Self {
             description,
             program,
+            stored: vec![None; parameters.len()],
             parameters,
             sources,
             shapes,

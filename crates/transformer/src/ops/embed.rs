@@ -1,10 +1,9 @@
 //! Rows of tables: tokens, learned positions and token types.
 
-use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
 use crate::pass::{Lookup, Operation, Parameter, Slot};
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
 /// Computes out = x + rows of a table, or the rows alone without x.
 pub(crate) struct Embed {
@@ -26,11 +25,7 @@ impl<F: Real> Operation<F> for Embed {
 
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {
         let rows = pass.rows(self.lookup, self.table)?;
-        let table = pass.parameter(self.table);
-        let mut out = Matrix {
-            value: table.value.select(Axis(0), &rows),
-            tangent: table.tangent.map(|x| x.select(Axis(0), &rows)),
-        };
+        let mut out = pass.weight(self.table).select(&rows);
         if let Some(input) = self.input {
             let mut sum = pass.take_or_copy(input);
             sum.add_scaled(out.view(), F::one());

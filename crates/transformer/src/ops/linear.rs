@@ -1,7 +1,6 @@
 //! Products with a weight.
 
 use super::norm::{add_bias, add_bias_gradient};
-use crate::arrays::apply;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real};
 use crate::pass::{Operation, Parameter, Slot};
@@ -29,7 +28,7 @@ impl Linear {
         pass: &mut Forward<'_, F>,
         out: &mut Array2<F>,
     ) -> Result<(), RunError> {
-        let (x, weight) = (pass.get(self.input).value, pass.parameter(self.weight).value);
+        let (x, weight) = (pass.get(self.input).value, pass.weight(self.weight).to_array());
         let (rows, width, d) = (x.nrows(), x.ncols() / heads, weight.nrows());
         let mut all = Array3::zeros((rows, heads, d));
         for head in 0..heads {
@@ -62,7 +61,7 @@ impl<F: Real> Operation<F> for Linear {
     }
 
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {
-        let mut out = apply(pass.get(self.input), pass.parameter(self.weight));
+        let mut out = pass.weight(self.weight).apply(pass.get(self.input));
         if let Some((point, heads)) = self.results.filter(|(point, _)| pass.shows(*point)) {
             self.show_results(point, heads, pass, &mut out.value)?;
         }
@@ -82,7 +81,7 @@ impl<F: Real> Operation<F> for Linear {
             d_out.view().t().add_times(pass.get(self.input), F::one(), &mut by_weight);
             pass.put_parameter_gradient(self.weight, by_weight);
         }
-        let d_x = d_out.view().times(pass.parameter(self.weight), F::one());
+        let d_x = pass.weight(self.weight).apply_transposed(d_out.view());
         pass.add_gradient(self.input, d_x);
         Ok(())
     }

@@ -4,4 +4,4 @@ mod name;
 mod source;
 
 pub use name::{ParameterName, Part};
-pub(crate) use source::{Piece, Source, collect, distribute};
+pub(crate) use source::{Piece, Source, collect, distribute, row_order};

@@ -68,7 +68,7 @@ fn paired(index: usize, rows: usize, width: usize) -> usize {
 }
 
 /// Returns the rows of a matrix that a piece names, in the order of the parameter.
-fn row_order(piece: &Piece, rows: usize) -> Vec<usize> {
+pub(crate) fn row_order(piece: &Piece, rows: usize) -> Vec<usize> {
     let all: Vec<usize> = piece.ranges(rows).into_iter().flatten().collect();
     if !piece.pairs {
         return all;

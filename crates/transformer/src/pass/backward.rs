@@ -2,7 +2,7 @@ use super::input::Seen;
 use super::layout::{AngleTable, Lookup, Parameter, Slot};
 use super::precision::Real;
 use super::setting::Setting;
-use crate::arrays::{Matrix, View};
+use crate::arrays::{Matrix, View, Weight};
 use crate::error::RunError;
 use crate::site::HookPoint;
 use collimate_attention::RotaryTable;
@@ -71,6 +71,10 @@ impl<'a, F: Real> Backward<'a, F> {
         self.setting.parameter(index)
     }
 
+    pub(crate) fn weight(&self, index: Parameter) -> Weight<'a, F> {
+        self.setting.weight(index)
+    }
+
     pub(crate) fn angles(&self, table: AngleTable) -> &'a RotaryTable<F> {
         self.setting.angles(table)
     }
@@ -117,7 +121,7 @@ impl<'a, F: Real> Backward<'a, F> {
     /// Takes the gradient by a parameter, or zeros, so that an operation adds to it in place.
     pub(crate) fn take_parameter_gradient(&mut self, parameter: Parameter) -> Matrix<F> {
         let zeros =
-            || Matrix { value: Array2::zeros(self.setting.parameters[parameter].dim()), tangent: None };
+            || Matrix { value: Array2::zeros(self.setting.weights.arrays[parameter].dim()), tangent: None };
         self.by_parameter[parameter].take().unwrap_or_else(zeros)
     }
 

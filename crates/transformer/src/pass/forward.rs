@@ -2,7 +2,7 @@ use super::input::Seen;
 use super::layout::{AngleTable, Lookup, Parameter, Slot};
 use super::precision::Real;
 use super::setting::Setting;
-use crate::arrays::{Matrix, View, stack_heads};
+use crate::arrays::{Matrix, View, Weight, stack_heads};
 use crate::cache::Cache;
 use crate::error::{RunError, check_finite};
 use crate::hooks::Hooks;
@@ -91,6 +91,10 @@ impl<'a, F: Real> Forward<'a, F> {
 
     pub(crate) fn parameter(&self, index: Parameter) -> View<'a, F> {
         self.setting.parameter(index)
+    }
+
+    pub(crate) fn weight(&self, index: Parameter) -> Weight<'a, F> {
+        self.setting.weight(index)
     }
 
     pub(crate) fn angles(&self, table: AngleTable) -> &'a RotaryTable<F> {

@@ -1,7 +1,7 @@
 use super::input::{Input, Seen};
 use super::layout::{AngleTable, Layout, Lookup, Parameter};
 use super::precision::Real;
-use crate::arrays::View;
+use crate::arrays::{View, Weight, Weights};
 use crate::description::{Description, Rotary};
 use crate::error::RunError;
 use collimate_attention::RotaryTable;
@@ -10,7 +10,7 @@ use ndarray::Array2;
 /// The parts of a pass that do not change: the model, its input, and the direction.
 pub(crate) struct Setting<'a, F> {
     pub(crate) layout: &'a Layout,
-    pub(crate) parameters: &'a [Array2<F>],
+    pub(crate) weights: Weights<'a, F>,
     /// The direction in the parameters, for the derivative along it.
     pub(crate) direction: Option<&'a [Option<Array2<F>>]>,
     pub(crate) input: &'a Input,
@@ -24,7 +24,7 @@ impl<'a, F: Real> Setting<'a, F> {
     pub(crate) fn new(
         description: &Description,
         layout: &'a Layout,
-        parameters: &'a [Array2<F>],
+        weights: Weights<'a, F>,
         direction: Option<&'a [Option<Array2<F>>]>,
         input: &'a Input,
         past: usize,
@@ -58,7 +58,7 @@ impl<'a, F: Real> Setting<'a, F> {
             .iter()
             .map(|rotary| angles(rotary, &positions, longest))
             .collect::<Result<_, _>>()?;
-        Ok(Self { layout, parameters, direction, input, seen, positions, tables })
+        Ok(Self { layout, weights, direction, input, seen, positions, tables })
     }
 
     /// Returns the number of sequences and their length.
@@ -68,8 +68,16 @@ impl<'a, F: Real> Setting<'a, F> {
 
     pub(crate) fn parameter(&self, index: Parameter) -> View<'a, F> {
         View {
-            value: self.parameters[index].view(),
+            value: self.weights.arrays[index].view(),
             tangent: self.direction.and_then(|direction| direction[index].as_ref()).map(|x| x.view()),
+        }
+    }
+
+    /// Returns a parameter that a product or a table reads.
+    pub(crate) fn weight(&self, index: Parameter) -> Weight<'a, F> {
+        match &self.weights.stored.get(index) {
+            Some(Some(stored)) => Weight::Stored(stored),
+            _ => Weight::Array(self.parameter(index)),
         }
     }
 
@@ -80,7 +88,7 @@ impl<'a, F: Real> Setting<'a, F> {
     /// Returns the row of a table for each token of the batch.
     pub(crate) fn rows(&self, lookup: Lookup, table: Parameter) -> Result<Vec<usize>, RunError> {
         let (batch, length) = self.shape();
-        let count = self.parameters[table].nrows();
+        let count = self.weight(table).dim().0;
         let rows: Vec<i64> = match lookup {
             Lookup::Token => self.input.ids().iter().map(|&id| i64::from(id)).collect(),
             Lookup::Type => match self.input.types() {

@@ -51,8 +51,9 @@ impl<F: Precision> Training<F> {
     /// Begins a run.
     ///
     /// # Errors
-    /// [`TrainingError`] for numbers of Adam that are out of range.
+    /// [`TrainingError`] for numbers of Adam that are out of range, or a model whose weights are kept as a file stores them.
     pub fn new(model: Model<F>, config: TrainingConfig) -> Result<Self, TrainingError> {
+        model.check_expanded("training")?;
         let make = |(name, x): (ParameterName, &ndarray::ArrayRef2<F>)| {
             Adam::new(x.len(), config.of(is_matrix(name)))
         };

@@ -7,6 +7,7 @@ mod network;
 mod reference;
 mod refusals;
 mod runs;
+mod stored;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
 mod training;

@@ -3,18 +3,19 @@
 use super::weight_files::{WeightFiles, read_text};
 use crate::architectures::gguf::FromGguf;
 use crate::architectures::{self, Keys};
+use crate::arrays::StoredParameter;
 use crate::description::Description;
 use crate::error::{ModelFileError, check_finite};
 use crate::network::Model;
-use crate::parameters::{ParameterName, Part, Source, collect};
+use crate::parameters::{ParameterName, Part, Source, collect, row_order};
 use crate::pass::{Precision, Program};
 use crate::program::build;
-use collimate_tensor::files::{FileArray, FileError, Gguf};
+use collimate_tensor::files::{FileArray, FileError, Gguf, StoredMatrix};
 use collimate_tensor::memory_fits;
-use ndarray::ArrayD;
+use ndarray::{Array2, ArrayD};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The prefixes that some files leave out.
 const PREFIXES: [&str; 4] = ["transformer.", "model.", "bert.", "gpt_neox."];
@@ -26,11 +27,37 @@ impl<F: Precision> Model<F> {
     /// [`ModelFileError`] if a file cannot be read, a key or a tensor that bears on the function is missing, unknown or of the wrong
     /// shape, a weight is not finite, or the weights do not fit into memory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
-        let path = path.as_ref();
-        if path.is_dir() {
-            return Self::open_with_configuration(path, path.join("config.json"));
+        Self::open_with(path.as_ref(), None, false)
+    }
+
+    /// Opens a model like [`Model::open`], but keeps the matrices of products and the table of tokens as the file stores them: in half
+    /// precision, or in quantised blocks. Each pass expands them tile by tile, so that the memory is that of the files.
+    ///
+    /// Matrices that the file stores transposed (GPT-2) are expanded. The results are those of the expanded weights but for the order of
+    /// sums. Gradients by activations are possible; gradients by weights, training and saving are not.
+    ///
+    /// # Errors
+    /// The errors of [`Model::open`].
+    pub fn open_as_stored(path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
+        Self::open_with(path.as_ref(), None, true)
+    }
+
+    fn open_with(path: &Path, configuration: Option<&Path>, as_stored: bool) -> Result<Self, ModelFileError> {
+        if !path.is_dir() && configuration.is_none() {
+            return Self::read_gguf(&Gguf::open(path)?, as_stored);
         }
-        Self::from_gguf(&Gguf::open(path)?)
+        let own = path.join("config.json");
+        let text = read_text(configuration.unwrap_or(&own))?;
+        let files = WeightFiles::open(path)?;
+        let shapes = files.shapes();
+        let keys = Keys::parse(&text, shapes.clone())?;
+        let architecture = architectures::find(&keys)?;
+        let description = (architecture.describe)(&keys)?;
+        keys.check_all_used()?;
+        let read = Reader { array: &|name| files.read(name), stored: &|name| files.read_stored(name) };
+        let mut model = Self::load(description, &architecture.place, &[], shapes, &read, as_stored)?;
+        model.configuration = Some(text);
+        Ok(model)
     }
 
     /// Reads a model from a GGUF file that is already open. Its tokenizer can be read from it too.
@@ -38,10 +65,15 @@ impl<F: Precision> Model<F> {
     /// # Errors
     /// The errors of [`Model::open`].
     pub fn from_gguf(file: &Gguf) -> Result<Self, ModelFileError> {
+        Self::read_gguf(file, false)
+    }
+
+    fn read_gguf(file: &Gguf, as_stored: bool) -> Result<Self, ModelFileError> {
         let FromGguf { description, sources, read } = architectures::gguf::describe(file)?;
         let shapes =
             file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
-        Self::load(description, &*sources, &read, shapes, |name| file.read(name))
+        let reader = Reader { array: &|name| file.read(name), stored: &|name| file.read_stored(name) };
+        Self::load(description, &*sources, &read, shapes, &reader, as_stored)
     }
 
     /// Opens the weights of a folder with another configuration.
@@ -52,40 +84,42 @@ impl<F: Precision> Model<F> {
         path: impl AsRef<Path>,
         configuration: impl AsRef<Path>,
     ) -> Result<Self, ModelFileError> {
-        let text = read_text(configuration.as_ref())?;
-        let files = WeightFiles::open(path.as_ref())?;
-        let shapes = files.shapes();
-        let keys = Keys::parse(&text, shapes.clone())?;
-        let architecture = architectures::find(&keys)?;
-        let description = (architecture.describe)(&keys)?;
-        keys.check_all_used()?;
-        let mut model = Self::load(description, &architecture.place, &[], shapes, |name| files.read(name))?;
-        model.configuration = Some(text);
-        Ok(model)
+        Self::open_with(path.as_ref(), Some(configuration.as_ref()), false)
     }
 
-    /// Reads the parameters of a description from tensors. `known` names tensors that hold no parameter and were used otherwise.
+    /// Reads the parameters of a description from tensors. `known` names tensors that hold no parameter and were used otherwise. With
+    /// `as_stored`, matrices stay as the file stores them where that is possible.
     fn load(
         description: Description,
         place: &dyn Fn(ParameterName, &Description) -> Source,
         known: &[String],
         shapes: BTreeMap<String, Vec<usize>>,
-        read: impl Fn(&str) -> Result<FileArray, FileError>,
+        read: &Reader<'_>,
+        as_stored: bool,
     ) -> Result<Self, ModelFileError> {
         let program = build::<F>(&description);
         let sources = resolve(&program, &description, place, &shapes)?;
         check_shapes(&program, &sources, &shapes)?;
         let skipped = unused(&sources, known, &shapes)?;
         let numbers: u64 = program.parameters.iter().map(|(_, (a, b))| *a as u64 * *b as u64).sum();
-        let needed = numbers * size_of::<F>() as u64;
+        // A stored number takes two bytes at most, but for files in f32, whose bytes are read one tensor after another.
+        let bytes = if as_stored { 2 } else { size_of::<F>() as u64 };
+        let needed = numbers.saturating_mul(bytes);
         if !memory_fits(needed) {
             return Err(ModelFileError::Memory { needed });
         }
         let mut parameters = Vec::with_capacity(sources.len());
-        let mut kept = Kept::default();
+        let mut stored = Vec::with_capacity(sources.len());
+        let (mut kept, mut matrices) = (Kept::default(), BTreeMap::new());
         for ((name, shape), source) in program.parameters.iter().zip(&sources) {
+            if as_stored && can_stay(*name, source) {
+                parameters.push(Array2::zeros((0, 0)));
+                stored.push(Some(stay(*name, source, *shape, read, &mut matrices)?));
+                continue;
+            }
+            stored.push(None);
             for piece in source {
-                kept.read(&piece.tensor, source.len(), &read)?;
+                kept.read(&piece.tensor, source.len(), read.array)?;
             }
             let parameter =
                 collect(source, *shape, |name| kept.get(name)).ok_or_else(|| missing(*name, source))?;
@@ -96,6 +130,7 @@ impl<F: Precision> Model<F> {
             description,
             program,
             parameters,
+            stored,
             sources,
             shapes,
             skipped,
@@ -104,6 +139,63 @@ impl<F: Precision> Model<F> {
         })
     }
 }
+
+/// The tensors of a file.
+struct Reader<'a> {
+    /// Reads a tensor, expanded.
+    array: &'a dyn Fn(&str) -> Result<FileArray, FileError>,
+    /// Reads a matrix as it is stored.
+    stored: &'a dyn Fn(&str) -> Result<StoredMatrix, FileError>,
+}
+
+/// Returns true if a parameter is read by products and tables alone, and its rows are rows of the file.
+fn can_stay(name: ParameterName, source: &Source) -> bool {
+    let read_by_products = matches!(
+        name.part,
+        Part::TokenEmbedding
+            | Part::ProjectIn
+            | Part::ProjectOut
+            | Part::Query
+            | Part::Key
+            | Part::Value
+            | Part::AttentionOutput
+            | Part::Gate
+            | Part::Up
+            | Part::Down
+            | Part::Head
+    );
+    read_by_products && source.iter().all(|piece| !piece.transposed)
+}
+
+/// Reads the rows of a parameter without expanding them, and checks that they are finite.
+fn stay(
+    name: ParameterName,
+    source: &Source,
+    shape: (usize, usize),
+    read: &Reader<'_>,
+    matrices: &mut BTreeMap<String, Arc<StoredMatrix>>,
+) -> Result<StoredParameter, ModelFileError> {
+    let mut pieces = Vec::new();
+    for piece in source {
+        let matrix = match matrices.get(&piece.tensor) {
+            Some(matrix) => matrix.clone(),
+            None => Arc::new((read.stored)(&piece.tensor)?),
+        };
+        matrices.insert(piece.tensor.clone(), matrix.clone());
+        let rows = row_order(piece, matrix.shape()[0]);
+        pieces.push((matrix, rows));
+    }
+    let parameter = StoredParameter::new(pieces).filter(|parameter| parameter.dim() == shape);
+    let parameter = parameter.ok_or_else(|| missing(name, source))?;
+    for start in (0..shape.0).step_by(CHECKED_ROWS) {
+        let tile = parameter.expand::<f32>(start..shape.0.min(start + CHECKED_ROWS));
+        check_finite(|| format!("tensor '{}'", source[0].tensor), tile.iter())?;
+    }
+    Ok(parameter)
+}
+
+/// The number of rows that are expanded at once to be checked.
+const CHECKED_ROWS: usize = 4096;
 
 /// Returns the numbers of a tensor in the precision of the model.
 pub(crate) fn numbers_of<F: Precision>(array: &FileArray) -> ArrayD<F> {
@@ -129,7 +221,7 @@ impl<F: Precision> Kept<F> {
         &mut self,
         name: &str,
         pieces: usize,
-        read: &impl Fn(&str) -> Result<FileArray, FileError>,
+        read: &dyn Fn(&str) -> Result<FileArray, FileError>,
     ) -> Result<(), FileError> {
         if self.get(name).is_none() {
             while self.0.len() > pieces.max(1) {

@@ -51,6 +51,8 @@ impl<F: Precision> Model<F> {
     /// [`ModelFileError::File`] if a file cannot be written.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), ModelFileError> {
         let folder = folder.as_ref();
+        let expanded = self.check_expanded("writing the model");
+        expanded.map_err(|error| ModelFileError::Configuration(format!("cannot be written: {error}")))?;
         let text = self.configuration.as_ref().ok_or_else(|| {
             ModelFileError::Configuration(
                 "is missing: only a model that was made from a config.json can be written".into(),

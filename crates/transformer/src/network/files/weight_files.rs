@@ -1,7 +1,7 @@
 //! The tensors of a folder: one safetensors file, or several with an index.
 
 use crate::error::ModelFileError;
-use collimate_tensor::files::{FileArray, FileError, Safetensors};
+use collimate_tensor::files::{FileArray, FileError, Safetensors, StoredMatrix};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -61,6 +61,11 @@ impl WeightFiles {
     pub(super) fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
         let shape = |name: &str, file: usize| self.files[file].shape(name).unwrap_or_default().to_vec();
         self.places.iter().map(|(name, &file)| (name.clone(), shape(name, file))).collect()
+    }
+
+    /// Reads a matrix without expanding it.
+    pub(super) fn read_stored(&self, name: &str) -> Result<StoredMatrix, FileError> {
+        self.files[self.places.get(name).copied().unwrap_or_default()].read_stored(name)
     }
 
     /// Reads a tensor.

@@ -90,7 +90,7 @@ impl<F: Precision> Model<F> {
             let input = Input::of(new);
             let input = if grows { input.beyond_context() } else { input };
             let setting =
-                Setting::new(&self.description, &self.program.layout, &self.parameters, None, &input, past)?;
+                Setting::new(&self.description, &self.program.layout, self.weights(), None, &input, past)?;
             let mut pass = Forward::new(&setting, hooks, false);
             if let Some(cache) = &mut cache {
                 pass = pass.with_cache(cache);

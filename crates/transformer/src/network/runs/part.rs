@@ -123,8 +123,7 @@ impl<F: Precision> Model<F> {
         check_finite(|| "the rows".into(), hidden.iter())?;
         // The head reads one row for each position, so any rows will do; their tokens are not read.
         let input = Input::new(Array2::zeros((hidden.nrows(), 1)));
-        let setting =
-            Setting::new(&self.description, &self.program.layout, &self.parameters, None, &input, 0)?;
+        let setting = Setting::new(&self.description, &self.program.layout, self.weights(), None, &input, 0)?;
         let mut none = ();
         let mut pass = Forward::new(&setting, &mut none, false);
         pass.enter(self.program.hidden, hidden.as_standard_layout().into_owned(), None)?;

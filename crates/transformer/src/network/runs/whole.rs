@@ -77,7 +77,7 @@ impl<F: Precision> Model<F> {
     ) -> Result<Vec<Option<Matrix<F>>>, RunError> {
         self.check_points(hooks)?;
         let d = &self.description;
-        let setting = Setting::new(d, &self.program.layout, &self.parameters, None, run.input(), 0)?;
+        let setting = Setting::new(d, &self.program.layout, self.weights(), None, run.input(), 0)?;
         let start = run.residual(d.width, d.layers.len())?;
         let mut pass = Forward::new(&setting, hooks, false);
         let first = match start {
