@@ -51,6 +51,10 @@ pub(crate) struct Options {
     /// Compute every token again at each step, instead of keeping keys and values.
     #[arg(long)]
     no_cache: bool,
+    /// Keep the weights as the file stores them, in half precision or in quantised blocks, and expand them tile by tile. The memory is
+    /// that of the file.
+    #[arg(long)]
+    as_stored: bool,
     /// The precision of the computation.
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
@@ -82,7 +86,7 @@ fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Res
     if prompt.is_empty() {
         bail!("the prompt has no tokens; give a longer --text, or --ids");
     }
-    let model: Model<F> = model::open(&options.place, None)?;
+    let model: Model<F> = model::open(&options.place, None, options.as_stored)?;
     let choice = match options.greedy {
         true => Choice::Greedy,
         false => Choice::Sampled(Sampling {

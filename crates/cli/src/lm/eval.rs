@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
     let rows = options.rows.read()?;
-    let model: Model<F> = open(&options.place, None)?;
+    let model: Model<F> = open(&options.place, None, false)?;
     let (mut sum, mut targets) = (0.0, 0);
     rows.each(|batch| {
         let count = batch.nrows() * (batch.ncols() - 1);

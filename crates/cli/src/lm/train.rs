@@ -190,7 +190,7 @@ fn start<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Resu
             "--start {}: no folder with config.json and safetensors files",
             folder.display()
         );
-        return open(folder, None);
+        return open(folder, None, false);
     }
     let path = options.description.as_ref().context("give --start or --description")?;
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;

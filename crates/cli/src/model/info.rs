@@ -22,7 +22,7 @@ pub(crate) struct Options {
 
 /// Prints the sizes and the hook points of a model.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let model: Model<f32> = open(&options.place, None)?;
+    let model: Model<f32> = open(&options.place, None, true)?;
     let d = model.description();
     let points = Site::every().filter(|site| {
         let layers = if site.is_of_the_model() { 0..1 } else { 0..d.layers.len() };

@@ -37,6 +37,10 @@ pub(crate) struct Options {
     /// The .safetensors file to write. It must not exist, unless --force is given.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+    /// Keep the weights as the file stores them, in half precision or in quantised blocks, and expand them tile by tile. The memory is
+    /// that of the file.
+    #[arg(long, conflicts_with_all = ["config", "gradients", "direction"])]
+    as_stored: bool,
     /// The precision of the computation.
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
@@ -76,7 +80,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
     let given = Given::read(&options.input)?;
-    let model: Model<F> = open(&options.place, options.config.as_deref())?;
+    let model: Model<F> = open(&options.place, options.config.as_deref(), options.as_stored)?;
     let (all, points) = wanted(&model, &options.capture)?;
     let mut out: BTreeMap<String, ArrayD<F>> = BTreeMap::new();
     let differentiate = options.gradients || options.direction.is_some();

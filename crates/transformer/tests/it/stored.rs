@@ -1,6 +1,8 @@
 //! Models whose weights stay as the file stores them: the logits and gradients of the expanded weights, and refusals.
 
-use collimate_transformer::{HookPoint, Input, Model, RunError, Schedule, Site, Targets, Training, TrainingConfig};
+use collimate_transformer::{
+    HookPoint, Input, Model, RunError, Schedule, Site, Targets, Training, TrainingConfig,
+};
 use ndarray::{Array2, ArrayD};
 use std::path::{Path, PathBuf};
 
@@ -76,7 +78,8 @@ fn what_needs_the_weights_in_memory_is_refused_by_name() {
     let input = Input::of(&[3, 5]);
     let along = model.gradients(&input, &Targets::next_tokens(&input), &[], Some(&parameters));
     assert!(matches!(along.map(drop), Err(RunError::Stored { .. })));
-    let training = Training::new(open(), TrainingConfig::new(Schedule::constant(1e-3).unwrap())).map(drop).unwrap_err();
+    let training =
+        Training::new(open(), TrainingConfig::new(Schedule::constant(1e-3).unwrap())).map(drop).unwrap_err();
     assert!(training.to_string().contains("training is not possible"), "{training}");
     let place = tempfile::tempdir().unwrap();
     assert!(model.save(place.path().join("copy")).unwrap_err().to_string().contains("cannot be written"));

@@ -6,7 +6,9 @@ use crate::error::RunError;
 use crate::hooks::Hooks;
 use crate::network::Model;
 use crate::pass::{Forward, Input, Precision, Setting};
+use crate::site::Site;
 use collimate_stream::RngStream;
+use ndarray::s;
 
 /// The way in which a text is continued.
 ///
@@ -91,13 +93,20 @@ impl<F: Precision> Model<F> {
             let input = if grows { input.beyond_context() } else { input };
             let setting =
                 Setting::new(&self.description, &self.program.layout, self.weights(), None, &input, past)?;
+            let whole = hooks.wants(Site::Logits.of_layer(0));
             let mut pass = Forward::new(&setting, hooks, false);
             if let Some(cache) = &mut cache {
                 pass = pass.with_cache(cache);
             }
-            let values = self.program.forward(pass, 0..usize::MAX)?;
-            let logits = values[slot].as_ref().expect("the pass computed the logits");
-            let token = generation.choice.choose(logits.value.row(new.len() - 1), stream);
+            // The head reads the last position alone, unless a hook wants all logits.
+            let end = if whole { usize::MAX } else { self.program.writer_of(self.program.hidden) + 1 };
+            let values = self.program.forward(pass, 0..end)?;
+            let last = |slot: usize| {
+                let rows = values[slot].as_ref().expect("the pass computed the rows");
+                rows.value.slice(s![new.len() - 1..new.len(), ..]).to_owned()
+            };
+            let logits = if whole { last(slot) } else { self.unembed(last(self.program.hidden).view())? };
+            let token = generation.choice.choose(logits.row(0), stream);
             all.push(token);
             if generation.stop.contains(&token) {
                 break;
