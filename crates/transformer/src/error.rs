@@ -140,6 +140,15 @@ pub enum RunError {
         /// The number of layers of the model.
         layers: usize,
     },
+    /// A gradient at a point that the backward pass does not read again.
+    #[error(
+        "{point} is inside an operation, so no gradient can be taken there and no change is followed; take the query, key, value or \
+         head output of the layer, or its residual stream"
+    )]
+    NoGradient {
+        /// The activation.
+        point: HookPoint,
+    },
     /// A number is out of its range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),

@@ -26,7 +26,7 @@ pub use error::{ModelFileError, NonFinite, RunError, TrainingError, TransformerE
 pub use hooks::{Capture, Edit, Hooks};
 pub use losses::{CROSS_ENTROPY, Losses};
 pub use network::{
-    Along, Choice, Generation, Gradients, Model, Outputs, Run, Sampling, SequenceObjective, Targets,
+    Along, Choice, Generation, Gradients, Model, Outputs, PullBack, Run, Sampling, SequenceObjective, Targets,
 };
 pub use parameters::{ParameterName, Part};
 pub use pass::{Input, Precision};

@@ -5,12 +5,14 @@ mod fingerprint;
 mod generation;
 mod gradients;
 mod objective;
+mod pull_back;
 mod random;
 mod runs;
 
 pub use generation::{Choice, Generation, Sampling};
 pub use gradients::{Along, Gradients, Targets};
 pub use objective::SequenceObjective;
+pub use pull_back::PullBack;
 pub use runs::{Outputs, Run};
 
 use crate::arrays::{StoredParameter, Weights};

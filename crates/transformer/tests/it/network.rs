@@ -153,6 +153,52 @@ fn gradients_by_hook_points_are_central_differences_of_edits() {
     }
 }
 
+#[test]
+fn pulled_back_functions_of_the_logits_have_the_gradients_of_central_differences_in_an_edited_run() {
+    for (number, d) in descriptions().into_iter().enumerate() {
+        let model = Model::<f64>::random(d, &RngStream::new(number as u64, 4));
+        let start = Site::Embedding.of_layer(0);
+        let points: Vec<HookPoint> =
+            [Site::Query, Site::Key, Site::Value, Site::HeadOutput, Site::ResidualMid]
+                .into_iter()
+                .map(|site| site.of_layer(1))
+                .chain([start, Site::MlpInput.of_layer(0), Site::ResidualPost.of_layer(1)])
+                .filter(|point| model.has_point(*point))
+                .collect();
+        let shift = |mut x: ndarray::ArrayViewMutD<'_, f64>| x.mapv_inplace(|x| 1.1 * x + 0.05);
+        // The function is the sum of the sines of the logits.
+        let value = |logits: &ndarray::Array3<f64>| logits.iter().map(|x| x.sin()).sum::<f64>();
+        let mut edit = Edit::at_f64(start, shift);
+        let back = model.pull_back(&padded(), &points, &mut edit, |logits| logits.mapv(f64::cos)).unwrap();
+        for &point in &points {
+            let gradient = &back.by_point[&point];
+            let mut stream = RngStream::new(8, 0);
+            let v = gradient.mapv(|_| stream.normal());
+            let moved = |step: f64| {
+                let first = Edit::at_f64(start, shift);
+                let second =
+                    Edit::at_f64(point, |mut x: ndarray::ArrayViewMutD<'_, f64>| x.scaled_add(step, &v));
+                value(&model.run(&padded(), &mut (first, second)).unwrap().logits.unwrap())
+            };
+            let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            let given = (gradient * &v).sum();
+            // The difference is off by about 1e-10 times the third derivative, and by rounding of 1e-14/1e-5.
+            assert!(
+                (given - difference).abs() < 1e-7 * given.abs().max(1.0),
+                "{number} {point}: {given} for {difference}"
+            );
+        }
+        let pattern = Site::Pattern.of_layer(0);
+        let refused = |points: &[HookPoint], hooks: &mut Capture<f64>| {
+            model.pull_back(&padded(), points, hooks, Clone::clone).unwrap_err().to_string()
+        };
+        assert!(refused(&[pattern], &mut Capture::at([])).contains("head output"));
+        assert!(refused(&[], &mut Capture::at([pattern])).contains("head output"));
+        let other = model.pull_back(&padded(), &[], &mut (), |_| ndarray::Array3::zeros((1, 1, 1)));
+        assert!(other.unwrap_err().to_string().contains("the cotangent"));
+    }
+}
+
 /// Every hook point of a model.
 fn points(model: &Model<f64>) -> Vec<HookPoint> {
     let layers = model.description().layers.len();
