@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sae", &["tensor", "grad", "measure", "stream", "output", "figures?", "claims?"]),
     ("superposition", &["tensor", "grad", "measure", "stream", "output", "figures?", "claims?"]),
     ("slt", &["polynomial", "tensor", "grad", "measure", "stream", "output", "figures?", "claims?"]),
+    ("circuits", &["transformer", "sae", "tensor", "grad", "measure", "stream", "output"]),
     ("studies", LIBRARIES),
     ("benches", LIBRARIES_AND_STUDIES),
     ("cli", LIBRARIES_AND_STUDIES),
@@ -38,6 +39,7 @@ const LIBRARIES: &[&str] = &[
     "sae",
     "superposition",
     "slt",
+    "circuits",
 ];
 
 const LIBRARIES_AND_STUDIES: &[&str] = &[
@@ -54,6 +56,7 @@ const LIBRARIES_AND_STUDIES: &[&str] = &[
     "sae",
     "superposition",
     "slt",
+    "circuits",
     "studies",
 ];
 
