@@ -4,6 +4,8 @@ use collimate_grad::GradError;
 use collimate_measure::{MeasureError, OutOfRange};
 use collimate_tensor::ShapeError;
 use collimate_tensor::files::FileError;
+use ndarray::Array2;
+use rayon::prelude::*;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -272,6 +274,18 @@ pub struct NonFinite {
     pub count: usize,
     /// The position of the first, counted in row-major order.
     pub first: usize,
+}
+
+/// Checks the numbers of a matrix like [`check_finite`], in parallel.
+pub(crate) fn check_all_finite<F: collimate_tensor::Scalar>(
+    place: impl FnOnce() -> String,
+    matrix: &Array2<F>,
+) -> Result<(), NonFinite> {
+    let fine = |part: &[F]| part.iter().fold(true, |all, x| all & x.is_finite());
+    match matrix.as_slice() {
+        Some(numbers) if numbers.par_chunks(1 << 15).all(fine) => Ok(()),
+        _ => check_finite(place, matrix.iter()),
+    }
 }
 
 /// Returns an error that names NaN and infinity among `values`, if there are any.

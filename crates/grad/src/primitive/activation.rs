@@ -43,7 +43,20 @@ impl Activation {
 /// ```
 pub fn forward<F: Scalar>(activation: Activation, x: &ArrayRef2<F>) -> Array2<F> {
     let mut y = x.as_standard_layout().into_owned();
-    let slice = y.as_slice_mut().expect("standard layout");
+    apply(activation, y.as_slice_mut().expect("standard layout"));
+    y
+}
+
+/// Replaces each number x by f(x).
+///
+/// # Examples
+/// ```
+/// use collimate_grad::primitive::activation::{self, Activation};
+/// let mut x = [-1.0f64, 2.0];
+/// activation::apply(Activation::Relu, &mut x);
+/// assert_eq!(x, [0.0, 2.0]);
+/// ```
+pub fn apply<F: Scalar>(activation: Activation, slice: &mut [F]) {
     match activation {
         Activation::Relu => slice.iter_mut().for_each(|x| *x = if *x <= F::zero() { F::zero() } else { *x }),
         Activation::GeluErf => gelu_erf(slice),
@@ -56,7 +69,6 @@ pub fn forward<F: Scalar>(activation: Activation, x: &ArrayRef2<F>) -> Array2<F>
         Activation::Silu => silu(slice),
         Activation::Tanh => slice.iter_mut().for_each(|x| *x = x.tanh()),
     }
-    y
 }
 
 /// Computes `f′(x)` in each entry, from the input and the saved output `y = f(x)`.
@@ -127,8 +139,15 @@ pub fn jvp<F: Scalar>(
     vjp(activation, x, y, x_dot)
 }
 
-/// Computes f′ at one point. For the three gates `y = x·s(x)`, `s = y/x` saves a second exponential.
-fn slope<F: Scalar>(activation: Activation, x: F, y: F) -> F {
+/// Computes f′(x) of one number, from it and y = f(x).
+///
+/// # Examples
+/// ```
+/// use collimate_grad::primitive::activation::{self, Activation};
+/// assert_eq!(activation::slope(Activation::Relu, 2.0f64, 2.0), 1.0);
+/// ```
+// For the three gates `y = x·s(x)`, `s = y/x` saves a second exponential.
+pub fn slope<F: Scalar>(activation: Activation, x: F, y: F) -> F {
     let one = F::one();
     let half = F::from_f64(0.5);
     let gate = || gate(x, y);

@@ -1,6 +1,6 @@
 //! Matrices with an optional derivative along a direction.
 
-use collimate_tensor::{Scalar, matmul, matmul_into};
+use collimate_tensor::{Scalar, matmul, matmul_into, zeros};
 use ndarray::{Array2, Array4, ArrayView2, Axis};
 
 /// A matrix `[rows, columns]` and, in a pass along a direction, its derivative along the direction.
@@ -26,7 +26,7 @@ impl<'a, F: Scalar> View<'a, F> {
     /// Returns α·self·other.
     pub(crate) fn times(self, other: View<'_, F>, alpha: F) -> Matrix<F> {
         let shape = (self.value.nrows(), other.value.ncols());
-        let mut out = Matrix { value: Array2::zeros(shape), tangent: None };
+        let mut out = Matrix { value: zeros(shape), tangent: None };
         self.add_times(other, alpha, &mut out);
         out
     }
@@ -41,7 +41,7 @@ impl<'a, F: Scalar> View<'a, F> {
             return;
         }
         let shape = out.value.dim();
-        let tangent = out.tangent.get_or_insert_with(|| Array2::zeros(shape));
+        let tangent = out.tangent.get_or_insert_with(|| zeros(shape));
         if let Some(a) = &self.tangent {
             add(a, &other.value, tangent);
         }
@@ -59,7 +59,7 @@ impl<F: Scalar> Matrix<F> {
 
     /// Returns zeros, with a zero derivative when `along` is true.
     pub(crate) fn zeros(shape: (usize, usize), along: bool) -> Self {
-        Self { value: Array2::zeros(shape), tangent: along.then(|| Array2::zeros(shape)) }
+        Self { value: zeros(shape), tangent: along.then(|| zeros(shape)) }
     }
 
     /// Returns a view of the whole matrix.
@@ -99,7 +99,7 @@ pub(crate) fn apply<F: Scalar>(x: View<'_, F>, weight: View<'_, F>) -> Matrix<F>
         out.tangent = Some(matmul(x_dot, &weight.value.t()).expect("the shapes of a product fit"));
     }
     if let Some(w_dot) = &weight.tangent {
-        let tangent = out.tangent.get_or_insert_with(|| Array2::zeros(out.value.dim()));
+        let tangent = out.tangent.get_or_insert_with(|| zeros(out.value.dim()));
         matmul_into(F::one(), &x.value, &w_dot.t(), F::one(), tangent).expect("the shapes of a product fit");
     }
     out

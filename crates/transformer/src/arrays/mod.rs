@@ -8,6 +8,6 @@ mod weight;
 
 pub(crate) use matrix::{Matrix, View, stack_heads};
 pub(crate) use number::Number;
-pub(crate) use row_function::{RowFunction, map_rows};
+pub(crate) use row_function::{RowFunction, map_rows, sum};
 pub(crate) use stored::StoredParameter;
 pub(crate) use weight::{Weight, Weights};

@@ -1,6 +1,6 @@
 //! Numbers and dual numbers, so that a row function is written once for values and for derivatives along a direction.
 
-use collimate_tensor::Scalar;
+use collimate_tensor::{Scalar, exp_in_place};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A number that the row functions compute with.
@@ -19,6 +19,10 @@ pub trait Number:
     fn root(self) -> Self;
     /// Returns eˣ.
     fn exponential(self) -> Self;
+    /// Replaces every number by its exponential.
+    fn exponentials(x: &mut [Self]) {
+        x.iter_mut().for_each(|x| *x = x.exponential());
+    }
     /// Returns tanh x.
     fn hyperbolic_tangent(self) -> Self;
     /// Returns the value as f64, without the derivative.
@@ -43,6 +47,9 @@ macro_rules! plain_number {
             }
             fn exponential(self) -> Self {
                 self.exp()
+            }
+            fn exponentials(x: &mut [Self]) {
+                exp_in_place(x);
             }
             fn hyperbolic_tangent(self) -> Self {
                 self.tanh()

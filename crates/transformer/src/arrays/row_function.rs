@@ -104,3 +104,23 @@ impl<'a, F: Scalar> Rows<'a, F> {
         self.0.index_axis(Axis(0), index).to_slice().expect("the numbers of a row are neighbours")
     }
 }
+
+/// Returns the sum of a function of the numbers of a row, in sixteen lanes: faster and more exact than one after the other.
+pub(crate) fn sum<T: Number, W: Number>(x: &[T], of: impl Fn(T) -> W) -> W {
+    let mut lanes = [W::constant(0.0); 16];
+    let (chunks, rest) = x.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = *lane + of(x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = *lane + of(x);
+    }
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] = lanes[lane] + lanes[lane + half];
+        }
+    }
+    lanes[0]
+}

@@ -2,7 +2,7 @@
 
 use super::matrix::{Matrix, View};
 use collimate_tensor::files::StoredMatrix;
-use collimate_tensor::{Scalar, matmul_into};
+use collimate_tensor::{Scalar, matmul_into, zeros};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -54,7 +54,7 @@ impl StoredParameter {
 
     /// Expands some rows, in parallel.
     pub(crate) fn expand<F: Scalar>(&self, rows: Range<usize>) -> Array2<F> {
-        let mut out = Array2::zeros((rows.len(), self.columns));
+        let mut out = zeros((rows.len(), self.columns));
         let blocks: Vec<_> = out.axis_chunks_iter_mut(Axis(0), ROWS).enumerate().collect();
         blocks.into_par_iter().for_each(|(block, mut out)| {
             let mut buffer = vec![0.0; self.columns];
@@ -68,7 +68,7 @@ impl StoredParameter {
 
     /// Expands the given rows.
     pub(crate) fn select<F: Scalar>(&self, rows: &[usize]) -> Array2<F> {
-        let mut out = Array2::zeros((rows.len(), self.columns));
+        let mut out = zeros((rows.len(), self.columns));
         let mut buffer = vec![0.0; self.columns];
         for (&row, mut to) in rows.iter().zip(out.rows_mut()) {
             self.row_into(row, &mut buffer);
@@ -85,7 +85,7 @@ impl StoredParameter {
     /// Computes y·W of rows y `[n, o]`.
     pub(crate) fn apply_transposed<F: Scalar>(&self, y: View<'_, F>) -> Matrix<F> {
         let of = |y: &ArrayView2<'_, F>| {
-            let mut out = Array2::zeros((y.nrows(), self.columns));
+            let mut out = zeros((y.nrows(), self.columns));
             for start in (0..self.places.len()).step_by(TILE) {
                 let rows = start..self.places.len().min(start + TILE);
                 let tile = self.expand::<F>(rows.clone());
@@ -101,7 +101,7 @@ impl StoredParameter {
         if x.nrows() <= FEW {
             return self.few_products(x);
         }
-        let mut out = Array2::zeros((x.nrows(), self.places.len()));
+        let mut out = zeros((x.nrows(), self.places.len()));
         for start in (0..self.places.len()).step_by(TILE) {
             let rows = start..self.places.len().min(start + TILE);
             let tile = self.expand::<F>(rows.clone());
@@ -114,7 +114,7 @@ impl StoredParameter {
     /// Computes x·Wᵀ of a few rows: each row of the weight is expanded into a buffer and used at once.
     fn few_products<F: Scalar>(&self, x: &ArrayView2<'_, F>) -> Array2<F> {
         let x = x.as_standard_layout();
-        let mut by_row = Array2::zeros((self.places.len(), x.nrows()));
+        let mut by_row = zeros((self.places.len(), x.nrows()));
         let blocks: Vec<_> = by_row.axis_chunks_iter_mut(Axis(0), ROWS).enumerate().collect();
         blocks.into_par_iter().for_each(|(block, mut out)| {
             let (mut buffer, mut row) = (vec![0.0; self.columns], vec![F::zero(); self.columns]);

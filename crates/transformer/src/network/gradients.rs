@@ -107,7 +107,7 @@ impl<F: Precision> Model<F> {
         let mut none = ();
         let values = self.program.forward(Forward::new(&setting, &mut none, true), 0..usize::MAX)?;
         let logits = values[slot].clone().expect("the pass computed the logits");
-        let entropy = CrossEntropy { targets: &targets };
+        let entropy = CrossEntropy::new(&targets);
         let losses = entropy.losses(logits.view());
         let loss = losses.iter().sum::<f64>() / losses.len() as f64;
         let d_logits = entropy.gradient(logits.view());
@@ -171,7 +171,7 @@ impl<F: Precision> Model<F> {
         let targets = self.check_targets(input, targets)?;
         let values = self.program.forward(Forward::new(&setting, hooks, false), 0..usize::MAX)?;
         let logits = values[slot].as_ref().expect("the pass computed the logits");
-        Ok(CrossEntropy { targets: &targets }.losses(logits.view()))
+        Ok(CrossEntropy::new(&targets).losses(logits.view()))
     }
 
     /// Returns the values and the derivatives, with zeros for parameters that the pass did not reach.

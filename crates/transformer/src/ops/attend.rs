@@ -1,14 +1,14 @@
 //! Softmax attention of rows that are already normalised and turned.
 
 use super::tiled::{Tiled, put};
-use crate::arrays::Number;
-use crate::arrays::{Matrix, RowFunction, View, map_rows};
+use crate::arrays::{Matrix, Number, RowFunction, View, map_rows, sum};
 use crate::description::Alibi;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real, Seen};
 use crate::pass::{Operation, Parameter, Slot};
 use crate::site::{HookPoint, Site};
 use collimate_attention::AttentionError;
+use collimate_tensor::zeros;
 use ndarray::{Array2, Axis, s};
 use rayon::prelude::*;
 
@@ -123,14 +123,11 @@ impl RowFunction<2, 1> for Pattern<'_> {
             return;
         }
         let most = T::constant(most);
-        let mut sum = sink.iter().fold(T::constant(0.0), |sum, &sink| sum + (sink - most).exponential());
-        for out in out.iter_mut() {
-            *out = (*out - most).exponential();
-            sum = sum + *out;
-        }
-        for out in out.iter_mut() {
-            *out = *out / sum;
-        }
+        let sink = sink.iter().fold(T::constant(0.0), |sum, &sink| sum + (sink - most).exponential());
+        out.iter_mut().for_each(|out| *out = *out - most);
+        T::exponentials(out);
+        let sum = T::narrow(sum(out, |x| x.widen())) + sink;
+        out.iter_mut().for_each(|out| *out = *out / sum);
     }
 }
 
@@ -369,7 +366,7 @@ impl Attend {
         let Some(tiled) = self.tiled(pass.seen(), batch) else { return Ok(None) };
         let q = pass.get(self.q).value;
         let sinks = self.sink_values(|sinks| pass.parameter(sinks));
-        let mut out = Array2::zeros((batch * length, q.ncols()));
+        let mut out = zeros((batch * length, q.ncols()));
         for b in 0..batch {
             let (k, v) = pass.keys_and_values(self.layer, self.k, self.v, b);
             let rows = s![b * length..(b + 1) * length, ..];
@@ -405,7 +402,7 @@ impl Attend {
         let slots = [self.q, self.k, self.v];
         let arrays = slots.map(|slot| pass.get(slot).value);
         let sinks = self.sink_values(|sinks| pass.parameter(sinks));
-        let mut out = arrays.map(|x| Array2::zeros(x.dim()));
+        let mut out = arrays.map(|x| zeros(x.dim()));
         let mut by_sink: Option<Array2<F>> = None;
         for b in 0..batch {
             let rows = s![b * length..(b + 1) * length, ..];

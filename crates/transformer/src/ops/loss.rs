@@ -1,14 +1,16 @@
 //! The cross-entropy of rows of logits.
 
-use crate::arrays::Number;
-use crate::arrays::{Matrix, RowFunction, View, map_rows};
+use crate::arrays::{Matrix, Number, RowFunction, View, map_rows, sum};
 use crate::pass::Real;
 use collimate_tensor::log_sum_exp;
+use rayon::prelude::*;
 
 /// The mean cross-entropy of the rows that have a target.
 pub(crate) struct CrossEntropy<'a> {
     /// The target of each row, or none for a row that does not count.
-    pub(crate) targets: &'a [Option<usize>],
+    targets: &'a [Option<usize>],
+    /// The number of rows that count.
+    count: usize,
 }
 
 /// The gradient of the mean by a row of logits: (softmax − one-hot)/n.
@@ -19,34 +21,31 @@ impl RowFunction<1, 1> for CrossEntropy<'_> {
             return;
         };
         let most = T::constant(x.iter().fold(f64::NEG_INFINITY, |most, x| most.max(x.plain())));
-        let mut sum = T::constant(0.0);
-        for (out, &x) in out.iter_mut().zip(x) {
-            *out = (x - most).exponential();
-            sum = sum + *out;
-        }
-        let n = T::constant(self.count() as f64);
-        for out in out.iter_mut() {
-            *out = *out / (sum * n);
-        }
+        out.iter_mut().zip(x).for_each(|(out, &x)| *out = x - most);
+        T::exponentials(out);
+        let n = T::constant(self.count as f64);
+        let factor = T::constant(1.0) / (T::narrow(sum(out, |x| x.widen())) * n);
+        out.iter_mut().for_each(|out| *out = *out * factor);
         out[target] = out[target] - T::constant(1.0) / n;
     }
 }
 
-impl CrossEntropy<'_> {
-    /// Returns the number of rows that count.
-    pub(crate) fn count(&self) -> usize {
-        self.targets.iter().flatten().count()
+impl<'a> CrossEntropy<'a> {
+    /// Returns the loss with the target of each row.
+    pub(crate) fn new(targets: &'a [Option<usize>]) -> Self {
+        Self { targets, count: targets.iter().flatten().count() }
     }
 
     /// Returns the loss of each row that counts, in nats.
     pub(crate) fn losses<F: Real>(&self, logits: View<'_, F>) -> Vec<f64> {
-        let rows = logits.value.rows();
+        let rows: Vec<_> = logits.value.rows().into_iter().zip(self.targets).collect();
         let of = |(row, target): (ndarray::ArrayView1<'_, F>, &Option<usize>)| {
             let target = (*target)?;
-            let row = row.to_vec();
-            Some((log_sum_exp(&row) - row[target]).to_f64())
+            let row = row.as_standard_layout();
+            let row = row.as_slice().expect("standard layout");
+            Some((log_sum_exp(row) - row[target]).to_f64())
         };
-        rows.into_iter().zip(self.targets).filter_map(of).collect()
+        rows.into_par_iter().map(of).collect::<Vec<_>>().into_iter().flatten().collect()
     }
 
     /// Returns the gradient of the mean by the logits, with its derivative along the direction of the logits.

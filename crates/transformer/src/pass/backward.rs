@@ -6,7 +6,8 @@ use crate::arrays::{Matrix, View, Weight};
 use crate::error::RunError;
 use crate::site::HookPoint;
 use collimate_attention::RotaryTable;
-use ndarray::{Array2, ArrayD, IxDyn};
+use collimate_tensor::zeros;
+use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
 
 /// A pass from a gradient by the outputs back to the parameters.
@@ -120,8 +121,7 @@ impl<'a, F: Real> Backward<'a, F> {
 
     /// Takes the gradient by a parameter, or zeros, so that an operation adds to it in place.
     pub(crate) fn take_parameter_gradient(&mut self, parameter: Parameter) -> Matrix<F> {
-        let zeros =
-            || Matrix { value: Array2::zeros(self.setting.weights.arrays[parameter].dim()), tangent: None };
+        let zeros = || Matrix { value: zeros(self.setting.weights.arrays[parameter].dim()), tangent: None };
         self.by_parameter[parameter].take().unwrap_or_else(zeros)
     }
 

@@ -4,7 +4,7 @@ use super::precision::Real;
 use super::setting::Setting;
 use crate::arrays::{Matrix, View, Weight, stack_heads};
 use crate::cache::Cache;
-use crate::error::{RunError, check_finite};
+use crate::error::{RunError, check_all_finite, check_finite};
 use crate::hooks::Hooks;
 use crate::site::HookPoint;
 use collimate_attention::RotaryTable;
@@ -112,7 +112,7 @@ impl<'a, F: Real> Forward<'a, F> {
             Some(point) => format!("{point}, computed from finite numbers that are too large"),
             None => format!("operation {}, computed from finite numbers that are too large", self.current),
         };
-        check_finite(place, x.value.iter())?;
+        check_all_finite(place, &x.value)?;
         let (batch, length) = self.shape();
         let columns = x.value.ncols();
         for &point in &info.points {
