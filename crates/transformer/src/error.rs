@@ -168,6 +168,14 @@ pub enum RunError {
         /// The operation.
         operation: &'static str,
     },
+    /// An intervention that cannot be made in a run.
+    #[error("the intervention at {point} cannot be made: {what}")]
+    Intervention {
+        /// The activation.
+        point: HookPoint,
+        /// The reason.
+        what: String,
+    },
     /// Sequences with padding where each must be whole.
     #[error("the batch has padding; give each sequence by itself")]
     Padding,

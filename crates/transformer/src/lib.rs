@@ -6,6 +6,7 @@ mod cache;
 mod description;
 mod error;
 mod hooks;
+mod interventions;
 mod losses;
 mod metadata;
 mod network;
@@ -24,6 +25,7 @@ pub use description::{
 };
 pub use error::{ModelFileError, NonFinite, RunError, TrainingError, TransformerError};
 pub use hooks::{Capture, Edit, Hooks};
+pub use interventions::{Intervention, Interventions, MeanOver};
 pub use losses::{CROSS_ENTROPY, Losses};
 pub use network::{
     Along, Choice, Generation, Gradients, Model, Outputs, PullBack, Run, Sampling, SequenceObjective, Targets,

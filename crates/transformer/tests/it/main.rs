@@ -3,6 +3,7 @@
 mod architectures;
 mod gguf;
 mod hooks;
+mod interventions;
 mod network;
 mod reference;
 mod refusals;
