@@ -42,9 +42,11 @@ pub(super) fn read_any<F: Precision>(path: &Path, given: &Given) -> anyhow::Resu
     Ok(checkpoint)
 }
 
-/// Reads a dictionary like [`read`], and a crosscoder as the dictionary of its concatenated layers, if there is one.
-pub(super) fn read_concatenated<F: Precision>(path: &Path, given: &Given) -> anyhow::Result<Checkpoint<F>> {
-    let mut checkpoint = read_any::<F>(path, given)?;
+/// Returns the dictionary of single rows of a checkpoint, which for a crosscoder is that of its concatenated layers, if there is one.
+pub(super) fn concatenated<F: Precision>(
+    mut checkpoint: AnyCheckpoint<F>,
+    path: &Path,
+) -> anyhow::Result<Checkpoint<F>> {
     if let AnyDictionary::Crosscoder(crosscoder) = &checkpoint.dictionary {
         let concatenated = crosscoder.to_dictionary().with_context(|| {
             format!(

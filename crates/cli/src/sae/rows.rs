@@ -18,27 +18,28 @@ const CALIBRATION: usize = 8192;
 #[derive(clap::Args)]
 pub(super) struct Places {
     /// The rows: a folder of shards that `collimate activations` wrote, or a file .npy, .npz or .safetensors. Give the option once
-    /// for each layer of a crosscoder, all on the same tokens.
+    /// for each layer of a crosscoder or of a transcoder of several layers, all on the same tokens.
     #[arg(long, value_name = "PLACE", required = true)]
     activations: Vec<PathBuf>,
     /// The name of the array in a file with several arrays. Give it once for all places, or once for each place.
     #[arg(long)]
     key: Vec<String>,
-    /// The rows that a transcoder predicts: another site of the model on the same tokens.
+    /// The rows that a transcoder predicts: another site of the model on the same tokens. Give the option once for each layer of a
+    /// transcoder of several layers, in the order of --activations.
     #[arg(long, value_name = "PLACE")]
-    target: Option<PathBuf>,
-    /// The name of the array in the file of the target; needed if there are several.
+    target: Vec<PathBuf>,
+    /// The name of the array in a file of a target with several arrays. Give it once for all targets, or once for each.
     #[arg(long, value_name = "KEY", requires = "target")]
-    target_key: Option<String>,
+    target_key: Vec<String>,
 }
 
-/// Rows for training and measurement: the columns of all places, followed by the columns of the target.
+/// Rows for training and measurement: the columns of all places, followed by the columns of the targets.
 pub(super) struct Rows {
     source: Source,
-    /// The widths of the places, without the target.
+    /// The widths of the places, without the targets.
     widths: Vec<usize>,
-    /// The width of the target, if there is one.
-    target: Option<usize>,
+    /// The widths of the targets.
+    targets: Vec<usize>,
     /// The largest norm of the inputs of a row that is kept.
     largest: f64,
 }
@@ -61,17 +62,8 @@ impl Places {
 
     /// Opens the shards or reads the arrays.
     pub(super) fn open(&self) -> anyhow::Result<Rows> {
-        let (places, keys) = (&self.activations, &self.key);
-        ensure!(
-            keys.len() <= 1 || keys.len() == places.len(),
-            "--key must be given once, or once for each of the {} --activations, but is given {} times",
-            places.len(),
-            keys.len()
-        );
-        let key = |place: usize| keys.get(place).or_else(|| keys.first().filter(|_| keys.len() == 1));
-        let mut all: Vec<(&Path, Option<&str>)> =
-            (0..places.len()).map(|i| (places[i].as_path(), key(i).map(String::as_str))).collect();
-        all.extend(self.target.iter().map(|target| (target.as_path(), self.target_key.as_deref())));
+        let mut all = named("--key", "--activations", &self.activations, &self.key)?;
+        all.extend(named("--target-key", "--target", &self.target, &self.target_key)?);
         let (source, mut widths) = if all.iter().all(|(place, _)| place.is_file()) {
             files(&all)?
         } else {
@@ -80,9 +72,26 @@ impl Places {
             let widths = folders.iter().map(Shards::width).collect();
             (Source::Shards(Beside::new(folders)?), widths)
         };
-        let target = self.target.as_ref().and_then(|_| widths.pop());
-        Ok(Rows { source, widths, target, largest: f64::INFINITY })
+        let targets = widths.split_off(self.activations.len());
+        Ok(Rows { source, widths, targets, largest: f64::INFINITY })
     }
+}
+
+/// Returns places with the names of their arrays. A name counts for its own place, or for all places if it is the only one.
+fn named<'a>(
+    option: &str,
+    of: &str,
+    places: &'a [PathBuf],
+    keys: &'a [String],
+) -> anyhow::Result<Vec<(&'a Path, Option<&'a str>)>> {
+    ensure!(
+        keys.len() <= 1 || keys.len() == places.len(),
+        "{option} must be given once, or once for each of the {} {of}, but is given {} times",
+        places.len(),
+        keys.len()
+    );
+    let key = |place: usize| keys.get(place).or_else(|| keys.first().filter(|_| keys.len() == 1));
+    Ok((0..places.len()).map(|i| (places[i].as_path(), key(i).map(String::as_str))).collect())
 }
 
 /// Returns true if a place is a folder, which can only hold shards.
@@ -100,7 +109,7 @@ pub(super) fn open(place: &Path) -> anyhow::Result<Rows> {
             (Source::Shards(Beside::new(vec![shards])?), vec![width])
         }
     };
-    Ok(Rows { source, widths, target: None, largest: f64::INFINITY })
+    Ok(Rows { source, widths, targets: Vec::new(), largest: f64::INFINITY })
 }
 
 /// Opens the shards of a folder.
@@ -174,9 +183,19 @@ impl Rows {
         self.widths.iter().sum()
     }
 
-    /// Returns the width of the target, if there is one.
-    pub(super) fn target(&self) -> Option<usize> {
-        self.target
+    /// Returns the width of each target.
+    pub(super) fn targets(&self) -> &[usize] {
+        &self.targets
+    }
+
+    /// Returns the width of the target of rows that have one at most, or `None` if there is none.
+    pub(super) fn target(&self) -> anyhow::Result<Option<usize>> {
+        ensure!(
+            self.targets.len() <= 1,
+            "--target is given {} times, but a dictionary of single rows predicts one place; give one target",
+            self.targets.len()
+        );
+        Ok(self.targets.first().copied())
     }
 
     /// Returns the number of rows.
@@ -241,7 +260,8 @@ impl Rows {
     /// Returns the mean of every column, target columns included.
     pub(super) fn mean(&self) -> anyhow::Result<Array1<f32>> {
         if self.largest.is_finite() {
-            let (mut sum, mut count) = (Array1::<f64>::zeros(self.width() + self.target.unwrap_or(0)), 0);
+            let (mut sum, mut count) =
+                (Array1::<f64>::zeros(self.width() + self.targets.iter().sum::<usize>()), 0);
             for block in self.blocks(4096) {
                 let (rows, _) = block?;
                 count += rows.nrows();

@@ -93,7 +93,6 @@ fn commands_for_single_rows_say_that_the_dictionary_has_layers() {
     let sae = case("clt_jumprelu").display().to_string();
     for arguments in [
         &["sae", "convert", &sae, "out", "--to", "saelens"][..],
-        &["sae", "eval", &sae, "--activations", "x.npy"],
         &["sae", "top", &sae, "--layer", "0"],
         &["sae", "ablate", &sae, "--layer", "0", "--prompt", "a", "--latent", "0"],
     ] {
@@ -150,6 +149,81 @@ fn a_crosscoder_is_measured_on_its_concatenated_layers() {
         status == 2 && said.contains("`collimate sae encode`") && said.contains("normalised crosscoder"),
         "{said}"
     );
+}
+
+/// Returns the numbers of a quantity in the lines of `sae eval --json`, layer by layer, measured and of the null model.
+fn by_layer(out: &str, quantity: &str) -> Vec<[f64; 2]> {
+    let lines = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut found: Vec<(u64, [f64; 2])> = lines
+        .filter(|line| line["measured"]["quantity"] == quantity)
+        .map(|line| {
+            let number = |value: &serde_json::Value| value.as_f64().unwrap_or(f64::NAN);
+            (line["layer"].as_u64().unwrap(), [number(&line["measured"]["value"]), number(&line["null"])])
+        })
+        .collect();
+    found.sort_by_key(|(layer, _)| *layer);
+    assert!(found.iter().map(|(layer, _)| *layer).eq(0..found.len() as u64), "{out}");
+    found.into_iter().map(|(_, value)| value).collect()
+}
+
+#[test]
+fn transcoders_of_several_layers_are_measured_layer_by_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, at) in [("clt_jumprelu", "."), ("plt_jumprelu_skip", "."), ("plt_relu_mwhanna", ".")] {
+        let io = case(name).join("io.safetensors");
+        let (x, recon, codes) = (tensor(&io, "x"), tensor(&io, "recon"), tensor(&io, "feature_acts"));
+        let sae = case(name).join(at).display().to_string();
+        // The true outputs are at a known distance from the predictions.
+        let target = &recon + &recon.mapv(|v| 0.25 * (7.0 * v).sin());
+        let mut eval = vec!["sae".to_owned(), "eval".into(), sae.clone(), "--json".into()];
+        for layer in 0..3 {
+            for (option, place, rows) in [("--activations", "in", &x), ("--target", "out", &target)] {
+                let place = format!("{place}{layer}");
+                let rows = rows.index_axis(Axis(0), layer).mapv(|v| v as f32).into_dyn();
+                save(&folder.path().join(&place), rows);
+                eval.extend([option.to_owned(), place]);
+            }
+        }
+        let eval: Vec<&str> = eval.iter().map(String::as_str).collect();
+        let (status, out, said) = run(folder.path(), &eval);
+        assert_eq!(status, 0, "{name}: {said}");
+        let (l0, explained) = (by_layer(&out, "L0"), by_layer(&out, "explained variance (global R²)"));
+        assert_eq!((l0.len(), explained.len()), (3, 3), "{out}");
+        for layer in 0..3 {
+            let of = |all: &ArrayD<f64>| all.index_axis(Axis(0), layer).to_owned();
+            let active = of(&codes).iter().filter(|code| **code != 0.0).count() as f64 / 5.0;
+            // The null model keeps the codes.
+            assert_eq!(l0[layer], [active, active], "{name}, layer {layer}");
+            let (y, predicted) = (of(&target), of(&recon));
+            let mean = y.mean_axis(Axis(0)).unwrap();
+            let squares = |difference: ArrayD<f64>| difference.iter().map(|v| v * v).sum::<f64>();
+            let expected = 1.0 - squares(&y - &predicted) / squares(&y - &mean);
+            let [measured, null] = explained[layer];
+            // Both are sums in f64 over rows in f32; one code moves them by about 1e-6.
+            assert!((measured - expected).abs() < 1e-4, "{name}, layer {layer}: {measured} and {expected}");
+            assert!(null < measured || active == 0.0, "{name}, layer {layer}: {null} and {measured}");
+        }
+        assert_eq!(out.lines().filter(|line| line.contains("densities")).count(), 3, "{out}");
+        let (_, out, _) =
+            run(folder.path(), &eval.iter().copied().filter(|word| *word != "--json").collect::<Vec<_>>());
+        assert!(["layer 0:", "layer 1:", "layer 2:"].iter().all(|words| out.contains(words)), "{out}");
+        // Every layer has one place of inputs and one target.
+        let refused = |more: &[&str], words: &[&str]| {
+            let (status, out, said) = run(folder.path(), &[&["sae", "eval", &sae][..], more].concat());
+            assert!(
+                status == 2 && out.is_empty() && words.iter().all(|words| said.contains(words)),
+                "{said}"
+            );
+        };
+        let inputs = ["--activations", "in0", "--activations", "in1", "--activations", "in2"];
+        refused(&inputs, &["--target 3 times", "not 0 times"]);
+        refused(&inputs[..4], &["--activations 3 times", "not 2 times"]);
+        save(&folder.path().join("wide"), ArrayD::zeros(vec![5, 7]));
+        let wide = ["--target", "out0", "--target", "wide", "--target", "out2"];
+        refused(&[&inputs[..], &wide].concat(), &["layer 1", "width 6", "number 2 has width 7"]);
+        let in_model = [&inputs[..], &["--in-model", "--layer", "0"]].concat();
+        refused(&in_model, &["does not work for a transcoder"]);
+    }
 }
 
 /// Writes rows as shards, in documents of the given lengths.
@@ -309,10 +383,40 @@ fn facts_that_a_file_lacks_are_options() {
     assert_eq!(run(folder.path(), &eval).0, 2);
     let (status, out, said) = run(folder.path(), &[&eval[..], &["--k", "4"]].concat());
     assert!(status == 0 && out.contains("L0 = "), "{out}{said}");
+    let further = |input: &str, latents: &str, more: &[&str]| {
+        let rows = ["sae", "train", "--activations", input, "--key", "x", "--batch", "4", "--steps", "2"];
+        let output = ["--latents", latents, "--output", "further.safetensors", "--force"];
+        run(folder.path(), &[&rows[..], &output, more].concat())
+    };
+    let top = ["--variant", "topk", "--k", "2", "--start-from", &sae];
+    let (status, _, said) = further(&input, "24", &top);
+    assert!(status == 2 && said.contains("the number k") && said.contains("--start-k"), "{said}");
+    // With the number the file is read. The decoder rows of this one are not unit vectors, which a selection does not allow.
+    let (status, _, said) = further(&input, "24", &[&top[..], &["--start-k", "4"]].concat());
+    assert!(status == 2 && said.contains("cannot be made unit vectors"), "{said}");
+    // --start-k belongs to --start-from.
+    let (status, _, said) = further(&input, "24", &["--variant", "topk", "--k", "2", "--start-k", "4"]);
+    assert!(status == 2 && said.contains("--start-from"), "{said}");
     // The kind of a dictionary of Gemma Scope stands in its path only.
     let gemma = case("../checkpoints/gemma_scope_compressed/params.npz").display().to_string();
     let (status, out, said) = run(folder.path(), &["sae", "info", &gemma, "--embedding"]);
     assert!(status == 0 && out.contains("embeddings, as was given"), "{out}{said}");
+    let embedded = case("../checkpoints/gemma_scope_compressed/io.safetensors").display().to_string();
+    let jump = ["--variant", "jumprelu", "--l1", "0.1", "--learning-rate", "1e-12", "--start-from", &gemma];
+    let start = |more: &[&str]| {
+        let (status, _, said) = further(&embedded, "23", &[&jump[..], more].concat());
+        assert_eq!(status, 0, "{said}");
+        collimate_sae::formats::read::<f32>(folder.path().join("further.safetensors")).unwrap().dictionary
+    };
+    // Almost without a learning rate, the run leaves the dictionary as it was read: here with W_enc/3 and W_dec·3, for a width of 9.
+    let [plain, embedding] = [start(&[]), start(&["--start-embedding"])];
+    let x = tensor(Path::new(&embedded), "x").mapv(|v| v as f32).into_dimensionality().unwrap();
+    let given = collimate_sae::formats::Given { embedding: true, ..Default::default() };
+    for (trained, given) in [(plain, Default::default()), (embedding, given)] {
+        let read = collimate_sae::formats::read_given::<f32>(&gemma, &given).unwrap().dictionary;
+        let off = trained.reconstruct(&x).unwrap() - read.reconstruct(&x).unwrap();
+        assert!(off.iter().all(|off| off.abs() < 1e-4), "{given:?}: {off}");
+    }
 }
 
 #[test]

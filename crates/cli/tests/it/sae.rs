@@ -344,6 +344,7 @@ fn contradictory_places_and_options_are_refused() {
     refused("relu", &["--k", "2", "--l1", "1"], "takes no --k");
     refused("pursuit", &["--k", "2", "--target", "y"], "no --target");
     refused("topk", &["--k", "2", "--skip"], "--target");
+    refused("topk", &["--k", "2", "--target", "y", "--target", "y"], "--target is given 2 times");
     refused("topk", &["--k", "2", "--target", "y.npy"], "folders only, or files only");
     refused("topk", &["--k", "2", "--target", "y", "--target-key", "b"], "--key names an array of a file");
     let (status, _, said) =

@@ -10,6 +10,7 @@ use crate::members::variant::Variant;
 use crate::precision::Precision;
 use crate::weights::Weights;
 use collimate_measure::{Fingerprint, ensure};
+use collimate_stream::RngStream;
 use collimate_tensor::{Scalar, SparseRows, matmul_into, top_k};
 use ndarray::{Array1, Array2, Array3, ArrayRef2, ArrayRef3, ArrayViewD, Axis, Ix3, s};
 
@@ -288,6 +289,23 @@ impl<F: Scalar> LayeredTranscoder<F> {
         Ok(())
     }
 
+    /// Computes the codes of every layer and the predictions of an input.
+    ///
+    /// # Shapes
+    /// `x` `[layer, b, d_in]`; one set of codes with b rows and n columns for each layer; the predictions `[layer, b, d_out]`.
+    ///
+    /// # Errors
+    /// As [`LayeredTranscoder::encode`].
+    ///
+    /// # Determinism
+    /// As [`LayeredTranscoder::decode`].
+    pub fn forward(&self, x: &ArrayRef3<F>) -> Result<(Vec<SparseRows<F>>, Array3<F>), SaeError> {
+        let codes = self.encode(x)?;
+        let mut out = self.decode(&codes)?;
+        self.add_skips(x, &mut out)?;
+        Ok((codes, out))
+    }
+
     /// Computes the predictions of an input.
     ///
     /// # Shapes
@@ -299,9 +317,42 @@ impl<F: Scalar> LayeredTranscoder<F> {
     /// # Determinism
     /// As [`LayeredTranscoder::decode`].
     pub fn reconstruct(&self, x: &ArrayRef3<F>) -> Result<Array3<F>, SaeError> {
-        let mut out = self.decode(&self.encode(x)?)?;
-        self.add_skips(x, &mut out)?;
-        Ok(out)
+        Ok(self.forward(x)?.1)
+    }
+
+    /// Returns the null model: in each layer, the decoder rows are shuffled across the latents. A row keeps what it writes to all layers.
+    ///
+    /// It keeps the codes, the biases and the skips. The order of the first layer is that of [`Dictionary::null`].
+    ///
+    /// # Determinism
+    /// The orders are drawn from `seed` alone.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_sae::{LayerActivation, LayeredTranscoder, Reach, TranscoderLayer};
+    /// use ndarray::{Array3, array};
+    /// let layer = TranscoderLayer {
+    ///     w_enc: array![[1.0], [1.0]],
+    ///     b_enc: array![0.0, 0.0],
+    ///     activation: LayerActivation::Relu,
+    ///     w_dec: Array3::from_shape_vec((2, 1, 1), vec![10.0, 20.0]).unwrap(),
+    ///     b_dec: array![0.0],
+    ///     w_skip: None,
+    /// };
+    /// let transcoder = LayeredTranscoder::new(vec![layer], Reach::OwnLayer)?;
+    /// // Both latents have the code 2, so the order of the decoder rows changes nothing.
+    /// assert_eq!(transcoder.null(1).reconstruct(&array![[[2.0]]])?, array![[[60.0]]]);
+    /// # Ok::<(), collimate_sae::SaeError>(())
+    /// ```
+    #[must_use]
+    pub fn null(&self, seed: u64) -> Self {
+        let mut null = self.clone();
+        let mut stream = RngStream::named(seed, "null dictionary");
+        for layer in &mut null.layers {
+            let order = stream.permutation(layer.w_dec.len_of(Axis(0)));
+            layer.w_dec = layer.w_dec.select(Axis(0), &order);
+        }
+        null
     }
 }
 
@@ -363,9 +414,7 @@ impl<F: Precision> Arranged<F> for LayeredTranscoder<F> {
 
     fn forward_checked(&self, x: ArrayViewD<'_, F>) -> Result<ArrangedForward<F>, SaeError> {
         let x = typed::<F, Ix3>(x);
-        let each = self.encode(&x)?;
-        let mut reconstruction = self.decode(&each)?;
-        self.add_skips(&x, &mut reconstruction)?;
+        let (each, reconstruction) = self.forward(&x)?;
         let mut codes = SparseRows::new(self.n_latents());
         for (columns, values) in each.iter().flat_map(|codes| codes.rows()) {
             codes.push_row(columns, values)?;

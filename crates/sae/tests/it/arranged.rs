@@ -403,6 +403,30 @@ fn layered_transcoders_of_any_size_are_those_of_plain_loops() {
         let transcoder = LayeredTranscoder::new(layers.clone(), reach).unwrap();
         // Sums of at most 36 products of about one.
         close("predictions", &transcoder.reconstruct(&x).unwrap(), &expected, [1e-12, 1e-12]);
+        let (codes, predictions) = transcoder.forward(&x).unwrap();
+        assert_eq!(
+            (&codes, &predictions),
+            (&transcoder.encode(&x).unwrap(), &transcoder.reconstruct(&x).unwrap())
+        );
+        // The null model has the same codes, and in each layer the same decoder rows in another order.
+        let null = transcoder.null(3);
+        assert_eq!(null.encode(&x).unwrap(), codes);
+        assert_eq!(null, transcoder.null(3));
+        for (one, other) in null.layers().iter().zip(&layers) {
+            let sorted = |layer: &TranscoderLayer<f64>| {
+                let mut rows: Vec<Vec<u64>> =
+                    layer.w_dec.outer_iter().map(|row| row.iter().map(|w| w.to_bits()).collect()).collect();
+                rows.sort();
+                rows
+            };
+            assert_eq!(sorted(one), sorted(other));
+            assert_eq!((&one.w_enc, &one.b_dec, &one.w_skip), (&other.w_enc, &other.b_dec, &other.w_skip));
+        }
+        assert_ne!(null, transcoder);
+        if reach == Reach::OwnLayer {
+            let [first, of_rows] = [null.dictionary(0), transcoder.dictionary(0).map(|d| d.null(3))];
+            assert_eq!(first.unwrap(), of_rows.unwrap());
+        }
         let whole: f64 = layers[0].w_dec.slice(ndarray::s![0, .., ..]).iter().map(|w| w * w).sum();
         assert!((transcoder.decoder_norms(0).unwrap()[0] - whole.sqrt()).abs() < 1e-12);
         assert!(transcoder.decoder_norms(count).is_err());

@@ -16,6 +16,7 @@ use files::RunFiles;
 use held_out::{HeldOut, HeldOutOptions};
 use metrics::Metrics;
 use recipe::Recipe;
+use start::StartOptions;
 use std::cell::RefCell;
 use std::path::PathBuf;
 
@@ -47,10 +48,8 @@ pub(crate) struct Options {
     /// Give a transcoder (--target) a linear path from input to output beside its latents.
     #[arg(long, requires = "target")]
     skip: bool,
-    /// Train this dictionary further, of any readable format, instead of starting from random weights. It must be of the same
-    /// variant and size, and it takes rows that are not scaled.
-    #[arg(long, value_name = "SAE", conflicts_with = "target")]
-    start_from: Option<PathBuf>,
+    #[command(flatten)]
+    start: StartOptions,
     /// The number of updates between two checkpoints.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_every: u64,
@@ -64,21 +63,24 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     let (recipe, places) = (&options.recipe, &options.places);
     let metrics = options.metrics.as_deref();
-    let inputs = places.paths().chain(options.start_from.as_deref()).chain(options.held_out.place());
+    let inputs = places.paths().chain(options.start.start_from.as_deref()).chain(options.held_out.place());
     let files = RunFiles::claim(&options.output, metrics, options.force, inputs)?;
     let rows = places.open()?;
-    recipe.check(rows.widths(), rows.target().is_some())?;
-    check_memory(recipe, &rows)?;
+    let target = rows.target()?;
+    recipe.check(rows.widths(), target.is_some())?;
+    check_memory(recipe, rows.width(), target)?;
     let held_out = options.held_out.open(&rows)?;
-    let (variant, config) = recipe.preset(rows.widths().len(), rows.target().is_some())?;
+    let (variant, config) = recipe.preset(rows.widths().len(), target.is_some())?;
     let idle = config.without_effect(&variant)?;
     idle.iter().for_each(|note| say(&format!("note: {note}")));
     let mut stream = RngStream::named(recipe.seed, "dictionary start");
     let (d_model, n_latents) = (rows.width(), recipe.latents);
-    match rows.target() {
+    match target {
         None => {
-            let (start, config) = match &options.start_from {
-                Some(path) => start::further(path, &rows, n_latents, variant, config)?,
+            let (start, config) = match &options.start.start_from {
+                Some(path) => {
+                    start::further(path, &options.start.given(), &rows, n_latents, variant, config)?
+                }
                 None => (Sae::<f32>::new(variant, Size { d_model, n_latents }, &mut stream)?, config),
             };
             train(options, session, &files, (&rows, held_out.as_ref()), Training::new(start, config)?)
@@ -94,9 +96,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
 
 /// Returns an error if the run would not fit into the memory: the weights with their moments, a copy for the file, and the rows
 /// of a batch.
-fn check_memory(recipe: &Recipe, rows: &Rows) -> anyhow::Result<()> {
+fn check_memory(recipe: &Recipe, width: usize, target: Option<usize>) -> anyhow::Result<()> {
     const COPIES: usize = 6;
-    let widths = rows.width().saturating_add(rows.target().unwrap_or(rows.width()));
+    let widths = width.saturating_add(target.unwrap_or(width));
     affordable("--latents", &[recipe.latents, widths.saturating_add(4), COPIES, size_of::<f32>()])?;
     affordable("--batch", &[recipe.batch, widths, COPIES, size_of::<f32>()])
 }

@@ -7,7 +7,31 @@ use anyhow::{Context, ensure};
 use collimate_sae::formats::{Given, Target};
 use collimate_sae::{BiasStart, Normalisation, Sae, Size, TrainingConfig, Variant};
 use collimate_studies::Provenance;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The options of a start from a dictionary.
+#[derive(clap::Args)]
+pub(super) struct StartOptions {
+    /// Train this dictionary further, of any readable format, instead of starting from random weights. It must be of the same
+    /// variant and size, and it takes rows that are not scaled.
+    #[arg(long, value_name = "SAE", conflicts_with = "target")]
+    pub(super) start_from: Option<PathBuf>,
+    /// The number of active latents in a row of --start-from, if its file does not hold it: Qwen Scope outside a folder of its original
+    /// name. --k is the number of the run that begins.
+    #[arg(long, value_name = "N", requires = "start_from")]
+    start_k: Option<usize>,
+    /// Read --start-from as a dictionary of embeddings, whose inputs were divided by √d: a params.npz of Gemma Scope outside its original
+    /// folder.
+    #[arg(long, requires = "start_from")]
+    start_embedding: bool,
+}
+
+impl StartOptions {
+    /// Returns the facts that the file of the dictionary does not hold.
+    pub(super) fn given(&self) -> Given {
+        Given { k: self.start_k, embedding: self.start_embedding }
+    }
+}
 
 /// The largest deviation from one of the length of a decoder row that counts as a unit vector.
 const UNIT: f32 = 1e-3;
@@ -18,13 +42,14 @@ const UNIT: f32 = 1e-3;
 /// kept: before the first update it computes what the file computes.
 pub(super) fn further(
     path: &Path,
+    given: &Given,
     rows: &Rows,
     n_latents: usize,
     variant: Variant,
     config: TrainingConfig,
 ) -> anyhow::Result<(Sae<f32>, TrainingConfig)> {
     let name = path.display();
-    let checkpoint = read::<f32>(path, &Given::default())?;
+    let checkpoint = read::<f32>(path, given)?;
     let differences = rows.provenance().differences(&Provenance::new(checkpoint.about));
     if !differences.is_empty() {
         say(&format!("note: {name} was trained on other rows: {}", differences.join("; ")));

@@ -33,7 +33,8 @@ pub(super) fn read<F: Precision>(place: &Place, given: &Given) -> Result<Checkpo
     let k = named.or(given.k).ok_or_else(|| {
         file.wrong(
             "the number k of active latents of a Qwen Scope file stands in the name of its folder only (…-L0_50), and here \
-             nothing says it; give k (in the commands: --k), or put the file into a folder of its original name",
+             nothing says it; give k (in the commands: --k, and --start-k with --start-from), or put the file into a folder of its original \
+             name",
         )
     })?;
     let matrices = [file.matrix::<F>("W_enc")?, file.matrix::<F>("W_dec")?.reversed_axes()];

@@ -12,15 +12,21 @@ use std::path::Path;
 
 /// Writes weights of Gemma Scope with 5 latents in 4 dimensions.
 pub(super) fn gemma(path: &Path) {
+    with(path, None);
+}
+
+/// Writes the weights of [`gemma`], with a tensor `scaling_factor` if one is given.
+fn with(path: &Path, factors: Option<&Array1<f32>>) {
     let mut stream = RngStream::new(4, 0);
     let mut draw = |shape: (usize, usize)| Array2::from_shape_simple_fn(shape, || stream.normal() as f32);
-    let arrays = [
+    let mut arrays = vec![
         ("W_enc", draw((4, 5)).into()),
         ("W_dec", draw((5, 4)).into()),
         ("b_enc", draw((1, 5)).row(0).to_owned().into()),
         ("b_dec", draw((1, 4)).row(0).to_owned().into()),
         ("threshold", Array1::from_elem(5, 0.1_f32).into()),
     ];
+    arrays.extend(factors.map(|factors| ("scaling_factor", factors.to_owned().into())));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     write_npz(path, &arrays).unwrap();
 }
@@ -83,4 +89,24 @@ fn the_kind_of_a_second_gemma_scope_stands_in_its_configuration() {
     fs::remove_file(to.join("config.json")).unwrap();
     let alone = read::<f64>(&to).unwrap();
     assert!(alone.notes.iter().any(|note| note.contains("by its tensors")), "{:?}", alone.notes);
+}
+
+#[test]
+fn the_scaling_factor_multiplies_the_decoder_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str, factors: Option<Array1<f32>>| {
+        let path = folder.path().join(name).join("params.npz");
+        with(&path, factors.as_ref());
+        read::<f64>(&path)
+    };
+    let plain = at("plain", None).unwrap().dictionary;
+    // Powers of two: every product is exact.
+    let powers = ndarray::array![2.0_f32, 0.5, 1.0, 4.0, 8.0];
+    let scaled = at("scaled", Some(powers.clone())).unwrap();
+    assert!(scaled.notes.iter().any(|note| note.contains("scaling_factor")), "{:?}", scaled.notes);
+    let column = powers.mapv(f64::from).insert_axis(ndarray::Axis(1));
+    assert_eq!(scaled.dictionary.decoder(), &(plain.decoder() * &column));
+    assert_eq!(scaled.dictionary.encoder(), plain.encoder());
+    let short = at("short", Some(ndarray::array![2.0, 2.0])).unwrap_err().to_string();
+    assert!(short.contains("scaling_factor"), "{short}");
 }
