@@ -84,7 +84,7 @@ fn a_step_is_that_of_the_definition() {
     }
 }
 
-/// AdamW takes rate·decay·w from a matrix, and nothing from a gain, a bias, a sink or a vector of λ.
+// AdamW takes rate·decay·w from a matrix, and nothing from a gain, a bias, a sink or a vector of λ.
 #[test]
 fn the_decay_shortens_matrices_and_no_vector() {
     let mut attention = AttentionDescription::new(2, 1, 4);
