@@ -74,6 +74,7 @@ pub enum Progress<'a> {
 pub struct Runner {
     budget: Budget,
     filters: Vec<String>,
+    wanted: Option<Arc<Rule>>,
     real: bool,
     on_request: bool,
     interrupt: Arc<AtomicBool>,
@@ -82,12 +83,16 @@ pub struct Runner {
 
 type Callback = dyn Fn(&Progress) + Send + Sync;
 
+/// A choice of claims by what is known about them.
+type Rule = dyn Fn(&Meta) -> bool + Send + Sync;
+
 impl Runner {
     /// Returns a runner of all claims under `budget`.
     pub fn new(budget: Budget) -> Self {
         Self {
             budget,
             filters: Vec::new(),
+            wanted: None,
             real: true,
             on_request: true,
             interrupt: Arc::default(),
@@ -99,6 +104,12 @@ impl Runner {
     /// claim runs if one of them matches.
     pub fn filter(mut self, pattern: impl Into<String>) -> Self {
         self.filters.push(pattern.into());
+        self
+    }
+
+    /// Keeps to the claims for which `wanted` returns true, on top of the filters.
+    pub fn only(mut self, wanted: impl Fn(&Meta) -> bool + Send + Sync + 'static) -> Self {
+        self.wanted = Some(Arc::new(wanted));
         self
     }
 
@@ -138,8 +149,9 @@ impl Runner {
                 return Err(ClaimsError::NothingMatches { filter: filter.clone() });
             }
         }
-        let wanted = |id| self.filters.is_empty() || self.filters.iter().any(|filter| matches(filter, id));
-        Ok(claims.iter().filter(|claim| wanted(claim.meta().id)).collect())
+        let named = |id| self.filters.is_empty() || self.filters.iter().any(|filter| matches(filter, id));
+        let wanted = |meta: &Meta| named(meta.id) && self.wanted.as_ref().is_none_or(|wanted| wanted(meta));
+        Ok(claims.iter().filter(|claim| wanted(claim.meta())).collect())
     }
 
     /// Runs the selected claims one after the other. The work inside a claim uses the budget's threads.
@@ -148,7 +160,7 @@ impl Runner {
     /// Those of [`Runner::select`].
     pub fn run(&self, claims: &Claims) -> Result<Run, ClaimsError> {
         let Budget { tier, seed, fresh, .. } = self.budget;
-        let filtered = !self.filters.is_empty();
+        let filtered = !self.filters.is_empty() || self.wanted.is_some();
         let mut run = Run { reports: Vec::new(), left_out: Vec::new(), tier, seed, fresh, filtered };
         let mut selected = Vec::new();
         for claim in self.select(claims)? {

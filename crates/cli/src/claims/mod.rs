@@ -10,10 +10,11 @@ mod table;
 pub(crate) use options::Options;
 
 use crate::session::{Downloads, INTERRUPTED, Interrupted, Session, end, on_interrupt, react, say};
-use anyhow::{Result, bail};
-use collimate_claims::{Budget, Claims, Lock, Run, Runner, Tier};
+use anyhow::{Result, bail, ensure};
+use collimate_claims::{Budget, Claims, Lock, Meta, Run, Runner, Tier};
 use collimate_output::{Existing, check};
 use collimate_studies::data::{self, Cache, DataError};
+use collimate_studies::language_model::LanguageModelSetup;
 use finished::{Finished, Setting};
 use places::{Places, write_or_print};
 use std::path::Path;
@@ -26,7 +27,15 @@ use std::time::Duration;
 pub(crate) fn run(options: &Options, session: &Session) -> Result<ExitCode> {
     let claims = collimate_studies::registry();
     let places = Places::of(options)?;
-    let lock = if options.no_lock { Lock::default() } else { Lock::read(&places.lock)? };
+    let recorded_elsewhere = if options.no_lock { Lock::default() } else { Lock::read(&places.lock)? };
+    let lock = match &options.model {
+        Some(model) => {
+            ensure!(model.exists(), "--model: there is no {}", model.display());
+            LanguageModelSetup::choose(model);
+            Lock { seed: recorded_elsewhere.seed, ..Lock::default() }
+        }
+        None => recorded_elsewhere.clone(),
+    };
     let runner = runner(options, session, &lock);
     if options.list {
         let selected = runner.select(&claims)?;
@@ -71,6 +80,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<ExitCode> {
     };
     places.print(&run, &lock);
     print!("{}", table::text(&run, &lock));
+    if options.model.is_some() {
+        print!("{}", table::beside(&run, &recorded_elsewhere));
+    }
     println!("report: {}", places.output.join("report.html").display());
     for id in lock.stale(&claims) {
         println!("{} records a verdict of {id}, which is not registered", places.lock.display());
@@ -122,7 +134,10 @@ fn runner(options: &Options, session: &Session, lock: &Lock) -> Runner {
         budget = budget.threads(threads);
     }
     let runner = Runner::new(budget).real(!options.no_real).on_request(has_corpus(options));
-    options.filters.iter().fold(runner, Runner::filter)
+    let runner = options.filters.iter().fold(runner, Runner::filter);
+    // Claims that name a head of SmolLM2 say nothing about another model.
+    let of_a_model = |meta: &Meta| meta.real && meta.id != "attention/smollm2-l18h6-is-an-induction-head";
+    if options.model.is_some() { runner.only(of_a_model) } else { runner }
 }
 
 /// Downloads the data that the selected claims need.
@@ -131,13 +146,17 @@ fn runner(options: &Options, session: &Session, lock: &Lock) -> Runner {
 fn download(options: &Options, session: &Session, runner: &Runner, claims: &Claims) -> Result<()> {
     let tier = Tier::from(options.tier);
     let needed = runner.select(claims)?.iter().any(|claim| claim.meta().real && claim.meta().tier <= tier);
-    if options.no_real || !needed {
+    if options.no_real || !needed || options.model.is_some() && !options.full {
         return Ok(());
     }
     let cache = Cache::user()?;
     let mut downloads = Downloads::of_missing_items(session);
     let stop = on_interrupt("ending the download");
-    let items = if options.full { vec![&data::SMOLLM2, &data::BROWN] } else { vec![&data::SMOLLM2] };
+    let items = match (options.full, &options.model) {
+        (true, Some(_)) => vec![&data::BROWN],
+        (true, None) => vec![&data::SMOLLM2, &data::BROWN],
+        (false, _) => vec![&data::SMOLLM2],
+    };
     for item in items {
         match downloads.install(item, &cache, &stop) {
             Ok(_) => {}

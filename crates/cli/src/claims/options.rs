@@ -13,6 +13,7 @@ Examples:
   collimate claims
   collimate claims --tier quick --no-real
   collimate claims attention/ \"sae/*gated*\" --seed 7
+  collimate claims --model some-folder --tier quick
   collimate claims --list --json
   collimate claims --tier quick --json=report.json")]
 pub(crate) struct Options {
@@ -31,6 +32,10 @@ pub(crate) struct Options {
     /// Leave out the claims that need the real language model or downloaded text.
     #[arg(long)]
     pub(super) no_real: bool,
+    /// Run the claims about a real language model, and no others, on this model: a folder with config.json, weights and tokenizer.json,
+    /// or a GGUF file. The verdicts are shown beside those recorded for SmolLM2 and are not compared with them.
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["no_real", "bless", "list"])]
+    pub(super) model: Option<PathBuf>,
     /// Also download the labelled corpus (2.9 MB; may be restricted to non-commercial use) for the claims that need it.
     #[arg(long, conflicts_with = "no_real")]
     pub(super) full: bool,

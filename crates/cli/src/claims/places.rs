@@ -25,7 +25,12 @@ impl Places {
         let root = checkout(&here);
         // In the root of the checkout, and outside of any, paths are relative to the current folder.
         let base = root.filter(|&root| root != here).unwrap_or_else(|| Path::new(""));
-        let reports = if root.is_some() { "target/claims" } else { "collimate-claims" };
+        let reports = match (root.is_some(), &options.model) {
+            (true, None) => "target/claims",
+            (true, Some(_)) => "target/claims-of-a-model",
+            (false, None) => "collimate-claims",
+            (false, Some(_)) => "collimate-claims-of-a-model",
+        };
         Ok(Self {
             output: options.output.clone().unwrap_or_else(|| base.join(reports)),
             lock: options.lock.clone().unwrap_or_else(|| base.join("claims.lock")),

@@ -17,6 +17,20 @@ pub(super) fn mark(report: &Report) -> &'static str {
     }
 }
 
+/// Returns the verdict of each claim on a chosen model beside the one that is recorded for SmolLM2.
+pub(super) fn beside(run: &Run, recorded: &Lock) -> String {
+    let mut out = String::new();
+    let width = run.reports.iter().map(|report| report.meta.id.len()).max().unwrap_or(0);
+    let _ = writeln!(out, "\n{:<width$}  {:<14} SmolLM2", "claim", "this model");
+    for report in &run.reports {
+        let id = report.meta.id;
+        let entry = recorded.entries.get(id).and_then(|entry| entry.verdicts.get(&run.tier));
+        let theirs = entry.map_or("not recorded".to_owned(), ToString::to_string);
+        let _ = writeln!(out, "{id:<width$}  {:<14} {theirs}", report.outcome.verdict.word());
+    }
+    out
+}
+
 /// Returns one line for each claim, then the failures, the changes and the claims that did not run.
 pub(super) fn text(run: &Run, lock: &Lock) -> String {
     let mut out = String::new();

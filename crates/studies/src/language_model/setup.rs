@@ -1,11 +1,11 @@
-use super::capture::cached_or_captured;
+use super::capture::{LAYER, cached_or_captured};
 use crate::data::{self, Cache};
 use crate::error::StudyError;
 use crate::sequence::Sequence;
 use collimate_sae::shards::Shards;
 use collimate_tensor::files::Gguf;
-use collimate_transformer::{HookPoint, Model, ModelFileError, Tokenizer};
-use std::path::Path;
+use collimate_transformer::{HookPoint, Model, ModelFileError, Site, Tokenizer};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// The token that every sequence of SmolLM2 starts with, `<|endoftext|>`.
@@ -17,6 +17,14 @@ pub const START: u32 = 0;
 /// The longest sequence, start token included.
 pub const CONTEXT: usize = 256;
 
+/// The number of layers of SmolLM2.
+const LAYERS: usize = 30;
+
+/// Returns the layer of a model with this number of layers at the depth that `layer` has in SmolLM2.
+fn at_depth(layers: usize, layer: usize) -> usize {
+    if layers == LAYERS { layer } else { (layer * layers / LAYERS).min(layers.saturating_sub(1)) }
+}
+
 /// A language model with its tokenizer, and the folder for what is computed from it.
 pub struct LanguageModelSetup {
     /// The model: SmolLM2-135M-Instruct, unless another one was read.
@@ -25,9 +33,14 @@ pub struct LanguageModelSetup {
     pub tokenizer: Tokenizer,
     /// The token that every sequence starts with.
     pub start: u32,
+    /// The layer whose activations are studied: [`LAYER`] of SmolLM2, and the layer at three tenths of the depth of another model.
+    pub layer: usize,
     /// The folder for activations and dictionaries.
     pub cache: Cache,
 }
+
+/// The model that [`LanguageModelSetup::shared`] opens, if it is not SmolLM2.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
 impl LanguageModelSetup {
     /// Loads another model and its tokenizer: a folder with `config.json`, safetensors files and `tokenizer.json`, or a GGUF file.
@@ -45,7 +58,8 @@ impl LanguageModelSetup {
         let special = tokenizer.special_ids();
         let start = tokenizer.id("<|endoftext|>").or(special.bos).or(special.eos);
         let missing = || ModelFileError::Tokenizer("the vocabulary has no token to start a text with".into());
-        Ok(Self { model, start: start.ok_or_else(missing)?, tokenizer, cache })
+        let layer = at_depth(model.description().layers.len(), LAYER);
+        Ok(Self { model, start: start.ok_or_else(missing)?, tokenizer, layer, cache })
     }
 
     /// Loads SmolLM2 from a cache; nothing is downloaded.
@@ -56,10 +70,26 @@ impl LanguageModelSetup {
     pub fn open(cache: Cache) -> Result<Self, StudyError> {
         let file = Gguf::open(data::locate_smollm2(&cache)?).map_err(ModelFileError::from)?;
         let tokenizer = Tokenizer::from_gguf(&file)?;
-        Ok(Self { model: Model::from_gguf(&file)?, tokenizer, start: START, cache })
+        Ok(Self { model: Model::from_gguf(&file)?, tokenizer, start: START, layer: LAYER, cache })
     }
 
-    /// Returns the setup of this process, from the user's cache; it is loaded on first use.
+    /// Chooses the model that [`LanguageModelSetup::shared`] opens, instead of SmolLM2. It has no effect once that was called.
+    pub fn choose(path: &Path) {
+        // The first choice counts.
+        let _ = CHOSEN.set(path.to_owned());
+    }
+
+    /// Returns the residual stream behind the layer that is studied.
+    pub fn residual(&self) -> HookPoint {
+        Site::ResidualPost.of_layer(self.layer)
+    }
+
+    /// Returns the layer at the depth that a layer has in SmolLM2.
+    pub fn layer_like(&self, layer: usize) -> usize {
+        at_depth(self.model.description().layers.len(), layer)
+    }
+
+    /// Returns the setup of this process: the chosen model, or SmolLM2 from the user's cache. It is loaded on first use.
     ///
     /// # Errors
     /// As [`LanguageModelSetup::open`]; the next call tries again.
@@ -68,7 +98,11 @@ impl LanguageModelSetup {
         match SHARED.get() {
             Some(setup) => Ok(setup),
             None => {
-                let setup = Self::open(Cache::user()?)?;
+                let cache = Cache::user()?;
+                let setup = match CHOSEN.get() {
+                    Some(path) => Self::open_other(path, cache)?,
+                    None => Self::open(cache)?,
+                };
                 Ok(SHARED.get_or_init(|| setup))
             }
         }

@@ -3,7 +3,7 @@
 use super::comparison::{drawn_explained_variance, drawn_l0_and_gamma};
 use super::protocol::{Protocol, jargon_sequences};
 use crate::error::StudyError;
-use crate::language_model::capture::{LAYER, RESIDUAL, mean_row};
+use crate::language_model::capture::mean_row;
 use crate::language_model::setup::LanguageModelSetup;
 use crate::splicing::{DocumentLoss, HeldOut, loss_recovered};
 use collimate_claims::{Context, Tier};
@@ -24,19 +24,19 @@ pub(super) enum Place {
 impl Place {
     const ALL: [Place; 3] = [Place::Residual, Place::Attention, Place::Mlp];
 
-    fn point(self) -> HookPoint {
+    fn point(self, setup: &LanguageModelSetup) -> HookPoint {
         match self {
-            Self::Residual => RESIDUAL,
-            Self::Attention => Site::AttentionOutput.of_layer(LAYER),
-            Self::Mlp => Site::MlpOutput.of_layer(LAYER),
+            Self::Residual => setup.residual(),
+            Self::Attention => Site::AttentionOutput.of_layer(setup.layer),
+            Self::Mlp => Site::MlpOutput.of_layer(setup.layer),
         }
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Residual => "the residual stream behind layer 9",
-            Self::Attention => "the attention output of layer 9",
-            Self::Mlp => "the MLP output of layer 9",
+            Self::Residual => "the residual stream behind the studied layer",
+            Self::Attention => "the attention output of the studied layer",
+            Self::Mlp => "the MLP output of the studied layer",
         }
     }
 }
@@ -113,12 +113,12 @@ pub(super) const BELOW_NIGHTLY: &str = "10,000 training tokens, 576 latents (864
     on the model, or the spread over training seeds";
 
 impl Size {
-    pub(super) fn of(tier: Tier) -> Self {
+    pub(super) fn of(tier: Tier, width: usize) -> Self {
         if tier == Tier::Nightly {
             return Self {
                 train_tokens: usize::MAX,
                 held_out_tokens: 8000,
-                n_latents: 1152,
+                n_latents: 2 * width,
                 steps: 1500,
                 rescaling_steps: 375,
                 batch: 512,
@@ -132,7 +132,7 @@ impl Size {
         Self {
             train_tokens: 10_000,
             held_out_tokens: 1500,
-            n_latents: 576,
+            n_latents: width,
             steps: 100,
             rescaling_steps: 100,
             batch: 256,
@@ -224,7 +224,7 @@ pub(super) fn curves(
         curves(context, setup, place, Contender::WideRelu)?;
     }
     context.once(&format!("dictionaries of {contender:?} at {place:?}"), || {
-        let size = Size::of(context.tier());
+        let size = Size::of(context.tier(), setup.model.description().width);
         let material =
             context.once(&format!("activations at {place:?}"), || material(context, setup, &size, place))?;
         let bench = Bench { context, setup, size, place, material: &material };
@@ -248,13 +248,13 @@ fn material(
     let [train, held_out] = jargon_sequences(setup, size.train_tokens, size.held_out_tokens)?;
     let total = train.len() as u64;
     // All places are captured in one pass, because the pass over the text costs most.
-    let points = Place::ALL.map(Place::point);
+    let points = Place::ALL.map(|place| place.point(setup));
     let mut captured = setup.activations(&train, &points, &mut |done| {
         context.progress(done as u64, total, "capturing activations of layer 9");
         !context.interrupted()
     })?;
     let shards = captured.swap_remove(place as usize);
-    let (model, point) = (&setup.model, place.point());
+    let (model, point) = (&setup.model, place.point(setup));
     let held_out = if size.spliced {
         context.progress(0, 1, "the model's own losses on held-out text");
         HeldOut::new(model, point, held_out, &mean_row(&shards)?)?

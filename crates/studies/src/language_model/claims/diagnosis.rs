@@ -4,7 +4,6 @@ use super::protocol::{BELOW_NIGHTLY, Protocol, jargon_sequences, material};
 use super::study::study;
 use crate::diagnosis::{LabelSet, Tally, labels, plant, varying};
 use crate::error::StudyError;
-use crate::language_model::capture::LAYER;
 use crate::language_model::setup::LanguageModelSetup;
 use crate::rows::flat;
 use collimate_claims::{Claims, Context, Meta, Outcome, Subject, Tier};
@@ -132,14 +131,15 @@ fn planted(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<
 type Objects = (Vec<String>, Vec<(String, Array2<f64>)>);
 
 fn objects(context: &Context, setup: &LanguageModelSetup) -> Result<Objects, StudyError> {
-    let protocol = Protocol::of(context.tier());
+    let protocol = Protocol::of(context.tier(), setup.model.description().width);
     let [_, held_out] = jargon_sequences(setup, 0, TOKENS)?;
     let shards = &material(context, setup, &protocol)?.shards;
     let recipe = protocol.recipe(Preset::TopK, K, 0);
     let sae = setup.dictionary(shards, &recipe, context.interrupt_flag(), &mut |_| ())?;
     let embedding = Site::ResidualPre.of_layer(0);
-    let behind = Site::ResidualPost.of_layer(LAYER);
-    let layers = [2, LAYER, 20].map(|layer| Site::MlpNeurons.of_layer(layer));
+    let behind = setup.residual();
+    let numbers = [setup.layer_like(2), setup.layer, setup.layer_like(20)];
+    let layers = numbers.map(|layer| Site::MlpNeurons.of_layer(layer));
     let points = [embedding, behind, layers[0], layers[1], layers[2]];
     let mut pieces = Vec::new();
     let mut parts: Vec<Vec<Array2<f32>>> = vec![Vec::new(); points.len()];
@@ -159,14 +159,14 @@ fn objects(context: &Context, setup: &LanguageModelSetup) -> Result<Objects, Stu
         let views: Vec<_> = part.iter().map(|rows| rows.view()).collect();
         concatenate(Axis(0), &views).expect("one width")
     };
-    let some = |rows: &Array2<f32>| rows.slice(s![.., ..NEURONS]).mapv(f64::from);
+    let some = |rows: &Array2<f32>| rows.slice(s![.., ..NEURONS.min(rows.ncols())]).mapv(f64::from);
     let codes = sae.dictionary().encode(&joined(&parts[1]))?.to_dense();
     let mut order: Vec<usize> = (0..codes.ncols()).collect();
     let fired = |latent: usize| codes.column(latent).iter().filter(|x| **x > 0.0).count();
     order.sort_by_key(|&latent| (std::cmp::Reverse(fired(latent)), latent));
     order.truncate(NEURONS);
     let mut objects = vec![("residual stream before layer 0".to_owned(), some(&joined(&parts[0])))];
-    for (part, layer) in parts[2..].iter().zip([2, LAYER, 20]) {
+    for (part, layer) in parts[2..].iter().zip(numbers) {
         objects.push((format!("neurons of layer {layer}"), some(&joined(part))));
     }
     objects.push(("latents behind layer 9".to_owned(), codes.select(Axis(1), &order).mapv(f64::from)));

@@ -128,7 +128,7 @@ fn compare(
     setup: &'static LanguageModelSetup,
     preset: Preset,
 ) -> Result<Outcome, StudyError> {
-    let protocol = Protocol::of(context.tier());
+    let protocol = Protocol::of(context.tier(), setup.model.description().width);
     let material = material(context, setup, &protocol)?;
     let mut curves = BTreeMap::new();
     // Two members are compared, but the figure shows all three, and the other claim needs them.
@@ -193,7 +193,7 @@ fn figure(curves: &BTreeMap<Preset, Arc<Vec<Point>>>, whole: &[usize]) -> collim
 }
 
 fn ablations(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcome, StudyError> {
-    let protocol = Protocol::of(context.tier());
+    let protocol = Protocol::of(context.tier(), setup.model.description().width);
     let material = material(context, setup, &protocol)?;
     let LossRecovered { clean, zero_ablated, mean_ablated, .. } = material.held_out.ablations();
     Ok(Outcome::of_margin(0.1 - (zero_ablated - mean_ablated).abs()).trials(material.held_out.predictions() as u64).counterexample(

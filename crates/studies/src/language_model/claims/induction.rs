@@ -153,7 +153,7 @@ fn rare(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Out
 fn massive(_: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcome, StudyError> {
     let text = "The capital of France is";
     let tokens: Vec<u32> = std::iter::once(setup.start).chain(setup.tokenizer.encode(text)?).collect();
-    let residual = residual_rows(&setup.model, &tokens, 21)?;
+    let residual = residual_rows(&setup.model, &tokens, setup.layer_like(20) + 1)?;
     let norms: Vec<f64> = residual
         .rows()
         .into_iter()

@@ -5,7 +5,6 @@ use super::study::study;
 use crate::bootstrap::document_bootstrap;
 use crate::data;
 use crate::error::StudyError;
-use crate::language_model::capture::LAYER;
 use crate::language_model::setup::{CONTEXT, LanguageModelSetup};
 use crate::probe::{Confusion, Features, SparseProbe, class_correlations};
 use crate::rows::{flat, width_at};
@@ -186,7 +185,7 @@ fn judge(
     train: &Labelled,
     held_out: &Labelled,
 ) -> Result<Results, StudyError> {
-    let protocol = Protocol::of(context.tier());
+    let protocol = Protocol::of(context.tier(), setup.model.description().width);
     let shards = &material(context, setup, &protocol)?.shards;
     let recipe = protocol.recipe(Preset::TopK, K, 0);
     let trained = setup.dictionary(shards, &recipe, context.interrupt_flag(), &mut |_| ())?;
@@ -257,8 +256,7 @@ fn labelled(
     documents: &[(u32, &TaggedDocument)],
     limit: usize,
 ) -> Result<Labelled, StudyError> {
-    let (residual_point, neuron_point) =
-        (Site::ResidualPost.of_layer(LAYER), Site::MlpNeurons.of_layer(LAYER));
+    let (residual_point, neuron_point) = (setup.residual(), Site::MlpNeurons.of_layer(setup.layer));
     let empty = |point| Ok::<_, StudyError>(Array2::zeros((0, width_at(&setup.model, point)?)));
     let (mut residual, mut neurons) = (empty(residual_point)?, empty(neuron_point)?);
     let (mut numbers, mut tokens, mut labels) = (Vec::new(), Vec::new(), Vec::new());

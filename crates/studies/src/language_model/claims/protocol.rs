@@ -1,7 +1,7 @@
 //! The sizes of the studies by tier, and the activations and the held-out text that several claims share.
 
 use crate::error::StudyError;
-use crate::language_model::capture::{RESIDUAL, mean_row};
+use crate::language_model::capture::mean_row;
 use crate::language_model::setup::LanguageModelSetup;
 use crate::sequence::Sequence;
 use crate::splicing::HeldOut;
@@ -31,12 +31,12 @@ pub(super) const BELOW_NIGHTLY: &str = "standard: 100,000 training tokens, dicti
     standard form can tell large differences at an early stage of training, not what holds at convergence";
 
 impl Protocol {
-    pub(super) fn of(tier: Tier) -> Self {
+    pub(super) fn of(tier: Tier, width: usize) -> Self {
         if tier == Tier::Nightly {
             return Self {
                 train_tokens: usize::MAX,
                 held_out_tokens: 20_000,
-                n_latents: 2304,
+                n_latents: 4 * width,
                 steps: 2000,
                 batch: 1024,
                 learning_rate: 1e-3,
@@ -47,7 +47,7 @@ impl Protocol {
         Self {
             train_tokens: 100_000,
             held_out_tokens: 4000,
-            n_latents: 1152,
+            n_latents: 2 * width,
             steps: 400,
             batch: 512,
             learning_rate: 1e-3,
@@ -87,13 +87,13 @@ pub(super) fn material(
     context.once("activations behind layer 9", || {
         let [train, held_out] = jargon_sequences(setup, protocol.train_tokens, protocol.held_out_tokens)?;
         let total = train.len() as u64;
-        let mut captured = setup.activations(&train, &[RESIDUAL], &mut |done| {
+        let mut captured = setup.activations(&train, &[setup.residual()], &mut |done| {
             context.progress(done as u64, total, "capturing activations behind layer 9");
             !context.interrupted()
         })?;
         let shards = captured.remove(0);
         context.progress(0, 1, "the model's own losses on held-out text");
-        let held_out = HeldOut::new(&setup.model, RESIDUAL, held_out, &mean_row(&shards)?)?;
+        let held_out = HeldOut::new(&setup.model, setup.residual(), held_out, &mean_row(&shards)?)?;
         Ok(Material { shards, held_out })
     })
 }

@@ -43,7 +43,7 @@ fn bias(curve: &Curve, drawn: &[usize]) -> Vec<SweepPoint> {
 }
 
 fn shrinks(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcome, StudyError> {
-    let protocol = Protocol::of(context.tier());
+    let protocol = Protocol::of(context.tier(), setup.model.description().width);
     let material = material(context, setup, &protocol)?;
     let members = [Preset::Relu, Preset::Gated];
     let total = protocol.seeds * 2 * 5;

@@ -162,7 +162,7 @@ fn answer(
     place: Place,
     question: Question,
 ) -> Result<Outcome, StudyError> {
-    let size = Size::of(context.tier());
+    let size = Size::of(context.tier(), setup.model.description().width);
     let contenders = question.contenders();
     let all: Vec<Arc<Curves>> = contenders
         .iter()
