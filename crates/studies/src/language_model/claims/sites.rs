@@ -60,9 +60,9 @@ const ATTENTION: [Meta; 4] = at_place!("attention", "the attention output");
 const MLP: [Meta; 4] = at_place!("mlp", "the MLP output");
 
 const FREEZING: Meta = meta(
-    "sae/frozen-auxiliary-model-helps-at-mlp",
-    "At the MLP output, at equal L0, the Gated dictionary with a frozen auxiliary model has a higher fidelity than the one with a trained \
-     auxiliary model (supported above 0, refuted below 0.001).",
+    "sae/frozen-auxiliary-decoder-helps-at-mlp",
+    "At the MLP output, at equal L0, the Gated dictionary with a frozen auxiliary decoder has a higher fidelity than the one with a trained \
+     auxiliary decoder (supported above 0, refuted below 0.001).",
 );
 const RESCALING: Meta = meta(
     "sae/magnitude-rescaling-helps-at-mlp",
