@@ -31,8 +31,10 @@ pub enum Tier {
 pub enum Subject {
     /// Numerics: products, kernels, gradients.
     Tensor,
-    /// Attention and transformers.
+    /// Attention.
     Attention,
+    /// Transformers.
+    Transformer,
     /// Sparse autoencoders.
     Sae,
     /// Toy models of superposition.
@@ -84,6 +86,7 @@ impl fmt::Display for Subject {
         f.pad(match self {
             Self::Tensor => "tensor",
             Self::Attention => "attention",
+            Self::Transformer => "transformer",
             Self::Sae => "sae",
             Self::Superposition => "superposition",
             Self::Slt => "slt",

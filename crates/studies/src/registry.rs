@@ -15,6 +15,7 @@ pub fn registry() -> Claims {
         .extend(crate::numerics::claims())
         .extend(collimate_attention::claims::claims())
         .extend(crate::induction::claims())
+        .extend(collimate_transformer::claims::claims())
         .extend(collimate_superposition::claims())
         .extend(collimate_sae::claims::claims())
         .extend(collimate_slt::claims())

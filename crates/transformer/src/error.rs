@@ -157,8 +157,10 @@ pub enum RunError {
     /// The model has no head that gives logits.
     #[error("the model has no head that gives logits; use its hidden states")]
     NoHead,
-    /// The model reads later tokens, so it cannot continue a text.
-    #[error("the model is an encoder, whose positions read later tokens; it cannot continue a text")]
+    /// The model reads later tokens, so it cannot continue a text, nor learn to.
+    #[error(
+        "the model is an encoder, whose positions read later tokens; it can neither continue a text nor be trained to; choose a causal model"
+    )]
     NotCausal,
     /// An operation that needs all parameters in memory.
     #[error(
@@ -244,6 +246,11 @@ pub enum TrainingError {
     /// The batches of a step hold no token that predicts another.
     #[error("the batches of a step hold no token that predicts another; rows need at least two tokens")]
     NoTargets,
+    /// No parameter is chosen.
+    #[error(
+        "no parameter of the model is chosen, so nothing can be trained; choose a layer that the model has"
+    )]
+    NothingChosen,
     /// The loss or the gradient of a step is not finite, or too large for its squares. The parameters are those before the step.
     #[error(
         "step {step}: the loss is {loss} and the norm of its gradient {norm}; take a smaller learning rate, or clip the gradient"

@@ -3,6 +3,8 @@
 mod architectures;
 mod arrays;
 mod cache;
+#[cfg(feature = "claims")]
+pub mod claims;
 mod description;
 mod error;
 mod hooks;

@@ -113,6 +113,7 @@ fn heading(subject: Subject) -> &'static str {
     match subject {
         Subject::Tensor => "Numerics",
         Subject::Attention => "Attention",
+        Subject::Transformer => "Transformers",
         Subject::Sae => "Sparse autoencoders",
         Subject::Superposition => "Superposition",
         Subject::Slt => "Singular learning theory",

@@ -78,13 +78,25 @@ impl<F: Precision> Model<F> {
         points: &[HookPoint],
         direction: Option<&[Array2<F>]>,
     ) -> Result<Gradients<F>, RunError> {
-        self.gradients_at(&self.parameters, input, targets, points, direction)
+        let wanted = vec![true; self.parameters.len()];
+        self.gradients_at(&self.parameters, &wanted, input, targets, points, direction)
     }
 
-    /// Computes the gradients of the model with other parameters.
+    /// Computes the loss of a batch and its gradient by the parameters that are marked in `wanted`; that by the others is zero.
+    pub(crate) fn gradients_by(
+        &self,
+        wanted: &[bool],
+        input: &Input,
+        targets: &Targets,
+    ) -> Result<Gradients<F>, RunError> {
+        self.gradients_at(&self.parameters, wanted, input, targets, &[], None)
+    }
+
+    /// Computes the gradients of the model with other parameters, by those that are marked in `wanted`.
     pub(super) fn gradients_at(
         &self,
         parameters: &[Array2<F>],
+        wanted: &[bool],
         input: &Input,
         targets: &Targets,
         points: &[HookPoint],
@@ -114,8 +126,8 @@ impl<F: Precision> Model<F> {
         let loss_dot = logits.tangent.as_ref().map(|dot| {
             dot.iter().zip(&d_logits.value).map(|(a, b)| Scalar::to_f64(*a) * Scalar::to_f64(*b)).sum::<f64>()
         });
-        let wanted = self.stored.iter().map(Option::is_none).collect();
-        let mut backward = Backward::new(&setting, values, wanted, points.iter().copied());
+        let wanted = wanted.iter().zip(&self.stored).map(|(wanted, stored)| *wanted && stored.is_none());
+        let mut backward = Backward::new(&setting, values, wanted.collect(), points.iter().copied());
         backward.add_gradient(slot, d_logits);
         let by_parameter = self.program.backward(&mut backward)?;
         let by_point = std::mem::take(&mut backward.held);

@@ -115,7 +115,7 @@ impl<F: Precision> Objective<F> for SequenceObjective<'_, F> {
 
     fn loss_and_gradient_into(&self, w: &[F], batch: Batch<'_>, _: &mut Scratch, out: &mut [F]) -> F {
         let (input, targets) = self.batch(batch);
-        match self.model.gradients_at(&self.spread(w, true), &input, &targets, &[], None) {
+        match self.model.gradients_at(&self.spread(w, true), &self.chosen, &input, &targets, &[], None) {
             Ok(gradients) => {
                 self.gather(&gradients.by_parameter, out);
                 <F as Scalar>::from_f64(gradients.loss)
@@ -185,7 +185,8 @@ impl<F: Precision> HessianVectorProducts<F> for SequenceObjective<'_, F> {
         let (input, targets) = self.batch(batch);
         let direction = self.spread(direction, false);
         let parameters = self.spread(w, true);
-        let gradients = self.model.gradients_at(&parameters, &input, &targets, &[], Some(&direction));
+        let gradients =
+            self.model.gradients_at(&parameters, &self.chosen, &input, &targets, &[], Some(&direction));
         match gradients.ok().and_then(|gradients| gradients.along) {
             Some(along) => self.gather(&along.by_parameter, out),
             None => out.fill(F::nan()),

@@ -220,7 +220,7 @@ impl Tokenizer {
 
 /// Returns the letter for a byte in byte-level pieces. Printable Latin-1 stands for itself; the other bytes follow from U+0100 on, in
 /// order.
-fn letter_of(byte: u8) -> char {
+pub(super) fn letter_of(byte: u8) -> char {
     let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     if printable(byte) {
         return char::from(byte);

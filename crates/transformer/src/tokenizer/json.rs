@@ -1,11 +1,43 @@
 use super::check;
+use super::encode::letter_of;
 use super::pipeline::{Steps, Tokenizer};
 use super::special::SpecialIds;
 use crate::error::ModelFileError;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+/// The name of the end of a text in [`Tokenizer::of_bytes`].
+const END: &str = "<|endoftext|>";
+
 impl Tokenizer {
+    /// Builds the tokenizer of single bytes: the id of a byte is its value, and 256 is the special token `<|endoftext|>`.
+    ///
+    /// It spells every text, so a small model can be trained from scratch without a tokenizer from elsewhere.
+    ///
+    /// # Errors
+    /// None for a sound build of the library.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::Tokenizer;
+    /// let tokenizer = Tokenizer::of_bytes()?;
+    /// assert_eq!(tokenizer.encode("né\n")?, [110, 195, 169, 10]);
+    /// assert_eq!((tokenizer.len(), tokenizer.special_ids().eos), (257, Some(256)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of_bytes() -> Result<Self, ModelFileError> {
+        let vocabulary: Map<String, Value> =
+            (0..=255).map(|byte| (letter_of(byte).to_string(), json!(byte))).collect();
+        let end = json!({ "id": 256, "content": END, "special": true, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false });
+        let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
+        let file = json!({ "version": "1.0", "added_tokens": [end], "normalizer": null, "pre_tokenizer": bytes,
+            "post_processor": null, "decoder": bytes,
+            "model": { "type": "BPE", "vocab": vocabulary, "merges": [] } });
+        let named = Map::from_iter(["bos_token", "eos_token"].map(|key| (key.to_owned(), json!(END))));
+        Self::from_json_and_config(&file.to_string(), &named)
+    }
+
     /// Builds the tokenizer from the text of a `tokenizer.json`.
     ///
     /// # Errors

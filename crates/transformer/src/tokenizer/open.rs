@@ -1,7 +1,8 @@
 use super::pipeline::Tokenizer;
 use crate::error::ModelFileError;
+use collimate_output::{Existing, write};
 use collimate_tensor::files::{FileError, FileKind, Gguf};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::Path;
 
@@ -55,6 +56,58 @@ impl Tokenizer {
             ModelFileError::Tokenizer(what) => malformed(path, what),
             other => other,
         })
+    }
+}
+
+impl Tokenizer {
+    /// Writes `tokenizer.json` and `tokenizer_config.json` into a folder that exists, so that [`Tokenizer::open`] and the library
+    /// transformers read the same tokenizer. Files of these names are replaced.
+    ///
+    /// A tokenizer from a GGUF file is written in the same form.
+    ///
+    /// # Errors
+    /// [`ModelFileError::File`] if a file cannot be written.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::Tokenizer;
+    /// let folder = tempfile::tempdir()?;
+    /// Tokenizer::of_bytes()?.save(folder.path())?;
+    /// let again = Tokenizer::open(folder.path())?;
+    /// assert_eq!((again.encode("né")?, again.special_ids().eos), (vec![110, 195, 169], Some(256)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), ModelFileError> {
+        let ids = self.special_ids();
+        let named = [
+            ("bos_token", ids.bos),
+            ("eos_token", ids.eos),
+            ("eot_token", ids.eot),
+            ("pad_token", ids.pad),
+            ("unk_token", ids.unk),
+            ("sep_token", ids.sep),
+            ("cls_token", ids.cls),
+            ("mask_token", ids.mask),
+        ];
+        let pieces =
+            named.into_iter().filter_map(|(key, id)| Some((key.to_owned(), json!(self.piece(id?)?))));
+        let mut config: Map<String, Value> = pieces.collect();
+        // The class of the library that takes every step from tokenizer.json.
+        config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
+        config.insert("clean_up_tokenization_spaces".into(), json!(false));
+        let templates = self.chat_templates();
+        if !templates.is_empty() {
+            let list = templates.iter().map(|(name, text)| json!({ "name": name, "template": text }));
+            config.insert("chat_template".into(), list.collect());
+        }
+        let steps = serde_json::to_string_pretty(&self.steps)
+            .map_err(|error| ModelFileError::Tokenizer(error.to_string()))?;
+        let config = format!("{:#}\n", Value::Object(config));
+        for (name, text) in [("tokenizer.json", &steps), ("tokenizer_config.json", &config)] {
+            let path = folder.as_ref().join(name);
+            write(&path, Existing::Replace, |out| out.write_all(text.as_bytes())).map_err(FileError::from)?;
+        }
+        Ok(())
     }
 }
 

@@ -13,9 +13,11 @@ use std::path::Path;
 const FORMAT: &str = "collimate language model training 1";
 
 impl<F: Precision> Training<F> {
-    /// Returns the digest of everything that a continued run must share: the architecture and the settings.
+    /// Returns the digest of everything that a continued run must share: the architecture, the settings and the chosen parameters.
     fn run(&self) -> String {
-        let text = format!("{:?} {:?} {}", self.model.description(), self.config, <F as Scalar>::NAME);
+        let chosen: Vec<bool> = self.optimisers.iter().map(Option::is_some).collect();
+        let text =
+            format!("{:?} {:?} {chosen:?} {}", self.model.description(), self.config, <F as Scalar>::NAME);
         Fingerprint::of(text.as_bytes()).to_string()
     }
 
@@ -27,10 +29,11 @@ impl<F: Precision> Training<F> {
         let mut tensors = Vec::new();
         let parts = self.model.parameters().zip(&self.optimisers);
         for (index, ((_, weights), optimiser)) in parts.enumerate() {
-            let AdamState { first, second, .. } = optimiser.state();
             let shape = weights.shape().to_vec();
             let weights: Vec<F> = weights.iter().copied().collect();
             tensors.push((format!("weights.{index}"), array(shape.clone(), weights)?));
+            let Some(optimiser) = optimiser else { continue };
+            let AdamState { first, second, .. } = optimiser.state();
             tensors.push((format!("first.{index}"), array(shape.clone(), first.clone())?));
             tensors.push((format!("second.{index}"), array(shape, second.clone())?));
         }
@@ -59,7 +62,7 @@ impl<F: Precision> Training<F> {
         let step: u64 =
             text("step").parse().map_err(|_| wrong("it does not say the number of steps".into()))?;
         let (mut weights, mut states) = (Vec::new(), Vec::new());
-        for (index, (_, old)) in self.model.parameters().enumerate() {
+        for (index, ((_, old), optimiser)) in self.model.parameters().zip(&self.optimisers).enumerate() {
             let read = |part: &str| -> Result<Vec<F>, TrainingError> {
                 let name = format!("{part}.{index}");
                 let array = file.read(&name)?;
@@ -71,15 +74,20 @@ impl<F: Precision> Training<F> {
             };
             let numbers = read("weights")?;
             weights.push(Array2::from_shape_vec(old.dim(), numbers).expect("the shape was compared"));
-            states.push(AdamState {
-                first: read("first")?,
-                second: read("second")?,
-                ages: vec![(old.len(), step)],
+            states.push(match optimiser {
+                Some(_) => Some(AdamState {
+                    first: read("first")?,
+                    second: read("second")?,
+                    ages: vec![(old.len(), step)],
+                }),
+                None => None,
             });
         }
         let model = self.model.with_parameters(weights)?;
         for (optimiser, state) in self.optimisers.iter_mut().zip(states) {
-            optimiser.restore(state)?;
+            if let (Some(optimiser), Some(state)) = (optimiser, state) {
+                optimiser.restore(state)?;
+            }
         }
         (self.model, self.step) = (model, step);
         Ok(())

@@ -1,5 +1,5 @@
 use super::config::TrainingConfig;
-use crate::error::TrainingError;
+use crate::error::{RunError, TrainingError};
 use crate::network::{Model, Targets};
 use crate::parameters::{ParameterName, Part};
 use crate::pass::{Input, Precision};
@@ -21,7 +21,8 @@ use ndarray::{Array2, ArrayView2, s};
 pub struct Training<F> {
     pub(super) model: Model<F>,
     pub(super) config: TrainingConfig,
-    pub(super) optimisers: Vec<Adam<F>>,
+    /// The optimiser of each parameter that is trained.
+    pub(super) optimisers: Vec<Option<Adam<F>>>,
     pub(super) step: u64,
 }
 
@@ -33,7 +34,7 @@ pub struct StepReport {
     pub step: u64,
     /// The mean loss over the targets before the step, in nats.
     pub loss: f64,
-    /// The norm of the gradient before it is clipped.
+    /// The norm of the gradient by the parameters that are trained, before it is clipped.
     pub gradient_norm: f64,
     /// The learning rate.
     pub rate: f64,
@@ -48,16 +49,56 @@ pub(crate) fn shifted(tokens: ArrayView2<'_, u32>) -> (Input, Targets) {
 }
 
 impl<F: Precision> Training<F> {
-    /// Begins a run.
+    /// Begins a run that trains all parameters.
     ///
     /// # Errors
-    /// [`TrainingError`] for numbers of Adam that are out of range, or a model whose weights are kept as a file stores them.
+    /// [`TrainingError`] for numbers of Adam that are out of range, or a model whose weights are kept as a file stores them;
+    /// [`RunError::NotCausal`] for an encoder, whose positions read the
+    /// tokens that they should predict.
     pub fn new(model: Model<F>, config: TrainingConfig) -> Result<Self, TrainingError> {
+        Self::of_chosen(model, config, |_| true)
+    }
+
+    /// Begins a run that trains the parameters that `choose` names. The others stay as they are, and the norm of the gradient does not
+    /// count them.
+    ///
+    /// # Errors
+    /// The errors of [`Training::new`]; [`TrainingError::NothingChosen`] if no parameter is chosen.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::{Activation, AttentionDescription, Description, LayerDescription, MlpDescription, Model, Norm};
+    /// use collimate_transformer::{RngStream, Schedule, Training, TrainingConfig};
+    /// let mlp = MlpDescription::new(16, true, Activation::Silu);
+    /// let layer = LayerDescription::new(AttentionDescription::new(2, 1, 4), mlp, Norm::root_mean_square(1e-5));
+    /// let mut description = Description::new("toy", 11, 8, 32);
+    /// description.layers = vec![layer; 2];
+    /// let model = Model::<f64>::random(description, &RngStream::new(1, 0));
+    /// let before: Vec<_> = model.parameters().map(|(_, x)| x.to_owned()).collect();
+    /// let config = TrainingConfig::new(Schedule::constant(0.01)?);
+    /// let mut training = Training::of_chosen(model, config, |name| name.layer == Some(1))?;
+    /// training.step(&[ndarray::array![[1, 2, 3, 4]].view()])?;
+    /// for ((name, now), before) in training.model().parameters().zip(&before) {
+    ///     assert_eq!(now != before, name.layer == Some(1));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of_chosen(
+        model: Model<F>,
+        config: TrainingConfig,
+        choose: impl Fn(ParameterName) -> bool,
+    ) -> Result<Self, TrainingError> {
         model.check_expanded("training")?;
+        if !model.description().is_causal() {
+            return Err(RunError::NotCausal.into());
+        }
         let make = |(name, x): (ParameterName, &ndarray::ArrayRef2<F>)| {
-            Adam::new(x.len(), config.of(is_matrix(name)))
+            choose(name).then(|| Adam::new(x.len(), config.of(is_matrix(name)))).transpose()
         };
-        let optimisers = model.parameters().map(make).collect::<Result<_, _>>()?;
+        let optimisers: Vec<Option<_>> = model.parameters().map(make).collect::<Result<_, _>>()?;
+        if optimisers.iter().all(Option::is_none) {
+            return Err(TrainingError::NothingChosen);
+        }
         Ok(Self { model, config, optimisers, step: 0 })
     }
 
@@ -102,10 +143,11 @@ impl<F: Precision> Training<F> {
     pub fn step(&mut self, batches: &[ArrayView2<'_, u32>]) -> Result<StepReport, TrainingError> {
         let count = |batch: &ArrayView2<'_, u32>| batch.nrows() * batch.ncols().saturating_sub(1);
         let targets: usize = batches.iter().map(count).sum();
+        let chosen: Vec<bool> = self.optimisers.iter().map(Option::is_some).collect();
         let (mut loss, mut gradients) = (0.0, Vec::<Array2<F>>::new());
         for batch in batches.iter().filter(|batch| count(batch) > 0) {
             let (input, wanted) = shifted(*batch);
-            let g = self.model.gradients(&input, &wanted, &[], None)?;
+            let g = self.model.gradients_by(&chosen, &input, &wanted)?;
             let share = count(batch) as f64 / targets as f64;
             loss += share * g.loss;
             let scale = <F as Scalar>::from_f64(share);
@@ -136,6 +178,7 @@ impl<F: Precision> Training<F> {
         let rate = self.config.schedule.rate(self.step);
         let optimisers = self.optimisers.iter_mut().zip(self.model.parameters_mut());
         for ((optimiser, parameter), gradient) in optimisers.zip(&gradients) {
+            let Some(optimiser) = optimiser else { continue };
             let gradient = gradient.as_slice().expect("standard layout");
             optimiser.step(rate, gradient, parameter.as_slice_mut().expect("standard layout"))?;
         }

@@ -1,6 +1,7 @@
-//! Properties of decoders with random weights, and the inputs that they refuse.
+//! Properties of models with random weights, their claims, and the inputs that they refuse.
 
 mod architectures;
+mod claims;
 mod gguf;
 mod hooks;
 mod interventions;

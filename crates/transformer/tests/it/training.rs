@@ -158,6 +158,43 @@ fn a_continued_run_is_the_uninterrupted_one_bit_for_bit() {
 }
 
 #[test]
+fn only_the_chosen_layers_are_trained_and_their_run_continues_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    let open = || Model::<f32>::open(case("llama_gqa")).unwrap();
+    let start = || Training::of_chosen(open(), config(), |name| name.layer == Some(1)).unwrap();
+    let (batches, before) = (batches(4, 40), open());
+    let (mut whole, mut first) = (start(), start());
+    let all = Training::new(open(), config()).unwrap().step(&[batches[0].view()]).unwrap();
+    for (number, batch) in batches.iter().enumerate() {
+        let report = whole.step(&[batch.view()]).unwrap();
+        if number == 0 {
+            // The same loss, and a gradient of fewer parameters.
+            assert!(report.loss == all.loss && report.gradient_norm < all.gradient_norm);
+        }
+        if number < 2 {
+            first.step(&[batch.view()]).unwrap();
+        }
+    }
+    first.save_checkpoint(&path).unwrap();
+    let mut second = start();
+    second.load_checkpoint(&path).unwrap();
+    for batch in &batches[2..] {
+        second.step(&[batch.view()]).unwrap();
+    }
+    assert!(same(whole.model(), second.model()));
+    for ((name, now), (_, old)) in whole.model().parameters().zip(before.parameters()) {
+        assert_eq!(now == old, name.layer != Some(1), "{name}");
+    }
+    let mut other = Training::new(open(), config()).unwrap();
+    assert!(other.load_checkpoint(&path).unwrap_err().to_string().contains("other settings"));
+    let refused =
+        |model, layer| Training::of_chosen(model, config(), |name| name.layer == Some(layer)).err().unwrap();
+    assert!(refused(open(), 2).to_string().contains("choose a layer"));
+    assert!(refused(Model::open(case("bert_mlm")).unwrap(), 0).to_string().contains("encoder"));
+}
+
+#[test]
 fn gradients_that_are_accumulated_are_those_of_one_large_batch() {
     let start = || Training::<f64>::new(Model::open(case("gemma2_softcap")).unwrap(), config()).unwrap();
     let batch = batches(1, 40).remove(0);

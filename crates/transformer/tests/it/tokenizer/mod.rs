@@ -8,6 +8,7 @@ mod library;
 mod llama_cpp;
 mod metadata;
 mod refusals;
+mod saved;
 
 use collimate_transformer::Tokenizer;
 use serde_json::Value;
