@@ -1,7 +1,9 @@
 //! The definition of the command line. Help, shell completions and manual pages are made from it.
 
 use crate::session::Session;
-use crate::{activations, claims, completions, data, generate, llc, lm, manual, model, rlct, sae, tms};
+use crate::{
+    activations, claims, completions, data, generate, llc, lm, manual, model, replay, rlct, sae, study, tms,
+};
 
 /// Run research claims about what neural networks have learned, and the computations behind them.
 #[derive(clap::Parser)]
@@ -32,6 +34,10 @@ pub(crate) enum Command {
     Data(data::Options),
     /// Estimate the local learning coefficient of a built-in model, or judge the trace of another sampler.
     Llc(Box<llc::Options>),
+    /// Compute how the losses of single tokens answer to a change of the data, from recorded losses.
+    Susceptibilities(replay::SusceptibilitiesOptions),
+    /// Compute Bayesian influence functions between rows and tokens, from recorded losses.
+    Influence(replay::InfluenceOptions),
     /// Compute the exact learning coefficient (real log canonical threshold) of a polynomial or a model.
     Rlct(rlct::Options),
     /// Train and measure toy models of superposition, and draw their phase diagrams.
@@ -46,6 +52,8 @@ pub(crate) enum Command {
     Generate(generate::Options),
     /// Train, evaluate, convert and inspect sparse autoencoders and transcoders.
     Sae(sae::Options),
+    /// Train small models from the start, and follow what they learn.
+    Study(study::Options),
     /// Print the completion script of a shell.
     Completions(completions::Options),
     /// Write a manual page for each command.
@@ -59,8 +67,10 @@ impl Command {
             Self::Claims(options) => options.computes(),
             Self::Sae(options) => options.computes(),
             Self::Tms(options) => options.computes(),
-            Self::Llc(_) | Self::Activations(_) | Self::Lm(_) => true,
+            Self::Llc(_) | Self::Activations(_) | Self::Lm(_) | Self::Study(_) => true,
             Self::Data(_)
+            | Self::Susceptibilities(_)
+            | Self::Influence(_)
             | Self::Rlct(_)
             | Self::Model(_)
             | Self::Generate(_)
@@ -75,6 +85,7 @@ impl Command {
             Self::Claims(options) => options.prints_json(),
             Self::Llc(options) => options.prints_json(),
             Self::Sae(options) => options.prints_json(),
+            Self::Study(options) => options.prints_json(),
             // Each step of a training is a line of JSON.
             Self::Lm(_) => true,
             _ => false,

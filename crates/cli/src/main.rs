@@ -10,9 +10,11 @@ mod llc;
 mod lm;
 mod manual;
 mod model;
+mod replay;
 mod rlct;
 mod sae;
 mod session;
+mod study;
 mod texts;
 mod tms;
 
@@ -40,6 +42,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Claims(options) => return claims::run(options, session),
         Command::Data(options) => data::run(options, session),
         Command::Llc(options) => llc::run(options),
+        Command::Susceptibilities(options) => replay::run_susceptibilities(options),
+        Command::Influence(options) => replay::run_influence(options),
         Command::Rlct(options) => rlct::run(options),
         Command::Tms(options) => tms::run(options),
         Command::Activations(options) => activations::run(options, session),
@@ -47,6 +51,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Generate(options) => generate::run(options),
         Command::Lm(options) => lm::run(options, session),
         Command::Sae(options) => sae::run(options, session),
+        Command::Study(options) => study::run(options, session),
         Command::Completions(options) => completions::run(options, Arguments::command()),
         Command::Manual(options) => manual::run(options, Arguments::command()),
     }

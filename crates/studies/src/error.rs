@@ -3,11 +3,11 @@ use crate::text::brown::BrownError;
 use collimate_attention::AttentionError;
 use collimate_claims::{Outcome, Why};
 use collimate_grad::GradError;
-use collimate_measure::MeasureError;
+use collimate_measure::{MeasureError, OutOfRange};
 use collimate_output::OutputError;
 use collimate_sae::SaeError;
 use collimate_superposition::SuperpositionError;
-use collimate_transformer::{HookPoint, ModelFileError, RunError, TransformerError};
+use collimate_transformer::{HookPoint, ModelFileError, RunError, TrainingError, TransformerError};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -33,6 +33,12 @@ pub enum StudyError {
     /// An optimiser that could not go on.
     #[error(transparent)]
     Training(#[from] GradError),
+    /// A step of training a transformer.
+    #[error(transparent)]
+    Step(#[from] TrainingError),
+    /// A setting out of its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// The labelled corpus.
     #[error(transparent)]
     Brown(#[from] BrownError),

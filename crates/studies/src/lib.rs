@@ -2,6 +2,7 @@
 
 mod bootstrap;
 pub mod data;
+pub mod development;
 pub mod diagnosis;
 mod error;
 pub mod induction;

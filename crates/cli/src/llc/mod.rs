@@ -6,8 +6,9 @@ mod trace;
 
 pub(crate) use options::Options;
 
+use crate::replay;
 use crate::session::{check_file, existing, say};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use collimate_output::write;
 use collimate_slt::{
     BatchSampling, Beta, Boundary, Llc, LlcEstimate, Method, NBeta, Region, Sampling, StepBias, StepSize,
@@ -15,20 +16,24 @@ use collimate_slt::{
 };
 use collimate_stream::RngStream;
 use models::Model;
-use options::{MethodName, ModelName};
+use options::{Command, MethodName, ModelName};
 use serde_json::{Value, json};
 
 /// Prints an estimate with its error and its diagnosis, beside the exact value where one is known.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if let Some(Command::Replay(options)) = &options.command {
+        return replay::run_llc(options);
+    }
+    let named = options.model.context("no model is given; `collimate llc --help` lists the models")?;
     let idle = options.idle();
     if !idle.is_empty() {
-        let what = match options.model {
+        let what = match named {
             ModelName::Trace => "a trace, whose draws another program made",
             _ => "a model, whose loss at w* is computed",
         };
         bail!("no effect on {what}: {}; leave it out", idle.join(", "));
     }
-    let model = match options.model {
+    let model = match named {
         ModelName::Trace => return trace::run(options),
         name => Model::named(name, &options.sizes, options.rank.unwrap_or(0))?,
     };

@@ -1,10 +1,14 @@
 //! The options of `collimate llc`.
 
+use crate::replay;
 use std::path::PathBuf;
 
 /// The options of `collimate llc`.
 #[derive(clap::Args)]
-#[command(after_help = r#"
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = r#"
 The models stand at their population loss: no noise, and inputs with unit covariance.
 For your own model implement `Objective` in Rust; the example `own_model` of collimate-slt shows how.
 
@@ -13,11 +17,15 @@ Examples:
   collimate llc crossing 1 1 --n 10000
   collimate llc polynomial "x^2*y^4 + x^4*y^2"
   collimate llc toy-model 5 6 --gamma 10 --method sgld --sweep sweep.svg
-  collimate llc trace losses.csv --n-beta 145 --baseline 0.02"#)]
+  collimate llc trace losses.csv --n-beta 145 --baseline 0.02
+  collimate llc replay --help"#
+)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
     /// The model.
-    #[arg(value_enum)]
-    pub(super) model: ModelName,
+    #[arg(value_enum, required = true)]
+    pub(super) model: Option<ModelName>,
     /// The sizes of the model, its polynomial, or the files of the trace, whose chains are joined.
     #[arg(value_name = "SIZE|POLYNOMIAL|FILE", allow_negative_numbers = true)]
     pub(super) sizes: Vec<String>,
@@ -70,6 +78,13 @@ pub(crate) struct Options {
     pub(super) json: bool,
 }
 
+/// The commands beside the estimate of a model.
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Estimate the coefficient from token losses that devinterp recorded: its own number, and a corrected one with an error.
+    Replay(replay::LlcOptions),
+}
+
 /// The models, and `trace` for losses of another sampler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ModelName {
@@ -91,12 +106,15 @@ pub(super) enum ModelName {
 impl Options {
     /// Returns true if the command prints JSON.
     pub(crate) fn prints_json(&self) -> bool {
-        self.json
+        match &self.command {
+            Some(Command::Replay(options)) => options.json,
+            None => self.json,
+        }
     }
 
     /// Returns the options that were given although they do not apply to this model.
     pub(super) fn idle(&self) -> Vec<&'static str> {
-        let trace = self.model == ModelName::Trace;
+        let trace = self.model == Some(ModelName::Trace);
         let given = [
             ("--rank", trace && self.rank.is_some()),
             ("--n", trace && self.n.is_some()),

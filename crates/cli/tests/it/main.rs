@@ -10,6 +10,7 @@ mod llc;
 mod lm;
 mod model;
 mod outputs;
+mod replay;
 mod rlct;
 mod sae;
 mod session;

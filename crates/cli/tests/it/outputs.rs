@@ -55,6 +55,17 @@ fn cases(place: (&str, &str), quick_claim: &str) -> Vec<Case> {
         ("claims", "lock") => {
             own(case(&format!("{claims} --output reports --bless --lock"), Kind::File, None))
         }
+        ("influence replay", "output") => case(
+            "influence replay traces.safetensors --run full --observables train --output",
+            Kind::File,
+            Some("traces.safetensors"),
+        ),
+        ("susceptibilities replay", "output") => case(
+            "susceptibilities replay traces.safetensors --runs head --full full --reference train --initial init_loss --observables \
+             train --output",
+            Kind::File,
+            Some("traces.safetensors"),
+        ),
         ("llc", "sweep") => case(&format!("{llc} --sweep"), Kind::File, None),
         ("lm train", "output") => case(
             "lm train --description config.json --tokens tokens.npy --context 4 --batch 2 --steps 3 --quiet --output",
@@ -114,6 +125,14 @@ fn prepare(folder: &Path) {
     write_npy(folder.join("tokens.npy"), &tokens).unwrap();
     let ids = FileArray::new(vec![1, 3], FileData::I64(vec![1, 2, 3])).unwrap();
     write_safetensors(folder.join("ids.safetensors"), &[("input_ids", ids)], &[]).unwrap();
+    let losses = ndarray::Array4::from_shape_fn((2, 6, 3, 2), |_| 2.0 + stream.normal());
+    let initial = ndarray::Array2::from_elem((2, 2), 2.0);
+    let tensors = [
+        ("full.loss_train", FileArray::from(losses.clone())),
+        ("head.loss_train", FileArray::from(losses)),
+        ("init_loss", FileArray::from(initial)),
+    ];
+    write_safetensors(folder.join("traces.safetensors"), &tensors, &[]).unwrap();
     let train =
         "sae train --activations rows.npy --variant topk --k 2 --latents 8 --steps 10 --batch 16 --quiet";
     let (status, _, said) = run(folder, &line(&words(&format!("{train} --output sae.safetensors"))));

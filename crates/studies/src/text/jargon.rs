@@ -21,11 +21,19 @@ static COMPRESSED: &[u8] = include_bytes!("../../text/jargon-4.4.7.txt.gz");
 /// "Jargon File 4.4.7", E. S. Raymond (editor), 2003.
 pub fn jargon() -> &'static [Document] {
     static DOCUMENTS: OnceLock<Vec<Document>> = OnceLock::new();
-    DOCUMENTS.get_or_init(|| {
-        let mut text = String::new();
-        GzDecoder::new(COMPRESSED).read_to_string(&mut text).expect("the embedded text is complete");
-        documents(&text)
-    })
+    DOCUMENTS.get_or_init(|| documents(&jargon_file()))
+}
+
+/// Returns the whole file of [`jargon`], with its line breaks and headings.
+///
+/// # Examples
+/// ```
+/// assert_eq!(collimate_studies::text::jargon_file().len(), 1_681_817);
+/// ```
+pub fn jargon_file() -> String {
+    let mut text = String::new();
+    GzDecoder::new(COMPRESSED).read_to_string(&mut text).expect("the embedded text is complete");
+    text
 }
 
 /// Splits the plain text into documents.

@@ -6,5 +6,5 @@ mod jargon;
 mod split;
 
 pub use document::Document;
-pub use jargon::jargon;
+pub use jargon::{jargon, jargon_file};
 pub use split::Split;

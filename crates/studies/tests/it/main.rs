@@ -2,6 +2,8 @@
 
 mod attribution;
 mod data;
+mod development;
+mod exact;
 mod induction;
 mod model;
 mod numerics;

@@ -22,12 +22,14 @@ pub struct TrainingConfig {
     pub decay: f64,
     /// The largest norm of the gradient of all parameters; longer gradients are shortened to it. None by default.
     pub clip: Option<f64>,
+    /// The number that is added to the norm before the gradient is divided by it. 0 by default; 1e-6 in PyTorch.
+    pub clip_margin: f64,
 }
 
 impl TrainingConfig {
     /// Returns Adam with β = (0.9, 0.999) and ε = 1e-8, without decay and without clipping.
     pub fn new(schedule: Schedule) -> Self {
-        Self { schedule, adam: AdamConfig::default(), decay: 0.0, clip: None }
+        Self { schedule, adam: AdamConfig::default(), decay: 0.0, clip: None, clip_margin: 0.0 }
     }
 
     /// Returns these settings with a decoupled weight decay of matrices.

@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayView2, s};
 /// A model on its way from step to step.
 ///
 /// ```text
-/// g = mean over the targets of all batches of a step,   g ← g·min(1, clip/‖g‖),   w ← AdamW(w, g, rate(step))
+/// g = mean over the targets of all batches of a step,   g ← g·min(1, clip/(‖g‖ + margin)),   w ← AdamW(w, g, rate(step))
 /// ```
 ///
 /// # Determinism
@@ -171,8 +171,9 @@ impl<F: Precision> Training<F> {
         if !loss.is_finite() || norm.is_nan() || norm >= largest {
             return Err(TrainingError::NonFinite { step: number, loss, norm });
         }
-        if let Some(clip) = self.config.clip.filter(|&clip| norm > clip) {
-            let factor = <F as Scalar>::from_f64(clip / norm);
+        let divisor = norm + self.config.clip_margin;
+        if let Some(clip) = self.config.clip.filter(|&clip| divisor > clip) {
+            let factor = <F as Scalar>::from_f64(clip / divisor);
             gradients.iter_mut().for_each(|x| x.mapv_inplace(|x| x * factor));
         }
         let rate = self.config.schedule.rate(self.step);
