@@ -14,6 +14,7 @@ mod replay;
 mod rlct;
 mod sae;
 mod session;
+mod study;
 mod tms;
 mod tokenize;
 
