@@ -2,7 +2,10 @@
 
 mod eval;
 mod files;
+mod input;
+mod options;
 mod rows;
+mod samples;
 mod train;
 
 use crate::session::Session;
@@ -12,8 +15,8 @@ use clap::Subcommand;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  collimate lm train --description config.json --tokens tokens.npy --context 64 --batch 12 --steps 2000 --output small
-  collimate lm eval small --tokens held-out.npy --context 64")]
+  collimate lm train --description config.json --corpus texts --part train --tokenizer bytes --context 64 --steps 2000 --output small
+  collimate lm eval small --corpus texts --part held-out --context 64")]
 pub(crate) struct Options {
     #[command(subcommand)]
     command: Command,
@@ -22,8 +25,8 @@ pub(crate) struct Options {
 #[derive(Subcommand)]
 enum Command {
     /// Train a language model from scratch, or train one further.
-    Train(Box<train::Options>),
-    /// Measure the loss of a language model on tokens.
+    Train(Box<options::Options>),
+    /// Measure the loss of a language model on a text.
     Eval(eval::Options),
 }
 

@@ -1,17 +1,16 @@
 //! The model that a command runs, and the text it runs the model on.
 
 mod corpus;
+mod documents;
 mod place;
 
+pub(crate) use documents::{Documents, Part};
 pub(crate) use place::{ModelPlace, named_token};
 
 use anyhow::ensure;
-use collimate_studies::data;
 use collimate_studies::language_model::{CONTEXT, LanguageModelSetup, Pieces};
-use collimate_studies::text::{self, Split, brown};
 use collimate_studies::{LeaveOut, Provenance, Sequence};
 use collimate_transformer::HookPoint;
-use corpus::CorpusFormat;
 use std::path::{Path, PathBuf};
 
 /// The largest number of tokens that is taken by default.
@@ -22,19 +21,8 @@ const TOKENS: usize = 100_000;
 pub(crate) struct Source {
     #[command(flatten)]
     place: ModelPlace,
-    /// The text: `jargon` (built in, the default), `brown` (needs `collimate data --full`), a file of text or of JSON lines, or a
-    /// folder of .txt and .jsonl files. `/dev/stdin` is read as a stream.
-    #[arg(long)]
-    corpus: Option<String>,
-    /// The division of a file into documents; by default `jsonl` for .jsonl and .ndjson, and `text` for other files.
-    #[arg(long, value_enum)]
-    corpus_format: Option<CorpusFormat>,
-    /// The key of the text in a JSON object; by default `text`.
-    #[arg(long, value_name = "KEY")]
-    text_key: Option<String>,
-    /// The part of the documents to take. The division into two parts, four fifths and one fifth, depends only on their number.
-    #[arg(long, value_enum)]
-    part: Option<Part>,
+    #[command(flatten)]
+    documents: Documents,
     /// The largest number of tokens to take from the text; by default 100000.
     #[arg(long, value_name = "N")]
     tokens: Option<usize>,
@@ -49,20 +37,6 @@ pub(crate) struct Source {
     max_norm: Option<f64>,
 }
 
-/// The parts of a corpus that is cut in two by document.
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-enum Part {
-    /// All documents.
-    All,
-    /// Four fifths of the documents, to train on.
-    Train,
-    /// The other fifth, to measure on.
-    HeldOut,
-}
-
-/// The share of the documents in the held-out part.
-const HELD_OUT: f64 = 0.2;
-
 impl Source {
     /// Opens the model and its tokenizer.
     pub(crate) fn setup(&self) -> anyhow::Result<LanguageModelSetup> {
@@ -76,18 +50,7 @@ impl Source {
 
     /// Returns the files and folders that are read.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> + Clone {
-        let corpus = self.corpus_path().map(Path::new);
-        self.place.model.iter().map(PathBuf::as_path).chain(corpus)
-    }
-
-    /// Returns the name of the corpus.
-    fn corpus(&self) -> &str {
-        self.corpus.as_deref().unwrap_or("jargon")
-    }
-
-    /// Returns the path of a corpus that is not built in.
-    fn corpus_path(&self) -> Option<&str> {
-        Some(self.corpus()).filter(|name| !matches!(*name, "jargon" | "brown"))
+        self.place.model.iter().map(PathBuf::as_path).chain(self.documents.path())
     }
 
     /// Returns an error for a missing option or corpus, before anything is loaded.
@@ -104,38 +67,22 @@ impl Source {
             self.context_length.is_none_or(|length| length >= 2),
             "--context-length must be at least 2, for the start token and one more"
         );
-        match self.corpus_path() {
-            None => ensure!(
-                self.corpus_format.is_none() && self.text_key.is_none(),
-                "--corpus-format and --text-key belong to a file; the corpus '{}' has its own documents",
-                self.corpus()
-            ),
-            Some(path) => ensure!(
-                Path::new(path).exists(),
-                "unknown corpus '{path}'; expected jargon, brown, a file, or a folder of .txt or .jsonl files"
-            ),
-        }
-        Ok(())
+        self.documents.check()
     }
 
     /// Returns the names of the options of the model and its text that were given, apart from --max-norm.
     pub(crate) fn given(&self) -> Vec<&'static str> {
-        [
+        let others = [
             (self.place.layer.is_some(), "--layer"),
             (self.place.site.is_some(), "--site"),
-            (self.corpus.is_some(), "--corpus"),
-            (self.corpus_format.is_some(), "--corpus-format"),
-            (self.text_key.is_some(), "--text-key"),
-            (self.part.is_some(), "--part"),
             (self.place.model.is_some(), "--model"),
             (self.tokens.is_some(), "--tokens"),
             (self.context_length.is_some(), "--context-length"),
             (!self.leave_out.is_empty(), "--leave-out"),
             (self.place.cache.is_some(), "--cache"),
-        ]
-        .into_iter()
-        .filter_map(|(given, name)| given.then_some(name))
-        .collect()
+        ];
+        let others = others.into_iter().filter_map(|(given, name)| given.then_some(name));
+        others.chain(self.documents.given()).collect()
     }
 
     /// Returns true if rows are left out by their tokens.
@@ -162,31 +109,21 @@ impl Source {
         point: HookPoint,
         leave_out: &LeaveOut,
     ) -> Provenance {
-        let part = match self.part.unwrap_or(Part::All) {
+        let part = match self.documents.part() {
             Part::All => "",
             Part::Train => ", training part",
             Part::HeldOut => ", held-out part",
         };
         self.place
             .provenance(setup, point, leave_out)
-            .with("text", format!("{}{part}", self.corpus()))
+            .with("text", format!("{}{part}", self.documents.name()))
             .with("context_size", self.context_length.unwrap_or(CONTEXT).to_string())
     }
 
     /// Returns the text as sequences of tokens.
     pub(crate) fn sequences(&self, setup: &LanguageModelSetup) -> anyhow::Result<Vec<Sequence>> {
-        let texts: Vec<String> = match self.corpus() {
-            "jargon" => text::jargon().iter().map(|document| document.text.clone()).collect(),
-            "brown" => {
-                let folder = data::locate_brown(&setup.cache)?;
-                brown::read(&folder)?.iter().map(running).collect()
-            }
-            path => {
-                let key = self.text_key.as_deref().unwrap_or("text");
-                corpus::read(Path::new(path), self.corpus_format, key)?
-            }
-        };
-        let chosen = self.chosen(texts.len());
+        let texts = self.documents.read(|| Ok(setup.cache.clone()))?;
+        let chosen = self.documents.part().of(texts.len());
         let pieces = Pieces {
             context: self.context_length.unwrap_or(CONTEXT.min(setup.model.description().context)),
             tokens: self.tokens.unwrap_or(TOKENS),
@@ -202,24 +139,8 @@ impl Source {
         ensure!(
             !sequences.is_empty(),
             "the corpus '{}' has no text in the chosen part; choose a longer text",
-            self.corpus()
+            self.documents.name()
         );
         Ok(sequences)
     }
-
-    /// Returns the chosen ones of this number of documents, in their order.
-    fn chosen(&self, documents: usize) -> Vec<usize> {
-        let split = Split::by_document(documents, HELD_OUT, 0);
-        let mut chosen = match self.part.unwrap_or(Part::All) {
-            Part::All => (0..documents).collect(),
-            Part::Train => split.train,
-            Part::HeldOut => split.held_out,
-        };
-        chosen.sort_unstable();
-        chosen
-    }
-}
-
-fn running(document: &brown::TaggedDocument) -> String {
-    brown::running_text(&document.words).0
 }

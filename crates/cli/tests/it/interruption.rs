@@ -10,8 +10,12 @@ use std::process::{Command, Stdio};
 /// Starts a command, sends a signal at its first line on the standard error stream that is no note, and returns its exit status and
 /// what it said from there on.
 fn interrupted(folder: &Path, arguments: &[&str], signal: &str) -> (i32, String) {
-    let mut child =
-        collimate(folder).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    interrupted_into(folder, arguments, signal, Stdio::null())
+}
+
+/// Does the same, and sends the standard output elsewhere.
+fn interrupted_into(folder: &Path, arguments: &[&str], signal: &str, output: Stdio) -> (i32, String) {
+    let mut child = collimate(folder).args(arguments).stdout(output).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let first = lines.by_ref().map(Result::unwrap).find(|line| !line.starts_with("note:")).unwrap();
     let sent = Command::new("sh").args(["-c", &format!("kill {signal} {}", child.id())]).status().unwrap();
@@ -59,6 +63,41 @@ fn a_training_that_is_interrupted_continues_to_the_same_bytes() {
         assert_eq!(std::fs::read(folder.path().join(output)).unwrap(), whole);
     }
     assert_eq!(names(folder.path()), ["a", "a.x", "a.y", "rows.npy", "whole"]);
+}
+
+#[test]
+fn a_language_model_whose_training_is_interrupted_continues_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let configuration = r#"{"model_type": "llama", "vocab_size": 257, "hidden_size": 16, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 64}"#;
+    std::fs::write(at.join("config.json"), configuration).unwrap();
+    let lines: Vec<String> = (0..40).map(|i| format!("line {i} says {} and {}", i * i, 7 * i % 11)).collect();
+    std::fs::write(at.join("text.txt"), lines.join("\n")).unwrap();
+    let train = |output: &'static str| {
+        let line = "lm train --description config.json --corpus text.txt --corpus-format lines --part train --tokenizer bytes \
+                    --context 16 --batch 4 --accumulate 2 --steps 300 --warm-up 20 --decay cosine --clip 1 --held-out-every 90 \
+                    --sample-every 70 --sample-tokens 5 --threads 1 --output";
+        line.split_whitespace().chain([output]).collect::<Vec<_>>()
+    };
+    let (status, whole, said) = run(at, &train("whole"));
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(whole.lines().filter(|line| line.contains("held_out_loss")).count(), 4);
+    let files = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let bytes = |output: &str| files.map(|name| std::fs::read(at.join(output).join(name)).unwrap());
+    for (signal, output) in [("-INT", "a"), ("-TERM", "b"), ("-HUP", "c")] {
+        let lines = at.join(format!("{output}.jsonl"));
+        let file = std::fs::File::create(&lines).unwrap();
+        let (status, said) = interrupted_into(at, &train(output), signal, file.into());
+        assert_eq!(status, 130, "{signal}: {said}");
+        assert!(said.contains("holds the checkpoint") && !at.join(output).exists(), "{signal}: {said}");
+        let (status, rest, said) = run(at, &train(output));
+        assert!(status == 0 && said.contains("continuing from step"), "{said}");
+        let first = std::fs::read_to_string(&lines).unwrap();
+        assert!(!first.is_empty() && first + &rest == whole, "{signal}");
+        assert_eq!(bytes(output), bytes("whole"), "{signal}");
+        assert!(!at.join(format!("{output}.checkpoint")).exists());
+    }
 }
 
 #[test]

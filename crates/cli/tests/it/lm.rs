@@ -84,6 +84,96 @@ fn checkpoints_on_the_way_change_no_bit() {
     assert_eq!(model("whole"), model("parts"));
 }
 
+/// Makes a folder of four texts in two files, and a configuration for single bytes.
+fn texts() -> tempfile::TempDir {
+    let folder = prepare();
+    let at = folder.path();
+    std::fs::write(at.join("bytes.json"), CONFIGURATION.replace("\"vocab_size\": 11", "\"vocab_size\": 257"))
+        .unwrap();
+    std::fs::create_dir(at.join("texts")).unwrap();
+    let text = |word: &str| format!("{word} and {word}, ").repeat(20);
+    std::fs::write(at.join("texts/a.txt"), text("one")).unwrap();
+    let lines = ["two", "three", "four"].map(|word| serde_json::json!({ "text": text(word) }).to_string());
+    std::fs::write(at.join("texts/b.jsonl"), lines.join("\n")).unwrap();
+    folder
+}
+
+const TEXTS: &str = "lm train --corpus texts --part train --context 12 --batch 4 --learning-rate 0.02";
+
+#[test]
+fn a_model_is_trained_from_scratch_on_texts_and_its_folder_is_complete() {
+    let folder = texts();
+    let at = folder.path();
+    let samples = "--sample-every 30 --sample-tokens 7";
+    let train =
+        format!("{TEXTS} --description bytes.json --tokenizer bytes --steps 60 {samples} --output small");
+    let (status, out, said) = run(at, &words(&train));
+    assert_eq!(status, 0, "{said}");
+    let out = lines(&out);
+    let losses: Vec<f64> = out.iter().filter_map(|line| line["loss"].as_f64()).collect();
+    // Bytes that are all equally likely cost ln 257 = 5.5 nats.
+    assert!(losses.len() == 60 && losses[0] > 5.0 && losses[59] < 3.0, "{losses:?}");
+    let written: Vec<&Value> = out.iter().filter(|line| !line["sample"].is_null()).collect();
+    assert_eq!(written.len(), 2);
+    for line in written {
+        let ids: Vec<u32> = serde_json::from_value(line["sample_ids"].clone()).unwrap();
+        let bytes: Vec<u8> = ids.iter().filter_map(|&id| u8::try_from(id).ok()).collect();
+        let text = line["sample"].as_str().unwrap().replace("<|endoftext|>", "");
+        assert_eq!((ids.len(), text), (7, String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    // The held-out documents are those of the other commands, and the folder has the tokenizer.
+    let held_out = out.iter().rev().find_map(|line| line["held_out_loss"].as_f64()).unwrap();
+    let eval = "lm eval small --corpus texts --part held-out --context 12 --json";
+    let (status, measured, said) = run(at, &words(eval));
+    assert_eq!(status, 0, "{said}");
+    assert!((lines(&measured)[0]["loss"].as_f64().unwrap() - held_out).abs() < 1e-5);
+    let (_, on_train, _) = run(at, &words(&eval.replace("held-out", "train")));
+    assert_ne!(lines(&on_train)[0]["targets"], lines(&measured)[0]["targets"]);
+    let (status, text, said) = run(at, &words("generate small --text one --tokens 4 --greedy --json"));
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(lines(&text)[0]["text"].as_str().unwrap().len(), 4);
+
+    // Trained further, one layer alone.
+    let (status, _, said) =
+        run(at, &words(&format!("{TEXTS} --start small --layers 1 --steps 3 --output further")));
+    assert_eq!(status, 0, "{said}");
+    let file = |name: &str| Safetensors::open(at.join(name).join("model.safetensors")).unwrap();
+    let (before, after) = (file("small"), file("further"));
+    for name in before.names() {
+        let same = before.read(name).unwrap().to_f64() == after.read(name).unwrap().to_f64();
+        assert_eq!(same, !name.contains("layers.1."), "{name}");
+    }
+    assert!(at.join("further/tokenizer.json").is_file());
+}
+
+#[test]
+fn texts_that_cannot_be_used_are_refused_with_the_next_step() {
+    let folder = texts();
+    let at = folder.path();
+    let refused = |line: &str, part: &str| {
+        let (status, _, said) = run(at, &words(line));
+        assert!(status == 2 && said.contains(part), "{line}: {said}");
+    };
+    let start = format!("{TEXTS} --steps 2 --description bytes.json");
+    refused(&start, "--tokenizer bytes");
+    let bytes = format!("{start} --tokenizer bytes");
+    refused(&bytes.replace("bytes.json", "config.json"), "vocabulary of the model has 11 words");
+    refused(&bytes.replace("corpus texts", "corpus texts/a.txt"), "--corpus-format lines");
+    refused(&bytes.replace("corpus texts", "corpus nowhere"), "unknown corpus 'nowhere'");
+    refused(&bytes.replace("context 12", "context 5000"), "smaller --context");
+    refused(&format!("{start} --tokenizer nowhere"), "nowhere");
+    refused(&format!("{bytes} --layers 2"), "2 layers");
+    refused(
+        &format!("{TEXTS} --steps 2 --description config.json --tokens tokens.npy"),
+        "--corpus belongs to a text",
+    );
+    refused("lm train --description bytes.json --corpus texts --tokenizer bytes --steps 2", "--context");
+    refused(&format!("{TEXTS} --start nowhere --steps 2"), "--tokenizer");
+    let gpt2 = r#"{"model_type": "gpt2", "vocab_size": 257, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 16}"#;
+    std::fs::write(at.join("bytes.json"), gpt2).unwrap();
+    refused(&format!("{bytes} --sample-every 1 --sample-tokens 16"), "only 16 positions");
+}
+
 #[test]
 fn given_batches_are_used_in_their_order() {
     let folder = prepare();
