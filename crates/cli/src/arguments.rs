@@ -1,5 +1,6 @@
 //! The definition of the command line. Help, shell completions and manual pages are made from it.
 
+use crate::circuits::{attribute, dla, lens, patch, path, trace};
 use crate::session::Session;
 use crate::{
     activations, claims, completions, data, generate, llc, lm, manual, model, replay, rlct, sae, study, tms,
@@ -54,6 +55,18 @@ pub(crate) enum Command {
     Sae(sae::Options),
     /// Train small models from the start, and follow what they learn.
     Study(study::Options),
+    /// Put activations of one run into another, one at a time, and measure the change of a metric.
+    Patch(patch::Options),
+    /// Patch the direct path from each head to each later head.
+    Path(path::Options),
+    /// Estimate the effect of every node and edge by gradients times differences.
+    Attribute(attribute::Options),
+    /// Split a difference of two logits into the shares of the parts of the model.
+    Dla(dla::Options),
+    /// Read the residual stream of every layer through the head of the model.
+    Lens(lens::Options),
+    /// Compute the attribution graph of a prompt with transcoders, or change features.
+    Trace(Box<trace::Options>),
     /// Print the completion script of a shell.
     Completions(completions::Options),
     /// Write a manual page for each command.
@@ -68,12 +81,15 @@ impl Command {
             Self::Sae(options) => options.computes(),
             Self::Tms(options) => options.computes(),
             Self::Llc(_) | Self::Activations(_) | Self::Lm(_) | Self::Study(_) => true,
+            Self::Patch(_) | Self::Path(_) | Self::Attribute(_) | Self::Trace(_) => true,
             Self::Data(_)
             | Self::Susceptibilities(_)
             | Self::Influence(_)
             | Self::Rlct(_)
             | Self::Model(_)
             | Self::Generate(_)
+            | Self::Dla(_)
+            | Self::Lens(_)
             | Self::Completions(_)
             | Self::Manual(_) => false,
         }

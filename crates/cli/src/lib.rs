@@ -9,6 +9,8 @@ pub use collimate_stream as stream;
 
 #[cfg(feature = "attention")]
 pub use collimate_attention as attention;
+#[cfg(feature = "circuits")]
+pub use collimate_circuits as circuits;
 #[cfg(feature = "claims")]
 pub use collimate_claims as claims;
 #[cfg(feature = "figures")]

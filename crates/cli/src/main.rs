@@ -2,6 +2,7 @@
 
 mod activations;
 mod arguments;
+mod circuits;
 mod claims;
 mod completions;
 mod data;
@@ -52,6 +53,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Lm(options) => lm::run(options, session),
         Command::Sae(options) => sae::run(options, session),
         Command::Study(options) => study::run(options, session),
+        Command::Patch(options) => circuits::patch::run(options),
+        Command::Path(options) => circuits::path::run(options),
+        Command::Attribute(options) => circuits::attribute::run(options),
+        Command::Dla(options) => circuits::dla::run(options),
+        Command::Lens(options) => circuits::lens::run(options),
+        Command::Trace(options) => circuits::trace::run(options),
         Command::Completions(options) => completions::run(options, Arguments::command()),
         Command::Manual(options) => manual::run(options, Arguments::command()),
     }

@@ -45,6 +45,25 @@ fn cases(place: (&str, &str), quick_claim: &str) -> Vec<Case> {
         cases
     };
     match place {
+        ("attribute" | "patch" | "path", "output") => {
+            let line =
+                format!("{} model.gguf --clean 1,2,3 --corrupt 1,5,3 --answer 7 --wrong 8 --output", place.0);
+            case(&line, Kind::File, Some("model.gguf"))
+        }
+        ("dla" | "lens", "output") => {
+            let line = format!("{} model.gguf --ids 1,2,3 --answer 7 --wrong 8 --output", place.0);
+            case(&line, Kind::File, Some("model.gguf"))
+        }
+        ("trace", "output") => case(
+            "trace model.gguf --transcoders dictionaries --ids 1,2,3 --output",
+            Kind::File,
+            Some("model.gguf"),
+        ),
+        ("trace intervene", "output") => case(
+            "trace intervene model.gguf --transcoders dictionaries --ids 1,2,3 --set 0:1:2=0 --mode free --output",
+            Kind::File,
+            Some("model.gguf"),
+        ),
         ("activations", "output") => case(
             "activations --model model.gguf --layer 1 --corpus text.txt --quiet --output",
             Kind::Folder,
@@ -133,6 +152,24 @@ fn prepare(folder: &Path) {
         ("init_loss", FileArray::from(initial)),
     ];
     write_safetensors(folder.join("traces.safetensors"), &tensors, &[]).unwrap();
+    let dictionaries = folder.join("dictionaries");
+    std::fs::create_dir(&dictionaries).unwrap();
+    for layer in 0..2 {
+        let mut array = |shape: Vec<usize>| {
+            let data = (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
+            FileArray::new(shape, FileData::F32(data)).unwrap()
+        };
+        let tensors = [
+            ("W_enc", array(vec![8, model::WIDTH])),
+            ("W_dec", array(vec![8, model::WIDTH])),
+            ("b_enc", array(vec![8])),
+            ("b_dec", array(vec![model::WIDTH])),
+        ];
+        write_safetensors(dictionaries.join(format!("layer_{layer}.safetensors")), &tensors, &[]).unwrap();
+    }
+    let about =
+        "model_kind: transcoder_set\nfeature_input_hook: mlp.hook_in\nfeature_output_hook: mlp.hook_out\n";
+    std::fs::write(dictionaries.join("config.yaml"), about).unwrap();
     let train =
         "sae train --activations rows.npy --variant topk --k 2 --latents 8 --steps 10 --batch 16 --quiet";
     let (status, _, said) = run(folder, &line(&words(&format!("{train} --output sae.safetensors"))));
@@ -273,8 +310,11 @@ fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
+        let new = to.join(path.file_name().unwrap());
         if path.is_file() {
-            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            std::fs::copy(&path, new).unwrap();
+        } else {
+            copy(&path, &new);
         }
     }
 }
