@@ -20,7 +20,7 @@ fn prefill(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(TOKENS as u64)).sample_size(10);
     group.bench_function("prefill of 512 tokens", |bencher| {
         let last = model.description().layers.len();
-        bencher.iter(|| model.residual(&Run::of(&tokens), last, &mut ()).expect("a sound model"));
+        bencher.iter(|| model.residual(Run::of(&tokens), last, &mut ()).expect("a sound model"));
     });
     // The products of a layer: queries, keys and values, the attention's output, gate and up, down.
     let shapes = [(576, 960), (576, 576), (576, 3072), (1536, 576)];

@@ -61,7 +61,7 @@ fn prefill(options: &Options, model: &str) -> Result<()> {
     let mut peer = peer(options, &["prefill".into(), model.into(), tokens.len().to_string()])?;
     report("prefill of 512 tokens, no head", options, &mut peer, || {
         network
-            .residual(&Run::of(&tokens), network.description().layers.len(), &mut ())
+            .residual(Run::of(&tokens), network.description().layers.len(), &mut ())
             .expect("a sound model");
     })
 }

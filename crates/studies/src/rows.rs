@@ -22,7 +22,7 @@ pub(crate) fn put_back(rows: &Array2<f32>, activation: &mut ArrayViewMutD<'_, f3
 /// [`StudyError::Model`].
 pub fn rows_at(model: &Model<f32>, tokens: &[u32], point: HookPoint) -> Result<Array2<f32>, StudyError> {
     let mut capture = Capture::at([point]);
-    model.visit(&Run::of(tokens), &mut capture)?;
+    model.visit(Run::of(tokens), &mut capture)?;
     Ok(flat(&capture.get(point)?.view()))
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn residual_rows(
     tokens: &[u32],
     layer: usize,
 ) -> Result<Array2<f32>, StudyError> {
-    let residual = model.residual(&Run::of(tokens), layer, &mut ())?;
+    let residual = model.residual(Run::of(tokens), layer, &mut ())?;
     Ok(residual.index_axis_move(ndarray::Axis(0), 0))
 }
 

@@ -112,10 +112,10 @@ impl EdgeAttribution {
         let mut all = Vec::new();
         for (index, reader) in self.readers.iter().enumerate() {
             match *reader {
-                Reader::Head { layer: own, projection: Projection::Query, head: query } => {
-                    if (own, query) == (layer, head) {
-                        all.push((position, index));
-                    }
+                Reader::Head { layer: own, projection: Projection::Query, head: query }
+                    if (own, query) == (layer, head) =>
+                {
+                    all.push((position, index));
                 }
                 Reader::Head { layer: own, head: key, .. } if (own, key) == (layer, key_head) => {
                     all.extend(keys.clone().map(|key| (key, index)));

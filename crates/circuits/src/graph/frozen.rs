@@ -21,7 +21,7 @@ pub(crate) struct FrozenLayer<F> {
     /// The output matrix with the factor of the branch, `[d, h·e]`.
     output: Array2<F>,
     head_width: usize,
-    /// What attention adds beside its linear part, `[t, d]`: its biases.
+    /// The sum that attention adds beside its linear part, `[t, d]`: its biases.
     pub(crate) attention_constant: Array2<F>,
     mlp_norm: NormMap<F>,
     mlp_scales: Array1<F>,
@@ -30,7 +30,7 @@ pub(crate) struct FrozenLayer<F> {
     pub(crate) factor: F,
     /// The activation that the transcoder reads, `[t, d]`.
     pub(crate) read: Array2<F>,
-    /// What the MLP adds before the factor, `[t, d]`.
+    /// The sum that the MLP adds before the factor, `[t, d]`.
     pub(crate) mlp: Array2<F>,
 }
 
@@ -93,7 +93,7 @@ impl<F: Precision> Frozen<F> {
     }
 
     /// Carries directions at the output of the final norm, in the last position, back to the last residual stream: `[n, t, d]` from `[n, d]`.
-    pub(crate) fn from_final(&self, directions: &Array2<F>) -> Array3<F> {
+    pub(crate) fn behind_final(&self, directions: &Array2<F>) -> Array3<F> {
         let (n, width) = directions.dim();
         let positions = self.tokens.nrows();
         let scales = Array1::from_elem(n, self.final_scales[positions - 1]);

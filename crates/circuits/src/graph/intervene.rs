@@ -22,7 +22,7 @@ pub struct Setting {
     pub value: f64,
 }
 
-/// What is held at its value in the run without intervention.
+/// The values that are held as in the run without intervention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Held {
     /// The patterns, the divisors of all norms and the outputs of the MLPs. Effects are exactly those of the graph, for a change of any size.
@@ -37,7 +37,7 @@ pub enum Held {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Intervened {
-    /// What was held.
+    /// The values that were held.
     pub held: Held,
     /// The logits, `[position, word]`.
     pub logits: Array2<f64>,

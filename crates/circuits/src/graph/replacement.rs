@@ -35,7 +35,7 @@ pub(crate) struct Replaced<F> {
     pub(crate) features: Vec<Feature>,
     /// The output of each MLP minus its transcoder's, `[layer, t, d]`.
     pub(crate) errors: Array3<F>,
-    /// What each MLP adds that no node stands for, `[layer, t, d]`: the bias of the decoder, and at a cut position all but the skip.
+    /// The sum that each MLP adds and no node stands for, `[layer, t, d]`: the bias of the decoder, and at a cut position all but the skip.
     pub(crate) rest: Array3<F>,
 }
 

@@ -8,7 +8,7 @@ use collimate_tensor::{Scalar, matmul};
 use collimate_transformer::Precision;
 use ndarray::{Array2, Array3, ArrayViewMut2, Axis, s};
 
-/// What the sources of the graph write: the features by the MLP that they write to.
+/// The vectors that the sources of the graph write: the features by the MLP that they write to.
 pub(super) struct Rows<'a, F> {
     replaced: &'a Replaced<F>,
     transcoders: &'a Transcoders<F>,
@@ -63,7 +63,7 @@ impl<'a, F: Precision + CodePrecision> Rows<'a, F> {
         let frozen = &self.replaced.frozen;
         let bias = &frozen.head.norm.bias;
         let constants = directions.rows().into_iter().map(|row| Scalar::to_f64(row.dot(bias))).collect();
-        self.down(frozen.layers.len(), frozen.from_final(directions), constants, out)
+        self.down(frozen.layers.len(), frozen.behind_final(directions), constants, out)
     }
 
     /// Carries gradients at the input of layer `top` down to the embedding.

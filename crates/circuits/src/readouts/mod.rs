@@ -1,4 +1,4 @@
-//! What single activations say about the logits: direct logit attribution and the logit lens.
+//! Readings of the logits from single activations: direct logit attribution and the logit lens.
 
 mod direct;
 mod lens;

@@ -112,7 +112,7 @@ fn ablations_are_runs_with_edited_activations() {
     };
     assert!(refused(&[]).contains("at least one"));
     assert!(refused(&[vec![1, 2]]).contains("2 tokens"));
-    assert!(refused(&[ids.clone()]).contains("leave it out"));
+    assert!(refused(std::slice::from_ref(&ids)).contains("leave it out"));
 }
 
 #[test]

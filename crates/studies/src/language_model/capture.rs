@@ -118,7 +118,7 @@ pub fn capture_into(
             return Err(StudyError::Interrupted);
         }
         let mut captured = Capture::at(sets.iter().map(|(target, ..)| target.point));
-        model.visit(&Run::of(&sequence.tokens), &mut captured)?;
+        model.visit(Run::of(&sequence.tokens), &mut captured)?;
         for (target, rule, writer) in &mut sets {
             let rows = flat(&captured.get(target.point)?.view());
             for position in rule.kept(&sequence.tokens, &rows) {

@@ -93,7 +93,7 @@ pub(super) fn last_logits(
     tokens: &[u32],
     hooks: &mut dyn Hooks,
 ) -> Result<Vec<f32>, StudyError> {
-    Ok(model.last_logits(&Run::of(tokens), hooks)?.into_raw_vec_and_offset().0)
+    Ok(model.last_logits(Run::of(tokens), hooks)?.into_raw_vec_and_offset().0)
 }
 
 /// Continues a text with the most probable tokens, one after another, without a splice or with one. It stops at `most` tokens or at the

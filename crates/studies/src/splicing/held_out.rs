@@ -176,11 +176,11 @@ impl HeldOut {
         let run = Run::of(&self.sequences[i].tokens);
         let losses = match self.before.get(i) {
             // The residual stream behind the layer enters the next one, so the layer itself need not run.
-            None => model.losses(&run.from_layer_rows(self.point.layer + 1, rows.view()), &mut ())?,
+            None => model.losses(run.from_layer_rows(self.point.layer + 1, rows.view()), &mut ())?,
             Some(before) => {
                 let mut splice = Splice::rows(self.point, rows.slice(s![1.., ..]));
                 let losses =
-                    model.losses(&run.from_layer_rows(self.point.layer, before.view()), &mut splice)?;
+                    model.losses(run.from_layer_rows(self.point.layer, before.view()), &mut splice)?;
                 splice.check()?;
                 losses
             }

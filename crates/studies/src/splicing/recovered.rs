@@ -104,7 +104,7 @@ pub fn recovered<const N: usize>(
             return Err(StudyError::Interrupted);
         }
         let run = |hooks: &mut dyn Hooks| -> Result<Array2<f32>, StudyError> {
-            let mut logits = model.logits(&Run::of(&sequence.tokens), hooks)?.index_axis_move(Axis(0), 0);
+            let mut logits = model.logits(Run::of(&sequence.tokens), hooks)?.index_axis_move(Axis(0), 0);
             logits.rows_mut().into_iter().for_each(|mut row| {
                 log_softmax_in_place(row.as_slice_mut().expect("rows of a fresh array"));
             });

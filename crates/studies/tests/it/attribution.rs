@@ -32,7 +32,7 @@ fn rms(row: ArrayView1<'_, f32>) -> f32 {
 
 fn end(model: &Model<f32>) -> Array2<f32> {
     model
-        .residual(&Run::of(&TOKENS), model.description().layers.len(), &mut ())
+        .residual(Run::of(&TOKENS), model.description().layers.len(), &mut ())
         .unwrap()
         .index_axis_move(Axis(0), 0)
 }

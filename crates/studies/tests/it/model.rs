@@ -21,7 +21,7 @@ fn model_at(site: Site) -> (Model<f32>, Dictionary<f32>) {
 
 /// Computes the residual stream that enters a layer, as rows.
 fn residual_rows(model: &Model<f32>, layer: usize, hooks: &mut dyn Hooks) -> Array2<f32> {
-    model.residual(&Run::of(&TOKENS), layer, hooks).unwrap().index_axis_move(Axis(0), 0)
+    model.residual(Run::of(&TOKENS), layer, hooks).unwrap().index_axis_move(Axis(0), 0)
 }
 
 fn apart(a: &Array3<f32>, b: &Array3<f32>) -> f32 {
@@ -35,10 +35,10 @@ fn with_the_error_term_the_model_is_unchanged_at_every_site() {
     {
         let (model, dictionary) = model_at(site);
         let point = site.of_layer(1);
-        let clean = model.logits(&Run::of(&TOKENS), &mut ()).unwrap();
+        let clean = model.logits(Run::of(&TOKENS), &mut ()).unwrap();
         let run = |error| {
             let mut hooks = Splice::dictionary(point, &dictionary, error).unwrap();
-            let logits = model.logits(&Run::of(&TOKENS), &mut hooks).unwrap();
+            let logits = model.logits(Run::of(&TOKENS), &mut hooks).unwrap();
             assert_eq!(hooks.codes().unwrap().n_rows(), TOKENS.len() - 1, "{point}");
             logits
         };
@@ -164,7 +164,7 @@ fn the_direct_effect_is_linear_and_exact_when_the_scale_is_held() {
     // The final residual is a direction too: its effect at its own scale is the logits (except for the epsilon of the norm).
     let end = residual.slice(s![5..6, ..]);
     let effect = direct_effect(&model, &end, rms(end.row(0))).unwrap();
-    let logits = model.last_logits(&Run::of(&TOKENS), &mut ()).unwrap();
+    let logits = model.last_logits(Run::of(&TOKENS), &mut ()).unwrap();
     assert!(effect.iter().zip(&logits).all(|(a, b)| (a - b).abs() < 1e-3 * (1.0 + b.abs())));
     let directions = dictionary.decoder().slice(s![..3, ..]);
     let one = direct_effect(&model, &directions, 1.0).unwrap();

@@ -66,7 +66,7 @@ fn a_perfect_dictionary_recovers_all_and_an_empty_one_nothing() {
         // The clean loss is the model's own, without the prediction made at position 0.
         let own: f64 = sequences
             .iter()
-            .map(|q| model.losses(&Run::of(&q.tokens), &mut ()).unwrap()[0].nll[1..].iter().sum::<f64>())
+            .map(|q| model.losses(Run::of(&q.tokens), &mut ()).unwrap()[0].nll[1..].iter().sum::<f64>())
             .sum();
         assert_abs_diff_eq!(perfect.loss.clean, own / 40.0, epsilon = 1e-5);
         let empty = of(0.0);

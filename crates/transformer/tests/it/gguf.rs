@@ -133,10 +133,10 @@ fn the_fingerprint_tells_models_apart() {
 #[test]
 fn an_untied_unembedding_is_used() {
     let mut file = sample();
-    let tied = file.model().unwrap().last_logits(&Run::of(&[1, 2]), &mut ()).unwrap();
+    let tied = file.model().unwrap().last_logits(Run::of(&[1, 2]), &mut ()).unwrap();
     let embedding = file.tensors.iter().find(|(name, _)| name == "token_embd.weight").unwrap().1.clone();
     file.tensors.push(("output.weight".into(), embedding.mapv(|x| 2.0 * x)));
-    let untied = file.model().unwrap().last_logits(&Run::of(&[1, 2]), &mut ()).unwrap();
+    let untied = file.model().unwrap().last_logits(Run::of(&[1, 2]), &mut ()).unwrap();
     assert!(tied.iter().zip(&untied).all(|(a, b)| (2.0 * a - b).abs() < 1e-6));
 }
 
@@ -228,7 +228,7 @@ fn entries_that_change_the_function_are_refused_by_name() {
 #[test]
 fn entries_that_leave_the_function_as_it_is_are_no_obstacle() {
     let plain = sample();
-    let run = |file: &ModelFile| file.model().unwrap().logits(&Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
+    let run = |file: &ModelFile| file.model().unwrap().logits(Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
     let expected = run(&plain);
     let mut file = plain.clone();
     for (key, value) in [
@@ -267,7 +267,7 @@ fn a_model_in_two_parts_is_the_model_in_one_file() {
         part.set("split.tensors.count", natural(whole.tensors.len() as u32));
         std::fs::write(path(number), part.bytes()).unwrap();
     }
-    let logits = |model: &Model<f32>| model.logits(&Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
+    let logits = |model: &Model<f32>| model.logits(Run::of(&[1, 5, 2, 9]), &mut ()).unwrap();
     let parts = Model::<f32>::open(path(2)).unwrap();
     assert_eq!(logits(&parts), logits(&whole.model().unwrap()));
 }

@@ -53,7 +53,7 @@ proptest! {
     fn the_sites_fit_together(t in 1..40_usize, seed in any::<u64>()) {
         let (model, tokens) = (model(seed), tokens(t, seed));
         let mut capture = Capture::at(points());
-        model.visit(&Run::of(&tokens), &mut capture).unwrap();
+        model.visit(Run::of(&tokens), &mut capture).unwrap();
         let get = |layer, site: Site| capture.get(site.of_layer(layer)).unwrap();
         for layer in 0..3 {
             let attention = flat(get(layer, Site::AttentionOutput));
@@ -87,9 +87,9 @@ fn a_replaced_pattern_mixes_the_values() {
         (0..12).for_each(|t| head[[0, t, t]] = 1.0);
     });
     let mut capture = Capture::at([Site::HeadOutput.of_layer(0)]);
-    model.visit(&Run::of(&tokens), &mut (&mut own, &mut capture)).unwrap();
+    model.visit(Run::of(&tokens), &mut (&mut own, &mut capture)).unwrap();
     let edited = capture.take(Site::HeadOutput.of_layer(0)).unwrap();
-    model.visit(&Run::of(&tokens), &mut capture).unwrap();
+    model.visit(Run::of(&tokens), &mut capture).unwrap();
     let clean = capture.take(Site::HeadOutput.of_layer(0)).unwrap();
     for head in [0, 2, 3] {
         assert_eq!(
@@ -122,20 +122,20 @@ impl Hooks for Counting {
 #[test]
 fn a_visit_passes_the_wanted_points_in_order_and_stops() {
     let mut counting = Counting { seen: Vec::new() };
-    model(1).visit(&Run::of(&[1, 2, 3]), &mut counting).unwrap();
+    model(1).visit(Run::of(&[1, 2, 3]), &mut counting).unwrap();
     let of_two_layers = |point: &HookPoint| point.layer <= 1 && !point.site.is_of_the_model();
     let expected: Vec<_> = model(1).points().filter(of_two_layers).collect();
     assert_eq!(counting.seen, expected);
     // The layers behind the last wanted layer are never computed: an edit there would leave NaN and fail.
     let mut late = Edit::at(Site::Query.of_layer(2), |mut x: ArrayViewMutD<'_, f32>| x.fill(f32::NAN));
     let capture = Capture::at([Site::ResidualPost.of_layer(1)]);
-    assert!(model(1).residual(&Run::of(&[1]), 2, &mut (capture, &mut late)).is_ok());
+    assert!(model(1).residual(Run::of(&[1]), 2, &mut (capture, &mut late)).is_ok());
 }
 
 #[test]
 fn a_capture_names_the_activation_that_it_does_not_hold() {
     let mut capture = Capture::at([Site::ResidualPre.of_layer(1), Site::Query.of_layer(2)]);
-    model(1).residual(&Run::of(&[1]), 2, &mut capture).unwrap();
+    model(1).residual(Run::of(&[1]), 2, &mut capture).unwrap();
     assert!(capture.get(Site::ResidualPre.of_layer(1)).is_ok());
     for point in [Site::Query.of_layer(2), Site::MlpOutput.of_layer(1)] {
         let error = capture.get(point).unwrap_err();
@@ -151,7 +151,7 @@ fn nan_left_by_a_hook_is_named() {
         let mut edit = Edit::at(site.of_layer(1), |mut x: ArrayViewMutD<'_, f32>| {
             *x.iter_mut().nth(3).unwrap() = f32::NAN;
         });
-        let error = model(1).losses(&Run::of(&[1, 2, 3]), &mut edit).unwrap_err();
+        let error = model(1).losses(Run::of(&[1, 2, 3]), &mut edit).unwrap_err();
         let text = error.to_string();
         assert!(
             text.contains(&format!("{site:?} of layer 1: 1 values")) && text.contains("position 3"),
@@ -234,10 +234,10 @@ fn a_large_residual_stream_gives_the_logits_of_its_direction() {
     let clean = model.logits(&run, &mut ()).unwrap();
     for scale in [1e10_f32, 1e19, 1e25, 1e36] {
         let large = residual.mapv(|x| x * scale);
-        let logits = model.logits(&run.from_layer(3, large.view()), &mut ()).unwrap();
+        let logits = model.logits(run.from_layer(3, large.view()), &mut ()).unwrap();
         // ε adds 10⁻⁵ to a mean square near 5, and the norm rounds by a few units of the last place.
         assert!(logits.iter().zip(&clean).all(|(a, b)| (a - b).abs() < 2e-4 * b.abs().max(1.0)), "{scale:e}");
-        let losses = model.losses(&run.from_layer(3, large.view()), &mut ()).unwrap();
+        let losses = model.losses(run.from_layer(3, large.view()), &mut ()).unwrap();
         assert!(losses[0].nll.iter().all(|nll| nll.is_finite() && *nll > 0.0));
     }
 }
@@ -251,7 +251,7 @@ fn one_run_starts_from_many_residual_streams() {
     for layer in 0..=3 {
         // The stream lives for one turn of the loop, the run for all of them.
         let residual = model.residual(&run, layer, &mut ()).unwrap();
-        losses.push(model.losses(&run.from_layer(layer, residual.view()), &mut ()).unwrap());
+        losses.push(model.losses(run.from_layer(layer, residual.view()), &mut ()).unwrap());
     }
     assert!(losses.windows(2).all(|pair| pair[0] == pair[1]));
 }

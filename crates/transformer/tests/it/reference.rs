@@ -155,13 +155,13 @@ fn a_llama_agrees_with_the_equations() {
             let tokens: Vec<u32> = (0..t).map(|_| stream.below(c.n_vocab) as u32).collect();
             let (logits, residuals) = forward(&c, &weights, &tokens);
             let mut capture = Capture::at((0..c.n_layers).map(|layer| Site::ResidualPre.of_layer(layer)));
-            let ours = model.logits(&Run::of(&tokens), &mut capture).unwrap();
+            let ours = model.logits(Run::of(&tokens), &mut capture).unwrap();
             for (layer, residual) in residuals[..c.n_layers].iter().enumerate() {
                 let ours = capture.get(Site::ResidualPre.of_layer(layer)).unwrap();
                 assert!(ours.iter().zip(residual).all(|(a, b)| (f64::from(*a) - b).abs() < 2e-5));
             }
             assert!(ours.iter().zip(&logits).all(|(a, b)| (f64::from(*a) - b).abs() < 2e-4), "{c:?} {t}");
-            let losses = model.losses(&Run::of(&tokens), &mut ()).unwrap().remove(0);
+            let losses = model.losses(Run::of(&tokens), &mut ()).unwrap().remove(0);
             assert_eq!((losses.log_sum_exp.len(), losses.nll.len()), (t, t - 1));
             for (i, row) in logits.rows().into_iter().enumerate() {
                 let log_sum_exp = row.mapv(f64::exp).sum().ln();
@@ -171,7 +171,7 @@ fn a_llama_agrees_with_the_equations() {
                     assert!((losses.nll[i] - nll).abs() < 5e-5, "{} instead of {nll}", losses.nll[i]);
                 }
             }
-            let last = model.last_logits(&Run::of(&tokens), &mut ()).unwrap();
+            let last = model.last_logits(Run::of(&tokens), &mut ()).unwrap();
             assert!(last.iter().zip(logits.row(t - 1)).all(|(a, b)| (f64::from(*a) - b).abs() < 2e-4));
         }
     }
@@ -184,7 +184,7 @@ fn a_vocabulary_of_several_blocks_is_summed_whole() {
     let model = ModelFile::of(&c, &weights).model().unwrap();
     let tokens = [4095, 4096, 8191, 8192, 9000, 0];
     let (logits, _) = forward(&c, &weights, &tokens);
-    let losses = model.losses(&Run::of(&tokens), &mut ()).unwrap().remove(0);
+    let losses = model.losses(Run::of(&tokens), &mut ()).unwrap().remove(0);
     for i in 0..5 {
         let log_sum_exp = logits.row(i).mapv(f64::exp).sum().ln();
         assert!((losses.log_sum_exp[i] - log_sum_exp).abs() < 1e-5);

@@ -7,7 +7,7 @@ use ndarray::Array3;
 #[test]
 fn tokens_that_do_not_fit_are_refused() {
     let model = model(1);
-    let logits = |tokens: &[u32]| model.logits(&Run::of(tokens), &mut ());
+    let logits = |tokens: &[u32]| model.logits(Run::of(tokens), &mut ());
     assert!(matches!(logits(&[]), Err(RunError::EmptyInput)));
     assert!(matches!(logits(&[3, 61, 99]), Err(RunError::UnknownToken { id: 61, position: 1, n_vocab: 61 })));
     assert!(logits(&tokens(96, 1)).is_ok());
@@ -23,7 +23,7 @@ fn tokens_that_do_not_fit_are_refused() {
 fn residual_streams_that_do_not_fit_are_refused() {
     let model = model(1);
     let from = |layer: usize, residual: &Array3<f32>| {
-        model.logits(&Run::of(&[1, 2]).from_layer(layer, residual.view()), &mut ()).map(drop)
+        model.logits(Run::of(&[1, 2]).from_layer(layer, residual.view()), &mut ()).map(drop)
     };
     assert!(from(3, &Array3::ones((1, 2, 32))).is_ok());
     assert!(matches!(

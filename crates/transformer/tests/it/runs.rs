@@ -46,9 +46,9 @@ proptest! {
     fn later_tokens_change_nothing_before_them(t in 2..90_usize, seed in any::<u64>()) {
         let (model, mut tokens) = (model(seed), tokens(t, seed));
         let at = RngStream::new(seed, 2).below(t);
-        let before = model.logits(&Run::of(&tokens), &mut ()).unwrap();
+        let before = model.logits(Run::of(&tokens), &mut ()).unwrap();
         tokens[at] = (tokens[at] + 1) % Description::small().vocabulary as u32;
-        let after = model.logits(&Run::of(&tokens), &mut ()).unwrap();
+        let after = model.logits(Run::of(&tokens), &mut ()).unwrap();
         prop_assert_eq!(before.slice(s![.., ..at, ..]), after.slice(s![.., ..at, ..]));
         prop_assert_ne!(before.slice(s![0, at, ..]), after.slice(s![0, at, ..]));
     }
@@ -72,9 +72,9 @@ proptest! {
 #[test]
 fn a_longer_run_leaves_no_trace() {
     let (model, long, short) = (model(1), tokens(80, 1), tokens(7, 2));
-    let fresh = model.logits(&Run::of(&short), &mut ()).unwrap();
-    model.logits(&Run::of(&long), &mut ()).unwrap();
-    assert_eq!(bits(&model.logits(&Run::of(&short), &mut ()).unwrap()), bits(&fresh));
+    let fresh = model.logits(Run::of(&short), &mut ()).unwrap();
+    model.logits(Run::of(&long), &mut ()).unwrap();
+    assert_eq!(bits(&model.logits(Run::of(&short), &mut ()).unwrap()), bits(&fresh));
 }
 
 #[test]

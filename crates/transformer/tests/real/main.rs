@@ -68,8 +68,8 @@ fn in_single_precision(model: &Model<f32>, exact: &Model<f64>, fixture: &Fixture
     let tokens = fixture.tokens(name);
     let points: Vec<HookPoint> = (0..30).map(|layer| Site::ResidualPre.of_layer(layer)).collect();
     let (mut ours, mut theirs) = (Capture::at(points.clone()), Capture::at(points.clone()));
-    let losses = model.losses(&Run::of(&tokens), &mut ours).unwrap().remove(0);
-    let exact = exact.losses(&Run::of(&tokens), &mut theirs).unwrap().remove(0);
+    let losses = model.losses(Run::of(&tokens), &mut ours).unwrap().remove(0);
+    let exact = exact.losses(Run::of(&tokens), &mut theirs).unwrap().remove(0);
     let sums = losses.log_sum_exp.iter().copied();
     close(&format!("{name} logsumexp in f32"), sums, exact.log_sum_exp.iter().copied(), 2e-3);
     close(&format!("{name} NLL in f32"), losses.nll.iter().copied(), exact.nll.iter().copied(), 1e-3);
@@ -214,11 +214,11 @@ fn top_eight(model: &Model<f64>, fixture: &Fixture, name: &str, run: &Run<'_, f6
 fn known_numbers<F: Precision>(model: &Model<F>, fixture: &Fixture) {
     for name in ["france", "induction0", "induction1", "induction2", "text0", "text1"] {
         let tokens = fixture.tokens(name);
-        let mean = model.losses(&Run::of(&tokens), &mut ()).unwrap()[0].mean_nll();
+        let mean = model.losses(Run::of(&tokens), &mut ()).unwrap()[0].mean_nll();
         let given = fixture.fact(&format!("/{name}/mean_nll"));
         assert!((mean - given).abs() < 2e-4, "{name}: mean NLL {mean} instead of {given}");
     }
-    let nll = model.losses(&Run::of(&fixture.tokens("repeat60")), &mut ()).unwrap().remove(0).nll;
+    let nll = model.losses(Run::of(&fixture.tokens("repeat60")), &mut ()).unwrap().remove(0).nll;
     let mean = |range: std::ops::Range<usize>| nll[range.clone()].iter().sum::<f64>() / range.len() as f64;
     assert!((mean(0..60) - fixture.fact("/repeat60/first_copy")).abs() < 2e-4);
     assert!((mean(60..120) - fixture.fact("/repeat60/second_copy")).abs() < 2e-4);
@@ -269,7 +269,7 @@ fn splicing(model: &Model<f32>, fixture: &Fixture) {
     let tokens = fixture.tokens("text0");
     let run = Run::of(&tokens);
     let residual = model.residual(&run, 10, &mut ()).unwrap();
-    let spliced = model.losses(&run.from_layer(10, residual.view()), &mut ()).unwrap();
+    let spliced = model.losses(run.from_layer(10, residual.view()), &mut ()).unwrap();
     assert_eq!(spliced, model.losses(&run, &mut ()).unwrap());
     let mut capture = Capture::at(Site::ALL.map(|site| site.of_layer(9)));
     model.visit(&run, &mut capture).unwrap();
@@ -280,7 +280,7 @@ fn threads(model: &Model<f32>, fixture: &Fixture) {
     let tokens = fixture.tokens("text1");
     let on = |n: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-        pool.install(|| model.losses(&Run::of(&tokens), &mut ()).unwrap())
+        pool.install(|| model.losses(Run::of(&tokens), &mut ()).unwrap())
     };
     assert_eq!(on(1), on(2));
 }

@@ -145,7 +145,7 @@ fn objects(context: &Context, setup: &LanguageModelSetup) -> Result<Objects, Stu
     let mut parts: Vec<Vec<Array2<f32>>> = vec![Vec::new(); points.len()];
     for sequence in held_out {
         let mut capture = Capture::at(points);
-        setup.model.visit(&Run::of(&sequence.tokens), &mut capture)?;
+        setup.model.visit(Run::of(&sequence.tokens), &mut capture)?;
         // Position 0 is the start token. Its activations are a hundred times as large as all others.
         for &token in &sequence.tokens[1..] {
             pieces.push(setup.tokenizer.decode(&[token])?);

@@ -65,7 +65,7 @@ fn scores(
 ) -> Result<Array2<f64>, StudyError> {
     let points: Vec<HookPoint> = layers.map(|layer| Site::Pattern.of_layer(layer)).collect();
     let mut capture = Capture::at(points.iter().copied());
-    setup.model.visit(&Run::of(tokens), &mut capture)?;
+    setup.model.visit(Run::of(tokens), &mut capture)?;
     let mut table = Array2::zeros((points.len(), setup.model.description().layers[0].attention.heads));
     for (i, point) in points.into_iter().enumerate() {
         let pattern = capture.take(point)?.into_dimensionality::<Ix4>().expect("a pattern has four axes");

@@ -273,7 +273,7 @@ fn labelled(
             let ids: Vec<u32> =
                 std::iter::once(setup.start).chain(window.iter().map(|(id, _)| *id)).collect();
             let mut capture = Capture::at([residual_point, neuron_point]);
-            setup.model.visit(&Run::of(&ids), &mut capture)?;
+            setup.model.visit(Run::of(&ids), &mut capture)?;
             let at = |capture: &mut Capture, point| -> Result<Array2<f32>, StudyError> {
                 Ok(flat(&capture.take(point)?.view()))
             };

@@ -39,7 +39,7 @@ impl<F: Precision> Model<F> {
         statistic: impl Fn(&ArrayRef2<F>, &[u32]) -> Result<Measurement, AttentionError> + Send + Sync,
     ) -> Result<Array2<Measurement>, RunError> {
         let mut scores = Scores { statistic, tokens, found: Vec::new() };
-        self.visit(&Run::of(tokens), &mut scores)?;
+        self.visit(Run::of(tokens), &mut scores)?;
         let found = scores.found.into_iter().collect::<Result<Vec<_>, _>>()?;
         let layers = &self.description.layers;
         let heads = layers.first().map_or(0, |layer| layer.attention.heads);
