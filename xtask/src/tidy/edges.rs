@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tensor", &["stream", "output"]),
     ("grad", &["tensor", "stream", "measure"]),
     ("attention", &["tensor", "grad", "measure", "stream", "output", "figures?", "claims?"]),
-    ("transformer", &["attention", "tensor", "grad", "measure", "stream", "output"]),
+    ("transformer", &["attention", "tensor", "grad", "measure", "stream", "output", "claims?"]),
     ("sae", &["tensor", "grad", "measure", "stream", "output", "figures?", "claims?"]),
     ("superposition", &["tensor", "grad", "measure", "stream", "output", "figures?", "claims?"]),
     ("slt", &["polynomial", "tensor", "grad", "measure", "stream", "output", "figures?", "claims?"]),

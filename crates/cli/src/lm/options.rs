@@ -131,7 +131,7 @@ impl Options {
         }
     }
 
-    /// Returns the settings of a run of so many steps.
+    /// Returns the settings of a run of this number of steps.
     pub(super) fn config(&self, steps: u64) -> anyhow::Result<TrainingConfig> {
         let warm_up = match self.warm_up {
             0 => WarmUp::None,

@@ -1,6 +1,6 @@
 //! `collimate study charlm`.
 
-use super::Random;
+use super::random::Random;
 use crate::model::Precision;
 use crate::session::{Interrupted, Session, Steps, on_interrupt};
 use collimate_studies::development::{CharacterConfig, CharacterTraining};

@@ -1,6 +1,6 @@
 //! `collimate study grokking`.
 
-use super::Random;
+use super::random::Random;
 use crate::model::Precision;
 use crate::session::{Interrupted, Session, Steps, on_interrupt};
 use collimate_studies::development::{
@@ -76,7 +76,7 @@ enum Network {
 /// The divisions of the pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Split {
-    /// The pairs (a, b) and (b, a) are divided separately, so many test pairs have their mirror in training.
+    /// The pairs (a, b) and (b, a) are divided separately: then many test pairs have their mirror in training.
     Ordered,
     /// The pairs (a, b) and (b, a) are on one side.
     Unordered,

@@ -2,10 +2,10 @@
 
 mod charlm;
 mod grokking;
+mod random;
 
 use crate::session::Session;
 use clap::Subcommand;
-use collimate_studies::development::Numbers;
 
 /// The options of `collimate study`.
 #[derive(clap::Args)]
@@ -32,24 +32,6 @@ impl Options {
         match &self.command {
             Command::Charlm(options) => options.json,
             Command::Grokking(options) => options.json,
-        }
-    }
-}
-
-/// The generators of random numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Random {
-    /// The streams of every other command, ChaCha8.
-    Chacha,
-    /// The counter SplitMix64 with the Box-Muller transform, which other programs can repeat.
-    Splitmix,
-}
-
-impl From<Random> for Numbers {
-    fn from(random: Random) -> Self {
-        match random {
-            Random::Chacha => Self::ChaCha,
-            Random::Splitmix => Self::SplitMix,
         }
     }
 }
