@@ -6,6 +6,7 @@ const INPUTS: &[(&str, &str)] = &[
     ("activations", "cache"),
     ("activations", "model"),
     ("attribute", "-place"),
+    ("claims", "model"),
     ("data", "cache"),
     ("dla", "-place"),
     ("generate", "-place"),
