@@ -10,7 +10,7 @@ mod table;
 pub(crate) use options::Options;
 
 use crate::session::{Downloads, INTERRUPTED, Interrupted, Session, end, on_interrupt, react, say};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use collimate_claims::{Budget, Claims, Lock, Meta, Run, Runner, Tier};
 use collimate_output::{Existing, check};
 use collimate_studies::data::{self, Cache, DataError};
@@ -32,6 +32,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> Result<ExitCode> {
         Some(model) => {
             ensure!(model.exists(), "--model: there is no {}", model.display());
             LanguageModelSetup::choose(model);
+            // A model that cannot be read ends the command before the first claim.
+            LanguageModelSetup::shared().with_context(|| format!("--model {}", model.display()))?;
             Lock { seed: recorded_elsewhere.seed, ..Lock::default() }
         }
         None => recorded_elsewhere.clone(),
