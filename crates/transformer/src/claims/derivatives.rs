@@ -8,7 +8,8 @@ use collimate_claims::{Claim, Meta, Subject, larger, smaller};
 use collimate_stream::RngStream;
 use ndarray::{Array2, Axis};
 
-/// The step of central differences. Rounding is about 1e-16·loss/step = 1e-10, and truncation step²·(third derivative)/6 about 1e-9.
+/// The step of central differences. Those of two steps together leave step⁴·(fifth derivative)/30, and rounding of about 1e-16·loss/step =
+/// 1e-11. One step alone would leave step²·(third derivative)/6, which is too much where a norm divides by little more than its ε.
 const STEP: f64 = 1e-5;
 
 fn dot(a: &[Array2<f64>], b: &[Array2<f64>]) -> f64 {
@@ -62,18 +63,24 @@ pub fn derivatives_are_limits(models: impl Models) -> impl Claim {
     over_texts(meta, models, |model, text, stream| {
         let v = direction(model, stream);
         let along = gradients(model, text, Some(&v)).along.expect("a direction was given");
-        let [plus, minus] = [STEP, -STEP].map(|by| gradients(&moved(model, &v, by), text, None));
-        let logits = (&plus.logits - &minus.logits) / (2.0 * STEP) - &along.logits;
-        let off_logits = largest(&logits) / (1.0 + largest(&along.logits));
-        let loss = (plus.loss - minus.loss) / (2.0 * STEP) - along.loss;
-        let off_loss = loss.abs() / (1.0 + along.loss.abs());
-        let mut off_gradient = 0.0;
-        let gradient = plus.by_parameter.iter().zip(&minus.by_parameter).zip(&along.by_parameter);
-        for ((plus, minus), product) in gradient {
-            let off = largest(&((plus - minus) / (2.0 * STEP) - product)) / (1.0 + largest(product));
-            off_gradient = larger(off_gradient, off);
+        let at = |steps: f64| gradients(&moved(model, &v, steps * STEP), text, None);
+        let [near, far] = [[at(1.0), at(-1.0)], [at(2.0), at(-2.0)]];
+        let slope = |near: f64, far: f64| (8.0 * near - far) / (12.0 * STEP);
+        let mut off_logits = 0.0;
+        for (index, &expected) in along.logits.indexed_iter() {
+            let of = |pair: &[Gradients<f64>; 2]| pair[0].logits[index] - pair[1].logits[index];
+            off_logits = larger(off_logits, (slope(of(&near), of(&far)) - expected).abs());
         }
-        // A thousand times the truncation of a loss whose third derivative is that of a polynomial with coefficients near 1.
+        off_logits /= 1.0 + largest(&along.logits);
+        let of = |pair: &[Gradients<f64>; 2]| pair[0].loss - pair[1].loss;
+        let off_loss = (slope(of(&near), of(&far)) - along.loss).abs() / (1.0 + along.loss.abs());
+        let mut off_gradient = 0.0;
+        for (index, product) in along.by_parameter.iter().enumerate() {
+            let of = |pair: &[Gradients<f64>; 2]| &pair[0].by_parameter[index] - &pair[1].by_parameter[index];
+            let found = (of(&near) * 8.0 - of(&far)) / (12.0 * STEP);
+            off_gradient = larger(off_gradient, largest(&(found - product)) / (1.0 + largest(product)));
+        }
+        // Far above rounding, and far below any wrong term.
         1e-6 - larger(off_loss, larger(off_logits, off_gradient))
     })
 }
