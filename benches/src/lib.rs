@@ -10,7 +10,7 @@ pub use alternating::{Contender, Timing, alternate, drift};
 pub use kernels::{Counting, bare_product};
 pub use memory::peak_bytes;
 pub use options::options;
-pub use side_by_side::{Peer, Probe, load, median, milliseconds};
+pub use side_by_side::{PAUSE, Peer, Probe, load, median, milliseconds, print_comparison, take_turns};
 
 use collimate_stream::RngStream;
 use collimate_tensor::Scalar;

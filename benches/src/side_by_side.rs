@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use ndarray::Array2;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A script of `benches/peers` that prints `ready` and then answers each line with numbers.
 pub struct Peer {
@@ -68,6 +68,32 @@ impl Peer {
         let numbers: Option<Vec<f64>> = answer.split(' ').map(|word| word.parse().ok()).collect();
         numbers.with_context(|| format!("the peer answered `{answer}` where numbers are expected"))
     }
+}
+
+/// The pause behind each turn of a peer, because its threads keep spinning for a while.
+pub const PAUSE: Duration = Duration::from_millis(300);
+
+/// Lets a peer, the probe and our call take turns. Returns the medians in milliseconds, the peer's first, and the probe.
+///
+/// # Errors
+/// The errors of [`Peer::ask`].
+pub fn take_turns(peer: &mut Peer, rounds: usize, mut ours: impl FnMut()) -> Result<([f64; 2], Probe)> {
+    let (mut theirs, mut own, mut probe) = (Vec::new(), Vec::new(), Probe::default());
+    ours();
+    for _ in 0..rounds {
+        let [time] = peer.ask("go")?;
+        theirs.push(time);
+        std::thread::sleep(PAUSE);
+        probe.measure();
+        own.push(milliseconds(&mut ours));
+    }
+    Ok(([median(&theirs), median(&own)], probe))
+}
+
+/// Prints the medians of PyTorch and of our call, their ratio, and the verdict of the probe.
+pub fn print_comparison(name: &str, theirs: f64, own: f64, probe: &Probe) {
+    println!("{name}: PyTorch {theirs:.1} ms, Collimate {own:.1} ms, {:.2}× its speed", theirs / own);
+    println!("  {}", probe.verdict());
 }
 
 impl Drop for Peer {

@@ -7,13 +7,10 @@
 //! than 15 %, the machine was not steady, and the output says so.
 
 use anyhow::Result;
-use collimate_benches::{Peer, Probe, load, median, milliseconds, normal_matrix};
+use collimate_benches::{Peer, load, normal_matrix, print_comparison, take_turns};
 use collimate_tensor::{CpuLevel, matmul_into};
 use collimate_transformer::{Model, Run};
 use ndarray::Array2;
-use std::time::Duration;
-
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// Starts the peer on one workload.
 fn peer(options: &Options, workload: &[String]) -> Result<Peer> {
@@ -66,20 +63,10 @@ fn prefill(options: &Options, model: &str) -> Result<()> {
     })
 }
 
-/// Lets both sides and the probe take turns, then prints medians and their ratio.
-fn report(name: &str, options: &Options, peer: &mut Peer, mut ours: impl FnMut()) -> Result<()> {
-    let (mut theirs, mut own, mut probe) = (Vec::new(), Vec::new(), Probe::default());
-    ours();
-    for _ in 0..options.rounds {
-        let [time] = peer.ask("go")?;
-        theirs.push(time);
-        std::thread::sleep(PAUSE);
-        probe.measure();
-        own.push(milliseconds(&mut ours));
-    }
-    let (theirs, own) = (median(&theirs), median(&own));
-    println!("{name}: PyTorch {theirs:.1} ms, Collimate {own:.1} ms, {:.2}× its speed", theirs / own);
-    println!("  {}", probe.verdict());
+/// Compares our call with the workload of the peer.
+fn report(name: &str, options: &Options, peer: &mut Peer, ours: impl FnMut()) -> Result<()> {
+    let ([theirs, own], probe) = take_turns(peer, options.rounds, ours)?;
+    print_comparison(name, theirs, own, &probe);
     Ok(())
 }
 

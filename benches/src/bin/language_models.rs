@@ -6,7 +6,9 @@
 //! written to the folder once, in BF16, and read from there.
 
 use anyhow::{Context, Result};
-use collimate_benches::{Counting, Peer, Probe, load, median, milliseconds, peak_bytes};
+use collimate_benches::{
+    Counting, Peer, Probe, load, median, milliseconds, peak_bytes, print_comparison, take_turns,
+};
 use collimate_tensor::CpuLevel;
 use collimate_transformer::{
     Capture, Generation, HookPoint, Input, Model, RngStream, Run, Schedule, Site, Targets, Training,
@@ -15,12 +17,10 @@ use collimate_transformer::{
 use ndarray::Array2;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const PAUSE: Duration = Duration::from_millis(300);
 const TOKENS: usize = 512;
 
 /// The shape of SmolLM2-135M.
@@ -165,13 +165,13 @@ fn passes(options: &Options) -> Result<()> {
         for _ in 0..options.rounds {
             let [time] = peer.ask("go")?;
             theirs.push(time / 32.0);
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(collimate_benches::PAUSE);
             probe.measure();
             one.push(milliseconds(|| text(1)));
             many.push(milliseconds(|| text(33)));
         }
         let ours = (median(&many) - median(&one)) / 32.0;
-        print("decoding with a cache at 512, a token", median(&theirs), ours, &probe);
+        print_comparison("decoding with a cache at 512, a token", median(&theirs), ours, &probe);
     }
     Ok(())
 }
@@ -250,25 +250,11 @@ fn start(options: &Options, work: &[String]) -> Result<Peer> {
     Peer::start(&options.python, "language_models.py", &[&[options.threads.to_string()], work].concat())
 }
 
-/// Lets both sides and the probe take turns, then prints medians and their ratio.
-fn compare(name: &str, options: &Options, work: &[String], mut ours: impl FnMut()) -> Result<()> {
-    let mut peer = start(options, work)?;
-    let (mut theirs, mut own, mut probe) = (Vec::new(), Vec::new(), Probe::default());
-    ours();
-    for _ in 0..options.rounds {
-        let [time] = peer.ask("go")?;
-        theirs.push(time);
-        std::thread::sleep(PAUSE);
-        probe.measure();
-        own.push(milliseconds(&mut ours));
-    }
-    print(name, median(&theirs), median(&own), &probe);
+/// Compares our call with the workload of the peer.
+fn compare(name: &str, options: &Options, work: &[String], ours: impl FnMut()) -> Result<()> {
+    let ([theirs, own], probe) = take_turns(&mut start(options, work)?, options.rounds, ours)?;
+    print_comparison(name, theirs, own, &probe);
     Ok(())
-}
-
-fn print(name: &str, theirs: f64, own: f64, probe: &Probe) {
-    println!("{name}: PyTorch {theirs:.1} ms, Collimate {own:.1} ms, {:.2}× its speed", theirs / own);
-    println!("  {}", probe.verdict());
 }
 
 /// Prints the ratio of the medians of two of our own calls, which take turns.

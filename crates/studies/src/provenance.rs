@@ -113,8 +113,8 @@ pub fn site_name(site: Site) -> String {
 
 /// Returns the name that TransformerLens gives to a place in a model; empty if it has none.
 ///
-/// What attention and the MLP return has the name of what they add to the residual stream. The two differ only where a norm lies
-/// between them.
+/// The output of attention or of the MLP gets the name of the sum that is added to the residual stream. The two differ only where a norm
+/// lies between them.
 ///
 /// # Examples
 /// ```

@@ -19,7 +19,7 @@ pub struct Circuit {
 /// The values that edges outside a circuit get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replacement<'a> {
-    /// Those of the corrupt run.
+    /// The values of the corrupt run.
     Corrupt,
     /// The means over prompts of equal length, at each position and for each writer. The measured prompts may not be among them.
     Mean(&'a [Vec<u32>]),

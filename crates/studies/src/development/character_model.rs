@@ -52,7 +52,7 @@ const HELD_OUT_ROWS: usize = 512;
 /// clipped to norm 1; the rate rises for 100 steps to 1e-3 and falls along half a cosine to 1e-4 at step 2000.
 ///
 /// # Determinism
-/// The same settings give the same bits on any number of threads.
+/// The bits depend on the settings alone, and not on the number of threads.
 ///
 /// # Examples
 /// ```

@@ -81,7 +81,7 @@ pub struct AdditionMeasures {
 /// A network on its way to learn modular addition.
 ///
 /// # Determinism
-/// The same settings give the same bits on any number of threads.
+/// The bits depend on the settings alone, and not on the number of threads.
 ///
 /// # Examples
 /// ```
