@@ -37,5 +37,5 @@ pub use readouts::{DirectAttribution, LensEntry, LogitLens, ValueBiases, direct_
 pub use export::{Collisions, GraphText, graph_json};
 pub use graph::{
     AttributionGraph, Feature, FirstPosition, GraphSettings, Held, Intervened, Node, Pruned, ReadSite,
-    Scores, Setting, Target, Targets, Transcoders, intervene,
+    Scores, Setting, Target, Targets, Transcoders, check_predicted, intervene,
 };

@@ -1,10 +1,10 @@
+use super::ends::Ends;
 use super::points::{Linearisation, Sign};
 use super::slopes::{Slopes, gradient};
 use crate::error::CircuitError;
 use crate::metric::Metric;
 use crate::pair::Pair;
 use crate::parts::{ReadMaps, Reader, Writer, additive, row_of, writers, writes};
-use crate::runs::{copies, metrics};
 use collimate_tensor::{Scalar, matmul};
 use collimate_transformer::{Capture, HookPoint, Model, Precision, PullBack};
 use ndarray::{Array2, Array3, ArrayD, ArrayView2, Axis, s};
@@ -88,11 +88,8 @@ pub fn attribute_edges<F: Precision>(
     batch: usize,
 ) -> Result<EdgeAttribution, CircuitError> {
     additive(model)?;
-    let points = Writer::points(model.description().layers.len());
-    let mut ends = [Capture::at(points.clone()), Capture::at(points)];
-    let clean = metrics(model, &copies(pair.clean(), 1), &mut ends[1], metric)?[0];
-    let corrupt = metrics(model, &copies(pair.corrupt(), 1), &mut ends[0], metric)?[0];
-    let [before, after] = [writes(model, &ends[0], 0)?, writes(model, &ends[1], 0)?];
+    let Ends { before, after, clean, corrupt } = Ends::of(model, pair, metric)?;
+    let [before, after] = [writes(model, &before, 0)?, writes(model, &after, 0)?];
     let (writers, readers) = (writers(model), Reader::all(model));
     let maps: Vec<ReadMaps<F>> = readers.iter().map(|reader| reader.maps(model)).collect::<Result<_, _>>()?;
     let (positions, width) = before[0].dim();
@@ -108,10 +105,7 @@ pub fn attribute_edges<F: Precision>(
         }
         Ok(())
     })?;
-    let factor = match sign {
-        Sign::CleanMinusCorrupt => 1.0 / runs as f64,
-        Sign::CorruptMinusClean => -1.0 / runs as f64,
-    };
+    let factor = sign.factor(runs);
     let exists = Array2::from_shape_fn((writers.len(), readers.len()), |(w, r)| {
         let (layer, mlp) = readers[r].place(model);
         writers[w].is_before(model, layer, mlp)

@@ -1,6 +1,7 @@
 //! Gradients times differences: the parts and the edges that a metric depends on, to first order.
 
 mod edges;
+mod ends;
 mod nodes;
 mod points;
 mod selection;

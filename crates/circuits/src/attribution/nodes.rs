@@ -1,12 +1,12 @@
+use super::ends::Ends;
 use super::points::{Linearisation, Sign};
 use super::slopes::{Slopes, gradient};
 use crate::error::CircuitError;
 use crate::metric::Metric;
 use crate::pair::Pair;
 use crate::parts::{Writer, refuse, row_of};
-use crate::runs::{copies, metrics};
 use collimate_tensor::Scalar;
-use collimate_transformer::{Capture, HookPoint, Model, Precision, Site};
+use collimate_transformer::{HookPoint, Model, Precision, Site};
 use ndarray::{Array1, Array2, Array3, ArrayD, Axis, Zip, s};
 
 /// The estimated effect of each part of a model on a metric, to first order.
@@ -64,11 +64,9 @@ pub fn attribute_nodes<F: Precision>(
 ) -> Result<NodeAttribution, CircuitError> {
     let layers = model.description().layers.len();
     let points = Writer::points(layers);
-    let mut ends = [Capture::at(points.clone()), Capture::at(points.clone())];
-    let clean = metrics(model, &copies(pair.clean(), 1), &mut ends[1], metric)?[0];
-    let corrupt = metrics(model, &copies(pair.corrupt(), 1), &mut ends[0], metric)?[0];
+    let Ends { before, after, clean, corrupt } = Ends::of(model, pair, metric)?;
     let start = Site::Embedding.of_layer(0);
-    let embeddings = [row_of(ends[0].get(start)?, 0), row_of(ends[1].get(start)?, 0)];
+    let embeddings = [row_of(before.get(start)?, 0), row_of(after.get(start)?, 0)];
     let slopes = Slopes { pair, metric, at, batch };
     let mut sums: Vec<Option<ArrayD<F>>> = vec![None; points.len()];
     let runs = slopes.each(model, embeddings.each_ref(), &points, &[], |back, _, _| {
@@ -81,14 +79,11 @@ pub fn attribute_nodes<F: Precision>(
         }
         Ok(())
     })?;
-    let factor = match sign {
-        Sign::CleanMinusCorrupt => 1.0 / runs as f64,
-        Sign::CorruptMinusClean => -1.0 / runs as f64,
-    };
+    let factor = sign.factor(runs);
     let score = |point: HookPoint| -> Result<ArrayD<f64>, CircuitError> {
         let index = points.iter().position(|other| *other == point).expect("the points of all writers");
         let slope = sums[index].as_ref().expect("at least one run");
-        let [before, after] = [ends[0].get(point)?, ends[1].get(point)?].map(|x| x.index_axis(Axis(0), 0));
+        let [before, after] = [before.get(point)?, after.get(point)?].map(|x| x.index_axis(Axis(0), 0));
         let mut products = ArrayD::<f64>::zeros(slope.raw_dim());
         Zip::from(&mut products).and(slope).and(&before).and(&after).for_each(
             |out, &slope, &before, &after| {

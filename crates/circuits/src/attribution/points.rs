@@ -67,3 +67,13 @@ pub enum Sign {
     /// Corrupt minus clean: the estimated change of the metric when the corrupt value is put into the clean run.
     CorruptMinusClean,
 }
+
+impl Sign {
+    /// Returns the factor of (clean − corrupt) · (the sum of the gradients of `runs` runs).
+    pub(super) fn factor(self, runs: usize) -> f64 {
+        match self {
+            Self::CleanMinusCorrupt => 1.0 / runs as f64,
+            Self::CorruptMinusClean => -1.0 / runs as f64,
+        }
+    }
+}

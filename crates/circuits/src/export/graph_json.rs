@@ -101,7 +101,7 @@ fn weight(graph: &AttributionGraph, target: usize, source: usize) -> f64 {
     }
 }
 
-/// Returns the number of a target in its id: the token, or a number behind the vocabulary for a difference.
+/// Returns the number of a target in its id: the token, or a number after the vocabulary for a difference.
 fn number(graph: &AttributionGraph, index: usize) -> u64 {
     let words = graph.logits.ncols();
     let Target { token, minus, .. } = graph.targets[index];

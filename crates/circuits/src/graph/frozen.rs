@@ -74,7 +74,7 @@ impl<F: Precision> Frozen<F> {
         for layer in 0..layers {
             let pattern = capture.get(Site::Pattern.of_layer(layer))?.index_axis(Axis(0), 0).to_owned();
             let pattern =
-                pattern.into_dimensionality::<Ix3>().expect("patterns have three axes behind the batch");
+                pattern.into_dimensionality::<Ix3>().expect("patterns have three axes after the batch");
             frozen.push(FrozenLayer::new(model, layer, reads, pattern, &rows)?);
         }
         let final_scales = head.norm.scales(&rows(Site::ResidualPost, layers - 1)?);
@@ -219,7 +219,7 @@ impl<F: Precision> FrozenLayer<F> {
         })
     }
 
-    /// Carries gradients behind attention, `[n, t, d]`, to the input of the layer: the residual stream and the transposed attention.
+    /// Carries gradients after attention, `[n, t, d]`, to the input of the layer: the residual stream and the transposed attention.
     pub(crate) fn attention_transposed(&self, g: Array3<F>) -> Result<Array3<F>, CircuitError> {
         let (n, positions, width) = g.dim();
         let flat = g.into_shape_with_order((n * positions, width)).expect("standard layout");

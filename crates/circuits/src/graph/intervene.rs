@@ -54,7 +54,7 @@ pub struct Intervened {
 ///
 /// # Errors
 /// [`CircuitError::Argument`] for a feature that does not exist or transcoders of another model; [`CircuitError::Architecture`] for
-/// [`Held::Everything`] in a model with a norm behind attention, whose divisor cannot be held; the errors of a run.
+/// [`Held::Everything`] in a model with a norm after attention, whose divisor cannot be held; the errors of a run.
 pub fn intervene<F: Precision + CodePrecision>(
     model: &Model<F>,
     transcoders: &Transcoders<F>,
@@ -69,7 +69,7 @@ pub fn intervene<F: Precision + CodePrecision>(
     {
         return Err(refuse(
             model,
-            "it has a norm behind attention, whose divisor cannot be held; hold the patterns",
+            "it has a norm after attention, whose divisor cannot be held; hold the patterns",
         ));
     }
     let changes = changes(transcoders, &replaced, ids.len(), settings)?;

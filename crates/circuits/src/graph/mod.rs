@@ -16,4 +16,4 @@ pub use intervene::{Held, Intervened, Setting, intervene};
 pub use prune::Pruned;
 pub use replacement::{Feature, FirstPosition};
 pub use targets::{Target, Targets};
-pub use transcoders::{ReadSite, Transcoders};
+pub use transcoders::{ReadSite, Transcoders, check_predicted};

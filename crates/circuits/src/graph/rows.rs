@@ -125,7 +125,7 @@ impl<'a, F: Precision + CodePrecision> Rows<'a, F> {
         Ok(constants)
     }
 
-    /// Carries gradients from behind attention to the input of the layer, and adds the effect of its biases.
+    /// Carries gradients from after attention to the input of the layer, and adds the effect of its biases.
     fn through_attention(
         &self,
         layer: usize,

@@ -11,7 +11,7 @@ use std::path::Path;
 pub enum ReadSite {
     /// The residual stream between attention and MLP, without a norm.
     ResidualMid,
-    /// The input of the MLP, behind its norm with the gain.
+    /// The input of the MLP, after its norm with the gain.
     MlpInput,
     /// The normalised input of the MLP before the gain.
     MlpNormalised,
@@ -25,6 +25,46 @@ impl ReadSite {
             Self::MlpInput => Site::MlpInput,
             Self::MlpNormalised => Site::MlpNormalised,
         }
+    }
+
+    /// Returns the activation that a configuration names as `feature_input_hook`, with or without the layer in front.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_circuits::ReadSite;
+    /// assert_eq!(ReadSite::named("mlp.hook_in"), Some(ReadSite::MlpInput));
+    /// assert_eq!(ReadSite::named("blocks.3.mlp.hook_in"), Some(ReadSite::MlpInput));
+    /// assert_eq!(ReadSite::named("hook_resid_post"), None);
+    /// ```
+    pub fn named(hook: &str) -> Option<Self> {
+        let of_layer = hook.strip_prefix("blocks.").and_then(|rest| rest.split_once('.'));
+        match of_layer.map_or(hook, |(_, name)| name) {
+            "hook_resid_mid" => Some(Self::ResidualMid),
+            "mlp.hook_in" => Some(Self::MlpInput),
+            "ln2.hook_normalized" => Some(Self::MlpNormalised),
+            _ => None,
+        }
+    }
+}
+
+/// Returns an error unless transcoders predict what the MLP adds to the residual stream, as a configuration names it in
+/// `feature_output_hook`: `hook_mlp_out` or `mlp.hook_out`, or nothing.
+///
+/// # Errors
+/// [`CircuitError::Argument`] with the name.
+///
+/// # Examples
+/// ```
+/// use collimate_circuits::check_predicted;
+/// assert!(check_predicted(Some("hook_mlp_out")).is_ok() && check_predicted(None).is_ok());
+/// assert!(check_predicted(Some("hook_resid_post")).unwrap_err().to_string().contains("hook_resid_post"));
+/// ```
+pub fn check_predicted(hook: Option<&str>) -> Result<(), CircuitError> {
+    match hook {
+        None | Some("mlp.hook_out" | "hook_mlp_out") => Ok(()),
+        Some(given) => Err(CircuitError::Argument(format!(
+            "transcoders must predict what the MLP adds (hook_mlp_out), but these predict {given}"
+        ))),
     }
 }
 
@@ -54,25 +94,14 @@ impl<F: Precision + CodePrecision> Transcoders<F> {
             return Err(refuse(format!("this is a {name}, but a graph needs a transcoder for every layer")));
         };
         let hook = |key: &str| checkpoint.about.get(key).map(String::as_str);
-        let last = |name: &str| name.rsplit("blocks.").next().map(str::to_owned).unwrap_or_default();
-        let reads = match hook("feature_input_hook").map(last).as_deref() {
-            Some("hook_resid_mid") => ReadSite::ResidualMid,
-            Some("mlp.hook_in") => ReadSite::MlpInput,
-            Some("ln2.hook_normalized") => ReadSite::MlpNormalised,
-            given => {
-                let given = given.unwrap_or("nothing").to_owned();
-                return Err(refuse(format!(
-                    "config.yaml must name the input of the transcoders (feature_input_hook: mlp.hook_in, hook_resid_mid or \
-                     ln2.hook_normalized), but names {given}"
-                )));
-            }
-        };
-        if !matches!(hook("feature_output_hook"), None | Some("mlp.hook_out" | "hook_mlp_out")) {
-            let given = hook("feature_output_hook").unwrap_or_default();
-            return Err(refuse(format!(
-                "transcoders must predict what the MLP adds (hook_mlp_out), but these predict {given}"
-            )));
-        }
+        let given = hook("feature_input_hook").unwrap_or("nothing");
+        let reads = ReadSite::named(given).ok_or_else(|| {
+            refuse(format!(
+                "config.yaml must name the input of the transcoders (feature_input_hook: mlp.hook_in, hook_resid_mid or \
+                 ln2.hook_normalized), but names {given}"
+            ))
+        })?;
+        check_predicted(hook("feature_output_hook")).map_err(|error| refuse(error.to_string()))?;
         if let Some(path) = skips {
             layers = with_skips(&layers, path)?;
         }

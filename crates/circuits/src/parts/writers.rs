@@ -112,7 +112,7 @@ pub(crate) fn writes<F: Precision>(
     let mut all = vec![rows(Site::Embedding.of_layer(0))?];
     for (layer, description) in model.description().layers.iter().enumerate() {
         let z = capture.get(Site::HeadOutput.of_layer(layer))?.index_axis(Axis(0), row).into_owned();
-        let z = z.into_dimensionality::<Ix3>().expect("outputs of heads have three axes behind the batch");
+        let z = z.into_dimensionality::<Ix3>().expect("outputs of heads have three axes after the batch");
         all.extend(head_writes(model, layer, &z)?);
         let factor = <F as Scalar>::from_f64(description.branch_scale);
         all.push(rows(Site::MlpAdded.of_layer(layer))?.mapv(|x| x * factor));

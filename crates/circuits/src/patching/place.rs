@@ -20,7 +20,7 @@ impl Place {
         Self { point, position: None, head: None, key: None }
     }
 
-    /// Returns the index of each axis behind the batch, where there is one.
+    /// Returns the index of each axis after the batch, where there is one.
     pub(super) fn indices(&self) -> Vec<Option<usize>> {
         match self.point.site {
             Site::Scores | Site::Pattern => vec![self.head, self.position, self.key],

@@ -225,9 +225,8 @@ impl<F: Precision> Replaced<'_, F> {
         match point.site {
             Site::HeadOutput => {
                 let z = x.index_axis(Axis(0), 0).into_owned();
-                let z = z
-                    .into_dimensionality::<Ix3>()
-                    .expect("outputs of heads have three axes behind the batch");
+                let z =
+                    z.into_dimensionality::<Ix3>().expect("outputs of heads have three axes after the batch");
                 let first = place(Writer::Head { layer, head: 0 }).expect("a writer of the model");
                 for (head, write) in head_writes(self.model, layer, &z)?.into_iter().enumerate() {
                     self.live[first + head] = Some(write);

@@ -124,7 +124,7 @@ pub fn direct_attribution<F: Precision>(
         ]);
         let mut z = z
             .into_dimensionality::<Ix3>()
-            .expect("outputs of heads have three axes behind the batch")
+            .expect("outputs of heads have three axes after the batch")
             .to_owned();
         if biases == ValueBiases::OutputBias
             && let Some(bias) = value_bias(model, layer)?

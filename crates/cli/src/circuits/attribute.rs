@@ -1,9 +1,8 @@
 //! `collimate attribute`.
 
 use super::edges;
-use super::given::{BATCH, PairOptions, Place};
+use super::given::{self, BATCH, Experiment, Float, PairOptions, Place, largest};
 use super::tensors::Tensors;
-use crate::model::Precision;
 use collimate_circuits::{Linearisation, Quadrature, Sign, attribute_edges, attribute_nodes};
 use collimate_transformer::Model;
 
@@ -69,52 +68,47 @@ fn integration(text: &str) -> Result<(Rule, usize), String> {
 
 /// Computes the attributions of nodes and edges.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    options.place.check(&[])?;
-    match options.place.precision {
-        Precision::F32 => run_in::<f32>(options),
-        Precision::F64 => run_in::<f64>(options),
-    }
+    given::run(options)
 }
 
-fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
-    let (pair, metric) = (options.pair.pair()?, options.pair.metric());
-    let model: Model<F> = options.place.open()?;
-    let (sign, difference) = match options.sign {
-        Which::CleanMinusCorrupt => (Sign::CleanMinusCorrupt, "clean minus corrupt"),
-        Which::CorruptMinusClean => (Sign::CorruptMinusClean, "corrupt minus clean"),
-    };
-    let (at, said) = match (options.integrate, options.gradient) {
-        (Some((Rule(rule, name), points)), _) => {
-            let said = format!("averaged over {points} runs between corrupt and clean ({name})");
-            (Linearisation::Integrated { rule, points }, said)
+impl Experiment for Options {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn compute<F: Float>(&self) -> anyhow::Result<Tensors> {
+        let (pair, metric) = (self.pair.pair()?, self.pair.metric());
+        let model: Model<F> = self.place.open()?;
+        let (sign, difference) = match self.sign {
+            Which::CleanMinusCorrupt => (Sign::CleanMinusCorrupt, "clean minus corrupt"),
+            Which::CorruptMinusClean => (Sign::CorruptMinusClean, "corrupt minus clean"),
+        };
+        let (at, said) = match (self.integrate, self.gradient) {
+            (Some((Rule(rule, name), points)), _) => {
+                let said = format!("averaged over {points} runs between corrupt and clean ({name})");
+                (Linearisation::Integrated { rule, points }, said)
+            }
+            (None, At::Corrupt) => (Linearisation::AtCorrupt, "in the corrupt run".to_owned()),
+            (None, At::Clean) => (Linearisation::AtClean, "in the clean run".to_owned()),
+        };
+        let nodes = attribute_nodes(&model, &pair, &metric, at, sign, BATCH)?;
+        let edges = attribute_edges(&model, &pair, &metric, at, sign, BATCH)?;
+        println!("({difference}) times the gradient {said}; edges end before the norm of their reader");
+        let mut out = self.pair.report(nodes.clean, nodes.corrupt)?;
+        let scores: Vec<f64> = edges.edges().map(|(.., score)| score).collect();
+        println!("\nthe strongest of {} edges", scores.len());
+        for (position, writer, reader, score) in largest(edges.edges(), 10, |edge| edge.3) {
+            let (writer, reader) = (&edges.writers[writer], &edges.readers[reader]);
+            println!("  position {position}: {writer:?} -> {reader:?}  {score:.6}");
         }
-        (None, At::Corrupt) => (Linearisation::AtCorrupt, "in the corrupt run".to_owned()),
-        (None, At::Clean) => (Linearisation::AtClean, "in the clean run".to_owned()),
-    };
-    let nodes = attribute_nodes(&model, &pair, &metric, at, sign, BATCH)?;
-    let edges = attribute_edges(&model, &pair, &metric, at, sign, BATCH)?;
-    println!("({difference}) times the gradient {said}; edges end before the norm of their reader");
-    options.pair.print(nodes.clean, nodes.corrupt);
-    let mut strongest: Vec<_> = edges.edges().collect();
-    strongest.sort_by(|a, b| b.3.abs().total_cmp(&a.3.abs()));
-    println!("\nthe strongest of {} edges", strongest.len());
-    for (position, writer, reader, score) in strongest.iter().take(10) {
-        println!(
-            "  position {position}: {:?} -> {:?}  {score:.6}",
-            edges.writers[*writer], edges.readers[*reader]
-        );
+        out.add_list("attribution.nodes", &edges::nodes(&nodes))?;
+        out.add_whole("attribution.edge_index", edges::index(&edges), Some(2))?;
+        let sums: Vec<f64> = edges.writer_sums().iter().copied().collect();
+        out.add_list("attribution.writer_sums", &sums)?;
+        if let Some((Rule(_, name), points)) = self.integrate {
+            out.add_list(&format!("eap_ig.{name}.{points}"), &scores)?;
+        }
+        out.add_list("attribution.edge_scores", &scores)?;
+        Ok(out)
     }
-    let mut out = Tensors::default();
-    let scores: Vec<f64> = edges.edges().map(|(.., score)| score).collect();
-    out.add_list("metric.clean", &[nodes.clean])?;
-    out.add_list("metric.corrupt", &[nodes.corrupt])?;
-    out.add_list("attribution.nodes", &edges::nodes(&nodes))?;
-    out.add_whole("attribution.edge_index", edges::index(&edges), Some(2))?;
-    let sums: Vec<f64> = edges.writer_sums().iter().copied().collect();
-    out.add_list("attribution.writer_sums", &sums)?;
-    if let Some((Rule(_, name), points)) = options.integrate {
-        out.add_list(&format!("eap_ig.{name}.{points}"), &scores)?;
-    }
-    out.add_list("attribution.edge_scores", &scores)?;
-    out.write(options.place.output.as_deref())
 }

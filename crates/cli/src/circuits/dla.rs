@@ -1,8 +1,7 @@
 //! `collimate dla`.
 
-use super::given::Place;
+use super::given::{self, Experiment, Float, Place, largest};
 use super::tensors::Tensors;
-use crate::model::Precision;
 use collimate_circuits::{ValueBiases, direct_attribution};
 use collimate_transformer::Model;
 use ndarray::Array2;
@@ -43,37 +42,37 @@ enum Credited {
 
 /// Computes the shares of the parts of a model in a difference of logits.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    options.place.check(&[])?;
-    match options.place.precision {
-        Precision::F32 => run_in::<f32>(options),
-        Precision::F64 => run_in::<f64>(options),
-    }
+    given::run(options)
 }
 
-fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
-    let model: Model<F> = options.place.open()?;
-    let (biases, said) = match options.value_biases {
-        Credited::OutputBias => (ValueBiases::OutputBias, "the bias of the output"),
-        Credited::Heads => (ValueBiases::Heads, "the heads"),
-    };
-    let &Options { answer, wrong, .. } = options;
-    let direct = direct_attribution(&model, &options.ids, answer, wrong, biases)?;
-    println!("logit[{answer}] - logit[{wrong}] at the last position: {:.6}", direct.difference);
-    println!("the divisor of the final norm is held; biases of values count for {said}\n");
-    for (name, share) in &direct.components {
-        println!("  {name:<14} {share:>12.6}");
+impl Experiment for Options {
+    fn place(&self) -> &Place {
+        &self.place
     }
-    println!("  {:<14} {:>12.6}\n", "constant", direct.constant);
-    let mut heads: Vec<_> = direct.heads.indexed_iter().collect();
-    heads.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
-    for ((layer, head), share) in heads.into_iter().take(10) {
-        println!("  head {:<9} {share:>12.6}", format!("{layer}.{head}"));
+
+    fn compute<F: Float>(&self) -> anyhow::Result<Tensors> {
+        let model: Model<F> = self.place.open()?;
+        let (biases, said) = match self.value_biases {
+            Credited::OutputBias => (ValueBiases::OutputBias, "the bias of the output"),
+            Credited::Heads => (ValueBiases::Heads, "the heads"),
+        };
+        let &Options { answer, wrong, .. } = self;
+        let direct = direct_attribution(&model, &self.ids, answer, wrong, biases)?;
+        println!("logit[{answer}] - logit[{wrong}] at the last position: {:.6}", direct.difference);
+        println!("the divisor of the final norm is held; biases of values count for {said}\n");
+        for (name, share) in &direct.components {
+            println!("  {name:<14} {share:>12.6}");
+        }
+        println!("  {:<14} {:>12.6}\n", "constant", direct.constant);
+        for ((layer, head), share) in largest(direct.heads.indexed_iter(), 10, |head| *head.1) {
+            println!("  head {:<9} {share:>12.6}", format!("{layer}.{head}"));
+        }
+        let column = |values: Vec<f64>| Array2::from_shape_fn((values.len(), 1), |(row, _)| values[row]);
+        let mut out = Tensors::default();
+        out.add("dla.component", &column(direct.components.iter().map(|(_, share)| *share).collect()))?;
+        out.add("dla.layer", &column(direct.streams.iter().map(|(_, share)| *share).collect()))?;
+        out.add("dla.head", &column(direct.heads.iter().copied().chain([direct.remainder]).collect()))?;
+        out.add_list("dla.constant", &[direct.constant])?;
+        Ok(out)
     }
-    let column = |values: Vec<f64>| Array2::from_shape_fn((values.len(), 1), |(row, _)| values[row]);
-    let mut out = Tensors::default();
-    out.add("dla.component", &column(direct.components.iter().map(|(_, share)| *share).collect()))?;
-    out.add("dla.layer", &column(direct.streams.iter().map(|(_, share)| *share).collect()))?;
-    out.add("dla.head", &column(direct.heads.iter().copied().chain([direct.remainder]).collect()))?;
-    out.add_list("dla.constant", &[direct.constant])?;
-    out.write(options.place.output.as_deref())
 }

@@ -1,5 +1,6 @@
-//! The options that these commands share: a model, prompts as token ids, and a metric.
+//! The parts that these commands share: a model, prompts as token ids, a metric, and the frame of a run.
 
+use super::tensors::Tensors;
 use crate::model::{Precision, open};
 use crate::session::check_file;
 use anyhow::Context;
@@ -16,10 +17,10 @@ pub(crate) struct Place {
     place: Option<PathBuf>,
     /// The precision of the computation.
     #[arg(long, value_enum, default_value = "f32")]
-    pub(crate) precision: Precision,
+    precision: Precision,
     /// The .safetensors file to write. It must not exist, unless --force is given.
     #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
+    output: Option<PathBuf>,
     /// Replace an existing output.
     #[arg(long)]
     force: bool,
@@ -37,11 +38,41 @@ impl Place {
     }
 
     /// Checks that the output can be written and is none of the inputs.
-    pub(super) fn check(&self, others: &[&Path]) -> anyhow::Result<()> {
+    fn check(&self, others: &[&Path]) -> anyhow::Result<()> {
         let Some(output) = &self.output else { return Ok(()) };
         check_inputs(output, [self.model()?].into_iter().chain(others.iter().copied()))?;
         check_file(output, self.force)
     }
+}
+
+/// The precisions of these commands, in models and in dictionaries.
+pub(super) trait Float: collimate_transformer::Precision + collimate_sae::Precision {}
+
+impl<F: collimate_transformer::Precision + collimate_sae::Precision> Float for F {}
+
+/// A command that opens a model, prints, and may write tensors.
+pub(super) trait Experiment {
+    /// Returns the model, its precision and the output.
+    fn place(&self) -> &Place;
+
+    /// Returns the inputs beside the model.
+    fn inputs(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+
+    /// Computes and prints the results, and returns the tensors of the output.
+    fn compute<F: Float>(&self) -> anyhow::Result<Tensors>;
+}
+
+/// Tries the output, computes in the chosen precision, and writes the tensors.
+pub(super) fn run(experiment: &impl Experiment) -> anyhow::Result<()> {
+    let place = experiment.place();
+    place.check(&experiment.inputs())?;
+    let tensors = match place.precision {
+        Precision::F32 => experiment.compute::<f32>()?,
+        Precision::F64 => experiment.compute::<f64>()?,
+    };
+    tensors.write(place.output.as_deref())
 }
 
 /// A clean and a corrupt prompt, with a right and a wrong answer.
@@ -70,12 +101,28 @@ impl PairOptions {
         Answer::LogitDifference { answer: self.answer, wrong: self.wrong }
     }
 
-    /// Prints the metric with its values in both runs.
-    pub(super) fn print(&self, clean: f64, corrupt: f64) {
+    /// Prints the metric with its values in both runs, and returns them as the first tensors of the output.
+    pub(super) fn report(&self, clean: f64, corrupt: f64) -> anyhow::Result<Tensors> {
         let Self { answer, wrong, .. } = self;
         println!("metric: logit[{answer}] - logit[{wrong}] at the last position, not normalised");
         println!("clean run {clean:.6}, corrupt run {corrupt:.6}");
+        let mut out = Tensors::default();
+        out.add_list("metric.clean", &[clean])?;
+        out.add_list("metric.corrupt", &[corrupt])?;
+        Ok(out)
     }
+}
+
+/// Returns the `count` entries of largest magnitude, the largest first.
+pub(super) fn largest<T>(
+    all: impl IntoIterator<Item = T>,
+    count: usize,
+    value: impl Fn(&T) -> f64,
+) -> Vec<T> {
+    let mut all: Vec<T> = all.into_iter().collect();
+    all.sort_by(|a, b| value(b).abs().total_cmp(&value(a).abs()));
+    all.truncate(count);
+    all
 }
 
 /// The number of runs that are computed together.

@@ -1,8 +1,7 @@
 //! `collimate lens`.
 
-use super::given::Place;
+use super::given::{self, Experiment, Float, Place};
 use super::tensors::Tensors;
-use crate::model::Precision;
 use anyhow::bail;
 use collimate_circuits::logit_lens;
 use collimate_transformer::Model;
@@ -32,39 +31,43 @@ pub(crate) struct Options {
 
 /// Reads each residual stream through the head.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    options.place.check(&[])?;
-    match options.place.precision {
-        Precision::F32 => run_in::<f32>(options),
-        Precision::F64 => run_in::<f64>(options),
-    }
+    given::run(options)
 }
 
-fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
-    let model: Model<F> = options.place.open()?;
-    let vocabulary = model.description().vocabulary;
-    if let Some(id) = options.answer.into_iter().chain(options.wrong).find(|&id| id as usize >= vocabulary) {
-        bail!(
-            "the token {id} is not in the vocabulary of {vocabulary}; give the id of a token of this model"
-        );
+impl Experiment for Options {
+    fn place(&self) -> &Place {
+        &self.place
     }
-    let lens = logit_lens(&model, &options.ids)?;
-    println!("logit lens at the last position; the norm is computed again for each residual stream");
-    for (number, entry) in lens.entries.iter().enumerate() {
-        let row = lens.logits.slice(ndarray::s![number, options.ids.len() - 1, ..]);
-        let best =
-            row.iter().enumerate().fold(0, |best, (id, logit)| if *logit > row[best] { id } else { best });
-        let difference = match (options.answer, options.wrong) {
-            (Some(answer), Some(wrong)) => {
-                format!(
-                    "  logit[{answer}] - logit[{wrong}] = {:.6}",
-                    row[answer as usize] - row[wrong as usize]
-                )
-            }
-            _ => String::new(),
-        };
-        println!("  {:<12} token {best} ({:.4}){difference}", entry.name(), row[best]);
+
+    fn compute<F: Float>(&self) -> anyhow::Result<Tensors> {
+        let model: Model<F> = self.place.open()?;
+        let vocabulary = model.description().vocabulary;
+        if let Some(id) = self.answer.into_iter().chain(self.wrong).find(|&id| id as usize >= vocabulary) {
+            bail!(
+                "the token {id} is not in the vocabulary of {vocabulary}; give the id of a token of this model"
+            );
+        }
+        let lens = logit_lens(&model, &self.ids)?;
+        println!("logit lens at the last position; the norm is computed again for each residual stream");
+        for (number, entry) in lens.entries.iter().enumerate() {
+            let row = lens.logits.slice(ndarray::s![number, self.ids.len() - 1, ..]);
+            let best = row
+                .iter()
+                .enumerate()
+                .fold(0, |best, (id, logit)| if *logit > row[best] { id } else { best });
+            let difference = match (self.answer, self.wrong) {
+                (Some(answer), Some(wrong)) => {
+                    format!(
+                        "  logit[{answer}] - logit[{wrong}] = {:.6}",
+                        row[answer as usize] - row[wrong as usize]
+                    )
+                }
+                _ => String::new(),
+            };
+            println!("  {:<12} token {best} ({:.4}){difference}", entry.name(), row[best]);
+        }
+        let mut out = Tensors::default();
+        out.add("logit_lens", &lens.logits)?;
+        Ok(out)
     }
-    let mut out = Tensors::default();
-    out.add("logit_lens", &lens.logits)?;
-    out.write(options.place.output.as_deref())
 }

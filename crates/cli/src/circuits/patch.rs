@@ -1,8 +1,7 @@
 //! `collimate patch`.
 
-use super::given::{BATCH, PairOptions, Place};
+use super::given::{self, BATCH, Experiment, Float, PairOptions, Place, largest};
 use super::tensors::Tensors;
-use crate::model::Precision;
 use anyhow::bail;
 use collimate_circuits::{Direction, Patched, Sweep, patch};
 use collimate_transformer::Model;
@@ -41,37 +40,39 @@ enum Which {
 
 /// Patches the activations of one run into the other.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    options.place.check(&[])?;
-    match options.place.precision {
-        Precision::F32 => run_in::<f32>(options),
-        Precision::F64 => run_in::<f64>(options),
-    }
+    given::run(options)
 }
 
-fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
-    let (pair, metric) = (options.pair.pair()?, options.pair.metric());
-    let chosen = sweeps(&options.sweep)?;
-    let model: Model<F> = options.place.open()?;
-    let direction = match options.direction {
-        Which::Denoising => Direction::Denoising,
-        Which::Noising => Direction::Noising,
-    };
-    let mut out = Tensors::default();
-    for (number, (name, sweep)) in chosen.into_iter().enumerate() {
-        let patched = patch(&model, &pair, direction, sweep, &metric, BATCH)?;
-        if number == 0 {
-            match direction {
-                Direction::Denoising => println!("denoising: the corrupt run gets values of the clean run"),
-                Direction::Noising => println!("noising: the clean run gets values of the corrupt run"),
-            }
-            options.pair.print(patched.clean, patched.corrupt);
-            out.add_list("metric.clean", &[patched.clean])?;
-            out.add_list("metric.corrupt", &[patched.corrupt])?;
-        }
-        print(name, &patched);
-        out.add(&format!("patch.{name}"), &patched.values)?;
+impl Experiment for Options {
+    fn place(&self) -> &Place {
+        &self.place
     }
-    out.write(options.place.output.as_deref())
+
+    fn compute<F: Float>(&self) -> anyhow::Result<Tensors> {
+        let (pair, metric) = (self.pair.pair()?, self.pair.metric());
+        let chosen = sweeps(&self.sweep)?;
+        let model: Model<F> = self.place.open()?;
+        let direction = match self.direction {
+            Which::Denoising => Direction::Denoising,
+            Which::Noising => Direction::Noising,
+        };
+        let mut out = Tensors::default();
+        for (number, (name, sweep)) in chosen.into_iter().enumerate() {
+            let patched = patch(&model, &pair, direction, sweep, &metric, BATCH)?;
+            if number == 0 {
+                match direction {
+                    Direction::Denoising => {
+                        println!("denoising: the corrupt run gets values of the clean run")
+                    }
+                    Direction::Noising => println!("noising: the clean run gets values of the corrupt run"),
+                }
+                out = self.pair.report(patched.clean, patched.corrupt)?;
+            }
+            print(name, &patched);
+            out.add(&format!("patch.{name}"), &patched.values)?;
+        }
+        Ok(out)
+    }
 }
 
 /// Returns the sweeps with the given names.
@@ -96,15 +97,13 @@ fn print(name: &str, patched: &Patched) {
         Direction::Denoising => patched.corrupt,
         Direction::Noising => patched.clean,
     };
-    let mut cells: Vec<(Vec<usize>, f64)> = patched
+    let cells = patched
         .values
         .indexed_iter()
-        .map(|(cell, value)| (ndarray::Dimension::slice(&cell).to_vec(), *value))
-        .collect();
-    cells.sort_by(|a, b| (b.1 - base).abs().total_cmp(&(a.1 - base).abs()));
+        .map(|(cell, value)| (ndarray::Dimension::slice(&cell).to_vec(), *value));
     println!("\n{name} [{}]: the largest changes", patched.sweep.axes.names().join(", "));
     let shares = patched.shares().ok();
-    for (cell, value) in cells.iter().take(5) {
+    for (cell, value) in largest(cells, 5, |(_, value)| value - base) {
         match &shares {
             Some(shares) => println!("  {cell:?}  metric {value:.6}  share {:.4}", shares[&cell[..]]),
             None => println!("  {cell:?}  metric {value:.6}"),

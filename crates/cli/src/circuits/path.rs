@@ -1,8 +1,7 @@
 //! `collimate path`.
 
-use super::given::{BATCH, PairOptions, Place};
+use super::given::{self, BATCH, Experiment, Float, PairOptions, Place, largest};
 use super::tensors::Tensors;
-use crate::model::Precision;
 use collimate_circuits::{EdgeNorm, Projection, direct_paths};
 use collimate_transformer::Model;
 
@@ -48,41 +47,40 @@ enum Norm {
 
 /// Patches the direct path from each head to each later head.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    options.place.check(&[])?;
-    match options.place.precision {
-        Precision::F32 => run_in::<f32>(options),
-        Precision::F64 => run_in::<f64>(options),
-    }
+    given::run(options)
 }
 
-fn run_in<F: collimate_transformer::Precision>(options: &Options) -> anyhow::Result<()> {
-    let (pair, metric) = (options.pair.pair()?, options.pair.metric());
-    let model: Model<F> = options.place.open()?;
-    let (norm, said) = match options.norm {
-        Norm::Recomputed => (EdgeNorm::Recomputed, "the norm of the changed input is computed again"),
-        Norm::Frozen => (EdgeNorm::Frozen, "the norm keeps the divisor of the corrupt run"),
-    };
-    let mut out = Tensors::default();
-    for (number, into) in options.into.iter().enumerate() {
-        let (into, name) = match into {
-            Target::Q => (Projection::Query, "q"),
-            Target::K => (Projection::Key, "k"),
-            Target::V => (Projection::Value, "v"),
-        };
-        let paths = direct_paths(&model, &pair, &metric, into, norm, BATCH)?;
-        if number == 0 {
-            println!("direct paths into the corrupt run, at all positions together; {said}");
-            options.pair.print(paths.clean, paths.corrupt);
-            out.add_list("metric.clean", &[paths.clean])?;
-            out.add_list("metric.corrupt", &[paths.corrupt])?;
-        }
-        let mut all: Vec<_> = paths.values.indexed_iter().filter(|((from, _, to, _), _)| from < to).collect();
-        all.sort_by(|a, b| (b.1 - paths.corrupt).abs().total_cmp(&(a.1 - paths.corrupt).abs()));
-        println!("\ninto {name}: the largest changes");
-        for ((from, head, to, reader), value) in all.into_iter().take(5) {
-            println!("  {from}.{head} -> {to}.{reader}  metric {value:.6}");
-        }
-        out.add(&format!("path.{name}"), &paths.values)?;
+impl Experiment for Options {
+    fn place(&self) -> &Place {
+        &self.place
     }
-    out.write(options.place.output.as_deref())
+
+    fn compute<F: Float>(&self) -> anyhow::Result<Tensors> {
+        let (pair, metric) = (self.pair.pair()?, self.pair.metric());
+        let model: Model<F> = self.place.open()?;
+        let (norm, said) = match self.norm {
+            Norm::Recomputed => (EdgeNorm::Recomputed, "the norm of the changed input is computed again"),
+            Norm::Frozen => (EdgeNorm::Frozen, "the norm keeps the divisor of the corrupt run"),
+        };
+        let mut out = Tensors::default();
+        for (number, into) in self.into.iter().enumerate() {
+            let (into, name) = match into {
+                Target::Q => (Projection::Query, "q"),
+                Target::K => (Projection::Key, "k"),
+                Target::V => (Projection::Value, "v"),
+            };
+            let paths = direct_paths(&model, &pair, &metric, into, norm, BATCH)?;
+            if number == 0 {
+                println!("direct paths into the corrupt run, at all positions together; {said}");
+                out = self.pair.report(paths.clean, paths.corrupt)?;
+            }
+            let all = paths.values.indexed_iter().filter(|((from, _, to, _), _)| from < to);
+            println!("\ninto {name}: the largest changes");
+            for ((from, head, to, reader), value) in largest(all, 5, |path| path.1 - paths.corrupt) {
+                println!("  {from}.{head} -> {to}.{reader}  metric {value:.6}");
+            }
+            out.add(&format!("path.{name}"), &paths.values)?;
+        }
+        Ok(out)
+    }
 }

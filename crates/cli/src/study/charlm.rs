@@ -1,11 +1,11 @@
 //! `collimate study charlm`.
 
 use super::random::Random;
+use super::steps::{Shown, take_steps};
 use crate::model::Precision;
-use crate::session::{Interrupted, Session, Steps, on_interrupt};
+use crate::session::Session;
 use collimate_studies::development::{CharacterConfig, CharacterTraining};
-use serde_json::json;
-use std::sync::atomic::Ordering;
+use serde_json::{Value, json};
 
 /// The options of `collimate study charlm`.
 #[derive(clap::Args)]
@@ -63,30 +63,23 @@ fn train<F: collimate_transformer::Precision>(options: &Options, session: &Sessi
     let numbers = options.random.into();
     let config = CharacterConfig { width, layers, heads, context, batch, seed, numbers };
     let mut training = CharacterTraining::<F>::new(&config)?;
-    let stop = on_interrupt("ending after this step; nothing is stored");
-    let mut bar = Steps::new(session, "steps", options.until);
-    loop {
-        let step = training.steps();
-        if step % 250 == 0 || [50, 100, options.until].contains(&step) {
-            let loss = training.held_out_loss()?;
-            match options.json {
-                true => println!("{}", json!({ "step": step, "held_out_loss": loss })),
-                false => println!("step {step}: held-out loss {loss:.4}"),
-            }
-        }
-        if step >= options.until {
-            break;
-        }
-        if stop.load(Ordering::SeqCst) {
-            return Err(Interrupted(format!("interrupted at step {step}")).into());
-        }
-        let report = training.step()?;
-        if options.json {
-            let (loss, norm, rate) = (report.loss, report.gradient_norm, report.rate);
-            println!("{}", json!({ "step": step, "loss": loss, "grad_norm": norm, "rate": rate }));
-        }
-        bar.at(report.step, &format!("loss {:.4}", report.loss));
+    let due = |step: u64| step.is_multiple_of(250) || [50, 100].contains(&step);
+    take_steps(&mut training, options.until, options.json, due, session)
+}
+
+impl<F: collimate_transformer::Precision> Shown for CharacterTraining<F> {
+    fn done(&self) -> u64 {
+        self.steps()
     }
-    bar.finish();
-    Ok(())
+
+    fn measure(&mut self) -> anyhow::Result<(Value, String)> {
+        let loss = self.held_out_loss()?;
+        Ok((json!({ "held_out_loss": loss }), format!("held-out loss {loss:.4}")))
+    }
+
+    fn step(&mut self) -> anyhow::Result<(Value, f64)> {
+        let report = CharacterTraining::step(self)?;
+        let (loss, norm, rate) = (report.loss, report.gradient_norm, report.rate);
+        Ok((json!({ "loss": loss, "grad_norm": norm, "rate": rate }), loss))
+    }
 }

@@ -1,13 +1,13 @@
 //! `collimate study grokking`.
 
 use super::random::Random;
+use super::steps::{Shown, take_steps};
 use crate::model::Precision;
-use crate::session::{Interrupted, Session, Steps, on_interrupt};
+use crate::session::Session;
 use collimate_studies::development::{
     AdditionConfig, AdditionMeasures, AdditionModel, AdditionTraining, PairSplit,
 };
 use serde_json::{Value, json};
-use std::sync::atomic::Ordering;
 
 /// The options of `collimate study grokking`.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ pub(super) struct Options {
     /// The number of hidden units, or the width of the stream of the transformer.
     #[arg(long, default_value_t = 128)]
     width: usize,
-    /// The share of the pairs that train.
+    /// The share of the pairs that are trained on.
     #[arg(long, value_name = "SHARE", default_value_t = 0.5, allow_negative_numbers = true)]
     train_fraction: f64,
     /// The division of the pairs.
@@ -99,32 +99,25 @@ fn train<F: collimate_transformer::Precision>(options: &Options, session: &Sessi
         }
         false => println!("{:.1} % of the test pairs have their mirror in training", 100.0 * mirrored),
     }
-    let stop = on_interrupt("ending after this step; nothing is stored");
-    let mut bar = Steps::new(session, "steps", options.until);
-    loop {
-        let step = training.steps();
-        if step == 0 || step == options.until || options.every.is_some_and(|every| step % every == 0) {
-            let measures = training.measures()?;
-            match options.json {
-                true => println!("{}", to_json(step, &measures)),
-                false => println!("step {step}: {}", to_text(&measures)),
-            }
-        }
-        if step >= options.until {
-            break;
-        }
-        if stop.load(Ordering::SeqCst) {
-            return Err(Interrupted(format!("interrupted at step {step}")).into());
-        }
-        let report = training.step()?;
-        if options.json {
-            let (loss, accuracy, norm) = (report.loss, report.accuracy, report.gradient_norm);
-            println!("{}", json!({ "step": step, "loss": loss, "accuracy": accuracy, "grad_norm": norm }));
-        }
-        bar.at(step + 1, &format!("loss {:.4}", report.loss));
+    let due = |step: u64| step == 0 || options.every.is_some_and(|every| step.is_multiple_of(every));
+    take_steps(&mut training, options.until, options.json, due, session)
+}
+
+impl<F: collimate_transformer::Precision> Shown for AdditionTraining<F> {
+    fn done(&self) -> u64 {
+        self.steps()
     }
-    bar.finish();
-    Ok(())
+
+    fn measure(&mut self) -> anyhow::Result<(Value, String)> {
+        let measures = self.measures()?;
+        Ok((to_json(&measures), to_text(&measures)))
+    }
+
+    fn step(&mut self) -> anyhow::Result<(Value, f64)> {
+        let report = AdditionTraining::step(self)?;
+        let (loss, accuracy, norm) = (report.loss, report.accuracy, report.gradient_norm);
+        Ok((json!({ "loss": loss, "accuracy": accuracy, "grad_norm": norm }), loss))
+    }
 }
 
 fn config(options: &Options) -> AdditionConfig {
@@ -148,10 +141,9 @@ fn config(options: &Options) -> AdditionConfig {
     }
 }
 
-fn to_json(step: u64, measures: &AdditionMeasures) -> Value {
+fn to_json(measures: &AdditionMeasures) -> Value {
     let fourier = &measures.fourier;
     json!({
-        "step": step,
         "train_loss": measures.training_loss,
         "test_loss": measures.test_loss,
         "train_accuracy": measures.training_accuracy,

@@ -3,6 +3,7 @@
 mod charlm;
 mod grokking;
 mod random;
+mod steps;
 
 use crate::session::Session;
 use clap::Subcommand;
