@@ -127,7 +127,7 @@ fn damage_is_found_while_reading_and_its_row_is_named() {
     write(folder.path(), 20, 8);
     let second = folder.path().join("00001.rows");
     let good = std::fs::read(&second).unwrap();
-    // Width 3: a row is 6 bytes. Behind the eight rows lie the documents, the positions and the checksums of the rows.
+    // Width 3: a row is 6 bytes. After the eight rows lie the documents, the positions and the checksums of the rows.
     for (at, row) in
         [(64, 0), (64 + 6 * 3 + 5, 3), (64 + 48 + 4 * 7, 7), (64 + 48 + 32 + 4, 1), (64 + 48 + 64, 0)]
     {

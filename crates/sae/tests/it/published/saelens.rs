@@ -136,6 +136,33 @@ fn the_decisions_of_the_reader_are_noted() {
 }
 
 #[test]
+fn factors_of_finetuning_multiply_the_decoder_rows_and_no_code() {
+    let mut stream = RngStream::new(8, 0);
+    let x = Array2::from_shape_simple_fn((12, 3), || 20.0 * stream.normal());
+    let factors = array![0.5_f32, 2.0, -1.0, 3.0];
+    let plain = Made::saelens(json!({}));
+    let (codes, b_dec) =
+        (plain.read().dictionary.forward(&x).unwrap().codes.to_dense(), plain.array("b_dec"));
+    assert!(codes.columns().into_iter().all(|codes| codes.iter().any(|&code| code > 0.0)), "{codes}");
+    let expected = (&codes * &factors.mapv(f64::from)).dot(&plain.array("W_dec")) + &b_dec;
+    let unscaled = codes.dot(&plain.array("W_dec")) + &b_dec;
+    assert!(apart(&expected, &unscaled) > 0.1);
+    for (key, config) in [
+        ("finetuning_scaling_factor", json!({"finetuning_scaling_factor": true})),
+        ("scaling_factor", json!({})),
+    ] {
+        let read = Made::saelens(config).with(key, factors.clone()).read();
+        let out = read.dictionary.forward(&x).unwrap();
+        assert_eq!(out.codes.to_dense(), codes, "{key}");
+        // Sums of four products of at most a thousand in f64.
+        assert!(apart(&out.reconstruction, &expected) < 1e-11, "{key}");
+        assert_eq!(read.notes, [format!("the {key} of the file multiplies the decoder rows")]);
+    }
+    let short = Made::saelens(json!({"finetuning_scaling_factor": true}));
+    short.with("finetuning_scaling_factor", array![1.0_f32]).refused(&["scaling_factor", "[4]", "[1]"]);
+}
+
+#[test]
 fn the_largest_in_magnitude_keep_their_signs_and_a_zero_row_is_silent() {
     let config = json!({"architecture": "abstopk", "k": 2, "rescale_acts_by_decoder_norm": true});
     let mut made = Made::saelens(config);
