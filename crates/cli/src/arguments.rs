@@ -35,7 +35,7 @@ pub(crate) enum Command {
     Data(data::Options),
     /// Estimate the local learning coefficient of a built-in model, or judge the trace of another sampler.
     Llc(Box<llc::Options>),
-    /// Compute how the losses of single tokens answer to a change of the data, from recorded losses.
+    /// Compute how the losses of single tokens respond to a change of the data, from recorded losses.
     Susceptibilities(replay::SusceptibilitiesOptions),
     /// Compute Bayesian influence functions between rows and tokens, from recorded losses.
     Influence(replay::InfluenceOptions),

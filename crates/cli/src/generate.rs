@@ -33,19 +33,19 @@ pub(crate) struct Options {
     /// Draw each token from softmax(logits / temperature).
     #[arg(long, default_value_t = 1.0)]
     temperature: f64,
-    /// Draw among this many most likely tokens.
+    /// Draw among the K most likely tokens.
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Draw among the most likely tokens that reach this probability together.
+    /// Draw among the most likely tokens, as few as have the probability P together.
     #[arg(long, value_name = "P")]
     top_p: Option<f64>,
-    /// Draw among tokens of at least this share of the largest probability.
+    /// Draw among the tokens whose probability is at least this share of the largest one.
     #[arg(long, value_name = "SHARE")]
     min_p: Option<f64>,
     /// The seed of the drawn tokens.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Stop behind one of these tokens.
+    /// Stop after one of these tokens.
     #[arg(long, value_delimiter = ',')]
     stop: Vec<u32>,
     /// Compute every token again at each step, instead of keeping keys and values.

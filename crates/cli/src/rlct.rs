@@ -50,7 +50,7 @@ pub(crate) struct Options {
     /// Take the square of the polynomial.
     #[arg(long)]
     square: bool,
-    /// A monomial like which the prior vanishes at the origin, such as "x^2*y".
+    /// The monomial that says how the prior vanishes at the origin, such as "x^2*y".
     #[arg(long, value_name = "MONOMIAL", allow_hyphen_values = true)]
     prior: Option<String>,
     /// The point at which the polynomial is analysed, such as "x = 1, y = -1/2"; other variables are 0.

@@ -22,7 +22,7 @@ pub mod text;
 pub use bootstrap::document_bootstrap;
 pub use error::StudyError;
 pub use leave_out::{LeaveOut, RowRule};
-pub use provenance::{Provenance, hook_name, site_name};
+pub use provenance::{Provenance, hook_name, row_sites, site_name};
 pub use registry::registry;
 pub use rows::{rows_at, width_at};
 pub use sequence::Sequence;

@@ -106,6 +106,22 @@ impl Provenance {
     }
 }
 
+/// Returns the sites of a layer that hold rows, in the order in which a layer passes them.
+///
+/// The sums that attention and the MLP add are left out: files call them by the names of the outputs of attention and of the MLP.
+///
+/// # Examples
+/// ```
+/// use collimate_transformer::Site;
+/// let sites: Vec<Site> = collimate_studies::row_sites().collect();
+/// assert!(sites.contains(&Site::MlpInput) && !sites.contains(&Site::Pattern));
+/// assert_eq!(sites.len(), 19);
+/// ```
+pub fn row_sites() -> impl Iterator<Item = Site> {
+    let named = |site: &Site| !matches!(site, Site::AttentionAdded | Site::MlpAdded);
+    Site::every().filter(|site| site.has_rows() && !site.is_of_the_model()).filter(named)
+}
+
 /// Returns the name of a site in options and files, for example `residual-post`.
 pub fn site_name(site: Site) -> String {
     site.of_layer(0).name().trim_end_matches(".0").replace('_', "-")
@@ -147,9 +163,11 @@ mod tests {
 
     #[test]
     fn every_site_has_names_that_lead_back_to_it() {
-        for site in Site::ALL {
-            let point = site.of_layer(12);
-            assert_eq!(of_hook(&hook_name(point)), Some(point));
+        for site in row_sites() {
+            let (point, name) = (site.of_layer(12), hook_name(site.of_layer(12)));
+            // TransformerLens has no name for the inputs of attention and of the MLP after their norms.
+            assert_eq!(name.is_empty(), matches!(site, Site::AttentionInput | Site::MlpInput));
+            assert_eq!(of_hook(&name), Some(point).filter(|_| !name.is_empty()));
             assert!(!site_name(site).is_empty());
         }
         for name in ["hook_embed", "blocks.x.hook_resid_post", "blocks.3", "blocks.3.hook_other", ""] {

@@ -13,7 +13,7 @@ use std::fmt;
 /// | `MlpOutput` | `[t, d]` | the output of the MLP, which is added to the residual stream |
 /// | `ResidualPost` | `[t, d]` | the residual stream as it leaves the layer |
 ///
-/// A layer passes its sites in this order.
+/// A layer passes its sites in this order. Further sites stand below, with the letters of their axes in [`Site::axes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Site {
     /// The residual stream as it enters the layer.
@@ -38,7 +38,7 @@ pub enum Site {
     AttentionNormScale,
     /// The normalised input of attention, before the gain of the norm, `[b, t, d]`.
     AttentionNormalised,
-    /// The input of attention, behind its norm.
+    /// The input of attention, after its norm.
     AttentionInput,
     /// The queries as they are projected.
     Query,
@@ -46,27 +46,27 @@ pub enum Site {
     Key,
     /// The values.
     Value,
-    /// The queries behind their norm and rotation, as attention takes them.
+    /// The queries after their norm and rotation, as attention takes them.
     QueryTurned,
-    /// The keys behind their norm and rotation, as attention takes them.
+    /// The keys after their norm and rotation, as attention takes them.
     KeyTurned,
     /// The scores before softcap, mask and softmax.
     Scores,
-    /// The result of each head behind the output matrix `[b, t, h, d]`; their sum, with the bias, is the output of attention.
+    /// The result of each head after the output matrix `[b, t, h, d]`; their sum, with the bias, is the output of attention.
     HeadResult,
-    /// The sum that attention adds to the residual stream: its output behind the norm that follows, where there is one, `[b, t, d]`.
+    /// The sum that attention adds to the residual stream: its output after the norm that follows, where there is one, `[b, t, d]`.
     AttentionAdded,
     /// The divisor of the norm before the MLP, `[b, t, 1]`.
     MlpNormScale,
     /// The normalised input of the MLP, before the gain of the norm, `[b, t, d]`.
     MlpNormalised,
-    /// The input of the MLP, behind its norm.
+    /// The input of the MLP, after its norm.
     MlpInput,
     /// The gate of the MLP before its nonlinearity.
     MlpGate,
     /// The up projection of the MLP.
     MlpUp,
-    /// The sum that the MLP adds to the residual stream: its output behind the norm that follows, where there is one, `[b, t, d]`.
+    /// The sum that the MLP adds to the residual stream: its output after the norm that follows, where there is one, `[b, t, d]`.
     MlpAdded,
     /// The divisor of the final norm, `[b, t, 1]`; a site of the whole model.
     FinalNormScale,
@@ -79,7 +79,7 @@ pub enum Site {
 }
 
 impl Site {
-    /// All sites in the order in which a layer passes them.
+    /// The sites of the table above, in the order in which a layer passes them. [`Site::every`] has all sites.
     pub const ALL: [Self; 8] = [
         Self::ResidualPre,
         Self::Pattern,
@@ -97,38 +97,113 @@ impl Site {
     }
 }
 
-/// Every site with its name, and with the name that users of TransformerLens know. `{}` stands for the layer.
-const NAMES: [(Site, &str, &str); 30] = [
-    (Site::Embedding, "embedding", ""),
-    (Site::ResidualPre, "residual_pre.{}", "blocks.{}.hook_resid_pre"),
-    (Site::AttentionNormScale, "attention_norm_scale.{}", "blocks.{}.ln1.hook_scale"),
-    (Site::AttentionNormalised, "attention_normalised.{}", "blocks.{}.ln1.hook_normalized"),
-    (Site::AttentionInput, "attention_input.{}", ""),
-    (Site::Query, "query.{}", "blocks.{}.attn.hook_q"),
-    (Site::Key, "key.{}", "blocks.{}.attn.hook_k"),
-    (Site::Value, "value.{}", "blocks.{}.attn.hook_v"),
-    (Site::QueryTurned, "query_turned.{}", "blocks.{}.attn.hook_rot_q"),
-    (Site::KeyTurned, "key_turned.{}", "blocks.{}.attn.hook_rot_k"),
-    (Site::Scores, "scores.{}", "blocks.{}.attn.hook_attn_scores"),
-    (Site::Pattern, "pattern.{}", "blocks.{}.attn.hook_pattern"),
-    (Site::HeadOutput, "head_output.{}", "blocks.{}.attn.hook_z"),
-    (Site::HeadResult, "head_result.{}", "blocks.{}.attn.hook_result"),
-    (Site::AttentionOutput, "attention_output.{}", ""),
-    (Site::AttentionAdded, "attention_added.{}", "blocks.{}.hook_attn_out"),
-    (Site::ResidualMid, "residual_mid.{}", "blocks.{}.hook_resid_mid"),
-    (Site::MlpNormScale, "mlp_norm_scale.{}", "blocks.{}.ln2.hook_scale"),
-    (Site::MlpNormalised, "mlp_normalised.{}", "blocks.{}.ln2.hook_normalized"),
-    (Site::MlpInput, "mlp_input.{}", ""),
-    (Site::MlpGate, "mlp_gate.{}", "blocks.{}.mlp.hook_pre"),
-    (Site::MlpUp, "mlp_up.{}", "blocks.{}.mlp.hook_pre_linear"),
-    (Site::MlpNeurons, "mlp_neurons.{}", "blocks.{}.mlp.hook_post"),
-    (Site::MlpOutput, "mlp_output.{}", ""),
-    (Site::MlpAdded, "mlp_added.{}", "blocks.{}.hook_mlp_out"),
-    (Site::ResidualPost, "residual_post.{}", "blocks.{}.hook_resid_post"),
-    (Site::FinalNormScale, "final_norm_scale", "ln_final.hook_scale"),
-    (Site::FinalNormalised, "final_normalised", "ln_final.hook_normalized"),
-    (Site::FinalHidden, "final_hidden", ""),
-    (Site::Logits, "logits", ""),
+/// Every site with its name, the name that users of TransformerLens know, and its content. `{}` stands for the layer.
+const NAMES: [(Site, &str, &str, &str); 30] = [
+    (Site::Embedding, "embedding", "", "the input of the first layer"),
+    (
+        Site::ResidualPre,
+        "residual_pre.{}",
+        "blocks.{}.hook_resid_pre",
+        "the residual stream before the layer",
+    ),
+    (
+        Site::AttentionNormScale,
+        "attention_norm_scale.{}",
+        "blocks.{}.ln1.hook_scale",
+        "the divisor of the norm before attention",
+    ),
+    (
+        Site::AttentionNormalised,
+        "attention_normalised.{}",
+        "blocks.{}.ln1.hook_normalized",
+        "the normalised input of attention, before the gain of the norm",
+    ),
+    (Site::AttentionInput, "attention_input.{}", "", "the input of attention, after its norm"),
+    (Site::Query, "query.{}", "blocks.{}.attn.hook_q", "the queries as they are projected"),
+    (Site::Key, "key.{}", "blocks.{}.attn.hook_k", "the keys as they are projected"),
+    (Site::Value, "value.{}", "blocks.{}.attn.hook_v", "the values"),
+    (
+        Site::QueryTurned,
+        "query_turned.{}",
+        "blocks.{}.attn.hook_rot_q",
+        "the queries after their norm and rotation",
+    ),
+    (Site::KeyTurned, "key_turned.{}", "blocks.{}.attn.hook_rot_k", "the keys after their norm and rotation"),
+    (
+        Site::Scores,
+        "scores.{}",
+        "blocks.{}.attn.hook_attn_scores",
+        "the scores of attention before softcap, mask and softmax",
+    ),
+    (Site::Pattern, "pattern.{}", "blocks.{}.attn.hook_pattern", "the attention pattern"),
+    (
+        Site::HeadOutput,
+        "head_output.{}",
+        "blocks.{}.attn.hook_z",
+        "the output of each attention head, before the output matrix",
+    ),
+    (
+        Site::HeadResult,
+        "head_result.{}",
+        "blocks.{}.attn.hook_result",
+        "the output of each attention head, after the output matrix",
+    ),
+    (Site::AttentionOutput, "attention_output.{}", "", "the output of attention"),
+    (
+        Site::AttentionAdded,
+        "attention_added.{}",
+        "blocks.{}.hook_attn_out",
+        "the sum that attention adds to the residual stream, after the norm that may follow attention",
+    ),
+    (
+        Site::ResidualMid,
+        "residual_mid.{}",
+        "blocks.{}.hook_resid_mid",
+        "the residual stream between attention and MLP",
+    ),
+    (
+        Site::MlpNormScale,
+        "mlp_norm_scale.{}",
+        "blocks.{}.ln2.hook_scale",
+        "the divisor of the norm before the MLP",
+    ),
+    (
+        Site::MlpNormalised,
+        "mlp_normalised.{}",
+        "blocks.{}.ln2.hook_normalized",
+        "the normalised input of the MLP, before the gain of the norm",
+    ),
+    (Site::MlpInput, "mlp_input.{}", "", "the input of the MLP, after its norm"),
+    (Site::MlpGate, "mlp_gate.{}", "blocks.{}.mlp.hook_pre", "the gate of the MLP before its nonlinearity"),
+    (Site::MlpUp, "mlp_up.{}", "blocks.{}.mlp.hook_pre_linear", "the up projection of the MLP"),
+    (
+        Site::MlpNeurons,
+        "mlp_neurons.{}",
+        "blocks.{}.mlp.hook_post",
+        "the hidden activations of the MLP, gate times up, before its last product",
+    ),
+    (Site::MlpOutput, "mlp_output.{}", "", "the output of the MLP"),
+    (
+        Site::MlpAdded,
+        "mlp_added.{}",
+        "blocks.{}.hook_mlp_out",
+        "the sum that the MLP adds to the residual stream, after the norm that may follow the MLP",
+    ),
+    (
+        Site::ResidualPost,
+        "residual_post.{}",
+        "blocks.{}.hook_resid_post",
+        "the residual stream after the layer",
+    ),
+    (Site::FinalNormScale, "final_norm_scale", "ln_final.hook_scale", "the divisor of the final norm"),
+    (
+        Site::FinalNormalised,
+        "final_normalised",
+        "ln_final.hook_normalized",
+        "the normalised residual stream, before the gain of the final norm",
+    ),
+    (Site::FinalHidden, "final_hidden", "", "the input of the head"),
+    (Site::Logits, "logits", "", "the logits"),
 ];
 
 impl Site {
@@ -158,13 +233,35 @@ impl Site {
         }
     }
 
+    /// Returns the content of the site in words.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::Site;
+    /// assert_eq!(Site::ResidualMid.content(), "the residual stream between attention and MLP");
+    /// ```
+    pub fn content(self) -> &'static str {
+        NAMES.iter().find(|(site, ..)| *site == self).map_or("", |(.., content)| *content)
+    }
+
+    /// Returns true if each position has a row of its own: not for scores and patterns, and not for the divisors of norms.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_transformer::Site;
+    /// assert!(Site::HeadOutput.has_rows() && !Site::Pattern.has_rows());
+    /// ```
+    pub fn has_rows(self) -> bool {
+        !matches!(self.axes(), "[b, h, t, s]" | "[b, t, 1]")
+    }
+
     /// Returns true if the site belongs to the whole model and not to a layer.
     pub fn is_of_the_model(self) -> bool {
         self.name().is_some_and(|name| !name.contains("{}"))
     }
 
     fn name(self) -> Option<&'static str> {
-        NAMES.iter().find(|(site, ..)| *site == self).map(|(_, name, _)| *name)
+        NAMES.iter().find(|(site, ..)| *site == self).map(|(_, name, ..)| *name)
     }
 }
 
@@ -186,7 +283,7 @@ impl HookPoint {
 
     /// Returns the name that users of TransformerLens know, if there is one.
     pub fn transformer_lens_name(&self) -> Option<String> {
-        let (.., alias) = NAMES.iter().find(|(site, ..)| *site == self.site)?;
+        let (_, _, alias, _) = NAMES.iter().find(|(site, ..)| *site == self.site)?;
         (!alias.is_empty()).then(|| alias.replace("{}", &self.layer.to_string()))
     }
 }
@@ -201,7 +298,7 @@ impl std::str::FromStr for HookPoint {
             // Only plain digits: `+3` is no layer.
             layer.bytes().all(|byte| byte.is_ascii_digit()).then(|| layer.parse().ok())?
         };
-        let found = |(site, name, alias): &(Site, &str, &str)| {
+        let found = |(site, name, alias, _): &(Site, &str, &str, &str)| {
             let layer = read(name).or_else(|| if alias.is_empty() { None } else { read(alias) })?;
             Some(Self { layer, site: *site })
         };

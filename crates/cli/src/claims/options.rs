@@ -42,7 +42,7 @@ pub(crate) struct Options {
     /// Print the registered claims and run nothing; with --json as JSON.
     #[arg(long)]
     pub(super) list: bool,
-    /// Print the report as JSON too, or with `--json=PATH` write it to a file. A word behind a blank is an ID.
+    /// Print the report as JSON too, or with `--json=PATH` write it to a file. Without the equals sign, the next word is an ID.
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-", require_equals = true)]
     pub(super) json: Option<PathBuf>,
     /// The folder for the reports. Earlier reports are replaced. By default `target/claims` in a checkout of Collimate, and

@@ -18,14 +18,14 @@ pub(crate) struct InputOptions {
     /// Batches that are used in their order: a .npy file of whole numbers [steps, b, t + 1].
     #[arg(long, value_name = "FILE", conflicts_with = "tokens")]
     batches: Option<PathBuf>,
-    /// A long text as tokens: a .npy file of whole numbers [n]. It is cut into rows of --context + 1 tokens, of which two neighbours share
-    /// one, and the order of the rows is shuffled in each epoch.
+    /// A long text as tokens: a .npy file of whole numbers [n]. It is cut into rows of --context + 1 tokens: the last token of a row
+    /// is also the first one of the next row. The order of the rows is shuffled in each epoch.
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
     #[command(flatten)]
     documents: Documents,
     /// The tokenizer of the text: a tokenizer.json, a folder with one, a GGUF file, or `bytes`, which is built in and has a token for each
-    /// byte and one for the end of a text. By default that of the model. Each document is followed by the token for the end of a text.
+    /// byte and one for the end of a text. By default the tokenizer of the model is taken. Each document is followed by the token for the end of a text.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tokens", "batches"])]
     tokenizer: Option<PathBuf>,
     /// The number of tokens in a row that predict the next one; needed with --tokens and with a text.

@@ -34,11 +34,11 @@ pub(crate) struct Options {
     pub(super) description: Option<PathBuf>,
     #[command(flatten)]
     pub(super) input: InputOptions,
-    /// The number of steps; with --batches, that of the file.
+    /// The number of steps; with --batches it is the number of batches in the file.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) steps: Option<u64>,
     /// The folder to write the model to. Its checkpoint is kept beside it until the run is finished; `.checkpoint` is appended to the
-    /// name. Without it, nothing is written.
+    /// name. Without this option nothing is written.
     #[arg(long, value_name = "FOLDER")]
     pub(super) output: Option<PathBuf>,
     /// Start from the beginning, and replace an existing model and checkpoint.
@@ -53,7 +53,7 @@ pub(crate) struct Options {
     /// The number of steps in which the learning rate rises from 0.
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     pub(super) warm_up: u64,
-    /// The fall of the learning rate after that.
+    /// The course of the learning rate after the warm-up.
     #[arg(long, value_enum, default_value = "none")]
     pub(super) decay: Fall,
     /// The decoupled weight decay of matrices; gains, biases and other vectors are not decayed.
@@ -65,7 +65,7 @@ pub(crate) struct Options {
     /// The number ε of Adam.
     #[arg(long, default_value_t = 1e-8)]
     pub(super) epsilon: f64,
-    /// The largest norm of the gradient; longer ones are shortened to it.
+    /// The largest norm of the gradient. A longer gradient is shortened to this norm.
     #[arg(long, value_name = "NORM")]
     pub(super) clip: Option<f64>,
     /// Train only these layers, counted from 0, as in 2,3. The embedding, the head and the other layers stay as they are.
@@ -79,7 +79,7 @@ pub(crate) struct Options {
     /// The seed of the weights and of the order of the rows.
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// Measure the loss on this file too: tokens like those of --tokens, or a text in the format of --corpus. With --part train the loss is
+    /// Measure the loss on this file too: tokens in the format of --tokens, or a text in the format of --corpus. With --part train the loss is
     /// measured on the other part of the text without it.
     #[arg(long, value_name = "FILE", requires = "context")]
     pub(super) held_out: Option<PathBuf>,
@@ -91,14 +91,14 @@ pub(crate) struct Options {
     pub(super) checkpoint_every: u64,
 }
 
-/// The fall of the learning rate.
+/// The course of the learning rate.
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 pub(super) enum Fall {
-    /// No fall.
+    /// The learning rate stays as it is.
     None,
-    /// Linear, to 0 at the last step.
+    /// The learning rate falls linearly to 0 at the last step.
     Linear,
-    /// Half a cosine, to 0 at the last step.
+    /// The learning rate falls along half a cosine to 0 at the last step.
     Cosine,
 }
 

@@ -13,7 +13,7 @@ pub(super) enum Rows {
 }
 
 impl Rows {
-    /// Cuts a long text into rows of `context` + 1 tokens, of which two neighbours share one. The tokens behind the last whole row are
+    /// Cuts a long text into rows of `context` + 1 tokens, of which two neighbours share one. The tokens after the last whole row are
     /// left out.
     pub(super) fn cut(ids: &[u32], context: usize, batch: usize, name: &str) -> anyhow::Result<Self> {
         let count = ids.len().saturating_sub(1) / context;

@@ -6,16 +6,16 @@ use collimate_stream::RngStream;
 use collimate_transformer::{Choice, Generation, Model, Precision, Sampling, Tokenizer};
 use serde_json::{Value, json};
 
-/// The options of texts on the way.
+/// The options of the texts that a model writes during its training.
 #[derive(clap::Args)]
 pub(crate) struct SampleOptions {
-    /// The number of steps between two texts that the model writes; without it, it writes none.
+    /// The number of steps between two texts that the model writes. By default it writes none.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sample_every: Option<u64>,
-    /// The number of tokens in such a text.
+    /// The number of tokens in each of these texts.
     #[arg(long, value_name = "M", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), requires = "sample_every")]
     sample_tokens: u32,
-    /// The beginning of such a text; by default the token for the end of a text, or the first token of the input.
+    /// The beginning of these texts; by default the token for the end of a text, or the first token of the input.
     #[arg(long, value_name = "TEXT", requires = "sample_every")]
     sample_prompt: Option<String>,
 }

@@ -2,9 +2,11 @@
 
 use crate::session::say;
 use anyhow::{Context, ensure};
+use collimate_circuits::ReadSite;
 use collimate_sae::formats::{self, AnyCheckpoint, Checkpoint, Given};
 use collimate_sae::{AnyDictionary, Precision};
-use collimate_studies::Provenance;
+use collimate_studies::{Provenance, row_sites, site_name};
+use collimate_transformer::Site;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -57,6 +59,22 @@ pub(super) fn concatenated<F: Precision>(
         checkpoint.dictionary = concatenated.into();
     }
     Ok(checkpoint.into_rows(path)?)
+}
+
+/// Returns what the file of a transcoder of several layers says, with the site that it reads among it, if it names one.
+pub(super) fn with_read_site(mut about: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    if let Some(read) = about.get("feature_input_hook").and_then(|hook| ReadSite::named(hook)) {
+        about.entry("site".to_owned()).or_insert(site_name(read.site()));
+    }
+    about
+}
+
+/// Returns the site that the transcoders of several layers read: the given one, or else the one of their file.
+pub(super) fn read_site(given: Option<Site>, about: &BTreeMap<String, String>) -> anyhow::Result<Site> {
+    let named = about.get("site").and_then(|name| row_sites().find(|&site| site_name(site) == *name));
+    given.or(named).context(
+        "the file does not say which activation the transcoders read; name it with --site, such as --site mlp-input",
+    )
 }
 
 /// Returns an error if a dictionary comes from another model, layer, site or selection of rows than the rows it is used on.

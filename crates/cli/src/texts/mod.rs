@@ -5,12 +5,12 @@ mod documents;
 mod place;
 
 pub(crate) use documents::{Documents, Part};
-pub(crate) use place::{ModelPlace, named_token};
+pub(crate) use place::{ModelPlace, has_point, named_token};
 
 use anyhow::ensure;
 use collimate_studies::language_model::{CONTEXT, LanguageModelSetup, Pieces};
 use collimate_studies::{LeaveOut, Provenance, Sequence};
-use collimate_transformer::HookPoint;
+use collimate_transformer::{HookPoint, Site};
 use std::path::{Path, PathBuf};
 
 /// The largest number of tokens that is taken by default.
@@ -48,14 +48,29 @@ impl Source {
         self.place.point(setup)
     }
 
+    /// Returns the site in the layer, by default `otherwise`.
+    pub(crate) fn point_or(&self, setup: &LanguageModelSetup, otherwise: Site) -> anyhow::Result<HookPoint> {
+        self.place.point_or(setup, otherwise)
+    }
+
+    /// Returns the layer and the site that were given.
+    pub(crate) fn given_place(&self) -> (Option<usize>, Option<Site>) {
+        (self.place.layer, self.place.site)
+    }
+
     /// Returns the files and folders that are read.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> + Clone {
         self.place.model.iter().map(PathBuf::as_path).chain(self.documents.path())
     }
 
-    /// Returns an error for a missing option or corpus, before anything is loaded.
+    /// Returns an error for a missing layer, option or corpus, before anything is loaded.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.place.check()?;
+        self.check_text()
+    }
+
+    /// Returns an error for wrong options of the text or a missing corpus, before anything is loaded.
+    pub(crate) fn check_text(&self) -> anyhow::Result<()> {
         if let Some(factor) = self.max_norm {
             ensure!(
                 factor > 0.0 && factor.is_finite(),

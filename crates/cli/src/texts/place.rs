@@ -4,7 +4,7 @@ use anyhow::{Context, bail, ensure};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use collimate_studies::data::Cache;
 use collimate_studies::language_model::LanguageModelSetup;
-use collimate_studies::{LeaveOut, Provenance, site_name};
+use collimate_studies::{LeaveOut, Provenance, row_sites, site_name};
 use collimate_transformer::{HookPoint, Site, Tokenizer};
 use std::path::PathBuf;
 
@@ -27,25 +27,15 @@ pub(crate) struct ModelPlace {
 
 /// Returns the sites that hold rows, under the names that files use too.
 fn site_names() -> impl TypedValueParser<Value = Site> {
-    let sites = || Site::ALL.into_iter().filter_map(|site| Some((site, rows_of(site)?)));
-    let names = sites().map(|(site, rows)| PossibleValue::new(site_name(site)).help(rows));
-    PossibleValuesParser::new(names.collect::<Vec<_>>()).try_map(move |name| {
-        sites().map(|(site, _)| site).find(|&site| site_name(site) == name).context("an unknown site")
-    })
+    let names = row_sites().map(|site| PossibleValue::new(site_name(site)).help(sentence(site.content())));
+    PossibleValuesParser::new(names.collect::<Vec<_>>())
+        .try_map(|name| row_sites().find(|&site| site_name(site) == name).context("an unknown site"))
 }
 
-/// Returns the rows of a site in words; `None` for the attention pattern, which has none, and for sites that are not captured.
-fn rows_of(site: Site) -> Option<&'static str> {
-    Some(match site {
-        Site::ResidualPre => "The residual stream before the layer",
-        Site::HeadOutput => "The output of each attention head, before the output matrix",
-        Site::AttentionOutput => "The output of the attention block",
-        Site::ResidualMid => "The residual stream between the attention block and the MLP",
-        Site::MlpNeurons => "The hidden activations of the MLP, gate times up, before its last product",
-        Site::MlpOutput => "The output of the MLP",
-        Site::ResidualPost => "The residual stream after the layer",
-        _ => return None,
-    })
+/// Returns words with a capital letter in front.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 impl ModelPlace {
@@ -62,16 +52,22 @@ impl ModelPlace {
         })
     }
 
-    /// Returns the site in the layer.
-    pub(crate) fn point(&self, setup: &LanguageModelSetup) -> anyhow::Result<HookPoint> {
+    /// Returns the site in the layer, by default `otherwise`.
+    pub(crate) fn point_or(&self, setup: &LanguageModelSetup, otherwise: Site) -> anyhow::Result<HookPoint> {
         let layers = setup.model.description().layers.len();
         let layer = self.layer.context("name the layer with --layer")?;
         ensure!(
             layer < layers,
             "--layer must be below {layers}, the number of layers of the model, but is {layer}"
         );
-        let site = self.site.unwrap_or(Site::ResidualPost);
-        Ok(site.of_layer(layer))
+        let point = self.site.unwrap_or(otherwise).of_layer(layer);
+        has_point(setup, point)?;
+        Ok(point)
+    }
+
+    /// Returns the site in the layer, by default the residual stream after it.
+    pub(crate) fn point(&self, setup: &LanguageModelSetup) -> anyhow::Result<HookPoint> {
+        self.point_or(setup, Site::ResidualPost)
     }
 
     /// Returns an error for a missing layer, before anything is loaded.
@@ -91,6 +87,17 @@ impl ModelPlace {
         let name = self.model.as_ref().and_then(of_file).unwrap_or("SmolLM2-135M-Instruct.Q4_1".to_owned());
         Provenance::of(&setup.model, point, leave_out).with("model_name", name)
     }
+}
+
+/// Returns an error if a model lacks an activation.
+pub(crate) fn has_point(setup: &LanguageModelSetup, point: HookPoint) -> anyhow::Result<()> {
+    ensure!(
+        setup.model.has_point(point),
+        "this model has no {} in layer {}; `collimate model info` lists the activations of a model",
+        site_name(point.site),
+        point.layer
+    );
+    Ok(())
 }
 
 /// Returns the token that the value of an option names: by its number, or by its text.
@@ -116,10 +123,12 @@ mod tests {
     #[test]
     fn every_site_with_rows_is_a_value() {
         let (parser, command) = (site_names(), clap::Command::new("test"));
-        for site in Site::ALL {
-            let found = parser.parse_ref(&command, None, site_name(site).as_ref()).ok();
-            assert_eq!(found, Some(site).filter(|_| site != Site::Pattern), "{}", site_name(site));
+        let parse = |name: &str| parser.parse_ref(&command, None, name.as_ref()).ok();
+        for site in row_sites() {
+            assert_eq!(parse(&site_name(site)), Some(site));
         }
-        assert!(parser.parse_ref(&command, None, "residual".as_ref()).is_err());
+        for other in ["residual", "pattern", "scores", "mlp-norm-scale", "logits"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
     }
 }

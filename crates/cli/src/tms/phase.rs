@@ -26,7 +26,7 @@ pub(super) struct Options {
     /// The number of densities, from 0.01 to 1.
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = count(2000))]
     densities: usize,
-    /// The number of random starts of each search for the optimum, beside the natural ones.
+    /// The number of random starts of each search for the optimum, in addition to a few natural candidates.
     #[arg(long, value_name = "N", default_value_t = 4)]
     starts: u64,
     /// The number of trained models of each cell; 0 leaves training out.

@@ -302,7 +302,7 @@ fn rows_are_left_out_by_token_and_by_norm() {
     let others = letters.chars().filter(|&letter| letter != 'o').count() as u64;
     done(folder, &format!("{CAPTURE} --layer 1 --corpus text.txt --leave-out o --output by-text"));
     assert_eq!(rows(folder, "by-text"), others);
-    // The letter 'o' is byte 111, behind the start token.
+    // The letter 'o' is byte 111, after the start token.
     done(folder, &format!("{CAPTURE} --layer 1 --corpus text.txt --leave-out 112 --output by-number"));
     assert_eq!(rows(folder, "by-number"), others);
     done(folder, &format!("{CAPTURE} --layer 1 --corpus text.txt --max-norm 1 --output by-norm"));
@@ -389,7 +389,7 @@ fn latents_are_steered_ablated_and_attributed() {
     assert!(set["next"].as_array().unwrap().iter().all(|next| next["id"].as_u64().unwrap() < 257), "{set}");
     let text = done(folder, &format!("sae ablate {at} --latent 0 --continue 0 --count 3"));
     assert!(text.contains("next token") && text.contains("KL(") && !text.contains("changed    \""), "{text}");
-    // Behind the last layer the direct parts sum to the difference.
+    // After the last layer the direct parts sum to the difference.
     let parts = json(&format!("sae attribute {at} --token a --against b --count 100 --json"));
     assert_eq!((&parts["token"], &parts["against"]), (&98.into(), &99.into()));
     let number = |key: &str| parts[key].as_f64().unwrap();

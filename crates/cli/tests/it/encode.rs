@@ -93,7 +93,6 @@ fn commands_for_single_rows_say_that_the_dictionary_has_layers() {
     let sae = case("clt_jumprelu").display().to_string();
     for arguments in [
         &["sae", "convert", &sae, "out", "--to", "saelens"][..],
-        &["sae", "top", &sae, "--layer", "0"],
         &["sae", "ablate", &sae, "--layer", "0", "--prompt", "a", "--latent", "0"],
     ] {
         let (status, _, said) = run(folder.path(), arguments);
@@ -221,8 +220,9 @@ fn transcoders_of_several_layers_are_measured_layer_by_layer() {
         save(&folder.path().join("wide"), ArrayD::zeros(vec![5, 7]));
         let wide = ["--target", "out0", "--target", "wide", "--target", "out2"];
         refused(&[&inputs[..], &wide].concat(), &["layer 1", "width 6", "number 2 has width 7"]);
-        let in_model = [&inputs[..], &["--in-model", "--layer", "0"]].concat();
-        refused(&in_model, &["does not work for a transcoder"]);
+        let targets = ["--target", "out0", "--target", "out1", "--target", "out2"];
+        let in_model = [&inputs[..], &targets, &["--in-model", "--layer", "0"]].concat();
+        refused(&in_model, &["--layer is for dictionaries of one layer"]);
     }
 }
 

@@ -6,6 +6,7 @@ mod data;
 mod definition;
 mod encode;
 mod interruption;
+mod layered;
 mod llc;
 mod lm;
 mod model;

@@ -42,7 +42,7 @@ fn texts(out: &mut Vec<u8>, key: &str, texts: &[String]) {
     value(out, key, 9, &list);
 }
 
-/// Writes the model: two layers, and one token for each byte behind the start token.
+/// Writes the model: two layers, and one token for each byte after the start token.
 pub(crate) fn write(path: &Path) {
     let pieces: Vec<String> = std::iter::once("<|endoftext|>".to_owned()).chain(letters()).collect();
     let mut stream = RngStream::new(6, 0);

@@ -18,7 +18,7 @@ enum Kind {
 struct Case {
     /// The words before the output.
     words: Vec<String>,
-    /// The words behind the output.
+    /// The words after the output.
     rest: Vec<&'static str>,
     kind: Kind,
     /// An input, if the command has one.
@@ -204,7 +204,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, String> {
 /// Runs a case with an output, and returns the status and what it said.
 fn attempt(folder: &Path, case: &Case, output: &str) -> (i32, String) {
     let mut all = line(&case.words);
-    // An option that takes its value behind an equals sign.
+    // An option that takes its value after an equals sign.
     let joined = all.last().filter(|word| word.ends_with('=')).map(|word| format!("{word}{output}"));
     match &joined {
         Some(joined) => *all.last_mut().unwrap() = joined,

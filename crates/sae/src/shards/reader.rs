@@ -137,7 +137,7 @@ impl Shards {
             let (expected, last) = (entry.checksum, entry.rows.saturating_sub(1));
             let reason = format!(
                 "the shard is damaged: its checksum is {checksum:016x} instead of {expected:016x}, so that some of its rows 0 to {last} are \
-                 others; capture the set again"
+                 wrong; capture the set again"
             );
             return Err(SaeError::File { path, reason });
         }
@@ -216,7 +216,7 @@ impl Shards {
         Ok([self.read_numbers(shard, 0, start, count)?, self.read_numbers(shard, 1, start, count)?])
     }
 
-    /// Reads one of the columns behind the rows: documents, positions, checksums.
+    /// Reads one of the columns after the rows: documents, positions, checksums.
     fn read_numbers(&self, shard: usize, column: u64, start: u64, count: u64) -> Result<Vec<u32>, SaeError> {
         let entry = &self.index.entries[shard];
         let after = HEADER as u64 + entry.precision.bytes() * entry.rows * self.width() as u64;

@@ -194,7 +194,7 @@ mod tests {
                 assert!(off <= 1e-8 + 1e-6 * theirs[column].abs(), "step {step} column {column}: {ours}");
             }
         }
-        assert_eq!(state.stage, 3, "the last stage lies behind the case");
+        assert_eq!(state.stage, 3, "the last stage lies after the case");
     }
 
     #[test]

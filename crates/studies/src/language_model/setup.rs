@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 /// The token that every sequence of SmolLM2 starts with, `<|endoftext|>`.
 ///
-/// The file's own start token is another one (`<|im_start|>`, of the chat format). The model was trained on plain text behind
+/// The file's own start token is another one (`<|im_start|>`, of the chat format). The model was trained on plain text after
 /// this one.
 pub const START: u32 = 0;
 
@@ -54,7 +54,7 @@ impl LanguageModelSetup {
             let file = Gguf::open(path).map_err(ModelFileError::from)?;
             (Model::from_gguf(&file)?, Tokenizer::from_gguf(&file)?)
         };
-        // Models with this token were trained on texts behind it, whatever start token their chat format has.
+        // Models with this token were trained on texts after it, whatever start token their chat format has.
         let special = tokenizer.special_ids();
         let start = tokenizer.id("<|endoftext|>").or(special.bos).or(special.eos);
         let missing = || ModelFileError::Tokenizer("the vocabulary has no token to start a text with".into());
@@ -79,7 +79,7 @@ impl LanguageModelSetup {
         let _ = CHOSEN.set(path.to_owned());
     }
 
-    /// Returns the residual stream behind the layer that is studied.
+    /// Returns the residual stream after the layer that is studied.
     pub fn residual(&self) -> HookPoint {
         Site::ResidualPost.of_layer(self.layer)
     }

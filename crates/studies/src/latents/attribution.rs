@@ -1,4 +1,4 @@
-use super::effect::direct_effect;
+use super::effect::{direct_effect, is_in_residual};
 use super::prediction::last_logits;
 use crate::error::StudyError;
 use crate::rows::rows_at;
@@ -60,10 +60,7 @@ pub fn direct_attribution(
     tokens: &[u32],
     [a, b]: [u32; 2],
 ) -> Result<Attribution, StudyError> {
-    if !matches!(
-        point.site,
-        Site::ResidualPre | Site::ResidualMid | Site::ResidualPost | Site::MlpOutput | Site::AttentionOutput
-    ) {
+    if !is_in_residual(point.site) {
         return Err(StudyError::OutsideResidual { operation: "direct attribution", point });
     }
     let rows = rows_at(model, tokens, point)?;

@@ -1,6 +1,6 @@
 use crate::error::StudyError;
 use collimate_tensor::matmul;
-use collimate_transformer::{GainForm, Model, NormKind, ParameterName, Part, RunError};
+use collimate_transformer::{GainForm, Model, NormKind, ParameterName, Part, RunError, Site};
 use ndarray::{Array2, ArrayRef2, Axis};
 
 /// The effect of one unit of a direction in the final residual stream on the logit of a token.
@@ -10,6 +10,15 @@ pub struct LogitEffect {
     pub token: u32,
     /// The change of the logit.
     pub effect: f32,
+}
+
+/// Returns true if a direction at this site is a direction of the residual stream: in the stream itself, and in the outputs of attention and
+/// of the MLP, which are added to it.
+pub fn is_in_residual(site: Site) -> bool {
+    matches!(
+        site,
+        Site::ResidualPre | Site::ResidualMid | Site::ResidualPost | Site::MlpOutput | Site::AttentionOutput
+    )
 }
 
 /// Computes the direct effect of directions on the logits: through the final norm and the head, without the later layers.

@@ -3,7 +3,7 @@ use crate::splicing::Splice;
 use collimate_tensor::log_softmax_in_place;
 use collimate_transformer::{Hooks, Model, Run};
 
-/// The predictions of the token behind a text, without and with a change of the model.
+/// The predictions of the token after a text, without and with a change of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
     /// The natural logarithms of the probabilities of the unchanged model, one for each token of the vocabulary.
@@ -43,7 +43,7 @@ impl Predictions {
     }
 }
 
-/// Predicts the token behind a text, without and with a splice.
+/// Predicts the token after a text, without and with a splice.
 ///
 /// # Errors
 /// [`StudyError::Model`]; the error of the splice.
@@ -87,7 +87,7 @@ fn log_probabilities(
     Ok(logits)
 }
 
-/// Computes the logits behind the last token of one sequence.
+/// Computes the logits after the last token of one sequence.
 pub(super) fn last_logits(
     model: &Model<f32>,
     tokens: &[u32],

@@ -1,8 +1,8 @@
+use super::encoder::Encoder;
 use crate::error::StudyError;
 use crate::leave_out::RowRule;
 use crate::rows::rows_at;
 use crate::sequence::Sequence;
-use collimate_sae::Dictionary;
 use collimate_transformer::{HookPoint, Model};
 use ndarray::Axis;
 
@@ -61,7 +61,7 @@ const BINS: usize = 40;
 
 /// Finds the positions at which some latents fire most, and counts the firings of every latent. Rows that are left out do not count.
 ///
-/// `progress` is called with the number of sequences done so far; the search stops when it returns false.
+/// The latents belong to a dictionary of single rows, or to one layer of a transcoder ([`Encoder`]). `progress` is called with the number of sequences done so far; the search stops when it returns false.
 ///
 /// # Errors
 /// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`].
@@ -88,19 +88,20 @@ const BINS: usize = 40;
 /// assert!(found.fired.iter().sum::<u64>() <= 3 * 4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn top_firings(
+pub fn top_firings<'a>(
     model: &Model<f32>,
-    dictionary: &Dictionary<f32>,
+    encoder: impl Into<Encoder<'a>>,
     point: HookPoint,
     sequences: &[Sequence],
     options: &TopOptions<'_>,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<TopFirings, StudyError> {
+    let encoder = encoder.into();
     let TopOptions { latents, most, ref rule } = *options;
     let mut tops: Vec<LatentTop> =
         latents.iter().map(|&latent| LatentTop { latent, ..LatentTop::default() }).collect();
     let mut codes: Vec<Vec<f32>> = vec![Vec::new(); latents.len()];
-    let mut fired = vec![0; dictionary.size().n_latents];
+    let mut fired = vec![0; encoder.n_latents()];
     let mut kept = 0;
     for (number, sequence) in sequences.iter().enumerate() {
         if !progress(number) {
@@ -112,9 +113,9 @@ pub fn top_firings(
             continue;
         }
         kept += positions.len() as u64;
-        let out = dictionary.forward(&rows.select(Axis(0), &positions))?;
+        let found = encoder.codes(&rows.select(Axis(0), &positions))?;
         let mut around = vec![vec![0.0; sequence.tokens.len()]; latents.len()];
-        for (&position, (active, values)) in positions.iter().zip(out.codes.rows()) {
+        for (&position, (active, values)) in positions.iter().zip(found.rows()) {
             active.iter().for_each(|&latent| fired[latent as usize] += 1);
             for (slot, latent) in latents.iter().enumerate() {
                 if let Ok(place) = active.binary_search(latent) {

@@ -13,7 +13,7 @@ use ndarray::{Array1, Array2, s};
 pub struct HeldOut {
     point: HookPoint,
     sequences: Vec<Sequence>,
-    /// The residual streams in front of the layer; empty when runs start behind the layer.
+    /// The residual streams in front of the layer; empty when runs start after the layer.
     before: Vec<Array2<f32>>,
     rows: Vec<Array2<f32>>,
     clean: Vec<f64>,
@@ -175,7 +175,7 @@ impl HeldOut {
     fn spliced(&self, model: &Model<f32>, i: usize, rows: &Array2<f32>) -> Result<f64, StudyError> {
         let run = Run::of(&self.sequences[i].tokens);
         let losses = match self.before.get(i) {
-            // The residual stream behind the layer enters the next one, so the layer itself need not run.
+            // The residual stream after the layer enters the next one, so the layer itself need not run.
             None => model.losses(run.from_layer_rows(self.point.layer + 1, rows.view()), &mut ())?,
             Some(before) => {
                 let mut splice = Splice::rows(self.point, rows.slice(s![1.., ..]));

@@ -88,7 +88,7 @@ impl PartOfSpeech {
     /// assert_eq!(PartOfSpeech::of_tag("bedz*"), PartOfSpeech::Verb);
     /// ```
     pub fn of_tag(tag: &str) -> Self {
-        // The mark of a foreign word stands in front of the tag; the marks of titles, headlines and cited words stand behind it.
+        // The mark of a foreign word stands in front of the tag; the marks of titles, headlines and cited words stand after it.
         if tag.starts_with("fw-") {
             return Self::Other;
         }

@@ -5,6 +5,7 @@ mod data;
 mod development;
 mod exact;
 mod induction;
+mod layered;
 mod model;
 mod numerics;
 mod recovered;

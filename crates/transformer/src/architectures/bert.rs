@@ -6,7 +6,7 @@ use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
 use collimate_grad::primitive::activation::Activation;
 
-/// BERT: an encoder whose norms lie behind the sums, with token types, a pooler and a head for masked words.
+/// BERT: an encoder whose norms lie after the sums, with token types, a pooler and a head for masked words.
 pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["bert"], describe, place };
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {

@@ -7,7 +7,7 @@ use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
 use collimate_grad::primitive::activation::Activation;
 
-/// BLOOM: ALiBi, and a layer norm behind the embedding.
+/// BLOOM: ALiBi, and a layer norm after the embedding.
 pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["bloom"], describe, place };
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {

@@ -9,7 +9,7 @@ use crate::error::ModelFileError;
 use collimate_grad::primitive::activation::Activation;
 use serde_json::Value;
 
-/// Gemma, Gemma 2 (norms behind, softcaps, alternating windows) and Gemma 3 (norms of each head, two sets of angles).
+/// Gemma, Gemma 2 (norms after attention and MLP, softcaps, alternating windows) and Gemma 3 (norms of each head, two sets of angles).
 pub(super) const ARCHITECTURE: Architecture =
     Architecture { names: &["gemma", "gemma2", "gemma3_text"], describe, place: llama::place };
 

@@ -6,7 +6,7 @@ use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
 use collimate_grad::primitive::activation::Activation;
 
-/// GPT-NeoX (Pythia): attention and MLP side by side, each behind a norm of its own; a quarter of each head turned.
+/// GPT-NeoX (Pythia): attention and MLP side by side, each after a norm of its own; a quarter of each head turned.
 pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["gpt_neox"], describe, place };
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {

@@ -6,7 +6,7 @@ use crate::description::{Description, HeadNorm, HeadNormOver, LayerDescription, 
 use crate::error::ModelFileError;
 use collimate_grad::primitive::activation::Activation;
 
-/// OLMo 2: norms behind attention and MLP, none before; queries and keys normed over all heads.
+/// OLMo 2: norms after attention and MLP, none before; queries and keys normed over all heads.
 pub(super) const ARCHITECTURE: Architecture =
     Architecture { names: &["olmo2"], describe, place: llama::place };
 

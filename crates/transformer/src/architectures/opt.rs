@@ -6,7 +6,7 @@ use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
 use collimate_grad::primitive::activation::Activation;
 
-/// OPT: learned positions that skip padding; the 350m model has its norms behind the sums and a narrower embedding.
+/// OPT: learned positions that skip padding; the 350m model has its norms after the sums and a narrower embedding.
 pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["opt"], describe, place };
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {

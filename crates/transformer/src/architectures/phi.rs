@@ -9,7 +9,7 @@ use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Source};
 use collimate_grad::primitive::activation::Activation;
 
-/// Phi: attention and MLP side by side behind one layer norm, biases everywhere.
+/// Phi: attention and MLP side by side after one layer norm, biases everywhere.
 pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["phi"], describe, place };
 
 fn describe(keys: &Keys) -> Result<Description, ModelFileError> {

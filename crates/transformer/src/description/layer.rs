@@ -20,7 +20,7 @@ pub struct LayerDescription {
     pub mlp_norm: Option<Norm>,
     /// The norm of the output of the MLP, before it is added.
     pub mlp_post_norm: Option<Norm>,
-    /// The norm of the residual stream after each of the two sums (BERT, OPT with norms behind).
+    /// The norm of the residual stream after each of the two sums (BERT, and OPT with norms after the sums).
     pub sum_norm: Option<Norm>,
     /// The factor on what attention and the MLP add.
     pub branch_scale: f64,

@@ -126,7 +126,7 @@ fn a_visit_passes_the_wanted_points_in_order_and_stops() {
     let of_two_layers = |point: &HookPoint| point.layer <= 1 && !point.site.is_of_the_model();
     let expected: Vec<_> = model(1).points().filter(of_two_layers).collect();
     assert_eq!(counting.seen, expected);
-    // The layers behind the last wanted layer are never computed: an edit there would leave NaN and fail.
+    // The layers after the last wanted layer are never computed: an edit there would leave NaN and fail.
     let mut late = Edit::at(Site::Query.of_layer(2), |mut x: ArrayViewMutD<'_, f32>| x.fill(f32::NAN));
     let capture = Capture::at([Site::ResidualPost.of_layer(1)]);
     assert!(model(1).residual(Run::of(&[1]), 2, &mut (capture, &mut late)).is_ok());

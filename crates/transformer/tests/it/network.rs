@@ -266,7 +266,7 @@ fn a_masked_future_gets_no_gradient() {
     for (number, d) in descriptions().into_iter().enumerate().filter(|(_, d)| d.is_causal()) {
         let model = Model::<f64>::random(d, &RngStream::new(number as u64, 6));
         let input = Input::new(ndarray::array![[3, 1, 4, 1, 5]]);
-        // Only the token behind position 2 counts.
+        // Only the token after position 2 counts.
         let targets = Targets::of(ndarray::array![[None, None, Some(1), None, None]]);
         let point = Site::Embedding.of_layer(0);
         let g = model.gradients(&input, &targets, &[point], None).unwrap();
@@ -388,7 +388,7 @@ fn the_choice_leaves_out_what_each_number_says() {
     check(Sampling { top_p: Some(0.65), ..all }, &two);
     check(Sampling { top_p: Some(0.35), ..all }, &[(1, 1.0)]);
     check(Sampling { min_p: Some(0.6), ..all }, &two);
-    // Behind top k, the first token has 4/9 and the first two have 7/9.
+    // After top k, the first token has 4/9 and the first two have 7/9.
     let three = Sampling { top_k: Some(3), ..all };
     check(Sampling { top_p: Some(0.75), ..three }, &two);
     check(three, &[(1, 4.0 / 9.0), (3, 3.0 / 9.0), (2, 2.0 / 9.0)]);

@@ -131,7 +131,7 @@ fn close(what: &str, ours: impl Iterator<Item = f64>, theirs: impl Iterator<Item
 fn one_sequence(model: &Model<f64>, fixture: &Fixture, name: &str) {
     let tokens = fixture.tokens(name);
     let run = Run::of(&tokens);
-    // The norms of the fixture are those of the residual stream as it enters each layer, its values those behind it.
+    // The norms of the fixture are those of the residual stream as it enters each layer, its values those after it.
     let points = (0..30).map(|layer| Site::ResidualPre.of_layer(layer));
     let after = [0, 9].map(|layer| Site::ResidualPost.of_layer(layer));
     let mut capture = Capture::at(points.clone().chain(after));

@@ -6,6 +6,7 @@ use anyhow::{bail, ensure};
 use collimate_measure::Fingerprint;
 use collimate_sae::{Evaluation, LayeredTranscoder, SaeError, Size, Usage, WithNull};
 use ndarray::{Array2, Array3, Axis, s, stack};
+use std::ops::Range;
 
 /// The number of rows of a block. A block holds the inputs and the outputs of all layers.
 const BLOCK: usize = 512;
@@ -34,6 +35,12 @@ pub(super) fn check(name: &str, transcoder: &LayeredTranscoder<f32>, rows: &Rows
     Ok(())
 }
 
+/// Returns the columns of the outputs of a layer. The columns of all outputs follow those of all inputs.
+pub(super) fn outputs(transcoder: &LayeredTranscoder<f32>, layer: usize) -> Range<usize> {
+    let first = transcoder.layers().len() * transcoder.d_in();
+    first + layer * transcoder.d_out()..first + (layer + 1) * transcoder.d_out()
+}
+
 /// Encodes and predicts the rows with the transcoder and with its null model, and returns the metrics of both for each layer.
 pub(super) fn measure(
     plan: &Plan<'_>,
@@ -42,11 +49,9 @@ pub(super) fn measure(
 ) -> anyhow::Result<Vec<(Vec<WithNull>, Usage)>> {
     let (count, d_in, d_out) = (transcoder.layers().len(), transcoder.d_in(), transcoder.d_out());
     let size = Size { d_model: d_out, n_latents: transcoder.n_latents() };
-    // The columns of all outputs follow those of all inputs.
-    let outputs = |layer: usize| s![count * d_in + layer * d_out..count * d_in + (layer + 1) * d_out];
     let new = || -> Result<Vec<Evaluation>, SaeError> {
         let one = |layer| {
-            let centre = plan.mean.slice(outputs(layer)).mapv(f64::from).to_vec();
+            let centre = plan.mean.slice(s![outputs(transcoder, layer)]).mapv(f64::from).to_vec();
             Evaluation::sized(size, object).centred_at(centre)
         };
         (0..count).map(one).collect()

@@ -1,25 +1,22 @@
 //! `collimate sae eval`.
 
+mod in_model;
 mod layers;
 mod plan;
 mod print;
 mod single_rows;
 
-use super::dictionary::{Facts, check_origin, concatenated, read_any};
+use super::dictionary::{Facts, check_origin, concatenated, read_any, with_read_site};
 use super::rows::{Places, Rows};
-use crate::session::{Session, Steps, on_interrupt, say};
+use crate::session::{Session, on_interrupt, say};
 use crate::texts::Source;
 use anyhow::{bail, ensure};
-use collimate_sae::formats::{Checkpoint, Target};
+use collimate_sae::formats::Target;
 use collimate_sae::{AnyDictionary, WithNull};
-use collimate_studies::splicing::{RecoveredOptions, recovered};
-use collimate_studies::width_at;
-use ndarray::Array1;
 use plan::Plan;
-use print::print;
+use print::{print, print_in_model};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The options of `collimate sae eval`.
 #[derive(clap::Args)]
@@ -30,7 +27,8 @@ Examples:
   collimate sae eval transcoder.safetensors --activations mid --target mlp
   collimate sae eval crosscoder/model.pt --activations layer3 --activations layer4
   collimate sae eval cross-layer --activations mid0 --activations mid1 --target mlp0 --target mlp1
-  collimate sae eval sae.safetensors --activations shards --in-model --layer 9")]
+  collimate sae eval sae.safetensors --activations shards --in-model --layer 9
+  collimate sae eval set --activations mid0 --activations mid1 --target mlp0 --target mlp1 --in-model --site mlp-input")]
 pub(crate) struct Options {
     /// The dictionary, a file or folder of any readable format. A crosscoder is measured on the concatenated rows of its layers, and a
     /// transcoder of several layers at each layer, with --activations and --target once for each.
@@ -50,8 +48,8 @@ pub(crate) struct Options {
     #[arg(long)]
     json: bool,
     /// Also insert the dictionary into the model, and measure how much of the loss and of the KL divergence it recovers. This uses
-    /// --layer, --site and the text.
-    #[arg(long, requires = "layer")]
+    /// --layer, --site and the text. A transcoder of several layers replaces the MLPs of all layers, without --layer.
+    #[arg(long)]
     in_model: bool,
     /// Measure although the dictionary was trained on another model, layer, site or selection of rows.
     #[arg(long)]
@@ -86,14 +84,14 @@ impl Options {
     }
 }
 
-const NOT_IN_MODEL: &str =
-    "--in-model replaces the activations that a dictionary reconstructs; it does not work for a transcoder";
+const NOT_IN_MODEL: &str = "--in-model replaces the activations that a dictionary reconstructs; it does not work for a transcoder of one layer, \
+                            whose file does not say where it writes";
 
 /// Measures a dictionary and its null model on the activations, and prints the metrics.
 pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     let source = &options.source;
     if options.in_model {
-        source.check()?;
+        source.check_text()?;
     } else if source.leaves_out_tokens() {
         bail!(
             "--leave-out: rows that are on disk already hold no tokens; capture them again with `collimate activations --leave-out`, \
@@ -105,17 +103,25 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     let checkpoint = read_any::<f32>(&options.sae, &options.facts.given())?;
     let (most, seed, stop) = (options.rows, options.seed, on_interrupt("ending"));
     if let AnyDictionary::Transcoder(transcoder) = &checkpoint.dictionary {
-        ensure!(!options.in_model, NOT_IN_MODEL);
         let (name, object) = (checkpoint.dictionary.name(), checkpoint.dictionary.fingerprint());
-        let rows = options.open(&checkpoint.about, |rows| layers::check(name, transcoder, rows))?;
+        let about = with_read_site(checkpoint.about.clone());
+        let rows = options.open(&about, |rows| layers::check(name, transcoder, rows))?;
         let mean = rows.mean()?;
         let plan = Plan { rows: &rows, mean: &mean, most, seed, session, stop: &stop };
+        let in_model = options.in_model.then(|| {
+            in_model::measure_layers(&plan, source, (transcoder, object), &about, options.allow_mismatch)
+        });
+        let in_model = in_model.transpose()?;
         let found = layers::measure(&plan, transcoder, object)?;
         for (layer, (metrics, usage)) in found.iter().enumerate() {
             print(options.json, Some(layer), metrics, usage);
         }
-        say_undefined(found.iter().flat_map(|(metrics, _)| metrics));
+        in_model.iter().for_each(|metrics| print_in_model(options.json, metrics));
+        say_undefined(found.iter().flat_map(|(metrics, _)| metrics).chain(in_model.iter().flatten()));
         return Ok(());
+    }
+    if options.in_model {
+        source.check()?;
     }
     let checkpoint = concatenated(checkpoint, &options.sae)?;
     let dictionary = &checkpoint.dictionary;
@@ -125,7 +131,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     let plan = Plan { rows: &rows, mean: &mean, most, seed, session, stop: &stop };
     let (mut metrics, usage) = single_rows::measure(&plan, dictionary)?;
     if options.in_model {
-        metrics.extend(measure_in_model(options, session, &checkpoint, &mean, &stop)?);
+        metrics.extend(in_model::measure(&plan, source, &checkpoint, options.allow_mismatch)?);
     }
     print(options.json, None, &metrics, &usage);
     say_undefined(&metrics);
@@ -139,33 +145,4 @@ fn say_undefined<'a>(metrics: impl IntoIterator<Item = &'a WithNull>) {
             "note: a metric is undefined where its definition divides by zero, for example if all rows are equal",
         );
     }
-}
-
-/// Inserts the dictionary and its null model into the language model, and returns the recovered loss and KL divergence.
-fn measure_in_model(
-    options: &Options,
-    session: &Session,
-    checkpoint: &Checkpoint<f32>,
-    mean: &Array1<f32>,
-    stop: &AtomicBool,
-) -> anyhow::Result<Vec<WithNull>> {
-    let (source, dictionary) = (&options.source, &checkpoint.dictionary);
-    let setup = source.setup()?;
-    let (model, point) = (&setup.model, source.point(&setup)?);
-    let (given, needed) = (width_at(model, point)?, dictionary.size().d_model);
-    ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
-    let leave_out = source.leave_out(&setup)?;
-    check_origin(&checkpoint.about, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
-    let sequences = source.sequences(&setup)?;
-    let mut steps = Steps::new(session, "sequences", sequences.len() as u64);
-    let mut going_on = |done: usize| {
-        steps.at(done as u64, "");
-        !stop.load(Ordering::SeqCst)
-    };
-    let rule = leave_out.at(model, &sequences, point)?;
-    let both = [dictionary, &dictionary.null(options.seed)];
-    let place = RecoveredOptions { point, mean, rule };
-    let [found, null] = recovered(model, both, &place, &sequences, &mut going_on)?;
-    steps.finish();
-    Ok(found.with_null(&null, dictionary.fingerprint()).into_iter().collect())
 }

@@ -6,11 +6,7 @@ use serde_json::{Value, json};
 /// Prints the metrics of a dictionary, or of one layer of it, and the histogram of its densities.
 pub(super) fn print(as_json: bool, layer: Option<usize>, metrics: &[WithNull], usage: &Usage) {
     if as_json {
-        for metric in metrics {
-            let WithNull { measured, null: shuffled, null_is } = metric;
-            let line = json!({ "measured": measured, "null": shuffled.value, "null_is": null_is });
-            println!("{}", of_layer(line, layer));
-        }
+        metrics.iter().for_each(|metric| println!("{}", of_layer(metric_json(metric), layer)));
         println!("{}", of_layer(densities_json(usage), layer));
         return;
     }
@@ -19,6 +15,22 @@ pub(super) fn print(as_json: bool, layer: Option<usize>, metrics: &[WithNull], u
     }
     metrics.iter().for_each(|metric| println!("{metric}"));
     print_densities(usage);
+}
+
+/// Prints the metrics of the model with all layers of a transcoder in it.
+pub(super) fn print_in_model(as_json: bool, metrics: &[WithNull]) {
+    if as_json {
+        metrics.iter().for_each(|metric| println!("{}", metric_json(metric)));
+        return;
+    }
+    println!("\nall layers in the model:");
+    metrics.iter().for_each(|metric| println!("{metric}"));
+}
+
+/// Returns a metric as a line of JSON.
+fn metric_json(metric: &WithNull) -> Value {
+    let WithNull { measured, null: shuffled, null_is } = metric;
+    json!({ "measured": measured, "null": shuffled.value, "null_is": null_is })
 }
 
 /// Adds the number of a layer to a line.

@@ -1,6 +1,6 @@
 //! The latents to show, and the text around the places at which they fire.
 
-use collimate_sae::formats::{Dictionary, RowNormalisation};
+use super::subject::Subject;
 use collimate_studies::latents::{Firing, LatentTop, LogitEffect, characters, direct_effect, token_text};
 use collimate_studies::{Sequence, rows_at};
 use collimate_transformer::{HookPoint, Model, Site, Tokenizer};
@@ -55,7 +55,7 @@ impl Corpus<'_> {
 
     /// Returns the text around a firing, in whole characters.
     pub(super) fn shown(&self, firing: &Firing) -> anyhow::Result<Vec<Shown>> {
-        // Characters are joined from the first token behind the start token on, so that none is cut at the edge.
+        // Characters are joined from the first token after the start token on, so that none is cut at the edge.
         let tokens = &self.sequences[firing.sequence].tokens[1..];
         let window =
             firing.position.saturating_sub(AROUND)..(firing.position + AROUND + 1).min(tokens.len() + 1);
@@ -93,43 +93,26 @@ pub(super) fn choose(fired: &[u64], count: usize) -> Vec<u32> {
 /// normalises its rows, a decoder row counts by the scale of the row: here by its mean over the sequence.
 pub(super) fn effects(
     model: &Model<f32>,
-    dictionary: &Dictionary<f32>,
+    subject: &Subject,
     point: HookPoint,
     latents: &[u32],
     sequence: &Sequence,
 ) -> anyhow::Result<Vec<Option<Effects>>> {
-    if matches!(point.site, Site::MlpNeurons | Site::HeadOutput | Site::Pattern) {
+    let Some(directions) = subject.directions(point, model.description().width, latents)? else {
         return Ok(latents.iter().map(|_| None).collect());
-    }
+    };
     let scales = rows_at(model, &sequence.tokens, Site::FinalNormScale.of_layer(0))?;
     // The residual stream of position 0 is a hundred times as long as the others.
     let later = scales.slice(s![1.., ..]);
     let square = later.mapv(|scale| scale * scale).mean().unwrap_or(1.0);
-    let norm = square.sqrt() / scale(model, dictionary, point, sequence)?;
+    let norm = square.sqrt() / subject.scale(model, point, sequence)?;
     let mut all = Vec::new();
-    for block in latents.chunks(64) {
-        let rows: Vec<usize> = block.iter().map(|&latent| latent as usize).collect();
-        let effects = direct_effect(model, &dictionary.decoder().select(Axis(0), &rows), norm)?;
+    for block in directions.axis_chunks_iter(Axis(0), 64) {
+        let effects = direct_effect(model, &block, norm)?;
         all.extend(effects.rows().into_iter().map(|row| {
             let (raised, lowered) = LogitEffect::extremes(&row.to_vec(), EFFECTS);
             Some(Effects { raised, lowered })
         }));
     }
     Ok(all)
-}
-
-/// Returns the mean scale by which decoder rows count in the rows of a sequence; 1 without a normalisation of rows.
-fn scale(
-    model: &Model<f32>,
-    dictionary: &Dictionary<f32>,
-    point: HookPoint,
-    sequence: &Sequence,
-) -> anyhow::Result<f32> {
-    if dictionary.row_normalisation() == RowNormalisation::None {
-        return Ok(1.0);
-    }
-    let rows = rows_at(model, &sequence.tokens, point)?;
-    let scales = dictionary.output_scales(&rows.slice(s![1.., ..]).to_owned())?;
-    let mean = scales.iter().map(|(scale, _)| f64::from(*scale)).sum::<f64>() / scales.len().max(1) as f64;
-    Ok(if mean > 0.0 { mean as f32 } else { 1.0 })
 }

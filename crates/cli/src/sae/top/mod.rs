@@ -2,9 +2,10 @@
 
 mod latents;
 mod page;
+mod subject;
 mod text;
 
-use super::dictionary::{Facts, check_origin, read};
+use super::dictionary::{Facts, check_origin, read_any, read_site, with_read_site};
 use crate::session::{Session, Steps, check_file, on_interrupt};
 use crate::texts::Source;
 use anyhow::ensure;
@@ -12,10 +13,12 @@ use collimate_output::check_inputs;
 use collimate_sae::Usage;
 use collimate_studies::latents::{TopFirings, TopOptions, top_firings};
 use collimate_studies::{Sequence, width_at};
+use collimate_transformer::Site;
 use latents::{Corpus, Latent, choose, effects};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use subject::Subject;
 
 /// The options of `collimate sae top`.
 #[derive(clap::Args)]
@@ -23,9 +26,11 @@ use std::sync::atomic::Ordering;
 Examples:
   collimate sae top sae.safetensors --layer 9
   collimate sae top sae.safetensors --layer 9 --latent 3,14,15 --places 4
-  collimate sae top sae.safetensors --layer 9 --corpus brown --html latents.html")]
+  collimate sae top sae.safetensors --layer 9 --corpus brown --html latents.html
+  collimate sae top cross-layer --layer 3 --site residual-mid")]
 pub(crate) struct Options {
-    /// The dictionary, a file or folder of any readable format.
+    /// The dictionary, a file or folder of any readable format. In a transcoder of several layers, the latents of the layer --layer are
+    /// shown.
     #[arg(value_name = "SAE")]
     sae: PathBuf,
     #[command(flatten)]
@@ -60,18 +65,31 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
         check_inputs(path, source.paths().chain([options.sae.as_path()]))?;
         check_file(path, options.force)?;
     }
-    let checkpoint = read::<f32>(&options.sae, &options.facts.given())?;
-    let dictionary = &checkpoint.dictionary;
+    let checkpoint = read_any::<f32>(&options.sae, &options.facts.given())?;
+    let format = checkpoint.format;
+    let (layer, site) = source.given_place();
+    let (subject, about, otherwise) =
+        match Subject::of_layer(&checkpoint.dictionary, layer.unwrap_or_default())? {
+            Some(subject) => {
+                let about = with_read_site(checkpoint.about);
+                let otherwise = read_site(site, &about)?;
+                (subject, about, otherwise)
+            }
+            None => {
+                let checkpoint = checkpoint.into_rows(&options.sae)?;
+                (Subject::Rows(Box::new(checkpoint.dictionary)), checkpoint.about, Site::ResidualPost)
+            }
+        };
     let setup = source.setup()?;
-    let point = source.point(&setup)?;
-    let n = dictionary.size().n_latents;
+    let point = source.point_or(&setup, otherwise)?;
+    let n = subject.encoder().n_latents();
     if let Some(bad) = options.latent.iter().find(|&&latent| latent as usize >= n) {
         anyhow::bail!("--latent must be below {n}, the number of latents of the dictionary, but is {bad}");
     }
     let leave_out = source.leave_out(&setup)?;
-    check_origin(&checkpoint.about, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
+    check_origin(&about, &source.provenance(&setup, point, &leave_out), options.allow_mismatch)?;
     let sequences = source.sequences(&setup)?;
-    let (given, needed) = (width_at(&setup.model, point)?, dictionary.size().d_model);
+    let (given, needed) = (width_at(&setup.model, point)?, subject.width());
     ensure!(given == needed, "{point} has width {given}, but the dictionary takes rows of width {needed}");
     let rule = leave_out.at(&setup.model, &sequences, point)?;
     let stop = on_interrupt("ending");
@@ -82,7 +100,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
             !stop.load(Ordering::SeqCst)
         };
         let wanted = TopOptions { latents, most: options.places, rule: rule.clone() };
-        let found = top_firings(&setup.model, dictionary, point, sequences, &wanted, &mut going_on);
+        let found = top_firings(&setup.model, subject.encoder(), point, sequences, &wanted, &mut going_on);
         steps.finish();
         found
     };
@@ -98,7 +116,7 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
     );
     let TopFirings { tops, fired, rows } = find(&chosen, &sequences)?;
     ensure!(rows > 0, "every row of this text is left out; choose a longer text");
-    let effects = effects(&setup.model, dictionary, point, &chosen, &sequences[0])?;
+    let effects = effects(&setup.model, &subject, point, &chosen, &sequences[0])?;
     let corpus = Corpus { tokenizer: &setup.tokenizer, sequences: &sequences, rows };
     let latents: Vec<Latent> =
         tops.into_iter().zip(effects).map(|(top, effects)| Latent { top, effects }).collect();
@@ -110,8 +128,8 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
             latents.iter().map(|latent| page::latent(latent, &corpus)).collect::<anyhow::Result<_>>()?;
         let data = json!({
             "title": options.sae.file_name().map(|name| name.to_string_lossy().into_owned()),
-            "format": checkpoint.format.name(),
-            "architecture": dictionary.variant().name(),
+            "format": format.name(),
+            "architecture": subject.architecture(),
             "point": point.to_string(),
             "n_latents": n,
             "rows": rows,

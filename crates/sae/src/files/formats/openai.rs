@@ -30,7 +30,7 @@ pub(super) fn read<F: Precision>(place: &Place, given: &Given) -> Result<Checkpo
         }
         Some("TopK") => {
             if let Some(after) = text("activation_state_dict.postact_fn").filter(|after| *after != "ReLU") {
-                return Err(file.wrong(format!("'{after}' behind TopK is not ReLU")));
+                return Err(file.wrong(format!("'{after}' after TopK is not ReLU")));
             }
             let k = file.count("activation_state_dict.k")?;
             notes.push(

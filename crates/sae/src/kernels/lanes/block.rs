@@ -74,7 +74,7 @@ pub(crate) unsafe trait Compare: Lanes<F = f32> {
     /// Returns the numbers that are not smaller than those of `other`.
     // Safety: as for the trait.
     unsafe fn reaches(self, other: Self) -> u16;
-    /// Writes the numbers of the mask one after another; up to sixteen numbers behind `to` are overwritten.
+    /// Writes the numbers of the mask one after another; up to sixteen numbers after `to` are overwritten.
     // Safety: as for the trait.
     unsafe fn compress(self, mask: u16, to: *mut f32);
     /// Writes the positions of the mask one after another, counted from `start`; up to sixteen are overwritten.

@@ -68,7 +68,7 @@ impl<F: Scalar> AttentionTable<F> {
         [a, self.modulus + b, 2 * self.modulus]
     }
 
-    /// Computes the weights of attention `[n, 3 heads]`, and the stream behind attention `[n, d]`, for each pair.
+    /// Computes the weights of attention `[n, 3 heads]`, and the stream after attention `[n, d]`, for each pair.
     pub(super) fn stream_into(&self, pairs: &[[usize; 2]], shares: &mut Array2<F>, out: &mut Array2<F>) {
         let width = out.ncols();
         let shares = shares.as_slice_mut().expect("standard layout").par_chunks_mut(3 * HEADS);
@@ -103,7 +103,7 @@ pub(super) struct AttentionGradient<F> {
 }
 
 impl<F: Scalar> AttentionGradient<F> {
-    /// Computes the gradient from that by the stream behind attention, `[n, d]`.
+    /// Computes the gradient from that by the stream after attention, `[n, d]`.
     pub(super) fn of(
         table: &AttentionTable<F>,
         pairs: &[[usize; 2]],

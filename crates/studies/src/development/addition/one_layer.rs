@@ -19,7 +19,7 @@ pub(super) struct OneLayer<F> {
     middle: Array2<F>,
     /// The neurons, `[n, 4 d]`.
     neurons: Array2<F>,
-    /// The stream behind the MLP, `[n, d]`, then its gradient.
+    /// The stream after the MLP, `[n, d]`, then its gradient.
     last: Array2<F>,
     /// The logits, then their gradient, `[n, p]`.
     logits: Array2<F>,

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 /// # Examples
 /// ```
 /// use collimate_studies::development::conditional_entropy;
-/// // After "a" comes "b" or "c" equally often, and behind both comes "a": one half of the bytes are a coin.
+/// // After "a" comes "b" or "c" equally often, and after both comes "a": one half of the bytes are a coin.
 /// let text = "abac".repeat(1000);
 /// let entropy = conditional_entropy(text.as_bytes(), 2)?;
 /// assert!((entropy - 0.5 * 2f64.ln()).abs() < 1e-3);

@@ -24,7 +24,7 @@ pub struct Generation {
     pub tokens: usize,
     /// The rule by which each token is chosen.
     pub choice: Choice,
-    /// The tokens behind which the text ends. The token itself is the last one.
+    /// The tokens after which the text ends. The token itself is the last one.
     pub stop: Vec<u32>,
     /// True if the text may go on beyond the context of the model, where positions are not learned. Otherwise it ends there.
     pub beyond_context: bool,
@@ -40,7 +40,7 @@ impl Generation {
 }
 
 impl<F: Precision> Model<F> {
-    /// Continues a text, and returns the new tokens. It ends behind a stop token, or where the context of the model ends.
+    /// Continues a text, and returns the new tokens. It ends after a stop token, or where the context of the model ends.
     ///
     /// With a cache the result is that of the whole pass, except with a dynamic base of the rotary angles or with divisors for long
     /// texts: there, earlier keys keep the angles of their time. Hooks see each pass: with a cache, the first one on the prompt and the

@@ -21,7 +21,7 @@ const OF_A_LAYER: [(&str, Site); 7] = [
     ("mlp_out", Site::MlpOutput),
 ];
 
-/// Returns the hook point of `hidden_states.k`: what enters layer k, and behind the last layer what the head reads.
+/// Returns the hook point of `hidden_states.k`: what enters layer k, and after the last layer what the head reads.
 pub(crate) fn hidden_state(d: &Description, k: usize) -> HookPoint {
     if k < d.layers.len() { Site::ResidualPre.of_layer(k) } else { Site::FinalHidden.of_layer(0) }
 }
@@ -32,7 +32,7 @@ impl<F: Precision> Model<F> {
     /// | name | axes | content |
     /// |---|---|---|
     /// | `logits` | `[b, t, v]` | the logits |
-    /// | `hidden_states.k` | `[b, t, d]` | what enters layer k; behind the last layer, what the head reads |
+    /// | `hidden_states.k` | `[b, t, d]` | what enters layer k; after the last layer, what the head reads |
     /// | `attentions.k` | `[b, h, t, s]` | the pattern |
     /// | `q.k`, `k.k`, `v.k` | `[b, h, t, e]` | queries, keys and values as they are handed to attention |
     /// | `z.k` | `[b, t, h, e]` | the result of each head before the output matrix |

@@ -14,7 +14,7 @@ impl<F: Precision> Model<F> {
     /// Computes the residual stream `[b, t, d]` that enters layer `layer`. The number of layers stands for the final norm.
     ///
     /// # Errors
-    /// The errors of [`Model::run`]; [`RunError::Layer`] if `layer` lies before the start of the run or behind the last layer.
+    /// The errors of [`Model::run`]; [`RunError::Layer`] if `layer` lies before the start of the run or after the last layer.
     ///
     /// # Examples
     /// ```
@@ -97,7 +97,7 @@ impl<F: Precision> Model<F> {
         self.hidden(run, hooks)
     }
 
-    /// Computes the logits `[n, v]` of rows `[n, w]` of the residual stream behind the final norm ([`Site::FinalHidden`]).
+    /// Computes the logits `[n, v]` of rows `[n, w]` of the residual stream after the final norm ([`Site::FinalHidden`]).
     ///
     /// # Errors
     /// [`RunError::NoHead`] for a model without logits; [`RunError::Shape`] for rows of another width; [`RunError::NonFinite`] for rows or

@@ -15,7 +15,7 @@ use ndarray::{Array2, Array3};
 pub struct Outputs<F> {
     /// The logits `[b, t, v]`, if the model has a head.
     pub logits: Option<Array3<F>>,
-    /// The residual stream behind the final norm, `[b, t, d]`.
+    /// The residual stream after the final norm, `[b, t, d]`.
     pub hidden: Array3<F>,
     /// The output of the pooler `[b, d]`, if there is one.
     pub pooled: Option<Array2<F>>,
@@ -39,7 +39,7 @@ impl<F: Precision> Model<F> {
         self.outputs(run.input(), values)
     }
 
-    /// Runs the model up to the final norm, without the head. Returns the residual stream behind that norm, `[b, t, d]`.
+    /// Runs the model up to the final norm, without the head. Returns the residual stream after that norm, `[b, t, d]`.
     ///
     /// # Errors
     /// The errors of [`Model::run`].
@@ -51,7 +51,7 @@ impl<F: Precision> Model<F> {
         let run = run.into();
         let end = self.program.writer_of(self.program.hidden) + 1;
         let mut values = self.values(&run, hooks, end)?;
-        let hidden = values[self.program.hidden].take().expect("the pass ends behind the final norm");
+        let hidden = values[self.program.hidden].take().expect("the pass ends after the final norm");
         Ok(in_sequences(run.input(), hidden.value))
     }
 
@@ -100,7 +100,7 @@ impl<F: Precision> Model<F> {
         let rows = |x: Array2<F>| in_sequences(input, x);
         let logits = take(self.program.logits).map(rows);
         let (pooled, next_sentence) = (take(self.program.pooled), take(self.program.next_sentence));
-        let hidden = take(Some(self.program.hidden)).map(rows).expect("the pass ends behind the final norm");
+        let hidden = take(Some(self.program.hidden)).map(rows).expect("the pass ends after the final norm");
         Ok(Outputs { logits, hidden, pooled, next_sentence })
     }
 

@@ -128,7 +128,7 @@ impl<'a> Vocabulary<'a> {
 
     /// Adds the special tokens and the tokens that a user defined, and names the pieces.
     pub(super) fn finish(self, mut steps: Steps) -> Result<Tokenizer, ModelFileError> {
-        // The blanks behind special tokens belong to them in Phi-3. The file does not say so, and llama.cpp goes by the name too.
+        // The blanks after special tokens belong to them in Phi-3. The file does not say so, and llama.cpp goes by the name too.
         let name = self.file.value("general.name").and_then(GgufValue::as_text).unwrap_or_default();
         let name = name.to_lowercase();
         let phi3 = name.contains("phi-3") || name.contains("phi3");

@@ -78,7 +78,7 @@ fn both_files_of_a_vocabulary_give_the_same_tokens() {
             assert_eq!(ours.pieces, theirs.pieces, "{name}: {given:?}");
             assert_eq!(ours.special, theirs.special, "{name}: {given:?}");
             // The step that trims blanks from ranges is in one file of the library, and GGUF files have no such entry. The GGUF file of
-            // Unigram removes a blank at the beginning and behind a special token, so the blank is in no range.
+            // Unigram removes a blank at the beginning and after a special token, so the blank is in no range.
             let removed = given.starts_with(' ') || given.contains("</s> ");
             if name != "bytelevel_split" && !(name == "unigram_metaspace" && removed) {
                 assert_eq!(ours.byte_ranges, theirs.byte_ranges, "{name}: {given:?}");
