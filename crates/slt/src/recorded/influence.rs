@@ -113,7 +113,7 @@ impl Influence {
     /// `[left, right, tokens, tokens]`.
     ///
     /// # Errors
-    /// [`RecordedError::OutOfRange`] if a range ends behind the last row, for an empty range, and for more than 2·10⁸ pairs of tokens.
+    /// [`RecordedError::OutOfRange`] if a range ends after the last row, for an empty range, and for more than 2·10⁸ pairs of tokens.
     pub fn of_tokens(
         &self,
         losses: &TokenLosses,
