@@ -33,7 +33,7 @@ impl<F: Scalar> LayeredTranscoder<F> {
     /// # Examples
     /// ```
     /// use collimate_sae::{LayerActivation, LayeredTranscoder, Reach, TranscoderLayer};
-    /// use ndarray::{Array3, array, s};
+    /// use ndarray::{Array3, array};
     /// let layer = |outputs: usize| TranscoderLayer {
     ///     w_enc: array![[1.0, 0.0]],
     ///     b_enc: array![0.0],
