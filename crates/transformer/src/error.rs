@@ -134,7 +134,8 @@ pub enum RunError {
     },
     /// A hook names an activation that the model does not have.
     #[error(
-        "a hook names {point}, but the model has {layers} layers, counted from 0; choose a layer below {layers}"
+        "a hook names {point}, but the model has {layers} layers, counted from 0; choose a layer below {layers} and a point that it has \
+         (`collimate model info` lists them)"
     )]
     NoSuchPoint {
         /// The activation.
@@ -150,6 +151,16 @@ pub enum RunError {
     NoGradient {
         /// The activation.
         point: HookPoint,
+    },
+    /// A norm that cannot be folded into a matrix, or a head that is no product of matrices.
+    #[error(
+        "{place} cannot be folded: {reason}; read the weights as they are (`Model::head_weights`, `Model::read_parameter`)"
+    )]
+    Folding {
+        /// The place, in words.
+        place: String,
+        /// The reason.
+        reason: &'static str,
     },
     /// A number is out of its range.
     #[error(transparent)]

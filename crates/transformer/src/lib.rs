@@ -22,15 +22,17 @@ mod tokenizer;
 mod train;
 
 pub use description::{
-    Alibi, Arrangement, AttentionDescription, Description, Differential, Embedding, Frequencies, GainForm,
-    Head, HeadNorm, HeadNormOver, LayerDescription, LearnedPositions, MlpDescription, Norm, NormKind, Rotary,
+    Alibi, Arrangement, AttentionDescription, BoundedGate, Description, Differential, Embedding,
+    ExpertWeights, Experts, Frequencies, GainForm, Head, HeadNorm, HeadNormOver, LayerDescription,
+    LearnedPositions, MlpDescription, Norm, NormKind, Rotary,
 };
 pub use error::{ModelFileError, NonFinite, RunError, TrainingError, TransformerError};
 pub use hooks::{Capture, Edit, Hooks};
 pub use interventions::{Intervention, Interventions, MeanOver};
 pub use losses::{CROSS_ENTROPY, Losses};
 pub use network::{
-    Along, Choice, Generation, Gradients, Model, Outputs, PullBack, Run, Sampling, SequenceObjective, Targets,
+    Along, Choice, Generation, Gradients, HeadWeights, Model, Outputs, PullBack, Run, Sampling,
+    SequenceObjective, Targets,
 };
 pub use parameters::{ParameterName, Part};
 pub use pass::{Input, Precision};
@@ -40,6 +42,7 @@ pub use tokenizer::{EncodeOptions, Encoding, SpecialIds, SpecialText, SpecialTok
 pub use train::{StepReport, Training, TrainingConfig};
 
 // The types of other crates in public items, so that one dependency is enough.
+pub use collimate_attention::circuits::Factored;
 pub use collimate_attention::{
     AttentionError, RotaryLayout, RotaryScaling, YarnAmplitude, YarnRamp, prefix_matching,
 };

@@ -62,7 +62,9 @@ pub enum Site {
     MlpNormalised,
     /// The input of the MLP, after its norm.
     MlpInput,
-    /// The gate of the MLP before its nonlinearity.
+    /// The logits of the router of a mixture of experts, `[b, t, n]`.
+    RouterLogits,
+    /// The gate of the MLP before its nonlinearity. A mixture of experts has no such point.
     MlpGate,
     /// The up projection of the MLP.
     MlpUp,
@@ -98,7 +100,7 @@ impl Site {
 }
 
 /// Every site with its name, the name that users of TransformerLens know, and its content. `{}` stands for the layer.
-const NAMES: [(Site, &str, &str, &str); 30] = [
+const NAMES: [(Site, &str, &str, &str); 31] = [
     (Site::Embedding, "embedding", "", "the input of the first layer"),
     (
         Site::ResidualPre,
@@ -174,6 +176,7 @@ const NAMES: [(Site, &str, &str, &str); 30] = [
         "the normalised input of the MLP, before the gain of the norm",
     ),
     (Site::MlpInput, "mlp_input.{}", "", "the input of the MLP, after its norm"),
+    (Site::RouterLogits, "router_logits.{}", "", "the logits of the router of a mixture of experts"),
     (Site::MlpGate, "mlp_gate.{}", "blocks.{}.mlp.hook_pre", "the gate of the MLP before its nonlinearity"),
     (Site::MlpUp, "mlp_up.{}", "blocks.{}.mlp.hook_pre_linear", "the up projection of the MLP"),
     (
@@ -213,7 +216,7 @@ impl Site {
     }
 
     /// Returns the letters of the axes: `b` sequence, `t` position, `s` position of a key, `h` head, `g` key head, `e` width of a head,
-    /// `d` width of the residual stream, `f` width of the MLP, `v` word.
+    /// `d` width of the residual stream, `f` width of the MLP, `n` expert, `v` word.
     ///
     /// # Examples
     /// ```
@@ -227,6 +230,7 @@ impl Site {
             Self::Scores | Self::Pattern => "[b, h, t, s]",
             Self::HeadResult => "[b, t, h, d]",
             Self::MlpGate | Self::MlpUp | Self::MlpNeurons => "[b, t, f]",
+            Self::RouterLogits => "[b, t, n]",
             Self::Logits => "[b, t, v]",
             Self::AttentionNormScale | Self::MlpNormScale | Self::FinalNormScale => "[b, t, 1]",
             _ => "[b, t, d]",
@@ -258,6 +262,14 @@ impl Site {
     /// Returns true if the site belongs to the whole model and not to a layer.
     pub fn is_of_the_model(self) -> bool {
         self.name().is_some_and(|name| !name.contains("{}"))
+    }
+
+    /// Returns true for sites inside an operation that a backward pass does not read again: results of heads and divisors of norms.
+    pub(crate) fn has_no_gradient(self) -> bool {
+        matches!(
+            self,
+            Self::HeadResult | Self::AttentionNormScale | Self::MlpNormScale | Self::FinalNormScale
+        )
     }
 
     fn name(self) -> Option<&'static str> {

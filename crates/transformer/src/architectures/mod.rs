@@ -12,17 +12,20 @@ mod gguf_neutral;
 mod gpt2;
 mod gpt_neo;
 mod gpt_neox;
+mod gpt_oss;
 mod gptj;
 mod granite;
 mod keys;
 mod llama;
 mod mistral;
+mod mixtral;
 mod olmo2;
 mod opt;
 mod parts;
 mod phi;
 mod phi3;
 mod qwen;
+mod qwen3_moe;
 mod smollm3;
 mod stablelm;
 
@@ -32,15 +35,18 @@ use crate::error::ModelFileError;
 use architecture::Architecture;
 
 /// All architectures.
-pub(crate) const ALL: [&Architecture; 20] = [
+pub(crate) const ALL: [&Architecture; 23] = [
     &llama::ARCHITECTURE,
     &mistral::ARCHITECTURE,
+    &mixtral::ARCHITECTURE,
     &qwen::ARCHITECTURE,
+    &qwen3_moe::ARCHITECTURE,
     &gemma::ARCHITECTURE,
     &gpt2::ARCHITECTURE,
     &gpt_neo::ARCHITECTURE,
     &gpt_neox::ARCHITECTURE,
     &gptj::ARCHITECTURE,
+    &gpt_oss::ARCHITECTURE,
     &opt::ARCHITECTURE,
     &phi::ARCHITECTURE,
     &phi3::ARCHITECTURE,

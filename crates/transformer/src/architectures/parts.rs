@@ -1,7 +1,7 @@
 //! The parts of configurations and files that several architectures share.
 
 use super::keys::Keys;
-use crate::description::{AttentionDescription, Description, Frequencies, Rotary};
+use crate::description::{AttentionDescription, Description, Experts, Frequencies, Rotary};
 use crate::error::ModelFileError;
 use crate::parameters::{ParameterName, Part, Piece, Source};
 use collimate_attention::{RotaryLayout, RotaryScaling, YarnAmplitude, YarnRamp};
@@ -284,6 +284,35 @@ impl RotaryDefaults {
             amplitude,
         })
     }
+}
+
+/// Reads the number of experts and the number of them that each token is sent to.
+pub(super) fn experts(
+    keys: &Keys,
+    count_keys: &[&str],
+    (count, chosen): (usize, usize),
+) -> Result<Experts, ModelFileError> {
+    let count = keys.first_whole(count_keys)?.unwrap_or(count);
+    // No file means more experts than its tensors hold.
+    if let Some((tensors, longest)) = keys.bounds().filter(|(tensors, longest)| count > *tensors.max(longest))
+    {
+        let expected =
+            format!("at most {}, by the tensors of the file (given: {count})", tensors.max(longest));
+        return Err(keys.unusable(count_keys[0], &expected));
+    }
+    let chosen = keys.first_whole(&["num_experts_per_tok", "experts_per_token"])?.unwrap_or(chosen);
+    if chosen > count {
+        return Err(keys.unusable("num_experts_per_tok", &format!("at most the number of experts, {count}")));
+    }
+    Ok(Experts::new(count, chosen))
+}
+
+/// Returns the places of the matrices of all experts, which are tensors of their own: `{}` in the pattern stands for the layer, `{expert}`
+/// for the expert.
+pub(super) fn of_experts(pattern: &str, name: ParameterName, d: &Description) -> Source {
+    let experts = d.layers[name.layer.unwrap_or_default()].mlp.experts;
+    let one = |expert: usize| Piece::whole(fill(&pattern.replace("{expert}", &expert.to_string()), name));
+    (0..experts.map_or(0, |experts| experts.count)).map(one).collect()
 }
 
 /// Returns the place of a parameter that is a tensor of its own: `{}` in the pattern stands for the layer.

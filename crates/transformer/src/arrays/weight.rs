@@ -3,7 +3,8 @@
 use super::matrix::{Matrix, View, apply};
 use super::stored::StoredParameter;
 use collimate_tensor::Scalar;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Axis, s};
+use std::ops::Range;
 
 /// The parameters of a pass: an array for each, which is empty where the parameter is kept as its file stores it.
 #[derive(Clone, Copy)]
@@ -16,6 +17,37 @@ pub(crate) struct Weights<'a, F> {
 pub(crate) enum Weight<'a, F> {
     Array(View<'a, F>),
     Stored(&'a StoredParameter),
+}
+
+/// Some rows of a parameter: a view of numbers in memory, or rows of a file that were expanded.
+pub(crate) enum WeightRows<'a, F> {
+    View(View<'a, F>),
+    Expanded(Array2<F>),
+}
+
+impl<F> WeightRows<'_, F> {
+    pub(crate) fn view(&self) -> View<'_, F> {
+        match self {
+            Self::View(x) => View { value: x.value.view(), tangent: x.tangent.as_ref().map(|x| x.view()) },
+            Self::Expanded(x) => View { value: x.view(), tangent: None },
+        }
+    }
+}
+
+impl<'a, F: Scalar> Weight<'a, F> {
+    /// Returns rows that follow each other.
+    pub(crate) fn rows(self, rows: Range<usize>) -> WeightRows<'a, F> {
+        match self {
+            Self::Array(x) => {
+                let place = s![rows, ..];
+                WeightRows::View(View {
+                    value: x.value.slice_move(place),
+                    tangent: x.tangent.map(|x| x.slice_move(place)),
+                })
+            }
+            Self::Stored(x) => WeightRows::Expanded(x.expand(rows)),
+        }
+    }
 }
 
 impl<F: Scalar> Weight<'_, F> {

@@ -52,7 +52,7 @@ pub fn backward_is_adjoint(models: impl Models) -> impl Claim {
     })
 }
 
-/// Claims that the derivatives along a direction are the limits of differences. The nonlinearities must be smooth.
+/// Claims that the derivatives along a direction are the limits of differences. The nonlinearities must be smooth, and the models must choose no experts.
 pub fn derivatives_are_limits(models: impl Models) -> impl Claim {
     let meta = Meta::theorem(
         "transformer/derivatives-are-limits",

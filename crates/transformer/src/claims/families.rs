@@ -13,7 +13,7 @@ const SIZES: &str = r#""vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 
     "intermediate_size": 10, "max_position_embeddings": 24"#;
 
 /// The architectures by `model_type`, with the keys beside the sizes. The parts in which architectures differ are switched on.
-const ARCHITECTURES: [(&str, &str); 25] = [
+const ARCHITECTURES: [(&str, &str); 28] = [
     ("llama", r#""num_key_value_heads": 1"#),
     ("mistral", r#""num_key_value_heads": 1, "sliding_window": 3"#),
     ("qwen2", r#""num_key_value_heads": 1, "tie_word_embeddings": true"#),
@@ -58,6 +58,16 @@ const ARCHITECTURES: [(&str, &str); 25] = [
     ),
     ("bloom", r#""apply_residual_connection_post_layernorm": true"#),
     ("cohere", r#""num_key_value_heads": 1, "use_qk_norm": true, "logit_scale": 0.5"#),
+    ("mixtral", r#""num_key_value_heads": 1, "num_local_experts": 3, "num_experts_per_tok": 2"#),
+    (
+        "qwen3_moe",
+        r#""num_key_value_heads": 1, "moe_intermediate_size": 6, "num_experts": 4, "num_experts_per_tok": 2, "mlp_only_layers": [1]"#,
+    ),
+    (
+        "gpt_oss",
+        r#""num_key_value_heads": 1, "head_dim": 4, "num_local_experts": 3, "num_experts_per_tok": 2, "sliding_window": 3,
+           "swiglu_limit": 1.0"#,
+    ),
     ("diffllama", r#""num_key_value_heads": 2, "head_dim": 4"#),
     ("bert", r#""architectures": ["BertForMaskedLM"], "type_vocab_size": 2"#),
 ];
@@ -69,7 +79,7 @@ const ARCHITECTURES: [(&str, &str); 25] = [
 /// # Examples
 /// ```
 /// use collimate_transformer::claims::{Models, SmallModels};
-/// assert_eq!(SmallModels::all().count(), 25);
+/// assert_eq!(SmallModels::all().count(), 28);
 /// assert_eq!(SmallModels::of(|d| !d.is_causal()).count(), 1); // BERT
 /// ```
 pub struct SmallModels {

@@ -15,6 +15,7 @@
 
 mod derivatives;
 mod families;
+mod folding;
 mod models;
 mod norms;
 mod passes;
@@ -25,6 +26,7 @@ pub use derivatives::{
     backward_is_adjoint, derivatives_are_limits, hessian_is_symmetric, no_gradient_to_the_future,
 };
 pub use families::SmallModels;
+pub use folding::{folding_leaves_log_probabilities, heads_are_products};
 pub use models::Models;
 pub use norms::{
     constants_are_invisible, constants_are_invisible_to_the_root_mean_square, stream_has_no_scale,
@@ -40,7 +42,7 @@ pub use symmetries::{
     stream_with_layer_norms_has_no_basis,
 };
 
-use crate::description::{Arrangement, Description, Frequencies, Norm, NormKind};
+use crate::description::{Arrangement, Description, Frequencies, LayerDescription, Norm, NormKind};
 use collimate_claims::Claims;
 use collimate_grad::primitive::activation::Activation;
 
@@ -49,11 +51,14 @@ use collimate_grad::primitive::activation::Activation;
 /// # Examples
 /// ```
 /// let claims = collimate_transformer::claims::claims();
-/// assert_eq!(claims.len(), 19);
+/// assert_eq!(claims.len(), 21);
 /// ```
 pub fn claims() -> Claims {
     let all = SmallModels::all;
-    let smooth = |d: &Description| d.layers.iter().all(|layer| layer.mlp.activation != Activation::Relu);
+    // A mixture of experts jumps where the choice changes.
+    let smooth = |d: &Description| {
+        d.layers.iter().all(|layer| layer.mlp.activation != Activation::Relu && layer.mlp.experts.is_none())
+    };
     let is_sum =
         |d: &Description| d.layers.iter().all(|layer| layer.sum_norm.is_none() && !layer.residual_is_normed);
     let normed = |d: &Description| d.layers.iter().any(|layer| layer.sum_norm.is_some());
@@ -69,6 +74,8 @@ pub fn claims() -> Claims {
         .with(stream_is_a_sum(SmallModels::of(is_sum)))
         .with(normed_stream_is_a_sum(SmallModels::of(normed)))
         .with(heads_add_up(all()))
+        .with(folding_leaves_log_probabilities(SmallModels::of(folds)))
+        .with(heads_are_products(SmallModels::of(|d| d.layers.iter().all(has_plain_heads))))
         .with(cache_changes_nothing(SmallModels::of(Description::is_causal)))
         .with(cache_with_a_growing_base_changes_nothing(SmallModels::of(llama).changed(grow_the_base)))
         .with(padding_changes_nothing(all()))
@@ -105,13 +112,30 @@ fn norms(d: &Description) -> impl Iterator<Item = &Norm> {
 
 /// Returns true if layers and head read the stream only through norms, and no norm stands on the stream itself.
 fn reads_through_norms(d: &Description) -> bool {
-    let of_layer = |layer: &crate::LayerDescription| {
+    let of_layer = |layer: &LayerDescription| {
         layer.attention_norm.is_some()
             && (layer.mlp_norm.is_some() || layer.arrangement == Arrangement::ParallelOneNorm)
             && layer.sum_norm.is_none()
             && !layer.residual_is_normed
     };
     d.layers.iter().all(of_layer) && d.final_norm.is_some()
+}
+
+/// Returns true if every norm is read by matrices alone.
+fn folds(d: &Description) -> bool {
+    let of_layer = |layer: &LayerDescription| {
+        layer.attention_post_norm.is_none()
+            && layer.mlp_post_norm.is_none()
+            && layer.sum_norm.is_none()
+            && layer.attention.head_norm.is_none()
+            && !layer.residual_is_normed
+    };
+    d.layers.iter().all(of_layer)
+}
+
+/// Returns true if the heads of a layer neither norm queries and keys nor are subtracted in pairs.
+fn has_plain_heads(layer: &LayerDescription) -> bool {
+    layer.attention.head_norm.is_none() && layer.attention.differential.is_none()
 }
 
 /// Sets the number ε of all norms of the residual stream to 0.

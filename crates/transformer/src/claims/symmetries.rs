@@ -6,7 +6,7 @@ use crate::parameters::{ParameterName, Part};
 use crate::pass::Input;
 use collimate_claims::{Claim, Meta, Subject};
 use collimate_stream::RngStream;
-use ndarray::{Array2, ArrayRef2};
+use ndarray::{Array2, ArrayRef2, Axis, concatenate};
 
 /// Claims that only the distances of positions count. The models must have no table of positions.
 pub fn positions_are_relative(models: impl Models) -> impl Claim {
@@ -74,6 +74,12 @@ fn turned(meta: Meta, models: impl Models) -> impl Claim {
             // Rows of the stream become rows times turn: readers too, because turn · turnᵀ = 1.
             part if reads(part) || writes_rows(part) => x.dot(&turn),
             Part::AttentionOutput | Part::Down | Part::ProjectIn => turn.t().dot(x),
+            Part::ExpertDown => {
+                let experts: Vec<_> =
+                    x.axis_chunks_iter(Axis(0), turn.nrows()).map(|x| turn.t().dot(&x)).collect();
+                concatenate(Axis(0), &experts.iter().map(|x| x.view()).collect::<Vec<_>>())
+                    .expect("equal widths")
+            }
             _ => x.to_owned(),
         });
         let input = Input::new(text.clone());
@@ -117,6 +123,9 @@ fn reads(part: Part) -> bool {
             | Part::Value
             | Part::Gate
             | Part::Up
+            | Part::Router
+            | Part::ExpertGate
+            | Part::ExpertUp
             | Part::Head
             | Part::ProjectOut
             | Part::HeadTransform
@@ -132,6 +141,7 @@ fn writes_rows(part: Part) -> bool {
             | Part::TypeEmbedding
             | Part::AttentionOutputBias
             | Part::DownBias
+            | Part::ExpertDownBias
     )
 }
 

@@ -1,4 +1,5 @@
 use super::attention::AttentionDescription;
+use super::experts::Experts;
 use super::norm::Norm;
 use collimate_grad::primitive::activation::Activation;
 
@@ -69,11 +70,13 @@ pub struct MlpDescription {
     pub activation: Activation,
     /// True if every matrix has a bias.
     pub bias: bool,
+    /// The mixture of experts, each of which is an MLP of this description; none for one MLP that takes every token.
+    pub experts: Option<Experts>,
 }
 
 impl MlpDescription {
     /// Returns an MLP without biases.
     pub fn new(width: usize, gated: bool, activation: Activation) -> Self {
-        Self { width, gated, activation, bias: false }
+        Self { width, gated, activation, bias: false, experts: None }
     }
 }

@@ -1,11 +1,13 @@
 //! The description of an architecture as a plain value.
 
 mod attention;
+mod experts;
 mod layer;
 mod norm;
 mod rotary;
 
 pub use attention::{Alibi, AttentionDescription, Differential, HeadNorm, HeadNormOver};
+pub use experts::{BoundedGate, ExpertWeights, Experts};
 pub use layer::{Arrangement, LayerDescription, MlpDescription};
 pub use norm::{GainForm, Norm, NormKind};
 pub use rotary::{Frequencies, Rotary};
@@ -163,6 +165,7 @@ impl Description {
                 "g" => Some(layer.attention.key_heads),
                 "e" => Some(layer.attention.head_width),
                 "f" => Some(layer.mlp.width),
+                "n" => layer.mlp.experts.map(|experts| experts.count),
                 _ => None,
             }
         };

@@ -70,7 +70,8 @@ impl<F: Precision> Model<F> {
     /// A direction has one array for each parameter, with its shape.
     ///
     /// # Errors
-    /// The errors of [`Model::run`]; [`RunError::NoHead`] for a model without logits, [`RunError::NoTargets`] if no position has a target.
+    /// The errors of [`Model::run`]; [`RunError::NoHead`] for a model without logits, [`RunError::NoTargets`] if no position has a target,
+    /// [`RunError::NoGradient`] for a point at results of heads or divisors of norms.
     pub fn gradients(
         &self,
         input: &Input,
@@ -104,6 +105,9 @@ impl<F: Precision> Model<F> {
     ) -> Result<Gradients<F>, RunError> {
         if let Some(&point) = points.iter().find(|point| !self.has_point(**point)) {
             return Err(RunError::NoSuchPoint { point, layers: self.description.layers.len() });
+        }
+        if let Some(&point) = points.iter().find(|point| point.site.has_no_gradient()) {
+            return Err(RunError::NoGradient { point });
         }
         let slot = self.program.logits.ok_or(RunError::NoHead)?;
         let direction = direction.map(|direction| self.check_direction(direction)).transpose()?;

@@ -2,6 +2,7 @@
 
 mod files;
 mod fingerprint;
+mod folding;
 mod generation;
 mod gradients;
 mod objective;
@@ -9,6 +10,7 @@ mod pull_back;
 mod random;
 mod runs;
 
+pub use folding::HeadWeights;
 pub use generation::{Choice, Generation, Sampling};
 pub use gradients::{Along, Gradients, Targets};
 pub use objective::SequenceObjective;

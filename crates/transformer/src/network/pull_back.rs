@@ -5,7 +5,7 @@ use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::hooks::Hooks;
 use crate::pass::{Backward, Forward, Input, Precision, Setting};
-use crate::site::{HookPoint, Site};
+use crate::site::HookPoint;
 use ndarray::{Array3, ArrayD, ArrayViewMutD};
 use std::collections::BTreeMap;
 
@@ -23,15 +23,17 @@ impl<F: Precision> Model<F> {
     /// Computes the gradient of a function of the logits by the activations at some points, in a run with hooks.
     ///
     /// `cotangent` is called once with the logits, and returns the gradient of the function by them. A gradient is taken at the values that
-    /// the hooks leave. It is exact because the hooks of such a run may change only activations that the backward pass reads again; the
-    /// scores, the patterns, the results of heads and the divisors of norms are not among them, and hooks that want one are refused.
+    /// the hooks leave, and an edit counts as the addition of a constant. The gradient is exact because the hooks of such a run may change
+    /// only activations that the backward pass reads again; the results of heads and the divisors of norms are not among them, and hooks
+    /// that want one are refused. Where scores or patterns are read or edited, attention is computed as its definition says, with the
+    /// memory of whole patterns.
     ///
     /// # Shapes
     /// Logits and cotangent `[b, t, v]`; the gradients have the shapes of their points.
     ///
     /// # Errors
     /// The errors of [`Model::run`]; [`RunError::NoHead`] for a model without logits; [`RunError::NoGradient`] for a point or a hook at
-    /// scores, patterns, results of heads or divisors of norms; [`RunError::Shape`] for a cotangent of another shape.
+    /// results of heads or divisors of norms; [`RunError::Shape`] for a cotangent of another shape.
     ///
     /// # Examples
     /// ```
@@ -60,7 +62,9 @@ impl<F: Precision> Model<F> {
         if let Some(&point) = points.iter().find(|point| !self.has_point(**point)) {
             return Err(RunError::NoSuchPoint { point, layers });
         }
-        if let Some(point) = points.iter().copied().chain(hooks.points()).find(|point| inner(point.site)) {
+        if let Some(point) =
+            points.iter().copied().chain(hooks.points()).find(|point| point.site.has_no_gradient())
+        {
             return Err(RunError::NoGradient { point });
         }
         let slot = self.program.logits.ok_or(RunError::NoHead)?;
@@ -98,25 +102,12 @@ impl<F: Precision> Model<F> {
     }
 }
 
-/// Returns true for sites inside an operation, which a backward pass does not read again.
-fn inner(site: Site) -> bool {
-    matches!(
-        site,
-        Site::Scores
-            | Site::Pattern
-            | Site::HeadResult
-            | Site::AttentionNormScale
-            | Site::MlpNormScale
-            | Site::FinalNormScale
-    )
-}
-
-/// Hooks that are not asked about inner sites.
+/// Hooks that are not asked about sites without a gradient.
 struct Outer<'a, F>(&'a mut dyn Hooks<F>);
 
 impl<F> Hooks<F> for Outer<'_, F> {
     fn wants(&self, point: HookPoint) -> bool {
-        !inner(point.site) && self.0.wants(point)
+        !point.site.has_no_gradient() && self.0.wants(point)
     }
 
     fn at(&mut self, point: HookPoint, activation: ArrayViewMutD<'_, F>) {

@@ -31,12 +31,25 @@ impl<F: Precision> Model<F> {
     /// # Ok::<(), collimate_transformer::TransformerError>(())
     /// ```
     pub fn random(description: Description, stream: &RngStream) -> Self {
+        let shifted = description.final_norm.is_some_and(|norm| norm.gain == GainForm::PlusOne);
+        let (width, gain) = (description.width, if shifted { 0.0 } else { 1.0 });
+        Self::of_description(description, |index, name, shape| {
+            values((width, gain), name, shape, &mut stream.child(index as u64))
+        })
+    }
+
+    /// Makes a model that came from no file. `make` gives the numbers of each parameter from its index, its name and its shape.
+    pub(super) fn of_description(
+        description: Description,
+        mut make: impl FnMut(usize, ParameterName, (usize, usize)) -> Array2<F>,
+    ) -> Self {
         let program = build::<F>(&description);
-        let make = |(index, (name, shape)): (usize, &(ParameterName, (usize, usize)))| {
-            let mut stream = stream.child(index as u64);
-            values(&description, *name, *shape, &mut stream)
-        };
-        let parameters: Vec<Array2<F>> = program.parameters.iter().enumerate().map(make).collect();
+        let parameters: Vec<Array2<F>> = program
+            .parameters
+            .iter()
+            .enumerate()
+            .map(|(index, (name, shape))| make(index, *name, *shape))
+            .collect();
         let sources =
             program.parameters.iter().map(|(name, _)| vec![Piece::whole(name.to_string())]).collect();
         let shape =
@@ -56,8 +69,9 @@ impl<F: Precision> Model<F> {
     }
 }
 
+/// Draws the numbers of a parameter, for a stream of the given width and gains of the given value.
 fn values<F: Precision>(
-    d: &Description,
+    (width, gain): (usize, f64),
     name: ParameterName,
     shape: (usize, usize),
     stream: &mut RngStream,
@@ -67,11 +81,10 @@ fn values<F: Precision>(
         return Array2::zeros(shape);
     }
     if name.part.is_gain() {
-        let shifted = d.final_norm.is_some_and(|norm| norm.gain == GainForm::PlusOne);
-        return Array2::from_elem(shape, number(if shifted { 0.0 } else { 1.0 }));
+        return Array2::from_elem(shape, number(gain));
     }
     let table = matches!(name.part, Part::TokenEmbedding | Part::PositionEmbedding | Part::TypeEmbedding);
-    let inputs = if table { d.width } else { shape.1 };
+    let inputs = if table { width } else { shape.1 };
     let scale = 1.0 / (inputs as f64).sqrt();
     Array2::from_shape_simple_fn(shape, || number(scale * stream.normal()))
 }

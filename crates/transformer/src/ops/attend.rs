@@ -1,7 +1,8 @@
 //! Softmax attention of rows that are already normalised and turned.
 
+use super::pattern::Pattern;
 use super::tiled::{Tiled, put};
-use crate::arrays::{Matrix, Number, RowFunction, View, map_rows, sum};
+use crate::arrays::{Matrix, View, map_rows, stack_heads};
 use crate::description::Alibi;
 use crate::error::RunError;
 use crate::pass::{Backward, Forward, Real, Seen};
@@ -9,7 +10,7 @@ use crate::pass::{Operation, Parameter, Slot};
 use crate::site::{HookPoint, Site};
 use collimate_attention::AttentionError;
 use collimate_tensor::zeros;
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, Axis, concatenate, s};
 use rayon::prelude::*;
 
 /// Computes z = softmax(scale·q kᵀ) v of each head, with a softcap, biases, a mask and a sink where the model has them.
@@ -34,8 +35,13 @@ pub(crate) struct Attend {
     pub(crate) q: Slot,
     pub(crate) k: Slot,
     pub(crate) v: Slot,
+    /// The scores and the pattern of all heads `[b·h·t, s]`, where a pass keeps those that hooks were shown.
+    pub(crate) shown: [Slot; 2],
     pub(crate) output: Slot,
 }
+
+/// The hook points inside attention, in the order of [`Attend::shown`].
+const SHOWN: [Site; 2] = [Site::Scores, Site::Pattern];
 
 /// The value head of a query head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,83 +77,6 @@ fn sequence<'a, F>(x: View<'a, F>, index: usize, length: usize) -> View<'a, F> {
     View {
         value: x.value.slice_move(s![rows.clone(), ..]),
         tangent: x.tangent.map(|x| x.slice_move(s![rows, ..])),
-    }
-}
-
-/// The rows of the pattern of one head.
-struct Pattern<'a> {
-    softcap: Option<f64>,
-    /// The bias of each key.
-    bias: Option<Vec<f64>>,
-    seen: &'a Seen,
-    sequence: usize,
-    causal: bool,
-    window: Option<usize>,
-}
-
-impl Pattern<'_> {
-    fn sees(&self, query: usize, key: usize) -> bool {
-        let place = query + self.seen.offset;
-        let late = self.causal && key > place;
-        let early = self.window.is_some_and(|window| key + window <= place);
-        let far = !self.causal && self.window.is_some_and(|window| place + window <= key);
-        // A query of padding sees nothing, so that its row is zero however attention is computed.
-        let real = self.seen.key(self.sequence, key) && self.seen.key(self.sequence, place);
-        !late && !early && !far && real
-    }
-
-    fn cap<T: Number>(&self, score: T) -> T {
-        match self.softcap {
-            Some(cap) => T::constant(cap) * (score / T::constant(cap)).hyperbolic_tangent(),
-            None => score,
-        }
-    }
-}
-
-/// The pattern from the scores and the logit of the sink (no column without a sink).
-impl RowFunction<2, 1> for Pattern<'_> {
-    fn run<T: Number>(&self, query: usize, [scores, sink]: [&[T]; 2], [out]: [&mut [T]; 1]) {
-        let mut most = sink.iter().fold(f64::NEG_INFINITY, |most, sink| most.max(sink.plain()));
-        for (key, (out, &score)) in out.iter_mut().zip(scores).enumerate() {
-            *out = if self.sees(query, key) {
-                let bias = self.bias.as_ref().map_or(0.0, |bias| bias[key]);
-                self.cap(score) + T::constant(bias)
-            } else {
-                T::constant(f64::NEG_INFINITY)
-            };
-            most = most.max(out.plain());
-        }
-        if most == f64::NEG_INFINITY {
-            // A query without any key gets no value.
-            out.fill(T::constant(0.0));
-            return;
-        }
-        let most = T::constant(most);
-        let sink = sink.iter().fold(T::constant(0.0), |sum, &sink| sum + (sink - most).exponential());
-        out.iter_mut().for_each(|out| *out = *out - most);
-        T::exponentials(out);
-        let sum = T::narrow(sum(out, |x| x.widen())) + sink;
-        out.iter_mut().for_each(|out| *out = *out / sum);
-    }
-}
-
-/// The gradients by the scores and by the logit of the sink, from the scores, the pattern and the gradient by the pattern.
-impl RowFunction<3, 2> for Pattern<'_> {
-    fn run<T: Number>(&self, _: usize, [scores, p, d]: [&[T]; 3], [out, sink]: [&mut [T]; 2]) {
-        let (zero, one) = (T::constant(0.0), T::constant(1.0));
-        let mean = p.iter().zip(d).fold(zero, |sum, (&p, &d)| sum + p * d);
-        for (((out, &score), &p), &d) in out.iter_mut().zip(scores).zip(p).zip(d) {
-            let slope = match self.softcap {
-                Some(cap) => {
-                    let y = (score / T::constant(cap)).hyperbolic_tangent();
-                    one - y * y
-                }
-                None => one,
-            };
-            *out = p * (d - mean) * slope;
-        }
-        let rest = p.iter().fold(one, |rest, &p| rest - p);
-        sink.fill(-(rest * mean));
     }
 }
 
@@ -233,14 +162,14 @@ impl<F: Real> Operation<F> for Attend {
     }
 
     fn points(&self) -> Vec<HookPoint> {
-        [Site::Scores, Site::Pattern].map(|site| site.of_layer(self.layer)).into()
+        SHOWN.map(|site| site.of_layer(self.layer)).into()
     }
 
     fn forward(&self, pass: &mut Forward<'_, F>) -> Result<(), RunError> {
         let (batch, length) = pass.shape();
         pass.remember(self.layer, self.k, self.v);
-        let point = |site: Site| HookPoint { layer: self.layer, site };
-        let shown = [Site::Scores, Site::Pattern].map(|site| pass.shows(point(site)));
+        let points = SHOWN.map(|site| site.of_layer(self.layer));
+        let shown = points.map(|point| pass.shows(point));
         let tiled = self.tiled_forward(pass)?;
         let mut changed = Array2::from_elem((batch * self.heads, length), tiled.is_none());
         if shown == [false, false]
@@ -254,7 +183,8 @@ impl<F: Real> Operation<F> for Attend {
         drop(heads);
         drop(rows);
         if shown[0] {
-            pass.show_heads(point(Site::Scores), &mut patterns, batch, &mut changed)?;
+            pass.show_heads(points[0], &mut patterns, batch, &mut changed)?;
+            pass.keep(self.shown[0], || below(&patterns));
         }
         let (seen, sinks) = (pass.seen(), self.sinks.map(|sinks| pass.parameter(sinks)));
         patterns.par_iter_mut().enumerate().for_each(|(index, matrix)| {
@@ -265,7 +195,8 @@ impl<F: Real> Operation<F> for Attend {
             *matrix = pattern;
         });
         if shown[1] {
-            pass.show_heads(point(Site::Pattern), &mut patterns, batch, &mut changed)?;
+            pass.show_heads(points[1], &mut patterns, batch, &mut changed)?;
+            pass.keep(self.shown[1], || below(&patterns));
         }
         let rows: Vec<_> = (0..batch).map(|b| pass.keys_and_values(self.layer, self.k, self.v, b)).collect();
         let heads = self.heads(pass.get(self.q), &rows, length);
@@ -289,37 +220,26 @@ impl<F: Real> Operation<F> for Attend {
 
     fn backward(&self, pass: &mut Backward<'_, F>) -> Result<(), RunError> {
         let Some(d_out) = pass.take_gradient(self.output) else { return Ok(()) };
-        let (batch, length) = pass.shape();
-        let sinks = self.sinks.map(|sinks| pass.parameter(sinks));
-        let (k, v) = (pass.get(self.k), pass.get(self.v));
+        let (batch, _) = pass.shape();
+        let points = SHOWN.map(|site| site.of_layer(self.layer));
+        let inside = self.shown.iter().any(|&slot| pass.find(slot).is_some())
+            || points.iter().any(|point| pass.held.contains_key(point));
         if !pass.is_along()
+            && !inside
             && let Some(tiled) = self.tiled(pass.seen(), batch)
         {
             return self.tiled_backward(&tiled, &d_out, pass);
         }
-        let rows: Vec<_> = (0..batch).map(|b| (sequence(k, b, length), sequence(v, b, length))).collect();
-        let heads = self.heads(pass.get(self.q), &rows, length);
-        let seen = pass.seen();
-        let gradients: Vec<[Matrix<F>; 4]> = heads
-            .par_iter()
-            .map(|one| {
-                let rule = self.pattern(seen, one.sequence, one.index);
-                let scores = self.scores(one);
-                let sink = self.sink(sinks, one.index, length);
-                let columns = scores.dim().1;
-                let [pattern] = map_rows(&rule, [scores.view(), sink.view()], [columns]);
-                let d_z = head(sequence(d_out.view(), one.sequence, length), one.index, self.heads);
-                let d_v = pattern.view().t().times(d_z, F::one());
-                let d_pattern = d_z.times(one.v.t(), F::one());
-                let inputs = [scores.view(), pattern.view(), d_pattern.view()];
-                let [d_scores, d_sink] =
-                    map_rows(&rule, inputs, [columns, usize::from(self.sinks.is_some())]);
-                let scale = F::from_f64(self.scale);
-                let d_q = d_scores.view().times(one.k, scale);
-                let d_k = d_scores.view().t().times(one.q, scale);
-                [d_q, d_k, d_v, d_sink]
-            })
-            .collect();
+        let mut gradients = self.plain_backward(pass, d_out.view());
+        for (index, point) in [3, 4].into_iter().zip(points) {
+            if pass.held.contains_key(&point) {
+                let all: Vec<_> = gradients
+                    .iter_mut()
+                    .map(|one| std::mem::replace(&mut one[index], Matrix::zeros((0, 0), false)))
+                    .collect();
+                pass.held.insert(point, Some(stack_heads(&all, batch).into_dyn()));
+            }
+        }
         let along = gradients.iter().flatten().any(|x| x.tangent.is_some());
         let value_heads = self.values.count(self.heads, self.key_heads);
         let d_q = sum_heads(&gradients, 0, (batch, self.heads, self.heads), |h| h, along);
@@ -348,6 +268,42 @@ impl<F: Real> Operation<F> for Attend {
 }
 
 impl Attend {
+    /// Computes the gradients of each head by queries, keys, values, scores, pattern and the logit of the sink, as the definition says.
+    fn plain_backward<F: Real>(&self, pass: &Backward<'_, F>, d_out: View<'_, F>) -> Vec<[Matrix<F>; 6]> {
+        let (batch, length) = pass.shape();
+        let (k, v) = (pass.get(self.k), pass.get(self.v));
+        let rows: Vec<_> = (0..batch).map(|b| (sequence(k, b, length), sequence(v, b, length))).collect();
+        let heads = self.heads(pass.get(self.q), &rows, length);
+        let (seen, sinks) = (pass.seen(), self.sinks.map(|sinks| pass.parameter(sinks)));
+        // The values that hooks left; an edit of them counts as the addition of a constant.
+        let left = |which: usize, index: usize| {
+            let all = pass.find(self.shown[which])?;
+            Some(Matrix::plain(sequence(all, index, length).value.to_owned()))
+        };
+        heads
+            .par_iter()
+            .enumerate()
+            .map(|(index, one)| {
+                let rule = self.pattern(seen, one.sequence, one.index);
+                let scores = left(0, index).unwrap_or_else(|| self.scores(one));
+                let sink = self.sink(sinks, one.index, length);
+                let columns = scores.dim().1;
+                let [pattern] = map_rows(&rule, [scores.view(), sink.view()], [columns]);
+                let d_z = head(sequence(d_out, one.sequence, length), one.index, self.heads);
+                let used = left(1, index);
+                let d_v = used.as_ref().unwrap_or(&pattern).view().t().times(d_z, F::one());
+                let d_pattern = d_z.times(one.v.t(), F::one());
+                let inputs = [scores.view(), pattern.view(), d_pattern.view()];
+                let [d_scores, d_sink] =
+                    map_rows(&rule, inputs, [columns, usize::from(self.sinks.is_some())]);
+                let scale = F::from_f64(self.scale);
+                let d_q = d_scores.view().times(one.k, scale);
+                let d_k = d_scores.view().t().times(one.q, scale);
+                [d_q, d_k, d_v, d_scores, d_pattern, d_sink]
+            })
+            .collect()
+    }
+
     /// Returns the attention of the kernels, if they compute this one on these keys.
     fn tiled(&self, seen: &Seen, batch: usize) -> Option<Tiled> {
         let plain = self.values == ValueHeads::LikeKeys && self.alibi.is_none();
@@ -449,9 +405,15 @@ fn assemble<F: Real>(heads: &[Matrix<F>], batch: usize, per_sequence: usize) -> 
     out
 }
 
+/// Puts the matrices of all heads one below the other.
+fn below<F: Real>(heads: &[Matrix<F>]) -> Matrix<F> {
+    let views: Vec<_> = heads.iter().map(|one| one.value.view()).collect();
+    Matrix::plain(concatenate(Axis(0), &views).expect("heads have equal lengths"))
+}
+
 /// Adds the gradients of the query heads to the heads that they read, in order.
 fn sum_heads<F: Real>(
-    gradients: &[[Matrix<F>; 4]],
+    gradients: &[[Matrix<F>; 6]],
     which: usize,
     (batch, heads, read): (usize, usize, usize),
     target: impl Fn(usize) -> usize,

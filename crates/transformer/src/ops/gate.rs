@@ -75,36 +75,67 @@ impl Gate {
         });
         (d_gate, d_up)
     }
+}
 
-    /// Returns act(x), with its derivative along the direction of x.
-    fn activate<F: Real>(&self, x: View<'_, F>) -> Matrix<F> {
-        let value = activation::forward(self.activation, &x.value);
-        let tangent = x.tangent.map(|dx| {
-            let mut slope = self.slope(&x, &value);
-            slope *= &dx;
-            slope
-        });
-        Matrix { value, tangent }
+/// Returns act(x), with its derivative along the direction of x.
+fn activate<F: Real>(activation: Activation, x: View<'_, F>) -> Matrix<F> {
+    let value = activation::forward(activation, &x.value);
+    let tangent = x.tangent.map(|dx| {
+        let mut slope = slope(activation, &x, &value);
+        slope *= &dx;
+        slope
+    });
+    Matrix { value, tangent }
+}
+
+/// Returns act′(x) from x and y = act(x).
+fn slope<F: Real>(activation: Activation, x: &View<'_, F>, y: &Array2<F>) -> Array2<F> {
+    activation::derivative(activation, &x.value, y).expect("equal shapes")
+}
+
+/// Returns act′(x), with its derivative along the direction of x.
+fn slopes<F: Real>(activation: Activation, x: View<'_, F>, y: &Array2<F>) -> Matrix<F> {
+    let tangent = x.tangent.map(|dx| {
+        let mut bend = activation::second_derivative(activation, &x.value, y).expect("equal shapes");
+        bend *= &dx;
+        bend
+    });
+    Matrix { value: slope(activation, &x, y), tangent }
+}
+
+/// Computes act(gate) ∘ up, with its derivative along a direction.
+pub(super) fn gated<F: Real>(
+    activation: Activation,
+    gate: View<'_, F>,
+    up: Option<View<'_, F>>,
+) -> Matrix<F> {
+    let active = activate(activation, gate);
+    match up {
+        Some(up) => product(active.view(), up),
+        None => active,
     }
+}
 
-    /// Returns act′(x) from x and y = act(x).
-    fn slope<F: Real>(&self, x: &View<'_, F>, y: &Array2<F>) -> Array2<F> {
-        activation::derivative(self.activation, &x.value, y).expect("equal shapes")
-    }
-
-    /// Returns act′(x), with its derivative along the direction of x.
-    fn slopes<F: Real>(&self, x: View<'_, F>, y: &Array2<F>) -> Matrix<F> {
-        let tangent = x.tangent.map(|dx| {
-            let mut bend = activation::second_derivative(self.activation, &x.value, y).expect("equal shapes");
-            bend *= &dx;
-            bend
-        });
-        Matrix { value: self.slope(&x, y), tangent }
+/// Computes the gradients by gate and up projection, with their derivatives along a direction.
+pub(super) fn gated_backward<F: Real>(
+    activation: Activation,
+    gate: View<'_, F>,
+    up: Option<View<'_, F>>,
+    d_out: &Matrix<F>,
+) -> (Matrix<F>, Option<Matrix<F>>) {
+    let active = activate(activation, gate);
+    let slopes = slopes(activation, gate, &active.value);
+    match up {
+        Some(up) => {
+            let d_active = product(d_out.view(), up);
+            (product(d_active.view(), slopes.view()), Some(product(d_out.view(), active.view())))
+        }
+        None => (product(d_out.view(), slopes.view()), None),
     }
 }
 
 /// Returns a ∘ b, by the product rule.
-pub(super) fn product<F: Real>(a: View<'_, F>, b: View<'_, F>) -> Matrix<F> {
+fn product<F: Real>(a: View<'_, F>, b: View<'_, F>) -> Matrix<F> {
     let tangent = match (a.tangent, b.tangent) {
         (None, None) => None,
         (Some(da), None) => Some(&da * &b.value),
@@ -133,11 +164,7 @@ impl<F: Real> Operation<F> for Gate {
             let out = self.plain(pass.get(self.gate).value, up);
             return pass.set(self.output, Matrix::plain(out));
         }
-        let active = self.activate(pass.get(self.gate));
-        let out = match self.up {
-            Some(up) => product(active.view(), pass.get(up)),
-            None => active,
-        };
+        let out = gated(self.activation, pass.get(self.gate), self.up.map(|up| pass.get(up)));
         pass.set(self.output, out)
     }
 
@@ -152,17 +179,9 @@ impl<F: Real> Operation<F> for Gate {
             pass.add_gradient(self.gate, Matrix::plain(d_gate));
             return Ok(());
         }
-        let x = pass.get(self.gate);
-        let active = self.activate(x);
-        let slopes = self.slopes(x, &active.value);
-        let (d_active, d_up) = match self.up {
-            Some(up) => {
-                (product(d_out.view(), pass.get(up)), Some((up, product(d_out.view(), active.view()))))
-            }
-            None => (d_out, None),
-        };
-        let d_gate = product(d_active.view(), slopes.view());
-        if let Some((up, d_up)) = d_up {
+        let up = self.up.map(|up| pass.get(up));
+        let (d_gate, d_up) = gated_backward(self.activation, pass.get(self.gate), up, &d_out);
+        if let (Some(up), Some(d_up)) = (self.up, d_up) {
             pass.add_gradient(up, d_up);
         }
         pass.add_gradient(self.gate, d_gate);

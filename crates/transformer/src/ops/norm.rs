@@ -247,7 +247,7 @@ fn times_row<F: Real>(x: View<'_, F>, row: &Matrix<F>) -> Matrix<F> {
 }
 
 /// Returns the column sums of a ∘ b, or of a alone, as a row.
-fn column_sums<F: Real>(a: View<'_, F>, b: Option<View<'_, F>>) -> Matrix<F> {
+pub(super) fn column_sums<F: Real>(a: View<'_, F>, b: Option<View<'_, F>>) -> Matrix<F> {
     let sum = |a: &ndarray::ArrayView2<'_, F>, b: Option<&ndarray::ArrayView2<'_, F>>| {
         let mut total = vec![F::zero(); a.ncols()];
         for (index, row) in a.rows().into_iter().enumerate() {

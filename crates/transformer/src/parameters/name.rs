@@ -2,7 +2,8 @@ use std::fmt;
 
 /// A parameter of a layer or of the whole model.
 ///
-/// Matrices map rows to rows: y = x Wᵀ with W `[outputs, inputs]`. Vectors are `[1, n]`.
+/// Matrices map rows to rows: y = x Wᵀ with W `[outputs, inputs]`. Vectors are `[1, n]`. The matrices of experts stand one below the other,
+/// and each expert has a row of their biases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs)] // The names say it all; the table of shapes is in the builder of the program.
@@ -44,6 +45,14 @@ pub enum Part {
     UpBias,
     Down,
     DownBias,
+    Router,
+    RouterBias,
+    ExpertGate,
+    ExpertGateBias,
+    ExpertUp,
+    ExpertUpBias,
+    ExpertDown,
+    ExpertDownBias,
     MlpPostNormGain,
     MlpPostNormBias,
     MlpSumNormGain,
@@ -100,6 +109,10 @@ impl Part {
                 | Self::GateBias
                 | Self::UpBias
                 | Self::DownBias
+                | Self::RouterBias
+                | Self::ExpertGateBias
+                | Self::ExpertUpBias
+                | Self::ExpertDownBias
                 | Self::MlpPostNormBias
                 | Self::MlpSumNormBias
                 | Self::FinalNormBias

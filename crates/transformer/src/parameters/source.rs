@@ -1,7 +1,7 @@
 //! The places of parameters in the tensors of a file. A parameter is a stack of rows of tensors; gradients go the same way back.
 
 use collimate_tensor::Scalar;
-use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Ix2, s};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Axis, Ix2, s};
 use std::ops::Range;
 
 /// Some rows of a tensor on disk.
@@ -15,6 +15,10 @@ pub(crate) struct Piece {
     pub(crate) groups: usize,
     /// The rows of each group, or all.
     pub(crate) rows: Option<Range<usize>>,
+    /// The index on the first axis of a tensor of which the piece is one slice, or none for a piece of the whole tensor.
+    pub(crate) slice: Option<usize>,
+    /// The first row (0 or 1) of a piece that takes every second row of the matrix.
+    pub(crate) every_second: Option<usize>,
     /// True if the rows of each group are stored as neighbouring pairs (2i, 2i + 1) of the halves (i, i + n/2).
     pub(crate) pairs: bool,
 }
@@ -22,7 +26,15 @@ pub(crate) struct Piece {
 impl Piece {
     /// Returns a whole tensor.
     pub(crate) fn whole(tensor: impl Into<String>) -> Self {
-        Self { tensor: tensor.into(), transposed: false, groups: 1, rows: None, pairs: false }
+        Self {
+            tensor: tensor.into(),
+            transposed: false,
+            groups: 1,
+            rows: None,
+            slice: None,
+            every_second: None,
+            pairs: false,
+        }
     }
 
     /// Returns the rows of this piece of a tensor, as ranges of rows of the (transposed) matrix.
@@ -32,13 +44,24 @@ impl Piece {
         (0..self.groups).map(|g| g * size + within.start..g * size + within.end).collect()
     }
 
+    /// Returns the shape of the slice that the piece is of, or that of the whole tensor.
+    pub(crate) fn inner<'s>(&self, shape: &'s [usize]) -> &'s [usize] {
+        if self.slice.is_some() { shape.get(1..).unwrap_or_default() } else { shape }
+    }
+
+    /// Returns the number of rows of the matrix of which the piece takes some, for a tensor with this shape.
+    pub(crate) fn rows_of(&self, shape: &[usize]) -> usize {
+        let inner = self.inner(shape);
+        let rows = if self.transposed { inner.last() } else { inner.first() };
+        rows.copied().unwrap_or(1)
+    }
+
     /// Returns the number of rows that the piece takes from a tensor with this shape.
     pub(crate) fn count(&self, shape: &[usize]) -> usize {
-        let rows = if self.transposed {
-            shape.last().copied().unwrap_or(1)
-        } else {
-            shape.first().copied().unwrap_or(1)
-        };
+        let rows = self.rows_of(shape);
+        if let Some(first) = self.every_second {
+            return rows.saturating_sub(first).div_ceil(2);
+        }
         self.ranges(rows).iter().map(ExactSizeIterator::len).sum()
     }
 }
@@ -46,18 +69,28 @@ impl Piece {
 /// The place of a parameter: pieces whose rows follow each other.
 pub(crate) type Source = Vec<Piece>;
 
-/// Returns a tensor as a matrix: a vector becomes one column.
-fn matrix<F>(x: ArrayViewD<'_, F>, transposed: bool) -> Option<ArrayView2<'_, F>> {
-    let x = if x.ndim() == 1 { x.insert_axis(ndarray::Axis(1)) } else { x };
+/// Returns the tensor of a piece, or its slice, as a matrix: a vector becomes one column.
+fn matrix<'x, F>(x: ArrayViewD<'x, F>, piece: &Piece) -> Option<ArrayView2<'x, F>> {
+    let x = match piece.slice {
+        Some(index) if x.ndim() > 1 && index < x.shape()[0] => x.index_axis_move(Axis(0), index),
+        Some(_) => return None,
+        None => x,
+    };
+    let x = if x.ndim() == 1 { x.insert_axis(Axis(1)) } else { x };
     let x = x.into_dimensionality::<Ix2>().ok()?;
-    Some(if transposed { x.reversed_axes() } else { x })
+    Some(if piece.transposed { x.reversed_axes() } else { x })
 }
 
-/// Returns a tensor as a matrix to write to.
-fn matrix_mut<F>(x: ArrayViewMutD<'_, F>, transposed: bool) -> Option<ArrayViewMut2<'_, F>> {
-    let x = if x.ndim() == 1 { x.insert_axis(ndarray::Axis(1)) } else { x };
+/// Returns the tensor of a piece, or its slice, as a matrix to write to.
+fn matrix_mut<'x, F>(x: ArrayViewMutD<'x, F>, piece: &Piece) -> Option<ArrayViewMut2<'x, F>> {
+    let x = match piece.slice {
+        Some(index) if x.ndim() > 1 && index < x.shape()[0] => x.index_axis_move(Axis(0), index),
+        Some(_) => return None,
+        None => x,
+    };
+    let x = if x.ndim() == 1 { x.insert_axis(Axis(1)) } else { x };
     let x = x.into_dimensionality::<Ix2>().ok()?;
-    Some(if transposed { x.reversed_axes() } else { x })
+    Some(if piece.transposed { x.reversed_axes() } else { x })
 }
 
 /// Returns the row of a group on disk for row `index` of a parameter stored in pairs.
@@ -69,6 +102,9 @@ fn paired(index: usize, rows: usize, width: usize) -> usize {
 
 /// Returns the rows of a matrix that a piece names, in the order of the parameter.
 pub(crate) fn row_order(piece: &Piece, rows: usize) -> Vec<usize> {
+    if let Some(first) = piece.every_second {
+        return (first..rows).step_by(2).collect();
+    }
     let all: Vec<usize> = piece.ranges(rows).into_iter().flatten().collect();
     if !piece.pairs {
         return all;
@@ -85,7 +121,7 @@ pub(crate) fn collect<'t, F: Scalar>(
 ) -> Option<Array2<F>> {
     let mut numbers = Vec::with_capacity(shape.0 * shape.1);
     for piece in source {
-        let from = matrix(tensor(&piece.tensor)?.view(), piece.transposed)?;
+        let from = matrix(tensor(&piece.tensor)?.view(), piece)?;
         for row in row_order(piece, from.nrows()) {
             numbers.extend(from.row(row).iter());
         }
@@ -103,7 +139,7 @@ pub(crate) fn distribute<F: Scalar>(
     let mut at = 0;
     for piece in source {
         add_to(&piece.tensor, &mut |tensor| {
-            let Some(mut to) = matrix_mut(tensor, piece.transposed) else { return };
+            let Some(mut to) = matrix_mut(tensor, piece) else { return };
             for row in row_order(piece, to.nrows()) {
                 for x in to.slice_mut(s![row, ..]) {
                     *x += numbers[at];

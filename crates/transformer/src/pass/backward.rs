@@ -68,6 +68,11 @@ impl<'a, F: Real> Backward<'a, F> {
         self.values[slot].as_ref().expect("the forward pass kept the slot").view()
     }
 
+    /// Returns a slot that the forward pass may have kept.
+    pub(crate) fn find(&self, slot: Slot) -> Option<View<'_, F>> {
+        self.values[slot].as_ref().map(Matrix::view)
+    }
+
     pub(crate) fn parameter(&self, index: Parameter) -> View<'a, F> {
         self.setting.parameter(index)
     }

@@ -137,6 +137,13 @@ impl<'a, F: Real> Forward<'a, F> {
         self.hooks.wants(point)
     }
 
+    /// Stores numbers that only a backward pass reads, if there will be one.
+    pub(crate) fn keep(&mut self, slot: Slot, x: impl FnOnce() -> Matrix<F>) {
+        if self.keep {
+            self.values[slot] = Some(x());
+        }
+    }
+
     /// Shows numbers that are no slot, one row for each token, as `[b, t, columns]`.
     pub(crate) fn show_rows(&mut self, point: HookPoint, x: &mut Array2<F>) -> Result<(), RunError> {
         let (batch, length) = self.shape();

@@ -1,12 +1,12 @@
 //! The program of a description: its operations in order, their slots and their parameters.
 
 use crate::description::{
-    Arrangement, AttentionDescription, Description, GainForm, HeadNorm, HeadNormOver, LayerDescription,
-    MlpDescription, Norm, NormKind, Rotary,
+    self, Arrangement, AttentionDescription, BoundedGate, Description, ExpertWeights, GainForm, HeadNorm,
+    HeadNormOver, LayerDescription, MlpDescription, Norm, NormKind, Rotary,
 };
 use crate::ops::{
-    Add, Attend, Combine, Embed, First, Gain, Gate, Linear, Normalise, PairValues, Rotate, Scale, Softcap,
-    ValueHeads,
+    Add, Attend, Bounded, Combine, Embed, ExpertMatrix, Experts, First, Gain, Gate, Linear, Nonlinearity,
+    Normalise, PairValues, Rotate, Routing, Scale, Softcap, ValueHeads,
 };
 use crate::parameters::{ParameterName, Part};
 use crate::pass::{AngleTable, Layout, Lookup, Operation, Parameter, Program, Real, Slot, SlotInfo};
@@ -206,6 +206,7 @@ impl<F: Real> Builder<F> {
             v = self.push(|output| PairValues { heads, key_heads, input, output });
         }
         let layer = self.layer.unwrap_or_default();
+        let shown = [(); 2].map(|()| self.slot());
         let mut z = self.push(|output| Attend {
             layer,
             heads: a.heads,
@@ -220,6 +221,7 @@ impl<F: Real> Builder<F> {
             q,
             k,
             v,
+            shown,
             output,
         });
         if let Some(differential) = a.differential {
@@ -248,6 +250,9 @@ impl<F: Real> Builder<F> {
     }
 
     fn mlp(&mut self, m: &MlpDescription, width: usize, input: Slot) -> Slot {
+        if let Some(experts) = &m.experts {
+            return self.experts(m, experts, width, input);
+        }
         let bias = |part| m.bias.then_some(part);
         let gate = m.gated.then(|| self.linear(Part::Gate, bias(Part::GateBias), (m.width, width), input));
         let up = self.linear(Part::Up, bias(Part::UpBias), (m.width, width), input);
@@ -260,6 +265,29 @@ impl<F: Real> Builder<F> {
         let hidden = self.push(|output| Gate { activation, gate, up, output });
         self.name(hidden, Site::MlpNeurons);
         self.linear(Part::Down, bias(Part::DownBias), (width, m.width), hidden)
+    }
+
+    fn experts(&mut self, m: &MlpDescription, e: &description::Experts, width: usize, input: Slot) -> Slot {
+        let count = e.count;
+        let bias = e.router_bias.then_some(Part::RouterBias);
+        let router = self.linear(Part::Router, bias, (count, width), input);
+        self.name(router, Site::RouterLogits);
+        let mut matrix = |weight, bias, (outputs, inputs): (usize, usize)| ExpertMatrix {
+            weight: self.parameter(weight, (count * outputs, inputs)),
+            bias: m.bias.then(|| self.parameter(bias, (count, outputs))),
+        };
+        let gated = m.gated || e.bounded_gate.is_some();
+        let gate = gated.then(|| matrix(Part::ExpertGate, Part::ExpertGateBias, (m.width, width)));
+        let up = matrix(Part::ExpertUp, Part::ExpertUpBias, (m.width, width));
+        let down = matrix(Part::ExpertDown, Part::ExpertDownBias, (width, m.width));
+        let (gate, up) = gate.map_or((up, None), |gate| (gate, Some(up)));
+        let over_all = e.weights == ExpertWeights::SoftmaxOfAll;
+        let routing = Routing { chosen: e.chosen, over_all };
+        let nonlinearity = match e.bounded_gate {
+            Some(BoundedGate { limit, slope }) => Nonlinearity::Bounded(Bounded { limit, slope }),
+            None => Nonlinearity::Plain(m.activation),
+        };
+        self.push(|output| Experts { count, routing, nonlinearity, gate, up, down, input, router, output })
     }
 
     fn head(&mut self, m: &Description, hidden: Slot) -> Slot {
@@ -369,10 +397,14 @@ impl<F: Real> Builder<F> {
 
     /// Adds an operation with one output.
     fn push<O: Operation<F> + 'static>(&mut self, make: impl FnOnce(Slot) -> O) -> Slot {
-        let slot = self.slots.len();
-        self.slots.push(SlotInfo { points: Vec::new(), heads: None });
+        let slot = self.slot();
         self.operations.push(Box::new(make(slot)));
         slot
+    }
+
+    fn slot(&mut self) -> Slot {
+        self.slots.push(SlotInfo { points: Vec::new(), heads: None });
+        self.slots.len() - 1
     }
 
     fn name(&mut self, slot: Slot, site: Site) {

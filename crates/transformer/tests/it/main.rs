@@ -2,6 +2,8 @@
 
 mod architectures;
 mod claims;
+mod experts;
+mod folding;
 mod gguf;
 mod hooks;
 mod interventions;

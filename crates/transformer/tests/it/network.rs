@@ -2,9 +2,10 @@
 
 use collimate_grad::{Batch, CheckConfig, Coordinates, Objective, Scratch, check_gradient};
 use collimate_transformer::{
-    Activation, Alibi, Arrangement, AttentionDescription, Capture, Choice, Description, Differential, Edit,
-    GainForm, Generation, HeadNorm, HeadNormOver, HookPoint, Input, LayerDescription, LearnedPositions,
-    MlpDescription, Model, Norm, RngStream, Rotary, RotaryLayout, Sampling, SequenceObjective, Site, Targets,
+    Activation, Alibi, Arrangement, AttentionDescription, BoundedGate, Capture, Choice, Description,
+    Differential, Edit, ExpertWeights, Experts, GainForm, Generation, HeadNorm, HeadNormOver, HookPoint,
+    Input, LayerDescription, LearnedPositions, MlpDescription, Model, Norm, RngStream, Rotary, RotaryLayout,
+    Sampling, SequenceObjective, Site, Targets,
 };
 use ndarray::{Array2, Axis, s};
 
@@ -67,6 +68,23 @@ fn descriptions() -> Vec<Description> {
     let mut five = LayerDescription::new(a, mlp(true, Activation::GeluBloom), rms);
     (five.arrangement, five.mlp_norm, five.residual_is_normed) = (Arrangement::ParallelOneNorm, None, true);
     all.push(make(five));
+
+    let mut m = mlp(true, Activation::Silu);
+    m.experts = Some(Experts::new(4, 2));
+    let mut six = LayerDescription::new(AttentionDescription::new(2, 1, 6), m, layer_norm);
+    six.mlp.bias = true;
+    six.mlp.experts.iter_mut().for_each(|experts| {
+        experts.router_bias = true;
+        experts.bounded_gate = Some(BoundedGate::new(0.7, 1.702));
+    });
+    let mut d = make(six);
+    // Every kind of expert: with bounds and biases, and plain ones whose weights do not add up to 1.
+    let mut plain = mlp(false, Activation::GeluErf);
+    let mut experts = Experts::new(3, 2);
+    experts.weights = ExpertWeights::SoftmaxOfAll;
+    plain.experts = Some(experts);
+    d.layers[1].mlp = plain;
+    all.push(d);
     all
 }
 
@@ -130,7 +148,7 @@ fn gradients_by_hook_points_are_central_differences_of_edits() {
         let (input, targets) = (padded(), Targets::next_tokens(&padded()));
         let points: Vec<HookPoint> = points(&model)
             .into_iter()
-            .filter(|point| !matches!(point.site, Site::Scores | Site::Pattern | Site::HeadResult))
+            .filter(|point| point.site != Site::HeadResult)
             .filter(|point| !point.name().ends_with("_scale") && !point.name().contains("_scale."))
             .collect();
         let g = model.gradients(&input, &targets, &points, None).unwrap();
@@ -157,47 +175,70 @@ fn gradients_by_hook_points_are_central_differences_of_edits() {
 fn pulled_back_functions_of_the_logits_have_the_gradients_of_central_differences_in_an_edited_run() {
     for (number, d) in descriptions().into_iter().enumerate() {
         let model = Model::<f64>::random(d, &RngStream::new(number as u64, 4));
-        let start = Site::Embedding.of_layer(0);
-        let points: Vec<HookPoint> =
-            [Site::Query, Site::Key, Site::Value, Site::HeadOutput, Site::ResidualMid]
-                .into_iter()
-                .map(|site| site.of_layer(1))
-                .chain([start, Site::MlpInput.of_layer(0), Site::ResidualPost.of_layer(1)])
-                .filter(|point| model.has_point(*point))
-                .collect();
-        let shift = |mut x: ndarray::ArrayViewMutD<'_, f64>| x.mapv_inplace(|x| 1.1 * x + 0.05);
-        // The function is the sum of the sines of the logits.
-        let value = |logits: &ndarray::Array3<f64>| logits.iter().map(|x| x.sin()).sum::<f64>();
-        let mut edit = Edit::at_f64(start, shift);
-        let back = model.pull_back(&padded(), &points, &mut edit, |logits| logits.mapv(f64::cos)).unwrap();
-        for &point in &points {
-            let gradient = &back.by_point[&point];
-            let mut stream = RngStream::new(8, 0);
-            let v = gradient.mapv(|_| stream.normal());
-            let moved = |step: f64| {
-                let first = Edit::at_f64(start, shift);
-                let second =
-                    Edit::at_f64(point, |mut x: ndarray::ArrayViewMutD<'_, f64>| x.scaled_add(step, &v));
-                value(&model.run(&padded(), &mut (first, second)).unwrap().logits.unwrap())
-            };
-            let central = |step: f64| (moved(step) - moved(-step)) / (2.0 * step);
-            // A norm bends most at the zero rows of padding, where its ε of 1e-5 is all that it divides by: the error of a central difference is
-            // then 1e-5 of the whole. Two steps together cancel it, and leave the fourth power of the step and rounding.
-            let difference = (4.0 * central(5e-6) - central(1e-5)) / 3.0;
-            let given = (gradient * &v).sum();
-            assert!(
-                (given - difference).abs() < 1e-7 * given.abs().max(1.0),
-                "{number} {point}: {given} for {difference}"
-            );
+        let points: Vec<HookPoint> = [
+            Site::Query,
+            Site::Key,
+            Site::Value,
+            Site::Scores,
+            Site::Pattern,
+            Site::HeadOutput,
+            Site::ResidualMid,
+        ]
+        .into_iter()
+        .map(|site| site.of_layer(1))
+        .chain([Site::Scores, Site::Pattern, Site::MlpInput].map(|site| site.of_layer(0)))
+        .chain([Site::Embedding.of_layer(0), Site::ResidualPost.of_layer(1)])
+        .filter(|point| model.has_point(*point))
+        .collect();
+        for start in [Site::Embedding, Site::Scores, Site::Pattern].map(|site| site.of_layer(0)) {
+            edited_gradients(number, &model, start, &points);
         }
-        let pattern = Site::Pattern.of_layer(0);
+        let result = Site::HeadResult.of_layer(0);
         let refused = |points: &[HookPoint], hooks: &mut Capture<f64>| {
             model.pull_back(&padded(), points, hooks, Clone::clone).unwrap_err().to_string()
         };
-        assert!(refused(&[pattern], &mut Capture::at([])).contains("head output"));
-        assert!(refused(&[], &mut Capture::at([pattern])).contains("head output"));
+        assert!(refused(&[result], &mut Capture::at([])).contains("head output"));
+        assert!(refused(&[], &mut Capture::at([result])).contains("head output"));
+        let gradients = model.gradients(&padded(), &Targets::next_tokens(&padded()), &[result], None);
+        assert!(gradients.unwrap_err().to_string().contains("head output"));
         let other = model.pull_back(&padded(), &[], &mut (), |_| ndarray::Array3::zeros((1, 1, 1)));
         assert!(other.unwrap_err().to_string().contains("the cotangent"));
+    }
+}
+
+/// Compares the gradients in a run that is edited at `start` with central differences.
+fn edited_gradients(number: usize, model: &Model<f64>, start: HookPoint, points: &[HookPoint]) {
+    // The edit adds a constant, so that the gradients before it are those of the run too.
+    let shift = |mut x: ndarray::ArrayViewMutD<'_, f64>| {
+        x.iter_mut().enumerate().for_each(|(index, x)| *x += 0.2 * (index as f64).sin());
+    };
+    // The function is the sum of the sines of the logits.
+    let value = |logits: &ndarray::Array3<f64>| logits.iter().map(|x| x.sin()).sum::<f64>();
+    let mut edit = Edit::at_f64(start, shift);
+    let back = model.pull_back(&padded(), points, &mut edit, |logits| logits.mapv(f64::cos)).unwrap();
+    for &point in points {
+        let gradient = &back.by_point[&point];
+        let mut stream = RngStream::new(8, 0);
+        let mut v = gradient.mapv(|_| stream.normal());
+        if matches!(point.site, Site::Scores | Site::Pattern) {
+            // The results of padding are rows of zeros, where a norm after them bends too much for differences.
+            let padding = v.indexed_iter_mut().filter(|(index, _)| index[0] == 1 && index[2] < 2);
+            padding.for_each(|(_, v)| *v = 0.0);
+        }
+        let moved = |step: f64| {
+            let first = Edit::at_f64(start, shift);
+            let second = Edit::at_f64(point, |mut x: ndarray::ArrayViewMutD<'_, f64>| x.scaled_add(step, &v));
+            value(&model.run(&padded(), &mut (first, second)).unwrap().logits.unwrap())
+        };
+        let central = |step: f64| (moved(step) - moved(-step)) / (2.0 * step);
+        // A norm bends most at the zero rows of padding, where its ε of 1e-5 is all that it divides by: the error of a central difference is
+        // then 1e-5 of the whole. Two steps together cancel it, and leave the fourth power of the step and rounding.
+        let difference = (4.0 * central(5e-6) - central(1e-5)) / 3.0;
+        let given = (gradient * &v).sum();
+        assert!(
+            (given - difference).abs() < 1e-7 * given.abs().max(1.0),
+            "{number} {point}: {given} for {difference}"
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use crate::arrays::StoredParameter;
 use crate::description::Description;
 use crate::error::{ModelFileError, check_finite};
 use crate::network::Model;
-use crate::parameters::{ParameterName, Part, Source, collect, row_order};
+use crate::parameters::{ParameterName, Part, Piece, Source, collect, row_order};
 use crate::pass::{Precision, Program};
 use crate::program::build;
 use collimate_tensor::files::{FileArray, FileError, Gguf, StoredMatrix};
@@ -162,9 +162,12 @@ fn can_stay(name: ParameterName, source: &Source) -> bool {
             | Part::Gate
             | Part::Up
             | Part::Down
+            | Part::ExpertGate
+            | Part::ExpertUp
+            | Part::ExpertDown
             | Part::Head
     );
-    read_by_products && source.iter().all(|piece| !piece.transposed)
+    read_by_products && source.iter().all(|piece| !piece.transposed && piece.slice.is_none())
 }
 
 /// Reads the rows of a parameter without expanding them, and checks that they are finite.
@@ -290,8 +293,9 @@ fn check_shapes<F>(
     for ((_, (rows, columns)), source) in program.parameters.iter().zip(sources) {
         let mut count = 0;
         for piece in source {
-            let shape = &shapes[&piece.tensor];
-            let taken = piece.count(shape);
+            let whole = &shapes[&piece.tensor];
+            let (shape, taken) = (piece.inner(whole), piece.count(whole));
+            let exists = piece.slice.is_none_or(|index| whole.first().is_some_and(|&count| index < count));
             *used.entry(&piece.tensor).or_default() += taken;
             // The numbers of a vector are columns; the columns of a matrix are those of the parameter.
             let fits = match shape.len() {
@@ -300,35 +304,54 @@ fn check_shapes<F>(
                 _ => false,
             };
             count += if shape.len() == 1 { taken / columns } else { taken };
-            if !fits || piece.groups == 0 {
-                return Err(wrong_shape(piece.tensor.clone(), (*rows, *columns), shape));
+            if !fits || !exists || piece.groups == 0 {
+                return Err(wrong_shape(piece, (*rows, *columns), source.len(), whole));
             }
         }
         if count != *rows {
-            let tensor = source[0].tensor.clone();
-            let shape = &shapes[&tensor];
-            return Err(wrong_shape(tensor, (*rows, *columns), shape));
+            return Err(wrong_shape(&source[0], (*rows, *columns), source.len(), &shapes[&source[0].tensor]));
         }
     }
     for (tensor, taken) in used {
         let shape = &shapes[tensor];
         let pieces = sources.iter().flatten().filter(|piece| piece.tensor == tensor);
-        let rows = pieces.map(|piece| if piece.transposed { shape[shape.len() - 1] } else { shape[0] }).max();
-        if rows != Some(taken) {
-            return Err(wrong_shape(
-                tensor.to_owned(),
-                (taken, shape.iter().product::<usize>() / shape[0].max(1)),
-                shape,
-            ));
+        let slices = |piece: &Piece| if piece.slice.is_some() { shape[0] } else { 1 };
+        let most = pieces.max_by_key(|piece| piece.rows_of(shape) * slices(piece));
+        let Some(piece) = most.filter(|piece| piece.rows_of(shape) * slices(piece) != taken) else {
+            continue;
+        };
+        if piece.slice.is_some() {
+            // The slices that no expert reads.
+            let mut expected = shape.clone();
+            expected[0] = taken / piece.rows_of(shape).max(1);
+            return Err(ModelFileError::TensorShape {
+                name: tensor.to_owned(),
+                expected,
+                given: shape.clone(),
+            });
         }
+        let columns = shape.iter().product::<usize>() / piece.rows_of(shape).max(1);
+        return Err(wrong_shape(piece, (taken, columns), 1, shape));
     }
     Ok(())
 }
 
-fn wrong_shape(name: String, expected: (usize, usize), given: &[usize]) -> ModelFileError {
-    let expected =
-        if given.len() == 1 { vec![expected.0 * expected.1] } else { vec![expected.0, expected.1] };
-    ModelFileError::TensorShape { name, expected, given: given.to_vec() }
+/// Returns the error of a tensor that does not have the rows of a parameter of `pieces` pieces.
+fn wrong_shape(
+    piece: &Piece,
+    (rows, columns): (usize, usize),
+    pieces: usize,
+    given: &[usize],
+) -> ModelFileError {
+    let rows_here = if piece.every_second.is_some() { 2 * rows } else { rows };
+    let expected = match (piece.slice, given.len()) {
+        (Some(_), 2) => vec![pieces, rows_here * columns / pieces.max(1)],
+        (Some(_), _) if piece.transposed => vec![pieces, columns, rows_here / pieces.max(1)],
+        (Some(_), _) => vec![pieces, rows_here / pieces.max(1), columns],
+        (None, 1) => vec![rows * columns],
+        (None, _) => vec![rows, columns],
+    };
+    ModelFileError::TensorShape { name: piece.tensor.clone(), expected, given: given.to_vec() }
 }
 
 /// Returns the tensors that hold no parameter. One that is not known to be without effect is refused.

@@ -91,31 +91,52 @@ impl<F: Precision> Model<F> {
     }
 }
 
+/// A tensor that parameters are stored in.
+#[derive(Default)]
+struct Stored {
+    rows: usize,
+    columns: usize,
+    transposed: bool,
+    vector: bool,
+    /// The number of slices on the first axis, or 0 for a tensor without such an axis.
+    slices: usize,
+}
+
+impl Stored {
+    fn shape(&self) -> Vec<usize> {
+        let rows = self.rows / self.slices.max(1);
+        let inner = match (self.vector, self.transposed) {
+            (true, _) => vec![rows],
+            (false, true) => vec![self.columns, rows],
+            (false, false) => vec![rows, self.columns],
+        };
+        let slices = (self.slices > 0).then_some(self.slices);
+        slices.into_iter().chain(inner).collect()
+    }
+}
+
 /// Returns the shapes of the tensors of a file that holds these parameters in these places.
 fn shapes(
     parameters: &[(ParameterName, (usize, usize))],
     sources: &[Source],
 ) -> BTreeMap<String, Vec<usize>> {
-    let mut rows: BTreeMap<&str, (usize, usize, bool, bool)> = BTreeMap::new();
+    let mut tensors: BTreeMap<&str, Stored> = BTreeMap::new();
     for ((name, (r, c)), source) in parameters.iter().zip(sources) {
         for piece in source {
-            // A gain of each head is a tensor of its own where there are several pieces.
+            // A gain of each head, and a bias of each expert, is a piece of its own.
             let vector = is_vector(name.part) && (*r == 1 || source.len() > 1);
             let taken = match &piece.rows {
                 Some(rows) => rows.len() * piece.groups,
                 None if vector => *c,
-                None => *r,
+                None => *r / source.len(),
             };
-            let entry = rows.entry(&piece.tensor).or_insert((0, *c, piece.transposed, vector));
-            entry.0 += taken;
+            let to = tensors.entry(&piece.tensor).or_default();
+            to.rows += taken;
+            (to.columns, to.transposed, to.vector) = (*c, piece.transposed, vector);
+            to.slices = to.slices.max(piece.slice.map_or(0, |index| index + 1));
         }
     }
-    let shape = |(rows, columns, transposed, vector): (usize, usize, bool, bool)| match (vector, transposed) {
-        (true, _) => vec![rows],
-        (false, true) => vec![columns, rows],
-        (false, false) => vec![rows, columns],
-    };
-    rows.into_iter().map(|(name, entry)| (name.to_owned(), shape(entry))).collect()
+    tensors.into_iter().map(|(name, stored)| (name.to_owned(), stored.shape())).collect()
 }
 
 /// Returns true for parameters that files store with one axis.
