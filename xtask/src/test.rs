@@ -96,7 +96,7 @@ pub(crate) fn has_nextest() -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-/// Fetches the model, which the tests on the real model need.
+/// Fetches the two models, which the tests on real models need.
 fn fetch_data(options: &Options) -> Result<()> {
     if options.no_real {
         println!("xtask: --no-real: the tests on the real language model are left out");
@@ -106,9 +106,9 @@ fn fetch_data(options: &Options) -> Result<()> {
         return Ok(());
     }
     let binary = target_folder()?.join("debug").join("collimate");
-    if crate::process::run(Command::new(binary).arg("data")).is_err() {
+    if crate::process::run(Command::new(binary).args(["data", "--encoder"])).is_err() {
         bail!(
-            "the tests on the real language model need the model, and it could not be fetched (see above); \
+            "the tests on real models need the two models, and they could not be fetched (see above); \
              `cargo xtask test --no-real` runs all the other tests"
         );
     }

@@ -1,7 +1,7 @@
 //! `collimate data`.
 
 use crate::session::{Downloads, Session, on_interrupt, say};
-use collimate_studies::data::{self, BROWN, Cache, DataError, SMOLLM2};
+use collimate_studies::data::{self, BROWN, Cache, DataError, MINILM, SMOLLM2};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,12 +10,16 @@ use std::sync::Arc;
 #[command(after_help = "\
 Examples:
   collimate data
+  collimate data --encoder
   collimate data --full
   collimate data --full --verify")]
 pub(crate) struct Options {
     /// Also download the Brown corpus (2.9 MB), which may be restricted to non-commercial use.
     #[arg(long)]
     full: bool,
+    /// Also download the encoder all-MiniLM-L6-v2 (83.5 MB), a second model for the claims about a model.
+    #[arg(long)]
+    encoder: bool,
     /// The cache folder; by default that of the variable COLLIMATE_CACHE, or else the user's cache folder.
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
@@ -30,7 +34,9 @@ pub(crate) fn run(options: &Options, session: &Session) -> anyhow::Result<()> {
         Some(folder) => Cache::at(folder),
         None => Cache::user()?,
     };
-    let items = if options.full { vec![&SMOLLM2, &BROWN] } else { vec![&SMOLLM2] };
+    let mut items = vec![&SMOLLM2];
+    items.extend(options.encoder.then_some(&MINILM));
+    items.extend(options.full.then_some(&BROWN));
     // A check has nothing to save, so that a signal ends it at once.
     let stop = if options.verify { Arc::default() } else { on_interrupt("ending the download") };
     let mut failed = None;

@@ -120,6 +120,9 @@ impl StudyError {
             }
             // These messages say themselves what to do.
             Self::Data(error) => Outcome::unavailable("a download", error.to_string()),
+            Self::Model(TransformerError::Run(error @ (RunError::NoHead | RunError::NotCausal))) => {
+                Outcome::unavailable("a model that predicts the next token", error.to_string())
+            }
             Self::Interrupted => Outcome::inconclusive(Why::Interrupted),
             other => Outcome::inconclusive(Why::Other(other.to_string())),
         }

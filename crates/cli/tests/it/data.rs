@@ -5,12 +5,11 @@ use super::run;
 #[test]
 fn verify_names_missing_items_and_downloads_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (status, _, said) = run(folder.path(), &["data", "--verify", "--full"]);
+    let (status, _, said) = run(folder.path(), &["data", "--verify", "--full", "--encoder"]);
     assert_eq!(status, 2, "{said}");
-    assert!(
-        said.contains("SmolLM2") && said.contains("Brown") && said.contains("cargo xtask data --full"),
-        "{said}"
-    );
+    for words in ["SmolLM2", "all-MiniLM-L6-v2", "Brown", "cargo xtask data --full", "xtask data --encoder"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
     assert!(!folder.path().join("cache").exists());
 }
 

@@ -3,7 +3,7 @@ use super::digest::{file_sha256, tree_sha256};
 use super::error::DataError;
 use super::event::Event;
 use super::fetch::Fetcher;
-use super::item::{Contents, Item};
+use super::item::{Contents, Item, PinnedFile};
 use super::space::check_space;
 use super::unpack::unpack;
 use std::fs::{self, File, TryLockError};
@@ -14,7 +14,7 @@ const ATTEMPTS: usize = 2;
 
 /// Returns the path of an item if it is complete in the cache. It never downloads.
 ///
-/// The path is the file of a [`Contents::File`], or the folder of a [`Contents::Tree`].
+/// The path is the file of a [`Contents::File`], or the folder of [`Contents::Files`] and of a [`Contents::Tree`].
 ///
 /// # Errors
 /// [`DataError::Absent`] when it was never installed; [`DataError::Damaged`] when its size or digest differs from the pinned one.
@@ -120,39 +120,53 @@ fn install_once(
 /// Compares the files of a folder with the pinned sizes and digests of the item.
 fn check_contents(item: &Item, folder: &Path) -> Result<PathBuf, DataError> {
     let path = path_in(item, folder);
-    let damaged = |what, expected: String, given: String| {
-        Err(DataError::Damaged { path: path.clone(), what, expected, given })
-    };
     match item.contents {
-        Contents::File { bytes, sha256, .. } => {
-            let size = fs::metadata(&path).map_or(0, |found| found.len());
-            if size != bytes {
-                return damaged("size", format!("{bytes} bytes"), format!("{size} bytes"));
-            }
-            let digest = file_sha256(&path)?.0;
-            if digest != sha256 {
-                return damaged("SHA-256", sha256.into(), digest);
-            }
+        Contents::File(file) => check_file(&file, path.clone())?,
+        Contents::Files(files) => {
+            check_count(folder, files.len())?;
+            files.iter().try_for_each(|file| check_file(file, folder.join(file.name)))?;
         }
         Contents::Tree { files, sha256, .. } => {
-            let found = folder.read_dir().map_err(DataError::io(folder))?.count();
-            if found != files {
-                return damaged("number of files", files.to_string(), found.to_string());
-            }
+            check_count(folder, files)?;
             let digest = tree_sha256(folder)?;
             if digest != sha256 {
-                return damaged("SHA-256 of all files", sha256.into(), digest);
+                return Err(damaged(path, "SHA-256 of all files", sha256.into(), digest));
             }
         }
     }
     Ok(path)
 }
 
+/// Compares a file with its pinned size and digest.
+fn check_file(file: &PinnedFile, path: PathBuf) -> Result<(), DataError> {
+    let size = fs::metadata(&path).map_or(0, |found| found.len());
+    if size != file.bytes {
+        return Err(damaged(path, "size", format!("{} bytes", file.bytes), format!("{size} bytes")));
+    }
+    let digest = file_sha256(&path)?.0;
+    if digest != file.sha256 {
+        return Err(damaged(path, "SHA-256", file.sha256.into(), digest));
+    }
+    Ok(())
+}
+
+/// Checks the number of files in a folder.
+fn check_count(folder: &Path, files: usize) -> Result<(), DataError> {
+    match folder.read_dir().map_err(DataError::io(folder))?.count() {
+        found if found == files => Ok(()),
+        found => Err(damaged(folder.to_owned(), "number of files", files.to_string(), found.to_string())),
+    }
+}
+
+fn damaged(path: PathBuf, what: &'static str, expected: String, given: String) -> DataError {
+    DataError::Damaged { path, what, expected, given }
+}
+
 /// Returns the path that `install` returns: the only file, or the folder.
 fn path_in(item: &Item, folder: &Path) -> PathBuf {
     match item.contents {
-        Contents::File { name, .. } => folder.join(name),
-        Contents::Tree { .. } => folder.to_owned(),
+        Contents::File(file) => folder.join(file.name),
+        Contents::Files(_) | Contents::Tree { .. } => folder.to_owned(),
     }
 }
 

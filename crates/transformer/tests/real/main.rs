@@ -1,8 +1,10 @@
 //! The pinned SmolLM2-135M-Instruct agrees with values computed elsewhere.
 //!
 //! The fixture was made with Hugging Face transformers 5.23 on the same weights; an independent numpy implementation
-//! agrees with it. This is a test binary of its own with one test, so that the model is loaded once, by any test runner, and so that
-//! the other tests need neither the model nor the feature `tokenizer`.
+//! agrees with it. This is a test binary of its own with one test for each model, so that each is loaded once, by any test runner, and so
+//! that the other tests need neither the models nor the feature `tokenizer`.
+
+mod encoder;
 
 use collimate_attention::prefix_matching;
 use collimate_tensor::files::{Gguf, Safetensors};
@@ -14,24 +16,36 @@ use std::path::{Path, PathBuf};
 const SEQUENCES: [&str; 7] =
     ["france", "repeat60", "induction0", "induction1", "induction2", "text0", "text1"];
 
+/// Returns the folder of the downloaded models.
+fn cache_root() -> PathBuf {
+    match std::env::var_os("COLLIMATE_CACHE").filter(|value| !value.is_empty()) {
+        Some(root) => PathBuf::from(root),
+        None => {
+            directories::ProjectDirs::from("", "", "collimate").expect("a home folder").cache_dir().into()
+        }
+    }
+}
+
+/// Returns true if the tests on real models are to be left out, and says so.
+fn skipped(model: &str) -> bool {
+    let skipped = std::env::var_os("COLLIMATE_NO_REAL").is_some_and(|value| value == "1");
+    if skipped {
+        eprintln!("\n*** COLLIMATE_NO_REAL=1: NOTHING was compared with {model} ***\n");
+    }
+    skipped
+}
+
 /// Returns the path of the model: `COLLIMATE_SMOLLM2`, or else its place in the cache that `cargo xtask data` fills.
 fn model_path() -> PathBuf {
     if let Some(path) = std::env::var_os("COLLIMATE_SMOLLM2") {
         return path.into();
     }
-    let root = match std::env::var_os("COLLIMATE_CACHE").filter(|value| !value.is_empty()) {
-        Some(root) => PathBuf::from(root),
-        None => {
-            directories::ProjectDirs::from("", "", "collimate").expect("a home folder").cache_dir().into()
-        }
-    };
-    root.join("smollm2-0.1.2").join("SmolLM2-135M-Instruct.Q4_1.gguf")
+    cache_root().join("smollm2-0.1.2").join("SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
 #[test]
 fn the_pinned_model_reproduces_the_fixture() {
-    if std::env::var_os("COLLIMATE_NO_REAL").is_some_and(|value| value == "1") {
-        eprintln!("\n*** COLLIMATE_NO_REAL=1: NOTHING was compared with the real model ***\n");
+    if skipped("the real model") {
         return;
     }
     let path = model_path();

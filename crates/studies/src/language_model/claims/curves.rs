@@ -245,6 +245,9 @@ fn material(
     size: &Size,
     place: Place,
 ) -> Result<Material, StudyError> {
+    if size.spliced {
+        setup.check_predicts()?;
+    }
     let [train, held_out] = jargon_sequences(setup, size.train_tokens, size.held_out_tokens)?;
     let total = train.len() as u64;
     // All places are captured in one pass, because the pass over the text costs most.

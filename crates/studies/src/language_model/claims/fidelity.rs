@@ -128,6 +128,7 @@ fn compare(
     setup: &'static LanguageModelSetup,
     preset: Preset,
 ) -> Result<Outcome, StudyError> {
+    setup.check_predicts()?;
     let protocol = Protocol::of(context.tier(), setup.model.description().width);
     let material = material(context, setup, &protocol)?;
     let mut curves = BTreeMap::new();
@@ -193,6 +194,7 @@ fn figure(curves: &BTreeMap<Preset, Arc<Vec<Point>>>, whole: &[usize]) -> collim
 }
 
 fn ablations(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcome, StudyError> {
+    setup.check_predicts()?;
     let protocol = Protocol::of(context.tier(), setup.model.description().width);
     let material = material(context, setup, &protocol)?;
     let LossRecovered { clean, zero_ablated, mean_ablated, .. } = material.held_out.ablations();

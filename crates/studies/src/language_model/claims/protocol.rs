@@ -75,6 +75,7 @@ impl Protocol {
 /// The training activations and the held-out text of a protocol.
 pub(super) struct Material {
     pub(super) shards: Shards,
+    /// The held-out text, without losses where the model predicts no next token.
     pub(super) held_out: HeldOut,
 }
 
@@ -92,8 +93,12 @@ pub(super) fn material(
             !context.interrupted()
         })?;
         let shards = captured.remove(0);
-        context.progress(0, 1, "the model's own losses on held-out text");
-        let held_out = HeldOut::new(&setup.model, setup.residual(), held_out, &mean_row(&shards)?)?;
+        let held_out = if setup.check_predicts().is_ok() {
+            context.progress(0, 1, "the model's own losses on held-out text");
+            HeldOut::new(&setup.model, setup.residual(), held_out, &mean_row(&shards)?)?
+        } else {
+            HeldOut::rows_only(&setup.model, setup.residual(), held_out)?
+        };
         Ok(Material { shards, held_out })
     })
 }

@@ -1,6 +1,8 @@
 //! Small items with their archives and digests, and a fetcher that serves them.
 
-use collimate_studies::data::{Client, Contents, DataError, Fetcher, Item, file_sha256, tree_sha256};
+use collimate_studies::data::{
+    Client, Contents, DataError, Fetcher, Item, PinnedFile, file_sha256, tree_sha256,
+};
 use std::collections::VecDeque;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,21 @@ pub(super) fn wheel() -> (&'static Item, Vec<u8>) {
     (item, archive)
 }
 
+/// Makes an item of two files of a wheel, and its archive.
+pub(super) fn wheel_of_two() -> (&'static Item, Vec<u8>) {
+    let (one, archive) = wheel();
+    let Contents::File(model) = one.contents else { panic!("a wheel with one file") };
+    let notes = b"Name: made-up";
+    let file = PinnedFile {
+        member: "METADATA",
+        name: "notes.txt",
+        bytes: notes.len() as u64,
+        sha256: digest_of(notes).leak(),
+    };
+    let contents = Contents::Files(Box::leak(Box::new([model, file])));
+    (Box::leak(Box::new(Item { name: "made-up-folder", contents, ..*one })), archive)
+}
+
 /// Makes an item of one file with the given sizes and digests.
 pub(super) fn wheel_item(
     archive: String,
@@ -36,12 +53,12 @@ pub(super) fn wheel_item(
         version: "1.0",
         archive_sha256: archive.leak(),
         archive_bytes: archive_bytes as u64,
-        contents: Contents::File {
+        contents: Contents::File(PinnedFile {
             member: MEMBER,
             name: "model.bin",
             bytes: bytes as u64,
             sha256: inner.leak(),
-        },
+        }),
         licence: "made up, so anyone may use it.",
         how: "collimate data",
     }))

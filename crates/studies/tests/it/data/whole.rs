@@ -1,6 +1,6 @@
 //! An item is installed completely and once, and is fetched again when it is damaged.
 
-use super::made_up::{Serves, payload, tarball, wheel, wheel_item};
+use super::made_up::{Serves, payload, tarball, wheel, wheel_item, wheel_of_two};
 use collimate_studies::data::{Cache, DataError, Event, install, locate};
 
 #[test]
@@ -47,6 +47,35 @@ fn only_the_selected_files_of_a_tar_file_are_kept() {
     assert!(locate(item, &cache).is_ok());
     std::fs::write(path.join("a3"), "").unwrap();
     assert!(matches!(locate(item, &cache), Err(DataError::Damaged { .. })));
+}
+
+#[test]
+fn several_files_of_a_wheel_are_kept_in_a_folder_and_each_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let (item, archive) = wheel_of_two();
+    assert_eq!(item.contents.bytes(), payload().len() as u64 + 13);
+    let path = install(item, &cache, &Serves::these([archive]), &mut |_| {}).unwrap();
+    assert_eq!(path, cache.folder_of(item));
+    assert_eq!(std::fs::read(path.join("model.bin")).unwrap(), payload());
+    assert_eq!(std::fs::read_to_string(path.join("notes.txt")).unwrap(), "Name: made-up");
+    let what = |expected: &str| match locate(item, &cache) {
+        Err(DataError::Damaged { path, what, .. }) => {
+            assert_eq!(what, expected, "{}", path.display());
+            path.file_name().unwrap().to_str().unwrap().to_owned()
+        }
+        other => panic!("{other:?}"),
+    };
+    std::fs::write(path.join("notes.txt"), "Name: made-xp").unwrap();
+    assert_eq!(what("SHA-256"), "notes.txt");
+    std::fs::write(path.join("notes.txt"), "Name").unwrap();
+    assert_eq!(what("size"), "notes.txt");
+    std::fs::write(path.join("notes.txt"), "Name: made-up").unwrap();
+    assert_eq!(locate(item, &cache).unwrap(), path);
+    std::fs::write(path.join("more"), "").unwrap();
+    what("number of files");
+    std::fs::remove_file(path.join("notes.txt")).unwrap();
+    assert_eq!(what("size"), "notes.txt", "a missing file has no bytes");
 }
 
 #[test]
