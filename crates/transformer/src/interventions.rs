@@ -3,7 +3,8 @@
 use crate::error::{RunError, check_finite};
 use crate::hooks::Hooks;
 use crate::network::Model;
-use crate::pass::{Input, Precision};
+use crate::pass::Input;
+use crate::precision::Precision;
 use crate::site::HookPoint;
 use collimate_tensor::Scalar;
 use ndarray::{ArrayD, ArrayViewMutD, Axis, IxDyn};

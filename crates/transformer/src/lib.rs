@@ -15,6 +15,7 @@ mod network;
 mod ops;
 mod parameters;
 mod pass;
+mod precision;
 mod program;
 mod site;
 #[cfg(feature = "tokenizer")]
@@ -35,7 +36,8 @@ pub use network::{
     SequenceObjective, Targets,
 };
 pub use parameters::{ParameterName, Part};
-pub use pass::{Input, Precision};
+pub use pass::Input;
+pub use precision::Precision;
 pub use site::{HookPoint, Site, UnknownPoint};
 #[cfg(feature = "tokenizer")]
 pub use tokenizer::{EncodeOptions, Encoding, SpecialIds, SpecialText, SpecialTokens, Tokenizer, Unspelt};

@@ -1,8 +1,9 @@
 //! The dense product, by the `gemm` crate.
 
-use super::{assert_shape, packed};
+use super::{assert_shape, packed, rows};
 use crate::CpuLevel;
-use ndarray::{ArrayRef2, NdFloat};
+use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2, Axis, NdFloat};
+use rayon::prelude::*;
 
 macro_rules! product {
     ($f:ident) => {
@@ -23,10 +24,38 @@ macro_rules! product {
                 if c.is_empty() {
                     return;
                 }
+                if alpha == 1.0 && beta == 0.0 && few_rows(a, b, c, threads) {
+                    return;
+                }
                 if a.ncols() == 0 || CpuLevel::current() < CpuLevel::detected() {
                     return forced_down(alpha, a, b, beta, c);
                 }
                 dense(alpha, a, b, beta, c, threads);
+            }
+
+            /// Computes c ← a·b as inner products, if `a` has few rows and the columns of `b` are contiguous. The time is that of one
+            /// pass over `b`. Returns false for other operands.
+            fn few_rows(a: &ArrayRef2<$f>, b: &ArrayRef2<$f>, c: &mut ArrayRef2<$f>, threads: bool) -> bool {
+                let contiguous = b.strides()[0] == 1 && b.nrows() > 1;
+                if a.nrows() > FEW || !contiguous {
+                    return false;
+                }
+                let a = a.as_standard_layout();
+                let left: Vec<&[$f]> =
+                    a.rows().into_iter().map(|row| row.to_slice().expect("standard layout")).collect();
+                let dots = |(b, mut c): (ArrayView2<'_, $f>, ArrayViewMut2<'_, $f>)| {
+                    for (column, mut c) in b.columns().into_iter().zip(c.columns_mut()) {
+                        let column = column.to_slice().expect("contiguous columns");
+                        left.iter().zip(&mut c).for_each(|(row, c)| *c = rows::$f::dot(row, column));
+                    }
+                };
+                let blocks = b.axis_chunks_iter(Axis(1), LEAST[1]).zip(split_columns(c.view_mut(), LEAST[1]));
+                if threads {
+                    blocks.collect::<Vec<_>>().into_par_iter().for_each(dots);
+                } else {
+                    blocks.for_each(dots);
+                }
+                true
             }
 
             /// Computes the product with our own kernel: the `gemm` crate detects the processor by itself and knows no
@@ -57,7 +86,17 @@ macro_rules! product {
 product!(f32);
 product!(f64);
 
+/// The largest number of rows for which a product is a set of inner products.
+const FEW: usize = 4;
+/// The fewest multiply-adds of a task.
+const TASK: usize = 1 << 18;
+/// The fewest rows and columns of a task: whole tiles of the crate's kernels.
+const LEAST: [usize; 2] = [24, 64];
+
 /// Computes c ← α·a·b + β·c for shapes that agree and are not empty.
+///
+/// On several threads, each task computes a block of `c` by itself. The crate's own threads wait for each other at every block of
+/// the sum, which costs more than the second copy of an operand. No block changes the order of a sum.
 pub(super) fn dense<F: NdFloat>(
     alpha: F,
     a: &ArrayRef2<F>,
@@ -66,9 +105,54 @@ pub(super) fn dense<F: NdFloat>(
     c: &mut ArrayRef2<F>,
     threads: bool,
 ) {
+    let (m, n) = c.dim();
+    let count = |work: usize| if threads { rayon::current_num_threads().min(work / TASK) } else { 1 };
+    let [rows, columns] = blocks([m, n], b.strides()[1] != 1, count(m * n * a.ncols()));
+    if m <= rows && n <= columns {
+        return one_block(alpha, a, b, beta, c);
+    }
+    let groups = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows));
+    let tasks: Vec<_> = groups
+        .flat_map(|(c, a)| {
+            let columns = split_columns(c, columns).into_iter().zip(b.axis_chunks_iter(Axis(1), columns));
+            columns.map(move |(c, b)| (a, b, c))
+        })
+        .collect();
+    tasks.into_par_iter().for_each(|(a, b, mut c)| one_block(alpha, &a, &b, beta, &mut c));
+}
+
+/// Returns the numbers of rows and columns of the blocks of `count` tasks.
+///
+/// Each block of columns copies the left operand, and each block of rows the right one if its columns are contiguous. So such an operand
+/// is divided by columns, others by rows, as far as there are enough.
+fn blocks(sizes: [usize; 2], by_columns: bool, count: usize) -> [usize; 2] {
+    let first = usize::from(by_columns);
+    let mut blocks = sizes;
+    let mut left = count.max(1);
+    for axis in [first, 1 - first] {
+        let parts = left.min(sizes[axis] / LEAST[axis]).max(1);
+        blocks[axis] = sizes[axis].div_ceil(parts).next_multiple_of(LEAST[axis] / 4);
+        left /= parts;
+    }
+    blocks
+}
+
+/// Divides columns into blocks.
+fn split_columns<F>(mut c: ArrayViewMut2<'_, F>, columns: usize) -> Vec<ArrayViewMut2<'_, F>> {
+    let mut all = Vec::new();
+    while c.ncols() > columns {
+        let (block, rest) = c.split_at(Axis(1), columns);
+        all.push(block);
+        c = rest;
+    }
+    all.push(c);
+    all
+}
+
+/// Computes a block of the product on the calling thread.
+fn one_block<F: NdFloat>(alpha: F, a: &ArrayRef2<F>, b: &ArrayRef2<F>, beta: F, c: &mut ArrayRef2<F>) {
     let (m, k) = a.dim();
     let n = b.ncols();
-    let parallelism = if threads { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
     let (a_stride, b_stride, c_stride) = (strides(a), strides(b), (c.strides()[0], c.strides()[1]));
     // SAFETY: pointers, shapes and strides come from live arrays whose shapes agree; `c` is borrowed mutably, so
     // it overlaps neither operand. `beta` is read only together with initialised elements of `c`.
@@ -92,7 +176,7 @@ pub(super) fn dense<F: NdFloat>(
             false,
             false,
             false,
-            parallelism,
+            gemm::Parallelism::None,
         );
     }
 }

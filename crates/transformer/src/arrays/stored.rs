@@ -2,7 +2,7 @@
 
 use super::matrix::{Matrix, View};
 use collimate_tensor::files::StoredMatrix;
-use collimate_tensor::{Scalar, matmul_into, zeros};
+use collimate_tensor::{Scalar, dot, matmul_into, zeros};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -128,17 +128,4 @@ impl StoredParameter {
         });
         by_row.reversed_axes().as_standard_layout().into_owned()
     }
-}
-
-/// Returns Σ aᵢ·bᵢ in sixteen lanes.
-fn dot<F: Scalar>(a: &[F], b: &[F]) -> F {
-    let mut lanes = [F::zero(); 16];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    for (a, b) in a.iter().zip(b) {
-        for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane += a * b;
-        }
-    }
-    let rest: F = a_rest.iter().zip(b_rest).fold(F::zero(), |sum, (&a, &b)| sum + a * b);
-    lanes.iter().fold(rest, |sum, &lane| sum + lane)
 }

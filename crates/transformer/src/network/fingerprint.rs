@@ -1,7 +1,7 @@
 //! The fingerprint of a model.
 
 use super::Model;
-use crate::pass::Precision;
+use crate::precision::Precision;
 use collimate_measure::Fingerprint;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, s};

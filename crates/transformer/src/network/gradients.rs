@@ -5,7 +5,8 @@ use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::hooks::Hooks;
 use crate::ops::CrossEntropy;
-use crate::pass::{Backward, Forward, Input, Precision, Setting};
+use crate::pass::{Backward, Forward, Input, Setting};
+use crate::precision::Precision;
 use crate::site::HookPoint;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, Array3, ArrayD};
@@ -81,16 +82,6 @@ impl<F: Precision> Model<F> {
     ) -> Result<Gradients<F>, RunError> {
         let wanted = vec![true; self.parameters.len()];
         self.gradients_at(&self.parameters, &wanted, input, targets, points, direction)
-    }
-
-    /// Computes the loss of a batch and its gradient by the parameters that are marked in `wanted`; that by the others is zero.
-    pub(crate) fn gradients_by(
-        &self,
-        wanted: &[bool],
-        input: &Input,
-        targets: &Targets,
-    ) -> Result<Gradients<F>, RunError> {
-        self.gradients_at(&self.parameters, wanted, input, targets, &[], None)
     }
 
     /// Computes the gradients of the model with other parameters, by those that are marked in `wanted`.
@@ -210,7 +201,11 @@ impl<F: Precision> Model<F> {
         Ok(direction.iter().cloned().map(Some).collect())
     }
 
-    fn check_targets(&self, input: &Input, targets: &Targets) -> Result<Vec<Option<usize>>, RunError> {
+    pub(super) fn check_targets(
+        &self,
+        input: &Input,
+        targets: &Targets,
+    ) -> Result<Vec<Option<usize>>, RunError> {
         let (ids, given) = (input.ids(), &targets.0);
         if given.dim() != ids.dim() {
             let (expected, given) = (ids.shape().to_vec(), given.shape().to_vec());

@@ -5,12 +5,14 @@ mod fingerprint;
 mod folding;
 mod generation;
 mod gradients;
+mod loss_gradient;
 mod objective;
 mod pull_back;
 mod random;
 mod runs;
 
 pub use folding::HeadWeights;
+pub(crate) use loss_gradient::shifted;
 pub use generation::{Choice, Generation, Sampling};
 pub use gradients::{Along, Gradients, Targets};
 pub use objective::SequenceObjective;
@@ -21,8 +23,8 @@ use crate::arrays::{StoredParameter, Weights};
 use crate::description::Description;
 use crate::error::RunError;
 use crate::parameters::{ParameterName, Part, Source};
-use crate::pass::{Precision, Program};
-use crate::program::build;
+use crate::pass::Program;
+use crate::precision::Precision;
 use collimate_measure::Fingerprint;
 use ndarray::{Array2, ArrayRef2, CowArray, Ix2};
 use std::collections::BTreeMap;
@@ -122,7 +124,7 @@ impl<F: Precision> Model<F> {
     pub fn with_parameters(&self, parameters: Vec<Array2<F>>) -> Result<Self, RunError> {
         self.check_expanded("a change of the parameters")?;
         self.check_shapes("the parameters", &parameters)?;
-        let program = build(&self.description);
+        let program = F::build(&self.description);
         let (description, sources) = (self.description.clone(), self.sources.clone());
         let (shapes, skipped) = (self.shapes.clone(), self.skipped.clone());
         let configuration = self.configuration.clone();

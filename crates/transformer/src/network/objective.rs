@@ -1,13 +1,14 @@
 //! The loss of a model on a set of sequences as an objective, for the optimisers and samplers of the workspace.
 
 use super::Model;
-use super::gradients::Targets;
+use super::loss_gradient::shifted;
 use crate::error::RunError;
 use crate::parameters::ParameterName;
-use crate::pass::{Input, Precision};
+use crate::pass::Input;
+use crate::precision::Precision;
 use collimate_grad::{Batch, GradError, HessianVectorProducts, Objective, PerSampleLosses, Scratch};
 use collimate_tensor::Scalar;
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, Axis};
 
 /// The mean loss of a model over sequences of equal length, as a function of chosen parameters; the other parameters stay.
 ///
@@ -89,16 +90,15 @@ impl<'a, F: Precision> SequenceObjective<'a, F> {
         }
     }
 
-    fn batch(&self, batch: Batch<'_>) -> (Input, Targets) {
+    /// Returns the sequences of a batch.
+    fn rows_of(&self, batch: Batch<'_>) -> Array2<u32> {
         let indices: Vec<usize> = batch.iter(self.rows.nrows()).collect();
-        let rows = self.rows.select(Axis(0), &indices);
-        let input = Input::new(rows.slice(s![.., ..-1]).to_owned());
-        (input, Targets::of(rows.slice(s![.., 1..]).mapv(Some)))
+        self.rows.select(Axis(0), &indices)
     }
 
     /// Computes the loss of each token of a batch.
     fn losses(&self, w: &[F], batch: Batch<'_>) -> Result<Vec<f64>, RunError> {
-        let (input, targets) = self.batch(batch);
+        let (input, targets) = shifted(self.rows_of(batch).view());
         self.model.losses_at(&self.spread(w, true), &input, &targets, &mut ())
     }
 }
@@ -114,8 +114,7 @@ impl<F: Precision> Objective<F> for SequenceObjective<'_, F> {
     }
 
     fn loss_and_gradient_into(&self, w: &[F], batch: Batch<'_>, _: &mut Scratch, out: &mut [F]) -> F {
-        let (input, targets) = self.batch(batch);
-        match self.model.gradients_at(&self.spread(w, true), &self.chosen, &input, &targets, &[], None) {
+        match self.model.loss_gradient_at(&self.spread(w, true), &self.chosen, self.rows_of(batch).view()) {
             Ok(gradients) => {
                 self.gather(&gradients.by_parameter, out);
                 <F as Scalar>::from_f64(gradients.loss)
@@ -182,7 +181,7 @@ impl<F: Precision> HessianVectorProducts<F> for SequenceObjective<'_, F> {
         _: &mut Scratch,
         out: &mut [F],
     ) {
-        let (input, targets) = self.batch(batch);
+        let (input, targets) = shifted(self.rows_of(batch).view());
         let direction = self.spread(direction, false);
         let parameters = self.spread(w, true);
         let gradients =

@@ -3,8 +3,7 @@
 use super::Model;
 use crate::description::{Description, GainForm};
 use crate::parameters::{ParameterName, Part, Piece};
-use crate::pass::Precision;
-use crate::program::build;
+use crate::precision::Precision;
 use collimate_stream::RngStream;
 use ndarray::Array2;
 use std::collections::BTreeMap;
@@ -43,7 +42,7 @@ impl<F: Precision> Model<F> {
         description: Description,
         mut make: impl FnMut(usize, ParameterName, (usize, usize)) -> Array2<F>,
     ) -> Self {
-        let program = build::<F>(&description);
+        let program = F::build(&description);
         let parameters: Vec<Array2<F>> = program
             .parameters
             .iter()

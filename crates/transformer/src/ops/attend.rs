@@ -10,7 +10,7 @@ use crate::pass::{Operation, Parameter, Slot};
 use crate::site::{HookPoint, Site};
 use collimate_attention::AttentionError;
 use collimate_tensor::zeros;
-use ndarray::{Array2, Axis, concatenate, s};
+use ndarray::{Array2, ArrayViewMut2, Axis, concatenate, s};
 use rayon::prelude::*;
 
 /// Computes z = softmax(scale·q kᵀ) v of each head, with a softcap, biases, a mask and a sink where the model has them.
@@ -323,14 +323,17 @@ impl Attend {
         let q = pass.get(self.q).value;
         let sinks = self.sink_values(|sinks| pass.parameter(sinks));
         let mut out = zeros((batch * length, q.ncols()));
-        for b in 0..batch {
-            let (k, v) = pass.keys_and_values(self.layer, self.k, self.v, b);
-            let rows = s![b * length..(b + 1) * length, ..];
-            let real = pass.seen().run(b).expect("the kernel was chosen for such keys");
-            let arrays = [q.slice(rows), k.value, v.value];
-            let done = tiled.forward(arrays, sinks.as_deref(), real, out.slice_mut(rows));
-            done.map_err(|error| self.place(error))?;
-        }
+        let keys: Vec<_> = (0..batch).map(|b| pass.keys_and_values(self.layer, self.k, self.v, b)).collect();
+        let seen = pass.seen();
+        let sequences: Vec<_> =
+            out.axis_chunks_iter_mut(Axis(0), length.max(1)).zip(keys).enumerate().collect();
+        let one = |(b, (out, (k, v))): (usize, (ArrayViewMut2<'_, F>, (View<'_, F>, View<'_, F>)))| {
+            let real = seen.run(b).expect("the kernel was chosen for such keys");
+            let q = q.slice(s![b * length..(b + 1) * length, ..]);
+            tiled.forward([q, k.value, v.value], sinks.as_deref(), real, out)
+        };
+        let done: Vec<Result<(), RunError>> = sequences.into_par_iter().map(one).collect();
+        done.into_iter().collect::<Result<(), _>>().map_err(|error| self.place(error))?;
         Ok(Some(out))
     }
 
@@ -360,15 +363,21 @@ impl Attend {
         let sinks = self.sink_values(|sinks| pass.parameter(sinks));
         let mut out = arrays.map(|x| zeros(x.dim()));
         let mut by_sink: Option<Array2<F>> = None;
-        for b in 0..batch {
+        let seen = pass.seen();
+        let one = |b: usize| {
             let rows = s![b * length..(b + 1) * length, ..];
-            let real = pass.seen().run(b).expect("the kernel was chosen for such keys");
+            let real = seen.run(b).expect("the kernel was chosen for such keys");
             if real.is_empty() {
-                continue;
+                return Ok(None);
             }
             let first = b * length + real.start;
             let arrays = arrays.map(|x| x.slice_move(rows));
             let g = tiled.backward(arrays, sinks.as_deref(), real, d_out.value.slice(rows))?;
+            Ok(Some((first, g)))
+        };
+        let gradients: Vec<Result<_, RunError>> = (0..batch).into_par_iter().map(one).collect();
+        for gradient in gradients {
+            let Some((first, g)) = gradient? else { continue };
             for (from, to) in g.arrays.iter().zip(&mut out) {
                 put(from, first, to);
             }

@@ -33,7 +33,12 @@ impl RowFunction<1, 1> for CrossEntropy<'_> {
 impl<'a> CrossEntropy<'a> {
     /// Returns the loss with the target of each row.
     pub(crate) fn new(targets: &'a [Option<usize>]) -> Self {
-        Self { targets, count: targets.iter().flatten().count() }
+        Self::among(targets, targets.iter().flatten().count())
+    }
+
+    /// Returns the part of a mean over `count` rows that these rows contribute.
+    pub(crate) fn among(targets: &'a [Option<usize>], count: usize) -> Self {
+        Self { targets, count }
     }
 
     /// Returns the loss of each row that counts, in nats.

@@ -40,6 +40,11 @@ impl<'a, F: Real> Backward<'a, F> {
         }
     }
 
+    /// Returns this pass with gradients by the parameters to which it adds.
+    pub(crate) fn adding_to(self, by_parameter: Vec<Option<Matrix<F>>>) -> Self {
+        Self { by_parameter, ..self }
+    }
+
     /// Drops the activations that an operation wrote.
     pub(crate) fn end(&mut self, outputs: &[Slot]) {
         for &slot in outputs {

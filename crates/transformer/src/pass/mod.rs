@@ -16,7 +16,6 @@ pub use input::Input;
 pub(crate) use input::Seen;
 pub(crate) use layout::{AngleTable, Layout, Lookup, Parameter, Slot, SlotInfo};
 pub(crate) use operation::Operation;
-pub use precision::Precision;
 pub(crate) use precision::Real;
 pub(crate) use program::Program;
 pub(crate) use setting::Setting;

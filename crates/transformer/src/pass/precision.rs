@@ -1,10 +1,5 @@
-/// The number types that a model computes in: f32 and f64.
-pub trait Precision:
-    collimate_attention::Precision + collimate_grad::Precision + crate::arrays::Number
-{
-}
+/// A number type that the operations compute in.
+pub trait Real: collimate_attention::Precision + collimate_grad::Precision + crate::arrays::Number {}
 
-impl Precision for f32 {}
-impl Precision for f64 {}
-
-pub(crate) use Precision as Real;
+impl Real for f32 {}
+impl Real for f64 {}

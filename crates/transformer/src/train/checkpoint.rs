@@ -2,7 +2,7 @@
 
 use super::training::Training;
 use crate::error::{ModelFileError, TrainingError};
-use crate::pass::Precision;
+use crate::precision::Precision;
 use collimate_grad::AdamState;
 use collimate_measure::Fingerprint;
 use collimate_tensor::Scalar;

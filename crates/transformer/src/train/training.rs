@@ -1,11 +1,11 @@
 use super::config::TrainingConfig;
 use crate::error::{RunError, TrainingError};
-use crate::network::{Model, Targets};
+use crate::network::{Model, shifted};
 use crate::parameters::{ParameterName, Part};
-use crate::pass::{Input, Precision};
+use crate::precision::Precision;
 use collimate_grad::{Adam, Optimiser, global_norm};
 use collimate_tensor::Scalar;
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2};
 
 /// A model on its way from step to step.
 ///
@@ -40,12 +40,6 @@ pub struct StepReport {
     pub rate: f64,
     /// The number of targets.
     pub targets: usize,
-}
-
-/// Returns the inputs and targets of rows of t + 1 tokens: each of the first t tokens predicts the one behind it.
-pub(crate) fn shifted(tokens: ArrayView2<'_, u32>) -> (Input, Targets) {
-    let input = Input::new(tokens.slice(s![.., ..-1]).to_owned());
-    (input, Targets::of(tokens.slice(s![.., 1..]).mapv(Some)))
 }
 
 impl<F: Precision> Training<F> {
@@ -146,8 +140,7 @@ impl<F: Precision> Training<F> {
         let chosen: Vec<bool> = self.optimisers.iter().map(Option::is_some).collect();
         let (mut loss, mut gradients) = (0.0, Vec::<Array2<F>>::new());
         for batch in batches.iter().filter(|batch| count(batch) > 0) {
-            let (input, wanted) = shifted(*batch);
-            let g = self.model.gradients_by(&chosen, &input, &wanted)?;
+            let g = self.model.loss_gradient(&chosen, *batch)?;
             let share = count(batch) as f64 / targets as f64;
             loss += share * g.loss;
             let scale = <F as Scalar>::from_f64(share);

@@ -8,8 +8,8 @@ use crate::description::Description;
 use crate::error::{ModelFileError, check_finite};
 use crate::network::Model;
 use crate::parameters::{ParameterName, Part, Piece, Source, collect, row_order};
-use crate::pass::{Precision, Program};
-use crate::program::build;
+use crate::pass::Program;
+use crate::precision::Precision;
 use collimate_tensor::files::{FileArray, FileError, Gguf, StoredMatrix};
 use collimate_tensor::memory_fits;
 use ndarray::{Array2, ArrayD};
@@ -97,7 +97,7 @@ impl<F: Precision> Model<F> {
         read: &Reader<'_>,
         as_stored: bool,
     ) -> Result<Self, ModelFileError> {
-        let program = build::<F>(&description);
+        let program = F::build(&description);
         let sources = resolve(&program, &description, place, &shapes)?;
         check_shapes(&program, &sources, &shapes)?;
         let skipped = unused(&sources, known, &shapes)?;

@@ -4,8 +4,7 @@ use crate::architectures::{self, Keys};
 use crate::error::ModelFileError;
 use crate::network::Model;
 use crate::parameters::{ParameterName, Part, Source};
-use crate::pass::Precision;
-use crate::program::build;
+use crate::precision::Precision;
 use collimate_output::{Existing, write};
 use collimate_stream::RngStream;
 use collimate_tensor::Scalar;
@@ -25,7 +24,7 @@ impl<F: Precision> Model<F> {
         let architecture = architectures::find(&keys)?;
         let description = (architecture.describe)(&keys)?;
         keys.check_all_used()?;
-        let program = build::<F>(&description);
+        let program = F::build(&description);
         let needed: u64 = program
             .parameters
             .iter()

@@ -3,7 +3,7 @@
 use crate::error::ModelFileError;
 use crate::network::Model;
 use crate::parameters::{collect, distribute};
-use crate::pass::Precision;
+use crate::precision::Precision;
 use ndarray::{Array2, ArrayD, IxDyn};
 use std::collections::BTreeMap;
 

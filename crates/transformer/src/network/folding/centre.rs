@@ -5,7 +5,7 @@ use crate::error::RunError;
 use crate::network::Model;
 use crate::network::folding::gains::has_gains;
 use crate::parameters::{ParameterName, Part};
-use crate::pass::Precision;
+use crate::precision::Precision;
 use collimate_tensor::Scalar;
 use ndarray::{Array2, ArrayRef2, Axis};
 

@@ -1,7 +1,7 @@
 use crate::description::{GainForm, Norm};
 use crate::network::Model;
 use crate::parameters::{ParameterName, Part};
-use crate::pass::Precision;
+use crate::precision::Precision;
 use collimate_tensor::Scalar;
 use ndarray::Array1;
 

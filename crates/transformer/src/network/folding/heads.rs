@@ -5,7 +5,7 @@ use crate::description::{LayerDescription, NormKind};
 use crate::error::RunError;
 use crate::network::Model;
 use crate::parameters::{ParameterName, Part};
-use crate::pass::Precision;
+use crate::precision::Precision;
 use collimate_attention::circuits::{Factored, ov_circuit, qk_circuit};
 use collimate_measure::ensure;
 use collimate_tensor::Scalar;

@@ -4,7 +4,7 @@ use super::run::Run;
 use crate::error::RunError;
 use crate::hooks::Hooks;
 use crate::network::Model;
-use crate::pass::Precision;
+use crate::precision::Precision;
 use crate::site::{HookPoint, Site};
 use collimate_attention::AttentionError;
 use collimate_measure::Measurement;

@@ -5,7 +5,7 @@ use crate::error::{NonFinite, RunError};
 use crate::hooks::Hooks;
 use crate::losses::Losses;
 use crate::network::Model;
-use crate::pass::Precision;
+use crate::precision::Precision;
 use crate::site::Site;
 use collimate_tensor::{Scalar, exp_in_place};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};

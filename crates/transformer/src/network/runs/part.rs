@@ -5,7 +5,8 @@ use super::whole::in_sequences;
 use crate::error::{RunError, check_finite};
 use crate::hooks::Hooks;
 use crate::network::Model;
-use crate::pass::{Forward, Input, Precision, Setting};
+use crate::pass::{Forward, Input, Setting};
+use crate::precision::Precision;
 #[cfg(doc)]
 use crate::site::Site;
 use ndarray::{Array2, Array3, ArrayView2, Axis};

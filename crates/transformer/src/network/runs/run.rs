@@ -1,5 +1,6 @@
 use crate::error::{RunError, check_finite};
-use crate::pass::{Input, Precision};
+use crate::pass::Input;
+use crate::precision::Precision;
 use ndarray::{ArrayD, ArrayView2, ArrayView3, Axis, IxDyn};
 use std::borrow::Cow;
 

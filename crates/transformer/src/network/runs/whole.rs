@@ -5,7 +5,8 @@ use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::hooks::Hooks;
 use crate::network::Model;
-use crate::pass::{Forward, Input, Precision, Setting};
+use crate::pass::{Forward, Input, Setting};
+use crate::precision::Precision;
 use crate::site::{HookPoint, Site};
 use ndarray::{Array2, Array3};
 
