@@ -11,8 +11,8 @@ use collimate_benches::{
 };
 use collimate_tensor::CpuLevel;
 use collimate_transformer::{
-    Capture, Generation, HookPoint, Input, Model, RngStream, Run, Schedule, Site, Targets, Training,
-    TrainingConfig,
+    Activations, Capture, Generation, HookPoint, Input, Model, RngStream, Run, Schedule, Site, Targets,
+    Training, TrainingConfig,
 };
 use ndarray::Array2;
 use std::hint::black_box;
@@ -202,9 +202,16 @@ fn memory(options: &Options) -> Result<()> {
         return Ok(());
     }
     let model = Shape::new("small", SMALL, 8192)?.model()?;
-    let input = Input::new(ids(1, 2048, SMALL[5]));
-    let (bytes, _) = peak_bytes(|| model.gradients(&input, &Targets::next_tokens(&input), &[], None));
-    println!("peak memory of a gradient at 2048 tokens, beside the weights: {} MB", bytes / 1_000_000);
+    let rows = ids(1, 2049, SMALL[5]);
+    for activations in [Activations::Kept, Activations::Recomputed] {
+        let (bytes, gradient) = peak_bytes(|| model.loss_gradient(rows.view(), |_| true, activations));
+        gradient?;
+        println!(
+            "peak memory of a gradient at 2048 tokens, activations {activations:?}, beside the weights: {} MB, weights {} MB",
+            bytes / 1_000_000,
+            4 * model.n_parameters() / 1_000_000
+        );
+    }
     Ok(())
 }
 

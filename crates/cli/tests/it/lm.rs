@@ -144,6 +144,16 @@ fn a_model_is_trained_from_scratch_on_texts_and_its_folder_is_complete() {
         assert_eq!(same, !name.contains("layers.1."), "{name}");
     }
     assert!(at.join("further/tokenizer.json").is_file());
+
+    // Layers that are computed again give the same losses.
+    let losses = |more: &str| {
+        let (status, steps, said) = run(at, &words(&format!("{TEXTS} --start small --steps 3{more}")));
+        assert_eq!(status, 0, "{said}");
+        lines(&steps).iter().filter_map(|line| line["loss"].as_f64()).collect::<Vec<f64>>()
+    };
+    let (kept, again) = (losses(""), losses(" --recompute"));
+    assert_eq!(kept.len(), 3);
+    assert!(kept.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-5), "{kept:?} {again:?}");
 }
 
 #[test]

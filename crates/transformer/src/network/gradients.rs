@@ -5,7 +5,7 @@ use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::hooks::Hooks;
 use crate::ops::CrossEntropy;
-use crate::pass::{Backward, Forward, Input, Setting};
+use crate::pass::{Backward, Forward, Input, Keep, Setting};
 use crate::precision::Precision;
 use crate::site::HookPoint;
 use collimate_tensor::Scalar;
@@ -112,7 +112,8 @@ impl<F: Precision> Model<F> {
         )?;
         let targets = self.check_targets(input, targets)?;
         let mut none = ();
-        let values = self.program.forward(Forward::new(&setting, &mut none, true), 0..usize::MAX)?;
+        let values =
+            self.program.forward(Forward::new(&setting, &mut none, Keep::Everything), 0..usize::MAX)?;
         let logits = values[slot].clone().expect("the pass computed the logits");
         let entropy = CrossEntropy::new(&targets);
         let losses = entropy.losses(logits.view());
@@ -176,7 +177,7 @@ impl<F: Precision> Model<F> {
             0,
         )?;
         let targets = self.check_targets(input, targets)?;
-        let values = self.program.forward(Forward::new(&setting, hooks, false), 0..usize::MAX)?;
+        let values = self.program.forward(Forward::new(&setting, hooks, Keep::Nothing), 0..usize::MAX)?;
         let logits = values[slot].as_ref().expect("the pass computed the logits");
         Ok(CrossEntropy::new(&targets).losses(logits.view()))
     }

@@ -13,6 +13,7 @@ mod runs;
 
 pub use folding::HeadWeights;
 pub(crate) use loss_gradient::shifted;
+pub use loss_gradient::{Activations, LossGradient};
 pub use generation::{Choice, Generation, Sampling};
 pub use gradients::{Along, Gradients, Targets};
 pub use objective::SequenceObjective;

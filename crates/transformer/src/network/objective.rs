@@ -1,7 +1,7 @@
 //! The loss of a model on a set of sequences as an objective, for the optimisers and samplers of the workspace.
 
 use super::Model;
-use super::loss_gradient::shifted;
+use super::loss_gradient::{Activations, Asked, shifted};
 use crate::error::RunError;
 use crate::parameters::ParameterName;
 use crate::pass::Input;
@@ -40,6 +40,7 @@ pub struct SequenceObjective<'a, F> {
     rows: Array2<u32>,
     /// True for each chosen parameter.
     chosen: Vec<bool>,
+    activations: Activations,
 }
 
 impl<'a, F: Precision> SequenceObjective<'a, F> {
@@ -58,9 +59,15 @@ impl<'a, F: Precision> SequenceObjective<'a, F> {
         }
         Input::new(rows.clone()).check(model.description().vocabulary)?;
         let chosen = model.parameters().map(|(name, _)| choose(name)).collect();
-        let objective = Self { model, rows, chosen };
+        let objective = Self { model, rows, chosen, activations: Activations::Kept };
         objective.losses(&objective.start(), Batch::Indices(&[0]))?;
         Ok(objective)
+    }
+
+    /// Returns this objective with another way of getting the activations of a gradient. All are kept by default.
+    #[must_use]
+    pub fn activations(self, activations: Activations) -> Self {
+        Self { activations, ..self }
     }
 
     /// Returns the chosen parameters of the model, one after the other, each row by row.
@@ -114,7 +121,8 @@ impl<F: Precision> Objective<F> for SequenceObjective<'_, F> {
     }
 
     fn loss_and_gradient_into(&self, w: &[F], batch: Batch<'_>, _: &mut Scratch, out: &mut [F]) -> F {
-        match self.model.loss_gradient_at(&self.spread(w, true), &self.chosen, self.rows_of(batch).view()) {
+        let asked = Asked { wanted: &self.chosen, activations: self.activations };
+        match self.model.loss_gradient_at(&self.spread(w, true), asked, self.rows_of(batch).view()) {
             Ok(gradients) => {
                 self.gather(&gradients.by_parameter, out);
                 <F as Scalar>::from_f64(gradients.loss)

@@ -4,7 +4,7 @@ use super::Model;
 use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::hooks::Hooks;
-use crate::pass::{Backward, Forward, Input, Setting};
+use crate::pass::{Backward, Forward, Input, Keep, Setting};
 use crate::precision::Precision;
 use crate::site::HookPoint;
 use ndarray::{Array3, ArrayD, ArrayViewMutD};
@@ -78,7 +78,8 @@ impl<F: Precision> Model<F> {
             0,
         )?;
         let mut hooks = Outer(hooks);
-        let values = self.program.forward(Forward::new(&setting, &mut hooks, true), 0..usize::MAX)?;
+        let values =
+            self.program.forward(Forward::new(&setting, &mut hooks, Keep::Everything), 0..usize::MAX)?;
         let (batch, length) = input.ids().dim();
         let flat = values[slot].as_ref().expect("the pass computed the logits").value.clone();
         let shape = (batch, length, flat.ncols());

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// A pass from a gradient by the outputs back to the parameters.
 pub(crate) struct Backward<'a, F> {
-    setting: &'a Setting<'a, F>,
+    pub(super) setting: &'a Setting<'a, F>,
     values: Vec<Option<Matrix<F>>>,
     gradients: Vec<Option<Matrix<F>>>,
     by_parameter: Vec<Option<Matrix<F>>>,
@@ -29,7 +29,7 @@ impl<'a, F: Real> Backward<'a, F> {
         wanted: Vec<bool>,
         points: impl IntoIterator<Item = HookPoint>,
     ) -> Self {
-        let n = values.len();
+        let n = setting.layout.slots.len();
         Self {
             setting,
             values,
@@ -43,6 +43,11 @@ impl<'a, F: Real> Backward<'a, F> {
     /// Returns this pass with gradients by the parameters to which it adds.
     pub(crate) fn adding_to(self, by_parameter: Vec<Option<Matrix<F>>>) -> Self {
         Self { by_parameter, ..self }
+    }
+
+    /// Replaces the activations.
+    pub(crate) fn with_values(&mut self, values: Vec<Option<Matrix<F>>>) {
+        self.values = values;
     }
 
     /// Drops the activations that an operation wrote.

@@ -10,20 +10,38 @@ use crate::site::HookPoint;
 use collimate_attention::RotaryTable;
 use ndarray::{Array2, Array3, ArrayViewMutD, IxDyn, s};
 
+/// The activations that a pass keeps for a backward pass. The others are dropped behind the last operation that reads them.
+#[derive(Clone, Copy)]
+pub(crate) enum Keep<'a> {
+    Nothing,
+    Everything,
+    /// The slots that are marked.
+    Marked(&'a [bool]),
+}
+
+impl Keep<'_> {
+    fn keeps(self, slot: Slot) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Everything => true,
+            Self::Marked(slots) => slots[slot],
+        }
+    }
+}
+
 /// A pass from the tokens to the logits.
 pub(crate) struct Forward<'a, F> {
     pub(crate) setting: &'a Setting<'a, F>,
     values: Vec<Option<Matrix<F>>>,
     hooks: &'a mut dyn Hooks<F>,
     cache: Option<&'a mut Cache<F>>,
-    /// True if every activation is kept for a backward pass.
-    keep: bool,
+    keep: Keep<'a>,
     /// The operation that runs.
     current: usize,
 }
 
 impl<'a, F: Real> Forward<'a, F> {
-    pub(crate) fn new(setting: &'a Setting<'a, F>, hooks: &'a mut dyn Hooks<F>, keep: bool) -> Self {
+    pub(crate) fn new(setting: &'a Setting<'a, F>, hooks: &'a mut dyn Hooks<F>, keep: Keep<'a>) -> Self {
         let values = setting.layout.slots.iter().map(|_| None).collect();
         Self { setting, values, hooks, cache: None, keep, current: 0 }
     }
@@ -43,7 +61,7 @@ impl<'a, F: Real> Forward<'a, F> {
         if let Some(point) = shown.filter(|point| self.hooks.wants(*point)) {
             self.show_rows(point, &mut rows)?;
         }
-        self.values[slot] = Some(Matrix::plain(rows));
+        self.provide(slot, Matrix::plain(rows));
         Ok(())
     }
 
@@ -55,10 +73,19 @@ impl<'a, F: Real> Forward<'a, F> {
     /// Drops the activations that no later operation reads.
     pub(crate) fn end(&mut self, inputs: &[Slot]) {
         for &slot in inputs {
-            if !self.keep && self.setting.layout.last_use[slot] <= self.current {
+            if self.is_last_use(slot) {
                 self.values[slot] = None;
             }
         }
+    }
+
+    fn is_last_use(&self, slot: Slot) -> bool {
+        !self.keep.keeps(slot) && self.setting.layout.last_use[slot] <= self.current
+    }
+
+    /// Stores an activation of an earlier pass.
+    pub(crate) fn provide(&mut self, slot: Slot, x: Matrix<F>) {
+        self.values[slot] = Some(x);
     }
 
     /// Returns the activations that are left.
@@ -84,8 +111,7 @@ impl<'a, F: Real> Forward<'a, F> {
 
     /// Returns the activation itself if no later operation reads it, otherwise a copy.
     pub(crate) fn take_or_copy(&mut self, slot: Slot) -> Matrix<F> {
-        let last = !self.keep && self.setting.layout.last_use[slot] <= self.current;
-        let value = if last { self.values[slot].take() } else { self.values[slot].clone() };
+        let value = if self.is_last_use(slot) { self.values[slot].take() } else { self.values[slot].clone() };
         value.expect("an operation before this one wrote the slot")
     }
 

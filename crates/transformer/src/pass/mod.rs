@@ -11,7 +11,7 @@ mod run;
 mod setting;
 
 pub(crate) use backward::Backward;
-pub(crate) use forward::Forward;
+pub(crate) use forward::{Forward, Keep};
 pub use input::Input;
 pub(crate) use input::Seen;
 pub(crate) use layout::{AngleTable, Layout, Lookup, Parameter, Slot, SlotInfo};

@@ -10,7 +10,7 @@ use collimate_tensor::files::{FileArray, FileData, Safetensors, write_safetensor
 use ndarray::Array2;
 use std::path::Path;
 
-const FORMAT: &str = "collimate language model training 1";
+const FORMAT: &str = "collimate language model training 2";
 
 impl<F: Precision> Training<F> {
     /// Returns the digest of everything that a continued run must share: the architecture, the settings and the chosen parameters.

@@ -1,3 +1,4 @@
+use crate::network::Activations;
 use collimate_grad::{AdamConfig, Schedule, WeightDecay};
 use collimate_measure::{OutOfRange, ensure};
 
@@ -24,12 +25,21 @@ pub struct TrainingConfig {
     pub clip: Option<f64>,
     /// The number that is added to the norm before the gradient is divided by it. 0 by default; 1e-6 in PyTorch.
     pub clip_margin: f64,
+    /// The way in which the backward pass gets the activations. All are kept by default.
+    pub activations: Activations,
 }
 
 impl TrainingConfig {
     /// Returns Adam with β = (0.9, 0.999) and ε = 1e-8, without decay and without clipping.
     pub fn new(schedule: Schedule) -> Self {
-        Self { schedule, adam: AdamConfig::default(), decay: 0.0, clip: None, clip_margin: 0.0 }
+        Self {
+            schedule,
+            adam: AdamConfig::default(),
+            decay: 0.0,
+            clip: None,
+            clip_margin: 0.0,
+            activations: Activations::Kept,
+        }
     }
 
     /// Returns these settings with a decoupled weight decay of matrices.
@@ -53,6 +63,12 @@ impl TrainingConfig {
             norm,
         )?;
         Ok(Self { clip: Some(norm), ..self })
+    }
+
+    /// Returns these settings with another way of getting the activations.
+    #[must_use]
+    pub fn activations(self, activations: Activations) -> Self {
+        Self { activations, ..self }
     }
 
     /// Returns the numbers of Adam for a parameter.

@@ -137,10 +137,13 @@ impl<F: Precision> Training<F> {
     pub fn step(&mut self, batches: &[ArrayView2<'_, u32>]) -> Result<StepReport, TrainingError> {
         let count = |batch: &ArrayView2<'_, u32>| batch.nrows() * batch.ncols().saturating_sub(1);
         let targets: usize = batches.iter().map(count).sum();
-        let chosen: Vec<bool> = self.optimisers.iter().map(Option::is_some).collect();
+        let names = self.model.parameters().zip(&self.optimisers);
+        let chosen: Vec<_> =
+            names.filter(|(_, optimiser)| optimiser.is_some()).map(|((name, _), _)| name).collect();
         let (mut loss, mut gradients) = (0.0, Vec::<Array2<F>>::new());
         for batch in batches.iter().filter(|batch| count(batch) > 0) {
-            let g = self.model.loss_gradient(&chosen, *batch)?;
+            let choose = |name| chosen.contains(&name);
+            let g = self.model.loss_gradient(*batch, choose, self.config.activations)?;
             let share = count(batch) as f64 / targets as f64;
             loss += share * g.loss;
             let scale = <F as Scalar>::from_f64(share);

@@ -1,8 +1,9 @@
 //! Training, its checkpoints, and folders that are written.
 
 use collimate_transformer::{
-    Activation, AttentionDescription, Decay, Description, Input, LayerDescription, MlpDescription, Model,
-    Norm, Precision, RngStream, Schedule, ScheduleConfig, Training, TrainingConfig, WarmUp,
+    Activation, Activations, AttentionDescription, Decay, Description, Input, LayerDescription,
+    MlpDescription, Model, Norm, Precision, RngStream, RunError, Schedule, ScheduleConfig, Targets, Training,
+    TrainingConfig, WarmUp,
 };
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
@@ -284,5 +285,56 @@ fn hostile_configurations_are_refused_before_anything_is_made_of_them() {
         let named =
             [key, "tensor", "rope", "factor", "num_key_value_heads"].iter().any(|word| error.contains(word));
         assert!(named && !error.is_empty(), "{key} = {value}: {error}");
+    }
+}
+
+/// Rows of tokens for several passes of a group: more than 512 tokens in each of four groups.
+fn many_rows<F: Precision>(model: &Model<F>) -> Array2<u32> {
+    let (length, vocabulary) = (model.description().context.min(40), model.description().vocabulary);
+    let mut stream = RngStream::new(9, 0);
+    Array2::from_shape_simple_fn((4 * 700 / length, length + 1), || stream.below(vocabulary) as u32)
+}
+
+#[test]
+fn a_gradient_in_groups_and_one_of_layers_computed_again_are_that_of_one_pass() {
+    let mut tried = 0;
+    for case in cases() {
+        let model = Model::<f64>::open(&case).unwrap();
+        let rows = many_rows(&model);
+        if !model.description().is_causal() {
+            let refused = model.loss_gradient(rows.view(), |_| true, Activations::Kept).unwrap_err();
+            assert!(matches!(refused, RunError::NotCausal | RunError::NoHead), "{refused}");
+            continue;
+        }
+        let input = Input::new(rows.slice(ndarray::s![.., ..-1]).to_owned());
+        let targets = Targets::of(rows.slice(ndarray::s![.., 1..]).mapv(Some));
+        let whole = model.gradients(&input, &targets, &[], None).unwrap();
+        for activations in [Activations::Kept, Activations::Recomputed] {
+            let g = model.loss_gradient(rows.view(), |_| true, activations).unwrap();
+            assert!((g.loss - whole.loss).abs() < 1e-12, "{case:?} {activations:?}");
+            for ((name, _), (a, b)) in model.parameters().zip(g.by_parameter.iter().zip(&whole.by_parameter))
+            {
+                let size = b.iter().fold(1e-3_f64, |size, x| size.max(x.abs()));
+                let off = a.iter().zip(b).fold(0.0_f64, |off, (a, b)| off.max((a - b).abs()));
+                assert!(a.dim() == b.dim() && off < 1e-12 * size, "{case:?} {activations:?} {name}: {off:e}");
+            }
+        }
+        tried += 1;
+    }
+    assert!(tried > 30, "{tried} models");
+}
+
+#[test]
+fn a_gradient_of_many_sequences_has_the_same_bits_on_any_number_of_threads() {
+    let model = Model::<f32>::open(case("llama_gqa")).unwrap();
+    let rows = many_rows(&model);
+    for activations in [Activations::Kept, Activations::Recomputed] {
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| model.loss_gradient(rows.view(), |_| true, activations).unwrap())
+        };
+        let (one, three) = (on(1), on(3));
+        assert_eq!(one.loss.to_bits(), three.loss.to_bits());
+        assert_eq!(one.by_parameter, three.by_parameter);
     }
 }

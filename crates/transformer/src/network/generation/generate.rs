@@ -5,7 +5,7 @@ use crate::cache::Cache;
 use crate::error::RunError;
 use crate::hooks::Hooks;
 use crate::network::Model;
-use crate::pass::{Forward, Input, Setting};
+use crate::pass::{Forward, Input, Keep, Setting};
 use crate::precision::Precision;
 use crate::site::Site;
 use collimate_stream::RngStream;
@@ -95,7 +95,7 @@ impl<F: Precision> Model<F> {
             let setting =
                 Setting::new(&self.description, &self.program.layout, self.weights(), None, &input, past)?;
             let whole = hooks.wants(Site::Logits.of_layer(0));
-            let mut pass = Forward::new(&setting, hooks, false);
+            let mut pass = Forward::new(&setting, hooks, Keep::Nothing);
             if let Some(cache) = &mut cache {
                 pass = pass.with_cache(cache);
             }

@@ -5,7 +5,7 @@ use super::whole::in_sequences;
 use crate::error::{RunError, check_finite};
 use crate::hooks::Hooks;
 use crate::network::Model;
-use crate::pass::{Forward, Input, Setting};
+use crate::pass::{Forward, Input, Keep, Setting};
 use crate::precision::Precision;
 #[cfg(doc)]
 use crate::site::Site;
@@ -126,7 +126,7 @@ impl<F: Precision> Model<F> {
         let input = Input::new(Array2::zeros((hidden.nrows(), 1)));
         let setting = Setting::new(&self.description, &self.program.layout, self.weights(), None, &input, 0)?;
         let mut none = ();
-        let mut pass = Forward::new(&setting, &mut none, false);
+        let mut pass = Forward::new(&setting, &mut none, Keep::Nothing);
         pass.enter(self.program.hidden, hidden.as_standard_layout().into_owned(), None)?;
         let first = self.program.writer_of(self.program.hidden) + 1;
         let mut values = self.program.forward(pass, first..usize::MAX)?;

@@ -5,7 +5,7 @@ use crate::arrays::Matrix;
 use crate::error::RunError;
 use crate::hooks::Hooks;
 use crate::network::Model;
-use crate::pass::{Forward, Input, Setting};
+use crate::pass::{Forward, Input, Keep, Setting};
 use crate::precision::Precision;
 use crate::site::{HookPoint, Site};
 use ndarray::{Array2, Array3};
@@ -80,7 +80,7 @@ impl<F: Precision> Model<F> {
         let d = &self.description;
         let setting = Setting::new(d, &self.program.layout, self.weights(), None, run.input(), 0)?;
         let start = run.residual(d.width, d.layers.len())?;
-        let mut pass = Forward::new(&setting, hooks, false);
+        let mut pass = Forward::new(&setting, hooks, Keep::Nothing);
         let first = match start {
             Some((layer, residual)) => {
                 let slot = self.program.residuals[layer];
