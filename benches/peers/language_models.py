@@ -77,7 +77,9 @@ def decode(path, prompt, tokens):
         first = model(ids, past_key_values=cache, use_cache=True).logits[:, -1:].argmax(-1)
 
     def run():
-        cache.crop(int(prompt))
+        extra = cache.get_seq_length() - int(prompt)
+        if extra:
+            cache.crop(-extra)
         token = first
         with torch.no_grad():
             for _ in range(int(tokens)):

@@ -123,10 +123,10 @@ pub(super) fn dense<F: NdFloat>(
 
 /// Returns the numbers of rows and columns of the blocks of `count` tasks.
 ///
-/// Each block of columns copies the left operand, and each block of rows the right one if its columns are contiguous. So such an operand
-/// is divided by columns, others by rows, as far as there are enough.
-fn blocks(sizes: [usize; 2], by_columns: bool, count: usize) -> [usize; 2] {
-    let first = usize::from(by_columns);
+/// Each block of columns copies the left operand, and each block of rows the right one if its columns are contiguous. So a product with
+/// such an operand is divided by columns if the blocks are whole tiles, others by rows, as far as there are enough.
+fn blocks(sizes: [usize; 2], contiguous_columns: bool, count: usize) -> [usize; 2] {
+    let first = usize::from(contiguous_columns && sizes[1].is_multiple_of(LEAST[1] * count.max(1)));
     let mut blocks = sizes;
     let mut left = count.max(1);
     for axis in [first, 1 - first] {
@@ -193,6 +193,41 @@ mod tests {
     fn product(b: (usize, usize), c: (usize, usize)) {
         let (a, b) = (Array2::<f32>::ones((2, 3)), Array2::ones(b));
         super::f32::product(1.0, &a, &b, 0.0, &mut Array2::zeros(c), false);
+    }
+
+    #[test]
+    fn blocks_of_several_threads_change_no_bit() {
+        let mut stream = collimate_stream::RngStream::new(4, 0);
+        for (m, k, n) in [(200, 70, 130), (64, 1100, 256), (7, 300, 512), (512, 64, 64), (50, 129, 1000)] {
+            let mut draw = |shape| Array2::<f32>::from_shape_simple_fn(shape, || stream.normal() as f32);
+            let (a, b, bt, at, c) = (draw((m, k)), draw((k, n)), draw((n, k)), draw((k, m)), draw((m, n)));
+            for (a, b) in [(a.view(), b.view()), (a.view(), bt.t()), (at.t(), b.view()), (at.t(), bt.t())] {
+                let on = |threads| {
+                    let mut c = c.clone();
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+                    pool.install(|| super::f32::product(1.0, &a, &b, 1.0, &mut c, true));
+                    c
+                };
+                let one = on(1);
+                [2, 3, 16]
+                    .into_iter()
+                    .for_each(|threads| assert_eq!(on(threads), one, "{m} × {k} × {n}, {threads}"));
+            }
+        }
+    }
+
+    #[test]
+    fn few_rows_are_inner_products() {
+        let mut stream = collimate_stream::RngStream::new(5, 0);
+        for (m, k, n) in [(1, 64, 300), (4, 33, 65), (3, 1, 2), (2, 500, 1)] {
+            let mut draw = |shape| Array2::<f64>::from_shape_simple_fn(shape, || stream.normal());
+            let (a, b, mut c) = (draw((m, k)), draw((n, k)), draw((m, n)));
+            super::f64::product(1.0, &a, &b.t(), 0.0, &mut c, true);
+            for ((i, j), &c) in c.indexed_iter() {
+                let sum: f64 = (0..k).map(|p| a[[i, p]] * b[[j, p]]).sum();
+                assert!((c - sum).abs() < 1e-12, "{m} × {k} × {n}");
+            }
+        }
     }
 
     #[test]

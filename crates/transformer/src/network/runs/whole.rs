@@ -9,6 +9,7 @@ use crate::pass::{Forward, Input, Keep, Setting};
 use crate::precision::Precision;
 use crate::site::{HookPoint, Site};
 use ndarray::{Array2, Array3};
+use std::collections::BTreeSet;
 
 /// The results of a forward pass.
 #[derive(Clone, Debug)]
@@ -117,7 +118,8 @@ impl<F: Precision> Model<F> {
 
     /// Returns an error if the hooks name a point that the model does not have.
     pub(crate) fn check_points(&self, hooks: &dyn Hooks<F>) -> Result<(), RunError> {
-        match hooks.points().into_iter().find(|point| !self.has_point(*point)) {
+        let known: BTreeSet<HookPoint> = self.points().collect();
+        match hooks.points().into_iter().find(|point| !known.contains(point)) {
             Some(point) => Err(RunError::NoSuchPoint { point, layers: self.description.layers.len() }),
             None => Ok(()),
         }
