@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use collimate_benches::{
     Counting, Peer, Probe, load, median, milliseconds, peak_bytes, print_comparison, take_turns,
 };
-use collimate_tensor::CpuLevel;
+use collimate_tensor::{CpuLevel, keep_freed_memory};
 use collimate_transformer::{
     Activations, Capture, Generation, HookPoint, Input, Model, RngStream, Run, Schedule, Site, Targets,
     Training, TrainingConfig,
@@ -80,6 +80,8 @@ impl Drop for Shape {
 
 fn main() -> Result<()> {
     let options = options()?;
+    // The command line does the same.
+    keep_freed_memory();
     println!(
         "CPU level {}, {} threads, {} rounds",
         CpuLevel::current().name(),

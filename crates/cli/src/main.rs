@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     session::end_quietly_with_the_reader();
+    collimate_tensor::keep_freed_memory();
     run(&Arguments::parse()).unwrap_or_else(|error| {
         let interrupted = session::is_interruption(&error);
         session::say(&format!("{}{}", if interrupted { "" } else { "error: " }, message(&error)));

@@ -18,7 +18,7 @@ mod vector;
 pub use collimate_stream::RngStream;
 pub use cpu::CpuLevel;
 pub use error::ShapeError;
-pub use memory::{memory_fits, zeros};
+pub use memory::{keep_freed_memory, memory_fits, zeros};
 pub use pool::BufferPool;
 pub use products::{PackedMatrix, batched_matmul, matmul, matmul_into};
 pub use rows::{

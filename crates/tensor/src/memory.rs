@@ -30,6 +30,25 @@ pub fn zeros<F: Scalar, D: Dimension, S: ShapeBuilder<Dim = D>>(shape: S) -> Arr
     array
 }
 
+/// Asks the allocator to keep freed memory instead of returning it to the system, for the whole process.
+///
+/// A pass through a model allocates and frees arrays of a megabyte and more. Memory that goes back to the system costs a page fault
+/// every 4 KiB when it is used again: a tenth of the time of a pass through a small language model. A program calls this once, at its
+/// start; the command line does. It has an effect with the allocator of the GNU C library only, for arrays up to 32 MiB.
+///
+/// # Determinism
+/// No number changes.
+///
+/// # Examples
+/// ```
+/// collimate_tensor::keep_freed_memory();
+/// let x = collimate_tensor::zeros::<f32, _, _>((512, 576));
+/// assert_eq!(x.sum(), 0.0);
+/// ```
+pub fn keep_freed_memory() {
+    pages::keep_freed();
+}
+
 /// Returns false if `bytes` are more than the machine can hold.
 ///
 /// Memory that cannot be had ends the process. So a function whose sizes come from outside asks before it allocates. Some systems

@@ -26,6 +26,20 @@ pub(crate) fn advise<T>(memory: &mut [T]) {
     let _ = (memory, LARGE);
 }
 
+/// Asks the allocator to keep freed memory for the next array instead of returning it to the system.
+pub(crate) fn keep_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // The largest threshold that the library accepts, and no return of less than 2 GiB.
+        let (mapped, trimmed) = (32 << 20, i32::MAX);
+        // SAFETY: both calls set a number of the allocator, under its own lock.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, mapped);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, trimmed);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
