@@ -12,10 +12,10 @@ mod random;
 mod runs;
 
 pub use folding::HeadWeights;
-pub(crate) use loss_gradient::shifted;
-pub use loss_gradient::{Activations, LossGradient};
 pub use generation::{Choice, Generation, Sampling};
 pub use gradients::{Along, Gradients, Targets};
+pub(crate) use loss_gradient::shifted;
+pub use loss_gradient::{Activations, LossGradient};
 pub use objective::SequenceObjective;
 pub use pull_back::PullBack;
 pub use runs::{Outputs, Run};

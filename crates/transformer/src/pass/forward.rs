@@ -165,7 +165,7 @@ impl<'a, F: Real> Forward<'a, F> {
 
     /// Stores numbers that only a backward pass reads, if there will be one.
     pub(crate) fn keep(&mut self, slot: Slot, x: impl FnOnce() -> Matrix<F>) {
-        if self.keep {
+        if self.keep.keeps(slot) {
             self.values[slot] = Some(x());
         }
     }
