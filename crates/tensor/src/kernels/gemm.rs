@@ -44,9 +44,20 @@ macro_rules! product {
                 let left: Vec<&[$f]> =
                     a.rows().into_iter().map(|row| row.to_slice().expect("standard layout")).collect();
                 let dots = |(b, mut c): (ArrayView2<'_, $f>, ArrayViewMut2<'_, $f>)| {
-                    for (column, mut c) in b.columns().into_iter().zip(c.columns_mut()) {
-                        let column = column.to_slice().expect("contiguous columns");
-                        left.iter().zip(&mut c).for_each(|(row, c)| *c = rows::$f::dot(row, column));
+                    let column = |j: usize| b.index_axis(Axis(1), j).to_slice().expect("contiguous columns");
+                    for (row, mut c) in left.iter().zip(c.rows_mut()) {
+                        for first in (0..b.ncols()).step_by(4) {
+                            match b.ncols() - first {
+                                4.. => {
+                                    let four =
+                                        rows::$f::four_dots(row, [0, 1, 2, 3].map(|j| column(first + j)));
+                                    four.into_iter().enumerate().for_each(|(j, sum)| c[first + j] = sum);
+                                }
+                                rest => {
+                                    (first..first + rest).for_each(|j| c[j] = rows::$f::dot(row, column(j)))
+                                }
+                            }
+                        }
                     }
                 };
                 let blocks = b.axis_chunks_iter(Axis(1), LEAST[1]).zip(split_columns(c.view_mut(), LEAST[1]));

@@ -169,6 +169,29 @@ macro_rules! rows {
                     }
                     fold(sums)
                 }
+                /// Returns the inner products of one slice with four others. Each sum runs in the order of `dot`; four streams from memory
+                /// are faster than one.
+                pub(crate) fn four_dots(a: &[$f], b: [&[$f]; 4]) -> [$f; 4] {
+                    let n = a.len();
+                    let b = [&b[0][..n], &b[1][..n], &b[2][..n], &b[3][..n]];
+                    let mut sums = [[0.0; LANES]; 4];
+                    let whole = n - n % LANES;
+                    let mut at = 0;
+                    while at < whole {
+                        for (sums, b) in sums.iter_mut().zip(b) {
+                            for i in 0..LANES {
+                                sums[i] += a[at + i] * b[at + i];
+                            }
+                        }
+                        at += LANES;
+                    }
+                    for (sums, b) in sums.iter_mut().zip(b) {
+                        for i in 0..n - whole {
+                            sums[i] += a[whole + i] * b[whole + i];
+                        }
+                    }
+                    [fold(sums[0]), fold(sums[1]), fold(sums[2]), fold(sums[3])]
+                }
                 pub(crate) fn axpy(alpha: $f, x: &[$f], y: &mut [$f]) {
                     let n = x.len();
                     let y = &mut y[..n];
