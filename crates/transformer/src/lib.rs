@@ -32,8 +32,8 @@ pub use hooks::{Capture, Edit, Hooks};
 pub use interventions::{Intervention, Interventions, MeanOver};
 pub use losses::{CROSS_ENTROPY, Losses};
 pub use network::{
-    Activations, Along, Choice, Generation, Gradients, HeadWeights, LossGradient, Model, Outputs, PullBack,
-    Run, Sampling, SequenceObjective, Targets,
+    Activations, Along, Choice, Derivative, Generation, Gradients, HeadWeights, LossGradient, Model, Outputs,
+    PullBack, Run, Sampling, SequenceObjective, Targets,
 };
 pub use parameters::{ParameterName, Part};
 pub use pass::Input;

@@ -1,5 +1,6 @@
 //! A model of any architecture: its weights, and the passes through it.
 
+mod derivative;
 mod files;
 mod fingerprint;
 mod folding;
@@ -11,6 +12,7 @@ mod pull_back;
 mod random;
 mod runs;
 
+pub use derivative::Derivative;
 pub use folding::HeadWeights;
 pub use generation::{Choice, Generation, Sampling};
 pub use gradients::{Along, Gradients, Targets};

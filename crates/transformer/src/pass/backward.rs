@@ -71,7 +71,7 @@ impl<'a, F: Real> Backward<'a, F> {
     }
 
     pub(crate) fn is_along(&self) -> bool {
-        self.setting.direction.is_some()
+        self.setting.is_along()
     }
 
     pub(crate) fn get(&self, slot: Slot) -> View<'_, F> {

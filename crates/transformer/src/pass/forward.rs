@@ -8,6 +8,7 @@ use crate::error::{RunError, check_all_finite, check_finite};
 use crate::hooks::Hooks;
 use crate::site::HookPoint;
 use collimate_attention::RotaryTable;
+use collimate_tensor::zeros;
 use ndarray::{Array2, Array3, ArrayViewMutD, IxDyn, s};
 
 /// The activations that a pass keeps for a backward pass. The others are dropped behind the last operation that reads them.
@@ -102,7 +103,7 @@ impl<'a, F: Real> Forward<'a, F> {
     }
 
     pub(crate) fn is_along(&self) -> bool {
-        self.setting.direction.is_some()
+        self.setting.is_along()
     }
 
     pub(crate) fn get(&self, slot: Slot) -> View<'_, F> {
@@ -141,15 +142,24 @@ impl<'a, F: Real> Forward<'a, F> {
         check_all_finite(place, &x.value)?;
         let (batch, length) = self.shape();
         let columns = x.value.ncols();
+        let rows = x.value.nrows() / batch;
+        let shape = match info.heads {
+            Some(heads) => vec![batch, length, heads, columns / heads],
+            None => vec![batch, rows, columns],
+        };
         for &point in &info.points {
+            if let Some(by) = self.setting.move_at(point) {
+                if by.shape() != shape {
+                    let (expected, given) = (shape, by.shape().to_vec());
+                    return Err(RunError::Shape { argument: "the direction", expected, given });
+                }
+                let mut tangent = x.tangent.take().unwrap_or_else(|| zeros(x.value.dim()));
+                tangent.iter_mut().zip(by).for_each(|(to, &by)| *to += by);
+                x.tangent = Some(tangent);
+            }
             if !self.hooks.wants(point) {
                 continue;
             }
-            let rows = x.value.nrows() / batch;
-            let shape = match info.heads {
-                Some(heads) => vec![batch, length, heads, columns / heads],
-                None => vec![batch, rows, columns],
-            };
             let mut view = x.value.view_mut().into_shape_with_order(IxDyn(&shape)).expect("standard layout");
             self.hooks.at(point, view.view_mut());
             check_finite(|| point.to_string(), view.iter())?;

@@ -4,8 +4,10 @@ use super::precision::Real;
 use crate::arrays::{View, Weight, Weights};
 use crate::description::{Description, Rotary};
 use crate::error::RunError;
+use crate::site::HookPoint;
 use collimate_attention::RotaryTable;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayD};
+use std::collections::BTreeMap;
 
 /// The parts of a pass that do not change: the model, its input, and the direction.
 pub(crate) struct Setting<'a, F> {
@@ -13,6 +15,8 @@ pub(crate) struct Setting<'a, F> {
     pub(crate) weights: Weights<'a, F>,
     /// The direction in the parameters, for the derivative along it.
     pub(crate) direction: Option<&'a [Option<Array2<F>>]>,
+    /// The direction in the activations, by the points at which they move.
+    moves: BTreeMap<HookPoint, ArrayD<F>>,
     pub(crate) input: &'a Input,
     pub(crate) seen: Seen,
     positions: Vec<i64>,
@@ -58,7 +62,23 @@ impl<'a, F: Real> Setting<'a, F> {
             .iter()
             .map(|rotary| angles(rotary, &positions, longest))
             .collect::<Result<_, _>>()?;
-        Ok(Self { layout, weights, direction, input, seen, positions, tables })
+        let moves = BTreeMap::new();
+        Ok(Self { layout, weights, direction, moves, input, seen, positions, tables })
+    }
+
+    /// Returns this setting with a direction in the activations.
+    pub(crate) fn moving(self, moves: BTreeMap<HookPoint, ArrayD<F>>) -> Self {
+        Self { moves, ..self }
+    }
+
+    /// Returns true if the pass computes derivatives along a direction.
+    pub(crate) fn is_along(&self) -> bool {
+        self.direction.is_some() || !self.moves.is_empty()
+    }
+
+    /// Returns the direction at a point.
+    pub(crate) fn move_at(&self, point: HookPoint) -> Option<&ArrayD<F>> {
+        self.moves.get(&point)
     }
 
     /// Returns the number of sequences and their length.

@@ -5,7 +5,7 @@ use collimate_transformer::{
     Activation, Alibi, Arrangement, AttentionDescription, BoundedGate, Capture, Choice, Description,
     Differential, Edit, ExpertWeights, Experts, GainForm, Generation, HeadNorm, HeadNormOver, HookPoint,
     Input, LayerDescription, LearnedPositions, MlpDescription, Model, Norm, RngStream, Rotary, RotaryLayout,
-    Sampling, SequenceObjective, Site, Targets,
+    RunError, Sampling, SequenceObjective, Site, Targets,
 };
 use ndarray::{Array2, Axis, s};
 
@@ -169,6 +169,55 @@ fn gradients_by_hook_points_are_central_differences_of_edits() {
             );
         }
     }
+}
+
+#[test]
+fn derivatives_along_activations_are_central_differences_of_edits() {
+    let (mut tried, mut refused) = (0, 0);
+    for (number, d) in descriptions().into_iter().enumerate() {
+        let model = Model::<f64>::random(d, &RngStream::new(number as u64, 5));
+        let input = padded();
+        let points = points(&model);
+        let mut capture = Capture::at(points.iter().copied());
+        model.run(&input, &mut capture).unwrap();
+        let mut stream = RngStream::new(8, 0);
+        for &point in &points {
+            let v = capture.get(point).unwrap().mapv(|_| stream.normal());
+            let derivative = match model.derivative_along(&input, &[(point, v.clone())]) {
+                Ok(derivative) => derivative,
+                Err(RunError::NoGradient { point: named }) => {
+                    assert_eq!(named, point);
+                    refused += 1;
+                    continue;
+                }
+                Err(error) => panic!("{number} {point}: {error}"),
+            };
+            let logits = |step: f64| {
+                let mut edit =
+                    Edit::at_f64(point, |mut x: ndarray::ArrayViewMutD<'_, f64>| x.scaled_add(step, &v));
+                model.logits(&input, &mut edit).unwrap()
+            };
+            let difference = (logits(1e-5) - logits(-1e-5)) / 2e-5;
+            let size = difference.iter().fold(1.0f64, |size, x| size.max(x.abs()));
+            let off = (&difference - &derivative.along).iter().fold(0.0f64, |off, x| off.max(x.abs()));
+            assert!(off < 1e-7 * size, "{number} {point}: {off:e} of {size}");
+            tried += 1;
+        }
+        // Two directions add up, and one of another shape is refused.
+        let moves: Vec<_> = [Site::Query, Site::MlpNeurons]
+            .map(|site| (site.of_layer(1), capture.get(site.of_layer(1)).unwrap().mapv(|_| stream.normal())))
+            .into();
+        let along = |moves: &[(HookPoint, ndarray::ArrayD<f64>)]| {
+            model.derivative_along(&input, moves).unwrap().along
+        };
+        let sum = along(&moves[..1]) + along(&moves[1..]);
+        assert!((along(&moves) - sum).iter().all(|x| x.abs() < 1e-10), "{number}");
+        let twice = [moves[0].clone(), moves[0].clone()];
+        assert!((along(&twice) - along(&moves[..1]) * 2.0).iter().all(|x| x.abs() < 1e-10), "{number}");
+        let short = [(moves[0].0, ndarray::ArrayD::zeros(vec![1, 1]))];
+        assert!(matches!(model.derivative_along(&input, &short), Err(RunError::Shape { .. })), "{number}");
+    }
+    assert!(tried > 100 && refused > 10, "{tried} {refused}");
 }
 
 #[test]
