@@ -115,7 +115,7 @@ impl Provenance {
 /// use collimate_transformer::Site;
 /// let sites: Vec<Site> = collimate_studies::row_sites().collect();
 /// assert!(sites.contains(&Site::MlpInput) && !sites.contains(&Site::Pattern));
-/// assert_eq!(sites.len(), 19);
+/// assert_eq!(sites.len(), 20);
 /// ```
 pub fn row_sites() -> impl Iterator<Item = Site> {
     let named = |site: &Site| !matches!(site, Site::AttentionAdded | Site::MlpAdded);
@@ -165,8 +165,9 @@ mod tests {
     fn every_site_has_names_that_lead_back_to_it() {
         for site in row_sites() {
             let (point, name) = (site.of_layer(12), hook_name(site.of_layer(12)));
-            // TransformerLens has no name for the inputs of attention and of the MLP after their norms.
-            assert_eq!(name.is_empty(), matches!(site, Site::AttentionInput | Site::MlpInput));
+            // TransformerLens has no name for the inputs of attention and of the MLP after their norms, and for the logits of routers.
+            let unnamed = matches!(site, Site::AttentionInput | Site::MlpInput | Site::RouterLogits);
+            assert_eq!(name.is_empty(), unnamed);
             assert_eq!(of_hook(&name), Some(point).filter(|_| !name.is_empty()));
             assert!(!site_name(site).is_empty());
         }

@@ -2,7 +2,7 @@
 
 use super::{assert_shape, packed, rows};
 use crate::CpuLevel;
-use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2, Axis, NdFloat};
+use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2, Axis, NdFloat, s};
 use rayon::prelude::*;
 
 macro_rules! product {
@@ -60,7 +60,8 @@ macro_rules! product {
                         }
                     }
                 };
-                let blocks = b.axis_chunks_iter(Axis(1), LEAST[1]).zip(split_columns(c.view_mut(), LEAST[1]));
+                let blocks =
+                    b.axis_chunks_iter(Axis(1), LEAST[1]).zip(c.axis_chunks_iter_mut(Axis(1), LEAST[1]));
                 if threads {
                     blocks.collect::<Vec<_>>().into_par_iter().for_each(dots);
                 } else {
@@ -101,13 +102,21 @@ product!(f64);
 const FEW: usize = 4;
 /// The fewest multiply-adds of a task.
 const TASK: usize = 1 << 18;
-/// The fewest rows and columns of a task: whole tiles of the crate's kernels.
+/// The fewest rows and columns of a block.
 const LEAST: [usize; 2] = [24, 64];
+/// The rows and columns of a tile of the crate's kernels; blocks begin at whole tiles.
+const TILE: [usize; 2] = [6, 64];
+/// The number of terms up to which the crate adds up a sum in one part, whatever the size of the product.
+const ONE_PART: usize = 512;
+/// The number of rows and of columns up to which the crate divides longer sums in another way.
+const SMALL: usize = 64;
+/// The fewest rows or columns of a product that is divided: a block of fewer could be so small that the crate computes inner products.
+const NARROW: usize = 11;
 
 /// Computes c ← α·a·b + β·c for shapes that agree and are not empty.
 ///
-/// On several threads, each task computes a block of `c` by itself. The crate's own threads wait for each other at every block of
-/// the sum, which costs more than the second copy of an operand. No block changes the order of a sum.
+/// On several threads, each task computes some rows or some columns of `c` by itself. The crate's own threads wait for each other at
+/// every block of the sum, which costs more than the second copy of an operand. No division changes the order of a sum.
 pub(super) fn dense<F: NdFloat>(
     alpha: F,
     a: &ArrayRef2<F>,
@@ -116,48 +125,41 @@ pub(super) fn dense<F: NdFloat>(
     c: &mut ArrayRef2<F>,
     threads: bool,
 ) {
-    let (m, n) = c.dim();
-    let count = |work: usize| if threads { rayon::current_num_threads().min(work / TASK) } else { 1 };
-    let [rows, columns] = blocks([m, n], b.strides()[1] != 1, count(m * n * a.ncols()));
-    if m <= rows && n <= columns {
+    let (sizes, terms) = ([c.nrows(), c.ncols()], a.ncols());
+    let work = sizes[0] * sizes[1] * terms;
+    let count = if threads { rayon::current_num_threads().min(work / TASK) } else { 1 };
+    let (axis, parts) = division(sizes, terms, b.strides()[1] != 1, count);
+    if parts < 2 {
         return one_block(alpha, a, b, beta, c);
     }
-    let groups = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows));
-    let tasks: Vec<_> = groups
-        .flat_map(|(c, a)| {
-            let columns = split_columns(c, columns).into_iter().zip(b.axis_chunks_iter(Axis(1), columns));
-            columns.map(move |(c, b)| (a, b, c))
-        })
-        .collect();
-    tasks.into_par_iter().for_each(|(a, b, mut c)| one_block(alpha, &a, &b, beta, &mut c));
+    let (mut tasks, mut rest, mut start) = (Vec::with_capacity(parts), c.view_mut(), 0);
+    for part in 1..=parts {
+        let bound = part * sizes[axis] / parts / TILE[axis] * TILE[axis];
+        let end = if part == parts { sizes[axis] } else { bound };
+        let (block, others) = rest.split_at(Axis(axis), end - start);
+        tasks.push((start..end, block));
+        (rest, start) = (others, end);
+    }
+    tasks.into_par_iter().for_each(|(range, mut c)| match axis {
+        0 => one_block(alpha, &a.slice(s![range, ..]), b, beta, &mut c),
+        _ => one_block(alpha, a, &b.slice(s![.., range]), beta, &mut c),
+    });
 }
 
-/// Returns the numbers of rows and columns of the blocks of `count` tasks.
+/// Returns the axis along which a product is divided for `count` tasks, and the number of parts.
 ///
 /// Each block of columns copies the left operand, and each block of rows the right one if its columns are contiguous. So a product with
-/// such an operand is divided by columns if the blocks are whole tiles, others by rows, as far as there are enough.
-fn blocks(sizes: [usize; 2], contiguous_columns: bool, count: usize) -> [usize; 2] {
+/// such an operand is divided by columns if the blocks are whole tiles, others by rows, unless the other axis has more parts.
+fn division(sizes: [usize; 2], terms: usize, contiguous_columns: bool, count: usize) -> (usize, usize) {
+    let parts = |axis: usize| {
+        let other = sizes[1 - axis];
+        // A part must add up its sums like the whole product.
+        let alike = other >= NARROW && (terms <= ONE_PART || other > SMALL);
+        if alike { count.min(sizes[axis] / LEAST[axis]).max(1) } else { 1 }
+    };
     let first = usize::from(contiguous_columns && sizes[1].is_multiple_of(LEAST[1] * count.max(1)));
-    let mut blocks = sizes;
-    let mut left = count.max(1);
-    for axis in [first, 1 - first] {
-        let parts = left.min(sizes[axis] / LEAST[axis]).max(1);
-        blocks[axis] = sizes[axis].div_ceil(parts).next_multiple_of(LEAST[axis] / 4);
-        left /= parts;
-    }
-    blocks
-}
-
-/// Divides columns into blocks.
-fn split_columns<F>(mut c: ArrayViewMut2<'_, F>, columns: usize) -> Vec<ArrayViewMut2<'_, F>> {
-    let mut all = Vec::new();
-    while c.ncols() > columns {
-        let (block, rest) = c.split_at(Axis(1), columns);
-        all.push(block);
-        c = rest;
-    }
-    all.push(c);
-    all
+    let axis = if parts(1 - first) > parts(first) { 1 - first } else { first };
+    (axis, parts(axis))
 }
 
 /// Computes a block of the product on the calling thread.
@@ -209,7 +211,11 @@ mod tests {
     #[test]
     fn blocks_of_several_threads_change_no_bit() {
         let mut stream = collimate_stream::RngStream::new(4, 0);
-        for (m, k, n) in [(200, 70, 130), (64, 1100, 256), (7, 300, 512), (512, 64, 64), (50, 129, 1000)] {
+        let shapes =
+            [(200, 70, 130), (64, 1100, 256), (7, 300, 512), (512, 64, 64), (50, 129, 1000), (60, 2000, 64)];
+        for (m, k, n) in
+            shapes.into_iter().chain([(3000, 700, 10), (3000, 700, 40), (25, 600, 640), (97, 1030, 129)])
+        {
             let mut draw = |shape| Array2::<f32>::from_shape_simple_fn(shape, || stream.normal() as f32);
             let (a, b, bt, at, c) = (draw((m, k)), draw((k, n)), draw((n, k)), draw((k, m)), draw((m, n)));
             for (a, b) in [(a.view(), b.view()), (a.view(), bt.t()), (at.t(), b.view()), (at.t(), bt.t())] {
