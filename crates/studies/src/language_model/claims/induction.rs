@@ -153,7 +153,8 @@ fn rare(context: &mut Context, setup: &'static LanguageModelSetup) -> Result<Out
 fn massive(_: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcome, StudyError> {
     let text = "The capital of France is";
     let tokens: Vec<u32> = std::iter::once(setup.start).chain(setup.tokenizer.encode(text)?).collect();
-    let residual = residual_rows(&setup.model, &tokens, setup.layer_like(20) + 1)?;
+    let layer = setup.layer_like(20);
+    let residual = residual_rows(&setup.model, &tokens, layer + 1)?;
     let norms: Vec<f64> = residual
         .rows()
         .into_iter()
@@ -170,7 +171,7 @@ fn massive(_: &mut Context, setup: &'static LanguageModelSetup) -> Result<Outcom
     Ok(Outcome::of_margin(10.0 - longest / median)
         .trials(1)
         .counterexample(format!(
-            "let tokens = {tokens:?}; // the start token and {text:?}\n// behind layer 20 the residual at position \
+            "let tokens = {tokens:?}; // the start token and {text:?}\n// after layer {layer} the residual at position \
              {position} has norm {longest:.0}; the median position has {median:.0}"
         )))
 }
