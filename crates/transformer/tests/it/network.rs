@@ -209,7 +209,7 @@ fn derivatives_along_activations_are_central_differences_of_edits() {
             tried += 1;
         }
         // Two directions add up, and one of another shape is refused.
-        let moves: Vec<_> = [Site::Query, Site::MlpNeurons]
+        let moves: Vec<_> = [Site::Query, Site::Value]
             .map(|site| (site.of_layer(1), capture.get(site.of_layer(1)).unwrap().mapv(|_| stream.normal())))
             .into();
         let along = |moves: &[(HookPoint, ndarray::ArrayD<f64>)]| {
