@@ -24,7 +24,7 @@ pub struct LayersOptions<'a> {
 /// Measures the loss and KL recovered by each transcoder of several layers: all its layers replace the activations that they predict, in one
 /// run. The ablations put zeros or the means at the replaced points of all layers.
 ///
-/// Later layers read what the replaced outputs of earlier ones lead to. Otherwise as [`recovered`](crate::recovered).
+/// Later layers read what the replaced outputs of earlier ones lead to. Otherwise as `recovered`.
 ///
 /// # Errors
 /// [`StudyError::Interrupted`], [`StudyError::Model`], [`StudyError::Dictionary`] for other widths or another number of layers than those of
