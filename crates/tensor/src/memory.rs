@@ -33,7 +33,7 @@ pub fn zeros<F: Scalar, D: Dimension, S: ShapeBuilder<Dim = D>>(shape: S) -> Arr
 /// Asks the allocator to keep freed memory instead of returning it to the system, for the whole process.
 ///
 /// A pass through a model allocates and frees arrays of a megabyte and more. Memory that goes back to the system costs a page fault
-/// every 4 KiB when it is used again: a tenth of the time of a pass through a small language model. A program calls this once, at its
+/// every 4 KiB when it is used again. A program calls this once, at its
 /// start; the command line does. It has an effect with the allocator of the GNU C library only, for arrays up to 32 MiB.
 ///
 /// # Determinism

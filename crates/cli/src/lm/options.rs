@@ -68,8 +68,8 @@ pub(crate) struct Options {
     /// The largest norm of the gradient. A longer gradient is shortened to this norm.
     #[arg(long, value_name = "NORM")]
     pub(super) clip: Option<f64>,
-    /// Keep only the residual stream before each layer, and compute each layer again before its backward pass. Takes about a third more
-    /// time and much less memory for long contexts.
+    /// Keep only the residual stream before each layer, and compute each layer again before its backward pass. Takes more
+    /// time, and much less memory for long contexts.
     #[arg(long)]
     pub(super) recompute: bool,
     /// Train only these layers, counted from 0, as in 2,3. The embedding, the head and the other layers stay as they are.

@@ -14,8 +14,8 @@ const SERIAL: usize = 1 << 18;
 /// [`ShapeError::Mismatch`] if the inner axes differ.
 ///
 /// # Determinism
-/// The same bits on any number of threads. Up to four rows of `a` with contiguous columns of `b` are inner products, whose sums run in
-/// another order than those of more rows.
+/// The bits are the same on any number of threads. Up to four rows of `a` with contiguous columns of `b` are inner products. Their sums
+/// run in another order than those of more rows.
 ///
 /// # Examples
 /// ```

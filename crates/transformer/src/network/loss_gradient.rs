@@ -29,7 +29,7 @@ pub enum Activations {
     #[default]
     Kept,
     /// The residual stream before each layer is kept. Each layer is computed again before its backward pass, and the logits of 128
-    /// positions are held at once. The time grows by about a third; the memory is that of the residual streams and of one layer.
+    /// positions are held at once. The forward pass of each layer runs twice; the memory is that of the residual streams and of one layer.
     Recomputed,
 }
 

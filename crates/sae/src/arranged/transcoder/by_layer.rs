@@ -28,7 +28,7 @@ impl<F: Scalar> LayeredTranscoder<F> {
     /// [`SaeError::OutOfRange`] for a layer that does not exist; as [`LayeredTranscoder::encode`].
     ///
     /// # Determinism
-    /// The same bits as those of [`LayeredTranscoder::forward`].
+    /// The bits are those of [`LayeredTranscoder::forward`].
     ///
     /// # Examples
     /// ```
@@ -74,7 +74,7 @@ impl<F: Scalar> LayeredTranscoder<F> {
     /// [`SaeError::OutOfRange`] for a layer that does not exist; as [`LayeredTranscoder::encode`].
     ///
     /// # Determinism
-    /// The same bits as those of [`LayeredTranscoder::encode`].
+    /// The bits are those of [`LayeredTranscoder::encode`].
     pub fn encode_layer(&self, layer: usize, x: &ArrayRef2<F>) -> Result<SparseRows<F>, SaeError> {
         let found = self.layer(layer)?;
         check_shape("x", &[x.nrows(), self.d_in()], x.shape())?;

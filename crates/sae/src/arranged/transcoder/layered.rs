@@ -111,7 +111,7 @@ impl<F: Scalar> LayeredTranscoder<F> {
     /// [`SaeError::Mismatch`] for another number of layers or another width, [`SaeError::NonFiniteInput`] for NaN or infinity.
     ///
     /// # Determinism
-    /// The same bits on any number of threads.
+    /// The bits are the same on any number of threads.
     pub fn encode(&self, x: &ArrayRef3<F>) -> Result<Vec<SparseRows<F>>, SaeError> {
         self.check_input(x)?;
         self.layers.iter().zip(x.outer_iter()).map(|(layer, x)| layer.encode(&x)).collect()
